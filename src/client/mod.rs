@@ -1,0 +1,1 @@
+//! The asking end of the control socket.

@@ -1,0 +1,60 @@
+//! The world into events: one file a source.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::model::Event;
+
+mod world;
+
+pub use world::World;
+
+/// Where collectors put what they see. Never blocks, never grows without bound.
+pub trait Sink: Send + Sync {
+    /// Takes an event over; its id is 0 and the sink gives it the real one.
+    fn emit(&self, event: Event);
+
+    /// Tells what a hop before the sink received and lost since the last call: `kernel-ring`, `fanotify` ...
+    fn account(&self, hop: &'static str, received: u64, dropped: u64);
+}
+
+/// Tells a collector to end. Cheap to clone; collectors look at it at least twice a second.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// From now on [`Stop::is_set`].
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to end.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a collector cannot go on: what failed, on what, why, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {why}")]
+pub struct CollectorError {
+    /// What was tried, on what.
+    pub what: String,
+    /// Why it failed.
+    pub why: String,
+    /// What the owner can do about it.
+    pub mend: String,
+}
+
+/// One source of events. It runs on a thread of its own until told to stop; the engine starts it again, with
+/// growing pauses, when it fails.
+pub trait Collector: Send {
+    /// Its name on screen and in logs.
+    fn name(&self) -> &'static str;
+
+    /// Collects until `stop` is set.
+    ///
+    /// # Errors
+    /// When the source is refused or breaks; the error is shown as a degraded part.
+    fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError>;
+}

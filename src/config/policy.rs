@@ -1,0 +1,236 @@
+//! What counts, how much, and what may be done about it: `policy.toml`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Mode;
+
+/// The commented default policy, also installed as an example.
+pub const DEFAULT: &str = include_str!("../../config/policy.toml");
+
+/// The whole policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// How much it may do alone.
+    pub mode: ModePolicy,
+    /// What one family of evidence can prove by itself.
+    pub weights: Weights,
+    /// How signals join and fade.
+    pub score: Score,
+    /// How far a response may go.
+    pub posture: PostureThresholds,
+    /// Life and number of actions.
+    pub actions: ActionLimits,
+    /// What is never touched without a person.
+    pub protected: Protected,
+    /// Which programs are which kind of service.
+    pub roles: Roles,
+    /// Listeners that are no surprise.
+    pub listeners: Listeners,
+    /// Secrets and their rightful readers.
+    pub credentials: Credentials,
+}
+
+/// `[mode]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModePolicy {
+    /// Mode at first start; later ones are remembered.
+    pub initial: Mode,
+    /// Confidence at which BALANCED acts alone.
+    pub balanced_at: f64,
+    /// Confidence at which AGGRESSIVE acts alone.
+    pub aggressive_at: f64,
+}
+
+/// `[weights]`, each 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // one field a family; `model::Family` says what each is
+pub struct Weights {
+    pub lineage: f64,
+    pub outbound: f64,
+    pub files: f64,
+    pub auth: f64,
+    pub anomaly: f64,
+    pub tools: f64,
+}
+
+/// `[score]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// A signal counts half as much after this time.
+    #[serde(with = "duration")]
+    pub half_life: Duration,
+    /// Signals further apart do not join.
+    #[serde(with = "duration")]
+    pub window: Duration,
+}
+
+/// `[posture]`, confidence from which the response may go further.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostureThresholds {
+    /// Reversible, narrow action.
+    pub contain: f64,
+    /// Reversible action on everything the incident names.
+    pub aggressive_contain: f64,
+    /// The whole host.
+    pub lockdown: f64,
+}
+
+/// `[actions]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionLimits {
+    /// Life of a freeze.
+    #[serde(with = "duration")]
+    pub freeze_for: Duration,
+    /// Life of a block.
+    #[serde(with = "duration")]
+    pub block_for: Duration,
+    /// A question that nobody answers lapses after this.
+    #[serde(with = "duration")]
+    pub question_lapses: Duration,
+    /// A warrant that nobody uses lapses after this.
+    #[serde(with = "duration")]
+    pub warrant_lapses: Duration,
+    /// Actions a minute that the agent begins alone.
+    pub most_per_minute: u32,
+    /// Actions alive at once.
+    pub most_active: u32,
+}
+
+/// `[protected]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protected {
+    /// Kinds of service.
+    pub roles: Vec<crate::model::ServiceRole>,
+    /// Paths of executables.
+    pub exes: Vec<String>,
+    /// User names.
+    pub users: Vec<String>,
+    /// Single addresses.
+    pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// `[roles]`: names of executables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// Web servers and the programs that run web applications.
+    pub web: Vec<String>,
+    /// A program that listens here is a web server, whatever its name.
+    pub web_ports: Vec<u16>,
+    /// Databases.
+    pub database: Vec<String>,
+    /// Mail servers.
+    pub mail: Vec<String>,
+    /// cron and its kin.
+    pub scheduler: Vec<String>,
+    /// dpkg, rpm and their kin.
+    pub package_manager: Vec<String>,
+    /// Docker, Podman and their kin.
+    pub container_runtime: Vec<String>,
+    /// Command interpreters for people.
+    pub shells: Vec<String>,
+    /// Programs that can be told to do anything.
+    pub interpreters: Vec<String>,
+}
+
+/// `[listeners]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listeners {
+    /// Ports or executables that may begin to listen at any time.
+    pub expected: Vec<String>,
+}
+
+/// `[credentials]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Secrets.
+    pub files: Vec<String>,
+    /// Names of programs in system directories that may open them.
+    pub readers: Vec<String>,
+}
+
+/// A policy that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {problem}")]
+pub struct PolicyError {
+    /// Which file.
+    pub file: String,
+    /// Line, key, what is wrong, what to write.
+    pub problem: String,
+}
+
+impl Policy {
+    /// The built-in policy with the keys of `text` in place of its own; `file` is named in errors.
+    ///
+    /// # Errors
+    /// [`PolicyError`] for unknown keys, wrong types and values out of range. Nothing is half taken over.
+    pub fn parse(text: &str, file: &str) -> Result<Self, PolicyError> {
+        let fail = |problem: String| PolicyError { file: file.to_owned(), problem };
+        let mut merged: toml::Table = toml::from_str(DEFAULT).map_err(|e| fail(e.to_string()))?;
+        let own: toml::Table = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
+        for (section, value) in own {
+            match (merged.get_mut(&section), value) {
+                (Some(toml::Value::Table(base)), toml::Value::Table(own)) => base.extend(own),
+                (_, value) => drop(merged.insert(section, value)),
+            }
+        }
+        Self::deserialize(merged).map_err(|e| fail(e.to_string()))
+    }
+
+    /// The built-in policy.
+    ///
+    /// # Errors
+    /// Never in a released program; a test parses it.
+    pub fn built_in() -> Result<Self, PolicyError> {
+        Self::parse("", "built-in policy")
+    }
+}
+
+/// Durations as people write them: `10m`, `1h 30m`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*value))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|e| serde::de::Error::custom(format!("\"{text}\" is not a duration ({e}): write 10m or 1h 30m")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_policy_is_valid() {
+        assert_eq!(Policy::built_in().unwrap().mode.initial, Mode::Paranoid);
+    }
+
+    #[test]
+    fn a_file_changes_only_what_it_names() {
+        let policy = Policy::parse("[mode]\ninitial = \"balanced\"\n", "p.toml").unwrap();
+        assert_eq!((policy.mode.initial, policy.mode.balanced_at), (Mode::Balanced, 0.85));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let problem = Policy::parse("[mode]\ninital = \"balanced\"\n", "p.toml").unwrap_err().to_string();
+        assert!(problem.starts_with("p.toml: ") && problem.contains("inital"), "{problem}");
+    }
+}

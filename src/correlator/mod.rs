@@ -1,0 +1,1 @@
+//! Signals in, incidents out: entities, window, score, kill chain, explanation.

@@ -1,0 +1,1 @@
+//! May we? Cases, modes, the protected list, the lifeline, blast radius, warrants.

@@ -1,0 +1,1 @@
+//! One behaviour a file: an event in, an opinion out.

@@ -1,0 +1,1 @@
+//! Collect, detect, correlate, judge, respond, publish.

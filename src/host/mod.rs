@@ -1,0 +1,1 @@
+//! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.

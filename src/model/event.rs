@@ -1,0 +1,215 @@
+//! A fact from the host: the one schema that every sensor speaks.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EventId, FileChange, Flow, HostText, Process, ProcessKey, Timestamp};
+
+/// Which sensor saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// eBPF programs in the kernel.
+    Ebpf,
+    /// Netlink process connector.
+    ProcessConnector,
+    /// sock_diag polling.
+    SockDiag,
+    /// Reading /proc.
+    Procfs,
+    /// fanotify.
+    Fanotify,
+    /// inotify, through the notify library.
+    Inotify,
+    /// Comparing account files.
+    Accounts,
+    /// Bartizan about itself.
+    Agent,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// exit(2) status, 0 to 255, when it exited by itself.
+    pub code: Option<u8>,
+    /// Signal number, when one ended it.
+    pub signal: Option<u8>,
+}
+
+/// A use of privilege.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privilege {
+    /// Which.
+    pub what: PrivilegeKind,
+    /// On whom, when it has an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<ProcessKey>,
+    /// What the object ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_exe: Option<HostText>,
+    /// Real user id of the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_uid: Option<u32>,
+    /// The effective user id it now has, for a change of identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_uid: Option<u32>,
+}
+
+/// Kinds of privilege use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrivilegeKind {
+    /// Attached to another process (ptrace(2)).
+    Ptrace,
+    /// Changed its user id.
+    SetUid,
+}
+
+/// A change to the accounts of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserChange {
+    /// Account name.
+    pub user: HostText,
+    /// User id, when the account has one.
+    pub uid: Option<u32>,
+    /// What changed.
+    pub change: UserChangeKind,
+    /// The group concerned, for group changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<HostText>,
+}
+
+/// Kinds of account change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserChangeKind {
+    /// A new account.
+    Added,
+    /// An account is gone.
+    Removed,
+    /// Its user id is now 0.
+    BecameRoot,
+    /// It entered a group that grants root (sudo, wheel, admin, docker ...).
+    JoinedPrivilegedGroup,
+    /// Its password or lock state changed.
+    PasswordChanged,
+}
+
+/// Events that a hop could not deliver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Where: `kernel-ring`, `lane`, `store` ...
+    pub hop: String,
+    /// How many since the last report.
+    pub count: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+pub enum EventKind {
+    /// A program was executed; the process is the new image.
+    #[serde(rename = "process.exec")]
+    Exec,
+    /// A process was created; the process is the child.
+    #[serde(rename = "process.fork")]
+    Fork,
+    /// A process ended.
+    #[serde(rename = "process.exit")]
+    Exit {
+        /// How.
+        exit: Exit,
+    },
+    /// An outbound connection was begun.
+    #[serde(rename = "net.connect")]
+    Connect {
+        /// Between whom.
+        net: Flow,
+    },
+    /// A socket began to listen.
+    #[serde(rename = "net.listen")]
+    Listen {
+        /// Where.
+        net: Flow,
+    },
+    /// A watched file changed.
+    #[serde(rename = "file.change")]
+    FileChange {
+        /// Which and how.
+        file: FileChange,
+    },
+    /// A credential file was opened.
+    #[serde(rename = "file.open")]
+    FileOpen {
+        /// Which.
+        file: FileChange,
+    },
+    /// A start-up or access place changed.
+    #[serde(rename = "persistence.change")]
+    PersistenceChange {
+        /// Which and how.
+        file: FileChange,
+    },
+    /// An account changed.
+    #[serde(rename = "user.change")]
+    UserChange {
+        /// Which and how.
+        account: UserChange,
+    },
+    /// Privilege was used.
+    #[serde(rename = "privilege.use")]
+    PrivilegeUse {
+        /// Which.
+        privilege: Privilege,
+    },
+    /// Events were lost.
+    #[serde(rename = "sensor.loss")]
+    Loss {
+        /// Where and how many.
+        loss: Loss,
+    },
+}
+
+impl EventKind {
+    /// The kind's stable name, as in JSON and on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Exec => "process.exec",
+            Self::Fork => "process.fork",
+            Self::Exit { .. } => "process.exit",
+            Self::Connect { .. } => "net.connect",
+            Self::Listen { .. } => "net.listen",
+            Self::FileChange { .. } => "file.change",
+            Self::FileOpen { .. } => "file.open",
+            Self::PersistenceChange { .. } => "persistence.change",
+            Self::UserChange { .. } => "user.change",
+            Self::PrivilegeUse { .. } => "privilege.use",
+            Self::Loss { .. } => "sensor.loss",
+        }
+    }
+
+    /// Every name that [`EventKind::name`] can give.
+    pub const NAMES: [&'static str; 11] = [
+        "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open",
+        "persistence.change", "user.change", "privilege.use", "sensor.loss",
+    ];
+}
+
+/// A fact from the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its name, unique on this host for ever.
+    pub id: EventId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+    /// Who did it, when known.
+    pub process: Option<Arc<Process>>,
+    /// Which sensor saw it.
+    pub source: Source,
+    /// Every field is as the kernel had it; false when something could not be read or was cut.
+    pub complete: bool,
+}

@@ -1,0 +1,142 @@
+//! How the guard itself is: what it can see, what it lost, what it costs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, Posture, Timestamp};
+
+/// A step of the sensor ladder, best first (row B10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rung {
+    /// eBPF programs: complete.
+    Ebpf,
+    /// Netlink process connector, sock_diag and /proc: short-lived processes may lack their arguments.
+    ProcessConnector,
+    /// Reading /proc twice a second: short-lived processes are missed.
+    Procfs,
+}
+
+impl Rung {
+    /// As people read it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Ebpf => "eBPF",
+            Self::ProcessConnector => "process connector",
+            Self::Procfs => "/proc polling",
+        }
+    }
+}
+
+/// Something the present sensors cannot see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlindSpot {
+    /// What is not seen.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// What would mend it.
+    pub mend: String,
+}
+
+/// What one hop lost since the agent started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HopDrops {
+    /// Where: `kernel-ring`, `lane-security`, `lane-normal`, `lane-bulk`, `store` ...
+    pub hop: String,
+    /// How many came in.
+    pub received: u64,
+    /// How many were lost.
+    pub dropped: u64,
+}
+
+/// What the agent tells of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Agent version.
+    pub version: String,
+    /// Its pid.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Since when it watches without a gap.
+    pub watching_since: Timestamp,
+    /// When this was measured.
+    pub at: Timestamp,
+    /// How much it may do alone.
+    pub mode: Mode,
+    /// How far the response has gone.
+    pub posture: Posture,
+    /// Which sensors are in use.
+    pub rung: Rung,
+    /// How the eBPF object was made: `built`, `prebuilt`, `none`.
+    pub bpf_object: String,
+    /// What cannot be seen.
+    pub blind_spots: Vec<BlindSpot>,
+    /// Loss at every hop.
+    pub hops: Vec<HopDrops>,
+    /// Events a second, over the last ten seconds.
+    pub events_per_second: f64,
+    /// Events since start.
+    pub events_total: u64,
+    /// Own CPU, percent of one core, over the last ten seconds.
+    pub cpu_percent: f64,
+    /// Own resident memory in bytes.
+    pub rss_bytes: u64,
+    /// Database size in bytes.
+    pub store_bytes: u64,
+    /// Whether the baseline is still being learnt, 0 to 1; absent until learning exists.
+    pub learning: Option<f64>,
+    /// Parts that do not work and what to do, one line each.
+    pub degraded: Vec<String>,
+}
+
+impl Health {
+    /// Events lost at all hops.
+    pub fn dropped(&self) -> u64 {
+        self.hops.iter().map(|hop| hop.dropped).sum()
+    }
+}
+
+/// Outcome of one self-test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    /// It was tried and worked.
+    Works,
+    /// It was tried and works in part.
+    Degraded,
+    /// It was tried and does not work.
+    Missing,
+}
+
+/// One self-test of `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was tried.
+    pub name: String,
+    /// What came of it.
+    pub state: CheckState,
+    /// What was seen.
+    pub detail: String,
+    /// What to do about it; empty when it works.
+    pub mend: String,
+}
+
+/// What happened while no console was attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// When the last console left; absent when none ever was there.
+    pub away_since: Option<Timestamp>,
+    /// Events since then.
+    pub events: u64,
+    /// Incidents opened since then.
+    pub incidents: u64,
+    /// Alerts raised since then.
+    pub alerts: u64,
+    /// Actions taken since then.
+    pub actions: u64,
+    /// Questions that lapsed unanswered since then.
+    pub lapsed: u64,
+}

@@ -1,0 +1,144 @@
+//! Signals joined into one story.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Confidence, Family, HostText, IncidentId, Posture, ProcessKey, Severity, SignalId, Timestamp};
+
+/// Steps of an attack, in order (after ATT&CK tactics, row F2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Looking around (TA0043, TA0007).
+    Recon,
+    /// Getting in (TA0001).
+    InitialAccess,
+    /// Running something (TA0002).
+    Execution,
+    /// Staying (TA0003).
+    Persistence,
+    /// Becoming more, reading secrets (TA0004, TA0006).
+    Privilege,
+    /// Talking home, taking data out (TA0011, TA0010).
+    Exfiltration,
+}
+
+impl Stage {
+    /// All, in order.
+    pub const ALL: [Self; 6] = [Self::Recon, Self::InitialAccess, Self::Execution, Self::Persistence, Self::Privilege, Self::Exfiltration];
+
+    /// As people say it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Recon => "recon",
+            Self::InitialAccess => "initial access",
+            Self::Execution => "execution",
+            Self::Persistence => "persistence",
+            Self::Privilege => "privilege",
+            Self::Exfiltration => "exfiltration",
+        }
+    }
+}
+
+/// What signals can have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entity {
+    /// Everything below one process: the root of a family tree.
+    Lineage(ProcessKey),
+    /// One process.
+    Process(ProcessKey),
+    /// A user of the host.
+    User(HostText),
+    /// A remote address.
+    Address(IpAddr),
+    /// A file.
+    File(HostText),
+    /// A container.
+    Container(String),
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lineage(key) => write!(f, "tree of {}", key.pid),
+            Self::Process(key) => write!(f, "process {}", key.pid),
+            Self::User(user) => write!(f, "user {user}"),
+            Self::Address(addr) => write!(f, "{addr}"),
+            Self::File(path) => write!(f, "{path}"),
+            Self::Container(id) => write!(f, "container {}", HostText::from(id.as_str())),
+        }
+    }
+}
+
+/// Where an incident stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IncidentState {
+    /// Nobody has dealt with it.
+    Open,
+    /// An action holds it.
+    Contained,
+    /// A person has seen it.
+    Acknowledged,
+    /// Quiet for longer than the correlation window.
+    Closed,
+}
+
+/// Signals joined over what they have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its name.
+    pub id: IncidentId,
+    /// First signal.
+    pub opened: Timestamp,
+    /// Last signal.
+    pub updated: Timestamp,
+    /// Where it stands.
+    pub state: IncidentState,
+    /// Noisy-or over independent families.
+    pub confidence: Confidence,
+    /// Worst signal.
+    pub severity: Severity,
+    /// How far the response may go at this confidence.
+    pub posture: Posture,
+    /// Stages seen, in order.
+    pub stages: Vec<Stage>,
+    /// What it is about.
+    pub entities: Vec<Entity>,
+    /// Its signals, oldest first (bounded; see `signal_count`).
+    pub signals: Vec<SignalId>,
+    /// How many signals joined in all.
+    pub signal_count: u64,
+    /// Families that contributed.
+    pub families: Vec<Family>,
+    /// The process tree to act on, if one.
+    pub subject: Option<ProcessKey>,
+    /// Remote addresses that took part.
+    pub addresses: Vec<IpAddr>,
+    /// One plain sentence. Safe to show.
+    pub sentence: String,
+    /// Nothing that it rests on was lost or cut.
+    pub complete: bool,
+}
+
+/// Why an incident scores what it scores, without a model (row F5). All texts are safe to show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// What was seen, one sentence a signal.
+    pub seen: Vec<String>,
+    /// Why the score, family by family.
+    pub why: Vec<String>,
+    /// What would lower it.
+    pub lower: Vec<String>,
+    /// What was done.
+    pub done: Vec<String>,
+    /// How to undo it.
+    pub undo: Vec<String>,
+    /// Whether the evidence is complete, and if not what is missing.
+    pub evidence: String,
+}

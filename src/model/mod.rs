@@ -1,0 +1,36 @@
+//! Nouns: what the host did, what we think of it, what we may do, what we did. No I/O, no clock.
+
+mod action;
+mod alert;
+mod approval;
+mod audit;
+mod event;
+mod file;
+mod health;
+mod id;
+mod incident;
+mod lifeline;
+mod mode;
+mod network;
+mod process;
+mod signal;
+mod text;
+
+pub use action::{Action, ActionKind, ActionPlan, ActionState, Direction, PlanError, Preview, Receipt, Target};
+pub use alert::{Alert, AlertState};
+pub use approval::{Approval, ApprovalState};
+pub use audit::{AuditBody, AuditEntry};
+pub use event::{Event, EventKind, Exit, Loss, Privilege, PrivilegeKind, Source, UserChange, UserChangeKind};
+pub use file::{FileChange, FileChangeKind, PersistenceKind};
+pub use health::{BlindSpot, Check, CheckState, Health, HopDrops, Presence, Rung};
+pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, SignalId, WarrantId};
+pub use incident::{Entity, Explanation, Incident, IncidentState, Stage};
+pub use lifeline::{Lifeline, LifelineReason};
+pub use mode::{Mode, ModeError, Posture, Role};
+pub use network::{Flow, Protocol, is_public};
+pub use process::{Ancestor, BootId, ExeFile, KeyError, Lineage, Process, ProcessKey, Root, ServiceRole};
+pub use signal::{Confidence, Family, Severity, Signal, Technique, Tier};
+pub use text::HostText;
+
+/// A moment of wall-clock time, UTC. Written as RFC 3339 with nanoseconds.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,1 @@
+//! The sparring partner: harmless real attacks in a sandbox.

@@ -1,0 +1,1 @@
+//! The hand: journal, snapshot, apply, verify, commit or roll back.

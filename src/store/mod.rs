@@ -1,0 +1,1 @@
+//! Disk: the ledger (actions, audit) and the archive (events, signals, incidents, alerts).
