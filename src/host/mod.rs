@@ -1,1 +1,6 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
+
+pub mod handover;
+pub mod own_usage;
+pub mod secret;
+pub mod service_manager;

@@ -1,0 +1,31 @@
+//! What systemd wants to know: ready, still alive, stopping (sd_notify(3)). Silent when nobody asks.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// The agent is up; `status` is shown by `systemctl status`.
+pub fn ready(status: &str) {
+    // Without NOTIFY_SOCKET this does nothing; a failing notification must not stop the guard.
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The agent reads its configuration again.
+pub fn reloading() {
+    let _ = sd_notify::notify(&[NotifyState::Reloading]);
+}
+
+/// The agent ends on request.
+pub fn stopping() {
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+}
+
+/// The agent's pipeline still moves. Call only when it does.
+pub fn alive() {
+    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+}
+
+/// How often [`alive`] is wanted: half of the unit's WatchdogSec; absent when no watchdog is set.
+pub fn watchdog_period() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 2)
+}
