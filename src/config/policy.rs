@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::layers::one_line;
+use super::policy_check;
 use crate::model::Mode;
 
 /// The commented default policy, also installed as an example.
@@ -177,15 +179,20 @@ impl Policy {
     /// [`PolicyError`] for unknown keys, wrong types and values out of range. Nothing is half taken over.
     pub fn parse(text: &str, file: &str) -> Result<Self, PolicyError> {
         let fail = |problem: String| PolicyError { file: file.to_owned(), problem };
-        let mut merged: toml::Table = toml::from_str(DEFAULT).map_err(|e| fail(e.to_string()))?;
-        let own: toml::Table = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
+        let mut merged: toml::Table = toml::from_str(DEFAULT).map_err(|e| fail(one_line(DEFAULT, &e)))?;
+        let own: toml::Table = toml::from_str(text).map_err(|e| fail(one_line(text, &e)))?;
         for (section, value) in own {
             match (merged.get_mut(&section), value) {
                 (Some(toml::Value::Table(base)), toml::Value::Table(own)) => base.extend(own),
                 (_, value) => drop(merged.insert(section, value)),
             }
         }
-        Self::deserialize(merged).map_err(|e| fail(e.to_string()))
+        let policy = Self::deserialize(merged).map_err(|e| fail(located(text, &e)))?;
+        policy_check::check(&policy).map_err(|objection| {
+            let line = line_of_key(text, objection.section, objection.key).map_or_else(String::new, |line| format!("line {line}: "));
+            fail(format!("{line}{}.{}: {}", objection.section, objection.key, objection.problem))
+        })?;
+        Ok(policy)
     }
 
     /// The built-in policy.
@@ -195,6 +202,35 @@ impl Policy {
     pub fn built_in() -> Result<Self, PolicyError> {
         Self::parse("", "built-in policy")
     }
+}
+
+/// An error of the merged table as one line, with the line of the user's text that it is about when that can be told.
+fn located(text: &str, error: &toml::de::Error) -> String {
+    let shown = error.to_string();
+    let message = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    // The message ends with "in `section.key`" for a bad value, and holds "`key`" first for an unknown one.
+    let place = message.rsplit_once("in `").and_then(|(_, place)| place.strip_suffix('`'));
+    let unknown = message.split('`').nth(1).unwrap_or_default();
+    let line = match place.map(|place| place.split_once('.')) {
+        Some(Some((section, key))) => line_of_key(text, section, key).or_else(|| line_of_key(text, section, unknown)),
+        Some(None) => place.and_then(|section| line_of_key(text, section, unknown)),
+        None => None,
+    };
+    line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
+}
+
+/// The line of `key` in `[section]`, from 1.
+fn line_of_key(text: &str, section: &str, key: &str) -> Option<usize> {
+    let mut inside = false;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[') {
+            inside = header.split(']').next().map(str::trim) == Some(section);
+        } else if inside && line.split('=').next().map(str::trim) == Some(key) {
+            return Some(number + 1);
+        }
+    }
+    None
 }
 
 /// Durations as people write them: `10m`, `1h 30m`.
@@ -232,5 +268,26 @@ mod tests {
     fn an_unknown_key_is_named() {
         let problem = Policy::parse("[mode]\ninital = \"balanced\"\n", "p.toml").unwrap_err().to_string();
         assert!(problem.starts_with("p.toml: ") && problem.contains("inital"), "{problem}");
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_one_line_with_its_place() {
+        let cases = [
+            ("[mode]\ninital = \"balanced\"\n", "p.toml: line 2: unknown field `inital`"),
+            ("[weights]\n\nlineage = 1.5\n", "p.toml: line 3: weights.lineage: 1.5 is not between 0 and 1"),
+            ("[weights]\nlineage = nan\n", "p.toml: line 2: weights.lineage: NaN is not between 0 and 1"),
+            ("[weights]\nlineage = \"much\"\n", "p.toml: line 2: "),
+            ("[posture]\ncontain = 0.9\n", "p.toml: posture.aggressive_contain: 0.85 is below posture.contain (0.9)"),
+            ("[mode]\nbalanced_at = 0.7\n", "p.toml: mode.aggressive_at: 0.75 is above mode.balanced_at (0.7)"),
+            ("[actions]\nblock_for = \"2days\"\n", "p.toml: line 2: actions.block_for: 2days is not between 1s and 1day"),
+            ("[actions]\nblock_for = \"soon\"\n", "p.toml: line 2: \"soon\" is not a duration"),
+            ("[credentials]\nfiles = [\"shadow\"]\n", "p.toml: line 2: credentials.files: \"shadow\" is not an absolute path"),
+            ("[wieghts]\nlineage = 0.1\n", "p.toml: unknown field `wieghts`"),
+            ("[weights\n", "p.toml: line 1: "),
+        ];
+        for (text, expected) in cases {
+            let problem = Policy::parse(text, "p.toml").unwrap_err().to_string();
+            assert!(problem.starts_with(expected) && !problem.contains('\n'), "{text:?}: {problem}");
+        }
     }
 }

@@ -1,0 +1,60 @@
+//! What can go wrong with the archive: what failed, on which file, why, and what to do.
+
+use std::path::PathBuf;
+
+/// Why something could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data directory cannot be used.
+    #[error("{}: cannot be used as data directory: {why}; run as root or name another with --data DIR", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// A later version of this program wrote the file. It is left as it is.
+    #[error("{}: has version {found}, this program knows up to {known}: install the newer bartizan, or move the file away to begin anew", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Version of the file.
+        found: i64,
+        /// Newest version known.
+        known: i64,
+    },
+    /// The database refused.
+    #[error("{}: {what} failed: {why}; check free space and permissions", path.display())]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the database said.
+        why: rusqlite::Error,
+    },
+    /// The tables cannot be brought up to date.
+    #[error("{}: cannot be brought up to version {known}: {why}; move the file away to begin anew", path.display())]
+    Migration {
+        /// Which.
+        path: PathBuf,
+        /// Newest version known.
+        known: i64,
+        /// Why.
+        why: String,
+    },
+    /// A record cannot be written as JSON.
+    #[error("a record cannot be written as JSON: {0}; please report this")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl StoreError {
+    /// Whether the file itself is damaged, as opposed to the disk being full or the file being locked.
+    pub fn is_corruption(&self) -> bool {
+        matches!(self, Self::Database { why, .. } if is_corruption(why))
+    }
+}
+
+pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+}

@@ -1,0 +1,209 @@
+//! Connections that read from the archive beside the one that writes.
+
+use std::path::PathBuf;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use serde::de::DeserializeOwned;
+
+use super::error::StoreError;
+use super::writer::{LAST_EVENT, nanos};
+use crate::model::{Alert, AlertId, Approval, ApprovalId, Event, EventId, HostText, Incident, IncidentId, Signal, Timestamp};
+
+/// Most records that one question returns.
+pub const MOST: u32 = 100_000;
+
+/// Which events.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventFilter {
+    /// Only events at or after this moment.
+    pub since: Option<Timestamp>,
+    /// Only this kind (`process.exec`) or family (`process`).
+    pub kind: Option<String>,
+    /// Only events whose JSON text holds this.
+    pub containing: Option<HostText>,
+    /// At most this many, the newest; capped at [`MOST`].
+    pub limit: u32,
+}
+
+/// Records read, and how many rows could not be understood: never silently left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found<T> {
+    /// What was asked for.
+    pub records: Vec<T>,
+    /// Rows whose JSON this program cannot read.
+    pub unreadable: u64,
+}
+
+/// One connection that reads what is committed.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
+        Self { connection, path }
+    }
+
+    /// The newest events that fit, oldest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn events(&self, filter: &EventFilter) -> Result<Found<Event>, StoreError> {
+        let (mut sql, mut values) = ("SELECT json FROM events WHERE 1".to_owned(), Vec::new());
+        if let Some(since) = filter.since {
+            sql.push_str(" AND at >= ?");
+            values.push(Value::Integer(nanos(since)));
+        }
+        if let Some(kind) = &filter.kind {
+            push_kind(&mut sql, &mut values, kind);
+        }
+        if let Some(text) = &filter.containing {
+            // As typed, and as it stands in JSON when it holds quotes, control characters or raw bytes.
+            let quoted = serde_json::to_string(text)?;
+            let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted);
+            sql.push_str(" AND (instr(json, ?) OR instr(json, ?))");
+            values.push(Value::Blob(text.as_bytes().to_vec()));
+            values.push(Value::Blob(inner.as_bytes().to_vec()));
+        }
+        sql.push_str(" ORDER BY id DESC LIMIT ?");
+        values.push(Value::Integer(filter.limit.min(MOST).into()));
+        let mut found = self.find(&sql, values)?;
+        found.records.reverse();
+        Ok(found)
+    }
+
+    /// How many events of this kind or family there are since a moment.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn count(&self, kind: Option<&str>, since: Option<Timestamp>) -> Result<u64, StoreError> {
+        let (mut sql, mut values) = ("SELECT count(*) FROM events WHERE at >= ?".to_owned(), vec![Value::Integer(since.map_or(i64::MIN, nanos))]);
+        if let Some(kind) = kind {
+            push_kind(&mut sql, &mut values, kind);
+        }
+        let number: i64 = self.connection.query_row(&sql, params_from_iter(values), |row| row.get(0)).map_err(|why| self.fail("counting events", why))?;
+        Ok(number.unsigned_abs())
+    }
+
+    /// The newest signals, newest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn signals(&self, limit: u32) -> Result<Found<Signal>, StoreError> {
+        self.find("SELECT json FROM signals ORDER BY at DESC, event DESC, ordinal DESC LIMIT ?", vec![Value::Integer(limit.min(MOST).into())])
+    }
+
+    /// The newest incidents, newest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn incidents(&self, limit: u32) -> Result<Found<Incident>, StoreError> {
+        self.find("SELECT json FROM incidents ORDER BY id DESC LIMIT ?", vec![Value::Integer(limit.min(MOST).into())])
+    }
+
+    /// One incident.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn incident(&self, id: IncidentId) -> Result<Option<Incident>, StoreError> {
+        let found = self.find("SELECT json FROM incidents WHERE id = ?", vec![Value::Integer(id.0 as i64)])?;
+        Ok(found.records.into_iter().next())
+    }
+
+    /// The newest alerts, newest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn alerts(&self, limit: u32) -> Result<Found<Alert>, StoreError> {
+        self.find("SELECT json FROM alerts ORDER BY updated DESC, id DESC LIMIT ?", vec![Value::Integer(limit.min(MOST).into())])
+    }
+
+    /// The newest questions, newest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn approvals(&self, limit: u32) -> Result<Found<Approval>, StoreError> {
+        self.find("SELECT json FROM approvals ORDER BY id DESC LIMIT ?", vec![Value::Integer(limit.min(MOST).into())])
+    }
+
+    /// The highest event number ever given, 0 when none: numbers are never used again, even for events long removed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn max_event_id(&self) -> Result<EventId, StoreError> {
+        let remembered = self.meta(LAST_EVENT)?.and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(EventId(self.max("SELECT max(id) FROM events")?.max(remembered)))
+    }
+
+    /// The highest incident number, 0 when none.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn max_incident_id(&self) -> Result<IncidentId, StoreError> {
+        self.max("SELECT max(id) FROM incidents").map(IncidentId)
+    }
+
+    /// The highest alert number, 0 when none.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn max_alert_id(&self) -> Result<AlertId, StoreError> {
+        self.max("SELECT max(id) FROM alerts").map(AlertId)
+    }
+
+    /// The highest approval number, 0 when none.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn max_approval_id(&self) -> Result<ApprovalId, StoreError> {
+        self.max("SELECT max(id) FROM approvals").map(ApprovalId)
+    }
+
+    /// A small fact about the agent itself, if it was ever remembered.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let value = self.connection.query_row("SELECT value FROM meta WHERE key = ?", [key], |row| row.get(0));
+        value.optional().map_err(|why| self.fail("reading a setting", why))
+    }
+
+    fn max(&self, sql: &str) -> Result<u64, StoreError> {
+        let highest: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0)).map_err(|why| self.fail("reading numbers", why))?;
+        Ok(highest.unwrap_or(0).unsigned_abs())
+    }
+
+    fn find<T: DeserializeOwned>(&self, sql: &str, values: Vec<Value>) -> Result<Found<T>, StoreError> {
+        let fail = |why| self.fail("reading", why);
+        let mut statement = self.connection.prepare_cached(sql).map_err(fail)?;
+        let mut rows = statement.query(params_from_iter(values)).map_err(fail)?;
+        let mut found = Found { records: Vec::new(), unreadable: 0 };
+        while let Some(row) = rows.next().map_err(fail)? {
+            let json = row.get_ref(0).map_err(fail)?.as_bytes().unwrap_or_default();
+            match serde_json::from_slice(json) {
+                Ok(record) => found.records.push(record),
+                Err(_) => found.unreadable += 1,
+            }
+        }
+        Ok(found)
+    }
+
+    fn fail(&self, what: &'static str, why: rusqlite::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), what, why }
+    }
+}
+
+/// A kind by its name, or all kinds of a family: `process` is everything from `process.` up to `process/`, the next byte.
+fn push_kind(sql: &mut String, values: &mut Vec<Value>, kind: &str) {
+    if kind.contains('.') {
+        sql.push_str(" AND kind = ?");
+        values.push(Value::Text(kind.to_owned()));
+    } else {
+        sql.push_str(" AND kind >= ? AND kind < ?");
+        values.push(Value::Text(format!("{kind}.")));
+        values.push(Value::Text(format!("{kind}/")));
+    }
+}
