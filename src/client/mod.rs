@@ -1,1 +1,10 @@
-//! The asking end of the control socket.
+//! The other end of the agent's socket: connect, say hello, ask, listen.
+
+mod connection;
+mod error;
+mod line;
+mod split;
+
+pub use connection::Connection;
+pub use error::ClientError;
+pub use split::{Asker, Inbox, News};

@@ -1,0 +1,198 @@
+//! A connection to the agent for one question at a time: what the command line uses.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::line::{self, LineReader};
+use super::{Asker, ClientError, Inbox};
+use crate::protocol::{ClientFrame, Hello, Push, Reply, Request, ServerFrame, VERSION};
+
+/// How long the agent may take to greet.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long the agent may take for any other answer; self-tests and hash chains take their time.
+const ANSWER: Duration = Duration::from_secs(120);
+/// Pushes kept while an answer is awaited; beyond it the oldest go and are counted.
+const PUSHES_KEPT: usize = 1_024;
+
+/// An open, greeted connection.
+#[derive(Debug)]
+pub struct Connection {
+    reader: LineReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    hello: Hello,
+    asked: u64,
+    pushes: VecDeque<Push>,
+    missed: u64,
+}
+
+impl Connection {
+    /// Connects to the agent's socket and greets.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAgent`], [`ClientError::Denied`], [`ClientError::OtherVersion`] and the rest of [`ClientError`].
+    pub async fn open(path: &Path) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => ClientError::NoAgent { path: path.to_owned(), why: "there is no such socket".to_owned() },
+            ErrorKind::ConnectionRefused => ClientError::NoAgent { path: path.to_owned(), why: "the socket is left over, nobody listens".to_owned() },
+            ErrorKind::PermissionDenied => ClientError::Denied { path: path.to_owned() },
+            ErrorKind::InvalidInput => ClientError::NoAgent { path: path.to_owned(), why: format!("not a usable socket path: {error}") },
+            _ => ClientError::Broken(error),
+        })?;
+        Self::from_stream(stream).await
+    }
+
+    /// Greets over a stream that is already connected: the embedded console's socket pair.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], but for those of connecting.
+    pub async fn from_stream(stream: UnixStream) -> Result<Self, ClientError> {
+        let (reader, writer) = stream.into_split();
+        let nobody = Hello { version: 0, agent: String::new(), role: crate::model::Role::Viewer };
+        let mut connection = Self { reader: LineReader::new(reader), writer, hello: nobody, asked: 0, pushes: VecDeque::new(), missed: 0 };
+        match connection.ask_within(Request::Hello { version: VERSION }, GREETING).await? {
+            Reply::Hello(hello) if hello.version == VERSION => connection.hello = hello,
+            Reply::Hello(hello) => return Err(ClientError::OtherVersion { agent: hello.agent, theirs: hello.version }),
+            Reply::Refused(refusal) => return Err(ClientError::Refused(refusal)),
+            _ => return Err(ClientError::Garbled("its greeting is not a greeting".to_owned())),
+        }
+        Ok(connection)
+    }
+
+    /// Who the agent is and what this client may do.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Asks and waits for the answer. A refusal is an answer: [`Reply::Refused`].
+    ///
+    /// # Errors
+    /// [`ClientError`] when no answer can be had.
+    pub async fn ask(&mut self, request: Request) -> Result<Reply, ClientError> {
+        self.ask_within(request, ANSWER).await
+    }
+
+    async fn ask_within(&mut self, request: Request, after: Duration) -> Result<Reply, ClientError> {
+        let name = request.name();
+        let answer = tokio::time::timeout(after, self.exchange(request)).await;
+        answer.unwrap_or(Err(ClientError::Silent { request: name, after }))
+    }
+
+    async fn exchange(&mut self, request: Request) -> Result<Reply, ClientError> {
+        self.asked += 1;
+        line::write(&mut self.writer, &ClientFrame { id: self.asked, request }).await?;
+        loop {
+            match self.frame().await? {
+                // An answer to an older question is one that was given up waiting for.
+                ServerFrame::Reply { id, reply } if id == self.asked => return Ok(*reply),
+                ServerFrame::Reply { .. } => {}
+                ServerFrame::Push(push) => self.keep(*push),
+            }
+        }
+    }
+
+    /// The next push; waits for it. After [`Request::Subscribe`] or a following [`Request::Events`]. Loses nothing when cancelled.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`] when the agent ends.
+    pub async fn next_push(&mut self) -> Result<Push, ClientError> {
+        if self.missed > 0 {
+            return Ok(Push::Missed(std::mem::take(&mut self.missed)));
+        }
+        if let Some(push) = self.pushes.pop_front() {
+            return Ok(push);
+        }
+        loop {
+            if let ServerFrame::Push(push) = self.frame().await? {
+                return Ok(*push);
+            }
+        }
+    }
+
+    /// Two halves for the console: one asks without waiting, the other receives everything in one order.
+    /// Must be called inside a tokio runtime.
+    pub fn split(self) -> (Asker, Inbox) {
+        super::split::split(self.reader, self.writer, self.asked, self.pushes)
+    }
+
+    async fn frame(&mut self) -> Result<ServerFrame, ClientError> {
+        self.reader.next().await?.ok_or(ClientError::Closed(None))
+    }
+
+    fn keep(&mut self, push: Push) {
+        if self.pushes.len() >= PUSHES_KEPT {
+            self.pushes.pop_front();
+            self.missed += 1;
+        }
+        self.pushes.push_back(push);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Role;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    /// Plays an agent that greets with `version`, then answers one question between two pushes.
+    async fn agent(stream: UnixStream, version: u32) {
+        let (reader, mut writer) = stream.into_split();
+        let mut lines = BufReader::new(reader).lines();
+        let mut greeted = false;
+        while let Ok(Some(line)) = lines.next_line().await {
+            let frame: ClientFrame = serde_json::from_str(&line).unwrap();
+            let reply = if greeted { Reply::Done("done".to_owned()) } else { Reply::Hello(Hello { version, agent: "9.9".to_owned(), role: Role::Operator }) };
+            let mut out = Vec::new();
+            if greeted {
+                out.push(serde_json::to_string(&ServerFrame::Push(Box::new(Push::Missed(3)))).unwrap());
+            }
+            out.push(serde_json::to_string(&ServerFrame::Reply { id: frame.id, reply: Box::new(reply) }).unwrap());
+            greeted = true;
+            writer.write_all((out.join("\n") + "\n").as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn asks_and_keeps_the_pushes_that_came_meanwhile() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let agent = tokio::spawn(agent(far, VERSION));
+        let mut connection = Connection::from_stream(near).await.unwrap();
+        assert_eq!(connection.hello().role, Role::Operator);
+        assert_eq!(connection.ask(Request::Status).await.unwrap(), Reply::Done("done".to_owned()));
+        assert_eq!(connection.next_push().await.unwrap(), Push::Missed(3));
+        drop(connection);
+        agent.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_halves_receive_pushes_and_replies_in_one_order() {
+        let (near, far) = UnixStream::pair().unwrap();
+        tokio::spawn(agent(far, VERSION));
+        let (asker, mut inbox) = Connection::from_stream(near).await.unwrap().split();
+        let ticket = asker.ask(Request::Status).unwrap();
+        assert!(matches!(inbox.next().await.unwrap(), super::super::News::Push(push) if *push == Push::Missed(3)));
+        assert!(matches!(inbox.next().await.unwrap(), super::super::News::Reply { ticket: t, .. } if t == ticket));
+    }
+
+    #[tokio::test]
+    async fn each_way_of_failing_is_its_own() {
+        let (near, far) = UnixStream::pair().unwrap();
+        tokio::spawn(agent(far, VERSION + 1));
+        let error = Connection::from_stream(near).await.unwrap_err();
+        assert!(matches!(&error, ClientError::OtherVersion { theirs, .. } if *theirs == VERSION + 1), "{error}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        assert!(Connection::open(&path).await.unwrap_err().is_no_agent());
+        drop(tokio::net::UnixListener::bind(&path).unwrap());
+        let left_over = Connection::open(&path).await.unwrap_err();
+        assert!(left_over.is_no_agent() && left_over.to_string().contains("left over"), "{left_over}");
+        let (near, far) = UnixStream::pair().unwrap();
+        drop(far);
+        assert!(Connection::from_stream(near).await.is_err());
+    }
+}
