@@ -1,0 +1,126 @@
+#!/bin/sh
+# Runs every test: installs what they need where it may, says aloud what it skipped and why.
+#
+#   ./test.sh                  everything
+#   BARTIZAN_NO_INSTALL=1 ./test.sh   touch no package
+#
+# Tests that change the network do so only in network namespaces that they make and remove.
+set -eu
+cd "$(dirname "$0")"
+
+skipped=""
+note() { printf '\n== %s\n' "$*"; }
+skip() {
+    printf 'skipped: %s\n' "$*"
+    skipped="$skipped
+  - $*"
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# sbin is not on every root's PATH, and a fresh rustup is not on the PATH of a non-login shell.
+PATH="$PATH:/usr/sbin:/sbin:${HOME:-/root}/.cargo/bin"
+export PATH
+
+# --- what the tests need -------------------------------------------------------------------------------------------
+# command:package, one each; the C compiler builds SQLite, clang our BPF program (else the committed object is used).
+NEEDS="cc:gcc clang:clang llvm-strip:llvm nft:nftables ip:iproute2 tmux:tmux sshd:openssh-server ssh:openssh-client
+conntrack:conntrack socat:socat busybox:busybox-static nginx:nginx-light ps:procps python3:python3 nsenter:util-linux
+curl:curl git:git"
+
+missing_packages() {
+    for need in $NEEDS; do
+        have "${need%%:*}" || printf '%s ' "${need#*:}"
+    done
+}
+
+install_needs() {
+    packages=$(missing_packages)
+    [ -n "$packages" ] || return 0
+    if [ -n "${BARTIZAN_NO_INSTALL:-}" ]; then
+        skip "installing $packages: BARTIZAN_NO_INSTALL is set"
+    elif ! have apt-get; then
+        skip "installing $packages: this is not Debian or a relative of it; install them by your own means"
+    elif [ "$(id -u)" -ne 0 ]; then
+        skip "installing $packages: not root"
+    else
+        printf 'installing: %s\n' "$packages"
+        # A service that a package brings must not start on the machine that runs the tests.
+        policy=/usr/sbin/policy-rc.d
+        made_policy=""
+        if [ ! -e "$policy" ]; then
+            printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && made_policy=1
+        fi
+        export DEBIAN_FRONTEND=noninteractive
+        if ! apt-get update -qq; then
+            skip "apt-get update: it failed; trying with the lists that are here"
+        fi
+        # One by one, so that a package that one release lacks does not take the others with it.
+        for package in $packages; do
+            apt-get install -y -qq --no-install-recommends "$package" >/dev/null || skip "package $package: apt-get could not install it"
+        done
+        [ -z "$made_policy" ] || rm -f "$policy"
+    fi
+}
+
+note "What the tests need"
+install_needs
+have cargo || { echo "cargo is missing: install Rust from https://rustup.rs, then run ./test.sh again" >&2; exit 1; }
+have cc || { echo "a C compiler is missing: install gcc, then run ./test.sh again" >&2; exit 1; }
+have clang || skip "building our BPF program: no clang; the committed prebuilt object is used instead"
+[ "$(id -u)" -eq 0 ] || skip "every test that needs the real kernel: not root (run: sudo ./test.sh)"
+for tool in nft ip tmux nsenter; do
+    have "$tool" || skip "tests that drive $tool: it is not installed"
+done
+[ -r /sys/kernel/btf/vmlinux ] || skip "eBPF sensor tests: the kernel has no BTF (/sys/kernel/btf/vmlinux)"
+printf 'kernel %s, %s, %s cores\n' "$(uname -r)" "$(rustc --version)" "$(nproc 2>/dev/null || echo '?')"
+
+# --- the checks ----------------------------------------------------------------------------------------------------
+# One profile only: clippy shares what `check` can share, everything else is built once, unoptimised.
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+export CARGO_INCREMENTAL=0
+
+note "Format"
+if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else skip "cargo fmt: rustup component add rustfmt"; fi
+
+note "Lints"
+if cargo clippy --version >/dev/null 2>&1; then
+    cargo clippy --locked --all-targets --quiet -- -D warnings
+else
+    skip "cargo clippy: rustup component add clippy"
+fi
+
+note "Shell scripts"
+for script in test.sh .ci/run config/*.sh; do
+    [ -e "$script" ] || continue
+    sh -n "$script"
+done
+if have shellcheck; then shellcheck -s sh test.sh .ci/run config/*.sh; else skip "shellcheck: not installed"; fi
+
+note "Dependencies"
+if have cargo-deny; then
+    # Licences, bans and sources need no network; advisories do, so a fetch that fails is told, not hidden.
+    cargo deny --offline check licenses bans sources
+    if cargo deny fetch db; then
+        cargo deny --offline check advisories
+    else
+        skip "cargo deny advisories: their database could not be fetched"
+    fi
+else
+    skip "cargo deny: not installed (cargo install cargo-deny)"
+fi
+
+note "Documentation and its examples"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
+cargo test --locked --doc --quiet
+
+if [ -n "$skipped" ]; then
+    note "Skipped, and why$skipped"
+    printf '  (a test that skips a part itself prints "skipped: ..." below or with --no-capture)\n'
+fi
+
+# The tests come last, so that their own closing line is the last thing to be read.
+note "Tests"
+if cargo nextest --version >/dev/null 2>&1; then
+    exec cargo nextest run --locked --no-fail-fast
+fi
+exec cargo test --locked --no-fail-fast --lib --bins --tests

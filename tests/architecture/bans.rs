@@ -1,0 +1,58 @@
+//! Bans: unsafe outside the kernel's door, calls that end the process, drawers of oddments, forgeable warrants.
+
+use super::reader::{Facts, Source, Tree};
+
+const ODDMENTS: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc"];
+
+/// Lints that no one may silence outside tests.
+const UNSILENCED: &[&str] = &["clippy::unwrap_used", "clippy::expect_used", "clippy::panic", "clippy::todo", "clippy::all"];
+
+/// Bans on one file.
+pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
+    let path = &source.path;
+    let room = source.room().unwrap_or_default();
+    if source.module().iter().any(|part| ODDMENTS.contains(&part.as_str())) {
+        out.push(format!("{path}: no drawer of oddments: name the noun it is about"));
+    }
+    if room != "host" && path != "src/lib.rs" {
+        out.extend(facts.unsafe_uses.iter().map(|what| format!("{path}: unsafe ({what}) outside host/")));
+        out.extend(facts.allows.iter().filter(|lint| lint.contains("unsafe_code")).map(|_| format!("{path}: allows unsafe outside host/")));
+    }
+    out.extend(facts.shouts.iter().map(|what| format!("{path}: `{what}` can end the process: return an error")));
+    for lint in UNSILENCED.iter().filter(|lint| facts.allows.iter().any(|allowed| allowed.split(',').any(|one| one == **lint))) {
+        out.push(format!("{path}: silences {lint} outside tests"));
+    }
+    if path == "src/main.rs" && source.text.lines().count() > 40 {
+        out.push(format!("{path}: {} lines; main is at most 40", source.text.lines().count()));
+    }
+    check_warrant(source, facts, out);
+}
+
+/// Only the court can make a warrant: it has no open field, is not copied, and is never read in from anywhere.
+fn check_warrant(source: &Source, facts: &Facts, out: &mut Vec<String>) {
+    let path = &source.path;
+    for warrant in facts.structs.iter().filter(|definition| definition.name == "Warrant") {
+        if source.room().as_deref() != Some("court") {
+            out.push(format!("{path}: defines a Warrant: only court/ has one"));
+        }
+        if !warrant.all_private {
+            out.push(format!("{path}: every field of Warrant must be private"));
+        }
+        for made in ["Deserialize", "Clone", "Copy", "Default"].iter().filter(|name| warrant.derives.contains(**name)) {
+            out.push(format!("{path}: Warrant derives {made}: it could be made outside the court or used twice"));
+        }
+    }
+    for (name, of) in facts.impls.iter().filter(|(_, of)| of == "Warrant") {
+        if matches!(name.as_str(), "Deserialize" | "Clone" | "Copy" | "Default") {
+            out.push(format!("{path}: {of} implements {name}: it could be made outside the court or used twice"));
+        }
+    }
+}
+
+/// Bans on the whole: once the court has more than its door, the warrant must be there, or the ban guards nothing.
+pub fn check_tree(tree: &Tree, out: &mut Vec<String>) {
+    let court: Vec<&Source> = tree.sources.iter().filter(|source| source.path.starts_with("src/court/")).collect();
+    if court.len() > 1 && !court.iter().any(|source| source.text.contains("struct Warrant ")) {
+        out.push("src/court/: no `struct Warrant` found: the ban on forged warrants guards nothing".to_owned());
+    }
+}
