@@ -1,1 +1,5 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
+
+pub mod nft;
+#[cfg(test)]
+pub(crate) mod own_netns;
