@@ -1,1 +1,3 @@
 //! Disk: the ledger (actions, audit) and the archive (events, signals, incidents, alerts).
+
+pub mod ledger;
