@@ -4,3 +4,8 @@ pub mod handover;
 pub mod own_usage;
 pub mod secret;
 pub mod service_manager;
+pub mod freeze;
+pub mod nft;
+#[cfg(test)]
+pub(crate) mod own_netns;
+pub mod pidfd;

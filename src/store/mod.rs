@@ -13,3 +13,4 @@ pub use writer::{Swept, Writer};
 
 #[cfg(test)]
 mod archive_tests;
+pub mod ledger;

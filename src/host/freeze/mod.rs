@@ -1,0 +1,446 @@
+//! A process tree stopped where it stands, kept intact, and put back exactly where it was, or ended.
+
+mod group;
+mod place;
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::pidfd::{PidError, PidFd, Stat, everything, grow, key_of};
+use crate::model::{HostText, ProcessKey};
+use group::{Group, wait};
+pub use place::Method;
+use place::Place;
+use record::Record;
+
+/// The most processes that one freeze takes; above it nothing is frozen and the error says so.
+const MOST_MEMBERS: usize = 16_384;
+/// How long the catching of a tree may take before it is given up and undone.
+const CATCHING: Duration = Duration::from_secs(5);
+/// How long the kernel may take to say "frozen", or the killed to be gone.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// Why a tree could not be held or released.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    /// It has ended.
+    #[error("there is nothing to stop: the process and all below it have ended")]
+    Nothing,
+    /// Another freeze holds part of the tree.
+    #[error("pid {pid} is held already by {group}: undo that first, or kill the tree")]
+    Held {
+        /// Whom.
+        pid: u32,
+        /// The cgroup that holds it.
+        group: HostText,
+    },
+    /// One of the tree may not be stopped.
+    #[error("pid {pid} belongs to the tree and may not be stopped: {why}")]
+    Forbidden {
+        /// Whom.
+        pid: u32,
+        /// Why not.
+        why: String,
+    },
+    /// More processes than we take, or new ones faster than they can be caught.
+    #[error("the tree could not be caught whole within 5s ({0} processes so far): kill it instead")]
+    TooMany(usize),
+    /// The kernel does not confirm.
+    #[error("the kernel does not confirm it: {0}")]
+    Unconfirmed(String),
+    /// A file of a cgroup or of ours.
+    #[error("could not {what}: {why}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// errno in words.
+        why: io::Error,
+    },
+}
+
+fn file(what: &'static str) -> impl FnOnce(io::Error) -> FreezeError {
+    move |why| FreezeError::File { what, why }
+}
+
+/// One process of the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub key: ProcessKey,
+    /// Its cgroup before; empty with [`Method::Stop`].
+    pub origin: HostText,
+    /// It was stopped already, by somebody else, and stays so.
+    pub was_stopped: bool,
+}
+
+/// Everything needed to undo a freeze.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// How it is held.
+    pub method: Method,
+    /// Where the hierarchy is mounted.
+    pub root: PathBuf,
+    /// The group's name.
+    pub name: String,
+    /// Whom, in the order in which they were caught.
+    pub members: Vec<Member>,
+}
+
+/// What a tree is caught for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be put back; whoever is held by another freeze is refused.
+    Hold,
+    /// To be ended; another freeze's processes are taken over.
+    End,
+}
+
+/// What the kernel says of a freeze.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Members that live and are held.
+    pub held: Vec<ProcessKey>,
+    /// Members that live and are not held.
+    pub loose: Vec<ProcessKey>,
+    /// The kernel says that nothing in the group runs.
+    pub frozen: bool,
+}
+
+/// The door to freezing.
+#[derive(Debug, Clone)]
+pub struct Freezer {
+    place: Place,
+    /// Where notes are kept, for root alone.
+    notes: PathBuf,
+}
+
+struct Catch<'a> {
+    purpose: Purpose,
+    tree: &'a dyn Fn() -> Vec<ProcessKey>,
+    allowed: &'a dyn Fn(ProcessKey) -> Result<(), String>,
+}
+
+impl Freezer {
+    /// Finds the best method and prepares the directory for notes below `runtime`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn open(runtime: &Path) -> Result<Self, FreezeError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let notes = runtime.join("freeze");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&notes).map_err(file("make the directory for notes"))?;
+        Ok(Self { place: Place::find(&runtime.join("cgroup2")), notes })
+    }
+
+    /// How processes are held here.
+    pub fn method(&self) -> Method {
+        self.place.method
+    }
+
+    /// The directory that a group of this name is or would be; `None` with [`Method::Stop`].
+    pub fn group_dir(&self, name: &str) -> Option<PathBuf> {
+        (self.place.method != Method::Stop).then(|| self.place.root.join(group::PARENT).join(name))
+    }
+
+    /// The note of a freeze.
+    pub fn note(&self, name: &str) -> PathBuf {
+        self.notes.join(name)
+    }
+
+    /// Stops `tree()` and all below it. `allowed` is asked for every single process before it is touched; one
+    /// refusal undoes all. The group is frozen before anybody is moved in, and what is in it cannot fork, so the
+    /// catching ends.
+    ///
+    /// # Errors
+    /// [`FreezeError`]; then everything caught so far was put back.
+    pub fn freeze(
+        &self,
+        name: &str,
+        purpose: Purpose,
+        tree: &dyn Fn() -> Vec<ProcessKey>,
+        allowed: &dyn Fn(ProcessKey) -> Result<(), String>,
+    ) -> Result<Frozen, FreezeError> {
+        let note = self.note(name);
+        let mut record = Record::create(&note, self.place.method, &self.place.root, name).map_err(file("write the note of the freeze"))?;
+        let group = Group::named(&self.place, name);
+        let mut frozen = Frozen { method: self.place.method, root: self.place.root.clone(), name: name.to_owned(), members: Vec::new() };
+        let caught = self.catch(&group, &mut record, &mut frozen, &Catch { purpose, tree, allowed }).and_then(|()| self.confirm(&group, &frozen));
+        match caught {
+            Ok(()) => Ok(frozen),
+            Err(error) => match self.thaw(&frozen) {
+                Ok(_) => Err(error),
+                Err(undo) => Err(FreezeError::Unconfirmed(format!("{error}; and putting everything back failed: {undo}"))),
+            },
+        }
+    }
+
+    fn catch(
+        &self,
+        group: &Group,
+        record: &mut Record,
+        frozen: &mut Frozen,
+        catch: &Catch<'_>,
+    ) -> Result<(), FreezeError> {
+        if frozen.method != Method::Stop {
+            group.make().map_err(file("make a cgroup"))?;
+        }
+        let deadline = Instant::now() + CATCHING;
+        // Pids stay in `known` after their process ended: as long as a process group or session of that number
+        // lives, the number is not given to anybody else.
+        let (mut known, mut caught) = (BTreeSet::new(), BTreeSet::new());
+        // Two looks in a row without anybody new: between them nobody was left who could fork unseen.
+        let mut quiet = 0;
+        while quiet < 2 {
+            let world = everything().map_err(file("read /proc"))?;
+            let alive: BTreeMap<u32, Stat> = world.iter().map(|stat| (stat.pid, *stat)).collect();
+            known.extend((catch.tree)().into_iter().filter(|key| alive.get(&key.pid).is_some_and(|stat| stat.key() == *key)).map(|key| key.pid));
+            grow(&mut known, &world);
+            let new: Vec<ProcessKey> =
+                known.iter().filter_map(|pid| alive.get(pid)).map(Stat::key).filter(|key| !caught.contains(key)).collect();
+            quiet = if new.is_empty() { quiet + 1 } else { 0 };
+            for key in new {
+                (catch.allowed)(key).map_err(|why| FreezeError::Forbidden { pid: key.pid, why })?;
+                caught.insert(key);
+                let member = self.catch_one(group, record, frozen, catch.purpose, key)?;
+                frozen.members.extend(member);
+                if frozen.members.len() > MOST_MEMBERS || Instant::now() > deadline {
+                    return Err(FreezeError::TooMany(frozen.members.len()));
+                }
+            }
+        }
+        if frozen.members.is_empty() { Err(FreezeError::Nothing) } else { Ok(()) }
+    }
+
+    /// Notes one process down and stops it; `None` when it ended meanwhile.
+    fn catch_one(
+        &self,
+        group: &Group,
+        record: &mut Record,
+        frozen: &Frozen,
+        purpose: Purpose,
+        key: ProcessKey,
+    ) -> Result<Option<Member>, FreezeError> {
+        let (Ok(hold), Some(stat)) = (PidFd::open(key), Stat::read(key.pid)) else { return Ok(None) };
+        let Some(origin) = self.origin(frozen, purpose, &stat)? else { return Ok(None) };
+        let member = Member { key, origin, was_stopped: stat.state == b'T' };
+        record.add(&member).map_err(file("write the note of the freeze"))?;
+        let done = match self.place.method {
+            Method::Stop => hold.signal(libc::SIGSTOP).map_err(io::Error::other),
+            _ => group.take(key.pid),
+        };
+        match done {
+            Ok(()) if key_of(key.pid) == Some(key) => Ok(Some(member)),
+            // It ended and its pid was given away within microseconds: whoever has it now goes back.
+            Ok(()) if self.place.method != Method::Stop => group.give_back(key.pid, &member.origin).map(|_| None).map_err(file("move a stranger back")),
+            Ok(()) => Ok(None),
+            Err(_) if !hold.is_alive() => Ok(None),
+            Err(why) => Err(FreezeError::File { what: "move a process into the frozen cgroup", why }),
+        }
+    }
+
+    /// Where a process belongs; `None` when it has ended.
+    fn origin(&self, frozen: &Frozen, purpose: Purpose, stat: &Stat) -> Result<Option<HostText>, FreezeError> {
+        if self.place.method == Method::Stop {
+            return Ok(Some(HostText::default()));
+        }
+        let Some(origin) = group::origin_of(self.place.method, stat.pid) else { return Ok(None) };
+        if origin.as_bytes() == format!("/{}/{}", group::PARENT, frozen.name).as_bytes() {
+            // Born in our group by a fork that was under way when its parent was moved: it belongs where the parent does.
+            let parent = frozen.members.iter().find(|member| member.key.pid == stat.ppid).or(frozen.members.first());
+            return Ok(Some(parent.map_or_else(|| HostText::from("/"), |member| member.origin.clone())));
+        }
+        if purpose == Purpose::Hold && origin.starts_with(format!("/{}/", group::PARENT)) {
+            return Err(FreezeError::Held { pid: stat.pid, group: origin });
+        }
+        Ok(Some(origin))
+    }
+
+    fn confirm(&self, group: &Group, frozen: &Frozen) -> Result<(), FreezeError> {
+        let settled = match frozen.method {
+            Method::Stop => wait(SETTLING, || self.look(frozen).loose.is_empty()),
+            _ => group.wait_frozen(SETTLING),
+        };
+        let hold = self.look(frozen);
+        if !settled || !hold.frozen {
+            return Err(FreezeError::Unconfirmed("some processes did not stop (waiting inside the kernel for a disk or network file system?)".into()));
+        }
+        match hold.loose.first() {
+            Some(key) => Err(FreezeError::Unconfirmed(format!("pid {} is not held", key.pid))),
+            None if hold.held.is_empty() => Err(FreezeError::Nothing),
+            None => Ok(()),
+        }
+    }
+
+    /// What the kernel says now.
+    pub fn look(&self, frozen: &Frozen) -> Hold {
+        let alive = |member: &&Member| key_of(member.key.pid) == Some(member.key);
+        let living: Vec<ProcessKey> = frozen.members.iter().filter(alive).map(|member| member.key).collect();
+        if frozen.method == Method::Stop {
+            let stopped = |key: &ProcessKey| Stat::read(key.pid).is_some_and(|stat| matches!(stat.state, b'T' | b't'));
+            let (held, loose): (Vec<_>, Vec<_>) = living.into_iter().partition(stopped);
+            return Hold { frozen: loose.is_empty(), held, loose };
+        }
+        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
+        let inside: BTreeSet<u32> = group.pids().unwrap_or_default().into_iter().collect();
+        let (held, loose) = living.into_iter().partition(|key| inside.contains(&key.pid));
+        Hold { held, loose, frozen: group.is_frozen() }
+    }
+
+    /// Puts every living process back into exactly its cgroup, running again unless it was stopped before, and
+    /// removes the group and the note. Members that the note knows beyond `frozen` are included; others found in
+    /// the group (children born in it) follow the first member. Doing it twice does nothing the second time.
+    ///
+    /// # Errors
+    /// When a process cannot be put back; it is thawed where it is then, and all others are put back.
+    pub fn thaw(&self, frozen: &Frozen) -> Result<Vec<ProcessKey>, FreezeError> {
+        let members = self.with_note(frozen);
+        let released = match frozen.method {
+            Method::Stop => continue_stopped(&members)?,
+            _ => self.give_all_back(frozen, &members)?,
+        };
+        match fs::remove_file(self.note(&frozen.name)) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(FreezeError::File { what: "remove the note of the freeze", why }),
+            _ => Ok(released),
+        }
+    }
+
+    fn give_all_back(&self, frozen: &Frozen, members: &[Member]) -> Result<Vec<ProcessKey>, FreezeError> {
+        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
+        if !group.exists() {
+            return Ok(Vec::new());
+        }
+        let mut origins: BTreeMap<u32, &HostText> = members.iter().map(|member| (member.key.pid, &member.origin)).collect();
+        origins.retain(|pid, _| members.iter().any(|member| member.key.pid == *pid && key_of(*pid) == Some(member.key)));
+        let top = HostText::from("/");
+        let stray = members.first().map_or(&top, |member| &member.origin);
+        let (mut released, mut failed) = (Vec::new(), None);
+        // A look may be repeated: a thread that is being born while its process moves is seen at the next one.
+        for _ in 0..100 {
+            let inside = group.pids().map_err(file("list the frozen cgroup"))?;
+            if inside.is_empty() {
+                break;
+            }
+            for pid in inside {
+                let origin = origins.get(&pid).copied().unwrap_or(stray);
+                match group.give_back(pid, origin) {
+                    Ok(Some(_)) => released.extend(key_of(pid)),
+                    Ok(None) => {}
+                    Err(why) => failed = Some(why),
+                }
+            }
+            if failed.is_some() {
+                break;
+            }
+        }
+        if let Some(why) = failed {
+            group.thaw_in_place().map_err(file("thaw the cgroup"))?;
+            return Err(FreezeError::File { what: "move a process back to its cgroup (it runs again where it is)", why });
+        }
+        group.remove().map_err(file("remove the empty cgroup"))?;
+        Ok(released)
+    }
+
+    /// Ends a frozen tree for good and removes the group and the note.
+    ///
+    /// # Errors
+    /// [`FreezeError::Unconfirmed`] when somebody lives on; then the group stays frozen.
+    pub fn kill(&self, frozen: &Frozen) -> Result<Vec<ProcessKey>, FreezeError> {
+        let members = self.with_note(frozen);
+        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
+        let holds: Vec<(ProcessKey, PidFd)> = members.iter().filter_map(|member| Some((member.key, PidFd::open(member.key).ok()?))).collect();
+        if frozen.method == Method::Stop || !group.kill_all() {
+            for (_, hold) in &holds {
+                match hold.signal(libc::SIGKILL) {
+                    Ok(()) | Err(PidError::Gone(_)) => {}
+                    Err(error) => return Err(FreezeError::Unconfirmed(error.to_string())),
+                }
+            }
+        }
+        if frozen.method == Method::V1 {
+            group.thaw_in_place().map_err(file("let the killed die"))?;
+        }
+        let deadline = Instant::now() + SETTLING;
+        for (key, hold) in &holds {
+            if !hold.wait_gone(deadline.saturating_duration_since(Instant::now())) {
+                return Err(FreezeError::Unconfirmed(format!("pid {} did not end", key.pid)));
+            }
+        }
+        if frozen.method != Method::Stop {
+            group.remove().map_err(file("remove the empty cgroup"))?;
+        }
+        let _ = fs::remove_file(self.note(&frozen.name));
+        Ok(holds.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// Stops again what somebody set loose: members back in, the group frozen.
+    ///
+    /// # Errors
+    /// When the kernel does not confirm.
+    pub fn hold_again(&self, frozen: &Frozen) -> Result<(), FreezeError> {
+        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
+        if frozen.method != Method::Stop {
+            if !group.exists() {
+                group.make().map_err(file("make a cgroup"))?;
+            }
+            group.freeze_again().map_err(file("freeze the cgroup"))?;
+        }
+        for key in self.look(frozen).loose {
+            match frozen.method {
+                Method::Stop => PidFd::open(key).and_then(|hold| hold.signal(libc::SIGSTOP)).map_err(io::Error::other),
+                _ => group.take(key.pid),
+            }
+            .map_err(file("stop a process again"))?;
+        }
+        self.confirm(&group, frozen)
+    }
+
+    /// The notes and groups that exist, by name: what recovery compares with the journal.
+    pub fn leftovers(&self) -> BTreeSet<String> {
+        let notes = fs::read_dir(&self.notes).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let groups = if self.place.method == Method::Stop { Vec::new() } else { group::all(&self.place) };
+        notes.filter(|name| !name.contains('.')).chain(groups).take(4096).collect()
+    }
+
+    /// What a note says; without a note, what the group of this name holds with no memory of where it came from.
+    pub fn recall(&self, name: &str) -> Option<Frozen> {
+        if let Some(frozen) = record::read(&self.note(name)) {
+            return Some(frozen);
+        }
+        let group = Group::named(&self.place, name);
+        (self.place.method != Method::Stop && group.exists()).then(|| Frozen {
+            method: self.place.method,
+            root: self.place.root.clone(),
+            name: name.to_owned(),
+            members: Vec::new(),
+        })
+    }
+
+    fn with_note(&self, frozen: &Frozen) -> Vec<Member> {
+        let mut members = frozen.members.clone();
+        let noted = record::read(&self.note(&frozen.name)).map(|noted| noted.members).unwrap_or_default();
+        let known: BTreeSet<ProcessKey> = members.iter().map(|member| member.key).collect();
+        members.extend(noted.into_iter().filter(|member| !known.contains(&member.key)));
+        members
+    }
+}
+
+fn continue_stopped(members: &[Member]) -> Result<Vec<ProcessKey>, FreezeError> {
+    let mut released = Vec::new();
+    for member in members.iter().filter(|member| !member.was_stopped) {
+        match PidFd::open(member.key).and_then(|hold| hold.signal(libc::SIGCONT)) {
+            Ok(()) => released.push(member.key),
+            Err(PidError::Gone(_)) => {}
+            Err(error) => return Err(FreezeError::Unconfirmed(error.to_string())),
+        }
+    }
+    Ok(released)
+}
+
+#[cfg(test)]
+mod tests;

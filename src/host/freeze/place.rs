@@ -1,0 +1,143 @@
+//! Where this host lets processes be frozen: cgroup v2, else the v1 freezer, else only SIGSTOP.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+use serde::{Deserialize, Serialize};
+
+/// How processes are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// `cgroup.freeze` (Linux 5.2).
+    V2,
+    /// The freezer controller of cgroup v1.
+    V1,
+    /// SIGSTOP by pidfd: the weakest, a process of the same user may undo it with SIGCONT.
+    Stop,
+}
+
+impl Method {
+    /// As people read it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::V2 => "cgroup v2 freezer",
+            Self::V1 => "cgroup v1 freezer",
+            Self::Stop => "SIGSTOP",
+        }
+    }
+}
+
+/// A hierarchy in which groups can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) method: Method,
+    /// Where the hierarchy is mounted; empty for [`Method::Stop`].
+    pub(super) root: PathBuf,
+}
+
+impl Place {
+    /// The best that works here. When no cgroup2 is visible (as under `ip netns exec`, which mounts a new /sys), one is
+    /// mounted at `private`.
+    pub(super) fn find(private: &Path) -> Self {
+        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        v2(&mounts)
+            .or_else(|| mounted_privately(private))
+            .or_else(|| v1(&mounts))
+            .unwrap_or(Self { method: Method::Stop, root: PathBuf::new() })
+    }
+
+    /// The one that a record names, whether or not it is the best today.
+    pub(super) fn named(method: Method, root: &Path) -> Self {
+        Self { method, root: root.to_owned() }
+    }
+}
+
+fn v2(mounts: &[u8]) -> Option<Place> {
+    hierarchies(mounts).filter(|m| m.kind == b"cgroup2").map(|m| Place { method: Method::V2, root: m.at }).find(|place| works(place, "cgroup.freeze"))
+}
+
+fn v1(mounts: &[u8]) -> Option<Place> {
+    let has_freezer = |options: &[u8]| options.split(|b| *b == b',').any(|option| option == b"freezer");
+    hierarchies(mounts)
+        .filter(|m| m.kind == b"cgroup" && has_freezer(&m.options))
+        .map(|m| Place { method: Method::V1, root: m.at })
+        .find(|place| works(place, "freezer.state"))
+}
+
+fn mounted_privately(at: &Path) -> Option<Place> {
+    let place = Place { method: Method::V2, root: at.to_owned() };
+    if at.join("cgroup.procs").exists() {
+        return works(&place, "cgroup.freeze").then_some(place);
+    }
+    fs::create_dir_all(at).ok()?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("cgroup2"), at, Some("cgroup2"), flags, None::<&str>).ok()?;
+    works(&place, "cgroup.freeze").then_some(place)
+}
+
+/// Makes and removes an empty group: the only honest way to know.
+fn works(place: &Place, file: &str) -> bool {
+    let probe = place.root.join(format!("bartizan-probe-{}-{:?}", std::process::id(), std::thread::current().id()));
+    if fs::create_dir(&probe).is_err() {
+        return false;
+    }
+    let found = probe.join(file).exists();
+    fs::remove_dir(&probe).is_ok() && found
+}
+
+struct Hierarchy {
+    kind: Vec<u8>,
+    at: PathBuf,
+    options: Vec<u8>,
+}
+
+/// Lines of mountinfo (proc(5)): mount point is field 5; file system type and its options follow a lone `-`. Only
+/// hierarchies mounted whole count: in a part of one the paths of /proc/PID/cgroup lead elsewhere.
+fn hierarchies(mounts: &[u8]) -> impl Iterator<Item = Hierarchy> {
+    mounts.split(|b| *b == b'\n').filter_map(|line| {
+        let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+        let dash = fields.iter().position(|field| *field == b"-")?;
+        (*fields.get(3)? == b"/").then_some(())?;
+        Some(Hierarchy {
+            kind: fields.get(dash + 1)?.to_vec(),
+            at: PathBuf::from(OsString::from_vec(unescape(fields.get(4)?))),
+            options: fields.get(dash + 3)?.to_vec(),
+        })
+    })
+}
+
+/// Space, tab, newline and backslash stand as `\040` and so on.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let code = (*first == b'\\').then(|| tail.get(..3)).flatten().and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = tail.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_is_read_field_by_field() {
+        let text = b"1 2 0:3 / /sys/fs/cg\\040roup rw - cgroup2 cgroup2 rw\n4 2 0:3 /part /x rw - cgroup2 c rw\n5 2 0:4 / /f rw shared:4 - cgroup cgroup rw,freezer\n";
+        let found: Vec<_> = hierarchies(text).map(|h| (h.kind, h.at)).collect();
+        assert_eq!(found, [(b"cgroup2".to_vec(), PathBuf::from("/sys/fs/cg roup")), (b"cgroup".to_vec(), PathBuf::from("/f"))]);
+    }
+}

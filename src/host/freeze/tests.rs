@@ -1,0 +1,160 @@
+//! Freezing, thawing and ending real trees, by each method that this host has.
+
+use super::*;
+use crate::host::pidfd::this_boot;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+/// A shell that keeps two loops and up to fifty short-lived children going, each writing a byte to `out`.
+fn busy_tree(out: &Path) -> Child {
+    let script = r#"echo $$; i=0
+        (while :; do printf x >> "$0"; sleep 0.01; done) &
+        (n=0; while [ $n -lt 50 ]; do (sleep 0.05; printf y >> "$0") & n=$((n+1)); [ $n -eq 50 ] && { wait; n=0; }; done) &
+        while :; do printf z >> "$0"; sleep 0.01; done"#;
+    Command::new("sh").args(["-c", script]).arg(out).stdout(std::process::Stdio::null()).process_group(0).spawn().unwrap()
+}
+
+fn freezers(runtime: &Path) -> Vec<Freezer> {
+    let notes = runtime.join("freeze");
+    fs::create_dir_all(&notes).unwrap();
+    let v1 = Path::new("/sys/fs/cgroup/freezer");
+    let mut places = vec![Place::find(&runtime.join("cgroup2")), Place { method: Method::Stop, root: PathBuf::new() }];
+    if v1.join("cgroup.procs").exists() {
+        places.push(Place { method: Method::V1, root: v1.to_owned() });
+    }
+    places.into_iter().map(|place| Freezer { place, notes: notes.clone() }).collect()
+}
+
+fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: needs root to make cgroups");
+    }
+    root
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map(|meta| meta.len()).unwrap_or(0)
+}
+
+fn allow(_: ProcessKey) -> Result<(), String> {
+    Ok(())
+}
+
+fn unique(tag: &str, freezer: &Freezer) -> String {
+    format!("test-{tag}-{}-{:?}", std::process::id(), freezer.method())
+}
+
+#[test]
+fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for freezer in freezers(dir.path()) {
+        let out = dir.path().join(format!("out-{:?}", freezer.method()));
+        let mut child = busy_tree(&out);
+        let root = key_of(child.id()).unwrap();
+        assert!(wait(SETTLING, || size(&out) > 20));
+        let before = group::origin_of(freezer.method(), root.pid);
+        let name = unique("busy", &freezer);
+        let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow).unwrap();
+        assert!(frozen.members.len() >= 3, "{frozen:?}");
+        let hold = freezer.look(&frozen);
+        assert!(hold.frozen && hold.loose.is_empty(), "{hold:?}");
+        let still = size(&out);
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(size(&out), still, "something still runs with {:?}", freezer.method());
+        freezer.thaw(&frozen).unwrap();
+        assert_eq!(group::origin_of(freezer.method(), root.pid), before);
+        assert!(wait(SETTLING, || size(&out) > still + 20), "it runs again with {:?}", freezer.method());
+        assert!(!freezer.leftovers().contains(&name));
+        assert_eq!(freezer.thaw(&frozen).unwrap().len(), if freezer.method() == Method::Stop { freezer.look(&frozen).loose.len() } else { 0 });
+        let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow).unwrap();
+        let killed = freezer.kill(&frozen).unwrap();
+        assert!(killed.contains(&root));
+        child.wait().unwrap();
+        let ended = size(&out);
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(size(&out), ended, "something survived with {:?}", freezer.method());
+        assert!(!freezer.leftovers().contains(&name));
+    }
+}
+
+#[test]
+fn one_forbidden_process_undoes_all() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for freezer in freezers(dir.path()) {
+        let mut child = Command::new("sh").args(["-c", "sleep 60 & sleep 61 & wait"]).process_group(0).spawn().unwrap();
+        let root = key_of(child.id()).unwrap();
+        assert!(wait(SETTLING, || everything().unwrap().iter().filter(|stat| stat.ppid == root.pid).count() == 2));
+        let name = unique("forbidden", &freezer);
+        let refuse = |key: ProcessKey| if key == root { Ok(()) } else { Err("it is the owner's".to_owned()) };
+        let refused = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &refuse);
+        assert!(matches!(refused, Err(FreezeError::Forbidden { .. })), "{refused:?}");
+        assert!(wait(SETTLING, || Stat::read(root.pid).unwrap().state == b'S'));
+        assert!(!freezer.leftovers().contains(&name));
+        let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow).unwrap();
+        freezer.kill(&frozen).unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn who_was_stopped_before_stays_stopped() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for freezer in freezers(dir.path()) {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let root = key_of(child.id()).unwrap();
+        PidFd::open(root).unwrap().signal(libc::SIGSTOP).unwrap();
+        assert!(wait(SETTLING, || Stat::read(root.pid).unwrap().state == b'T'));
+        let frozen = freezer.freeze(&unique("stopped", &freezer), Purpose::Hold, &|| vec![root], &allow).unwrap();
+        freezer.thaw(&frozen).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(Stat::read(root.pid).unwrap().state, b'T');
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_reused_pid_is_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    if !is_root() {
+        return;
+    }
+    for freezer in freezers(dir.path()) {
+        let name = unique("nobody", &freezer);
+        let me = key_of(std::process::id()).unwrap();
+        let stranger = ProcessKey { boot: this_boot(), start: me.start + 1, ..me };
+        assert!(matches!(freezer.freeze(&name, Purpose::Hold, &|| vec![stranger], &allow), Err(FreezeError::Nothing)));
+        assert!(!freezer.leftovers().contains(&name));
+    }
+}
+
+#[test]
+fn an_overlapping_freeze_is_refused_and_a_kill_takes_over() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for freezer in freezers(dir.path()).into_iter().filter(|freezer| freezer.method() != Method::Stop) {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let root = key_of(child.id()).unwrap();
+        let (first, second) = (unique("first", &freezer), unique("second", &freezer));
+        let frozen = freezer.freeze(&first, Purpose::Hold, &|| vec![root], &allow).unwrap();
+        assert!(matches!(freezer.freeze(&second, Purpose::Hold, &|| vec![root], &allow), Err(FreezeError::Held { .. })));
+        assert!(freezer.look(&frozen).loose.is_empty() && freezer.look(&frozen).frozen, "the first freeze is untouched");
+        let taken = freezer.freeze(&second, Purpose::End, &|| vec![root], &allow).unwrap();
+        assert_eq!(freezer.kill(&taken).unwrap(), [root]);
+        child.wait().unwrap();
+        freezer.thaw(&frozen).unwrap();
+        assert!(!freezer.leftovers().contains(&first));
+    }
+}

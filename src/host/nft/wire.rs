@@ -1,0 +1,314 @@
+//! Netlink messages of the netfilter family: written, sent, acknowledged, read back.
+//!
+//! Layout from include/uapi/linux/netlink.h and nfnetlink.h. No reply is trusted to be well formed: every length
+//! is checked and what does not fit ends the parse.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+/// This is a request.
+const REQUEST: u16 = 0x1;
+/// Several messages follow, ended by NLMSG_DONE.
+const ACK: u16 = 0x4;
+const DUMP: u16 = 0x300;
+const DUMP_INTERRUPTED: u16 = 0x10;
+const CREATE: u16 = 0x400;
+const EXCLUSIVE: u16 = 0x200;
+const APPEND: u16 = 0x800;
+const NESTED: u16 = 0x8000;
+const NFTABLES: u16 = 10;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+/// The most that one dump may bring: 65,536 elements of each of four sets need about 20 MB.
+const DUMP_LIMIT: usize = 32 << 20;
+
+/// How a change treats what is already there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Existing {
+    /// Make it; an equal one is an error.
+    Refuse,
+    /// Make one more, at the end.
+    Append,
+    /// Only change or remove.
+    Need,
+}
+
+/// Bytes of one or more messages under construction.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    changes: usize,
+}
+
+impl Batch {
+    /// An open transaction: all of its changes take, or none.
+    pub(super) fn begin() -> Self {
+        let mut batch = Self::default();
+        batch.message(BATCH_BEGIN, REQUEST, |b| b.bytes.extend(header(0, NFTABLES)));
+        batch
+    }
+
+    /// One change inside the transaction, acknowledged by itself.
+    pub(super) fn change(&mut self, kind: u16, existing: Existing, family: u8, body: impl FnOnce(&mut Self)) {
+        let flags = REQUEST | ACK | match existing {
+            Existing::Refuse => CREATE | EXCLUSIVE,
+            Existing::Append => CREATE | APPEND,
+            Existing::Need => 0,
+        };
+        self.changes += 1;
+        self.message((NFTABLES << 8) | kind, flags, |b| {
+            b.bytes.extend(header(family, 0));
+            body(b);
+        });
+    }
+
+    fn message(&mut self, kind: u16, flags: u16, body: impl FnOnce(&mut Self)) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; 4]);
+        self.bytes.extend(kind.to_ne_bytes());
+        self.bytes.extend(flags.to_ne_bytes());
+        self.bytes.extend((self.changes as u32).to_ne_bytes());
+        self.bytes.extend([0; 4]);
+        body(self);
+        let length = (self.bytes.len() - start) as u32;
+        patch(&mut self.bytes, start, &length.to_ne_bytes());
+    }
+
+    /// One attribute.
+    pub(super) fn attr(&mut self, kind: u16, value: &[u8]) {
+        self.bytes.extend(((4 + value.len()) as u16).to_ne_bytes());
+        self.bytes.extend(kind.to_ne_bytes());
+        self.bytes.extend(value);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    /// One attribute holding a number, most significant byte first as netfilter wants it.
+    pub(super) fn number(&mut self, kind: u16, value: u32) {
+        self.attr(kind, &value.to_be_bytes());
+    }
+
+    /// One attribute holding a zero-ended name.
+    pub(super) fn name(&mut self, kind: u16, value: &str) {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        self.attr(kind, &bytes);
+    }
+
+    /// One attribute holding attributes.
+    pub(super) fn nest(&mut self, kind: u16, body: impl FnOnce(&mut Self)) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; 2]);
+        self.bytes.extend((kind | NESTED).to_ne_bytes());
+        body(self);
+        let length = (self.bytes.len() - start) as u16;
+        patch(&mut self.bytes, start, &length.to_ne_bytes());
+    }
+}
+
+fn header(family: u8, resource: u16) -> [u8; 4] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
+}
+
+fn patch(bytes: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = bytes.get_mut(at..at + value.len()) {
+        place.copy_from_slice(value);
+    }
+}
+
+/// A netlink socket to netfilter, in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub(super) struct Socket(OwnedFd);
+
+impl Socket {
+    /// A bound socket with a two-second limit on reads.
+    pub(super) fn open() -> io::Result<Self> {
+        // SAFETY: socket(2) takes no pointer; the descriptor is owned at once.
+        let raw = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_NETFILTER) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `raw` is a fresh descriptor that nobody else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+        let limit = libc::timeval { tv_sec: 2, tv_usec: 0 };
+        // SAFETY: the pointer and length describe `limit`, alive for the call.
+        let set = unsafe {
+            libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const limit).cast(), size_of_val(&limit) as u32)
+        };
+        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(Self(fd)) }
+    }
+
+    /// Ends and sends the transaction; the kernel has carried it out, or none of it, when this returns.
+    pub(super) fn commit(&self, mut batch: Batch) -> io::Result<()> {
+        let wanted = batch.changes;
+        batch.message(BATCH_END, REQUEST, |b| b.bytes.extend(header(0, NFTABLES)));
+        self.send(&batch.bytes)?;
+        // nfnetlink works inside sendmsg(2): every reply is queued already, so an empty queue means the end.
+        let (mut acks, mut failure) = (0, None);
+        while let Some(bytes) = self.receive(libc::MSG_DONTWAIT)? {
+            for message in messages(&bytes) {
+                match message.error() {
+                    Some(0) => acks += 1,
+                    Some(code) => failure = failure.or(Some(code)),
+                    None => {}
+                }
+            }
+        }
+        match failure {
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+            None if acks < wanted => Err(io::Error::other(format!("the kernel acknowledged {acks} of {wanted} changes"))),
+            None => Ok(()),
+        }
+    }
+
+    /// All answers to one question, each given to `each` as its attributes. Repeated when the kernel says that
+    /// the listing changed while it was read.
+    pub(super) fn dump(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<Vec<Vec<u8>>> {
+        for _ in 0..5 {
+            let mut request = Batch::default();
+            request.message((NFTABLES << 8) | kind, REQUEST | DUMP, |b| {
+                b.bytes.extend(header(family, 0));
+                body(b);
+            });
+            self.send(&request.bytes)?;
+            if let Some(answers) = self.read_dump()? {
+                return Ok(answers);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::Interrupted, "the listing kept changing while it was read"))
+    }
+
+    /// `None`: interrupted by a change, ask again.
+    fn read_dump(&self) -> io::Result<Option<Vec<Vec<u8>>>> {
+        let (mut answers, mut total, mut interrupted) = (Vec::new(), 0, false);
+        loop {
+            let bytes = self.receive(0)?.ok_or(io::ErrorKind::TimedOut)?;
+            total += bytes.len();
+            if total > DUMP_LIMIT {
+                return Err(io::Error::other("the listing is larger than 32 MB"));
+            }
+            for message in messages(&bytes) {
+                interrupted |= message.flags & DUMP_INTERRUPTED != 0;
+                match message.kind {
+                    NLMSG_DONE => {
+                        return match message.number() {
+                            Some(code) if code < 0 => Err(io::Error::from_raw_os_error(-code)),
+                            _ => Ok((!interrupted).then_some(answers)),
+                        };
+                    }
+                    NLMSG_ERROR => match message.error() {
+                        Some(code) if code != 0 => return Err(io::Error::from_raw_os_error(code)),
+                        _ => {}
+                    },
+                    // Four bytes of nfgenmsg stand before the attributes.
+                    _ => answers.push(message.body.get(4..).unwrap_or_default().to_vec()),
+                }
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        // SAFETY: pointer and length describe `bytes`.
+        let sent = unsafe { libc::send(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// One datagram, or `None` when there is none (yet).
+    fn receive(&self, flags: i32) -> io::Result<Option<Vec<u8>>> {
+        let mut buffer = vec![0u8; 64 << 10];
+        loop {
+            // SAFETY: pointer and length describe `buffer`.
+            let got = unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+            if let Ok(length) = usize::try_from(got) {
+                buffer.truncate(length);
+                return Ok(Some(buffer));
+            }
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => return Ok(None),
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    body: &'a [u8],
+}
+
+impl Message<'_> {
+    fn number(&self) -> Option<i32> {
+        self.body.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
+    }
+
+    /// The errno of an error message, 0 for an acknowledgement.
+    fn error(&self) -> Option<i32> {
+        (self.kind == NLMSG_ERROR).then(|| self.number().map_or(libc::EBADMSG, i32::wrapping_neg))
+    }
+}
+
+fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(*rest.first_chunk()?) as usize;
+        let kind = u16::from_ne_bytes(*rest.get(4..)?.first_chunk()?);
+        let flags = u16::from_ne_bytes(*rest.get(6..)?.first_chunk()?);
+        let body = rest.get(16..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Message { kind, flags, body })
+    })
+}
+
+/// The attributes in `bytes`, as (kind, value).
+pub(super) fn attrs(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = u16::from_ne_bytes(*rest.first_chunk()?) as usize;
+        let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?) & 0x3fff;
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The first attribute of this kind; empty when there is none.
+pub(super) fn attr(bytes: &[u8], kind: u16) -> &[u8] {
+    attrs(bytes).find(|(found, _)| *found == kind).map_or(&[], |(_, value)| value)
+}
+
+/// A zero-ended name.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_from_outside_can_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            for message in messages(&bytes) {
+                let _ = (message.error(), attrs(message.body).count());
+            }
+            let _ = attrs(&bytes).map(|(_, value)| text(value).len() + attrs(value).count()).count();
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut batch = Batch::default();
+        batch.nest(3, |b| {
+            b.number(1, 7);
+            b.name(2, "abc");
+        });
+        let nested = attr(&batch.bytes, 3);
+        assert_eq!((attr(nested, 1), text(attr(nested, 2))), (&[0, 0, 0, 7][..], "abc".to_owned()));
+    }
+}

@@ -1,0 +1,209 @@
+//! The ledger: what was intended, what was done, and the hash-chained record of every decision.
+//!
+//! An action is written here before the host is touched. WAL with `synchronous = NORMAL` survives our own death at
+//! any moment; after a power cut the host is freshly booted and holds nothing of ours, so the last rows matter less.
+
+mod actions;
+mod audit;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension};
+use rusqlite_migration::{M, Migrations};
+
+pub use audit::AuditVerdict;
+
+use crate::model::{AuditBody, AuditEntry, Timestamp};
+
+/// Why the ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Made by a newer program.
+    #[error("{file} was written by a newer version of bartizan: upgrade this one, or give another --data directory", file = .0.display())]
+    Newer(PathBuf),
+    /// SQLite says no.
+    #[error("could not {what} in {file}: {why}", file = .file.display())]
+    Sqlite {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        file: PathBuf,
+        /// SQLite's words.
+        why: rusqlite::Error,
+    },
+    /// A row that makes no sense.
+    #[error("could not {what} in {file}: {why}", file = .file.display())]
+    Row {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file itself.
+    #[error("could not {what} {file}: {why}", file = .file.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        file: PathBuf,
+        /// errno in words.
+        why: std::io::Error,
+    },
+}
+
+/// The journal of actions and the audit log, in `ledger.db`.
+#[derive(Debug)]
+pub struct Ledger {
+    connection: Mutex<Connection>,
+    file: PathBuf,
+    instance: String,
+    notice: Option<String>,
+}
+
+const SCHEMA: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    CREATE TABLE actions (id INTEGER PRIMARY KEY, state TEXT NOT NULL, active INTEGER NOT NULL, body TEXT NOT NULL, snapshot TEXT NOT NULL) STRICT;
+    CREATE INDEX actions_active ON actions (active) WHERE active = 1;
+    CREATE TABLE audit (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
+    CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+    CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+    INSERT INTO meta VALUES ('instance', lower(hex(randomblob(4))));
+";
+
+impl Ledger {
+    /// Opens or makes `ledger.db` in `dir`. A damaged file is put aside under a name with the time in it, a new
+    /// chain begins with an entry that says so, and [`Ledger::notice`] tells.
+    ///
+    /// # Errors
+    /// [`LedgerError::Newer`] for a file of a newer version; others when the directory cannot be written.
+    pub fn open(dir: &Path, now: Timestamp) -> Result<Self, LedgerError> {
+        let file = dir.join("ledger.db");
+        std::fs::create_dir_all(dir).map_err(|why| LedgerError::File { what: "make the directory of", file: file.clone(), why })?;
+        match Self::try_open(&file) {
+            Err(LedgerError::Sqlite { why, .. }) if is_damage(&why) => {
+                let aside = dir.join(format!("ledger.db.damaged-{}", now.format("%Y%m%dT%H%M%SZ")));
+                put_aside(&file, &aside)?;
+                let mut ledger = Self::try_open(&file)?;
+                let notice = format!("the ledger was damaged ({why}); it was put aside as {} and a new one began", aside.display());
+                let body = AuditBody { at: now, actor: "bartizan".into(), what: "audit.restarted".into(), subject: "ledger.db".into(), detail: notice.clone() };
+                ledger.audit(body)?;
+                ledger.notice = Some(notice);
+                Ok(ledger)
+            }
+            opened => opened,
+        }
+    }
+
+    fn try_open(file: &Path) -> Result<Self, LedgerError> {
+        let fail = |what| move |why| LedgerError::Sqlite { what, file: file.to_owned(), why };
+        let mut connection = Connection::open(file).map_err(fail("open the database"))?;
+        private(file)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail("set a limit"))?;
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;").map_err(fail("prepare the database"))?;
+        let healthy: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail("check the database"))?;
+        if healthy != "ok" {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            return Err(fail("check the database")(rusqlite::Error::SqliteFailure(code, Some(healthy))));
+        }
+        Migrations::new(vec![M::up(SCHEMA)]).to_latest(&mut connection).map_err(|error| match error {
+            rusqlite_migration::Error::MigrationDefinition(_) => LedgerError::Newer(file.to_owned()),
+            rusqlite_migration::Error::RusqliteError { err, .. } => fail("prepare the tables")(err),
+            other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },
+        })?;
+        let instance = connection.query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0)).map_err(fail("read the ledger's name"))?;
+        Ok(Self { connection: Mutex::new(connection), file: file.to_owned(), instance, notice: None })
+    }
+
+    /// What the owner should know about how it was opened.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// Eight hex digits that tell this agent's groups and timers from those of another agent on the same host.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Adds a line to the hash-chained record.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn audit(&self, body: AuditBody) -> Result<AuditEntry, LedgerError> {
+        audit::append(&mut self.lock(), body).map_err(self.sqlite("write the audit log"))
+    }
+
+    /// The last `n` lines, oldest first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn audit_tail(&self, n: usize) -> Result<Vec<AuditEntry>, LedgerError> {
+        audit::tail(&self.lock(), n).map_err(self.sqlite("read the audit log"))
+    }
+
+    /// Recomputes the chain from its first line.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn verify(&self) -> Result<AuditVerdict, LedgerError> {
+        audit::verify(&self.lock()).map_err(self.sqlite("read the audit log"))
+    }
+
+    /// What the ledger remembers under a name of the caller's choice.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn remembered(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        let read = self.lock().query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
+        read.map_err(self.sqlite("read a remembered value"))
+    }
+
+    /// Remembers a value, for example the mode, over restarts.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(&self, key: &str, value: &str) -> Result<(), LedgerError> {
+        let written = self.lock().execute("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value]);
+        written.map(drop).map_err(self.sqlite("remember a value"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sqlite(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {
+        let file = self.file.clone();
+        move |why| LedgerError::Sqlite { what, file, why }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+}
+
+/// The ledger names people and reasons: for root alone.
+fn private(file: &Path) -> Result<(), LedgerError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|why| LedgerError::File { what: "protect", file: file.to_owned(), why })
+}
+
+fn put_aside(file: &Path, aside: &Path) -> Result<(), LedgerError> {
+    let fail = |why| LedgerError::File { what: "put aside the damaged", file: file.to_owned(), why };
+    std::fs::rename(file, aside).map_err(fail)?;
+    for suffix in ["-wal", "-shm"] {
+        let mut with = file.as_os_str().to_owned();
+        with.push(suffix);
+        let mut to = aside.as_os_str().to_owned();
+        to.push(suffix);
+        match std::fs::rename(&with, &to) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(fail(why)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
