@@ -1,1 +1,7 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
+
+pub mod bpf;
+pub mod clock;
+pub mod procfs;
+pub mod sighting;
+pub mod user_names;
