@@ -5,8 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::Event;
 
+mod ladder;
+mod process;
+mod process_ebpf;
+mod process_family;
+mod process_origin;
+mod process_table;
+mod roles;
 mod world;
 
+pub use ladder::{Ladder, process_collectors};
 pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.

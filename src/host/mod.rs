@@ -9,3 +9,8 @@ pub mod nft;
 #[cfg(test)]
 pub(crate) mod own_netns;
 pub mod pidfd;
+pub mod bpf;
+pub mod clock;
+pub mod procfs;
+pub mod sighting;
+pub mod user_names;

@@ -1,0 +1,93 @@
+//! The best rung: what our kernel programs report, as events.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{CollectorError, Sink, Stop, World};
+use crate::host::bpf::{Counters, RawEvent, Sensor};
+use crate::host::clock;
+use crate::model::{Event, EventId, EventKind, Flow, Loss, Process, Source, Timestamp};
+
+/// Longest wait, so that a stop is seen within half a second.
+const WAIT_MOST: Duration = Duration::from_millis(400);
+/// How often losses are told.
+const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
+/// The world is compared with /proc at least this often, and after a loss.
+const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// Name of the hop.
+const HOP: &str = "kernel-ring";
+
+/// Feeds the world and the sink until told to stop.
+pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
+    let mut told = Counters::default();
+    let (mut accounted, mut reconciled) = (Instant::now(), Instant::now());
+    while !stop.is_set() {
+        sensor.wait(WAIT_MOST);
+        sensor.drain(|raw| sink.emit(event(raw, world)));
+        let mut lost = false;
+        if accounted.elapsed() >= ACCOUNT_EVERY {
+            accounted = Instant::now();
+            lost = account(sensor, &mut told, sink);
+        }
+        if lost || reconciled.elapsed() >= RECONCILE_EVERY {
+            reconciled = Instant::now();
+            world.reconcile();
+        }
+        std::thread::sleep(Sensor::NAP);
+    }
+    sensor.drain(|raw| sink.emit(event(raw, world)));
+    account(sensor, &mut told, sink);
+    Ok(())
+}
+
+/// Tells the sink what came and what was lost since the last time; whether anything was lost.
+fn account(sensor: &Sensor, told: &mut Counters, sink: &dyn Sink) -> bool {
+    let now = sensor.counters();
+    let lost = now.dropped.saturating_sub(told.dropped) + now.malformed.saturating_sub(told.malformed);
+    let received = now.delivered.saturating_sub(told.delivered) + now.dropped.saturating_sub(told.dropped);
+    *told = now;
+    sink.account(HOP, received, lost);
+    if lost > 0 {
+        sink.emit(loss(HOP, lost, Source::Ebpf));
+    }
+    lost > 0
+}
+
+/// Events that a hop lost.
+pub(super) fn loss(hop: &str, count: u64, source: Source) -> Event {
+    let kind = EventKind::Loss { loss: Loss { hop: hop.to_owned(), count } };
+    Event { id: EventId(0), at: clock::wall(clock::boot_ns()), kind, process: None, source, complete: true }
+}
+
+fn event(raw: RawEvent, world: &World) -> Event {
+    match raw {
+        RawEvent::Exec(who, image) => {
+            let complete = image.complete;
+            let process = world.exec(&who, image);
+            about(EventKind::Exec, process.since, Some(process), complete)
+        }
+        RawEvent::Fork(who) => {
+            let process = world.fork(&who);
+            let complete = process.parent.is_some();
+            about(EventKind::Fork, clock::wall(who.at), Some(process), complete)
+        }
+        RawEvent::Exit { pid, start, at, exit } => {
+            let process = world.exit(pid, start, at);
+            let complete = process.is_some();
+            about(EventKind::Exit { exit }, clock::wall(at), process, complete)
+        }
+        RawEvent::Connect(who, net) => about(EventKind::Connect { net }, clock::wall(who.at), Some(world.seen(&who)), true),
+        RawEvent::Listen(who, net) => listen(world, &world.seen(&who), net, clock::wall(who.at)),
+    }
+}
+
+fn listen(world: &World, process: &Arc<Process>, net: Flow, at: Timestamp) -> Event {
+    world.mark_listener(process.key, net.sport);
+    let process = world.get(process.key).unwrap_or_else(|| process.clone());
+    let complete = net.sport != 0;
+    about(EventKind::Listen { net }, at, Some(process), complete)
+}
+
+fn about(kind: EventKind, at: Timestamp, process: Option<Arc<Process>>, complete: bool) -> Event {
+    Event { id: EventId(0), at, kind, process, source: Source::Ebpf, complete }
+}
