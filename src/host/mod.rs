@@ -1,1 +1,3 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
+
+pub mod namespace;
