@@ -14,3 +14,4 @@ pub mod clock;
 pub mod procfs;
 pub mod sighting;
 pub mod user_names;
+pub mod namespace;

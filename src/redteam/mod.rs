@@ -1,1 +1,18 @@
-//! The sparring partner: harmless real attacks in a sandbox.
+//! The sparring partner: a harmless but real attack on this host, to see what the guard makes of it.
+//!
+//! Everything happens in a private network and a private directory, lasts at most [`Stage::LONGEST`], and is
+//! gone afterwards; [`GroundReport`] proves it. A technique is one file in `techniques/` and one line there.
+
+mod observer;
+mod play;
+mod report;
+mod scenario;
+mod stage;
+mod techniques;
+
+pub use observer::{Observer, Verdicts};
+pub use play::{PART, play};
+pub use report::{GroundReport, IncidentReport, Outcome, Report, StepReport};
+pub use scenario::{Options, run};
+pub use stage::{Cast, Stage, StageError};
+pub use techniques::{TECHNIQUES, Technique};

@@ -151,7 +151,7 @@ impl<'ast> Visit<'ast> for Names {
 
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         let name = item.ident.to_string();
-        self.bound.insert(name.clone(), [&["crate".to_owned()], self.module.as_slice(), &[name.clone()]].concat());
+        self.bound.insert(name.clone(), [&["crate".to_owned()], self.module.as_slice(), std::slice::from_ref(&name)].concat());
         self.module.push(name);
         visit::visit_item_mod(self, item);
         self.module.pop();
