@@ -5,8 +5,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::Event;
 
+mod attribution;
+mod gather;
+mod persistence;
+mod persistence_memory;
+#[cfg(test)]
+mod persistence_tests;
+mod places;
+mod settling;
+#[cfg(test)]
+mod test_bench;
 mod world;
 
+pub use attribution::Attribution;
+pub use persistence::Persistence;
+pub use places::Places;
 pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.

@@ -1,1 +1,8 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
+
+pub mod digest;
+mod fanotify;
+mod file_handle;
+pub mod file_watch;
+mod inotify;
+mod process_start;
