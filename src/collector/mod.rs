@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::Event;
 
+mod account_book;
+mod accounts;
 mod attribution;
+mod credentials;
 mod gather;
 mod persistence;
 mod persistence_memory;
@@ -17,7 +20,9 @@ mod settling;
 mod test_bench;
 mod world;
 
+pub use accounts::Accounts;
 pub use attribution::Attribution;
+pub use credentials::Credentials;
 pub use persistence::Persistence;
 pub use places::Places;
 pub use world::World;

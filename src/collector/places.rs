@@ -117,6 +117,11 @@ impl Places {
         &self.root
     }
 
+    /// Home directories: of every account, and what lies in /home and /root whoever owns it.
+    pub(super) fn homes(&self) -> BTreeSet<PathBuf> {
+        homes(&self.root)
+    }
+
     pub(super) fn memory(&self) -> Option<&Path> {
         self.memory.as_deref()
     }
@@ -197,7 +202,6 @@ impl Places {
     }
 }
 
-/// Home directories: of every account, and what lies in /home and /root whoever owns it.
 fn homes(root: &Path) -> BTreeSet<PathBuf> {
     let passwd = read_bounded(&root.join("etc/passwd"), LONGEST_PASSWD).unwrap_or_default();
     let named = passwd.split(|byte| *byte == b'\n').filter_map(|line| {

@@ -6,3 +6,4 @@ mod file_handle;
 pub mod file_watch;
 mod inotify;
 mod process_start;
+pub mod random;
