@@ -15,6 +15,26 @@ mod roles;
 mod world;
 
 pub use ladder::{Ladder, process_collectors};
+mod account_book;
+mod accounts;
+mod attribution;
+mod credentials;
+mod gather;
+mod persistence;
+mod persistence_memory;
+#[cfg(test)]
+mod persistence_tests;
+mod places;
+mod settling;
+#[cfg(test)]
+mod test_bench;
+mod world;
+
+pub use accounts::Accounts;
+pub use attribution::Attribution;
+pub use credentials::Credentials;
+pub use persistence::Persistence;
+pub use places::Places;
 pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.
