@@ -5,3 +5,4 @@ pub mod nft;
 #[cfg(test)]
 pub(crate) mod own_netns;
 pub mod pidfd;
+pub mod watchdog;
