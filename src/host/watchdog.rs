@@ -224,7 +224,7 @@ mod tests {
                 unsafe { libc::waitpid(agent, &raw mut status, libc::WUNTRACED) };
                 assert!(libc::WIFSIGNALED(status) || libc::WIFSTOPPED(status), "{status}");
                 assert!(freezer.look(&freezer.recall(&name).unwrap()).frozen);
-                while freezer.leftovers().contains(&name) && began.elapsed() < Duration::from_secs(8) {
+                while freezer.noted().contains(&name) && began.elapsed() < Duration::from_secs(8) {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 // SAFETY: ends and reaps the child just made.
