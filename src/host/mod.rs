@@ -22,3 +22,4 @@ pub mod file_watch;
 mod inotify;
 mod process_start;
 pub mod random;
+pub mod watchdog;

@@ -16,3 +16,27 @@ pub(crate) fn in_own_network(body: impl FnOnce() + Send) {
         });
     });
 }
+
+/// Ends this process as SIGKILL does: no destructor, no flush.
+pub(crate) fn die() {
+    // SAFETY: ends this process only.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
+/// Runs `body` in a forked child and waits for its end; true when SIGKILL ended it.
+pub(crate) fn killed_in_a_child(body: impl FnOnce()) -> bool {
+    // SAFETY: the child runs `body` on its only thread and never returns into the test harness.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                body();
+                libc::_exit(0)
+            }
+            child => {
+                let mut status = 0;
+                libc::waitpid(child, &raw mut status, 0);
+                libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL
+            }
+        }
+    }
+}

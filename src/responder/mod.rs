@@ -1,1 +1,139 @@
 //! The hand: journal, snapshot, apply, verify, commit or roll back.
+
+mod actions;
+mod emergency;
+mod reconciler;
+mod recovery;
+mod rollback;
+mod transaction;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use actions::ActError;
+pub use emergency::{EmergencyReport, sweep};
+
+use crate::court::Verifier;
+use crate::host::freeze::Freezer;
+use crate::model::{Action, ActionId, ActionKind, ActionPlan, AuditBody, Lifeline, Preview, ProcessKey, Target, Timestamp};
+use crate::store::ledger::{Ledger, LedgerError};
+use actions::Hand;
+
+/// Reads the owner's lifeline as it is now.
+pub type ReadLifeline = Box<dyn Fn() -> Lifeline + Send + Sync>;
+/// Names the processes below one, itself included, from the engine's memory of execs and forks.
+pub type ReadTree = Box<dyn Fn(ProcessKey) -> Vec<ProcessKey> + Send + Sync>;
+
+/// The one who acts. One change at a time; every method may be called from any thread.
+pub struct Responder {
+    ledger: Arc<Ledger>,
+    verifier: Arc<Verifier>,
+    hand: Hand,
+    /// Held while anything is done, undone or compared: nobody sees a change half made.
+    turn: Mutex<()>,
+    #[cfg(test)]
+    die_at: Mutex<Option<&'static str>>,
+}
+
+impl std::fmt::Debug for Responder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Responder").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+impl Responder {
+    /// A hand that keeps its notes below `runtime` (for root alone, gone after a reboot: `/run/bartizan`).
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Arc<Verifier>, lifeline: ReadLifeline, tree: ReadTree) -> Result<Self, ActError> {
+        let freezer = Freezer::open(runtime)?;
+        let hand = Hand { freezer, lifeline, tree, instance: ledger.instance().to_owned() };
+        Ok(Self {
+            ledger,
+            verifier,
+            hand,
+            turn: Mutex::new(()),
+            #[cfg(test)]
+            die_at: Mutex::new(None),
+        })
+    }
+
+    /// Exactly what would happen, what it touches and how it is undone. Changes nothing.
+    ///
+    /// # Errors
+    /// When the target no longer exists or the kernel cannot be asked.
+    pub fn preview(&self, plan: &ActionPlan) -> Result<Preview, ActError> {
+        actions::of(plan.kind()).preview(&self.hand, plan)
+    }
+
+    /// All actions, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn actions(&self, limit: usize) -> Result<Vec<Action>, LedgerError> {
+        self.ledger.actions(limit)
+    }
+
+    /// Actions that may still have an effect on the host, oldest first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn active(&self) -> Result<Vec<Action>, LedgerError> {
+        self.ledger.active()
+    }
+
+    /// How processes are frozen on this host, for people.
+    pub fn freeze_method(&self) -> &'static str {
+        self.hand.freezer.method().noun()
+    }
+
+    fn my_turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An active action on the same target.
+    fn same_target(&self, plan: &ActionPlan) -> Result<Option<Action>, LedgerError> {
+        let same = |action: &Action| action.kind == plan.kind() && same_target(&action.target, plan.target());
+        Ok(self.ledger.active()?.into_iter().find(same))
+    }
+
+    fn record(&self, now: Timestamp, actor: &str, what: &str, subject: impl ToString, detail: impl Into<String>) -> Result<(), LedgerError> {
+        let body = AuditBody { at: now, actor: actor.to_owned(), what: what.to_owned(), subject: subject.to_string(), detail: detail.into() };
+        self.ledger.audit(body).map(drop)
+    }
+
+    fn snapshot(&self, id: ActionId) -> Result<serde_json::Value, ActError> {
+        Ok(self.ledger.snapshot(id)?.unwrap_or_default())
+    }
+
+    /// Where a test makes the process die; nothing in a released program.
+    #[cfg(test)]
+    fn checkpoint(&self, point: &'static str) {
+        if *self.die_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(point) {
+            crate::host::own_netns::die();
+        }
+    }
+
+    #[cfg(not(test))]
+    fn checkpoint(&self, _point: &'static str) {}
+}
+
+/// The name of the executable is for people: two plans for one root are the same.
+fn same_target(a: &Target, b: &Target) -> bool {
+    match (a, b) {
+        (Target::ProcessTree { root: a, .. }, Target::ProcessTree { root: b, .. }) => a == b,
+        (a, b) => a == b,
+    }
+}
+
+/// The name of a freeze in the kernel and on disk.
+fn group_name(id: ActionId, instance: &str) -> String {
+    format!("{id}-{instance}")
+}
+
+/// Every kind that this room can carry out; a kind without a file would not compile.
+const _: [ActionKind; 3] = ActionKind::ALL;
+
+#[cfg(test)]
+mod tests;

@@ -63,14 +63,6 @@ impl Group {
         }
     }
 
-    /// Says "freeze" once more, for a group that somebody thawed.
-    pub(super) fn freeze_again(&self) -> io::Result<()> {
-        match self.place.method {
-            Method::V2 => fs::write(self.dir.join("cgroup.freeze"), "1"),
-            _ => fs::write(self.dir.join("freezer.state"), "FROZEN"),
-        }
-    }
-
     /// Waits until the kernel says frozen.
     pub(super) fn wait_frozen(&self, limit: Duration) -> bool {
         wait(limit, || self.is_frozen())

@@ -378,33 +378,37 @@ impl Freezer {
         Ok(holds.into_iter().map(|(key, _)| key).collect())
     }
 
-    /// Stops again what somebody set loose: members back in, the group frozen.
-    ///
-    /// # Errors
-    /// When the kernel does not confirm.
-    pub fn hold_again(&self, frozen: &Frozen) -> Result<(), FreezeError> {
-        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
-        if frozen.method != Method::Stop {
-            if !group.exists() {
-                group.make().map_err(file("make a cgroup"))?;
-            }
-            group.freeze_again().map_err(file("freeze the cgroup"))?;
-        }
-        for key in self.look(frozen).loose {
-            match frozen.method {
-                Method::Stop => PidFd::open(key).and_then(|hold| hold.signal(libc::SIGSTOP)).map_err(io::Error::other),
-                _ => group.take(key.pid),
-            }
-            .map_err(file("stop a process again"))?;
-        }
-        self.confirm(&group, frozen)
+    /// Whether nobody of the tree runs outside: what was caught half way is not whole.
+    pub fn is_whole(&self, frozen: &Frozen, tree: &[ProcessKey]) -> bool {
+        let Ok(world) = everything() else { return false };
+        let alive: BTreeMap<u32, ProcessKey> = world.iter().map(|stat| (stat.pid, stat.key())).collect();
+        let start = tree.iter().chain(frozen.members.iter().map(|member| &member.key));
+        let mut pids: BTreeSet<u32> = start.filter(|key| alive.get(&key.pid) == Some(key)).map(|key| key.pid).collect();
+        grow(&mut pids, &world);
+        let hold = self.look(frozen);
+        let held: BTreeSet<u32> = hold.held.iter().map(|key| key.pid).collect();
+        hold.frozen && hold.loose.is_empty() && !held.is_empty() && pids.is_subset(&held)
     }
 
-    /// The notes and groups that exist, by name: what recovery compares with the journal.
-    pub fn leftovers(&self) -> BTreeSet<String> {
-        let notes = fs::read_dir(&self.notes).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let groups = if self.place.method == Method::Stop { Vec::new() } else { group::all(&self.place) };
-        notes.filter(|name| !name.contains('.')).chain(groups).take(4096).collect()
+    /// The freezes that notes tell of.
+    pub fn noted(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(&self.notes).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.contains('.')).take(4096).collect()
+    }
+
+    /// The groups that stand in the hierarchy, of whichever agent.
+    pub fn groups(&self) -> BTreeSet<String> {
+        if self.place.method == Method::Stop { BTreeSet::new() } else { group::all(&self.place).into_iter().collect() }
+    }
+
+    /// Who would be caught now, with what each runs, for people.
+    pub fn would_catch(tree: &[ProcessKey]) -> Vec<(ProcessKey, HostText)> {
+        let world = everything().unwrap_or_default();
+        let alive: BTreeMap<u32, ProcessKey> = world.iter().map(|stat| (stat.pid, stat.key())).collect();
+        let mut pids: BTreeSet<u32> = tree.iter().filter(|key| alive.get(&key.pid) == Some(key)).map(|key| key.pid).collect();
+        grow(&mut pids, &world);
+        let name = |pid| HostText::from(fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end());
+        pids.into_iter().filter_map(|pid| Some((*alive.get(&pid)?, name(pid)))).collect()
     }
 
     /// What a note says; without a note, what the group of this name holds with no memory of where it came from.

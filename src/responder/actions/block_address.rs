@@ -1,0 +1,139 @@
+//! Drop packets from or to one address; the kernel itself ends it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Act, ActError, Hand, Sight, is_person};
+use crate::host::nft::{Blocked, Nft, NftError, TABLE, TableState, as_command};
+use crate::model::{Action, ActionId, ActionPlan, ActionState, Direction, Preview, Target, Timestamp};
+
+/// How far the kernel's remaining time may be from ours: clocks tick in 1 to 10 ms, and a busy host is late.
+const SLACK: Duration = Duration::from_secs(3);
+
+pub(super) struct BlockAddress;
+
+fn whom(target: &Target) -> Result<(IpAddr, Direction), ActError> {
+    match target {
+        Target::Address { addr, direction } => Ok((addr.to_canonical(), *direction)),
+        Target::ProcessTree { .. } => Err(ActError::Misfit("a process")),
+    }
+}
+
+fn remaining(action: &Action, now: Timestamp) -> Duration {
+    (action.expires_at - now).to_std().unwrap_or_default()
+}
+
+/// No rule of ours stays when nobody is blocked: the ruleset is then what it was before us.
+fn drop_empty_table(nft: &Nft) -> Result<bool, NftError> {
+    Ok(nft.blocked()?.is_empty() && nft.delete_table()?)
+}
+
+impl Act for BlockAddress {
+    fn preview(&self, _hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let (addr, direction) = whom(plan.target())?;
+        let (exists, mut steps) = (Nft::open()?.table_exists()?, Vec::new());
+        if !exists {
+            steps.push(format!("nft add table inet {TABLE} (sets with timeouts; chains input, forward, output at priority -10)"));
+        }
+        steps.push(as_command(addr, direction, plan.lasts()));
+        let packets = match direction {
+            Direction::In => format!("every packet from {addr} to this host or through it is dropped, open connections too"),
+            Direction::Out => format!("every packet from this host or through it to {addr} is dropped, open connections too"),
+        };
+        let until = humantime::format_duration(plan.lasts());
+        let undo = vec![
+            format!("nft delete element inet {TABLE} (this one address)"),
+            format!("with the last address: nft delete table inet {TABLE}"),
+            format!("the kernel does the first by itself after {until}"),
+        ];
+        Ok(Preview { steps, blast_radius: format!("{packets}; nobody else is touched"), undo })
+    }
+
+    fn snapshot(&self, _hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        let (addr, direction) = whom(plan.target())?;
+        let nft = Nft::open()?;
+        if nft.find(addr, direction)?.is_some() {
+            return Err(NftError::Exists(addr).into());
+        }
+        Ok(json!({ "table_existed": nft.table_exists()? }))
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+        let (addr, direction) = whom(&action.target)?;
+        hand.may_cut(addr, by_person)?;
+        let nft = Nft::open()?;
+        match nft.table_state()? {
+            TableState::Intact => {}
+            TableState::Absent => nft.create_table()?,
+            TableState::Altered(_) => nft.rebuild(&nft.blocked()?)?,
+        }
+        let lasts = (action.expires_at - action.planned_at).to_std().unwrap_or_default();
+        nft.add(addr, direction, lasts)?;
+        Ok(snapshot)
+    }
+
+    fn verify(&self, _hand: &Hand, action: &Action, _snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        let (addr, direction) = whom(&action.target)?;
+        let nft = Nft::open()?;
+        let left = remaining(action, now);
+        let Some(entry) = nft.find(addr, direction)? else {
+            return Ok(match left {
+                left if left <= SLACK => Sight::Gone("the kernel ended it at its time".into()),
+                _ => Sight::Drifted(format!("{addr} is no longer in our table: somebody removed it")),
+            });
+        };
+        if let TableState::Altered(what) = nft.table_state()? {
+            return Ok(Sight::Drifted(format!("somebody changed table inet {TABLE} ({what})")));
+        }
+        match entry.remaining {
+            None => Ok(Sight::Drifted(format!("somebody made the block of {addr} endless"))),
+            Some(shown) if shown > left + SLACK || shown + SLACK < left => {
+                Ok(Sight::Drifted(format!("somebody changed the end of the block of {addr}")))
+            }
+            Some(shown) => Ok(Sight::Live(vec![format!(
+                "table inet {TABLE} is as we made it and holds {addr} for {} more seconds",
+                shown.as_secs()
+            )])),
+        }
+    }
+
+    fn revert(&self, _hand: &Hand, action: &Action, _snapshot: &Value) -> Result<Vec<String>, ActError> {
+        let (addr, direction) = whom(&action.target)?;
+        let nft = Nft::open()?;
+        let mut done = Vec::new();
+        if nft.table_exists()? && nft.remove(addr, direction)? {
+            done.push(format!("removed {addr} from table inet {TABLE}"));
+        }
+        if nft.find(addr, direction)?.is_some() {
+            return Err(ActError::Unverified(format!("{addr} is still blocked")));
+        }
+        if drop_empty_table(&nft)? {
+            done.push(format!("removed the empty table inet {TABLE}"));
+        }
+        Ok(done)
+    }
+
+    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        let left = remaining(action, now);
+        (left > SLACK).then(|| {
+            let (addr, direction) = whom(&action.target)?;
+            // The owner may have logged in from there since.
+            hand.may_cut(addr, is_person(&action.by))?;
+            let live = others.iter().filter(|other| matches!(other.state, ActionState::Live | ActionState::Drifted));
+            let mut wanted: Vec<Blocked> = live.chain([action]).filter_map(|action| entry(action, now)).collect();
+            wanted.sort_by_key(|entry| (entry.addr, entry.direction));
+            wanted.dedup_by_key(|entry| (entry.addr, entry.direction));
+            wanted.retain(|entry| (hand.lifeline)().holds_address(entry.addr).is_none());
+            debug_assert!(wanted.iter().any(|entry| entry.addr == addr && entry.direction == direction));
+            Ok(Nft::open()?.rebuild(&wanted)?)
+        })
+    }
+}
+
+fn entry(action: &Action, now: Timestamp) -> Option<Blocked> {
+    let (addr, direction) = whom(&action.target).ok()?;
+    let left = remaining(action, now);
+    (!left.is_zero()).then_some(Blocked { addr, direction, timeout: Some(left), remaining: Some(left) })
+}

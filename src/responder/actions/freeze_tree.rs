@@ -1,0 +1,157 @@
+//! Stop a process and everything below it, kept intact; a watchdog outside of us ends it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Act, ActError, Hand, Sight, root_of};
+use crate::host::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
+use crate::host::pidfd::key_of;
+use crate::host::watchdog::{self, Watchdog};
+use crate::model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
+use crate::responder::group_name;
+
+/// Names shown in a preview.
+const SHOWN: usize = 12;
+
+pub(super) struct FreezeTree;
+
+/// What undoes a freeze.
+#[derive(Debug, Serialize, Deserialize)]
+struct Snapshot {
+    name: String,
+    frozen: Option<Frozen>,
+    watchdog: Option<Watchdog>,
+}
+
+fn read(snapshot: &Value) -> Result<Snapshot, ActError> {
+    Snapshot::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
+    serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+/// The root and what the engine remembers below it.
+pub(super) fn tree(hand: &Hand, root: ProcessKey) -> Vec<ProcessKey> {
+    let mut tree = (hand.tree)(root);
+    tree.push(root);
+    tree
+}
+
+/// "3 processes: sh (812), nc (813), sleep (814)".
+pub(super) fn radius(hand: &Hand, root: ProcessKey) -> Result<String, ActError> {
+    let caught = Freezer::would_catch(&tree(hand, root));
+    if caught.is_empty() {
+        return Err(FreezeError::Nothing.into());
+    }
+    let names: Vec<String> = caught.iter().take(SHOWN).map(|(key, name)| format!("{name} ({})", key.pid)).collect();
+    let more = caught.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let noun = if caught.len() == 1 { "process" } else { "processes" };
+    Ok(format!("{} {noun}: {}{rest}", caught.len(), names.join(", ")))
+}
+
+impl Act for FreezeTree {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let root = root_of(plan.target())?;
+        let caught = radius(hand, root)?;
+        let until = humantime::format_duration(plan.lasts());
+        let steps = match hand.freezer.group_dir("ID") {
+            Some(dir) => vec![
+                format!("a watchdog outside of bartizan is set to undo it after {until}"),
+                format!("mkdir {0}; freeze it while it is empty", dir.display()),
+                "move the tree in, look again until nobody new appears; a frozen process cannot fork".to_owned(),
+            ],
+            None => vec![
+                format!("a watchdog outside of bartizan is set to undo it after {until}"),
+                "SIGSTOP to each by pidfd, look again until nobody new appears".to_owned(),
+            ],
+        };
+        let undo = vec![match hand.freezer.method() {
+            Method::Stop => "SIGCONT to each that ran before".to_owned(),
+            _ => "each process goes back to exactly its cgroup and runs on; the group is removed".to_owned(),
+        }];
+        Ok(Preview { steps, blast_radius: format!("{caught}; their connections stay open and time out at the other end"), undo })
+    }
+
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        radius(hand, root_of(plan.target())?)?;
+        written(&Snapshot { name: group_name(id, &hand.instance), frozen: None, watchdog: None })
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+        let (root, mut snapshot) = (root_of(&action.target)?, read(&snapshot)?);
+        let allowed = hand.may_stop(by_person)?;
+        let lasts = (action.expires_at - action.planned_at).to_std().unwrap_or_default();
+        let note = hand.freezer.note(&snapshot.name);
+        // First the end, then the beginning: at no moment is something frozen that nobody will thaw.
+        let watchdog = watchdog::set(&snapshot.name, lasts, &note)?;
+        match hand.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(hand, root), &allowed) {
+            Ok(frozen) => {
+                (snapshot.frozen, snapshot.watchdog) = (Some(frozen), Some(watchdog));
+                written(&snapshot)
+            }
+            Err(error) => {
+                if !note.exists() {
+                    watchdog::call_off(&watchdog, &note);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        let snapshot = read(snapshot)?;
+        let Some(frozen) = snapshot.frozen.or_else(|| hand.freezer.recall(&snapshot.name)) else {
+            return Ok(Sight::Gone("nothing was frozen".into()));
+        };
+        let hold = hand.freezer.look(&frozen);
+        let over = now >= action.expires_at;
+        if hold.held.is_empty() && hold.loose.is_empty() {
+            return Ok(Sight::Gone("all of its processes have ended".into()));
+        }
+        if hold.held.is_empty() && !hand.freezer.note(&frozen.name).exists() {
+            return Ok(match over {
+                true => Sight::Gone("the watchdog ended it at its time".into()),
+                false => Sight::Drifted("somebody thawed it before its time".into()),
+            });
+        }
+        if let Some(key) = hold.loose.first() {
+            return Ok(Sight::Drifted(format!("pid {} runs: somebody let it go", key.pid)));
+        }
+        if !hold.frozen {
+            return Ok(Sight::Drifted("somebody thawed the group".into()));
+        }
+        if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
+            return Ok(Sight::Drifted("its watchdog is gone: roll it back by hand, or bartizan ends it at its time".into()));
+        }
+        Ok(Sight::Live(vec![format!("{}: {} processes, none runs", frozen.method.noun(), hold.held.len())]))
+    }
+
+    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        let snapshot = read(snapshot)?;
+        let note = hand.freezer.note(&snapshot.name);
+        let mut done = Vec::new();
+        if let Some(frozen) = snapshot.frozen.or_else(|| hand.freezer.recall(&snapshot.name)) {
+            let released = hand.freezer.thaw(&frozen)?;
+            done.push(format!("{} processes run again where they were", released.len()));
+            let hold = hand.freezer.look(&frozen);
+            if let Some(key) = hold.held.iter().find(|key| frozen.method != Method::Stop && key_of(key.pid) == Some(**key)) {
+                return Err(ActError::Unverified(format!("pid {} is still held", key.pid)));
+            }
+        }
+        // Only now: had the thawing failed, the watchdog would have tried again.
+        match &snapshot.watchdog {
+            Some(watchdog) => watchdog::call_off(watchdog, &note),
+            None => watchdog::call_off_noted(&note),
+        }
+        Ok(done)
+    }
+
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, _now: Timestamp) -> Result<bool, ActError> {
+        let snapshot = read(snapshot)?;
+        let watched = snapshot.watchdog.as_ref().is_some_and(watchdog::is_set);
+        let Some(frozen) = snapshot.frozen else { return Ok(false) };
+        Ok(watched && hand.freezer.is_whole(&frozen, &tree(hand, root_of(&action.target)?)))
+    }
+}

@@ -1,0 +1,185 @@
+//! What can be done, one file each, behind one trait.
+
+mod block_address;
+mod freeze_tree;
+mod kill_tree;
+
+use serde_json::Value;
+
+use super::{ReadLifeline, ReadTree};
+use crate::court::WarrantError;
+use crate::host::freeze::{FreezeError, Freezer};
+use crate::host::nft::NftError;
+use crate::host::watchdog::WatchdogError;
+use crate::model::{Action, ActionId, ActionKind, ActionPlan, ActionState, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp};
+use crate::store::ledger::LedgerError;
+
+/// Why something was not done or not undone. All texts are safe to show.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The owner's own access would be cut.
+    #[error("refused: {what} is {}; no setting allows that", .why.noun())]
+    Lifeline {
+        /// The address or process.
+        what: String,
+        /// What it is to the owner.
+        why: LifelineReason,
+    },
+    /// The lifeline could not be read whole and no person asked.
+    #[error("refused: the owner's own access could not be read completely ({0}), so only a person may decide")]
+    LifelineUnknown(String),
+    /// The same is done already.
+    #[error("{target} is under {id} already, until {until}: roll that back first, or wait")]
+    Duplicate {
+        /// Which action does it.
+        id: ActionId,
+        /// On whom.
+        target: String,
+        /// Until when, UTC.
+        until: String,
+    },
+    /// No leave.
+    #[error(transparent)]
+    Warrant(#[from] WarrantError),
+    /// Begun, failed, and undone again: nothing of it is left, unless the note of the action says otherwise.
+    #[error("{id} failed: {why}", id = .action.id)]
+    Failed {
+        /// The action as it stands in the ledger.
+        action: Box<Action>,
+        /// Why.
+        why: String,
+    },
+    /// No such action.
+    #[error("there is no action {0}: `bartizan actions` lists them")]
+    NotFound(ActionId),
+    /// There is nothing to undo.
+    #[error("{id} cannot be undone: it is {state}", state = .state.noun())]
+    NotActive {
+        /// Which.
+        id: ActionId,
+        /// Where it stands.
+        state: ActionState,
+    },
+    /// It cannot be undone by nature.
+    #[error("{0} cannot be undone: the processes have ended")]
+    Irreversible(ActionId),
+    /// The kernel does not show what it should.
+    #[error("the kernel does not show it: {0}")]
+    Unverified(String),
+    /// A plan or snapshot that belongs to another kind.
+    #[error("{0} does not fit this kind of action: this is a mistake in bartizan, please report it")]
+    Misfit(&'static str),
+    /// nftables.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// Freezing.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
+    /// No watchdog, so no freeze.
+    #[error("no watchdog could be set, so nothing was frozen: {0}")]
+    Watchdog(#[from] WatchdogError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What the actions work with.
+pub(super) struct Hand {
+    pub(super) freezer: Freezer,
+    pub(super) lifeline: ReadLifeline,
+    pub(super) tree: ReadTree,
+    pub(super) instance: String,
+}
+
+/// What the kernel shows of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// It is as we left it; the proof.
+    Live(Vec<String>),
+    /// Something of it is there, not as we left it, or missing before its time.
+    Drifted(String),
+    /// Nothing of it is left; why that may be.
+    Gone(String),
+}
+
+/// One kind of change. Each method asks or changes the kernel for real.
+pub(super) trait Act: Sync {
+    /// What would happen.
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
+
+    /// What the host looks like before: enough to restore exactly that. Refuses what cannot be undone exactly.
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError>;
+
+    /// Changes the kernel; gives the snapshot back, completed. Leaves nothing behind when it fails.
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError>;
+
+    /// Reads the kernel back.
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError>;
+
+    /// Restores what was before. Doing it twice does no harm. Gives what was done.
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError>;
+
+    /// Brings a drifted action back for the time that it still has; `None`: this kind only raises the alarm.
+    fn restore(&self, _hand: &Hand, _action: &Action, _others: &[Action], _now: Timestamp) -> Option<Result<(), ActError>> {
+        None
+    }
+
+    /// After a crash between intent and receipt: whether what the kernel shows is the whole change.
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
+        Ok(matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_)))
+    }
+}
+
+/// The registry.
+pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
+    match kind {
+        ActionKind::BlockAddress => &block_address::BlockAddress,
+        ActionKind::FreezeTree => &freeze_tree::FreezeTree,
+        ActionKind::KillTree => &kill_tree::KillTree,
+    }
+}
+
+impl Hand {
+    /// The second look at the owner's lifeline, on the exact address, independent of the court's.
+    pub(super) fn may_cut(&self, addr: std::net::IpAddr, by_person: bool) -> Result<(), ActError> {
+        let lifeline = (self.lifeline)();
+        if let Some(why) = lifeline.holds_address(addr) {
+            return Err(ActError::Lifeline { what: addr.to_canonical().to_string(), why });
+        }
+        complete(&lifeline, by_person)
+    }
+
+    /// The same for every single process that would be stopped. The lifeline is read once, at the beginning.
+    pub(super) fn may_stop(&self, by_person: bool) -> Result<impl Fn(ProcessKey) -> Result<(), String>, ActError> {
+        let lifeline = (self.lifeline)();
+        complete(&lifeline, by_person)?;
+        let me = std::process::id();
+        Ok(move |key: ProcessKey| match lifeline.holds_process(key) {
+            Some(why) => Err(why.noun().to_owned()),
+            None if key.pid == me => Err(LifelineReason::Agent.noun().to_owned()),
+            None => Ok(()),
+        })
+    }
+}
+
+fn complete(lifeline: &crate::model::Lifeline, by_person: bool) -> Result<(), ActError> {
+    match lifeline.unknown.first() {
+        Some(unknown) if !by_person => Err(ActError::LifelineUnknown(unknown.escape_debug().to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a person allowed it; a mode's own name stands where the agent acted alone. A person with such a name
+/// only loses the benefit of the doubt.
+pub(super) fn is_person(approver: &str) -> bool {
+    let lower = approver.to_ascii_lowercase();
+    !Mode::ALL.iter().any(|mode| lower.starts_with(&mode.to_string().to_ascii_lowercase()))
+}
+
+/// The root of a process tree.
+fn root_of(target: &Target) -> Result<ProcessKey, ActError> {
+    match target {
+        Target::ProcessTree { root, .. } => Ok(*root),
+        Target::Address { .. } => Err(ActError::Misfit("an address")),
+    }
+}

@@ -1,0 +1,84 @@
+//! Undo everything at once, whatever else is broken.
+
+use std::path::Path;
+
+use super::Responder;
+use super::actions::ActError;
+use crate::host::freeze::Freezer;
+use crate::host::nft::{Nft, TABLE};
+use crate::host::watchdog;
+use crate::model::{Action, Timestamp};
+
+/// What an emergency stop did. All texts are safe to show.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EmergencyReport {
+    /// Actions that were undone.
+    pub rolled_back: Vec<Action>,
+    /// What else was found under our name and removed.
+    pub removed: Vec<String>,
+    /// What could not be done; empty means that nothing of ours is left.
+    pub failures: Vec<String>,
+}
+
+impl Responder {
+    /// Undoes every active action, then removes whatever is left under our name. Goes on after every error.
+    pub fn emergency_stop(&self, by: &str, now: Timestamp) -> EmergencyReport {
+        let _turn = self.my_turn();
+        let mut report = EmergencyReport::default();
+        let mut note = |result: Result<(), ActError>| report.failures.extend(result.err().map(|error| error.to_string()));
+        note(self.record(now, by, "emergency.stop", "everything", "begun").map_err(ActError::from));
+        let active = self.ledger.active();
+        let (active, unread) = active.map_or_else(|error| (Vec::new(), Some(error)), |active| (active, None));
+        note(unread.map_or(Ok(()), |error| Err(error.into())));
+        for action in active {
+            match self.undo(action, by, now) {
+                Ok(action) => report.rolled_back.push(action),
+                Err(error) => report.failures.push(error.to_string()),
+            }
+        }
+        let swept = sweep_with(&self.hand.freezer);
+        report.removed = swept.removed;
+        report.failures.extend(swept.failures);
+        let words = format!("{} actions undone, {} leftovers removed, {} failures", report.rolled_back.len(), report.removed.len(), report.failures.len());
+        if let Err(error) = self.record(now, by, "emergency.done", "everything", words) {
+            report.failures.push(error.to_string());
+        }
+        report
+    }
+}
+
+/// Removes everything under our name without a journal: for `emergency-stop` when no agent answers.
+pub fn sweep(runtime: &Path) -> EmergencyReport {
+    match Freezer::open(runtime) {
+        Ok(freezer) => sweep_with(&freezer),
+        Err(error) => {
+            let mut report = EmergencyReport { failures: vec![error.to_string()], ..EmergencyReport::default() };
+            sweep_table(&mut report);
+            report
+        }
+    }
+}
+
+fn sweep_with(freezer: &Freezer) -> EmergencyReport {
+    let mut report = EmergencyReport::default();
+    sweep_table(&mut report);
+    for name in freezer.noted().into_iter().chain(freezer.groups()) {
+        watchdog::call_off_noted(&freezer.note(&name));
+        match freezer.recall(&name).map(|frozen| freezer.thaw(&frozen)) {
+            Some(Ok(released)) => report.removed.push(format!("freeze {}: {} processes run again", name.escape_debug(), released.len())),
+            Some(Err(error)) => report.failures.push(format!("freeze {}: {error}", name.escape_debug())),
+            None => {}
+        }
+    }
+    report
+}
+
+fn sweep_table(report: &mut EmergencyReport) {
+    match Nft::open().and_then(|nft| nft.delete_table()) {
+        Ok(true) => report.removed.push(format!("table inet {TABLE} with every blocked address")),
+        Ok(false) => {}
+        // Without nf_tables nothing can be blocked.
+        Err(crate::host::nft::NftError::Missing(_)) => {}
+        Err(error) => report.failures.push(error.to_string()),
+    }
+}

@@ -1,0 +1,100 @@
+//! At start: every intent without a receipt finds an end, and nothing in the kernel stays without an owner.
+
+use super::Responder;
+use super::actions::{self, ActError};
+use crate::host::nft::Nft;
+use crate::host::watchdog;
+use crate::model::{Action, ActionKind, ActionState, Target, Timestamp};
+
+impl Responder {
+    /// Settles what a crash left behind: an intent without a receipt is adopted when the kernel shows the whole
+    /// change, else undone; never done again. Blocks and groups of ours without a row are removed and recorded. Then
+    /// everything is compared as by [`Responder::reconcile`]. Gives the actions whose row changed.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or written.
+    pub fn recover(&self, now: Timestamp) -> Result<Vec<Action>, ActError> {
+        let _turn = self.my_turn();
+        let mut changed = Vec::new();
+        for action in self.ledger.active()?.into_iter().filter(|action| action.state == ActionState::Applying) {
+            changed.push(self.settle(action, now)?);
+        }
+        for orphan in self.remove_orphans() {
+            self.record(now, "recovery", "orphan.removed", "kernel", orphan)?;
+        }
+        changed.extend(self.compare_all(now)?);
+        Ok(changed)
+    }
+
+    fn settle(&self, mut action: Action, now: Timestamp) -> Result<Action, ActError> {
+        let act = actions::of(action.kind);
+        let snapshot = self.snapshot(action.id)?;
+        let whole = act.is_whole(&self.hand, &action, &snapshot, now).unwrap_or(false);
+        if whole {
+            (action.state, action.applied_at, action.verified_at) = (ActionState::Live, Some(now), Some(now));
+            action.note = "found whole in the kernel after a restart and adopted".into();
+        } else {
+            match act.revert(&self.hand, &action, &snapshot) {
+                Ok(done) => {
+                    (action.state, action.ended_at) = (ActionState::Failed, Some(now));
+                    let undone = if done.is_empty() { "nothing of it was left".to_owned() } else { done.join("; ") };
+                    action.note = format!("bartizan ended in the middle of it; not done again: {undone}");
+                    self.killed_after_all(&mut action);
+                }
+                Err(error) => (action.state, action.note) = (ActionState::Unknown, format!("bartizan ended in the middle of it, and undoing failed: {error}")),
+            }
+        }
+        self.ledger.update(&action)?;
+        self.record(now, "recovery", if whole { "action.adopted" } else { "action.settled" }, action.id, action.note.clone())?;
+        Ok(action)
+    }
+
+    /// A kill whose root is gone did what it should, receipt or not.
+    fn killed_after_all(&self, action: &mut Action) {
+        if let (ActionKind::KillTree, Target::ProcessTree { root, .. }) = (action.kind, &action.target)
+            && crate::host::pidfd::key_of(root.pid) != Some(*root)
+        {
+            action.state = ActionState::Expired;
+            action.note = "bartizan ended in the middle of it; the process has ended".into();
+        }
+    }
+
+    /// What is in the kernel under our name and in no row; one sentence each.
+    fn remove_orphans(&self) -> Vec<String> {
+        let active = self.ledger.active().unwrap_or_default();
+        let mut said = orphan_blocks(&active).unwrap_or_else(|error| vec![format!("blocked addresses could not be compared: {error}")]);
+        let suffix = format!("-{}", self.hand.instance);
+        let wanted: Vec<String> = active.iter().map(|action| super::group_name(action.id, &self.hand.instance)).collect();
+        let freezer = &self.hand.freezer;
+        // A note in our own directory is ours, even one of a ledger that was lost; a group elsewhere only by its name.
+        let found = freezer.noted().into_iter().chain(freezer.groups().into_iter().filter(|name| name.ends_with(&suffix)));
+        let orphans: std::collections::BTreeSet<String> = found.filter(|name| !wanted.contains(name)).collect();
+        for name in orphans {
+            watchdog::call_off_noted(&freezer.note(&name));
+            match freezer.recall(&name).map(|frozen| freezer.thaw(&frozen)) {
+                Some(Ok(released)) => said.push(format!("freeze {name} had no owner: {} processes run again", released.len())),
+                Some(Err(error)) => said.push(format!("freeze {name} has no owner and could not be undone: {error}")),
+                None => {}
+            }
+        }
+        said
+    }
+}
+
+fn orphan_blocks(active: &[Action]) -> Result<Vec<String>, ActError> {
+    let nft = Nft::open()?;
+    if !nft.table_exists()? {
+        return Ok(Vec::new());
+    }
+    let owned = |addr, direction| active.iter().any(|action| action.target == Target::Address { addr, direction });
+    let mut said = Vec::new();
+    for entry in nft.blocked()? {
+        if !owned(entry.addr, entry.direction) && nft.remove(entry.addr, entry.direction)? {
+            said.push(format!("the block of {} had no owner and was removed", entry.addr));
+        }
+    }
+    if nft.blocked()?.is_empty() && !active.iter().any(|action| action.kind == ActionKind::BlockAddress) && nft.delete_table()? {
+        said.push("the empty table was removed".into());
+    }
+    Ok(said)
+}

@@ -1,0 +1,44 @@
+//! Undo one action: exactly the state before, read back from the kernel.
+
+use super::Responder;
+use super::actions::{self, ActError};
+use crate::model::{Action, ActionId, ActionState, Timestamp};
+
+impl Responder {
+    /// Undoes an action. Undoing it again changes nothing and gives the same answer.
+    ///
+    /// # Errors
+    /// When there is no such action, it is over by itself, it cannot be undone by nature, or the kernel refuses; in
+    /// the last case it stays active and is shown as drifted.
+    pub fn rollback(&self, id: ActionId, by: &str, now: Timestamp) -> Result<Action, ActError> {
+        let _turn = self.my_turn();
+        let action = self.ledger.action(id)?.ok_or(ActError::NotFound(id))?;
+        match action.state {
+            ActionState::RolledBack => Ok(action),
+            _ if !action.kind.is_reversible() => Err(ActError::Irreversible(id)),
+            state if !state.is_active() => Err(ActError::NotActive { id, state }),
+            _ => self.undo(action, by, now),
+        }
+    }
+
+    /// The undoing itself, for an active action, by whoever has the turn.
+    pub(super) fn undo(&self, mut action: Action, by: &str, now: Timestamp) -> Result<Action, ActError> {
+        self.record(now, by, "action.rollback", action.id, "begun")?;
+        let snapshot = self.snapshot(action.id)?;
+        match actions::of(action.kind).revert(&self.hand, &action, &snapshot) {
+            Ok(done) => {
+                (action.state, action.ended_at, action.verified_at) = (ActionState::RolledBack, Some(now), Some(now));
+                action.note = if done.is_empty() { format!("undone by {by}: nothing of it was left") } else { format!("undone by {by}: {}", done.join("; ")) };
+                self.ledger.update(&action)?;
+                self.record(now, by, "action.rolled_back", action.id, action.note.clone())?;
+                Ok(action)
+            }
+            Err(error) => {
+                (action.state, action.note) = (ActionState::Drifted, format!("could not be undone: {error}"));
+                self.ledger.update(&action)?;
+                self.record(now, by, "action.rollback_failed", action.id, action.note.clone())?;
+                Err(error)
+            }
+        }
+    }
+}
