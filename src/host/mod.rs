@@ -23,3 +23,4 @@ mod inotify;
 mod process_start;
 pub mod random;
 pub mod watchdog;
+pub mod probe;
