@@ -2,6 +2,8 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod proc_connector;
 pub mod procfs;
 pub mod sighting;
+pub mod sock_diag;
 pub mod user_names;
