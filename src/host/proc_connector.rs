@@ -81,6 +81,13 @@ impl Connector {
         Ok(connector)
     }
 
+    /// One whose socket is no socket, to test what follows when it breaks.
+    #[cfg(test)]
+    pub(crate) fn broken() -> Self {
+        let nothing = std::fs::File::open("/dev/null").unwrap();
+        Self { socket: nothing.into(), sequence: HashMap::new(), received: 0, lost: 0 }
+    }
+
     /// Waits until something is there, at most `timeout`. Whether there is.
     ///
     /// # Errors

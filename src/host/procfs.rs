@@ -141,6 +141,11 @@ fn kernel_thread(stat: &Stat) -> Image {
     Image { exe: HostText::from(name), cwd: "/".into(), cgroup: "/".into(), complete: true, ..Image::default() }
 }
 
+/// The file that a process executes now; `None` when it is gone or has none.
+pub fn exe_file(pid: u32) -> Option<ExeFile> {
+    link(pid, "exe").map(|link| executable(pid, link).1)
+}
+
 /// Path and file of the executable. The kernel appends " (deleted)" to the link of a removed file; that a file may
 /// really be called so is told apart by the number of its names.
 fn executable(pid: u32, link: Vec<u8>) -> (HostText, ExeFile) {
