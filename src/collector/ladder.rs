@@ -3,22 +3,28 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::process::ProcessCollector;
-use super::{Collector, CollectorError, Sink, Stop, World, process_ebpf};
+use super::sockets::{SocketCollector, SocketWatch};
+use super::{Collector, CollectorError, Sink, Stop, World, blind_spots, process_connector, process_ebpf, process_polling};
 use crate::config::policy::Roles;
 use crate::host::bpf::{self, Sensor};
-use crate::model::{BlindSpot, Rung};
+use crate::host::proc_connector::Connector;
+use crate::host::sock_diag::{SockDiagError, Socket};
+use crate::model::{BlindSpot, ProcessKey, Rung};
 
 /// Best first.
-const RUNGS: [Rung; 1] = [Rung::Ebpf];
+const RUNGS: [Rung; 3] = [Rung::Ebpf, Rung::ProcessConnector, Rung::Procfs];
 
-/// The sensors of processes and sockets in use.
+/// The sensors of processes and sockets in use. Clones are the same ladder.
 #[derive(Clone)]
 pub struct Ladder(Arc<Steps>);
 
 /// Where on the ladder we stand; shared by its collectors.
 pub(super) struct Steps {
     pub(super) world: Arc<World>,
+    /// The only rung to use, when one is forced.
+    force: Option<Rung>,
     state: Mutex<State>,
+    sockets: Mutex<SocketWatch>,
 }
 
 struct State {
@@ -34,17 +40,21 @@ struct State {
 /// A rung's open door to the kernel.
 enum Door {
     Ebpf(Box<Sensor>),
+    ProcessConnector(Connector),
+    Procfs,
 }
 
-/// Opens the best rung that works (or the forced one, for tests), then reads the present world from /proc, in this
-/// order, so that nothing falls between the two.
+/// Opens the best rung that works (or the forced one, for tests), then reads the present world and its listeners, in
+/// this order, so that nothing falls between. Takes some 100 ms.
 pub fn process_collectors(roles: &Roles, force: Option<Rung>, world: Arc<World>) -> Ladder {
     world.set_roles(roles);
-    let mut state = State { rung: Rung::Procfs, door: None, running: false, refused: Vec::new() };
-    let wanted = RUNGS.into_iter().filter(|rung| force.is_none_or(|force| force == *rung));
-    state.climb(wanted, open);
+    let mut state = State { rung: force.unwrap_or(Rung::Procfs), door: None, running: false, refused: Vec::new() };
+    state.climb(allowed(force), open);
     world.reconcile();
-    Ladder(Arc::new(Steps { world, state: Mutex::new(state) }))
+    let steps = Steps { world, force, state: Mutex::new(state), sockets: Mutex::default() };
+    // A refusal shows when the socket collector runs.
+    let _refused = steps.poll_sockets(true);
+    Ladder(Arc::new(steps))
 }
 
 impl Ladder {
@@ -53,25 +63,48 @@ impl Ladder {
         self.0.rung()
     }
 
-    /// How the eBPF object in this program was made: `built`, `prebuilt`, `none`.
-    pub fn bpf_object(&self) -> &'static str {
-        bpf::ORIGIN
-    }
-
-    /// Whether the rung is open: false only when a forced rung was refused.
+    /// Whether the rung is open; false only when a forced rung is refused.
     pub fn is_open(&self) -> bool {
         let state = self.0.state();
         state.door.is_some() || state.running
     }
 
-    /// What cannot be seen, why, and what would mend it.
+    /// How the eBPF object in this program was made: `built`, `prebuilt`, `none`.
+    pub fn bpf_object(&self) -> &'static str {
+        bpf::ORIGIN
+    }
+
+    /// What cannot be seen now, why, and what would mend it.
     pub fn blind_spots(&self) -> Vec<BlindSpot> {
-        Vec::new()
+        let state = self.0.state();
+        blind_spots::of(state.rung, &state.refused, self.0.world.evicted())
     }
 
     /// One collector of processes and one of sockets. Each runs on a thread of its own.
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![Box::new(ProcessCollector(self.0.clone()))]
+        vec![Box::new(ProcessCollector(self.0.clone())), Box::new(SocketCollector(self.0.clone()))]
+    }
+}
+
+fn allowed(force: Option<Rung>) -> impl Iterator<Item = Rung> {
+    RUNGS.into_iter().filter(move |rung| force.is_none_or(|force| force == *rung))
+}
+
+fn open(rung: Rung) -> Result<Door, String> {
+    match rung {
+        Rung::Ebpf => Sensor::load().map(|sensor| Door::Ebpf(Box::new(sensor))).map_err(|e| e.to_string()),
+        Rung::ProcessConnector => Connector::open().map(Door::ProcessConnector).map_err(|e| e.to_string()),
+        Rung::Procfs => Ok(Door::Procfs),
+    }
+}
+
+impl Door {
+    fn run(&mut self, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
+        match self {
+            Self::Ebpf(sensor) => process_ebpf::run(sensor, world, sink, stop),
+            Self::ProcessConnector(connector) => process_connector::run(connector, world, sink, stop),
+            Self::Procfs => process_polling::run(world, sink, stop),
+        }
     }
 }
 
@@ -84,16 +117,14 @@ impl State {
                     (self.rung, self.door) = (rung, Some(door));
                     return;
                 }
-                Err(why) => self.refused.push((rung, why)),
+                Err(why) => self.refuse(rung, why),
             }
         }
     }
-}
 
-fn open(rung: Rung) -> Result<Door, String> {
-    match rung {
-        Rung::Ebpf => Sensor::load().map(|sensor| Door::Ebpf(Box::new(sensor))).map_err(|e| e.to_string()),
-        Rung::ProcessConnector | Rung::Procfs => Err("not there yet".to_owned()),
+    fn refuse(&mut self, rung: Rung, why: String) {
+        self.refused.retain(|(known, _)| *known != rung);
+        self.refused.push((rung, why));
     }
 }
 
@@ -106,12 +137,72 @@ impl Steps {
         self.state().rung
     }
 
-    /// Runs the present rung until told to stop.
+    pub(super) fn poll_sockets(&self, with_connections: bool) -> Result<Vec<(Socket, Option<ProcessKey>)>, SockDiagError> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).poll(&self.world, with_connections)
+    }
+
+    /// Runs the present rung until told to stop. When it fails, steps down and tells why; the next call runs the
+    /// next rung.
     pub(super) fn run(&self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
-        let door = self.state().door.take();
-        match door {
-            Some(Door::Ebpf(mut sensor)) => process_ebpf::run(&mut sensor, &self.world, sink, stop),
-            None => Err(CollectorError { what: "processes".to_owned(), why: "no sensor".to_owned(), mend: "run as root".to_owned() }),
+        let (rung, ready) = {
+            let mut state = self.state();
+            state.running = true;
+            (state.rung, state.door.take())
+        };
+        let outcome = ready.map_or_else(|| open(rung), Ok).and_then(|mut door| door.run(&self.world, sink, stop).map(|()| door));
+        let mut state = self.state();
+        state.running = false;
+        let why = match outcome {
+            Ok(door) => {
+                state.door = Some(door); // a later run goes on where this one ended
+                return Ok(());
+            }
+            Err(why) => why,
+        };
+        state.refuse(rung, why.clone());
+        state.climb(allowed(self.force).filter(|next| *next > rung), open);
+        drop(state);
+        self.world.reconcile();
+        let mend = "the next rung of sensors takes over; `bartizan doctor` says what it cannot see".to_owned();
+        Err(CollectorError { what: format!("sensor of processes ({})", rung.noun()), why, mend })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        State { rung: Rung::Procfs, door: None, running: false, refused: Vec::new() }
+    }
+
+    #[test]
+    fn a_refused_rung_gives_way_to_the_next() {
+        let mut state = state();
+        state.climb(allowed(None), |rung| if rung == Rung::Ebpf { Err("no".to_owned()) } else { Ok(Door::Procfs) });
+        assert_eq!((state.rung, state.refused), (Rung::ProcessConnector, vec![(Rung::Ebpf, "no".to_owned())]));
+    }
+
+    #[test]
+    fn a_rung_that_breaks_while_running_is_left() {
+        struct Nowhere;
+        impl Sink for Nowhere {
+            fn emit(&self, _: crate::model::Event) {}
+            fn account(&self, _: &'static str, _: u64, _: u64) {}
         }
+        // A connector that is none: its descriptor does not answer as one.
+        let broken = Door::ProcessConnector(Connector::broken());
+        let steps = Steps {
+            world: Arc::new(World::default()),
+            force: None,
+            state: Mutex::new(State { rung: Rung::ProcessConnector, door: Some(broken), ..state() }),
+            sockets: Mutex::default(),
+        };
+        let error = steps.run(&Nowhere, &Stop::default()).unwrap_err();
+        assert!(error.what.contains("process connector"), "{error}");
+        assert_eq!(steps.rung(), Rung::Procfs);
+        let stop = Stop::default();
+        stop.set();
+        assert_eq!(steps.run(&Nowhere, &stop), Ok(()));
     }
 }

@@ -5,13 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::Event;
 
+mod blind_spots;
 mod ladder;
 mod process;
+mod process_connector;
 mod process_ebpf;
 mod process_family;
 mod process_origin;
+mod process_polling;
 mod process_table;
 mod roles;
+mod sockets;
 mod world;
 
 pub use ladder::{Ladder, process_collectors};
@@ -35,6 +39,7 @@ pub use attribution::Attribution;
 pub use credentials::Credentials;
 pub use persistence::Persistence;
 pub use places::Places;
+pub use sockets::{OpenSocket, open_sockets};
 pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.

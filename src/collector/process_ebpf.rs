@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CollectorError, Sink, Stop, World};
+use super::sockets::chosen_endpoint;
+use super::{Sink, Stop, World};
 use crate::host::bpf::{Counters, RawEvent, Sensor};
 use crate::host::clock;
 use crate::model::{Event, EventId, EventKind, Flow, Loss, Process, Source, Timestamp};
@@ -17,12 +18,12 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// Name of the hop.
 const HOP: &str = "kernel-ring";
 
-/// Feeds the world and the sink until told to stop.
-pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
+/// Feeds the world and the sink until told to stop; else why it cannot go on.
+pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
     let mut told = Counters::default();
     let (mut accounted, mut reconciled) = (Instant::now(), Instant::now());
     while !stop.is_set() {
-        sensor.wait(WAIT_MOST);
+        sensor.wait(WAIT_MOST).map_err(|e| format!("waiting for the ring: {e}"))?;
         sensor.drain(|raw| sink.emit(event(raw, world)));
         let mut lost = false;
         if accounted.elapsed() >= ACCOUNT_EVERY {
@@ -81,7 +82,9 @@ fn event(raw: RawEvent, world: &World) -> Event {
     }
 }
 
+/// Listening without a bound port lets the kernel choose one just after its report.
 fn listen(world: &World, process: &Arc<Process>, net: Flow, at: Timestamp) -> Event {
+    let net = if net.sport == 0 { chosen_endpoint(world, process.pid).unwrap_or(net) } else { net };
     world.mark_listener(process.key, net.sport);
     let process = world.get(process.key).unwrap_or_else(|| process.clone());
     let complete = net.sport != 0;

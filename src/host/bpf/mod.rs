@@ -3,6 +3,7 @@
 //! The reader sleeps a few milliseconds between drains ([`Sensor::NAP`]): the kernel wakes a reader only when it had
 //! caught up, so there is one wake-up per nap under load instead of one per event, which halves the cost in the kernel.
 
+use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -113,11 +114,21 @@ impl Sensor {
     }
 
     /// Waits until something is there, at most `timeout`. Whether there is.
-    pub fn wait(&self, timeout: Duration) -> bool {
+    ///
+    /// # Errors
+    /// When the ring is broken.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let mut fd = libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: one pollfd that lives for the call.
-        unsafe { libc::poll(&raw mut fd, 1, milliseconds) > 0 }
+        match unsafe { libc::poll(&raw mut fd, 1, milliseconds) } {
+            -1 => match io::Error::last_os_error() {
+                e if e.kind() == io::ErrorKind::Interrupted => Ok(false),
+                e => Err(e),
+            },
+            _ if fd.revents & (libc::POLLERR | libc::POLLNVAL) != 0 => Err(io::Error::other("the ring was closed")),
+            ready => Ok(ready > 0),
+        }
     }
 
     /// Hands over what is there, in the order in which it happened; how many. A storm is taken in portions.

@@ -20,7 +20,7 @@ fn drain_until(sensor: &mut Sensor, mut enough: impl FnMut(&RawEvent) -> bool) -
     let end = Instant::now() + Duration::from_secs(5);
     let mut found = false;
     while !found && Instant::now() < end {
-        sensor.wait(Duration::from_millis(100));
+        sensor.wait(Duration::from_millis(100)).unwrap();
         sensor.drain(|event| found |= enough(&event));
     }
     found

@@ -1,0 +1,30 @@
+//! What the sensors of processes and sockets cannot see, in words.
+
+use crate::model::{BlindSpot, Rung};
+
+/// What this rung misses; `refused` says why better ones are not in use, `evicted` how many processes the table
+/// had to forget.
+pub(super) fn of(rung: Rung, refused: &[(Rung, String)], evicted: u64) -> Vec<BlindSpot> {
+    let mut spots = vec![spot("UDP traffic", "only TCP connections are reported", "none yet: DNS and QUIC are seen as open sockets only")];
+    let better: Vec<String> = refused.iter().filter(|(other, _)| *other < rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
+    let why = better.join("; ");
+    let why = if why.is_empty() { "a lower rung was asked for" } else { &why };
+    let mend = "run as root on the host itself, on a kernel with BTF and BPF";
+    match rung {
+        Rung::Ebpf => {}
+        Rung::ProcessConnector => spots.push(spot("arguments of very short-lived processes", why, mend)),
+        Rung::Procfs => spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend)),
+    }
+    if rung != Rung::Ebpf {
+        spots.push(spot("connections shorter than a quarter of a second, and all in other network namespaces", why, mend));
+    }
+    if evicted > 0 {
+        let why = format!("the table of processes was full and forgot {evicted} of them early");
+        spots.push(spot("who stood behind some past or present processes", &why, "look for a program that starts very many processes"));
+    }
+    spots
+}
+
+fn spot(what: &str, why: &str, mend: &str) -> BlindSpot {
+    BlindSpot { what: what.to_owned(), why: why.to_owned(), mend: mend.to_owned() }
+}
