@@ -54,3 +54,34 @@ impl Detector for DatabaseCallsOut {
         Some(opinion.about(Entity::Address(dst)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+
+    #[test]
+    fn a_database_that_calls_a_stranger_is_told() {
+        let mut scene = Scene::new();
+        let mysqld = scene.daemon("/usr/sbin/mysqld");
+        let signals = scene.connect(&mysqld, "[::ffff:8.8.4.4]:443");
+        let signal = by(&signals, "database_calls_out");
+        assert_eq!((signal.subject, signal.sentence.as_str()), (None, format!("database mysqld (pid {}) connected to 8.8.4.4:443", mysqld.pid).as_str()));
+        let program = scene.child(&mysqld, "/usr/bin/curl x");
+        assert_eq!(by(&scene.connect(&program, "8.8.4.4:443"), "database_calls_out").subject, Some(program.key));
+    }
+
+    #[test]
+    fn look_alikes_are_silent() {
+        let mut scene = Scene::new();
+        let mysqld = scene.daemon("/usr/sbin/mysqld");
+        for near in ["10.0.0.7:3306", "192.168.1.4:3306", "127.0.0.1:3306", "[fd00::2]:3306", "100.64.0.1:5432"] {
+            assert_eq!(names(&scene.connect(&mysqld, near)), [""; 0], "{near}");
+        }
+        assert_eq!(names(&scene.connect_udp(&mysqld, "8.8.8.8:53")), [""; 0], "name look-up");
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        assert_eq!(names(&scene.connect(&nginx, "8.8.8.8:443")), [""; 0], "not a database");
+        let login = scene.login();
+        let dump = scene.child(&login, "/usr/bin/mysqldump");
+        assert_eq!(names(&scene.connect(&dump, "8.8.8.8:3306")), [""; 0], "a client of a person");
+    }
+}

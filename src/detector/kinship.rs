@@ -30,36 +30,53 @@ pub(super) fn grown_from(process: &Process) -> Option<&Root> {
     above().find(|root| root.role == ServiceRole::WebServer).or_else(|| above().next())
 }
 
-/// Whether the nearest of these roles stands nearer than every service that strangers can talk to.
-fn is_nearest(process: &Process, roles: &[ServiceRole]) -> bool {
-    services(process).find(|root| root.role.is_network_facing() || roles.contains(&root.role)).is_some_and(|root| roles.contains(&root.role))
+/// Whether one of these roles stands above with no service that strangers can talk to between it and the process,
+/// **nor above it**: a fake `containerd-shim` or a real `sshd -i` that an intruder starts below a web server excuses
+/// nothing. What the process is itself does not count.
+fn is_excused(process: &Process, roles: &[ServiceRole]) -> bool {
+    let mut above = services(process).filter(|root| !(is_itself(process, root) && root.role.is_network_facing()));
+    above.find(|root| root.role.is_network_facing() || roles.contains(&root.role)).is_some_and(|root| roles.contains(&root.role))
+        && grown_from(process).is_none()
 }
 
 /// A package manager at work, and one that lies where only root can put it: a false name in /tmp excuses nothing.
 pub(super) fn by_package_manager(process: &Process) -> bool {
-    process.container.is_none()
-        && is_nearest(process, &[ServiceRole::PackageManager])
-        && process.lineage.root(ServiceRole::PackageManager).is_some_and(|root| in_system_dir(&root.exe))
+    is_excused(process, &[ServiceRole::PackageManager]) && is_real_package_manager(process)
+}
+
+/// A package manager that itself grew from a service: explains a shell in part, for its scripts are shells, and
+/// not wholly, for it can be told to run anything (GTFOBins: `apt`, `dpkg`).
+pub(super) fn package_manager_between(process: &Process) -> bool {
+    services(process).find(|root| root.role.is_network_facing() || root.role == ServiceRole::PackageManager).is_some_and(|root| root.role == ServiceRole::PackageManager)
+        && is_real_package_manager(process)
+}
+
+fn is_real_package_manager(process: &Process) -> bool {
+    process.container.is_none() && process.lineage.root(ServiceRole::PackageManager).is_some_and(|root| in_system_dir(&root.exe))
 }
 
 /// A person's own session, with no service between the person and the process.
 pub(super) fn by_person(process: &Process) -> bool {
-    is_nearest(process, &[ServiceRole::LoginSession, ServiceRole::SshServer])
+    is_excused(process, &[ServiceRole::LoginSession, ServiceRole::SshServer])
 }
 
 /// A container being started or entered, with no service between.
 pub(super) fn by_container_runtime(process: &Process) -> bool {
-    is_nearest(process, &[ServiceRole::ContainerRuntime])
+    is_excused(process, &[ServiceRole::ContainerRuntime])
 }
 
 /// Bartizan's own work, with no service between.
 pub(super) fn by_agent(process: &Process) -> bool {
-    is_nearest(process, &[ServiceRole::Agent])
+    is_excused(process, &[ServiceRole::Agent])
+}
+
+fn login(process: &Process) -> Option<&Root> {
+    process.lineage.root(ServiceRole::LoginSession).or_else(|| process.lineage.root(ServiceRole::SshServer))
 }
 
 /// Whether a person's session stands anywhere above.
 pub(super) fn started_by_person(process: &Process) -> bool {
-    process.lineage.root(ServiceRole::LoginSession).is_some()
+    login(process).is_some()
 }
 
 /// Where to stop it: the highest process that grew from the outermost service strangers can talk to, never the
@@ -86,7 +103,7 @@ pub(super) fn entities(process: &Process, sight: &Sight<'_>) -> Vec<Entity> {
     out.extend(network_facing.map(|root| Entity::Lineage(root.key)));
     if !started_by_person(process) || out.len() > 1 {
         // A shell that started a shell: one story. A person's own shell starts everything, so it joins nothing.
-        let limit = process.lineage.root(ServiceRole::LoginSession).map(|root| root.key);
+        let limit = login(process).map(|root| root.key);
         let kin = process.lineage.ancestors.iter().take(MOST_KIN).take_while(|ancestor| Some(ancestor.key) != limit);
         let kin = kin.filter(|ancestor| ancestor.key != process.key && sight.could_be_anything(&ancestor.exe));
         out.extend(kin.map(|ancestor| Entity::Process(ancestor.key)));

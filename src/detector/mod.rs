@@ -9,6 +9,8 @@ mod opinion;
 mod panel;
 mod persistence_by_service;
 mod ptrace_other;
+#[cfg(test)]
+mod scene;
 mod shell_connects;
 mod shell_on_socket;
 mod sight;

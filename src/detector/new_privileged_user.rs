@@ -50,7 +50,7 @@ fn weigh(process: &Process, said: String, severity: Severity, confidence: f64) -
     if by_package_manager(process) {
         return Opinion::new(format!("{said}, by {} of a package manager", named(process))).rated(Severity::Low, 0.2);
     }
-    if let Some(service) = grown_from(process).filter(|_| !by_person(process)) {
+    if let Some(service) = grown_from(process) {
         let said = format!("{said}, by {} below {}", named(process), named_root(service));
         return Opinion::new(said).rated(Severity::Critical, 0.95).on(subject(process));
     }
@@ -59,4 +59,48 @@ fn weigh(process: &Process, said: String, severity: Severity, confidence: f64) -
         return Opinion::new(said).rated(Severity::Medium, 0.4);
     }
     Opinion::new(said).rated(severity, confidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+    use super::*;
+    use crate::model::UserChange;
+
+    fn change(user: &str, uid: u32, change: UserChangeKind) -> EventKind {
+        EventKind::UserChange { account: UserChange { user: user.into(), uid: Some(uid), change, group: Some("sudo".into()) } }
+    }
+
+    #[test]
+    fn an_account_that_gains_root_is_told() {
+        let mut scene = Scene::new();
+        for (kind, severity) in [
+            (change("toor", 0, UserChangeKind::Added), Severity::Critical),
+            (change("eve", 0, UserChangeKind::BecameRoot), Severity::Critical),
+            (change("mallory", 1001, UserChangeKind::JoinedPrivilegedGroup), Severity::High),
+        ] {
+            let signals = scene.see(None, kind);
+            assert_eq!(by(&signals, "new_privileged_user").severity, severity);
+        }
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let usermod = scene.child(&nginx, "/usr/sbin/usermod -aG sudo www-data");
+        let signals = scene.see(Some(&usermod), change("www-data", 33, UserChangeKind::JoinedPrivilegedGroup));
+        let signal = by(&signals, "new_privileged_user");
+        assert_eq!(signal.severity, Severity::Critical);
+        assert!(signal.entities.contains(&Entity::User("www-data".into())));
+    }
+
+    #[test]
+    fn ordinary_changes_are_silent_and_explained_ones_low() {
+        let mut scene = Scene::new();
+        for kind in [change("anna", 1001, UserChangeKind::Added), change("anna", 1001, UserChangeKind::Removed), change("anna", 1001, UserChangeKind::PasswordChanged)] {
+            assert_eq!(names(&scene.see(None, kind)), [""; 0]);
+        }
+        let dpkg = scene.daemon("/usr/bin/dpkg --configure");
+        let adduser = scene.child(&dpkg, "/usr/sbin/usermod -aG docker x");
+        assert_eq!(by(&scene.see(Some(&adduser), change("x", 999, UserChangeKind::JoinedPrivilegedGroup)), "new_privileged_user").severity, Severity::Low);
+        let login = scene.login();
+        let sudo = scene.child(&login, "/usr/sbin/usermod -aG sudo bob");
+        assert_eq!(by(&scene.see(Some(&sudo), change("bob", 1002, UserChangeKind::JoinedPrivilegedGroup)), "new_privileged_user").severity, Severity::Medium);
+    }
 }

@@ -118,3 +118,89 @@ fn signal(event: &Event, ordinal: u16, info: &'static Info, opinion: Opinion, si
         complete: event.complete,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+    use super::*;
+
+    #[test]
+    fn repeats_within_a_minute_are_counted_not_repeated() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let shell = scene.child(&nginx, "/bin/sh -c id");
+        assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"]);
+        assert_eq!((names(&scene.exec(&shell)), scene.panel.folded()), (vec![], 1));
+        scene.seconds += 60;
+        assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"]);
+    }
+
+    #[test]
+    fn the_memory_for_folding_is_bounded() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        for _ in 0..(MOST_FOLDED + 10) {
+            let shell = scene.child(&nginx, "/bin/sh -c id");
+            scene.seconds -= 1;
+            scene.exec(&shell);
+        }
+        assert!(scene.panel.told.len() <= MOST_FOLDED);
+    }
+
+    #[test]
+    fn the_agents_own_work_is_not_judged_but_a_service_below_it_is() {
+        let mut scene = Scene::new();
+        let agent = scene.daemon("/usr/bin/bartizan");
+        let mut memfd = scene.child(&agent, "memfd:x");
+        memfd.exe_file.memfd = true;
+        assert_eq!(names(&scene.exec(&memfd)), [""; 0]);
+        let drill = scene.child(&agent, "/tmp/drill/nginx");
+        let shell = scene.child(&drill, "/bin/sh -c id");
+        assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"]);
+    }
+
+    #[test]
+    fn a_signal_carries_everything_that_others_need() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut shell = scene.child(&nginx, "/bin/bash -i");
+        shell.stdio_sockets = 0b011;
+        let signals = scene.exec(&shell);
+        assert_eq!(names(&signals), ["web_server_shell", "shell_on_socket"]);
+        assert_eq!(signals.iter().map(|s| s.id.to_string()).collect::<Vec<_>>(), ["S1.0", "S1.1"]);
+        let signal = by(&signals, "web_server_shell");
+        assert_eq!((signal.at, signal.complete, signal.events.clone()), (scene.at(), true, vec![crate::model::EventId(1)]));
+        for entity in [Entity::Process(shell.key), Entity::Lineage(nginx.key), Entity::User("www-data".into())] {
+            assert!(signal.entities.contains(&entity), "{entity}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_never_reach_a_sentence_raw() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut shell = scene.child(&nginx, "/bin/sh");
+        shell.argv = vec!["sh".into(), "-c".into(), HostText::from(&b"\x1b]0;x\x07\xe2\x80\xae"[..]), HostText::from(vec![b'a'; 100_000])];
+        let mut dropped = scene.child(&nginx, "/tmp/x");
+        dropped.exe = HostText::from(&b"/tmp/\x1b[2J\n"[..]);
+        for process in [shell, dropped] {
+            let signals = scene.exec(&process);
+            let sentence = &signals.first().unwrap().sentence;
+            assert!(sentence.chars().all(|c| !c.is_control() && c != '\u{202e}') && sentence.len() < 1000, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn the_catalogue_is_whole() {
+        let infos = super::super::catalogue();
+        let mut names: Vec<_> = infos.iter().map(|info| info.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), infos.len(), "every name once");
+        for info in infos {
+            assert!((0.0..=1.0).contains(&info.confidence) && !info.technique.is_empty(), "{}", info.name);
+            assert!([info.title, info.meaning, info.false_positives, info.quiet].iter().all(|text| !text.is_empty()), "{}", info.name);
+            assert!(info.technique.iter().all(|id| id.starts_with('T') && id.len() >= 5), "{}", info.name);
+        }
+    }
+}

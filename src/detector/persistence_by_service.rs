@@ -2,7 +2,7 @@
 
 use crate::model::{Entity, Event, EventKind, Family, FileChange, FileChangeKind, PersistenceKind, ServiceRole, Severity, Stage, Tier};
 
-use super::kinship::{by_package_manager, by_person, grown_from, named, named_root, network_facing, path, subject};
+use super::kinship::{by_package_manager, grown_from, named, named_root, network_facing, path, subject};
 use super::{Detector, Info, Opinion, Sight};
 
 static INFO: Info = Info {
@@ -40,7 +40,7 @@ impl Detector for PersistenceByService {
             None if preload => Opinion::new(format!("somebody {what}")).rated(Severity::High, 0.6),
             None => return None,
             Some(process) if by_package_manager(process) => return None,
-            Some(process) => match grown_from(process).or_else(|| network_facing(process)).filter(|_| !by_person(process)) {
+            Some(process) => match grown_from(process).or_else(|| network_facing(process)) {
                 Some(service) => {
                     let (severity, confidence) = rating(service.role, kind, file.change);
                     Opinion::new(format!("{} {what}, below {}", named(process), named_root(service))).rated(severity, confidence).on(subject(process))
@@ -81,5 +81,50 @@ fn technique(kind: PersistenceKind) -> &'static [&'static str] {
         PersistenceKind::ShellProfile => &["T1546.004"],
         PersistenceKind::Pam => &["T1556.003"],
         PersistenceKind::Sudoers => &["T1548.003"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+    use super::*;
+    use PersistenceKind::{AuthorizedKeys, Cron, LdPreload, SystemdUnit};
+
+    #[test]
+    fn a_service_that_writes_a_start_up_place_is_told() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let shell = scene.child(&nginx, "/usr/bin/env sh");
+        for (kind, path, technique) in [(Cron, "/etc/cron.d/x", "T1053.003"), (AuthorizedKeys, "/root/.ssh/authorized_keys", "T1098.004"), (SystemdUnit, "/etc/systemd/system/x.service", "T1543.002")] {
+            let signals = scene.persist(Some(&shell), kind, path, Some("aa"), "bb");
+            let signal = by(&signals, "persistence_by_service");
+            assert_eq!((signal.subject, signal.technique[0].0.as_ref()), (Some(shell.key), technique));
+            assert!(signal.severity >= Severity::High && signal.entities.contains(&Entity::File(path.into())));
+        }
+        assert_eq!(names(&scene.persist(Some(&nginx), Cron, "/etc/cron.d/y", None, "bb")), ["persistence_by_service"], "the service itself");
+    }
+
+    #[test]
+    fn ld_so_preload_is_told_whoever_writes_it() {
+        let mut scene = Scene::new();
+        let login = scene.login();
+        assert_eq!(by(&scene.persist(Some(&login), LdPreload, "/etc/ld.so.preload", None, "bb"), "persistence_by_service").severity, Severity::High);
+        assert_eq!(by(&scene.persist(None, LdPreload, "/etc/ld.so.preload", None, "cc"), "persistence_by_service").severity, Severity::High);
+        let dpkg = scene.daemon("/usr/bin/dpkg --unpack");
+        assert_eq!(names(&scene.persist(Some(&dpkg), LdPreload, "/etc/ld.so.preload", None, "dd")), [""; 0]);
+    }
+
+    #[test]
+    fn look_alikes_are_silent() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        assert_eq!(names(&scene.persist(Some(&nginx), Cron, "/etc/cron.d/x", Some("aa"), "aa")), [""; 0], "same content");
+        let login = scene.login();
+        let crontab = scene.child(&login, "/usr/bin/crontab -e");
+        assert_eq!(names(&scene.persist(Some(&crontab), Cron, "/var/spool/cron/crontabs/anna", Some("aa"), "bb")), [""; 0]);
+        let dpkg = scene.daemon("/usr/bin/dpkg --configure");
+        let postinst = scene.child(&dpkg, "/bin/sh /var/lib/dpkg/info/x.postinst");
+        assert_eq!(names(&scene.persist(Some(&postinst), SystemdUnit, "/lib/systemd/system/x.service", None, "bb")), [""; 0]);
+        assert_eq!(names(&scene.persist(None, Cron, "/etc/cron.d/x", None, "bb")), [""; 0]);
     }
 }

@@ -66,3 +66,38 @@ fn dst_is_near(dst: std::net::IpAddr) -> bool {
         std::net::IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+    use super::*;
+
+    #[test]
+    fn dev_tcp_below_a_service_is_told_with_its_address() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let shell = scene.child(&nginx, "/usr/bin/bash -i");
+        let signals = scene.connect(&shell, "198.51.100.7:4444");
+        let signal = by(&signals, "shell_connects");
+        assert_eq!((signal.severity, signal.confidence.get(), signal.subject), (Severity::Critical, 0.95, Some(shell.key)));
+        assert_eq!(signal.sentence, format!("bash (pid {}) connected to 198.51.100.7:4444", shell.pid));
+        assert!(signal.entities.contains(&Entity::Address("198.51.100.7".parse().unwrap())));
+    }
+
+    #[test]
+    fn look_alikes_are_silent_or_low() {
+        let mut scene = Scene::new();
+        let login = scene.login();
+        let cron = scene.daemon("/usr/sbin/cron");
+        let job = scene.child(&cron, "/bin/bash -c x");
+        let curl = scene.child(&job, "/usr/bin/curl https://example.org");
+        assert_eq!(names(&scene.connect(&job, "127.0.0.1:8080")), [""; 0], "health check on loopback");
+        assert_eq!(names(&scene.connect(&job, "[::ffff:127.0.0.1]:8080")), [""; 0]);
+        assert_eq!(names(&scene.connect_udp(&job, "8.8.8.8:53")), [""; 0], "name look-up");
+        assert_eq!(names(&scene.connect(&login, "10.0.0.2:389")), [""; 0], "LDAP look-up");
+        assert_eq!(names(&scene.connect(&curl, "203.0.113.1:443")), [""; 0], "a client, not a shell");
+        let shim = scene.daemon("/usr/bin/containerd-shim-runc-v2");
+        let entry = scene.child(&shim, "/bin/bash /wait-for-it.sh db:5432");
+        assert_eq!(by(&scene.connect(&entry, "172.18.0.3:5432"), "shell_connects").severity, Severity::Low);
+    }
+}

@@ -114,3 +114,109 @@ fn unproven(process: &Process) -> (Severity, f64) {
     }
     if started_by_person(process) { (Severity::Medium, 0.5) } else { (Severity::High, 0.7) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+    use super::*;
+
+    #[test]
+    fn a_reverse_shell_names_its_far_end() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let python = scene.child(&nginx, "/usr/bin/python3 /tmp/r.py");
+        scene.connect(&python, "[::ffff:203.0.113.9]:4444");
+        let mut shell = scene.child(&python, "/bin/sh -i");
+        shell.stdio_sockets = 0b111;
+        let signals = scene.exec(&shell);
+        let signal = by(&signals, "shell_on_socket");
+        assert_eq!((signal.severity, signal.events.len()), (Severity::Critical, 2));
+        assert!(signal.entities.contains(&Entity::Address("203.0.113.9".parse().unwrap())));
+        assert!(signal.sentence.ends_with("has a socket as input and output, connected to 203.0.113.9:4444"), "{}", signal.sentence);
+        assert_eq!(signal.subject, Some(python.key));
+    }
+
+    #[test]
+    fn a_bind_shell_and_a_shell_from_cron_are_told_without_an_address() {
+        let mut scene = Scene::new();
+        for daemon in ["/usr/sbin/nginx", "/usr/sbin/cron"] {
+            let daemon = scene.daemon(daemon);
+            let mut shell = scene.child(&daemon, "/bin/sh");
+            shell.stdio_sockets = 0b011;
+            assert_eq!(by(&scene.exec(&shell), "shell_on_socket").confidence.get(), 0.7);
+        }
+    }
+
+    #[test]
+    fn the_services_own_connections_are_not_blamed() {
+        let mut scene = Scene::new();
+        let php = scene.daemon("/usr/sbin/php-fpm8.2");
+        scene.connect(&php, "10.0.0.5:3306");
+        let mut shell = scene.child(&php, "/bin/sh");
+        shell.stdio_sockets = 0b011;
+        let signals = scene.exec(&shell);
+        assert!(!by(&signals, "shell_on_socket").entities.iter().any(|e| matches!(e, Entity::Address(_))));
+    }
+
+    #[test]
+    fn a_fake_container_runtime_or_login_below_a_service_excuses_nothing() {
+        let mut scene = Scene::new();
+        for fake in ["/var/www/containerd-shim", "/usr/sbin/sshd -i", "/tmp/bartizan"] {
+            let nginx = scene.daemon("/usr/sbin/nginx");
+            let fake = scene.child(&nginx, fake);
+            let mut shell = scene.child(&fake, "/bin/sh");
+            shell.stdio_sockets = 0b011;
+            assert_eq!(names(&scene.exec(&shell)), ["web_server_shell", "shell_on_socket"], "{}", fake.exe);
+        }
+    }
+
+    #[test]
+    fn an_old_connection_is_not_blamed() {
+        let mut scene = Scene::new();
+        let cron = scene.daemon("/usr/sbin/cron");
+        let python = scene.child(&cron, "/usr/bin/python3 job.py");
+        scene.connect(&python, "203.0.113.9:443");
+        scene.seconds += 601;
+        let mut shell = scene.child(&python, "/bin/sh");
+        shell.stdio_sockets = 0b011;
+        assert_eq!(by(&scene.exec(&shell), "shell_on_socket").confidence.get(), 0.7);
+    }
+
+    #[test]
+    fn look_alikes_are_silent_or_low() {
+        let mut scene = Scene::new();
+        let silent = |scene: &mut Scene, mut process: Process, bits| {
+            process.stdio_sockets = bits;
+            assert_eq!(names(&scene.exec(&process)), [""; 0], "{}", process.command());
+        };
+        let login = scene.login();
+        let git = scene.child(&login, "/usr/bin/bash -c \"git-receive-pack x\"");
+        silent(&mut scene, git, 0b111);
+        let shim = scene.daemon("/usr/bin/containerd-shim-runc-v2");
+        let docker_exec = scene.child(&shim, "/bin/sh");
+        silent(&mut scene, docker_exec, 0b111);
+        let unit_with_journal = scene.daemon("/bin/sh /usr/bin/service-script");
+        silent(&mut scene, unit_with_journal, 0b110);
+        let mut inetd = scene.daemon("/bin/sh /usr/local/bin/answer");
+        (inetd.unit, inetd.stdio_sockets) = (Some("answer@3-10.0.0.1.service".to_owned()), 0b011);
+        assert_eq!(by(&scene.exec(&inetd), "shell_on_socket").severity, Severity::Low);
+        let node = scene.daemon("/usr/bin/node app.js");
+        let mut helper = scene.child(&node, "/bin/sh -c convert");
+        helper.stdio_sockets = 0b111;
+        assert_eq!(by(&scene.exec(&helper), "shell_on_socket").severity, Severity::Low);
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let mut scene = Scene::new();
+        let python = scene.daemon("/usr/bin/python3 x");
+        let mut detector = ShellOnSocket::default();
+        let words = super::super::Words::new(&crate::config::Policy::built_in().unwrap());
+        for port in 1..=2000u16 {
+            let net = super::super::scene::flow(crate::model::Protocol::Tcp, &format!("203.0.113.9:{port}"));
+            let event = Event { id: EventId(u64::from(port)), at: scene.at(), kind: EventKind::Connect { net }, process: Some(std::sync::Arc::new(python.clone())), source: crate::model::Source::Ebpf, complete: true };
+            detector.observe(&event, &Sight::new(&words));
+        }
+        assert_eq!(detector.connections.len(), MOST_CONNECTIONS);
+    }
+}

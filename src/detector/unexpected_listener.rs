@@ -52,7 +52,7 @@ impl UnexpectedListener {
     /// Severity and confidence; `None` when it is no surprise.
     fn rate(&self, process: &Process, net: &Flow, sight: &Sight<'_>) -> Option<(Severity, f64)> {
         let loopback = net.src.to_canonical().is_loopback();
-        if grown_from(process).is_some() && !by_person(process) {
+        if grown_from(process).is_some() {
             return Some((Severity::High, 0.9));
         }
         if by_container_runtime(process) && in_system_dir(&process.exe) {
@@ -100,5 +100,68 @@ impl Detector for UnexpectedListener {
         }
         let at = std::net::SocketAddr::from((net.src.to_canonical(), net.sport));
         Some(Opinion::new(format!("{} began to listen on {at}", named(process))).rated(severity, confidence).on(subject(process)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, as_role, by, listener, names};
+    use super::*;
+    use crate::model::ServiceRole;
+
+    #[test]
+    fn a_back_door_is_told_and_rated_by_who_opens_it() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let nc = as_role(scene.child(&nginx, "/usr/bin/nc.openbsd -l 4444"), ServiceRole::NetworkService);
+        let signals = scene.listen(&nc, "0.0.0.0:4444");
+        let signal = by(&signals, "unexpected_listener");
+        assert_eq!((signal.severity, signal.subject), (Severity::High, Some(nc.key)));
+        for (exe, severity) in [("/tmp/x", Severity::High), ("/usr/bin/python3.11 -m http.server", Severity::High), ("/usr/sbin/newd", Severity::Medium)] {
+            let daemon = scene.daemon(exe);
+            let daemon = as_role(daemon, ServiceRole::NetworkService);
+            assert_eq!(by(&scene.listen(&daemon, "0.0.0.0:9999"), "unexpected_listener").severity, severity, "{exe}");
+        }
+    }
+
+    #[test]
+    fn a_known_service_may_restart_but_its_children_may_not_take_its_place() {
+        let mut scene = Scene::with(&[(listener("0.0.0.0:80"), Some("/usr/sbin/nginx".into())), (listener("0.0.0.0:25"), None)]);
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        assert_eq!(names(&scene.listen(&nginx, "0.0.0.0:80")), [""; 0]);
+        assert_eq!(by(&scene.listen(&nginx, "0.0.0.0:81"), "unexpected_listener").severity, Severity::Low);
+        let postfix = scene.daemon("/usr/lib/postfix/sbin/master");
+        assert_eq!(names(&scene.listen(&postfix, "0.0.0.0:25")), [""; 0]);
+        let nc = scene.child(&nginx, "/usr/bin/nc -l 25");
+        assert_eq!(by(&scene.listen(&nc, "0.0.0.0:25"), "unexpected_listener").severity, Severity::High);
+    }
+
+    #[test]
+    fn the_policy_can_expect_a_listener() {
+        let policy = crate::config::Policy::parse("[listeners]\nexpected = [\"8090\", \"/opt/app/bin/app\"]\n", "p").unwrap();
+        let mut scene = Scene::new();
+        scene.panel = super::super::Panel::new(&policy, &[]);
+        let any = scene.daemon("/opt/other");
+        let app = scene.daemon("/opt/app/bin/app");
+        assert_eq!(names(&scene.listen(&any, "0.0.0.0:8090")), [""; 0]);
+        assert_eq!(names(&scene.listen(&app, "0.0.0.0:1234")), [""; 0]);
+        assert_eq!(names(&scene.listen(&any, "0.0.0.0:8091")), ["unexpected_listener"]);
+    }
+
+    #[test]
+    fn look_alikes_are_silent_or_low() {
+        let mut scene = Scene::new();
+        let apt = scene.daemon("/usr/bin/apt-get install nginx");
+        let installed = scene.child(&apt, "/usr/sbin/nginx");
+        let dockerd = scene.daemon("/usr/bin/dockerd");
+        let proxy = scene.child(&dockerd, "/usr/bin/docker-proxy -host-port 8080");
+        let login = scene.login();
+        let language_server = scene.child(&login, "/usr/bin/node server.js");
+        assert_eq!(names(&scene.listen(&installed, "0.0.0.0:443")), ["unexpected_listener"; 0]);
+        assert_eq!(names(&scene.listen(&proxy, "0.0.0.0:8080")), [""; 0]);
+        assert_eq!(names(&scene.listen(&language_server, "127.0.0.1:40001")), [""; 0]);
+        assert_eq!(by(&scene.listen(&language_server, "0.0.0.0:3000"), "unexpected_listener").severity, Severity::Low);
+        let init = scene.init();
+        assert_eq!(names(&scene.listen(&init, "0.0.0.0:2222")), [""; 0], "a socket unit");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{Event, EventKind, Family, HostText, Process, Root, ServiceRole, Severity, Stage, Tier};
 
-use super::kinship::{by_package_manager, by_person, command, grown_from, named, named_root, started_by_person, subject};
+use super::kinship::{command, grown_from, named, named_root, package_manager_between, started_by_person, subject};
 use super::{Detector, Info, Opinion, Sight};
 
 static INFO: Info = Info {
@@ -39,7 +39,7 @@ impl Detector for WebServerShell {
         }
         let service = grown_from(process)?;
         let developed = started_by_person(process) && !sight.is_web_by_name(service);
-        if by_person(process) || (developed && service.role == ServiceRole::NetworkService) {
+        if developed && service.role == ServiceRole::NetworkService {
             return None;
         }
         let (severity, confidence) = rating(service, shell, sight);
@@ -66,7 +66,7 @@ fn rating(service: &Root, shell: bool, sight: &Sight<'_>) -> (Severity, f64) {
 
 /// What speaks for it, and how sure we may then be at most.
 fn excuse(process: &Process, developed: bool) -> Option<(&'static str, f64)> {
-    if by_package_manager(process) {
+    if package_manager_between(process) {
         return Some(("a package manager stands between", 0.3));
     }
     if is_sendmail(process) {
@@ -102,4 +102,131 @@ fn is_sendmail(process: &Process) -> bool {
 
 fn is_cgi_script(process: &Process) -> bool {
     process.argv.get(1).is_some_and(|script| CGI_DIRS.iter().any(|dir| script.starts_with(dir)) && !script.lossy().contains("/../"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, as_role, by, names};
+    use crate::model::{ServiceRole, Severity};
+
+    #[test]
+    fn a_web_server_that_starts_a_shell_is_told_at_any_depth() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut last = scene.child(&nginx, "/usr/bin/env x");
+        let first = last.key;
+        for _ in 0..12 {
+            last = scene.child(&last, "/usr/bin/env x");
+        }
+        let shell = scene.child(&last, "/usr/bin/dash -c \"id; uname -a\"");
+        let signals = scene.exec(&shell);
+        let signal = by(&signals, "web_server_shell");
+        assert_eq!((signal.confidence.get(), signal.subject), (0.9, Some(first)), "stop the highest below the service");
+        assert_eq!(signal.sentence, format!("nginx (pid {}) ran \"/usr/bin/dash -c id; uname -a\" as dash (pid {})", nginx.pid, shell.pid));
+        for _ in 0..40 {
+            last = scene.child(&last, "/usr/bin/env x");
+        }
+        let shell = scene.child(&last, "/usr/bin/dash");
+        assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"], "also beyond the ancestors kept by name");
+    }
+
+    #[test]
+    fn a_worker_that_becomes_a_shell_is_told() {
+        let mut scene = Scene::new();
+        let mut worker = scene.daemon("/usr/sbin/php-fpm8.2");
+        let roots = worker.lineage.roots.clone();
+        let before = crate::model::Ancestor { key: worker.key, exe: worker.exe.clone() };
+        worker.lineage.ancestors = std::iter::once(before).chain(worker.lineage.ancestors.iter().cloned()).collect::<Vec<_>>().into();
+        (worker.exe, worker.argv, worker.lineage.roots) = ("/usr/bin/bash".into(), vec!["bash".into()], roots);
+        let signals = scene.exec(&worker);
+        assert_eq!(by(&signals, "web_server_shell").subject, Some(worker.key));
+    }
+
+    #[test]
+    fn less_telling_services_and_interpreters_are_rated_lower() {
+        let mut scene = Scene::new();
+        let mut confidence = |daemon: &str, line: &str| {
+            let daemon = scene.daemon(daemon);
+            let child = scene.child(&daemon, line);
+            by(&scene.exec(&child), "web_server_shell").confidence.get()
+        };
+        let full = confidence("/usr/sbin/apache2", "/bin/sh -c id");
+        for (daemon, line) in [("/usr/sbin/apache2", "/usr/bin/python3.11 -c \"import os\""), ("/usr/lib/postgresql/15/bin/postgres", "/bin/sh -c id"), ("/usr/sbin/zabbix_agentd", "/bin/sh -c id"), ("/usr/sbin/exim4", "/bin/sh -c id")] {
+            assert!(confidence(daemon, line) < full, "{daemon} {line}");
+        }
+    }
+
+    #[test]
+    fn what_explains_a_shell_lowers_it_and_is_said() {
+        let mut scene = Scene::new();
+        let mut say = |daemon: &str, steps: &[&str]| {
+            let mut last = scene.daemon(daemon);
+            for step in steps {
+                last = scene.child(&last, step);
+            }
+            let signal = by(&scene.exec(&last), "web_server_shell").clone();
+            assert_eq!(signal.severity, Severity::Low, "{}", signal.sentence);
+            assert!(signal.confidence.get() <= 0.35 && signal.sentence.contains("in part explained"), "{}", signal.sentence);
+        };
+        say("/usr/sbin/php-fpm8.2", &["/bin/sh -c \"/usr/sbin/sendmail -t -i\""]);
+        say("/usr/sbin/apache2", &["/bin/sh /usr/lib/cgi-bin/status.cgi"]);
+        say("/usr/sbin/nginx", &["/usr/bin/apt-get update", "/bin/sh -c x"]);
+    }
+
+    #[test]
+    fn a_false_excuse_excuses_nothing() {
+        let mut scene = Scene::new();
+        for steps in [&["/bin/sh -c \"/usr/sbin/sendmail -t -i; id\""][..], &["/bin/sh -c \"/usr/sbin/sendmail -X/var/www/s.php\""], &["/tmp/dpkg", "/bin/sh -c id"], &["/bin/sh /usr/lib/cgi-bin/../../../tmp/x"]] {
+            let mut last = scene.daemon("/usr/sbin/php-fpm8.2");
+            for step in steps {
+                last = scene.child(&last, step);
+            }
+            assert_eq!(by(&scene.exec(&last), "web_server_shell").confidence.get(), 0.9, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn look_alikes_are_silent() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let reload = scene.child(&nginx, "/usr/sbin/nginx -s reload");
+        let master = scene.daemon("/usr/sbin/php-fpm8.2");
+        let pool = scene.child(&master, "/usr/sbin/php-fpm8.2");
+        let graceful = scene.daemon("/bin/sh /usr/sbin/apachectl graceful");
+        let apache = scene.child(&graceful, "/usr/sbin/apache2 -k graceful");
+        let cron = scene.daemon("/usr/sbin/cron -f");
+        let job = scene.child(&cron, "/bin/sh -c \"/usr/sbin/logrotate /etc/logrotate.conf\"");
+        let rotate = scene.child(&job, "/usr/sbin/logrotate /etc/logrotate.conf");
+        let postrotate = scene.child(&rotate, "/bin/sh -c \"invoke-rc.d nginx rotate\"");
+        let apt = scene.daemon("/usr/bin/apt-get upgrade");
+        let dpkg = scene.child(&apt, "/usr/bin/dpkg --configure");
+        let postinst = scene.child(&dpkg, "/bin/sh /var/lib/dpkg/info/nginx.postinst configure");
+        let login = scene.login();
+        let git = scene.child(&login, "/usr/bin/bash -c \"git-upload-pack x\"");
+        let certbot = scene.daemon("/usr/bin/python3 /usr/bin/certbot renew");
+        let hook = scene.child(&certbot, "/bin/sh -c \"systemctl reload nginx\"");
+        let shim = scene.daemon("/usr/bin/containerd-shim-runc-v2");
+        let docker_exec = scene.child(&shim, "/bin/sh");
+        let vscode = scene.child(&login, "/home/anna/.vscode-server/node server");
+        let vscode = as_role(vscode, ServiceRole::NetworkService);
+        let terminal = scene.child(&vscode, "/usr/bin/bash");
+        let postgres = scene.daemon("/usr/lib/postgresql/15/bin/postgres");
+        let autovacuum = scene.child(&postgres, "/usr/lib/postgresql/15/bin/postgres");
+        for process in [reload, pool, graceful, apache, job, rotate, postrotate, postinst, login, git, hook, docker_exec, terminal, autovacuum] {
+            assert_eq!(names(&scene.exec(&process)), [""; 0], "{}", process.command());
+        }
+    }
+
+    #[test]
+    fn busybox_is_a_shell_only_when_called_as_one() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut spoke = |argv: &[&str]| {
+            let mut applet = scene.child(&nginx, "/bin/busybox");
+            applet.argv = argv.iter().map(|a| (*a).into()).collect();
+            !scene.exec(&applet).is_empty()
+        };
+        assert!(spoke(&["sh", "-c", "id"]) && spoke(&["busybox", "ash"]) && spoke(&["/bin/busybox", "nc", "-e", "sh"]));
+        assert!(!spoke(&["gzip", "x"]) && !spoke(&["busybox", "ls"]));
+    }
 }
