@@ -154,3 +154,205 @@ fn a_long_argument_list_is_cut_and_says_so() {
     assert!(p.argv_truncated);
     assert_eq!(p.argv.iter().map(|a| a.as_bytes().len() + 1).sum::<usize>(), 4097);
 }
+
+/// Starts a program with this descriptor as stdin and stdout.
+fn shell_on(socket: OwnedFd) -> u32 {
+    let other = socket.try_clone().unwrap();
+    let mut child = Command::new("/bin/sh").args(["-c", ":"]).stdin(Stdio::from(socket)).stdout(Stdio::from(other)).stderr(Stdio::null()).spawn().unwrap();
+    child.wait().unwrap();
+    child.id()
+}
+
+fn a_socket_as_stdin_is_seen(rung: Rung) {
+    let Some(running) = Running::on(rung) else { return };
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let by_pair = running.exec_of(shell_on(theirs.into())).unwrap();
+    drop(ours);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let by_tcp = running.exec_of(shell_on(stream.into())).unwrap();
+    assert_eq!((process(&by_pair).stdio_sockets, process(&by_tcp).stdio_sockets), (0b011, 0b011));
+}
+
+#[test]
+fn ebpf_sees_a_shell_on_a_socket() {
+    a_socket_as_stdin_is_seen(Rung::Ebpf);
+}
+
+fn a_connection_and_a_listener_are_seen(rung: Rung) {
+    let Some(running) = Running::on(rung) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let listen = running.find(|e| matches!(&e.kind, EventKind::Listen { net } if net.sport == port)).unwrap();
+    assert_eq!(pid_of(&listen), Some(std::process::id()));
+    let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let connect = running.find(|e| matches!(&e.kind, EventKind::Connect { net } if net.dport == Some(port))).unwrap();
+    assert_eq!(pid_of(&connect), Some(std::process::id()));
+    let EventKind::Connect { net } = &connect.kind else { unreachable!() };
+    assert_eq!(net.dst, Some("127.0.0.1".parse().unwrap()));
+    assert!(connect.complete && listen.complete);
+    drop(client);
+}
+
+#[test]
+fn ebpf_sees_connections_and_listeners() {
+    a_connection_and_a_listener_are_seen(Rung::Ebpf);
+}
+
+#[test]
+fn sock_diag_sees_connections_and_listeners() {
+    a_connection_and_a_listener_are_seen(Rung::ProcessConnector);
+}
+
+#[test]
+fn ebpf_sees_ipv6_and_a_listener_without_a_bound_port() {
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, getsockname, listen, socket};
+    let unbound = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    listen(&unbound, Backlog::new(1).unwrap()).unwrap();
+    let port = getsockname::<SockaddrIn>(unbound.as_raw_fd()).unwrap().port();
+    let event = running.find(|e| matches!(&e.kind, EventKind::Listen { net } if net.sport == port)).unwrap();
+    assert!(event.complete);
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let _client = TcpStream::connect(at).unwrap();
+    assert!(running.find(|e| matches!(&e.kind, EventKind::Connect { net } if net.dport == Some(at.port()) && net.dst == Some(at.ip()))).is_some());
+}
+
+#[test]
+fn listeners_from_before_are_known_and_no_event() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    let known = running.world.known_listeners();
+    let (_, owner) = known.iter().find(|(flow, _)| flow.sport == port).unwrap();
+    assert_eq!(owner.map(|key| key.pid), Some(std::process::id()));
+    assert!(!running.kept.events.lock().unwrap().iter().any(|e| matches!(&e.kind, EventKind::Listen { net } if net.sport == port)));
+    let open = bartizan::collector::open_sockets(&running.world).unwrap();
+    assert!(open.iter().any(|o| o.socket.flow.sport == port && o.owner.map(|key| key.pid) == Some(std::process::id())));
+}
+
+/// A copy of a program in a directory of its own, which goes with the first value.
+fn copy_of(program: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copy");
+    std::fs::copy(program, &path).unwrap();
+    (directory, path)
+}
+
+fn programs_without_a_name_are_told_apart(rung: Rung) {
+    let Some(running) = Running::on(rung) else { return };
+    let seconds = if rung == Rung::Procfs { "1.5" } else { "0.2" };
+
+    let memfd = nix::sys::memfd::memfd_create(c"odd name", nix::sys::memfd::MFdFlags::empty()).unwrap();
+    let mut file = std::fs::File::from(memfd);
+    file.write_all(&std::fs::read("/bin/sleep").unwrap()).unwrap();
+    let mut child = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd())).arg(seconds).spawn().unwrap();
+    let event = running.exec_of(child.id()).unwrap();
+    let p = process(&event);
+    assert_eq!((p.exe_file.memfd, p.exe_file.deleted, &p.exe), (true, false, &"memfd:odd name".into()));
+    child.wait().unwrap();
+
+    let (_directory, path) = copy_of("/bin/sleep");
+    let open = std::fs::File::open(&path).unwrap();
+    nix::fcntl::fcntl(&open, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let mut child = Command::new(format!("/proc/self/fd/{}", open.as_raw_fd())).arg(seconds).spawn().unwrap();
+    let event = running.exec_of(child.id()).unwrap();
+    let p = process(&event);
+    assert_eq!((p.exe_file.memfd, p.exe_file.deleted), (false, true));
+    assert!(p.exe.starts_with(path.to_str().unwrap()), "{:?}", p.exe);
+    child.wait().unwrap();
+}
+
+#[test]
+fn ebpf_tells_programs_in_memory_and_deleted_ones() {
+    programs_without_a_name_are_told_apart(Rung::Ebpf);
+}
+
+#[test]
+fn procfs_tells_programs_in_memory_and_deleted_ones() {
+    programs_without_a_name_are_told_apart(Rung::Procfs);
+}
+
+#[test]
+fn a_listener_is_known_twenty_shells_deep() {
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    let python = "/usr/bin/python3";
+    if !std::path::Path::new(python).exists() {
+        eprintln!("skipped: no {python} to play the server");
+        return;
+    }
+    // Each shell starts the next one and waits; the last one sleeps.
+    let (directory, script) = copy_of("/bin/true");
+    std::fs::write(&script, r#"if [ "$1" -gt 0 ]; then /bin/sh "$0" $(($1-1)); :; else sleep 1.5; fi"#).unwrap();
+    let code = format!(
+        "import socket,subprocess\ns=socket.socket();s.bind(('127.0.0.1',0));s.listen()\nsubprocess.run(['/bin/sh','{}','20'])",
+        script.display()
+    );
+    let mut server = Command::new(python).args(["-c", &code]).stdout(Stdio::null()).spawn().unwrap();
+    let deepest = running.find(|e| e.kind == EventKind::Exec && process(e).exe.basename() == "sleep" && process(e).lineage.roots.iter().any(|r| r.key.pid == server.id()));
+    let deepest = deepest.unwrap();
+    let p = process(&deepest);
+    assert_eq!(p.lineage.network_facing().map(|root| (root.role, root.key.pid)), Some((ServiceRole::NetworkService, server.id())));
+    assert!(p.lineage.elided >= 5 && p.lineage.ancestors.len() == 16, "{} {}", p.lineage.elided, p.lineage.ancestors.len());
+    let root = running.world.by_pid(server.id()).unwrap().key;
+    let tree = running.world.tree(root);
+    assert!(tree.first() == Some(&root) && tree.contains(&p.key) && tree.len() >= 22, "{}", tree.len());
+    server.wait().unwrap();
+    drop(directory);
+}
+
+fn exec_and_exit_are_seen(rung: Rung) {
+    use std::os::unix::process::CommandExt;
+    let Some(running) = Running::on(rung) else { return };
+    let mut child = Command::new("/bin/sleep").arg("1.2").current_dir("/usr").uid(65_534).spawn().unwrap();
+    let exec = running.exec_of(child.id()).unwrap();
+    let p = process(&exec);
+    assert_eq!(p.argv, argv(&[b"/bin/sleep", b"1.2"]));
+    assert_eq!((p.uid, p.ppid, &p.cwd, exec.complete), (65_534, std::process::id(), &"/usr".into(), true));
+    assert_eq!(p.parent, running.world.by_pid(std::process::id()).map(|me| me.key));
+    let key = p.key;
+    child.wait().unwrap();
+    let exit = running.find(|e| matches!(e.kind, EventKind::Exit { .. }) && pid_of(e) == Some(child.id())).unwrap();
+    let code = if rung == Rung::Procfs { None } else { Some(0) };
+    assert_eq!(exit.kind, EventKind::Exit { exit: Exit { code, signal: None } });
+    assert!(!running.world.is_alive(key));
+}
+
+#[test]
+fn the_process_connector_sees_exec_and_exit() {
+    exec_and_exit_are_seen(Rung::ProcessConnector);
+}
+
+#[test]
+fn procfs_sees_exec_and_exit() {
+    exec_and_exit_are_seen(Rung::Procfs);
+}
+
+#[test]
+fn the_process_connector_sees_a_shell_on_a_socket_that_lives_a_moment() {
+    let Some(running) = Running::on(Rung::ProcessConnector) else { return };
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let theirs = OwnedFd::from(theirs);
+    let mut child = Command::new("/bin/cat").stdin(Stdio::from(theirs.try_clone().unwrap())).stdout(Stdio::from(theirs)).spawn().unwrap();
+    let exec = running.exec_of(child.id()).unwrap();
+    assert_eq!(process(&exec).stdio_sockets, 0b011);
+    ours.write_all(b"hello").unwrap();
+    ours.shutdown(std::net::Shutdown::Write).unwrap();
+    child.wait().unwrap();
+    let mut back = [0; 5];
+    ours.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"hello");
+}
+
+#[test]
+fn the_best_rung_is_taken_and_what_it_received_is_told() {
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    assert_eq!(process_collectors(&Policy::built_in().unwrap().roles, None, Arc::new(World::default())).rung(), Rung::Ebpf);
+    Command::new("/bin/true").status().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let accounts = running.kept.accounts.lock().unwrap();
+    assert!(accounts.iter().any(|(hop, received, dropped)| *hop == "kernel-ring" && *received >= 3 && *dropped == 0), "{accounts:?}");
+    assert_ne!(running.ladder.bpf_object(), "none");
+}

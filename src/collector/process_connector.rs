@@ -20,7 +20,7 @@ const HOP: &str = "process-connector";
 /// Feeds the world and the sink until told to stop; else why it cannot go on.
 pub(super) fn run(connector: &mut Connector, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
     // Refused without CAP_SYS_NICE: more arguments are missed then, and each such event says that it is incomplete.
-    let _refused = overtake();
+    let _ahead = overtake();
     let (mut told, mut accounted, mut reconciled) = (connector.counters(), Instant::now(), Instant::now());
     while !stop.is_set() {
         connector.wait(WAIT_MOST).map_err(|e| e.to_string())?;

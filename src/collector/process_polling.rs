@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Sink, Stop, World};
+use crate::host::sighting::Who;
 use crate::host::{clock, procfs};
 use crate::model::{Event, EventId, EventKind, Exit, ProcessKey, Source};
 
@@ -44,6 +45,7 @@ fn executed(world: &World, sink: &dyn Sink, pid: u32) {
     let image = procfs::image(pid);
     let Some(who) = procfs::who(pid) else { return };
     let complete = image.complete;
+    let who = Who { at: clock::boot_ns(), ..who };
     tell(sink, EventKind::Exec, Some(world.exec(&who, image)), complete);
 }
 

@@ -43,8 +43,10 @@ pub fn open_sockets(world: &World) -> Result<Vec<OpenSocket>, SockDiagError> {
 pub(super) struct SocketWatch {
     /// By inode: the holder, and how often it was looked for.
     seen: HashMap<u64, (Option<ProcessKey>, u8)>,
-    /// The first look finds what was there before us: that is no event.
+    /// A first look finds what was there before us, which is no event: whether there was one at listeners, and
+    /// whether the last one was at connections too.
     looked: bool,
+    looked_at_connections: bool,
 }
 
 impl SocketWatch {
@@ -67,12 +69,13 @@ impl SocketWatch {
                     world.mark_listener(owner, socket.flow.sport);
                 }
             }
-            if self.looked && looks == 0 {
+            let comparable = if socket.phase == Phase::Listening { self.looked } else { self.looked_at_connections };
+            if comparable && looks == 0 {
                 fresh.push((socket, owner));
             }
         }
         world.set_listeners(listeners);
-        (self.seen, self.looked) = (seen, true);
+        (self.seen, self.looked, self.looked_at_connections) = (seen, true, with_connections);
         Ok(fresh)
     }
 }

@@ -18,7 +18,7 @@ use crate::model::{BootId, Flow, Lineage, Process, ProcessKey, Root, ServiceRole
 #[derive(Debug)]
 pub struct World {
     boot: BootId,
-    roles: RwLock<RoleBook>,
+    roles: RwLock<Arc<RoleBook>>,
     users: Mutex<UserNames>,
     table: Mutex<Table>,
     listeners: Mutex<Vec<(Flow, Option<ProcessKey>)>>,
@@ -52,7 +52,7 @@ impl World {
 
     /// Takes over other roles, for processes that appear from now on.
     pub fn set_roles(&self, roles: &Roles) {
-        *self.roles.write().unwrap_or_else(PoisonError::into_inner) = RoleBook::new(roles);
+        *self.roles.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(RoleBook::new(roles));
     }
 
     /// The process that has this pid now, or had it last.
@@ -144,7 +144,7 @@ impl World {
         let mut table = locked(&self.table);
         let (parent, ppid, lineage, inherited) = match table.get(key) {
             Some(old) => (old.process.parent, old.process.ppid, family::after_exec(&old.process, old.family.copied, &image.exe), behind_next_image(old)),
-            None => self.from_parent(&table, who),
+            None => self.below_parent(&table, who),
         };
         let opened = lineage.ancestors.first().is_some_and(|above| book.opens_sessions(&above.exe)) && !book.opens_sessions(&image.exe);
         let own = if who.pid == std::process::id() { Some(ServiceRole::Agent) } else { book.of_program(&image.exe, &image.argv) };
@@ -283,7 +283,7 @@ impl World {
         gone.len() + added
     }
 
-    fn book(&self) -> RoleBook {
+    fn book(&self) -> Arc<RoleBook> {
         self.roles.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -294,7 +294,7 @@ impl World {
         }
     }
 
-    fn from_parent(&self, table: &Table, who: &Who) -> (Option<ProcessKey>, u32, Lineage, Arc<[Root]>) {
+    fn below_parent(&self, table: &Table, who: &Who) -> (Option<ProcessKey>, u32, Lineage, Arc<[Root]>) {
         match self.parent_entry(table, who) {
             Some(parent) => (Some(parent.process.key), who.ppid, family::above(&parent.process), parent.process.lineage.roots.clone()),
             None => (who.parent_start.map(|start| self.key(who.ppid, start)), who.ppid, Lineage::default(), Arc::default()),

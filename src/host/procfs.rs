@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::sighting::{ARGV_MOST, Image, Who, audit_id, split_argv};
-use super::clock;
 use crate::model::{ExeFile, HostText};
 
 /// Longest of the small files of /proc that we read.
@@ -54,7 +53,7 @@ pub fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&file(pid, "stat")?)
 }
 
-/// Who a process is now; `None` when it is gone.
+/// Who a process is now; `None` when it is gone. The moment given is that of its start.
 pub fn who(pid: u32) -> Option<Who> {
     let stat = stat(pid)?;
     let status = Status::parse(&file(pid, "status")?);
@@ -63,7 +62,7 @@ pub fn who(pid: u32) -> Option<Who> {
         start: stat.start,
         ppid: stat.ppid,
         parent_start: self::stat(stat.ppid).map(|parent| parent.start),
-        at: clock::boot_ns(),
+        at: stat.start.saturating_mul(10_000_000),
         uid: status.uid,
         euid: status.euid,
         loginuid: number(pid, "loginuid").and_then(audit_id),
