@@ -4,7 +4,7 @@ use ratatui::style::{Color, Modifier, Style};
 
 use crate::config::theme::{Colour, Look};
 use crate::config::{Glyphs, Theme};
-use crate::model::{ActionState, CheckState, IncidentState, Mode, Posture, Severity};
+use crate::model::{ActionState, IncidentState, Mode, Posture, Severity};
 
 /// Characters of the screen's own.
 #[derive(Debug, Clone, Copy)]
@@ -111,14 +111,6 @@ impl Paint {
             IncidentState::Contained => self.good,
             IncidentState::Acknowledged => self.base,
             IncidentState::Closed => self.muted,
-        }
-    }
-
-    pub(crate) fn check(&self, state: CheckState) -> Style {
-        match state {
-            CheckState::Works => self.good,
-            CheckState::Degraded => self.warning,
-            CheckState::Missing => self.danger,
         }
     }
 }

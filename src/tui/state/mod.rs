@@ -40,7 +40,6 @@ pub(crate) struct Message {
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub question: super::input::Question,
-    pub at: Timestamp,
 }
 
 /// How the connection is.

@@ -57,8 +57,7 @@ pub(crate) fn subscribe(ssh_connection: Option<String>) -> Question {
 
 /// Notes that a question was sent.
 pub(crate) fn sent(state: &mut State, ticket: u64, question: Question) {
-    let at = state.now;
-    state.asked.insert(ticket, Asked { question, at });
+    state.asked.insert(ticket, Asked { question });
 }
 
 fn pressed(state: &mut State, key: Key) -> Vec<Effect> {

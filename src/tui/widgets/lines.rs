@@ -53,10 +53,11 @@ impl TonedLine {
 pub(crate) fn wrap_toned(lines: &[TonedLine], cells: usize) -> Vec<TonedLine> {
     let mut out = Vec::new();
     for line in lines {
-        let indent = width(&line.label);
+        let label = safe(&line.label);
+        let indent = width(&label);
         let pieces = wrap(&safe(&line.text), cells.saturating_sub(indent).max(8));
         for (at, piece) in pieces.into_iter().enumerate() {
-            let label = if at == 0 { line.label.clone() } else { " ".repeat(indent) };
+            let label = if at == 0 { label.clone() } else { " ".repeat(indent) };
             out.push(TonedLine { tone: line.tone, label, text: piece });
         }
     }
