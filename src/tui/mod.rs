@@ -1,1 +1,19 @@
-//! The console.
+//! The console: one inbound stream of inputs, pure updates, paint from an immutable state. Speaks only the protocol.
+
+mod input;
+mod paint;
+mod run;
+mod screenshot;
+mod state;
+mod terminal;
+mod update;
+mod view;
+mod widgets;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
+
+pub use run::{ConsoleError, Options, Outcome, run};
+pub use screenshot::{screenshot, screenshot_with_audit};

@@ -1,0 +1,58 @@
+//! What reaches the console, in one order, and what it may ask its runner to do.
+
+use crate::config::Key;
+use crate::model::{ActionPlan, Role};
+use crate::protocol::{Push, Reply, Request};
+
+/// What reaches the console.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A key press.
+    Key(Key),
+    /// Pasted text: goes into a text field or nowhere, never a command.
+    Paste(String),
+    /// The terminal's new size.
+    Resize(u16, u16),
+    /// News from the agent.
+    Push(Box<Push>),
+    /// An answer from the agent.
+    Reply { ticket: u64, reply: Box<Reply> },
+    /// A second passed.
+    Tick,
+    /// The terminal went away, or somebody asked the program to end.
+    Hangup,
+    /// The connection ended.
+    Lost { reason: String },
+    /// It is back.
+    Found { role: Role },
+}
+
+/// What the console asks its runner to do. Nothing else in the room does anything.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// Ask the agent.
+    Ask(Question),
+    /// Leave; the guard goes on.
+    Detach,
+    /// Leave; an embedded guard ends.
+    Quit,
+    /// Paint everything again.
+    Repaint,
+}
+
+/// A question and what the person sees while it is open.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Question {
+    pub request: Request,
+    /// What is being asked, for "asking: ...".
+    pub what: String,
+    /// The plan whose preview is asked for: the answer opens the confirmation.
+    pub plan: Option<ActionPlan>,
+}
+
+impl Effect {
+    /// Asks.
+    pub(crate) fn ask(request: Request, what: impl Into<String>) -> Self {
+        Self::Ask(Question { request, what: what.into(), plan: None })
+    }
+}

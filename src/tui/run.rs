@@ -1,0 +1,245 @@
+//! The runner: gathers all inputs into one stream, performs what updates ask for, paints when something changed.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use chrono::{Local, Offset, Utc};
+use futures_util::{Stream, StreamExt};
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use ratatui::buffer::Buffer;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+use super::input::{Effect, Input, Question};
+use super::paint::Paint;
+use super::state::{Link, Sound, State};
+use super::terminal::{Guard, input};
+use super::update::{sent, subscribe, update};
+use super::view;
+use crate::client::{Asker, ClientError, Connection, Inbox, News};
+use crate::config::{Keymap, Theme, View};
+
+/// Least time between two paintings: at most 20 a second go over the wire.
+const FRAME: Duration = Duration::from_millis(50);
+/// Pauses between attempts to connect again; the last one is kept up.
+const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];
+
+/// How the console shall be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The view it begins with.
+    pub view: View,
+    /// Only that view, without tabs (`--view NAME`).
+    pub single: bool,
+    /// The guard lives in this very program: leaving asks whether it shall end.
+    pub embedded: bool,
+    /// Keys.
+    pub keymap: Keymap,
+    /// Colours and characters.
+    pub theme: Theme,
+    /// The socket to connect to again when the connection is lost; without it, losing the connection ends the console.
+    pub reconnect: Option<PathBuf>,
+    /// SSH_CONNECTION of the person's shell, so that its far end joins the lifeline.
+    pub ssh_connection: Option<String>,
+}
+
+/// How the console ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The person left; an embedded guard shall end.
+    Quit,
+    /// The person left, or the terminal went away; the guard goes on.
+    Detached,
+    /// The connection to the agent ended, with the reason.
+    Lost(String),
+}
+
+/// The terminal cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the terminal cannot be used as a console: {0}; run it in a terminal, or use `bartizan status`")]
+pub struct ConsoleError(#[source] std::io::Error);
+
+/// Shows the console on this terminal until the person leaves.
+///
+/// # Errors
+/// [`ConsoleError`] when there is no usable terminal. It is restored on every way out.
+pub async fn run(connection: Connection, options: Options) -> Result<Outcome, ConsoleError> {
+    let guard = Guard::enter().map_err(ConsoleError)?;
+    let mut terminal = Terminal::new(guard.backend()).map_err(ConsoleError)?;
+    terminal.clear().map_err(ConsoleError)?;
+    let events = crossterm::event::EventStream::new().filter_map(|event| {
+        // An error on the terminal means that it is gone.
+        std::future::ready(event.map_or(Some(Input::Hangup), input))
+    });
+    let events = events.chain(futures_util::stream::once(std::future::ready(Input::Hangup)));
+    let outcome = drive(&mut terminal, Box::pin(events), hangup(), connection, options).await;
+    drop(guard);
+    outcome.map_err(ConsoleError)
+}
+
+/// Ends when the terminal or an owner tells the program to go.
+async fn hangup() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::hangup()), signal(SignalKind::terminate())) {
+        (Ok(mut hangup), Ok(mut terminate)) => {
+            tokio::select! { _ = hangup.recv() => {} _ = terminate.recv() => {} }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+type Reconnecting = Pin<Box<dyn Future<Output = Connection> + Send>>;
+
+/// Everything that the runner holds.
+struct Runner<'t, B: Backend> {
+    terminal: &'t mut Terminal<B>,
+    state: State,
+    paint: Paint,
+    asker: Asker,
+    shown: Option<Buffer>,
+    ssh_connection: Option<String>,
+}
+
+/// The loop, whatever the terminal is.
+pub(crate) async fn drive<B: Backend>(
+    terminal: &mut Terminal<B>, mut events: impl Stream<Item = Input> + Unpin, hangup: impl Future<Output = ()>, connection: Connection, options: Options,
+) -> Result<Outcome, B::Error> {
+    let mut state = State::new(options.keymap, connection.hello().role, options.view, Utc::now(), Local::now().offset().fix());
+    (state.single, state.embedded) = (options.single, options.embedded);
+    let size = terminal.size()?;
+    state.size = (size.width, size.height);
+    let (asker, mut inbox) = connection.split();
+    let mut runner = Runner { terminal, state, paint: Paint::new(&options.theme), asker, shown: None, ssh_connection: options.ssh_connection };
+    runner.perform(vec![Effect::Ask(subscribe(None))])?;
+    if options.view == View::Audit {
+        runner.take(Input::Tick)?;
+    }
+    let mut hangup = pin!(hangup);
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reconnecting: Option<Reconnecting> = None;
+    let mut painted: Option<Instant> = None;
+    let mut dirty = true;
+    loop {
+        if dirty && painted.is_none_or(|at| at.elapsed() >= FRAME) {
+            runner.paint()?;
+            (painted, dirty) = (Some(Instant::now()), false);
+        }
+        let next_frame = painted.unwrap_or_else(Instant::now) + FRAME;
+        let input = tokio::select! {
+            biased;
+            () = &mut hangup => Some(Input::Hangup),
+            event = events.next() => Some(event.unwrap_or(Input::Hangup)),
+            () = sleep_until(next_frame), if dirty => None,
+            _ = ticks.tick() => Some(Input::Tick),
+            news = inbox.next(), if reconnecting.is_none() => Some(heard(news)),
+            connection = again(&mut reconnecting) => {
+                reconnecting = None;
+                Some(runner.attach(connection, &mut inbox)?)
+            }
+        };
+        let Some(input) = input else { continue };
+        dirty = true;
+        if let Input::Lost { reason } = &input {
+            let Some(path) = options.reconnect.clone() else { return Ok(Outcome::Lost(reason.clone())) };
+            reconnecting = Some(Box::pin(connect(path)));
+        }
+        if let Some(outcome) = runner.take(input)? {
+            return Ok(outcome);
+        }
+    }
+}
+
+impl<B: Backend> Runner<'_, B> {
+    fn take(&mut self, input: Input) -> Result<Option<Outcome>, B::Error> {
+        let effects = update(&mut self.state, input, Utc::now());
+        self.perform(effects)
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> Result<Option<Outcome>, B::Error> {
+        for effect in effects {
+            match effect {
+                Effect::Detach => return Ok(Some(Outcome::Detached)),
+                Effect::Quit => return Ok(Some(Outcome::Quit)),
+                Effect::Repaint => {
+                    self.shown = None;
+                    self.terminal.clear()?;
+                }
+                Effect::Ask(question) => self.ask(question),
+            }
+        }
+        Ok(None)
+    }
+
+    fn ask(&mut self, mut question: Question) {
+        if let crate::protocol::Request::Subscribe { ssh_connection, .. } = &mut question.request {
+            ssh_connection.clone_from(&self.ssh_connection);
+        }
+        if matches!(self.state.link, Link::Lost { .. }) {
+            self.state.say(Sound::Refused, "not asked: there is no connection to the agent");
+            return;
+        }
+        match self.asker.ask(question.request.clone()) {
+            Ok(ticket) => sent(&mut self.state, ticket, question),
+            Err(error) => self.state.say(Sound::Refused, format!("not asked: {error}; {}", error.mend())),
+        }
+    }
+
+    fn attach(&mut self, connection: Connection, inbox: &mut Inbox) -> Result<Input, B::Error> {
+        let role = connection.hello().role;
+        (self.asker, *inbox) = connection.split();
+        self.state.link = Link::Up;
+        self.perform(vec![Effect::Ask(subscribe(None))])?;
+        Ok(Input::Found { role })
+    }
+
+    /// Paints into a buffer of our own and sends only what differs; nothing at all when nothing does.
+    fn paint(&mut self) -> Result<(), B::Error> {
+        self.terminal.autoresize()?;
+        let area = self.terminal.get_frame().area();
+        self.state.size = (area.width, area.height);
+        let buf = self.terminal.current_buffer_mut();
+        buf.reset();
+        view::draw(buf, area, &self.state, &self.paint);
+        if self.shown.as_ref() == Some(&*buf) {
+            return Ok(());
+        }
+        self.shown = Some(buf.clone());
+        self.terminal.flush()?;
+        self.terminal.swap_buffers();
+        self.terminal.backend_mut().flush()
+    }
+}
+
+fn heard(news: Result<News, ClientError>) -> Input {
+    match news {
+        Ok(News::Push(push)) => Input::Push(push),
+        Ok(News::Reply { ticket, reply }) => Input::Reply { ticket, reply },
+        Err(error) => Input::Lost { reason: error.to_string() },
+    }
+}
+
+async fn again(reconnecting: &mut Option<Reconnecting>) -> Connection {
+    match reconnecting {
+        Some(connection) => connection.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tries until it succeeds, with growing pauses.
+async fn connect(path: PathBuf) -> Connection {
+    let mut pauses = PAUSES.into_iter();
+    let mut pause = 1;
+    loop {
+        pause = pauses.next().unwrap_or(pause);
+        sleep(Duration::from_secs(pause)).await;
+        if let Ok(connection) = Connection::open(&path).await {
+            return connection;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

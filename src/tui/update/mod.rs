@@ -1,0 +1,317 @@
+//! One input in, the next state and what the runner shall do: pure, so every screen can be tested without a terminal.
+
+use crate::config::{Command, Key, View};
+use crate::model::{Presence, Role, Timestamp};
+use crate::protocol::{Applied, Push, Request};
+
+use super::input::{Effect, Input, Question};
+use super::state::dialog::{Choice, Choose, Confirm, Then};
+use super::state::{Asked, Dialog, Link, Message, Move, RowKey, Sound, State, rows};
+use super::view;
+use super::widgets::{TextLine, Tone, TonedLine};
+
+mod actions;
+mod alerts;
+mod approvals;
+mod audit;
+mod details;
+mod dialog;
+mod health;
+mod network;
+mod palette;
+mod processes;
+mod reply;
+mod timeline;
+
+pub(super) use palette::found as palette_rows;
+
+/// How long a message stays.
+const MESSAGE_STAYS: chrono::TimeDelta = chrono::TimeDelta::seconds(12);
+
+/// Takes one input.
+pub(crate) fn update(state: &mut State, input: Input, now: Timestamp) -> Vec<Effect> {
+    state.now = now;
+    let effects = match input {
+        Input::Key(key) => pressed(state, key),
+        Input::Paste(text) => dialog::paste(state, &text),
+        Input::Resize(width, height) => {
+            state.size = (width, height);
+            Vec::new()
+        }
+        Input::Push(push) => pushed(state, *push),
+        Input::Reply { ticket, reply } => reply::reply(state, ticket, *reply),
+        Input::Tick => tick(state),
+        Input::Hangup => vec![Effect::Detach],
+        Input::Lost { reason } => lost(state, reason),
+        Input::Found { role } => found(state, role),
+    };
+    let keys = rows::keys(state);
+    state.list_mut().settle(&keys);
+    effects
+}
+
+/// The question that starts the news.
+pub(crate) fn subscribe(ssh_connection: Option<String>) -> Question {
+    Question { request: Request::Subscribe { console: true, ssh_connection }, what: String::new(), plan: None }
+}
+
+/// Notes that a question was sent.
+pub(crate) fn sent(state: &mut State, ticket: u64, question: Question) {
+    state.asked.insert(ticket, Asked { question });
+}
+
+fn pressed(state: &mut State, key: Key) -> Vec<Effect> {
+    if state.dialog.is_some() {
+        return dialog::key(state, key);
+    }
+    let Some(command) = state.keymap.command(key, state.view) else {
+        let help = state.keymap.key(Command::Help).unwrap_or_default();
+        state.say(Sound::Note, format!("{key} does nothing here; {help} shows all keys"));
+        return Vec::new();
+    };
+    if state.away && matches!(command, Command::Back | Command::Open) {
+        state.away = false;
+        state.mirror.presence = None;
+        return Vec::new();
+    }
+    run(state, command)
+}
+
+/// Does what a command says, in the view on screen.
+pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
+    state.message = None;
+    match command {
+        Command::Show(view) => return show(state, view),
+        Command::NextView => return beside(state, 1),
+        Command::PreviousView => return beside(state, View::ALL.len() - 1),
+        Command::Down => step(state, Move::By(1)),
+        Command::Up => step(state, Move::By(-1)),
+        Command::First => step(state, Move::First),
+        Command::Last => step(state, Move::Last),
+        Command::PageDown => page(state, 1),
+        Command::PageUp => page(state, -1),
+        Command::Back => back(state),
+        Command::Filter => state.dialog = Some(Dialog::Filter(TextLine::new(&state.list().filter.clone()))),
+        Command::Palette => state.dialog = Some(Dialog::Palette { line: TextLine::default(), at: 0 }),
+        Command::Help => state.dialog = Some(Dialog::Help { offset: 0 }),
+        Command::Mode => mode(state),
+        Command::EmergencyStop => state.dialog = Some(Dialog::Confirm(actions::stop_everything(state))),
+        Command::Detach => return vec![Effect::Detach],
+        Command::Quit => return quit(state),
+        Command::Redraw => return vec![Effect::Repaint],
+        Command::Explain => return explain(state),
+        Command::Feedback => feedback(state),
+        Command::Open => return details::open(state),
+        _ => return in_view(state, command),
+    }
+    Vec::new()
+}
+
+fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
+    match state.view {
+        View::Processes => processes::run(state, command),
+        View::Network => network::run(state, command),
+        View::Timeline => timeline::run(state, command),
+        View::Alerts => alerts::run(state, command),
+        View::Approvals => approvals::run(state, command),
+        View::Actions => actions::run(state, command),
+        View::Health => health::run(state, command),
+        View::Audit => audit::run(state, command),
+        View::Overview => Vec::new(),
+    }
+}
+
+/// Goes to a view.
+pub(super) fn show(state: &mut State, view: View) -> Vec<Effect> {
+    if state.single && view != state.view {
+        state.say(Sound::Note, format!("this console shows only {}; start one without --view for the others", state.view));
+        return Vec::new();
+    }
+    state.view = view;
+    if view == View::Audit { audit::fetch(state) } else { Vec::new() }
+}
+
+fn beside(state: &mut State, by: usize) -> Vec<Effect> {
+    let at = View::ALL.iter().position(|view| *view == state.view).unwrap_or(0);
+    let next = View::ALL.get((at + by) % View::ALL.len()).copied().unwrap_or(View::Overview);
+    show(state, next)
+}
+
+fn step(state: &mut State, by: Move) {
+    let keys = rows::keys(state);
+    let page = view::page(state);
+    state.follow = false;
+    state.list_mut().go(&keys, page, by);
+    if state.view == View::Audit {
+        state.tail = state.list().key == keys.last().copied();
+    }
+}
+
+fn page(state: &mut State, pages: isize) {
+    let rows = isize::try_from(view::span(state).max(2) - 1).unwrap_or(1);
+    step(state, Move::By(pages * rows));
+}
+
+fn back(state: &mut State) {
+    if !state.list().filter.is_empty() {
+        state.list_mut().filter.clear();
+        state.say(Sound::Note, "the filter is off");
+    }
+}
+
+/// Asks, unless this person's role forbids it: then says which role is needed.
+pub(super) fn ask(state: &mut State, request: Request, what: impl Into<String>) -> Vec<Effect> {
+    if allowed(state, &request) { vec![Effect::ask(request, what)] } else { Vec::new() }
+}
+
+/// Whether the role allows it; says so when not.
+pub(super) fn allowed(state: &mut State, request: &Request) -> bool {
+    let needed = request.needs();
+    if state.role < needed {
+        state.say(Sound::Refused, format!("{} needs the role {needed}, you are {}: use sudo, or ask the owner for the role", request.name(), state.role));
+    }
+    state.role >= needed
+}
+
+fn mode(state: &mut State) {
+    if state.role < Role::Admin {
+        state.say(Sound::Refused, format!("changing the mode needs the role admin, you are {}: use sudo", state.role));
+        return;
+    }
+    let now = state.mirror.health.as_ref().map(|health| health.mode);
+    let options = crate::model::Mode::ALL.into_iter().map(|mode| Choice {
+        label: mode.to_string(),
+        about: format!("{}{}", mode.meaning(), if Some(mode) == now { " (now)" } else { "" }),
+        then: Then::Confirm(Box::new(Confirm {
+            title: format!("Change the mode to {mode}?"),
+            lines: vec![
+                TonedLine::labelled("From now on  ", Tone::Plain, mode.meaning()),
+                TonedLine::labelled("Stays        ", Tone::Plain, "protected programs and your own access are never touched without a person"),
+                TonedLine::labelled("Undo         ", Tone::Plain, "choose another mode; actions already begun keep their own end"),
+            ],
+            yes: vec![Effect::ask(Request::SetMode { mode }, format!("changing the mode to {mode}"))],
+            again: None,
+        })),
+    });
+    let at = crate::model::Mode::ALL.iter().position(|mode| Some(*mode) == now).unwrap_or(0);
+    state.dialog = Some(Dialog::Choose(Choose { title: "Mode".to_owned(), about: "How much may the guard do alone?".to_owned(), options: options.collect(), at }));
+}
+
+fn quit(state: &mut State) -> Vec<Effect> {
+    if !state.embedded {
+        return vec![Effect::Quit];
+    }
+    let active = state.mirror.actions.values().filter(|row| row.state.is_active()).count();
+    let choice = |label: &str, about: String, then| Choice { label: label.to_owned(), about, then };
+    state.dialog = Some(Dialog::Choose(Choose {
+        title: "Leave the console".to_owned(),
+        about: "The guard runs inside this program.".to_owned(),
+        options: vec![
+            choice("detach", "the guard goes on in the background; `bartizan attach` comes back".to_owned(), Then::Do(vec![Effect::Detach])),
+            choice("stop the guard", format!("nothing watches any more; {active} active actions stay until they end by themselves"), Then::Do(vec![Effect::Quit])),
+            choice("stay", "back to the console".to_owned(), Then::Nothing),
+        ],
+        at: 0,
+    }));
+    Vec::new()
+}
+
+fn explain(state: &mut State) -> Vec<Effect> {
+    match rows::incident_here(state) {
+        Some(id) => ask(state, Request::Explain { id }, format!("why {id}")),
+        None => {
+            state.say(Sound::Note, "nothing here belongs to an incident");
+            Vec::new()
+        }
+    }
+}
+
+fn feedback(state: &mut State) {
+    let incident = rows::incident_here(state);
+    let about = match state.chosen() {
+        Some(RowKey::Action(id)) => Some(id.to_string()),
+        _ => incident.map(|id| id.to_string()),
+    };
+    match about {
+        Some(id) if state.role >= Role::Operator => state.dialog = Some(Dialog::Choose(Choose::feedback(id, incident))),
+        Some(_) => state.say(Sound::Refused, "feedback needs the role operator: use sudo, or ask the owner for the role"),
+        None => state.say(Sound::Note, "nothing here belongs to an incident or action"),
+    }
+}
+
+fn pushed(state: &mut State, push: Push) -> Vec<Effect> {
+    let first = state.mirror.health.is_none();
+    match push {
+        Push::Goodbye { reason } => {
+            state.message = Some(Message { sound: Sound::Refused, text: format!("the agent ends: {reason}"), at: state.now });
+            return Vec::new();
+        }
+        Push::Missed(count) => {
+            state.say(Sound::Note, format!("this console was too slow and missed {count} messages"));
+            return Vec::new();
+        }
+        Push::Events(_) => return Vec::new(),
+        push => {
+            let anew = matches!(push, Push::Snapshot(_));
+            if state.mirror.apply(push) == Applied::Gap {
+                let asked = state.asked.values().any(|asked| matches!(asked.question.request, Request::Subscribe { .. }));
+                return if asked { Vec::new() } else { vec![Effect::Ask(subscribe(None))] };
+            }
+            if anew {
+                state.away = state.mirror.presence.as_ref().is_some_and(tells_something);
+            }
+        }
+    }
+    if first {
+        // Kernel threads hide below kthreadd (pid 2 on every Linux): hundreds of rows that nobody looks for.
+        let kernel = state.mirror.processes.keys().find(|key| key.pid == 2).copied();
+        state.folded.extend(kernel);
+    }
+    if state.rates.is_empty() {
+        state.note_rate();
+    }
+    let alive = &state.mirror.processes;
+    state.folded.retain(|key| alive.contains_key(key));
+    if state.follow && state.view == View::Processes {
+        processes::follow(state);
+    }
+    Vec::new()
+}
+
+fn tells_something(presence: &Presence) -> bool {
+    presence.away_since.is_some() && presence.events + presence.incidents + presence.alerts + presence.actions + presence.lapsed > 0
+}
+
+fn tick(state: &mut State) -> Vec<Effect> {
+    let now = state.now;
+    state.note_rate();
+    if state.message.as_ref().is_some_and(|message| now - message.at > MESSAGE_STAYS) {
+        state.message = None;
+    }
+    // The audit log is asked for, not pushed: every third second while somebody reads it.
+    if state.view == View::Audit && state.link == Link::Up && now.timestamp() % 3 == 0 { audit::fetch(state) } else { Vec::new() }
+}
+
+fn lost(state: &mut State, reason: String) -> Vec<Effect> {
+    state.asked.clear();
+    let since = match &state.link {
+        Link::Lost { since, .. } => *since,
+        Link::Up => state.now,
+    };
+    state.link = Link::Lost { reason, since };
+    Vec::new()
+}
+
+fn found(state: &mut State, role: Role) -> Vec<Effect> {
+    state.link = Link::Up;
+    state.role = role;
+    // Ask for everything anew: the numbers of another life of the agent mean nothing here.
+    let presence = state.mirror.presence.take();
+    state.mirror = crate::protocol::Mirror::default();
+    state.mirror.presence = presence;
+    state.say(Sound::Done, "the agent is back");
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests;

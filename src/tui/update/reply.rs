@@ -1,0 +1,62 @@
+//! What an answer changes: a message, a page, a confirmation, fresh data.
+
+use crate::protocol::{Refusal, Reply, Request};
+use crate::tui::input::Effect;
+use crate::tui::state::dialog::{Confirm, Page};
+use crate::tui::state::{Dialog, RowKey, Sound, State};
+use crate::tui::widgets::{Tone, TonedLine};
+
+/// Lines of the audit log kept for the screen.
+const AUDIT_KEPT: usize = 1_000;
+
+pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect> {
+    let Some(asked) = state.asked.remove(&ticket) else { return Vec::new() };
+    match reply {
+        Reply::Done(_) if asked.question.what.is_empty() => {}
+        Reply::Done(text) => state.say(Sound::Done, text),
+        Reply::Refused(refusal) => refused(state, &refusal),
+        Reply::Explanation(why) => state.dialog = Some(Dialog::Page(Page::explanation(&why))),
+        Reply::Checks(checks) => state.checks = Some(checks),
+        Reply::Audit(mut entries) => {
+            let surplus = entries.len().saturating_sub(AUDIT_KEPT);
+            entries.drain(..surplus);
+            state.audit = entries;
+            if let Some(last) = state.audit.last().filter(|_| state.tail) {
+                let key = RowKey::Line(last.seq);
+                if state.view == crate::config::View::Audit {
+                    let keys = crate::tui::state::rows::keys(state);
+                    let page = crate::tui::view::page(state);
+                    state.list_mut().choose(key);
+                    state.list_mut().go(&keys, page, crate::tui::state::Move::Last);
+                }
+            }
+        }
+        Reply::AuditVerdict(verdict) => {
+            let text = if verdict.intact {
+                format!("the audit log is intact: {} lines, every link holds", verdict.entries)
+            } else {
+                format!("the audit log is BROKEN at line {}: {}", verdict.broken_at.unwrap_or(0), verdict.detail)
+            };
+            state.say(if verdict.intact { Sound::Done } else { Sound::Refused }, text);
+            state.verdict = Some(verdict);
+        }
+        Reply::Preview(preview) => {
+            let Some(plan) = asked.question.plan else { return Vec::new() };
+            let mut lines = vec![
+                TonedLine::labelled("What    ", Tone::Plain, plan.to_string()),
+                TonedLine::labelled("Lasts   ", Tone::Plain, humantime::format_duration(plan.lasts()).to_string()),
+            ];
+            lines.extend(super::approvals::preview_lines(&preview));
+            let what = plan.to_string();
+            let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
+            state.dialog = Some(Dialog::Confirm(Confirm { title: "Do this now?".to_owned(), lines, yes: vec![Effect::ask(act, what)], again: None }));
+        }
+        Reply::Hello(_) | Reply::Health(_) | Reply::Events(_) | Reply::Signals(_) | Reply::Incidents(_) | Reply::Alerts(_) | Reply::Approvals(_) | Reply::Actions(_) => {}
+    }
+    Vec::new()
+}
+
+fn refused(state: &mut State, refusal: &Refusal) {
+    let mend = if refusal.mend.is_empty() { String::new() } else { format!(": {}", refusal.mend) };
+    state.say(Sound::Refused, format!("not done: {}{mend}", refusal.message));
+}

@@ -1,0 +1,78 @@
+//! The last two rows: what came of the last command, and the keys of this view.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::format::span;
+use crate::config::Command;
+use crate::config::keymap::COMMANDS;
+use crate::tui::paint::Paint;
+use crate::tui::state::{Dialog, Link, Sound, State};
+use crate::tui::widgets::text::{fit, safe, width};
+
+pub(super) fn draw(buf: &mut Buffer, message: Rect, footer: Rect, state: &State, paint: &Paint) {
+    let line = if message.height > 0 { message } else { footer };
+    let said = say(buf, line, state, paint);
+    if message.height > 0 || !said {
+        keys(buf, footer, state, paint);
+    }
+}
+
+fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
+    let room = usize::from(area.width).saturating_sub(2);
+    if let Some(Dialog::Filter(line)) = &state.dialog {
+        line.draw(buf, Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area }, "filter: ", paint);
+        return true;
+    }
+    let waiting = state.asked.values().find(|asked| !asked.question.what.is_empty());
+    let (text, style) = if let Link::Lost { reason, since } = &state.link {
+        (format!("no connection for {}: {}; trying again", span(state.now - *since), safe(reason)), paint.critical)
+    } else if let Some(asked) = waiting {
+        (format!("asking{} {}", paint.glyphs.ellipsis, safe(&asked.question.what)), paint.accent)
+    } else if let Some(message) = &state.message {
+        let style = match message.sound {
+            Sound::Done => paint.good,
+            Sound::Note => paint.notice,
+            Sound::Refused => paint.danger,
+        };
+        (safe(&message.text), style)
+    } else if let Some(age) = state.stale_for() {
+        (format!("the agent last spoke {} ago: what you see may be old", span(age)), paint.warning)
+    } else if !state.list().filter.is_empty() {
+        (format!("filter: {}  (esc shows everything)", safe(&state.list().filter)), paint.accent)
+    } else {
+        return false;
+    };
+    buf.set_stringn(area.x + 1, area.y, fit(&text, room, paint.glyphs.ellipsis), room, style);
+    true
+}
+
+/// Keys of this view first, then those that work everywhere, as many as fit; help is always among them.
+fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    let shown = |command: Command| !matches!(command, Command::Down | Command::Up | Command::First | Command::Last | Command::PageDown | Command::PageUp
+        | Command::Back | Command::NextView | Command::PreviousView | Command::Redraw | Command::Show(_));
+    let help = hint(state, Command::Help, "help");
+    let mut room = usize::from(area.width).saturating_sub(2 + width(&help.0) + 1 + width(help.1));
+    let mut hints = Vec::new();
+    for info in COMMANDS.iter().filter(|info| info.works_in(state.view) && shown(info.command) && info.command != Command::Help) {
+        let (key, short) = hint(state, info.command, info.short);
+        let cells = width(&key) + 1 + width(short) + 2;
+        if key.is_empty() || cells > room {
+            continue;
+        }
+        room -= cells;
+        hints.push((key, short));
+    }
+    hints.push(help);
+    let mut x = area.x + 1;
+    for (key, short) in hints {
+        let left = |x: u16| usize::from(area.right().saturating_sub(x));
+        let (x1, _) = buf.set_stringn(x, area.y, key, left(x), paint.accent);
+        let (x2, _) = buf.set_stringn(x1 + 1, area.y, short, left(x1 + 1), paint.muted);
+        x = x2 + 2;
+    }
+}
+
+fn hint(state: &State, command: Command, short: &'static str) -> (String, &'static str) {
+    (state.keymap.key(command).unwrap_or_default(), short)
+}

@@ -1,0 +1,126 @@
+//! How things stand, in one screen.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::format::{ago, bytes, count, span};
+use crate::model::{ApprovalState, IncidentState};
+use crate::tui::paint::Paint;
+use crate::tui::state::{State, rows};
+use crate::tui::widgets::text::{fit, safe};
+use crate::tui::widgets::{Cell, Column, Table, column, fill, right, rule, sparkline};
+
+const COLUMNS: [Column; 6] = [column("ID", 4, 0), column("SEVERITY", 8, 50), right("CONF", 4, 0), column("STATE", 12, 70), right("AGE", 4, 40), fill("WHAT")];
+
+struct Parts {
+    summary: Rect,
+    incidents: Rect,
+    questions: Rect,
+}
+
+fn parts(area: Rect, state: &State) -> Parts {
+    let waiting = u16::try_from(rows::waiting(state).1).unwrap_or(u16::MAX);
+    let summary = if area.height >= 14 { 6 } else if area.height >= 9 { 3 } else { 0 };
+    let questions = if area.height >= 12 && waiting > 0 { waiting.min(4) + 2 } else { 0 };
+    let middle = area.height - summary - questions;
+    Parts {
+        summary: Rect { height: summary, ..area },
+        incidents: Rect { y: area.y + summary, height: middle, ..area },
+        questions: Rect { y: area.y + summary + middle, height: questions, ..area },
+    }
+}
+
+pub(super) fn page(area: Rect, state: &State) -> u16 {
+    parts(area, state).incidents.height.saturating_sub(2)
+}
+
+pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    let parts = parts(area, state);
+    summary(buf, parts.summary, state, paint);
+    let incidents = rows::incidents(state);
+    let open = incidents.iter().filter(|row| row.state != IncidentState::Closed).count();
+    let inside = rule(buf, parts.incidents, "Incidents", &format!("{open} open of {}", incidents.len()), paint);
+    let keys = rows::keys(state);
+    let place = state.list().place(&keys, usize::from(page(area, state)));
+    let table = Table { columns: &COLUMNS, count: incidents.len(), place, empty: "no incident: nothing that was seen adds up to an attack" };
+    table.draw(buf, inside, paint, |index| {
+        let Some(row) = incidents.get(index) else { return Vec::new() };
+        let words = if row.state == IncidentState::Closed { paint.muted } else { paint.base };
+        vec![
+            Cell::new(row.id.to_string(), words), Cell::new(row.severity.to_string(), paint.severity(row.severity)),
+            Cell::new(row.confidence.to_string(), words), Cell::new(state_noun(row.state), paint.incident(row.state)),
+            Cell::new(ago(state, row.updated), paint.muted), Cell::new(safe(&row.sentence), words),
+        ]
+    });
+    questions(buf, parts.questions, state, paint);
+}
+
+/// As people read it.
+pub(super) fn state_noun(state: IncidentState) -> &'static str {
+    match state {
+        IncidentState::Open => "open",
+        IncidentState::Contained => "contained",
+        IncidentState::Acknowledged => "acknowledged",
+        IncidentState::Closed => "closed",
+    }
+}
+
+fn questions(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    if area.height < 2 {
+        return;
+    }
+    let key = state.keymap.key(crate::config::Command::Show(crate::config::View::Approvals)).unwrap_or_default();
+    let inside = rule(buf, Rect { height: area.height - 1, ..area }, "Waiting for your yes or no", &format!("{key} decides"), paint);
+    let open = state.mirror.approvals.values().filter(|row| row.state == ApprovalState::Pending);
+    for (row, y) in open.zip(inside.top()..inside.bottom()) {
+        let text = format!("{:<4}  {}, lapses in {}", row.id, row.action, span(row.expires_at - state.now));
+        let cells = usize::from(inside.width).saturating_sub(1);
+        buf.set_stringn(inside.x + 1, y, fit(&safe(&text), cells, paint.glyphs.ellipsis), cells, paint.warning);
+    }
+}
+
+fn summary(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    let Some(health) = &state.mirror.health else { return };
+    if area.height == 0 {
+        return;
+    }
+    let inside = rule(buf, area, "Guard", &format!("bartizan {} {} kernel {}", safe(&health.version), paint.glyphs.dot, safe(&health.kernel)), paint);
+    let active = state.mirror.actions.values().filter(|row| row.state.is_active()).count();
+    let open = state.mirror.incidents.values().filter(|row| row.state == IncidentState::Open).count();
+    let listeners = state.mirror.sockets.values().filter(|row| row.listening).count();
+    let connections = state.mirror.sockets.values().filter(|row| !row.listening && row.open).count();
+    let (alerts, questions) = rows::waiting(state);
+    let loud = |n: usize, style: Style| if n > 0 { style } else { paint.good };
+    let facts: [(&str, String, Style); 12] = [
+        ("watching", span(state.now - health.watching_since), paint.base),
+        ("sensors", health.rung.noun().to_owned(), if health.rung == crate::model::Rung::Ebpf { paint.good } else { paint.warning }),
+        ("lost", format!("{} of {}", count(health.dropped()), count(health.events_total)), if health.dropped() > 0 { paint.danger } else { paint.good }),
+        ("degraded", health.degraded.len().to_string(), loud(health.degraded.len(), paint.warning)),
+        ("incidents", open.to_string(), loud(open, paint.danger)),
+        ("alerts", alerts.to_string(), loud(alerts, paint.danger)),
+        ("approvals", questions.to_string(), loud(questions, paint.warning)),
+        ("actions", active.to_string(), if active > 0 { paint.notice } else { paint.base }),
+        ("processes", count(state.mirror.processes.len() as u64), paint.base),
+        ("connections", count(connections as u64), paint.base),
+        ("listeners", count(listeners as u64), paint.base),
+        ("cost", format!("{:.1}% cpu, {}", health.cpu_percent, bytes(health.rss_bytes)), paint.base),
+    ];
+    let third = inside.width / 3;
+    let rows = inside.height.saturating_sub(1).min(4);
+    for (index, (label, value, style)) in facts.into_iter().enumerate() {
+        let (column, row) = (u16::try_from(index / 4).unwrap_or(0), u16::try_from(index % 4).unwrap_or(0));
+        if row >= rows {
+            continue;
+        }
+        let x = inside.x + 1 + column * third;
+        let cells = usize::from(third.saturating_sub(2));
+        buf.set_stringn(x, inside.y + row, fit(&format!("{label:<12}"), cells, ""), cells, paint.muted);
+        let room = cells.saturating_sub(12);
+        buf.set_stringn(x + 12, inside.y + row, fit(&value, room, paint.glyphs.ellipsis), room, style);
+    }
+    let line = inside.bottom().saturating_sub(1);
+    let (x, _) = buf.set_stringn(inside.x + 1, line, "events/s    ", usize::from(inside.width), paint.muted);
+    let cells = usize::from(inside.right().saturating_sub(x));
+    buf.set_stringn(x, line, sparkline(state.rates.iter(), cells, &paint.glyphs), cells, paint.accent);
+}

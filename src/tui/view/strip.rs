@@ -1,0 +1,74 @@
+//! The strip at the top: what must be known at every moment, whatever is on screen below.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::format::count;
+use crate::tui::paint::Paint;
+use crate::tui::state::{Link, State, rows};
+use crate::tui::widgets::text::{fit, safe, width};
+
+/// One part of the strip; the ones with the highest `rank` go first when room is short.
+struct Part {
+    text: String,
+    style: Style,
+    rank: u8,
+}
+
+pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    buf.set_style(area, paint.strip);
+    let room = usize::from(area.width).saturating_sub(2);
+    let mut parts = parts(state, paint);
+    while total(&parts) > room {
+        let Some(worst) = parts.iter().map(|part| part.rank).max().filter(|rank| *rank > 0) else { break };
+        parts.retain(|part| part.rank != worst);
+    }
+    let mut x = area.x + 1;
+    for part in parts {
+        let text = fit(&part.text, usize::from(area.right().saturating_sub(x)), paint.glyphs.ellipsis);
+        // Colour of the meaning on the ground of the strip.
+        let style = Style { bg: paint.strip.bg, ..paint.strip.patch(Style { bg: None, ..part.style }) };
+        let (end, _) = buf.set_stringn(x, area.y, text, usize::from(area.right().saturating_sub(x)), style);
+        x = end + GAP;
+        if x >= area.right() {
+            break;
+        }
+    }
+}
+
+const GAP: u16 = 3;
+
+fn total(parts: &[Part]) -> usize {
+    parts.iter().map(|part| width(&part.text) + usize::from(GAP)).sum::<usize>().saturating_sub(usize::from(GAP))
+}
+
+fn parts(state: &State, paint: &Paint) -> Vec<Part> {
+    let part = |text: String, style: Style, rank: u8| Part { text, style, rank };
+    let Some(health) = &state.mirror.health else {
+        return vec![part("bartizan".to_owned(), paint.title, 0)];
+    };
+    let (alerts, questions) = rows::waiting(state);
+    let lost = health.dropped();
+    let plural = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    let loud = |n: usize, style: Style| if n > 0 { style } else { paint.muted };
+    let mut parts = vec![
+        part(fit(&safe(&health.host), 24, paint.glyphs.ellipsis), paint.title, 2),
+        part(health.mode.to_string(), paint.mode(health.mode), 0),
+        part(health.posture.to_string(), paint.posture(health.posture), 1),
+        part(health.rung.noun().to_owned(), if health.rung == crate::model::Rung::Ebpf { paint.strip } else { paint.warning }, 5),
+        part(format!("{} ev/s", count(rate(health.events_per_second))), paint.strip, 4),
+        part(format!("lost {}", count(lost)), if lost > 0 { paint.danger } else { paint.strip }, 3),
+        part(plural(alerts, "alert"), loud(alerts, paint.danger), 0),
+        part(plural(questions, "approval"), loud(questions, paint.warning), 0),
+    ];
+    if matches!(state.link, Link::Lost { .. }) {
+        parts.insert(0, part("NOT CONNECTED".to_owned(), paint.critical, 0));
+    }
+    parts
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a rate; `as` saturates
+fn rate(value: f64) -> u64 {
+    value.round() as u64
+}
