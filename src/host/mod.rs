@@ -2,8 +2,13 @@
 
 pub mod handover;
 pub mod own_usage;
-pub mod secret;
+mod peer_groups;
+pub mod privacy;
 pub mod service_manager;
+pub mod temporary;
+
+pub use peer_groups::peer_groups;
+
 pub mod freeze;
 pub mod nft;
 #[cfg(test)]

@@ -1,0 +1,240 @@
+//! Running the agent: without a screen, with a console of its own, or as a console of the one that runs.
+
+use std::io::IsTerminal;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+
+use super::args::Global;
+use super::ask::{settings, socket};
+use super::outcome::{FAILED, Failure, Outcome};
+use crate::client::Connection;
+use crate::config::{Glyphs, Keymap, Settings, Theme, View};
+use crate::engine::Engine;
+use crate::host::handover::{self, Leash, Side};
+use crate::host::{privacy, service_manager};
+use crate::server::{self, Access, Listener, Peer};
+use crate::tui;
+
+/// Peers served at once; one more waits until another leaves.
+const PEERS: usize = 64;
+
+/// The agent alone, until SIGTERM.
+pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
+    privacy::keep_files_private();
+    let settings = settings(global)?;
+    runtime()?.block_on(async {
+        let mut agent = Agent::start(settings, LogTo::StandardError).await?;
+        service_manager::ready("watching");
+        let reason = agent.until_told().await;
+        service_manager::stopping();
+        agent.end(&reason).await;
+        Ok(Outcome::Done)
+    })
+}
+
+/// The console: of the agent that answers, else with an agent of its own.
+pub(super) fn console(global: &Global, view: Option<&str>) -> Result<Outcome, Failure> {
+    let look = Look::choose(global, view)?;
+    if BlockingStream::connect(socket(global)?).is_ok() {
+        return attach_to(global, look);
+    }
+    let settings = settings(global)?;
+    privacy::keep_files_private();
+    // Before any thread exists: the parent keeps the shell's place, the child is agent and console.
+    match handover::split()? {
+        Side::Holder(holder) => Ok(Outcome::Code(u8::try_from(holder.hold()).unwrap_or(FAILED))),
+        Side::Guard(leash) => runtime()?.block_on(embedded(settings, look, leash)),
+    }
+}
+
+/// The console of the agent that runs.
+pub(super) fn attach(global: &Global, view: Option<&str>) -> Result<Outcome, Failure> {
+    attach_to(global, Look::choose(global, view)?)
+}
+
+fn attach_to(global: &Global, look: Look) -> Result<Outcome, Failure> {
+    let path = socket(global)?;
+    runtime()?.block_on(async {
+        let connection = Connection::open(&path).await?;
+        match tui::run(connection, look.options(Some(path), false)).await {
+            Ok(tui::Outcome::Lost(reason)) => Err(Failure::failed(reason)),
+            Ok(_) => Ok(Outcome::Done),
+            Err(error) => Err(Failure::failed(error)),
+        }
+    })
+}
+
+async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcome, Failure> {
+    let mut agent = Agent::start(settings, LogTo::File).await?;
+    let (near, far) = UnixStream::pair()?;
+    let peer = Peer::of(&far, &agent.access)?;
+    tokio::spawn(server::serve(Arc::clone(&agent.engine), far, peer));
+    let connection = Connection::from_stream(near).await?;
+    let outcome = tui::run(connection, look.options(None, true)).await;
+    let failure = match outcome {
+        Ok(tui::Outcome::Detached) => {
+            leash.slip()?;
+            let reason = agent.until_told().await;
+            agent.end(&reason).await;
+            return Ok(Outcome::Done);
+        }
+        Ok(tui::Outcome::Quit) => None,
+        Ok(tui::Outcome::Lost(reason)) => Some(Failure::failed(reason)),
+        Err(error) => Some(Failure::failed(error)),
+    };
+    agent.end("the console was closed").await;
+    failure.map_or(Ok(Outcome::Done), Err)
+}
+
+/// Where the agent's own log goes: never to a terminal that a console uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LogTo {
+    StandardError,
+    File,
+}
+
+/// A running agent with its socket.
+struct Agent {
+    engine: Arc<Engine>,
+    access: Access,
+    door: tokio::task::JoinHandle<()>,
+    signals: Signals,
+}
+
+/// Caught from the start, so that none ends the agent half-way.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Agent {
+    async fn start(settings: Settings, log: LogTo) -> Result<Self, Failure> {
+        let signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        };
+        let to_file = log == LogTo::File;
+        crate::telemetry::start(settings.log, to_file.then_some(settings.data.as_path())).map_err(Failure::failed)?;
+        let group = match &settings.access.socket_group {
+            Some(name) => Some(privacy::group_id(name).ok_or_else(|| no_group(name))?),
+            None => None,
+        };
+        let access = Access { listed: settings.access.clone(), own: privacy::own_uid() };
+        // The socket first: it is how a second agent on the same data finds out that there is one.
+        let listener = Listener::bind(&settings.socket, group).await.map_err(Failure::failed)?;
+        let engine = tokio::task::spawn_blocking(move || Engine::start(settings)).await.map_err(Failure::failed)?.map_err(Failure::failed)?;
+        let door = tokio::spawn(open_door(listener, Arc::clone(&engine), access.clone()));
+        Ok(Self { engine, access, door, signals })
+    }
+
+    /// Serves until a signal or an admin ends it; SIGHUP reads the policy again. Returns why it ends.
+    async fn until_told(&mut self) -> String {
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => return "SIGTERM".to_owned(),
+                _ = self.signals.interrupt.recv() => return "SIGINT".to_owned(),
+                _ = self.signals.hangup.recv() => {
+                    service_manager::reloading();
+                    let engine = Arc::clone(&self.engine);
+                    let _ = tokio::task::spawn_blocking(move || engine.reload("SIGHUP")).await;
+                    service_manager::ready("watching");
+                }
+                () = tokio::time::sleep(Duration::from_millis(200)) => {
+                    if self.engine.is_stopping() {
+                        return "asked to end".to_owned();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn end(self, reason: &str) {
+        let (engine, reason) = (self.engine, reason.to_owned());
+        tracing::info!(reason, "ending");
+        let _ = tokio::task::spawn_blocking(move || engine.stop(&reason)).await;
+        self.door.abort();
+        let _ = self.door.await;
+    }
+}
+
+fn no_group(name: &str) -> Failure {
+    Failure::new(FAILED, format!("the group \"{}\" of socket_group does not exist", name.escape_debug()), "make it with groupadd, or mend agent.toml")
+}
+
+async fn open_door(listener: Listener, engine: Arc<Engine>, access: Access) {
+    let places = Arc::new(Semaphore::new(PEERS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok(stream) => match Peer::of(&stream, &access) {
+                Ok(peer) => {
+                    let engine = Arc::clone(&engine);
+                    tokio::spawn(async move {
+                        server::serve(engine, stream, peer).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => tracing::warn!(%error, "a peer without credentials was refused"),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "the control socket cannot accept");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+/// How the console looks: chosen before anything starts, so that a wrong name costs nothing.
+struct Look {
+    view: Option<View>,
+    theme: Theme,
+    keymap: Keymap,
+}
+
+impl Look {
+    fn choose(global: &Global, view: Option<&str>) -> Result<Self, Failure> {
+        if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+            return Err(Failure::usage("the console needs a terminal", "use a verb such as `bartizan status`, or `bartizan --headless`"));
+        }
+        let var = |name: &str| std::env::var(name).ok();
+        let view = view.map(str::parse::<View>).transpose().map_err(|error| Failure::usage(error.to_string(), ""))?;
+        let glyphs = Glyphs::choose(global.ascii, var("LC_ALL").as_deref(), var("LC_CTYPE").as_deref(), var("LANG").as_deref());
+        let theme = Theme::choose(global.theme.as_deref(), var("NO_COLOR").as_deref(), var("COLORTERM").as_deref(), var("TERM").as_deref())
+            .map_err(|error| Failure::usage(error.to_string(), ""))?;
+        Ok(Self { view, theme: theme.with_glyphs(glyphs), keymap: keymap(global)? })
+    }
+
+    fn options(self, reconnect: Option<std::path::PathBuf>, embedded: bool) -> tui::Options {
+        tui::Options {
+            view: self.view.unwrap_or(View::Overview),
+            single: self.view.is_some(),
+            embedded,
+            keymap: self.keymap,
+            theme: self.theme,
+            reconnect,
+            ssh_connection: std::env::var("SSH_CONNECTION").ok(),
+        }
+    }
+}
+
+/// The keymap beside the configuration, if there is one.
+fn keymap(global: &Global) -> Result<Keymap, Failure> {
+    let beside = global.config.clone().unwrap_or_else(|| std::path::PathBuf::from(crate::config::agent::FILE)).with_file_name("keymap.toml");
+    let parsed = match std::fs::read_to_string(&beside) {
+        Ok(text) => Keymap::parse(&text, &beside.display().to_string()),
+        Err(_) => Keymap::built_in(),
+    };
+    parsed.map_err(Failure::failed)
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()?)
+}

@@ -1,0 +1,223 @@
+//! Verbs that ask the running agent: one question, one answer, printed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, TreeArgs, Verb, Verdict};
+use super::outcome::{Failure, Outcome};
+use super::print;
+use crate::client::Connection;
+use crate::config::{Flags, Settings};
+use crate::model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, HostText, ProcessKey, Target, Timestamp};
+use crate::protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
+use crate::store::ledger::Ledger;
+
+/// Settings as flags, environment and files give them.
+pub(super) fn settings(global: &Global) -> Result<Settings, Failure> {
+    let flags =
+        Flags { config: global.config.clone(), data: global.data.clone(), socket: global.socket.clone(), rung: global.rung.map(Into::into) };
+    Ok(Settings::load(&flags)?)
+}
+
+/// The socket to ask; needs no readable configuration when it is given.
+pub(super) fn socket(global: &Global) -> Result<PathBuf, Failure> {
+    match &global.socket {
+        Some(socket) => Ok(socket.clone()),
+        None => Ok(settings(global)?.socket),
+    }
+}
+
+/// A runtime for one conversation.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Asks what the verb stands for and prints the answer.
+pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
+    let path = socket(global)?;
+    runtime()?.block_on(async {
+        let mut connection = Connection::open(&path).await?;
+        if let Verb::Events(args) = &verb
+            && args.follow
+        {
+            return follow(&mut connection, args, global.json).await;
+        }
+        let request = request(&mut connection, &verb).await?;
+        match connection.ask(request).await? {
+            Reply::Refused(refusal) => Err(refusal.into()),
+            reply => {
+                let tmux = matches!(verb, Verb::Status { format: Some(StatusFormat::Tmux) });
+                if tmux { print::tmux_status(&mut connection, reply).await } else { print::reply(&reply, global.json, single(&verb)) }
+            }
+        }
+    })
+}
+
+/// Whether the answer to a verb is one thing rather than a list.
+fn single(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Incidents { id: Some(_) } | Verb::Approve { .. } | Verb::Block { .. } | Verb::Freeze(_) | Verb::Kill(_) | Verb::Thaw { .. }
+    )
+}
+
+async fn request(connection: &mut Connection, verb: &Verb) -> Result<Request, Failure> {
+    Ok(match verb {
+        Verb::Status { .. } | Verb::Mode { mode: None } => Request::Status,
+        Verb::Events(args) => Request::Events(query(args)?),
+        Verb::Signals { limit } => Request::Signals { limit: *limit },
+        Verb::Incidents { id } => Request::Incidents { id: *id },
+        Verb::Explain { id } => Request::Explain { id: *id },
+        Verb::Alerts => Request::Alerts,
+        Verb::Ack { id } => Request::Ack { id: *id },
+        Verb::Approvals { all } => Request::Approvals { all: *all },
+        Verb::Approve { id, lasts } => Request::Approve { id: *id, lasts: *lasts },
+        Verb::Reject { id, reason } => Request::Reject { id: *id, reason: reason.clone() },
+        Verb::Actions { active } => Request::Actions { active: *active },
+        Verb::Rollback { ids, .. } => Request::Rollback { ids: ids.clone() },
+        Verb::EmergencyStop => Request::EmergencyStop,
+        Verb::Block { addr, lasts, out, reason } => Request::Act { plan: block(addr, *lasts, *out)?, reason: reason.clone() },
+        Verb::Freeze(tree) => act(connection, ActionKind::FreezeTree, tree).await?,
+        Verb::Kill(tree) => act(connection, ActionKind::KillTree, tree).await?,
+        Verb::Thaw { process } => thaw(connection, process).await?,
+        Verb::Mode { mode: Some(mode) } => Request::SetMode { mode: *mode },
+        Verb::Feedback { id, verdict } => Request::Feedback { id: id.clone(), verdict: opinion(*verdict) },
+        Verb::Audit { verb } => Request::AuditShow { limit: if let Some(AuditVerb::Show { limit }) = verb { *limit } else { 50 } },
+        Verb::Reload => Request::Reload,
+        Verb::Stop => Request::Stop,
+        other => return Err(Failure::usage(format!("{other:?} is not a question for an agent"), "see `bartizan --help`")),
+    })
+}
+
+fn opinion(verdict: Verdict) -> FeedbackVerdict {
+    match verdict {
+        Verdict::Correct => FeedbackVerdict::Correct,
+        Verdict::FalsePositive => FeedbackVerdict::FalsePositive,
+        Verdict::TooAggressive => FeedbackVerdict::TooAggressive,
+        Verdict::Missed => FeedbackVerdict::Missed,
+    }
+}
+
+fn block(addr: &str, lasts: std::time::Duration, out: bool) -> Result<ActionPlan, Failure> {
+    let shown = HostText::from(addr).escaped();
+    let bad = |why: &str| Failure::usage(format!("\"{shown}\" is not an address to block: {why}"), "write one address, such as 203.0.113.7 or 2001:db8::7");
+    if addr.contains('/') {
+        return Err(bad("it is a network, and one block is one address"));
+    }
+    let addr: IpAddr = addr.parse().map_err(|_| bad("it is neither IPv4 nor IPv6"))?;
+    let direction = if out { Direction::Out } else { Direction::In };
+    plan(ActionKind::BlockAddress, Target::Address { addr, direction }, lasts)
+}
+
+fn plan(kind: ActionKind, target: Target, lasts: std::time::Duration) -> Result<ActionPlan, Failure> {
+    ActionPlan::new(kind, target, lasts).map_err(|error| Failure::usage(error.to_string(), ""))
+}
+
+async fn act(connection: &mut Connection, kind: ActionKind, tree: &TreeArgs) -> Result<Request, Failure> {
+    let (root, exe) = process(connection, &tree.process).await?;
+    Ok(Request::Act { plan: plan(kind, Target::ProcessTree { root, exe }, tree.lasts)?, reason: tree.reason.clone() })
+}
+
+/// The process that a person means: a key names one beyond doubt, a pid names the one that has it now.
+async fn process(connection: &mut Connection, text: &str) -> Result<(ProcessKey, HostText), Failure> {
+    connection.ask(Request::Subscribe { console: false, ssh_connection: None }).await?;
+    let Push::Snapshot(snapshot) = connection.next_push().await? else {
+        return Err(Failure::failed("the agent did not tell its processes"));
+    };
+    let found = match text.parse::<u32>() {
+        Ok(pid) => snapshot.processes.into_iter().find(|row| row.key.pid == pid),
+        Err(_) => {
+            let key: ProcessKey = text.parse().map_err(|error: crate::model::KeyError| Failure::usage(error.to_string(), ""))?;
+            snapshot.processes.into_iter().find(|row| row.key == key)
+        }
+    };
+    let missing = || Failure::failed(format!("no living process is {}: it has ended, or the agent does not see it", HostText::from(text)));
+    found.map(|row| (row.key, row.exe)).ok_or_else(missing)
+}
+
+async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failure> {
+    if let Ok(id) = text.parse::<ActionId>()
+        && text.starts_with(['A', 'a'])
+    {
+        return Ok(Request::Rollback { ids: vec![id] });
+    }
+    let (key, exe) = process(connection, text).await?;
+    let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else {
+        return Err(Failure::failed("the agent did not tell its actions"));
+    };
+    let holds = |target: &Target| matches!(target, Target::ProcessTree { root, .. } if *root == key);
+    let frozen = actions.iter().find(|a| a.kind == ActionKind::FreezeTree && a.state != ActionState::Failed && holds(&a.target));
+    match frozen {
+        Some(action) => Ok(Request::Rollback { ids: vec![action.id] }),
+        None => Err(Failure::usage(format!("{exe} (pid {}) is not the top of a frozen tree", key.pid), "`bartizan actions --active` lists what is frozen")),
+    }
+}
+
+fn query(args: &EventsArgs) -> Result<EventQuery, Failure> {
+    let since = args.since.as_deref().map(moment).transpose()?;
+    Ok(EventQuery { since, kind: args.kind.clone(), containing: args.containing.clone(), limit: args.limit, follow: args.follow })
+}
+
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    let bad = || Failure::usage(format!("\"{}\" is not a time", HostText::from(text)), "write 2026-01-31T03:00:00Z, or 10m for the last ten minutes");
+    let ago = humantime::parse_duration(text).map_err(|_| bad())?;
+    chrono::Duration::from_std(ago).ok().and_then(|ago| chrono::Utc::now().checked_sub_signed(ago)).ok_or_else(bad)
+}
+
+async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> Result<Outcome, Failure> {
+    let query = query(args)?;
+    let wanted = query.clone();
+    match connection.ask(Request::Events(query)).await? {
+        Reply::Events(events) => {
+            for event in &events {
+                print::event(event, json)?;
+            }
+        }
+        Reply::Refused(refusal) => return Err(refusal.into()),
+        _ => return Err(Failure::failed("the agent did not answer with events")),
+    }
+    loop {
+        match connection.next_push().await? {
+            Push::Events(events) => {
+                for event in events.iter().filter(|event| fits(event, &wanted)) {
+                    print::event(event, json)?;
+                }
+            }
+            Push::Missed(count) => print::missed(count),
+            Push::Goodbye { reason } => return Err(Failure::failed(format!("the agent ended: {reason}"))),
+            Push::Snapshot(_) | Push::Delta { .. } => {}
+        }
+    }
+}
+
+/// Whether a pushed event is one that was asked for: the agent pushes all of them.
+fn fits(event: &crate::model::Event, query: &EventQuery) -> bool {
+    let name = event.kind.name();
+    let kind = query.kind.as_deref().is_none_or(|kind| name == kind || name.split('.').next() == Some(kind));
+    let holds = |text: &HostText| serde_json::to_string(event).is_ok_and(|json| json.contains(text.lossy().as_ref()));
+    kind && query.containing.as_ref().is_none_or(holds)
+}
+
+/// `audit verify` also works without an agent: the file is the evidence, not the process.
+pub(super) fn audit_verify(global: &Global) -> Result<Outcome, Failure> {
+    let asked = runtime()?.block_on(async {
+        let mut connection = Connection::open(&socket(global)?).await?;
+        Ok::<Reply, Failure>(connection.ask(Request::AuditVerify).await?)
+    });
+    let verdict = match asked {
+        Ok(Reply::AuditVerdict(verdict)) => verdict,
+        Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
+        Ok(_) => return Err(Failure::failed("the agent did not answer with a verdict")),
+        Err(failure) if failure.code == super::outcome::NO_AGENT => {
+            let settings = settings(global)?;
+            Ledger::verify_file(&settings.data).map_err(Failure::failed)?
+        }
+        Err(failure) => return Err(failure),
+    };
+    let intact = verdict.intact;
+    print::reply(&Reply::AuditVerdict(verdict), global.json, false)?;
+    Ok(if intact { Outcome::Done } else { Outcome::Found })
+}

@@ -1,0 +1,37 @@
+//! `doctor`: the running agent examines itself; without one, this process tries everything it can.
+
+use super::args::Global;
+use super::ask::{runtime, settings, socket};
+use super::outcome::{Failure, NO_AGENT, Outcome};
+use super::print;
+use crate::client::Connection;
+use crate::model::{Check, CheckState};
+use crate::protocol::{Reply, Request};
+
+/// Examines and prints; exit 5 when something is missing.
+pub(super) fn examine(global: &Global) -> Result<Outcome, Failure> {
+    let asked = runtime()?.block_on(async {
+        let mut connection = Connection::open(&socket(global)?).await?;
+        Ok::<Reply, Failure>(connection.ask(Request::Doctor).await?)
+    });
+    let checks = match asked {
+        Ok(Reply::Checks(checks)) => checks,
+        Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
+        Ok(_) => return Err(Failure::failed("the agent did not answer with checks")),
+        Err(failure) if failure.code == NO_AGENT => alone(global)?,
+        Err(failure) => return Err(failure),
+    };
+    print::reply(&Reply::Checks(checks), global.json, false)
+}
+
+fn alone(global: &Global) -> Result<Vec<Check>, Failure> {
+    let settings = settings(global)?;
+    let mut checks = vec![Check {
+        name: "agent".to_owned(),
+        state: CheckState::Degraded,
+        detail: format!("none answers on {}; this process tried everything itself", settings.socket.display()),
+        mend: "start it with `bartizan` or `bartizan --headless`".to_owned(),
+    }];
+    checks.extend(crate::engine::probe(&settings));
+    Ok(checks)
+}

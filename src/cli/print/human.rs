@@ -1,0 +1,210 @@
+//! Answers as a person reads them.
+
+use std::io::{self, Write};
+
+use super::{safe, table};
+use crate::model::{
+    Action, ActionState, Alert, AlertState, Approval, AuditEntry, Check, CheckState, Event, EventKind, Explanation, Health, Incident, Preview,
+    Signal, Timestamp,
+};
+use crate::protocol::Reply;
+use crate::redteam::Report;
+
+/// Writes one answer.
+pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
+    match reply {
+        Reply::Hello(hello) => writeln!(out, "bartizan {} as {}", safe(&hello.agent), hello.role),
+        Reply::Done(message) => writeln!(out, "{}", safe(message)),
+        Reply::Health(health) => write_health(out, health),
+        Reply::Checks(checks) => write_checks(out, checks),
+        Reply::Events(events) => events.iter().try_for_each(|event| writeln!(out, "{}", event_line(event))),
+        Reply::Signals(signals) => write_signals(out, signals),
+        Reply::Incidents(incidents) => write_incidents(out, incidents),
+        Reply::Explanation(explanation) => write_explanation(out, explanation),
+        Reply::Alerts(alerts) => write_alerts(out, alerts),
+        Reply::Approvals(approvals) => approvals.iter().try_for_each(|approval| write_approval(out, approval)).and_then(|()| none(out, approvals, "no questions wait")),
+        Reply::Actions(actions) => write_actions(out, actions),
+        Reply::Preview(preview) => write_preview(out, preview),
+        Reply::Audit(entries) => write_audit(out, entries),
+        Reply::AuditVerdict(verdict) => {
+            let word = if verdict.intact { "intact" } else { "BROKEN" };
+            let place = verdict.broken_at.map(|seq| format!(" at line {seq}")).unwrap_or_default();
+            writeln!(out, "audit log {word}{place}: {} lines; {}", verdict.entries, safe(&verdict.detail))
+        }
+        Reply::Refused(refusal) => writeln!(out, "{}; {}", safe(&refusal.message), safe(&refusal.mend)),
+    }
+}
+
+fn none<T>(out: &mut impl Write, items: &[T], words: &str) -> io::Result<()> {
+    if items.is_empty() { writeln!(out, "{words}") } else { Ok(()) }
+}
+
+fn clock(at: Timestamp) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..=1023 => format!("{bytes} B"),
+        1024..=1_048_575 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
+    writeln!(out, "{} on {} (bartizan {}, pid {}, Linux {})", health.mode, safe(&health.host), health.version, health.pid, safe(&health.kernel))?;
+    writeln!(out, "posture   {}", health.posture)?;
+    writeln!(out, "sensors   {} ({} object), watching since {} UTC", health.rung.noun(), health.bpf_object, clock(health.watching_since))?;
+    writeln!(out, "learning  {}", health.learning.map_or_else(|| "not part of this version".to_owned(), |part| format!("{:.0} %", part * 100.0)))?;
+    writeln!(out, "events    {:.1}/s, {} since start, {} lost", health.events_per_second, health.events_total, health.dropped())?;
+    writeln!(out, "cost      {:.1} % of a core, {} resident, {} on disk", health.cpu_percent, size(health.rss_bytes), size(health.store_bytes))?;
+    let counts = &health.counts;
+    writeln!(
+        out,
+        "counts    {} processes, {} open incidents, {} new alerts, {} questions, {} active actions",
+        counts.processes, counts.open_incidents, counts.new_alerts, counts.pending_approvals, counts.active_actions
+    )?;
+    for hop in &health.hops {
+        writeln!(out, "hop       {}: {} in, {} lost", safe(&hop.hop), hop.received, hop.dropped)?;
+    }
+    for spot in &health.blind_spots {
+        writeln!(out, "blind     {}: {}; {}", safe(&spot.what), safe(&spot.why), safe(&spot.mend))?;
+    }
+    health.degraded.iter().try_for_each(|part| writeln!(out, "degraded  {}", safe(part)))
+}
+
+fn write_checks(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
+    for check in checks {
+        let state = match check.state {
+            CheckState::Works => "works   ",
+            CheckState::Degraded => "DEGRADED",
+            CheckState::Missing => "MISSING ",
+        };
+        writeln!(out, "{state}  {}: {}", safe(&check.name), safe(&check.detail))?;
+        if !check.mend.is_empty() {
+            writeln!(out, "          mend: {}", safe(&check.mend))?;
+        }
+    }
+    Ok(())
+}
+
+/// One event on one line: when, which, who, what.
+pub(super) fn event_line(event: &Event) -> String {
+    let who = event.process.as_ref().map(|p| format!("{}[{}] uid {}", p.name(), p.pid, p.uid)).unwrap_or_else(|| "unknown process".to_owned());
+    let what = match &event.kind {
+        EventKind::Exec => event.process.as_ref().map(|p| p.command()).unwrap_or_default(),
+        EventKind::Fork => String::new(),
+        EventKind::Exit { exit } => match (exit.code, exit.signal) {
+            (_, Some(signal)) => format!("killed by signal {signal}"),
+            (Some(code), None) => format!("status {code}"),
+            (None, None) => "status unknown".to_owned(),
+        },
+        EventKind::Connect { net } => match (net.dst, net.dport) {
+            (Some(dst), Some(port)) => format!("to {}", std::net::SocketAddr::new(dst, port)),
+            _ => String::new(),
+        },
+        EventKind::Listen { net } => format!("on {}", std::net::SocketAddr::new(net.src, net.sport)),
+        EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => format!("{} {}", file.change.verb(), file.path),
+        EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
+        EventKind::PrivilegeUse { privilege } => format!("{:?}", privilege.what),
+        EventKind::Loss { loss } => format!("{} events lost at {}", loss.count, safe(&loss.hop)),
+    };
+    let cut = if event.complete { "" } else { " (incomplete)" };
+    format!("{}  {}  {:<18}  {who}  {what}{cut}", event.at.format("%H:%M:%S%.3f"), event.id, event.kind.name())
+}
+
+fn write_signals(out: &mut impl Write, signals: &[Signal]) -> io::Result<()> {
+    let rows: Vec<[String; 6]> = signals
+        .iter()
+        .map(|s| {
+            let techniques = s.technique.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            [clock(s.at), s.id.to_string(), s.severity.to_string(), safe(&techniques), s.confidence.to_string(), safe(&s.sentence)]
+        })
+        .collect();
+    table::write(out, ["AT (UTC)", "ID", "SEVERITY", "TECHNIQUE", "SURE", "WHAT"], &rows)?;
+    none(out, signals, "no signals")
+}
+
+fn write_incidents(out: &mut impl Write, incidents: &[Incident]) -> io::Result<()> {
+    let rows: Vec<[String; 7]> = incidents
+        .iter()
+        .map(|i| {
+            let stages = i.stages.iter().map(|stage| stage.noun()).collect::<Vec<_>>().join(" > ");
+            let complete = if i.complete { "complete" } else { "INCOMPLETE" };
+            [i.id.to_string(), clock(i.updated), i.severity.to_string(), i.confidence.to_string(), stages, complete.to_owned(), safe(&i.sentence)]
+        })
+        .collect();
+    table::write(out, ["ID", "UPDATED (UTC)", "SEVERITY", "SURE", "STAGES", "EVIDENCE", "WHAT"], &rows)?;
+    none(out, incidents, "no incidents")
+}
+
+fn write_explanation(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
+    writeln!(out, "{}", explanation.incident)?;
+    let parts =
+        [("What was seen", &explanation.seen), ("Why it scores so", &explanation.why), ("What would lower it", &explanation.lower), ("What was done", &explanation.done), ("How to undo it", &explanation.undo)];
+    for (title, lines) in parts {
+        writeln!(out, "\n{title}")?;
+        lines.iter().try_for_each(|line| writeln!(out, "  - {}", safe(line)))?;
+        if lines.is_empty() {
+            writeln!(out, "  nothing")?;
+        }
+    }
+    writeln!(out, "\nEvidence\n  {}", safe(&explanation.evidence))
+}
+
+fn write_alerts(out: &mut impl Write, alerts: &[Alert]) -> io::Result<()> {
+    let rows: Vec<[String; 7]> = alerts
+        .iter()
+        .map(|a| {
+            let state = if a.state == AlertState::New { "new" } else { "seen" };
+            [a.id.to_string(), clock(a.updated), a.severity.to_string(), state.to_owned(), a.incident.to_string(), a.count.to_string(), safe(&a.sentence)]
+        })
+        .collect();
+    table::write(out, ["ID", "UPDATED (UTC)", "SEVERITY", "STATE", "INCIDENT", "SIGNALS", "WHAT"], &rows)?;
+    none(out, alerts, "no alerts")
+}
+
+fn write_approval(out: &mut impl Write, approval: &Approval) -> io::Result<()> {
+    let state = format!("{:?}", approval.state).to_lowercase();
+    writeln!(out, "{}  {state}  {} for {} (incident {}, sure {})", approval.id, safe(&approval.action.to_string()), humantime::format_duration(approval.action.lasts()), approval.incident, approval.confidence)?;
+    writeln!(out, "    why         {}", safe(&approval.reason))?;
+    writeln!(out, "    held since  {}", safe(&approval.held_because))?;
+    write_preview(out, &approval.preview)?;
+    writeln!(out, "    lapses      {} UTC", clock(approval.expires_at))
+}
+
+fn write_preview(out: &mut impl Write, preview: &Preview) -> io::Result<()> {
+    preview.steps.iter().try_for_each(|step| writeln!(out, "    would       {}", safe(step)))?;
+    writeln!(out, "    touches     {}", safe(&preview.blast_radius))?;
+    preview.undo.iter().try_for_each(|step| writeln!(out, "    undone by   {}", safe(step)))
+}
+
+fn write_actions(out: &mut impl Write, actions: &[Action]) -> io::Result<()> {
+    let rows: Vec<[String; 7]> = actions
+        .iter()
+        .map(|a| {
+            let seen = a.verified_at.map_or_else(|| "never".to_owned(), clock);
+            let ends = match a.state {
+                ActionState::Live | ActionState::Drifted | ActionState::Applying => clock(a.expires_at),
+                _ => a.ended_at.map_or_else(|| "-".to_owned(), clock),
+            };
+            [a.id.to_string(), a.state.noun().to_owned(), format!("{} {}", a.kind.verb(), safe(&a.target.to_string())), safe(&a.by), seen, ends, safe(&a.note)]
+        })
+        .collect();
+    table::write(out, ["ID", "STATE", "WHAT", "BY", "VERIFIED (UTC)", "ENDS (UTC)", "NOTE"], &rows)?;
+    none(out, actions, "no actions")
+}
+
+fn write_audit(out: &mut impl Write, entries: &[AuditEntry]) -> io::Result<()> {
+    let rows: Vec<[String; 6]> = entries
+        .iter()
+        .map(|e| [e.seq.to_string(), clock(e.body.at), safe(&e.body.actor), safe(&e.body.what), safe(&e.body.subject), safe(&e.body.detail)])
+        .collect();
+    table::write(out, ["#", "AT (UTC)", "WHO", "WHAT", "ABOUT", "DETAIL"], &rows)
+}
+
+/// What the sparring partner found, as a person reads it.
+pub(in crate::cli) fn redteam_report(report: &Report) -> io::Result<()> {
+    write!(io::stdout().lock(), "{}", report.table())
+}

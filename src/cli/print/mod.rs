@@ -1,0 +1,124 @@
+//! Answers on standard output: tables for people, JSON for programs.
+
+mod human;
+mod table;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::outcome::{Failure, Outcome};
+use crate::client::Connection;
+use crate::model::{CheckState, Event, HostText};
+use crate::protocol::{Reply, Request};
+
+pub(super) use human::redteam_report;
+
+/// Prints one answer; `single` unwraps a list of one.
+pub(super) fn reply(reply: &Reply, json: bool, single: bool) -> Result<Outcome, Failure> {
+    if json {
+        reply_json(reply, single)?;
+    } else {
+        written(human::write(&mut io::stdout().lock(), reply))?;
+    }
+    Ok(match reply {
+        Reply::Checks(checks) if checks.iter().any(|check| check.state == CheckState::Missing) => Outcome::Found,
+        _ => Outcome::Done,
+    })
+}
+
+fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
+    match reply {
+        Reply::Hello(hello) => document(hello),
+        Reply::Done(message) => document(&serde_json::json!({ "done": message })),
+        Reply::Health(health) => document(health),
+        Reply::Checks(checks) => list(checks, false),
+        Reply::Events(events) => list(events, false),
+        Reply::Signals(signals) => list(signals, false),
+        Reply::Incidents(incidents) => list(incidents, single),
+        Reply::Explanation(explanation) => document(explanation),
+        Reply::Alerts(alerts) => list(alerts, false),
+        Reply::Approvals(approvals) => list(approvals, false),
+        Reply::Actions(actions) => list(actions, single),
+        Reply::Preview(preview) => document(preview),
+        Reply::Audit(entries) => list(entries, false),
+        Reply::AuditVerdict(verdict) => document(verdict),
+        Reply::Refused(refusal) => document(refusal),
+    }
+}
+
+/// One JSON document on one line.
+pub(super) fn document(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(Failure::failed)?;
+    written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// A JSON array, one element a line, so that people can grep it too.
+fn list<T: Serialize>(items: &[T], single: bool) -> Result<(), Failure> {
+    if single && let [only] = items {
+        return document(only);
+    }
+    let lines: Result<Vec<String>, _> = items.iter().map(serde_json::to_string).collect();
+    let body = lines.map_err(Failure::failed)?.join(",\n");
+    let text = if body.is_empty() { "[]".to_owned() } else { format!("[\n{body}\n]") };
+    written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// One event on one line.
+pub(super) fn event(event: &Event, json: bool) -> Result<(), Failure> {
+    if json {
+        return document(event);
+    }
+    written(writeln!(io::stdout().lock(), "{}", human::event_line(event)))
+}
+
+/// One line that says what was done.
+pub(super) fn done(message: &str, json: bool) -> Result<(), Failure> {
+    reply(&Reply::Done(message.to_owned()), json, false).map(|_| ())
+}
+
+/// Events that this client was too slow for: said on standard error, so that the stream stays clean.
+pub(super) fn missed(count: u64) {
+    let _ = writeln!(io::stderr(), "missed {count} events: this reader was too slow; `bartizan events --since` has them");
+}
+
+/// What failed, why, and what to do: one line on standard error.
+pub(super) fn failure(failure: &Failure, json: bool) {
+    if json {
+        let document = serde_json::json!({ "error": failure.message, "mend": failure.mend, "code": failure.code });
+        let _ = writeln!(io::stderr(), "{document}");
+        return;
+    }
+    let mend = if failure.mend.is_empty() { String::new() } else { format!("; {}", failure.mend) };
+    let line = format!("bartizan: {}{mend}", failure.message).replace('\n', " ");
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// One line for a tmux status bar: what a person must know without looking closer.
+pub(super) async fn tmux_status(connection: &mut Connection, status: Reply) -> Result<Outcome, Failure> {
+    let Reply::Health(health) = status else { return Err(Failure::failed("the agent did not tell its health")) };
+    let Reply::Approvals(approvals) = connection.ask(Request::Approvals { all: false }).await? else { return Ok(Outcome::Done) };
+    let Reply::Alerts(alerts) = connection.ask(Request::Alerts).await? else { return Ok(Outcome::Done) };
+    let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else { return Ok(Outcome::Done) };
+    let new = alerts.iter().filter(|alert| alert.state == crate::model::AlertState::New).count();
+    let parts = [(new, "new"), (approvals.len(), "to approve"), (actions.len(), "active")];
+    let busy: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let state = if busy.is_empty() { "quiet".to_owned() } else { busy.join(", ") };
+    let lost = if health.dropped() > 0 { format!(" LOST {}", health.dropped()) } else { String::new() };
+    let ill = if health.degraded.is_empty() { String::new() } else { format!(" {} degraded", health.degraded.len()) };
+    written(writeln!(io::stdout().lock(), "{} {state}{lost}{ill}", health.mode))?;
+    Ok(Outcome::Done)
+}
+
+/// A reader that went away (`bartizan events | head`) is nobody's failure.
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Failure::from),
+    }
+}
+
+/// Text that another program made, safe for a terminal.
+fn safe(text: &str) -> String {
+    HostText::from(text).escaped()
+}

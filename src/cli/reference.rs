@@ -1,0 +1,87 @@
+//! The reference pages in `docs/reference/`, written by the program they describe.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory;
+
+use super::args::Cli;
+use crate::config::{agent, keymap, policy};
+use crate::detector;
+use crate::protocol::Request;
+
+/// One generated page: file name and content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Name in `docs/reference/`.
+    pub file: &'static str,
+    /// Markdown.
+    pub text: String,
+}
+
+/// Every generated page. A test fails when one in the repository differs.
+pub fn pages() -> Vec<Page> {
+    let configuration = |title: &str, what: &str, text: &str| format!("# {title}\n\n{what}\n\n```toml\n{text}```\n");
+    vec![
+        Page { file: "cli.md", text: command_line() },
+        Page {
+            file: "agent.md",
+            text: configuration("agent.toml", "Where the agent lives, who may talk to it, what it keeps. Every value here is the built-in one.", agent::DEFAULT),
+        },
+        Page {
+            file: "policy.md",
+            text: configuration("policy.toml", "What counts, how much, and what may be done about it. Every value here is the built-in one.", policy::DEFAULT),
+        },
+        Page {
+            file: "keys.md",
+            text: configuration("keymap.toml", "Every command of the console and its keys. Every value here is the built-in one.", &keymap::reference()),
+        },
+        Page { file: "detectors.md", text: detectors() },
+    ]
+}
+
+fn command_line() -> String {
+    let mut out = String::from("# Command line\n\nPrinted by `bartizan --help` and `bartizan VERB --help`.\n");
+    let mut root = Cli::command();
+    root.build();
+    let _ = writeln!(out, "\n```text\n{}```", plain(&mut root));
+    for verb in root.get_subcommands_mut().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        let (name, help) = (verb.get_name().to_owned(), plain(verb));
+        let _ = writeln!(out, "\n## {name}\n\n```text\n{help}```");
+    }
+    let _ = writeln!(out, "\n## Roles\n\nWhat each question to the agent needs: {}.", roles());
+    out
+}
+
+fn plain(command: &mut clap::Command) -> String {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    format!("{}\n", lines.join("\n").trim_end())
+}
+
+/// A few telling ones; the rest follows the same rule.
+fn roles() -> String {
+    let examples = [Request::Status, Request::EmergencyStop, Request::Stop];
+    examples.iter().map(|request| format!("`{}` {}", request.name(), request.needs())).collect::<Vec<_>>().join(", ")
+}
+
+fn detectors() -> String {
+    let mut out = String::from(
+        "# Detectors\n\nEach is one file in `src/detector/`. Only stable ones may drive action without a person; a family of evidence counts once, by its weight in policy.toml.\n",
+    );
+    for info in detector::catalogue() {
+        let _ = writeln!(out, "\n## {}\n\n`{}`: {}\n", info.title, info.name, info.meaning);
+        let _ = writeln!(out, "| technique | family | stage | tier | severity | sure |\n|--|--|--|--|--|--|");
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {:.2} |\n",
+            info.technique.join(", "),
+            info.family.name(),
+            info.stage.noun(),
+            format!("{:?}", info.tier).to_lowercase(),
+            info.severity,
+            info.confidence
+        );
+        let _ = writeln!(out, "Who else does this: {}\n\nTo quiet it: {}", info.false_positives, info.quiet);
+    }
+    out
+}

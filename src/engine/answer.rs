@@ -1,0 +1,204 @@
+//! Answers to the questions of the control socket. The role was checked before.
+
+use super::desk::{self, audit};
+use super::record::Record;
+use super::shared::{Shared, lock};
+use super::{doctor, rounds};
+use crate::model::{ActionId, AlertId, AlertState, Mode};
+use crate::protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
+use crate::store::ledger::LedgerError;
+use crate::store::{EventFilter, Found, StoreError};
+
+/// Most rows in one answer.
+const MOST: u32 = 100_000;
+
+/// The answer to one question of `actor`.
+pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
+    let outcome = match request {
+        Request::Status => Ok(Reply::Health(Box::new(rounds::measure(shared)))),
+        Request::Doctor => Ok(Reply::Checks(doctor::examine(shared))),
+        Request::Events(query) => events(shared, query),
+        Request::Signals { limit } => read(lock(&shared.archive).signals(limit.min(MOST))).map(Reply::Signals),
+        Request::Incidents { id } => incidents(shared, id),
+        Request::Explain { id } => explain(shared, id),
+        Request::Alerts => Ok(Reply::Alerts(lock(&shared.live).alerts.values().cloned().collect())),
+        Request::Approvals { all } => Ok(Reply::Approvals(lock(&shared.desk).approvals(all))),
+        Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
+        Request::Preview { plan } => shared.responder.preview(&plan).map(Reply::Preview).map_err(desk::failed),
+        Request::AuditShow { limit } => shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error)),
+        Request::AuditVerify => shared.ledger.verify().map(Reply::AuditVerdict).map_err(|error| ledger_failed(&error)),
+        Request::Hello { .. } | Request::Subscribe { .. } => Err(refusal(ErrorCode::Usage, "that belongs to the connection itself", "")),
+        decision => decide(shared, decision, actor),
+    };
+    outcome.unwrap_or_else(Reply::Refused)
+}
+
+/// Questions that change something.
+fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refusal> {
+    let now = chrono::Utc::now();
+    match request {
+        Request::Ack { id } => ack(shared, id, actor),
+        Request::Approve { id, lasts } => {
+            let action = lock(&shared.desk).approve(shared, id, lasts, actor, now)?;
+            Ok(Reply::Actions(vec![action]))
+        }
+        Request::Reject { id, reason } => {
+            lock(&shared.desk).reject(shared, id, &reason, actor, now)?;
+            Ok(Reply::Done(format!("{id} rejected")))
+        }
+        Request::Act { plan, reason } => {
+            let action = lock(&shared.desk).act(shared, plan, &reason, actor, now)?;
+            Ok(Reply::Actions(vec![action]))
+        }
+        Request::Rollback { ids } => rollback(shared, ids, actor),
+        Request::EmergencyStop => emergency_stop(shared, actor),
+        Request::SetMode { mode } => {
+            set_mode(shared, mode, actor);
+            Ok(Reply::Done(format!("mode is {mode}: {}", mode.meaning())))
+        }
+        Request::Feedback { id, verdict } => feedback(shared, &id, verdict, actor),
+        Request::Reload => super::reload(shared, actor),
+        Request::Stop => {
+            audit(shared, now, actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
+            shared.stop.set();
+            Ok(Reply::Done("the agent ends; active actions stay until they expire".to_owned()))
+        }
+        other => Err(refusal(ErrorCode::Usage, &format!("`{}` is not answered here", other.name()), "use a client of the same version")),
+    }
+}
+
+fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {
+    if let Some(kind) = &query.kind
+        && !crate::model::EventKind::NAMES.iter().any(|name| name == kind || name.split('.').next() == Some(kind.as_str()))
+    {
+        let known = crate::model::EventKind::NAMES.join(", ");
+        return Err(refusal(ErrorCode::Usage, &format!("\"{}\" is not a kind of event", kind.escape_debug()), &format!("kinds: {known}")));
+    }
+    // What was seen before the question is part of the answer.
+    shared.recorder.flush();
+    let filter = EventFilter { since: query.since, kind: query.kind, containing: query.containing, limit: query.limit.min(MOST) };
+    read(lock(&shared.archive).events(&filter)).map(Reply::Events)
+}
+
+fn incidents(shared: &Shared, id: Option<crate::model::IncidentId>) -> Result<Reply, Refusal> {
+    let live = lock(&shared.live);
+    match id {
+        None => Ok(Reply::Incidents(live.incidents.values().rev().cloned().collect())),
+        Some(id) => match live.incidents.get(&id) {
+            Some(incident) => Ok(Reply::Incidents(vec![incident.clone()])),
+            None => {
+                drop(live);
+                let stored = lock(&shared.archive).incident(id).map_err(|e| stored_failed(&e))?;
+                stored.map(|incident| Reply::Incidents(vec![incident])).ok_or_else(|| unknown_incident(id))
+            }
+        },
+    }
+}
+
+fn explain(shared: &Shared, id: crate::model::IncidentId) -> Result<Reply, Refusal> {
+    let actions = shared.all_actions();
+    let explanation = lock(&shared.correlator).explain(id, &actions);
+    explanation.map(|explanation| Reply::Explanation(Box::new(explanation))).ok_or_else(|| unknown_incident(id))
+}
+
+fn unknown_incident(id: crate::model::IncidentId) -> Refusal {
+    refusal(ErrorCode::Usage, &format!("there is no incident {id} that could be explained"), "`bartizan incidents` lists them")
+}
+
+fn ack(shared: &Shared, id: AlertId, actor: &str) -> Result<Reply, Refusal> {
+    let mut live = lock(&shared.live);
+    let Some(mut alert) = live.alerts.get(&id).cloned() else {
+        return Err(refusal(ErrorCode::Usage, &format!("there is no alert {id}"), "`bartizan alerts` lists them"));
+    };
+    alert.state = AlertState::Acknowledged;
+    alert.by = Some(actor.to_owned());
+    live.alert(&alert);
+    drop(live);
+    audit(shared, chrono::Utc::now(), actor, "alert.acknowledged", &id.to_string(), &alert.sentence);
+    shared.recorder.keep(Record::Alert(Box::new(alert)));
+    Ok(Reply::Done(format!("{id} acknowledged")))
+}
+
+fn rollback(shared: &Shared, ids: Vec<ActionId>, actor: &str) -> Result<Reply, Refusal> {
+    let all = ids.is_empty();
+    let ids = if all { shared.active_actions().iter().map(|action| action.id).collect() } else { ids };
+    let mut undone = Vec::new();
+    let mut trouble = None;
+    for id in ids {
+        match shared.responder.rollback(id, actor, chrono::Utc::now()) {
+            Ok(action) => {
+                shared.action_changed(&action);
+                undone.push(action);
+            }
+            // The rest is undone all the same; the first failure is told at the end.
+            Err(error) => trouble = trouble.or(Some(desk::failed(error))),
+        }
+    }
+    match trouble {
+        Some(trouble) => Err(trouble),
+        None => Ok(Reply::Actions(undone)),
+    }
+}
+
+fn emergency_stop(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
+    // First the mode, so that nothing new begins while the old is undone.
+    set_mode(shared, Mode::Paranoid, actor);
+    let report = shared.responder.emergency_stop(actor, chrono::Utc::now());
+    report.rolled_back.iter().for_each(|action| shared.action_changed(action));
+    let done = format!("{} actions undone, {} leftovers removed; mode is PARANOID", report.rolled_back.len(), report.removed.len());
+    if report.failures.is_empty() {
+        return Ok(Reply::Done(done));
+    }
+    let message = format!("{done}; {} could not be undone: {}", report.failures.len(), report.failures.join("; "));
+    Err(refusal(ErrorCode::Failed, &message, "run the emergency script: bartizan emergency-script | sh"))
+}
+
+/// Changes how much the agent may do alone; remembered over restarts.
+pub(super) fn set_mode(shared: &Shared, mode: Mode, actor: &str) {
+    let mut desk = lock(&shared.desk);
+    let before = desk.mode();
+    desk.set_mode(mode);
+    drop(desk);
+    if before != mode {
+        audit(shared, chrono::Utc::now(), actor, "mode.changed", &mode.to_string(), &format!("was {before}"));
+        shared.recorder.keep(Record::Note("mode", mode.to_string()));
+    }
+}
+
+fn feedback(shared: &Shared, id: &str, verdict: FeedbackVerdict, actor: &str) -> Result<Reply, Refusal> {
+    let known = id.parse().is_ok_and(|id| id_is_incident(shared, id)) || id.parse().is_ok_and(|id| id_is_action(shared, id));
+    if !known {
+        let message = format!("\"{}\" is neither an incident nor an action of this agent", id.escape_debug());
+        return Err(refusal(ErrorCode::Usage, &message, "write I7 for an incident, A12 for an action"));
+    }
+    audit(shared, chrono::Utc::now(), actor, "feedback.given", id, &format!("{verdict:?}"));
+    Ok(Reply::Done(format!("recorded for {id}; it does not change scores yet")))
+}
+
+fn id_is_incident(shared: &Shared, id: crate::model::IncidentId) -> bool {
+    lock(&shared.live).incidents.contains_key(&id)
+}
+
+fn id_is_action(shared: &Shared, id: ActionId) -> bool {
+    shared.all_actions().iter().any(|action| action.id == id)
+}
+
+fn read<T>(result: Result<Found<T>, StoreError>) -> Result<Vec<T>, Refusal> {
+    let found = result.map_err(|error| stored_failed(&error))?;
+    if found.unreadable > 0 {
+        tracing::warn!(unreadable = found.unreadable, "the archive holds records that this version cannot read");
+    }
+    Ok(found.records)
+}
+
+fn ledger_failed(error: &LedgerError) -> Refusal {
+    refusal(ErrorCode::Failed, &error.to_string(), "see `bartizan doctor`")
+}
+
+fn stored_failed(error: &StoreError) -> Refusal {
+    refusal(ErrorCode::Failed, &error.to_string(), "see `bartizan doctor`")
+}
+
+pub(super) fn refusal(code: ErrorCode, message: &str, mend: &str) -> Refusal {
+    Refusal { code, message: message.to_owned(), mend: mend.to_owned() }
+}

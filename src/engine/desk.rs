@@ -1,0 +1,271 @@
+//! The desk: brings incidents before the court, carries warrants to the responder, keeps the questions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::record::Record;
+use super::shared::{Shared, lock};
+use crate::court::{Case, Court, Petition, Ruling};
+use crate::model::{
+    Action, ActionPlan, Approval, ApprovalId, ApprovalState, AuditBody, Incident, IncidentId, IncidentState, Mode, Preview, Process, Target, Timestamp,
+};
+use crate::protocol::{ErrorCode, Refusal};
+use crate::responder::ActError;
+
+/// Refusals remembered so that the same one is recorded once.
+const REFUSALS: usize = 1_024;
+
+/// The desk. One at a time sits at it: it is behind a lock.
+#[derive(Debug)]
+pub(super) struct Desk {
+    court: Court,
+    mode: Mode,
+    approvals: BTreeMap<ApprovalId, Approval>,
+    next_approval: u64,
+    question_lapses: Duration,
+    refused: BTreeSet<String>,
+}
+
+impl Desk {
+    pub(super) fn new(court: Court, mode: Mode, open: Vec<Approval>, next_approval: ApprovalId, question_lapses: Duration) -> Self {
+        let approvals = open.into_iter().map(|approval| (approval.id, approval)).collect();
+        Self { court, mode, approvals, next_approval: next_approval.0, question_lapses, refused: BTreeSet::new() }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    pub(super) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// Takes a changed policy over.
+    pub(super) fn set_policy(&mut self, policy: &crate::config::Policy) {
+        self.court.set_policy(policy);
+        self.question_lapses = policy.actions.question_lapses;
+    }
+
+    /// Brings one incident before the court and does what it rules.
+    pub(super) fn judge(&mut self, shared: &Shared, id: IncidentId, now: Timestamp) {
+        let correlator = lock(&shared.correlator);
+        let Some(incident) = correlator.get(id).cloned() else { return };
+        let proof = correlator.proof(id);
+        drop(correlator);
+        let lifeline = shared.owner.lifeline();
+        let tree = incident.subject.map(|key| processes(shared, key)).unwrap_or_default();
+        let active = shared.active_actions();
+        let case = Case { incident: &incident, proof: &proof, mode: self.mode, lifeline: &lifeline, tree: &tree, active: &active, now };
+        for ruling in self.court.propose(&case) {
+            match ruling {
+                Ruling::Act(warrant) => {
+                    self.settle_question(shared, warrant.plan());
+                    // The receipt or the failure is on screen and in the audit log; there is nobody to answer.
+                    let _ = carry_out(shared, shared.responder.execute(warrant, now), Some(&incident));
+                }
+                Ruling::Ask { plan, reason, held_because } => self.ask(shared, &incident, plan, reason, held_because, now),
+                Ruling::Refuse { plan, reason } => self.refuse(shared, &incident, &plan, &reason.to_string(), now),
+            }
+        }
+    }
+
+    fn ask(&mut self, shared: &Shared, incident: &Incident, plan: ActionPlan, reason: String, held_because: String, now: Timestamp) {
+        let waiting = |a: &Approval| a.state == ApprovalState::Pending && a.action.kind() == plan.kind() && a.action.target() == plan.target();
+        if self.approvals.values().any(waiting) {
+            return;
+        }
+        let preview = shared.responder.preview(&plan).unwrap_or_else(|error| Preview {
+            steps: vec![format!("cannot be previewed: {error}")],
+            blast_radius: "unknown".to_owned(),
+            undo: Vec::new(),
+        });
+        let id = ApprovalId(self.next_approval);
+        self.next_approval += 1;
+        let lapses = chrono::Duration::from_std(self.question_lapses).unwrap_or_else(|_| chrono::Duration::minutes(30));
+        let approval = Approval {
+            id,
+            incident: incident.id,
+            action: plan,
+            reason,
+            held_because,
+            confidence: incident.confidence,
+            blast_radius: preview.blast_radius.clone(),
+            preview,
+            asked_at: now,
+            expires_at: now + lapses,
+            state: ApprovalState::Pending,
+            answered_by: None,
+        };
+        audit(shared, now, "the court", "approval.asked", &id.to_string(), &format!("{} for {}: {}", approval.action, incident.id, approval.held_because));
+        self.keep(shared, approval);
+    }
+
+    fn refuse(&mut self, shared: &Shared, incident: &Incident, plan: &ActionPlan, reason: &str, now: Timestamp) {
+        if self.refused.len() >= REFUSALS {
+            self.refused.clear();
+        }
+        if self.refused.insert(format!("{} {plan} {reason}", incident.id)) {
+            audit(shared, now, "the court", "action.refused", &plan.to_string(), &format!("{} for {}", reason, incident.id));
+        }
+    }
+
+    /// The mode allows by now what a person was asked: the question is answered.
+    fn settle_question(&mut self, shared: &Shared, plan: &ActionPlan) {
+        let waits = |a: &&Approval| a.state == ApprovalState::Pending && a.action.kind() == plan.kind() && a.action.target() == plan.target();
+        if let Some(approval) = self.approvals.values().find(waits).cloned() {
+            let answered_by = Some(format!("mode {}", self.mode));
+            self.keep(shared, Approval { state: ApprovalState::Approved, answered_by, ..approval });
+        }
+    }
+
+    /// A person says yes.
+    pub(super) fn approve(&mut self, shared: &Shared, id: ApprovalId, lasts: Option<Duration>, actor: &str, now: Timestamp) -> Result<Action, Refusal> {
+        let approval = self.pending(id, now)?;
+        let plan = match lasts {
+            Some(lasts) => approval.action.lasting(lasts).map_err(|error| usage(error.to_string(), "give a time such as 10m"))?,
+            None => approval.action.clone(),
+        };
+        let incident = lock(&shared.correlator).get(approval.incident).cloned();
+        let action = self.grant(shared, plan, approval.incident.into(), &approval.reason, actor, now)?;
+        let action = carry_out(shared, Ok::<_, Refusal>(action), incident.as_ref())?;
+        self.keep(shared, Approval { state: ApprovalState::Approved, answered_by: Some(actor.to_owned()), ..approval });
+        Ok(action)
+    }
+
+    /// A person says no.
+    pub(super) fn reject(&mut self, shared: &Shared, id: ApprovalId, reason: &str, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+        let approval = self.pending(id, now)?;
+        audit(shared, now, actor, "approval.rejected", &id.to_string(), reason);
+        self.keep(shared, Approval { state: ApprovalState::Rejected, answered_by: Some(actor.to_owned()), ..approval });
+        Ok(())
+    }
+
+    /// A person asks for an action directly: the same guards.
+    pub(super) fn act(&mut self, shared: &Shared, plan: ActionPlan, reason: &str, actor: &str, now: Timestamp) -> Result<Action, Refusal> {
+        let action = self.grant(shared, plan, None, reason, actor, now)?;
+        carry_out(shared, Ok::<_, Refusal>(action), None)
+    }
+
+    fn grant(
+        &mut self,
+        shared: &Shared,
+        plan: ActionPlan,
+        incident: Option<IncidentId>,
+        reason: &str,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Action, Refusal> {
+        let lifeline = shared.owner.lifeline();
+        let tree = match plan.target() {
+            Target::ProcessTree { root, .. } => processes(shared, *root),
+            Target::Address { .. } => Vec::new(),
+        };
+        let active = shared.active_actions();
+        let petition = Petition { plan, incident, reason: reason.to_owned(), approver: actor.to_owned(), lifeline: &lifeline, tree: &tree, active: &active, now };
+        let warrant = self.court.grant(petition).map_err(|refusal| {
+            audit(shared, now, "the court", "warrant.refused", actor, &refusal.to_string());
+            Refusal { code: ErrorCode::Refused, message: refusal.to_string(), mend: String::new() }
+        })?;
+        shared.responder.execute(warrant, now).map_err(failed)
+    }
+
+    /// Questions that nobody answered in time.
+    pub(super) fn lapse(&mut self, shared: &Shared, now: Timestamp) {
+        let late: Vec<Approval> =
+            self.approvals.values().filter(|a| a.state == ApprovalState::Pending && a.expires_at <= now).cloned().collect();
+        for approval in late {
+            audit(shared, now, "the clock", "approval.lapsed", &approval.id.to_string(), "nobody answered in time");
+            shared.totals.count_lapsed();
+                self.keep(shared, Approval { state: ApprovalState::Expired, ..approval });
+        }
+    }
+
+    /// Questions, newest last.
+    pub(super) fn approvals(&self, all: bool) -> Vec<Approval> {
+        self.approvals.values().filter(|a| all || a.state == ApprovalState::Pending).cloned().collect()
+    }
+
+    fn pending(&self, id: ApprovalId, now: Timestamp) -> Result<Approval, Refusal> {
+        let Some(approval) = self.approvals.get(&id) else {
+            return Err(usage(format!("there is no approval {id}"), "`bartizan approvals` lists those that wait"));
+        };
+        let state = if approval.expires_at <= now && approval.state == ApprovalState::Pending { ApprovalState::Expired } else { approval.state };
+        let settled = match state {
+            ApprovalState::Pending => return Ok(approval.clone()),
+            ApprovalState::Approved => "approved",
+            ApprovalState::Rejected => "rejected",
+            ApprovalState::Expired => "lapsed",
+        };
+        Err(usage(format!("approval {id} is already {settled}"), "`bartizan approvals` lists those that wait"))
+    }
+
+    fn keep(&mut self, shared: &Shared, approval: Approval) {
+        lock(&shared.live).approval(&approval);
+        shared.recorder.keep(Record::Approval(Box::new(approval.clone())));
+        self.approvals.insert(approval.id, approval);
+        let settled = self.approvals.values().find(|a| a.state != ApprovalState::Pending).map(|a| a.id);
+        if self.approvals.len() > REFUSALS
+            && let Some(oldest) = settled
+        {
+            self.approvals.remove(&oldest);
+        }
+    }
+}
+
+/// After an action: on screen, counted, and its incident marked as contained.
+fn carry_out(
+    shared: &Shared,
+    outcome: Result<Action, impl Into<ActFailure>>,
+    incident: Option<&Incident>,
+) -> Result<Action, Refusal> {
+    let action = outcome.map_err(|error| error.into().0)?;
+    shared.totals.count_action();
+    shared.action_changed(&action);
+    if let Some(incident) = incident
+        && let Some(incident) = lock(&shared.correlator).set_state(incident.id, IncidentState::Contained)
+    {
+        shared.incident_changed(&incident, &[]);
+    }
+    Ok(action)
+}
+
+/// An error of the responder as an answer.
+pub(super) struct ActFailure(Refusal);
+
+impl From<Refusal> for ActFailure {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl From<ActError> for ActFailure {
+    fn from(error: ActError) -> Self {
+        Self(failed(error))
+    }
+}
+
+/// An error of the responder as an answer.
+pub(super) fn failed(error: ActError) -> Refusal {
+    let code = match &error {
+        ActError::Lifeline { .. } | ActError::LifelineUnknown(_) | ActError::Warrant(_) => ErrorCode::Refused,
+        ActError::Duplicate { .. } | ActError::NotFound(_) | ActError::NotActive { .. } | ActError::Irreversible(_) => ErrorCode::Usage,
+        _ => ErrorCode::Failed,
+    };
+    Refusal { code, message: error.to_string(), mend: String::new() }
+}
+
+fn usage(message: String, mend: &str) -> Refusal {
+    Refusal { code: ErrorCode::Usage, message, mend: mend.to_owned() }
+}
+
+fn processes(shared: &Shared, root: crate::model::ProcessKey) -> Vec<Arc<Process>> {
+    shared.world.tree(root).into_iter().filter_map(|key| shared.world.get(key)).collect()
+}
+
+/// Puts a line into the audit log; when that fails, the agent shows it as degraded.
+pub(super) fn audit(shared: &Shared, at: Timestamp, actor: &str, what: &str, subject: &str, detail: &str) {
+    let body = AuditBody { at, actor: actor.to_owned(), what: what.to_owned(), subject: subject.to_owned(), detail: detail.to_owned() };
+    let trouble = shared.ledger.audit(body).err();
+    shared.degrade("audit log", trouble.map(|error| error.to_string()));
+}

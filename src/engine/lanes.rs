@@ -1,0 +1,169 @@
+//! Three bounded queues between the collectors and the pipeline. A flood in one never evicts from another, and
+//! every event that does not fit is counted.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::collector::Sink;
+use crate::config::LaneSizes;
+use crate::model::{Event, EventId, EventKind, HopDrops};
+
+/// Which queue. The first is always emptied first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// What a detector may need: rare by nature.
+    Security,
+    /// Programs executed.
+    Normal,
+    /// Forks and exits: needed for the tree and the record, worth least.
+    Bulk,
+}
+
+const LANES: [(Lane, &str); 3] = [(Lane::Security, "lane-security"), (Lane::Normal, "lane-normal"), (Lane::Bulk, "lane-bulk")];
+
+/// The lane of an event. An exec below a service that strangers can talk to is what attacks are made of.
+fn lane_of(event: &Event) -> Lane {
+    let network_facing = || event.process.as_ref().is_some_and(|p| p.lineage.network_facing().is_some());
+    match &event.kind {
+        EventKind::Fork | EventKind::Exit { .. } => Lane::Bulk,
+        EventKind::Exec if network_facing() || event.process.as_ref().is_some_and(|p| p.stdio_sockets != 0) => Lane::Security,
+        EventKind::Connect { .. } if !network_facing() => Lane::Normal,
+        EventKind::Exec => Lane::Normal,
+        _ => Lane::Security,
+    }
+}
+
+/// The queues. Shared by all collectors and the one pipeline.
+#[derive(Debug)]
+pub struct Lanes {
+    queues: Mutex<Queues>,
+    arrived: Condvar,
+    next_id: AtomicU64,
+    capacity: [usize; 3],
+    /// Hops before the lanes: received, dropped.
+    before: Mutex<BTreeMap<&'static str, (u64, u64)>>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    waiting: [VecDeque<Event>; 3],
+    received: [u64; 3],
+    dropped: [u64; 3],
+}
+
+impl Lanes {
+    /// Empty lanes of these sizes; the first event gets the id `first`.
+    pub fn new(sizes: LaneSizes, first: EventId) -> Self {
+        Self {
+            queues: Mutex::new(Queues::default()),
+            arrived: Condvar::new(),
+            next_id: AtomicU64::new(first.0),
+            capacity: [sizes.security, sizes.normal, sizes.bulk],
+            before: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Up to `most` events, security first; empty after `patience` without any.
+    pub fn take(&self, most: usize, patience: Duration) -> Vec<Event> {
+        let mut queues = self.lock();
+        if queues.waiting.iter().all(VecDeque::is_empty) {
+            queues = self.arrived.wait_timeout(queues, patience).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let mut batch = Vec::new();
+        for lane in &mut queues.waiting {
+            let room = most - batch.len();
+            batch.extend(lane.drain(..room.min(lane.len())));
+        }
+        batch
+    }
+
+    /// What every hop up to here received and lost since the start.
+    pub fn hops(&self) -> Vec<HopDrops> {
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hops: Vec<HopDrops> = before
+            .iter()
+            .map(|(hop, (received, dropped))| HopDrops { hop: (*hop).to_owned(), received: *received, dropped: *dropped })
+            .collect();
+        let queues = self.lock();
+        for ((_, name), (received, dropped)) in LANES.iter().zip(queues.received.iter().zip(queues.dropped)) {
+            hops.push(HopDrops { hop: (*name).to_owned(), received: *received, dropped });
+        }
+        hops
+    }
+
+    /// The id that the next event will get.
+    pub fn next_id(&self) -> EventId {
+        EventId(self.next_id.load(Ordering::Relaxed))
+    }
+
+    /// An id for an event that the pipeline itself makes.
+    pub fn claim_id(&self) -> EventId {
+        EventId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // A panicking collector leaves whole events behind; the queues stay usable.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Lanes {
+    fn emit(&self, mut event: Event) {
+        let lane = lane_of(&event) as usize;
+        let mut queues = self.lock();
+        event.id = self.claim_id();
+        let Queues { waiting, received, dropped } = &mut *queues;
+        let (Some(queue), Some(received), Some(dropped)) = (waiting.get_mut(lane), received.get_mut(lane), dropped.get_mut(lane)) else {
+            return;
+        };
+        *received += 1;
+        if self.capacity.get(lane).is_none_or(|most| queue.len() >= *most) {
+            *dropped += 1;
+            return;
+        }
+        queue.push_back(event);
+        drop(queues);
+        self.arrived.notify_one();
+    }
+
+    fn account(&self, hop: &'static str, received: u64, dropped: u64) {
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = before.entry(hop).or_default();
+        total.0 += received;
+        total.1 += dropped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Exit, Loss, Source};
+
+    fn event(kind: EventKind) -> Event {
+        Event { id: EventId(0), at: chrono::DateTime::UNIX_EPOCH, kind, process: None, source: Source::Agent, complete: true }
+    }
+
+    #[test]
+    fn a_flood_of_exits_evicts_nothing_else_and_is_counted_exactly() {
+        let lanes = Lanes::new(LaneSizes { security: 10, normal: 10, bulk: 10 }, EventId(1));
+        for _ in 0..25 {
+            lanes.emit(event(EventKind::Exit { exit: Exit { code: Some(0), signal: None } }));
+        }
+        lanes.emit(event(EventKind::Loss { loss: Loss { hop: "kernel-ring".into(), count: 1 } }));
+        let batch = lanes.take(100, Duration::ZERO);
+        assert_eq!(batch.len(), 11);
+        assert_eq!(batch.first().map(|e| (e.id, e.kind.name())), Some((EventId(26), "sensor.loss")), "security comes first");
+        let hops = lanes.hops();
+        let bulk = hops.iter().find(|h| h.hop == "lane-bulk").unwrap();
+        assert_eq!((bulk.received, bulk.dropped), (25, 15), "delivered + dropped = made");
+    }
+
+    #[test]
+    fn an_empty_lane_waits_no_longer_than_told() {
+        let begin = std::time::Instant::now();
+        assert!(Lanes::new(LaneSizes { security: 1, normal: 1, bulk: 1 }, EventId(1)).take(1, Duration::from_millis(30)).is_empty());
+        assert!(begin.elapsed() < Duration::from_secs(5));
+    }
+}

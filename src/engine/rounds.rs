@@ -1,0 +1,163 @@
+//! What happens by the clock: the court sits, actions are reconciled, questions lapse, health is measured, the
+//! consoles are fed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::desk;
+use super::shared::{Shared, lock};
+use crate::host::sock_diag::{self, Phase};
+use crate::host::{own_usage, service_manager};
+use crate::model::{Counts, Health, Posture, Protocol, Timestamp};
+
+/// How often every active action is compared with the kernel.
+const RECONCILE: Duration = Duration::from_secs(2);
+/// How often confidence decays and quiet incidents close.
+const DECAY: Duration = Duration::from_secs(10);
+/// Between two deltas: fast enough to feel live, slow enough to be cheap over SSH.
+const DELTA: Duration = Duration::from_millis(200);
+/// How often health is measured.
+const HEALTH: Duration = Duration::from_secs(1);
+/// A pipeline that has not gone round for so long is stuck; the service manager is then told nothing.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// The court's thread: judges what waits, and between cases keeps the actions true.
+pub(super) fn sit(shared: &Shared) {
+    let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
+    while !shared.stop.is_set() {
+        let waiting = shared.docket.take(Duration::from_millis(250));
+        let now = chrono::Utc::now();
+        let mut desk = lock(&shared.desk);
+        for id in waiting {
+            desk.judge(shared, id, now);
+        }
+        desk.lapse(shared, now);
+        drop(desk);
+        if reconciled.elapsed() >= RECONCILE {
+            reconciled = Instant::now();
+            reconcile(shared, now);
+        }
+        if decayed.elapsed() >= DECAY {
+            decayed = Instant::now();
+            let changed = lock(&shared.correlator).tick(now);
+            changed.iter().for_each(|incident| shared.incident_changed(incident, &[]));
+        }
+    }
+}
+
+fn reconcile(shared: &Shared, now: Timestamp) {
+    match shared.responder.reconcile(now) {
+        Ok(changed) => {
+            shared.degrade("reconciler", None);
+            changed.iter().for_each(|action| shared.action_changed(action));
+        }
+        Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
+    }
+}
+
+/// The town crier's thread: health and deltas.
+pub(super) fn cry(shared: &Arc<Shared>) {
+    let mut measured: Option<Instant> = None;
+    let watchdog = service_manager::watchdog_period();
+    let mut patted = Instant::now();
+    while !shared.stop.is_set() {
+        std::thread::sleep(DELTA);
+        let consoles = lock(&shared.publisher).consoles();
+        if measured.is_none_or(|at| at.elapsed() >= HEALTH) {
+            measured = Some(Instant::now());
+            let health = measure(shared);
+            if consoles > 0 {
+                prune(shared);
+                lock(&shared.live).health(health);
+            }
+        }
+        let mut live = lock(&shared.live);
+        live.watch(consoles > 0);
+        let changes = live.drain();
+        lock(&shared.publisher).delta(changes);
+        drop(live);
+        let moving = lock(&shared.pulse).elapsed() < STUCK;
+        if watchdog.is_some_and(|period| patted.elapsed() >= period) && moving {
+            patted = Instant::now();
+            service_manager::alive();
+        }
+    }
+}
+
+/// Which of the sockets on screen are still open. The kernel lists those of our own network namespace only; for
+/// others the process's life decides.
+fn prune(shared: &Shared) {
+    let Ok(dump) = sock_diag::dump() else { return };
+    let listening: HashSet<(Protocol, u16)> = dump.sockets.iter().filter(|s| s.phase == Phase::Listening).map(|s| (s.flow.proto, s.flow.sport)).collect();
+    let talking: HashSet<_> = dump.sockets.iter().filter(|s| s.phase != Phase::Listening).map(|s| (s.flow.proto, s.flow.dst, s.flow.dport)).collect();
+    let own = shared.world.by_pid(std::process::id()).map(|process| process.netns);
+    lock(&shared.live).open_sockets(|row| {
+        let elsewhere = row.process.and_then(|key| shared.world.get(key)).is_some_and(|process| Some(process.netns) != own);
+        match row.listening {
+            _ if elsewhere => row.process.is_some_and(|key| shared.world.is_alive(key)),
+            true => listening.contains(&(row.net.proto, row.net.sport)),
+            false => talking.contains(&(row.net.proto, row.net.dst, row.net.dport)),
+        }
+    });
+}
+
+/// Health as of now.
+pub(super) fn measure(shared: &Shared) -> Health {
+    let hops = shared.hops();
+    let totals = shared.totals.read();
+    let (events_per_second, cpu_percent) = lock(&shared.gauge).read(Instant::now(), totals.events, own_usage::cpu_time());
+    let rung = shared.ladder.rung();
+    let mut watching = lock(&shared.watching);
+    if watching.0 != rung {
+        // Between two rungs nobody watched.
+        *watching = (rung, chrono::Utc::now());
+    }
+    let watching_since = watching.1;
+    drop(watching);
+    let degraded = lock(&shared.degraded).iter().map(|(part, trouble)| format!("{part}: {trouble}")).collect();
+    Health {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        host: own_usage::host_name(),
+        kernel: own_usage::kernel_release(),
+        watching_since,
+        at: chrono::Utc::now(),
+        mode: lock(&shared.desk).mode(),
+        posture: posture(shared),
+        rung,
+        bpf_object: shared.ladder.bpf_object().to_owned(),
+        blind_spots: shared.ladder.blind_spots(),
+        hops,
+        events_per_second,
+        events_total: totals.events,
+        cpu_percent,
+        rss_bytes: own_usage::resident_bytes(),
+        store_bytes: shared.store_bytes.load(Ordering::Relaxed),
+        learning: None,
+        counts: counts(shared),
+        degraded,
+    }
+}
+
+fn counts(shared: &Shared) -> Counts {
+    let live = lock(&shared.live);
+    let (open_incidents, new_alerts, pending_approvals) = live.open();
+    drop(live);
+    Counts {
+        processes: shared.world.living().len() as u64,
+        open_incidents,
+        new_alerts,
+        pending_approvals,
+        active_actions: shared.active_actions().len() as u64,
+    }
+}
+
+/// How far the response has gone: what is live, not what would be allowed.
+fn posture(shared: &Shared) -> Posture {
+    match shared.active_actions().len() {
+        0 => Posture::Observe,
+        _ => Posture::Contain,
+    }
+}

@@ -1,0 +1,227 @@
+//! What the threads of the agent share, and the few things they all do to it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::desk::Desk;
+use super::docket::Docket;
+use super::gauge::Gauge;
+use super::lanes::Lanes;
+use super::live::Live;
+use super::owner::Owner;
+use super::presence::{Attendance, Totals};
+use super::publish::Publisher;
+use super::record::{Record, Recorder};
+use crate::collector::{Ladder, Stop, World};
+use crate::config::{Policy, Settings};
+use crate::correlator::Correlator;
+use crate::model::{
+    Action, Alert, AlertId, AlertState, Confidence, HopDrops, Incident, IncidentId, ProcessKey, Rung, Severity, Target, Timestamp,
+};
+use crate::outbound::Webhook;
+use crate::responder::Responder;
+use crate::store::Reader;
+use crate::store::ledger::Ledger;
+
+/// Actions read from the ledger at once.
+const ACTIONS: usize = 10_000;
+
+/// A lock whose holder panicked is taken over: the rows are replaced whole, never half.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts for "while you were away".
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    events: AtomicU64,
+    incidents: AtomicU64,
+    alerts: AtomicU64,
+    actions: AtomicU64,
+    lapsed: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn count_event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(super) fn count_incident(&self) {
+        self.incidents.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(super) fn count_alert(&self) {
+        self.alerts.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(super) fn count_action(&self) {
+        self.actions.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(super) fn count_lapsed(&self) {
+        self.lapsed.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(super) fn read(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            events: read(&self.events),
+            incidents: read(&self.incidents),
+            alerts: read(&self.alerts),
+            actions: read(&self.actions),
+            lapsed: read(&self.lapsed),
+        }
+    }
+}
+
+/// Everything that the threads share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) policy: Mutex<Policy>,
+    pub(super) world: Arc<World>,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) live: Mutex<Live>,
+    pub(super) publisher: Mutex<Publisher>,
+    pub(super) correlator: Mutex<Correlator>,
+    pub(super) docket: Docket,
+    pub(super) desk: Mutex<Desk>,
+    pub(super) responder: Responder,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) owner: Arc<Owner>,
+    pub(super) recorder: Recorder,
+    pub(super) archive: Mutex<Reader>,
+    pub(super) webhook: Option<Webhook>,
+    pub(super) totals: Counters,
+    pub(super) attendance: Mutex<Attendance>,
+    pub(super) ladder: Ladder,
+    /// The sensor rung in use and since when.
+    pub(super) watching: Mutex<(Rung, Timestamp)>,
+    /// Parts that do not work, by name: what is wrong and what to do.
+    pub(super) degraded: Mutex<BTreeMap<String, String>>,
+    pub(super) gauge: Mutex<Gauge>,
+    pub(super) stop: Stop,
+    /// When the pipeline last went round; the service manager is told that we live only while it does.
+    pub(super) pulse: Mutex<Instant>,
+    pub(super) next_alert: AtomicU64,
+    /// Size of the databases, as of the last look.
+    pub(super) store_bytes: AtomicU64,
+}
+
+impl Shared {
+    /// The pipeline went round.
+    pub(super) fn pulse(&self) {
+        *lock(&self.pulse) = Instant::now();
+    }
+
+    /// Loss at every hop.
+    pub(super) fn hops(&self) -> Vec<HopDrops> {
+        let mut hops = self.lanes.hops();
+        hops.push(self.recorder.hop());
+        if let Some(webhook) = &self.webhook {
+            hops.push(webhook.hop());
+        }
+        hops
+    }
+
+    /// A part does not work (or, with `None`, works again).
+    pub(super) fn degrade(&self, part: &str, trouble: Option<String>) {
+        let mut degraded = lock(&self.degraded);
+        match trouble {
+            Some(trouble) => {
+                if degraded.insert(part.to_owned(), trouble.clone()).as_ref() != Some(&trouble) {
+                    tracing::warn!(part, trouble, "degraded");
+                }
+            }
+            None => {
+                if degraded.remove(part).is_some() {
+                    tracing::info!(part, "works again");
+                }
+            }
+        }
+    }
+
+    /// Actions that may still have an effect; none, and a degraded part, when the ledger cannot be read.
+    pub(super) fn active_actions(&self) -> Vec<Action> {
+        self.told("ledger", self.responder.active())
+    }
+
+    /// All actions, newest first.
+    pub(super) fn all_actions(&self) -> Vec<Action> {
+        self.told("ledger", self.responder.actions(ACTIONS))
+    }
+
+    fn told<T: Default, E: std::fmt::Display>(&self, part: &str, result: Result<T, E>) -> T {
+        match result {
+            Ok(value) => value,
+            Err(error) => {
+                self.degrade(part, Some(error.to_string()));
+                T::default()
+            }
+        }
+    }
+
+    /// Puts an incident on screen and on disk; `merged` are incidents that it took in.
+    pub(super) fn incident_changed(&self, incident: &Incident, merged: &[IncidentId]) {
+        let tree = incident.subject.map(|key| self.world.tree(key)).unwrap_or_default();
+        let mut live = lock(&self.live);
+        merged.iter().for_each(|id| live.incident_gone(*id));
+        let marked = live.incident(incident, &tree);
+        self.refresh_processes(&mut live, &marked);
+        drop(live);
+        self.recorder.keep(Record::Incident(Box::new(incident.clone())));
+    }
+
+    /// Puts an action on screen.
+    pub(super) fn action_changed(&self, action: &Action) {
+        let tree = match &action.target {
+            Target::ProcessTree { root, .. } => self.world.tree(*root),
+            Target::Address { .. } => Vec::new(),
+        };
+        let mut live = lock(&self.live);
+        let marked = live.action(action, &tree);
+        self.refresh_processes(&mut live, &marked);
+    }
+
+    fn refresh_processes(&self, live: &mut Live, keys: &[ProcessKey]) {
+        for process in keys.iter().filter_map(|key| self.world.get(*key)) {
+            live.process(&process);
+        }
+    }
+
+    /// One alert an incident: raised when it first matters, then updated in place.
+    pub(super) fn alert_about(&self, incident: &Incident) {
+        let contain = lock(&self.policy).posture.contain;
+        if incident.severity < Severity::Medium && incident.confidence < Confidence::new(contain) {
+            return;
+        }
+        let mut live = lock(&self.live);
+        let known = live.alerts.values().find(|alert| alert.incident == incident.id).cloned();
+        let new = known.is_none();
+        let mut alert = known.unwrap_or_else(|| Alert {
+            id: AlertId(self.next_alert.fetch_add(1, Ordering::Relaxed)),
+            incident: incident.id,
+            at: incident.opened,
+            updated: incident.updated,
+            severity: incident.severity,
+            sentence: String::new(),
+            count: 0,
+            state: AlertState::New,
+            by: None,
+        });
+        let worse = incident.severity > alert.severity;
+        alert.updated = incident.updated;
+        alert.severity = incident.severity;
+        alert.sentence.clone_from(&incident.sentence);
+        alert.count = incident.signal_count;
+        if worse {
+            // What grew worse since somebody looked must be looked at again.
+            (alert.state, alert.by) = (AlertState::New, None);
+        }
+        live.alert(&alert);
+        drop(live);
+        if new {
+            self.totals.count_alert();
+        }
+        if let Some(webhook) = self.webhook.as_ref().filter(|_| new || worse) {
+            webhook.send(alert.clone());
+        }
+        self.recorder.keep(Record::Alert(Box::new(alert)));
+    }
+}

@@ -1,0 +1,85 @@
+//! Who asks, as the kernel says it (SO_PEERCRED, unix(7)), and what they may do.
+
+use std::fmt;
+use std::os::fd::AsFd;
+
+use tokio::net::UnixStream;
+
+use crate::config;
+use crate::host::peer_groups;
+use crate::model::Role;
+
+/// Who may do what on the control socket. Root and the agent's own user are always admin; anyone else who can
+/// open the socket at all may look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The lists of agent.toml.
+    pub listed: config::Access,
+    /// The agent's own user id.
+    pub own: u32,
+}
+
+impl Access {
+    /// What a user in these groups may do.
+    pub fn role_of(&self, uid: u32, groups: &[u32]) -> Role {
+        let listed = |uids: &[u32], gids: &[u32]| uids.contains(&uid) || groups.iter().any(|gid| gids.contains(gid));
+        if uid == 0 || uid == self.own || listed(&self.listed.admins, &self.listed.admin_groups) {
+            Role::Admin
+        } else if listed(&self.listed.operators, &self.listed.operator_groups) {
+            Role::Operator
+        } else {
+            Role::Viewer
+        }
+    }
+}
+
+/// One peer of the control socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// User id.
+    pub uid: u32,
+    /// Process id at connect time, when the kernel told.
+    pub pid: Option<u32>,
+    /// What it may do.
+    pub role: Role,
+}
+
+impl Peer {
+    /// Asks the kernel who is at the other end.
+    ///
+    /// # Errors
+    /// When the kernel does not say; the connection must then be refused.
+    pub fn of(stream: &UnixStream, access: &Access) -> std::io::Result<Self> {
+        let credentials = stream.peer_cred()?;
+        let mut groups = peer_groups(stream.as_fd())?;
+        groups.push(credentials.gid());
+        Ok(Self {
+            uid: credentials.uid(),
+            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
+            role: access.role_of(credentials.uid(), &groups),
+        })
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "uid {} (pid {pid})", self.uid),
+            None => write!(f, "uid {}", self.uid),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_may_look_and_no_more() {
+        let listed = config::Access { operators: vec![1000], operator_groups: vec![27], admins: vec![1001], ..config::Access::default() };
+        let access = Access { listed, own: 990 };
+        let roles = [0, 990, 1001, 1000, 65534].map(|uid| access.role_of(uid, &[100]));
+        assert_eq!(roles, [Role::Admin, Role::Admin, Role::Admin, Role::Operator, Role::Viewer]);
+        assert_eq!(access.role_of(65534, &[100, 27]), Role::Operator);
+    }
+}
