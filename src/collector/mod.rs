@@ -6,7 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::Event;
 
 mod blind_spots;
+mod account_book;
+mod accounts;
+mod attribution;
+mod credentials;
+mod gather;
 mod ladder;
+mod persistence;
+mod persistence_memory;
+#[cfg(test)]
+mod persistence_tests;
+mod places;
 mod process;
 mod process_connector;
 mod process_ebpf;
@@ -19,20 +29,9 @@ mod sockets;
 mod world;
 
 pub use ladder::{Ladder, process_collectors};
-mod account_book;
-mod accounts;
-mod attribution;
-mod credentials;
-mod gather;
-mod persistence;
-mod persistence_memory;
-#[cfg(test)]
-mod persistence_tests;
-mod places;
 mod settling;
 #[cfg(test)]
 mod test_bench;
-mod world;
 
 pub use accounts::Accounts;
 pub use attribution::Attribution;

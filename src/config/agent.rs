@@ -28,6 +28,8 @@ pub struct Flags {
     pub data: Option<PathBuf>,
     /// `--socket PATH`
     pub socket: Option<PathBuf>,
+    /// `--rung RUNG`
+    pub rung: Option<Rung>,
 }
 
 /// How much of its own doings the agent writes down.
@@ -105,6 +107,7 @@ pub struct Settings {
     pub policy: Policy,
     /// Where the policy came from; `None` means it is the built-in one.
     pub policy_file: Option<PathBuf>,
+    policy_place: PathBuf,
     layers: Layers,
 }
 
@@ -134,13 +137,23 @@ impl Settings {
                 layers.put(key, text_of(key, path)?, Origin::Flag)?;
             }
         }
+        if let Some(rung) = flags.rung {
+            layers.put("rung", Value::String(rung_name(rung).to_owned()), Origin::Flag)?;
+        }
         let policy_file = file.with_file_name("policy.toml");
-        let policy_text = read_file(&policy_file, false)?;
-        let policy = Policy::parse(policy_text.as_deref().unwrap_or_default(), &policy_file.display().to_string())?;
-        Self::from_layers(layers, policy, policy_text.map(|_| policy_file))
+        let (policy, own) = policy_from(&policy_file)?;
+        Self::from_layers(layers, policy, policy_file, own)
     }
 
-    fn from_layers(layers: Layers, policy: Policy, policy_file: Option<PathBuf>) -> Result<Self, ConfigError> {
+    /// Reads the policy again, from where it was or would have been at the start.
+    ///
+    /// # Errors
+    /// As [`Settings::load`]; the policy in force is not touched.
+    pub fn read_policy(&self) -> Result<Policy, ConfigError> {
+        policy_from(&self.policy_place).map(|(policy, _)| policy)
+    }
+
+    fn from_layers(layers: Layers, policy: Policy, policy_place: PathBuf, own_policy: bool) -> Result<Self, ConfigError> {
         let data = path(&layers, "data")?.ok_or_else(|| bad(&layers, "data", "is empty: write an absolute path".to_owned()))?;
         let runtime = match path(&layers, "runtime")? {
             Some(runtime) => runtime,
@@ -169,7 +182,8 @@ impl Settings {
             webhook: webhook(&layers)?,
             log: log_level(&layers)?,
             policy,
-            policy_file,
+            policy_file: own_policy.then(|| policy_place.clone()),
+            policy_place,
             layers,
         })
     }
@@ -193,6 +207,20 @@ impl Settings {
         });
         lines
     }
+}
+
+fn rung_name(rung: Rung) -> &'static str {
+    match rung {
+        Rung::Ebpf => "ebpf",
+        Rung::ProcessConnector => "process-connector",
+        Rung::Procfs => "procfs",
+    }
+}
+
+/// The policy of a file, and whether there is one.
+fn policy_from(file: &Path) -> Result<(Policy, bool), ConfigError> {
+    let text = read_file(file, false)?;
+    Ok((Policy::parse(text.as_deref().unwrap_or_default(), &file.display().to_string())?, text.is_some()))
 }
 
 fn bad(layers: &Layers, key: &str, problem: String) -> ConfigError {

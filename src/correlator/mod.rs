@@ -52,6 +52,12 @@ impl Correlator {
         Self { scales: Scales::new(policy), window, next, records, by_entity, losses, now: Timestamp::UNIX_EPOCH, evicted: 0 }
     }
 
+    /// Takes a changed policy over; scores follow at the next signal or tick.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        let fresh = Self::new(policy, self.next);
+        (self.scales, self.window) = (fresh.scales, fresh.window);
+    }
+
     /// Takes a signal into the incident that shares something with it, or opens one. Where it ties several
     /// together they become one, under the oldest name.
     pub fn join(&mut self, signal: Signal) -> IncidentUpdate {

@@ -126,6 +126,11 @@ impl Court {
         Self { policy: policy.clone(), verifier: Verifier::new(key), key, next: first, docket, alone, unasked: 0 }
     }
 
+    /// Takes a changed policy over; what was ruled before stays ruled.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        self.policy = policy.clone();
+    }
+
     /// What proves this court's warrants. All copies share the list of used ones.
     pub fn verifier(&self) -> Verifier {
         self.verifier.clone()

@@ -1,1 +1,125 @@
-//! Collect, detect, correlate, judge, respond, publish.
+//! Wiring: collect, detect, correlate, judge, respond, publish; and everything that starts and ends it.
+
+mod answer;
+mod desk;
+mod docket;
+mod doctor;
+mod gauge;
+mod lanes;
+mod live;
+mod owner;
+mod pipeline;
+mod presence;
+mod publish;
+mod record;
+mod rounds;
+mod shared;
+mod start;
+mod supervisor;
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::broadcast::Receiver;
+
+pub use doctor::probe;
+pub use start::EngineError;
+
+use crate::config::Settings;
+use crate::model::{Event, Role};
+use crate::protocol::{Push, Refusal, Reply, Request, Snapshot};
+use record::Record;
+use shared::{Shared, lock};
+use start::Threads;
+
+/// A running agent.
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+}
+
+impl Engine {
+    /// Opens the databases, settles what an earlier life left behind, and starts to watch.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the agent cannot do its work at all. A part that fails alone is shown as degraded instead.
+    pub fn start(settings: Settings) -> Result<Arc<Self>, EngineError> {
+        let (shared, threads) = start::start(settings)?;
+        Ok(Arc::new(Self { shared, threads: Mutex::new(Some(threads)) }))
+    }
+
+    /// Answers a question whose role was checked. May block on disk or kernel.
+    pub fn answer(&self, request: Request, actor: &str) -> Reply {
+        answer::answer(&self.shared, request, actor)
+    }
+
+    /// Everything that a console shows now, and every delta after it. `arriving` is true once per console: the
+    /// first to come back is told what it missed.
+    pub fn snapshot(&self, arriving: bool) -> (Snapshot, Receiver<Arc<Push>>) {
+        start::snapshot(&self.shared, arriving)
+    }
+
+    /// Every event from now on.
+    pub fn follow(&self) -> Receiver<Arc<Event>> {
+        lock(&self.shared.publisher).follow()
+    }
+
+    /// A person looks; where they come from joins the lifeline.
+    pub fn console_arrived(&self, ssh_connection: Option<&str>) {
+        if let Some(connection) = ssh_connection {
+            self.shared.owner.console(connection);
+        }
+    }
+
+    /// A person looks no more.
+    pub fn console_left(&self) {
+        let now = chrono::Utc::now();
+        let left = lock(&self.shared.attendance).leave(self.shared.totals.read(), now);
+        if let Some(at) = left {
+            self.shared.recorder.keep(Record::Note("away_since", at.to_rfc3339()));
+        }
+    }
+
+    /// Somebody asked for more than their role allows.
+    pub fn record_refusal(&self, request: &Request, actor: &str, role: Role) {
+        let detail = format!("{} needs {}, has {role}", request.name(), request.needs());
+        desk::audit(&self.shared, chrono::Utc::now(), actor, "request.refused", request.name(), &detail);
+    }
+
+    /// Reads the configuration again; what is wrong with it is told and nothing changes.
+    pub fn reload(&self, actor: &str) -> Reply {
+        reload(&self.shared, actor).unwrap_or_else(Reply::Refused)
+    }
+
+    /// Whether somebody asked the agent to end.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stop.is_set()
+    }
+
+    /// Ends the agent: collectors first, then the pipeline empties its lanes, then the recorder its queue.
+    /// Active actions stay until the kernel or their watchdog ends them.
+    pub fn stop(&self, reason: &str) {
+        self.shared.stop.set();
+        lock(&self.shared.publisher).goodbye(reason);
+        let Some(threads) = lock(&self.threads).take() else { return };
+        for thread in threads.workers {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+        self.shared.recorder.end();
+        let _ = threads.recorder.join();
+    }
+}
+
+/// Reads the policy again. Settings of the agent itself (paths, lanes) need a restart.
+fn reload(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
+    match shared.settings.read_policy() {
+        Ok(policy) => {
+            lock(&shared.correlator).set_policy(&policy);
+            lock(&shared.desk).set_policy(&policy);
+            *lock(&shared.policy) = policy;
+            desk::audit(shared, chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
+            Ok(Reply::Done("policy reloaded: scores, thresholds, protection and limits; detectors and agent.toml need a restart".to_owned()))
+        }
+        Err(error) => Err(answer::refusal(crate::protocol::ErrorCode::Failed, &error.to_string(), "mend the file and reload; the old policy is still in force")),
+    }
+}

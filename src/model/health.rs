@@ -49,6 +49,21 @@ pub struct HopDrops {
     pub dropped: u64,
 }
 
+/// How much there is of what a person looks for first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Living processes.
+    pub processes: u64,
+    /// Incidents that nobody has dealt with.
+    pub open_incidents: u64,
+    /// Alerts that nobody has seen.
+    pub new_alerts: u64,
+    /// Questions that wait.
+    pub pending_approvals: u64,
+    /// Actions that may still have an effect.
+    pub active_actions: u64,
+}
+
 /// What the agent tells of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Health {
@@ -88,6 +103,9 @@ pub struct Health {
     pub store_bytes: u64,
     /// Whether the baseline is still being learnt, 0 to 1; absent until learning exists.
     pub learning: Option<f64>,
+    /// How much there is.
+    #[serde(default)]
+    pub counts: Counts,
     /// Parts that do not work and what to do, one line each.
     pub degraded: Vec<String>,
 }

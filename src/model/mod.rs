@@ -22,7 +22,7 @@ pub use approval::{Approval, ApprovalState};
 pub use audit::{AuditBody, AuditEntry};
 pub use event::{Event, EventKind, Exit, Loss, Privilege, PrivilegeKind, Source, UserChange, UserChangeKind};
 pub use file::{FileChange, FileChangeKind, PersistenceKind};
-pub use health::{BlindSpot, Check, CheckState, Health, HopDrops, Presence, Rung};
+pub use health::{BlindSpot, Check, CheckState, Counts, Health, HopDrops, Presence, Rung};
 pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, SignalId, WarrantId};
 pub use incident::{Entity, Explanation, Incident, IncidentState, Proof, Stage};
 pub use lifeline::{Lifeline, LifelineReason};

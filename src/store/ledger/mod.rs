@@ -151,6 +151,21 @@ impl Ledger {
         audit::verify(&self.lock()).map_err(self.sqlite("read the audit log"))
     }
 
+    /// Recomputes the chain of the ledger in `dir` without opening it for writing: no agent needs to run.
+    ///
+    /// # Errors
+    /// When there is no ledger, or it cannot be read.
+    pub fn verify_file(dir: &Path) -> Result<AuditVerdict, LedgerError> {
+        let file = dir.join("ledger.db");
+        let fail = |what| {
+            let file = file.clone();
+            move |why| LedgerError::Sqlite { what, file, why }
+        };
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&file, flags).map_err(fail("open the database"))?;
+        audit::verify(&connection).map_err(fail("read the audit log"))
+    }
+
     /// What the ledger remembers under a name of the caller's choice.
     ///
     /// # Errors
