@@ -1,3 +1,5 @@
-//! The program: hands over to the command line.
+//! The program: everything is in the library, the command line puts it together.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    bartizan::cli::run()
+}

@@ -1,1 +1,62 @@
-//! The command line.
+//! The command line: reads it, does it, and ends with the exit code that the contract promises.
+
+mod agent;
+mod args;
+mod ask;
+mod doctor;
+mod generate;
+mod outcome;
+mod print;
+mod redteam;
+mod reference;
+mod screenshots;
+
+pub use reference::{Page, pages};
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+use outcome::{Failure, Outcome};
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and usage to the right stream; a closed pipe is nobody's failure.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()) * outcome::USAGE);
+        }
+    };
+    let json = cli.global.json;
+    match dispatch(cli) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::from(outcome::FOUND),
+        Ok(Outcome::Code(code)) => ExitCode::from(code),
+        Err(failure) => {
+            print::failure(&failure, json);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
+    let Cli { global, headless, view, verb } = cli;
+    match verb {
+        None if headless => agent::headless(&global),
+        None => agent::console(&global, view.as_deref()),
+        Some(_) if headless => Err(Failure::usage("--headless runs the agent and takes no verb", "write `bartizan --headless`")),
+        Some(Verb::Attach) => agent::attach(&global, view.as_deref()),
+        Some(Verb::Doctor) => doctor::examine(&global),
+        Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
+        Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
+        Some(Verb::Stage) => redteam::stage(),
+        Some(Verb::Completions { shell }) => generate::completions(shell),
+        Some(Verb::Man) => generate::man(),
+        Some(Verb::EmergencyScript) => generate::emergency_script(),
+        Some(Verb::Audit { verb: Some(args::AuditVerb::Verify) }) => ask::audit_verify(&global),
+        Some(verb) => ask::ask(&global, verb),
+    }
+}
