@@ -43,6 +43,7 @@ impl Record {
         let mut record = Self::bare(incident);
         let (count, complete, sentence) = (record.incident.signal_count, record.incident.complete, record.incident.sentence.clone());
         record.incident.signals.clear();
+        record.incident.signal_count = 0;
         record.joinable.extend(record.incident.entities.iter().take(MOST_ENTITIES).cloned());
         let known = !signals.is_empty();
         for signal in signals {
@@ -50,7 +51,9 @@ impl Record {
         }
         record.incident.signal_count = count.max(record.incident.signal_count);
         record.incident.complete &= complete;
-        if !known {
+        if known {
+            record.settle();
+        } else {
             record.incident.sentence = sentence;
         }
         record

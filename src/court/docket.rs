@@ -316,8 +316,14 @@ fn tops(subject: ProcessKey, tree: &[Arc<Process>]) -> Vec<(&Arc<Process>, Vec<A
 /// ask about one process too many than to overlook one.
 fn below(top: ProcessKey, tree: &[Arc<Process>]) -> Vec<Arc<Process>> {
     let known: HashSet<ProcessKey> = tree.iter().map(|process| process.key).collect();
+    let parents: HashMap<ProcessKey, ProcessKey> = tree.iter().filter_map(|process| Some((process.key, process.parent?))).collect();
+    let mut above = HashSet::from([top]);
+    let mut step = top;
+    while let Some(parent) = parents.get(&step).filter(|parent| above.insert(**parent)) {
+        step = *parent;
+    }
     let mut children: HashMap<ProcessKey, Vec<&Arc<Process>>> = HashMap::new();
-    for process in tree.iter().filter(|process| process.key != top) {
+    for process in tree.iter().filter(|process| !above.contains(&process.key)) {
         let parent = process.parent.filter(|parent| known.contains(parent) && *parent != process.key).unwrap_or(top);
         children.entry(parent).or_default().push(process);
     }
@@ -329,3 +335,6 @@ fn below(top: ProcessKey, tree: &[Arc<Process>]) -> Vec<Arc<Process>> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,7 +151,7 @@ impl Warrant {
 
     /// The same warrant once more, as a thief would have it.
     #[cfg(test)]
-    pub(super) fn stolen_copy(&self) -> Self {
+    pub(in crate::court) fn stolen_copy(&self) -> Self {
         Self {
             id: self.id,
             plan: self.plan.clone(),
