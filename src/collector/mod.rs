@@ -15,9 +15,11 @@ mod persistence_memory;
 #[cfg(test)]
 mod persistence_tests;
 mod places;
+mod privilege;
 mod settling;
 #[cfg(test)]
 mod test_bench;
+mod watching;
 mod world;
 
 pub use accounts::Accounts;
@@ -25,6 +27,8 @@ pub use attribution::Attribution;
 pub use credentials::Credentials;
 pub use persistence::Persistence;
 pub use places::Places;
+pub use privilege::Privileges;
+pub use watching::watch_collectors;
 pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.

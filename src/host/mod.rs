@@ -5,5 +5,6 @@ mod fanotify;
 mod file_handle;
 pub mod file_watch;
 mod inotify;
-mod process_start;
+pub mod proc_events;
+pub mod process_start;
 pub mod random;
