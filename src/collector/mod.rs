@@ -28,7 +28,7 @@ pub use credentials::Credentials;
 pub use persistence::Persistence;
 pub use places::Places;
 pub use privilege::Privileges;
-pub use watching::watch_collectors;
+pub use watching::{watch_blind_spots, watch_collectors};
 pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.
