@@ -32,6 +32,12 @@ pub use ladder::{Ladder, process_collectors};
 mod settling;
 #[cfg(test)]
 mod test_bench;
+mod privilege;
+mod settling;
+#[cfg(test)]
+mod test_bench;
+mod watching;
+mod world;
 
 pub use accounts::Accounts;
 pub use attribution::Attribution;
@@ -39,6 +45,8 @@ pub use credentials::Credentials;
 pub use persistence::Persistence;
 pub use places::Places;
 pub use sockets::{OpenSocket, open_sockets};
+pub use privilege::Privileges;
+pub use watching::{watch_blind_spots, watch_collectors};
 pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.

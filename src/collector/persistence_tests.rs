@@ -174,3 +174,21 @@ fn the_rung_below_sees_the_same_without_the_process() {
         }
     });
 }
+
+#[test]
+fn the_rung_below_finds_what_an_overflow_hid() {
+    let root = tree(&["etc/cron.d"]);
+    let mut shell = Shell::start(root.path());
+    let collector = Persistence::new(Places::under(root.path()), shell.table()).without_fanotify();
+    let mut prober = Shell::start(root.path());
+    beside(collector, || prober.run("echo probe > etc/cron.d/probe"), |seen| {
+        shell.run("i=0; while [ $i -lt 20000 ]; do echo $i > etc/cron.d/f$i; i=$((i+1)); done");
+        let begun = std::time::Instant::now();
+        let made = |event: &crate::model::Event| file(event).is_some_and(|file| file.change == FileChangeKind::Created && file.path.basename().starts_with('f'));
+        while seen.count(made) < 20_000 && begun.elapsed().as_secs() < 20 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        assert_eq!(seen.count(made), 20_000);
+        eprintln!("inotify: 20,000 files made at once, {} overflows", seen.lost.lock().unwrap());
+    });
+}

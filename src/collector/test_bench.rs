@@ -76,6 +76,11 @@ impl Shell {
         assert_eq!(line, "done\n", "{command}");
     }
 
+    /// Becomes another program, under the same pid.
+    pub(super) fn exec(&mut self, command: &str) {
+        writeln!(self.input, "exec {command}").unwrap();
+    }
+
     /// The process as the process table would know it.
     pub(super) fn process(&self) -> Arc<Process> {
         let pid = self.child.id();

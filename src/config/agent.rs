@@ -198,6 +198,8 @@ impl Settings {
         let effective = |key: &str, value: &Value| match key {
             "runtime" => format!("\"{}\"", self.runtime.display()),
             "socket" => format!("\"{}\"", self.socket.display()),
+            // The rest of the address is often a secret.
+            "webhook" if self.webhook.is_some() => format!("\"{}/...\"", self.webhook.iter().flat_map(|url| url.split('/').take(3)).collect::<Vec<_>>().join("/")),
             _ => value.to_string(),
         };
         let mut lines: Vec<String> = self.layers.iter().map(|(key, value, origin)| format!("{key} = {} ({origin})", effective(key, value))).collect();
@@ -395,6 +397,8 @@ mod tests {
         assert!(error.starts_with("/nonexistent/a.toml: cannot be read: "), "{error}");
         let settings = load(None, Some("[mode]\ninitial = \"aggressive\"\n"), &[], Flags::default()).unwrap();
         assert_eq!(settings.policy.mode.initial, crate::model::Mode::Aggressive);
+        let secret = load(Some("webhook = \"https://host/hook/SECRET\"\n"), None, &[], Flags::default()).unwrap().describe().join("\n");
+        assert!(secret.contains("webhook = \"https://host/...\"") && !secret.contains("SECRET"), "{secret}");
         assert_eq!(load(None, Some("[mode]\nbalanced_at = 2.0\n"), &[], Flags::default()).unwrap_err(), "policy.toml: line 2: mode.balanced_at: 2 is not between 0 and 1");
     }
 }

@@ -1,6 +1,6 @@
 //! inotify(7) through the `notify` library: the rung below fanotify. It says what happened to a file, never who did it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Inotify {
     overflow: Arc<AtomicBool>,
     waiting: VecDeque<notify::Result<Event>>,
     watched: HashMap<PathBuf, Interest>,
+    /// Watches that are known to be set. Emptied when events were lost, for one of them may have told of a watch's end.
+    certain: HashSet<PathBuf>,
 }
 
 impl std::fmt::Debug for Inotify {
@@ -42,14 +44,15 @@ impl Inotify {
             }
         };
         let watcher = notify::recommended_watcher(deliver).map_err(to_io)?;
-        Ok(Self { watcher, queue, overflow, waiting: VecDeque::new(), watched: HashMap::new() })
+        Ok(Self { watcher, queue, overflow, waiting: VecDeque::new(), watched: HashMap::new(), certain: HashSet::new() })
     }
 
     pub(super) fn watch(&mut self, path: &Path, interest: Interest) -> io::Result<bool> {
-        if self.watched.get(path) == Some(&interest) {
+        if self.watched.get(path) == Some(&interest) && self.certain.contains(path) {
             return Ok(false);
         }
         self.watcher.watch(path, RecursiveMode::NonRecursive).map_err(to_io)?;
+        self.certain.insert(path.to_owned());
         self.watched.insert(path.to_owned(), interest);
         Ok(true)
     }
@@ -64,17 +67,19 @@ impl Inotify {
     }
 
     pub(super) fn drain(&mut self, take: &mut dyn FnMut(Noticed)) {
-        if self.overflow.swap(false, Ordering::Relaxed) {
-            take(Noticed::Overflow);
-        }
+        let mut overflow = self.overflow.swap(false, Ordering::Relaxed);
         for _ in 0..QUEUE {
             let Some(event) = self.waiting.pop_front().or_else(|| self.queue.try_recv().ok()) else { break };
             match event {
-                Ok(event) if event.need_rescan() => take(Noticed::Overflow),
+                Ok(event) if event.need_rescan() => overflow = true,
                 Ok(event) => self.tell(&event, take),
                 // The library reports a watch that broke as an error: what it missed must be looked for.
-                Err(_) => take(Noticed::Overflow),
+                Err(_) => overflow = true,
             }
+        }
+        if overflow {
+            self.certain.clear();
+            take(Noticed::Overflow);
         }
     }
 
@@ -82,6 +87,7 @@ impl Inotify {
         let Some(what) = touch(event) else { return };
         for path in &event.paths {
             if (what.deleted || what.moved_away) && self.watched.remove(path).is_some() {
+                self.certain.remove(path);
                 take(Noticed::Gone(path.clone()));
             }
             let interest = self.watched.get(path).or_else(|| self.watched.get(path.parent()?)).copied();

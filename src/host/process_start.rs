@@ -11,6 +11,11 @@ pub(super) fn of(pid: u32, pidfd: &OwnedFd) -> Option<u64> {
     there.then(|| start_in(&stat)).flatten()
 }
 
+/// The same for a process seen a moment ago, without proof by pidfd: within milliseconds no pid comes round again.
+pub fn just_now(pid: u32) -> Option<u64> {
+    start_in(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// Field 22, counted after the last `)`: the name in field 2 may hold spaces and parentheses.
 fn start_in(stat: &[u8]) -> Option<u64> {
     let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;

@@ -1,0 +1,73 @@
+//! The registry of what is watched besides processes and sockets: one line a collector.
+
+use std::sync::Arc;
+
+use super::accounts::Accounts;
+use super::attribution::Attribution;
+use super::credentials::Credentials;
+use super::persistence::Persistence;
+use super::places::Places;
+use super::privilege::Privileges;
+use super::{Collector, World};
+use crate::config::Policy;
+use crate::host::file_watch::FileWatch;
+use crate::host::proc_events::ProcEvents;
+use crate::model::BlindSpot;
+
+/// The collectors of files, accounts, secrets and privilege, each for a thread of its own.
+pub fn watch_collectors(policy: &Policy, places: &Places, world: &Arc<World>) -> Vec<Box<dyn Collector>> {
+    let who = Attribution::from_world(Arc::clone(world));
+    vec![
+        Box::new(Persistence::new(places.clone(), who.clone())),
+        Box::new(Credentials::new(&policy.credentials.files, places.clone(), who.clone())),
+        Box::new(Accounts::under(places.root(), who.clone())),
+        Box::new(Privileges::new(who)),
+    ]
+}
+
+/// What these collectors cannot see on this host, found by trying.
+pub fn watch_blind_spots() -> Vec<BlindSpot> {
+    let spot = |what: &str, why: String, mend: &str| BlindSpot { what: what.to_owned(), why, mend: mend.to_owned() };
+    let mut spots = Vec::new();
+    match FileWatch::open() {
+        Ok(watch) if watch.tells_who() => {}
+        Ok(watch) => {
+            let why = format!("fanotify is refused ({}); inotify is used", watch.refused().unwrap_or_default());
+            spots.push(spot("which process changes a start-up place or opens a secret", why, "run as root on Linux 5.9 or later"));
+        }
+        Err(why) => spots.push(spot("changes of start-up places, accounts and secrets", why.to_string(), "run as root, or raise fs.inotify.max_user_instances")),
+    }
+    if let Err(why) = ProcEvents::open() {
+        let mend = "run as root in the initial namespaces, on a kernel with CONFIG_PROC_EVENTS";
+        spots.push(spot("changes of user id and ptrace", format!("the process connector is refused ({why})"), mend));
+    }
+    spots
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use super::super::test_bench::{Seen, root};
+    use super::super::{Collector, Stop};
+    use super::*;
+
+    /// Every place of this very host can be watched; nothing on it is changed.
+    #[test]
+    fn the_host_itself_can_be_watched() {
+        if !root() {
+            return;
+        }
+        assert_eq!(watch_blind_spots(), []);
+        let policy = Policy::built_in().unwrap();
+        for mut collector in watch_collectors(&policy, &Places::under(Path::new("/")), &Arc::default()) {
+            let (seen, stop, begun) = (Seen::default(), Stop::default(), Instant::now());
+            stop.set();
+            collector.run(&seen, &stop).unwrap();
+            assert_eq!(*seen.lost.lock().unwrap(), 0, "{} could not watch everything", collector.name());
+            assert!(begun.elapsed() < Duration::from_secs(10), "{} took {:?} to begin", collector.name(), begun.elapsed());
+            eprintln!("{}: ready after {:?}", collector.name(), begun.elapsed());
+        }
+    }
+}
