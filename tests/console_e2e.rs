@@ -1,0 +1,162 @@
+//! The whole loop by hand: an attack, one key to contain it, one key to undo it, and the kernel asked each time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panic
+
+mod support;
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::agent::{Home, is_alive};
+use support::attack::{WebServer, intrude};
+use support::network::{Network, STRANGER};
+use support::terminal::Terminal;
+use support::{can_run, wait_for, wait_until};
+
+const TOOLS: &[&str] = &["ip", "nft", "nsenter", "tmux", "busybox", "bash"];
+
+fn pending(home: &Home) -> Vec<Value> {
+    home.json(&["approvals"]).into_iter().filter(|approval| approval["state"] == "pending").collect()
+}
+
+fn active(home: &Home) -> Vec<Value> {
+    home.json(&["actions", "--active"])
+}
+
+fn can_reach(host: &Network) -> bool {
+    let address = format!("{STRANGER}:4445").parse().unwrap();
+    // Refused is reached; a dropped packet times out.
+    host.within(|| match TcpStream::connect_timeout(&address, Duration::from_millis(700)) {
+        Ok(_) => true,
+        Err(e) => e.kind() == std::io::ErrorKind::ConnectionRefused,
+    })
+}
+
+/// Approves every question by key, each after looking at what the console says of it.
+fn approve_all(home: &Home, terminal: &Terminal) {
+    terminal.press(&["6"]);
+    for _ in 0..8 {
+        let before = pending(home).len();
+        if before == 0 {
+            return;
+        }
+        terminal.wait("a question in the list", |screen| screen.contains("freeze") || screen.contains("block"));
+        terminal.press(&["g", "a"]);
+        let screen = terminal.wait_for("Approve Q");
+        assert!(screen.contains("Undo"), "the confirmation does not say how it is undone:\n{screen}");
+        terminal.press(&["y"]);
+        wait_for("the answer to be taken", Duration::from_secs(10), || (pending(home).len() < before).then_some(()), || terminal.screen());
+    }
+    panic!("questions never end:\n{}", terminal.screen());
+}
+
+/// Undoes every active action by key.
+fn undo_all(home: &Home, terminal: &Terminal) {
+    terminal.press(&["7"]);
+    for _ in 0..8 {
+        let before = active(home).len();
+        if before == 0 {
+            return;
+        }
+        terminal.press(&["g", "u"]);
+        terminal.wait("a confirmation", |screen| screen.contains('?') && screen.to_lowercase().contains("undo"));
+        terminal.press(&["y"]);
+        wait_for("the action to be undone", Duration::from_secs(10), || (active(home).len() < before).then_some(()), || terminal.screen());
+        terminal.press(&["g", "j"]);
+    }
+    panic!("actions never end:\n{}", terminal.screen());
+}
+
+/// Without this, an agent that sees nothing could look like an attack that did nothing.
+#[test]
+fn the_attack_itself_is_real() {
+    if !can_run(TOOLS) {
+        return;
+    }
+    let (host, stranger) = Network::pair();
+    let web = WebServer::start(&host);
+    let mut shell = intrude(&stranger);
+    let pid: u32 = shell.type_line("echo $$", Duration::from_secs(3)).unwrap().parse().unwrap();
+    let input = std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap();
+    assert!(input.to_string_lossy().starts_with("socket:"), "{input:?}");
+    assert_eq!(std::fs::read_link(format!("/proc/{}/exe", web.pid())).unwrap().file_name().unwrap(), "nginx");
+    assert!(can_reach(&host));
+    assert_eq!(host.ruleset(), "");
+    let terminal = Terminal::new(80, 24);
+    terminal.type_line("stty size");
+    terminal.wait_for("24 80");
+    terminal.resize(200, 60);
+    terminal.type_line("stty size");
+    terminal.wait_for("60 200");
+    drop(web);
+    wait_until("the shell to end with its server", Duration::from_secs(5), || !is_alive(pid));
+}
+
+#[test]
+fn an_attack_is_seen_contained_by_one_key_and_undone_by_another() {
+    if !can_run(TOOLS) {
+        return;
+    }
+    let (host, stranger) = Network::pair();
+    let web = WebServer::start(&host);
+    let home = Home::new(Some(&host));
+    let (rules_before, terminal) = (host.ruleset(), Terminal::new(80, 24));
+    terminal.type_line(&home.shell_line(&[]));
+    terminal.wait_for("PARANOID");
+    wait_until("the agent to answer", Duration::from_secs(20), || home.answers());
+
+    let mut shell = intrude(&stranger);
+    let pid: u32 = shell.type_line("echo $$", Duration::from_secs(3)).expect("the stolen shell works").parse().unwrap();
+    let place = || std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let place_before = place();
+
+    // Seen: one incident that names the shell's tree, and questions, for PARANOID does nothing alone.
+    wait_for("a question", Duration::from_secs(10), || (!pending(&home).is_empty()).then_some(()), || terminal.screen());
+    let incidents = home.json(&["incidents"]);
+    assert!(incidents.iter().any(|incident| incident["confidence"].as_f64().unwrap() >= 0.75), "{incidents:#?}");
+    assert_eq!(host.ruleset(), rules_before, "something was done without asking");
+    assert!(shell.type_line("echo on", Duration::from_secs(2)).is_some(), "something was done without asking");
+
+    approve_all(&home, &terminal);
+
+    // Contained: what the screen says, what the agent says and what the kernel does are the same.
+    let live = active(&home);
+    assert!(!live.is_empty(), "{}", terminal.screen());
+    terminal.press(&["7"]);
+    for action in &live {
+        assert_eq!(action["state"], "live", "{action:#}");
+        let id = action["id"].as_str().unwrap();
+        let screen = terminal.wait_for(id);
+        let row = screen.lines().find(|line| line.contains(id)).unwrap();
+        assert!(row.contains("live"), "{row}");
+    }
+    let has = |kind: &str| live.iter().any(|action| action["kind"] == kind);
+    assert!(has("freeze-tree"), "{live:#?}");
+    assert!(is_alive(pid), "a frozen process is kept, not ended");
+    assert_eq!(shell.type_line("echo frozen", Duration::from_secs(1)), None, "the shell still runs");
+    assert!(is_alive(web.pid()), "the web server itself must not be touched");
+    assert!(host.within(|| TcpStream::connect((support::network::HOST, 8080)).is_ok()), "the web server no longer answers");
+    if has("block-address") {
+        let rules = host.ruleset();
+        assert!(rules.contains(STRANGER) && rules.contains("timeout") && rules.contains("expires"), "{rules}");
+        assert!(!can_reach(&host), "a blocked address is still reached");
+    }
+
+    // Another size and back, in the middle of it.
+    terminal.resize(200, 60);
+    terminal.wait_for("live");
+    terminal.resize(80, 24);
+    terminal.wait_for("live");
+
+    undo_all(&home, &terminal);
+
+    // As before, says the kernel.
+    assert_eq!(host.ruleset(), rules_before);
+    assert_eq!(place(), place_before);
+    assert_eq!(shell.type_line("echo again", Duration::from_secs(5)).as_deref(), Some("again"));
+    assert!(can_reach(&host));
+    assert!(home.run(&["audit", "verify"]).status.success());
+    home.end_agent();
+    terminal.wait_for("prompt>");
+}

@@ -1,0 +1,71 @@
+//! A real terminal, driven from outside: tmux on a socket of its own, ended in `Drop`.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use super::{unique, wait_for};
+
+pub struct Terminal {
+    socket: String,
+}
+
+impl Terminal {
+    /// A shell in a terminal of this size.
+    pub fn new(columns: u16, rows: u16) -> Self {
+        let terminal = Self { socket: unique("bartizan-") };
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        // PS1 is known, so that a returned prompt can be told from a screen.
+        let shell = "env -i PATH=\"$PATH\" HOME=/root TERM=tmux-256color LANG=C.UTF-8 PS1='prompt> ' sh";
+        let started = terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-s", "test", "-x", &columns, "-y", &rows, shell]);
+        assert!(started.status.success(), "tmux: {}", String::from_utf8_lossy(&started.stderr));
+        terminal.wait_for("prompt>");
+        terminal
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Output {
+        Command::new("tmux").args(["-L", &self.socket]).args(arguments).env_remove("TMUX").output().unwrap()
+    }
+
+    /// What a person sees, line by line.
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-t", "test"]).stdout).into_owned()
+    }
+
+    /// Presses keys by tmux's names: `a`, `Enter`, `Escape`, `Tab`.
+    pub fn press(&self, keys: &[&str]) {
+        for key in keys {
+            assert!(self.tmux(&["send-keys", "-t", "test", key]).status.success());
+        }
+    }
+
+    /// Types a line and Enter.
+    pub fn type_line(&self, line: &str) {
+        assert!(self.tmux(&["send-keys", "-t", "test", "-l", line]).status.success());
+        self.press(&["Enter"]);
+    }
+
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        assert!(self.tmux(&["resize-window", "-t", "test", "-x", &columns, "-y", &rows]).status.success());
+    }
+
+    /// Takes the terminal away: everything in it gets SIGHUP.
+    pub fn hang_up(&self) {
+        assert!(self.tmux(&["kill-pane", "-t", "test"]).status.success());
+    }
+
+    /// Waits until the screen shows `text`, and gives the screen.
+    pub fn wait_for(&self, text: &str) -> String {
+        self.wait(&format!("\"{text}\" on the screen"), |screen| screen.contains(text))
+    }
+
+    pub fn wait(&self, what: &str, test: impl Fn(&str) -> bool) -> String {
+        wait_for(what, Duration::from_secs(20), || Some(self.screen()).filter(|screen| test(screen)), || self.screen())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}
