@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::host::handover::{self, Leash, Side};
 use crate::host::{privacy, service_manager};
 use crate::server::{self, Access, Listener, Peer};
+use crate::telemetry::{self, Destination};
 use crate::tui;
 
 /// Peers served at once; one more waits until another leaves.
@@ -121,8 +122,11 @@ impl Agent {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         };
-        let to_file = log == LogTo::File;
-        crate::telemetry::start(settings.log, to_file.then_some(settings.data.as_path())).map_err(Failure::failed)?;
+        let destination = match log {
+            LogTo::StandardError => Destination::Stderr,
+            LogTo::File => Destination::Directory(settings.data.clone()),
+        };
+        telemetry::begin(&destination, settings.log.name()).map_err(Failure::failed)?;
         let group = match &settings.access.socket_group {
             Some(name) => Some(privacy::group_id(name).ok_or_else(|| no_group(name))?),
             None => None,

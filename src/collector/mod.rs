@@ -33,11 +33,7 @@ mod settling;
 #[cfg(test)]
 mod test_bench;
 mod privilege;
-mod settling;
-#[cfg(test)]
-mod test_bench;
 mod watching;
-mod world;
 
 pub use accounts::Accounts;
 pub use attribution::Attribution;

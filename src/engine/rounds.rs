@@ -128,7 +128,7 @@ pub(super) fn measure(shared: &Shared) -> Health {
         posture: posture(shared),
         rung,
         bpf_object: shared.ladder.bpf_object().to_owned(),
-        blind_spots: shared.ladder.blind_spots(),
+        blind_spots: shared.blind_spots(),
         hops,
         events_per_second,
         events_total: totals.events,

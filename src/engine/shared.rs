@@ -18,9 +18,9 @@ use crate::collector::{Ladder, Stop, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::model::{
-    Action, Alert, AlertId, AlertState, Confidence, HopDrops, Incident, IncidentId, ProcessKey, Rung, Severity, Target, Timestamp,
+    Action, BlindSpot, Alert, AlertId, AlertState, Confidence, HopDrops, Incident, IncidentId, ProcessKey, Rung, Severity, Target, Timestamp,
 };
-use crate::outbound::Webhook;
+use crate::outbound::{Webhook, WebhookReport};
 use crate::responder::Responder;
 use crate::store::Reader;
 use crate::store::ledger::Ledger;
@@ -91,6 +91,8 @@ pub(super) struct Shared {
     pub(super) totals: Counters,
     pub(super) attendance: Mutex<Attendance>,
     pub(super) ladder: Ladder,
+    /// What the watching collectors cannot see on this host.
+    pub(super) watch_blind_spots: Vec<BlindSpot>,
     /// The sensor rung in use and since when.
     pub(super) watching: Mutex<(Rung, Timestamp)>,
     /// Parts that do not work, by name: what is wrong and what to do.
@@ -104,6 +106,11 @@ pub(super) struct Shared {
     pub(super) store_bytes: AtomicU64,
 }
 
+fn webhook_hop(report: &WebhookReport) -> HopDrops {
+    let dropped = report.dropped + report.failed;
+    HopDrops { hop: "webhook".to_owned(), received: report.sent + dropped, dropped }
+}
+
 impl Shared {
     /// The pipeline went round.
     pub(super) fn pulse(&self) {
@@ -115,7 +122,7 @@ impl Shared {
         let mut hops = self.lanes.hops();
         hops.push(self.recorder.hop());
         if let Some(webhook) = &self.webhook {
-            hops.push(webhook.hop());
+            hops.push(webhook_hop(&webhook.report()));
         }
         hops
     }
@@ -135,6 +142,11 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// What the sensors cannot see: processes and sockets by the rung in use, files and accounts as found at the start.
+    pub(super) fn blind_spots(&self) -> Vec<BlindSpot> {
+        self.ladder.blind_spots().into_iter().chain(self.watch_blind_spots.iter().cloned()).collect()
     }
 
     /// Actions that may still have an effect; none, and a degraded part, when the ledger cannot be read.
@@ -220,7 +232,7 @@ impl Shared {
             self.totals.count_alert();
         }
         if let Some(webhook) = self.webhook.as_ref().filter(|_| new || worse) {
-            webhook.send(alert.clone());
+            webhook.offer(alert.clone());
         }
         self.recorder.keep(Record::Alert(Box::new(alert)));
     }

@@ -48,6 +48,9 @@ pub enum EngineError {
     /// Nothing could be done or undone.
     #[error("cannot prepare to act: {0}")]
     Responder(ActError),
+    /// The webhook cannot be used.
+    #[error(transparent)]
+    Webhook(#[from] crate::outbound::WebhookError),
     /// The kernel gives no randomness or no thread.
     #[error("cannot start: {0}")]
     Host(#[from] std::io::Error),
@@ -92,10 +95,11 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         owner,
         recorder,
         archive: Mutex::new(reader),
-        webhook: settings.webhook.as_deref().map(Webhook::start),
+        webhook: settings.webhook.as_deref().map(hook).transpose()?,
         totals: Counters::default(),
         attendance: Mutex::new(Attendance::since(away)),
         ladder,
+        watch_blind_spots: collector::watch_blind_spots(),
         watching,
         degraded: Mutex::new(BTreeMap::new()),
         gauge: Mutex::new(Gauge::default()),
@@ -117,6 +121,14 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     let writer = archive.writer()?;
     let threads = threads(&shared, writer, far_end)?;
     Ok((shared, threads))
+}
+
+/// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
+fn hook(url: &str) -> Result<Webhook, EngineError> {
+    let (webhook, delivery) = Webhook::new(url)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("webhook".to_owned()).spawn(move || runtime.block_on(delivery.run()))?;
+    Ok(webhook)
 }
 
 /// Questions that an earlier life asked and nobody has answered.
@@ -188,7 +200,8 @@ fn threads(
     threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
     let crier = Arc::clone(shared);
     threads.push(spawn("crier", Box::new(move || rounds::cry(&crier)))?);
-    let watchers = collector::watch_collectors(&policy, &Places::under(Path::new("/")).remembering(&shared.settings.data), Arc::clone(&shared.world));
+    let places = Places::under(Path::new("/")).remembering(&shared.settings.data);
+    let watchers = collector::watch_collectors(&policy, &places, &shared.world);
     for collector in watchers.into_iter().chain(shared.ladder.collectors()) {
         threads.push(supervisor::watch(Arc::clone(shared), collector)?);
     }

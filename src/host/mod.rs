@@ -32,3 +32,4 @@ pub mod process_start;
 pub mod random;
 pub mod watchdog;
 pub mod probe;
+pub mod lifeline;
