@@ -6,12 +6,13 @@ use crate::model::{BlindSpot, Rung};
 /// had to forget.
 pub(super) fn of(rung: Rung, refused: &[(Rung, String)], evicted: u64) -> Vec<BlindSpot> {
     let mut spots = vec![spot("UDP traffic", "only TCP connections are reported", "none yet: DNS and QUIC are seen as open sockets only")];
-    let better: Vec<String> = refused.iter().filter(|(other, _)| *other < rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
+    let better: Vec<String> = refused.iter().filter(|(other, _)| *other <= rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
     let why = better.join("; ");
     let why = if why.is_empty() { "a lower rung was asked for" } else { &why };
     let mend = "run as root on the host itself, on a kernel with BTF and BPF";
     match rung {
-        Rung::Ebpf => {}
+        Rung::Ebpf if better.is_empty() => {}
+        Rung::Ebpf => spots.push(spot("processes and connections", why, mend)),
         Rung::ProcessConnector => spots.push(spot("arguments of very short-lived processes", why, mend)),
         Rung::Procfs => spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend)),
     }

@@ -86,6 +86,14 @@ static __always_inline u32 stdio_sockets(struct task_struct *task)
 
 #define CUT 0x80000000u
 
+/* Where the next name goes. The compiler may not know the range of off, or it drops the mask that shows the verifier
+ * that the place lies inside. */
+static __always_inline char *room(struct exec_event *e, u32 off)
+{
+	asm volatile("" : "+r"(off));
+	return &e->data[off & (DATA_MOST - 1)];
+}
+
 /* The three walks are global functions with scalar arguments: the verifier checks each once by itself instead of
  * once per caller state (9,000 instead of 900,000 instructions). They return the length written, with CUT set when
  * names were left out. */
@@ -109,7 +117,7 @@ __noinline u32 walk_path(u64 dentry, u64 vfsmount, u32 off)
 			struct mount *under = BPF_CORE_READ(m, mnt_parent);
 			/* The very first name is its own root: a memfd, or "/" itself. Keep its name. */
 			if (i == 0 && up == d) {
-				long n = bpf_probe_read_kernel_str(&e->data[off & (DATA_MOST - 1)], NAME_MOST, BPF_CORE_READ(d, d_name.name));
+				long n = bpf_probe_read_kernel_str(room(e, off), NAME_MOST, BPF_CORE_READ(d, d_name.name));
 				if (n > 0)
 					off += n;
 			}
@@ -122,7 +130,7 @@ __noinline u32 walk_path(u64 dentry, u64 vfsmount, u32 off)
 			if (d == top)
 				continue; /* mounted over a mount's own root */
 		}
-		long n = bpf_probe_read_kernel_str(&e->data[off & (DATA_MOST - 1)], NAME_MOST, BPF_CORE_READ(d, d_name.name));
+		long n = bpf_probe_read_kernel_str(room(e, off), NAME_MOST, BPF_CORE_READ(d, d_name.name));
 		if (n <= 0)
 			return (off - begin) | CUT;
 		off += n;
@@ -152,7 +160,7 @@ __noinline u32 walk_cgroup(u64 node, u32 off)
 			return off - begin;
 		if (off > DATA_MOST - NAME_MOST)
 			break;
-		long n = bpf_probe_read_kernel_str(&e->data[off & (DATA_MOST - 1)], NAME_MOST, BPF_CORE_READ(kn, name));
+		long n = bpf_probe_read_kernel_str(room(e, off), NAME_MOST, BPF_CORE_READ(kn, name));
 		if (n <= 0)
 			break;
 		off += n;
