@@ -1,15 +1,16 @@
 //! The docket: cases come in, rulings go out. Act alone, ask a person, or refuse.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::{self, Refusal};
+use super::tree::tops;
 use super::warrant::{Terms, Verifier, Warrant, sentence};
 use crate::config::Policy;
 use crate::model::{
-    Action, ActionKind, ActionPlan, Direction, Incident, IncidentId, Lifeline, Mode, Posture, Process, ProcessKey, Proof, Target,
+    Action, ActionKind, ActionPlan, Direction, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Target,
     Timestamp, WarrantId,
 };
 
@@ -17,8 +18,6 @@ use crate::model::{
 const MOST_REMEMBERED: usize = 1024;
 /// Questions waiting at most for one incident, so that an intruder who calls many addresses cannot bury the operator.
 const MOST_ASKED_PER_INCIDENT: usize = 16;
-/// Trees proposed at most for one case.
-const MOST_TREES: usize = 4;
 
 /// An incident before the court, with all that bears on it at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +88,8 @@ enum Stand {
     Refused,
     Asked,
     Allowed,
+    /// A person said no.
+    Declined,
 }
 
 #[derive(Debug)]
@@ -168,6 +169,12 @@ impl Court {
             self.remember(plan.clone(), id, Stand::Allowed, now, self.policy.actions.warrant_lapses);
         }
         Ok(self.issue(plan, incident, &reason, &approver, now))
+    }
+
+    /// A person said no: for as long as a question lives ([actions] question_lapses) this is neither asked again nor
+    /// done alone, whatever the evidence. A person may still ask for it.
+    pub fn decline(&mut self, plan: &ActionPlan, incident: IncidentId, now: Timestamp) {
+        self.remember(plan.clone(), incident, Stand::Declined, now, self.policy.actions.question_lapses);
     }
 
     fn rule(&mut self, case: &Case<'_>, plan: ActionPlan, tree: &[Arc<Process>]) -> Option<Ruling> {
@@ -295,45 +302,6 @@ impl Court {
 
 fn same(a: &ActionPlan, b: &ActionPlan) -> bool {
     a.kind() == b.kind() && guard::same_target(a.target(), b.target())
-}
-
-/// The processes to freeze, each with all below it: the subject, or, when that is a service itself, what grew
-/// directly below services. The service goes on serving; only what the intruder started stops.
-fn tops(subject: ProcessKey, tree: &[Arc<Process>]) -> Vec<(&Arc<Process>, Vec<Arc<Process>>)> {
-    let find = |key: ProcessKey| tree.iter().find(|process| process.key == key);
-    let Some(root) = find(subject) else {
-        return Vec::new();
-    };
-    if guard::is_service(root).is_none() {
-        return vec![(root, below(subject, tree))];
-    }
-    let under_service = |process: &Arc<Process>| process.parent.and_then(find).is_some_and(|parent| guard::is_service(parent).is_some());
-    let started = tree.iter().filter(|process| guard::is_service(process).is_none() && under_service(process));
-    started.take(MOST_TREES).map(|top| (top, below(top.key, tree))).collect()
-}
-
-/// A process and all of `tree` below it. Whose parent is not in the list counts as below the subject: better to
-/// ask about one process too many than to overlook one.
-fn below(top: ProcessKey, tree: &[Arc<Process>]) -> Vec<Arc<Process>> {
-    let known: HashSet<ProcessKey> = tree.iter().map(|process| process.key).collect();
-    let parents: HashMap<ProcessKey, ProcessKey> = tree.iter().filter_map(|process| Some((process.key, process.parent?))).collect();
-    let mut above = HashSet::from([top]);
-    let mut step = top;
-    while let Some(parent) = parents.get(&step).filter(|parent| above.insert(**parent)) {
-        step = *parent;
-    }
-    let mut children: HashMap<ProcessKey, Vec<&Arc<Process>>> = HashMap::new();
-    for process in tree.iter().filter(|process| !above.contains(&process.key)) {
-        let parent = process.parent.filter(|parent| known.contains(parent) && *parent != process.key).unwrap_or(top);
-        children.entry(parent).or_default().push(process);
-    }
-    let mut out: Vec<Arc<Process>> = tree.iter().find(|process| process.key == top).cloned().into_iter().collect();
-    let mut next = 0;
-    while let Some(key) = out.get(next).map(|process| process.key) {
-        out.extend(children.remove(&key).unwrap_or_default().into_iter().cloned());
-        next += 1;
-    }
-    out
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod docket;
 mod guard;
+mod tree;
 mod warrant;
 
 pub use docket::{Case, Court, Petition, Ruling};

@@ -1,5 +1,7 @@
 //! A small host for the detectors' tests: processes with true family trees, and the events they make.
 
+#![cfg(test)]
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

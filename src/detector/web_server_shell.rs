@@ -34,7 +34,8 @@ impl Detector for WebServerShell {
             return None;
         };
         let shell = sight.is_shell(process);
-        if !shell && !(sight.is_interpreter(process) && runs_inline_code(process)) {
+        let inline = sight.is_interpreter(process) && runs_inline_code(process);
+        if !shell && !inline {
             return None;
         }
         let service = grown_from(process)?;
@@ -171,6 +172,25 @@ mod tests {
         say("/usr/sbin/php-fpm8.2", &["/bin/sh -c \"/usr/sbin/sendmail -t -i\""]);
         say("/usr/sbin/apache2", &["/bin/sh /usr/lib/cgi-bin/status.cgi"]);
         say("/usr/sbin/nginx", &["/usr/bin/apt-get update", "/bin/sh -c x"]);
+    }
+
+    #[test]
+    fn a_server_by_port_alone_is_rated_by_who_runs_it() {
+        let mut scene = Scene::new();
+        let certbot = scene.daemon("/usr/bin/python3 /usr/bin/certbot renew");
+        let mut certbot = as_role(certbot, ServiceRole::WebServer);
+        certbot.unit = Some("certbot.service".to_owned());
+        let hook = scene.child(&certbot, "/bin/sh -c \"systemctl reload nginx\"");
+        let login = scene.login();
+        let developed = scene.child(&login, "/usr/bin/node dev.js");
+        let developed = as_role(developed, ServiceRole::WebServer);
+        let helper = scene.child(&developed, "/bin/sh -c \"git status\"");
+        let installed = scene.daemon("/usr/bin/node app.js");
+        let installed = as_role(installed, ServiceRole::WebServer);
+        let shell = scene.child(&installed, "/bin/sh -c id");
+        for (process, confidence) in [(hook, 0.3), (helper, 0.35), (shell, 0.75)] {
+            assert_eq!(by(&scene.exec(&process), "web_server_shell").confidence.get(), confidence, "{}", process.command());
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The court tried: what it lets pass, what it asks, what it never allows.
 
+#![cfg(test)]
+
 use super::*;
 use crate::court::WarrantError;
+use crate::court::tree::below;
 use crate::model::*;
 use proptest::prelude::*;
 
@@ -141,6 +144,20 @@ fn a_question_becomes_an_act_when_the_evidence_grows_and_never_the_reverse() {
     assert_eq!(bench.said().iter().filter(|s| s.starts_with("act")).count(), 3);
     bench.proof = proof(0.7);
     assert!(bench.said().is_empty(), "and neither asks nor acts again");
+}
+
+#[test]
+fn a_persons_no_holds_against_growing_evidence() {
+    let mut bench = Bench::new();
+    bench.proof = proof(0.7);
+    let plans: Vec<ActionPlan> = bench.propose().into_iter().filter_map(|ruling| if let Ruling::Ask { plan, .. } = ruling { Some(plan) } else { None }).collect();
+    assert_eq!(plans.len(), 3);
+    plans.iter().for_each(|plan| bench.court.decline(plan, IncidentId(7), at(0)));
+    bench.proof = proof(0.99);
+    assert!(bench.said().is_empty());
+    assert!(bench.grant(plans[0].clone()).is_ok(), "a person may change their mind");
+    bench.second = 1800;
+    assert_eq!(bench.said().len(), 3);
 }
 
 #[test]
