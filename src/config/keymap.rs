@@ -71,6 +71,9 @@ const fn row(command: Command, id: &'static str, keys: &'static [&'static str], 
     CommandInfo { command, id, keys, short, about, views }
 }
 
+/// The views that are lists of rows.
+const LISTS: &[View] = &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Audit];
+
 /// The table. Order is the order of footer and help: what belongs to one view first.
 pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Approve, "approve", &["a"], "approve", "approve the question under the cursor", &[View::Approvals]),
@@ -91,8 +94,8 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Verify, "verify", &["v"], "verify", "recompute the hash chain of the audit log", &[View::Audit]),
     row(Command::Explain, "explain", &["e"], "explain", "say why the incident scores what it scores", &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions]),
     row(Command::Feedback, "feedback", &["f"], "feedback", "say what you think of the incident or action", &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions]),
-    row(Command::Open, "open", &["enter"], "open", "open what is under the cursor", &[]),
-    row(Command::Filter, "filter", &["/"], "filter", "show only rows that hold a text", &[]),
+    row(Command::Open, "open", &["enter"], "open", "open what is under the cursor", LISTS),
+    row(Command::Filter, "filter", &["/"], "filter", "show only rows that hold a text", LISTS),
     row(Command::Help, "help", &["?"], "help", "show all keys", &[]),
     row(Command::Palette, "palette", &[":"], "commands", "find a command by name", &[]),
     row(Command::Mode, "mode", &["m"], "mode", "choose how much the guard may do alone", &[]),
@@ -221,7 +224,7 @@ pub fn reference() -> String {
     );
     for info in COMMANDS {
         let keys = info.keys.iter().map(|key| format!("\"{key}\"")).collect::<Vec<_>>().join(", ");
-        let views = if info.views.is_empty() { String::new() } else { format!(" ({})", info.views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ")) };
+        let views = if info.views.is_empty() { String::new() } else if info.views.len() == LISTS.len() { " (all but health)".to_owned() } else { format!(" ({})", info.views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ")) };
         out.push_str(&format!("{:<36}# {}{views}\n", format!("{} = [{keys}]", info.id), info.about));
     }
     out

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::format::span;
-use crate::config::Command;
+use crate::config::{Command, View};
 use crate::config::keymap::COMMANDS;
 use crate::tui::paint::Paint;
 use crate::tui::state::{Dialog, Link, Sound, State};
@@ -50,11 +50,14 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
 /// Keys of this view first, then those that work everywhere, as many as fit; help is always among them.
 fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let shown = |command: Command| !matches!(command, Command::Down | Command::Up | Command::First | Command::Last | Command::PageDown | Command::PageUp
-        | Command::Back | Command::NextView | Command::PreviousView | Command::Redraw | Command::Show(_));
-    let help = hint(state, Command::Help, "help");
-    let mut room = usize::from(area.width).saturating_sub(2 + width(&help.0) + 1 + width(help.1));
+        | Command::Back | Command::NextView | Command::PreviousView | Command::Redraw | Command::Show(_)
+        | Command::EmergencyStop | Command::Help) && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right));
+    // The way out of trouble and the way to all other keys are always shown.
+    let always = [hint(state, Command::EmergencyStop, "stop all"), hint(state, Command::Help, "help")];
+    let reserved: usize = always.iter().map(|(key, short)| width(key) + width(short) + 3).sum();
+    let mut room = usize::from(area.width).saturating_sub(2 + reserved);
     let mut hints = Vec::new();
-    for info in COMMANDS.iter().filter(|info| info.works_in(state.view) && shown(info.command) && info.command != Command::Help) {
+    for info in COMMANDS.iter().filter(|info| info.works_in(state.view) && shown(info.command)) {
         let (key, short) = hint(state, info.command, info.short);
         let cells = width(&key) + 1 + width(short) + 2;
         if key.is_empty() || cells > room {
@@ -63,7 +66,7 @@ fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         room -= cells;
         hints.push((key, short));
     }
-    hints.push(help);
+    hints.extend(always);
     let mut x = area.x + 1;
     for (key, short) in hints {
         let left = |x: u16| usize::from(area.right().saturating_sub(x));

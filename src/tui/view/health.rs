@@ -32,7 +32,7 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
     let mut lines = facts(state, health);
     section(&mut lines, "Lost on the way");
     lines.extend(health.hops.iter().map(|hop| {
-        TonedLine::labelled(format!("  {:<18}", hop.hop), if hop.dropped > 0 { Tone::Danger } else { Tone::Plain }, format!("{} lost of {}", count(hop.dropped), count(hop.received)))
+        TonedLine::labelled(format!("  {:<15}", hop.hop), if hop.dropped > 0 { Tone::Danger } else { Tone::Plain }, format!("{} lost of {}", count(hop.dropped), count(hop.received)))
     }));
     section(&mut lines, "Not seen");
     if health.blind_spots.is_empty() {
@@ -69,7 +69,7 @@ fn section(lines: &mut Vec<TonedLine>, title: &str) {
 }
 
 fn facts(state: &State, health: &Health) -> Vec<TonedLine> {
-    let fact = |label: &str, tone, text: String| TonedLine::labelled(format!("  {label:<18}"), tone, text);
+    let fact = |label: &str, tone, text: String| TonedLine::labelled(format!("  {label:<15}"), tone, text);
     let object = if health.rung == Rung::Ebpf { format!(" ({} object)", health.bpf_object) } else { String::new() };
     let mut lines = vec![
         TonedLine::new(Tone::Title, "Guard"),

@@ -19,6 +19,7 @@ mod network;
 mod overview;
 mod presence;
 mod processes;
+mod reading;
 mod strip;
 mod tabs;
 mod timeline;

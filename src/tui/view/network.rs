@@ -11,7 +11,7 @@ use crate::tui::state::{State, rows};
 use crate::tui::widgets::{Cell, Column, Table, column, fill, right, rule};
 
 const CONNECTIONS: [Column; 8] = [
-    right("AGE", 4, 50), column("PROTO", 5, 60), column("REMOTE", 27, 0), column("LOCAL", 27, 120), column("STATE", 6, 70), right("TIMES", 6, 90),
+    right("AGE", 4, 50), column("PROTO", 5, 60), column("REMOTE", 25, 0), column("LOCAL", 27, 120), column("STATE", 6, 70), right("TIMES", 6, 90),
     column("MARK", 6, 60), fill("PROGRAM"),
 ];
 const LISTENERS: [Column; 6] = [right("AGE", 4, 50), column("PROTO", 5, 0), column("ADDRESS", 28, 0), right("PORT", 5, 0), column("MARK", 6, 60), fill("PROGRAM")];
@@ -41,7 +41,7 @@ fn connection(state: &State, row: &SocketRow, paint: &Paint) -> Vec<Cell> {
     vec![
         Cell::new(ago(state, row.last), paint.muted), Cell::new(proto(row.net.proto), paint.muted), Cell::path(far, remote),
         Cell::path(endpoint(row.net.src, row.net.sport), paint.muted), Cell::new(if row.open { "open" } else { "closed" }, if row.open { paint.base } else { paint.muted }),
-        Cell::new(count(row.count), paint.muted), Cell::new(mark(row), style), Cell::path(program(row), style),
+        Cell::new(count(row.count), paint.muted), Cell::new(mark(row), style), Cell::path(program(state, row), style),
     ]
 }
 
@@ -50,7 +50,7 @@ fn listener(state: &State, row: &SocketRow, paint: &Paint) -> Vec<Cell> {
     let address = if row.net.src.is_unspecified() { "all addresses".to_owned() } else { row.net.src.to_string() };
     vec![
         Cell::new(ago(state, row.since), paint.muted), Cell::new(proto(row.net.proto), paint.muted),
-        Cell::path(address, if row.net.src.is_loopback() { paint.muted } else { style }), Cell::new(row.net.sport.to_string(), style), Cell::new(mark(row), style), Cell::path(program(row), style),
+        Cell::path(address, if row.net.src.is_loopback() { paint.muted } else { style }), Cell::new(row.net.sport.to_string(), style), Cell::new(mark(row), style), Cell::path(program(state, row), style),
     ]
 }
 
@@ -73,9 +73,11 @@ fn mark_style(state: &State, row: &SocketRow, paint: &Paint) -> Option<ratatui::
     row.incident.and_then(|id| state.mirror.incidents.get(&id)).map(|incident| paint.severity(incident.severity))
 }
 
-fn program(row: &SocketRow) -> String {
+/// The whole path where there is room, else the program's own name; the pid tells which one.
+fn program(state: &State, row: &SocketRow) -> String {
+    let name = if state.size.0 >= 110 { row.exe.escaped() } else { crate::model::HostText::from(row.exe.basename().as_ref()).escaped() };
     match row.process {
-        Some(key) => format!("{} ({})", row.exe, key.pid),
-        None => row.exe.escaped(),
+        Some(key) => format!("{name} ({})", key.pid),
+        None => name,
     }
 }

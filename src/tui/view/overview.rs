@@ -4,18 +4,21 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::format::{ago, bytes, count, span};
+use super::format::{ago, bytes, clock, count, span};
 use crate::model::{ApprovalState, IncidentState};
 use crate::tui::paint::Paint;
 use crate::tui::state::{State, rows};
 use crate::tui::widgets::text::{fit, safe};
-use crate::tui::widgets::{Cell, Column, Table, column, fill, right, rule, sparkline};
+use crate::tui::widgets::{Cell, Column, Place, Table, column, fill, right, rule, sparkline};
 
 const COLUMNS: [Column; 6] = [column("ID", 4, 0), column("SEVERITY", 8, 50), right("CONF", 4, 0), column("STATE", 12, 70), right("AGE", 4, 40), fill("WHAT")];
+
+const SIGNALS: [Column; 4] = [column("TIME", 8, 0), column("SEVERITY", 8, 0), column("DETECTOR", 30, 110), fill("WHAT")];
 
 struct Parts {
     summary: Rect,
     incidents: Rect,
+    signals: Rect,
     questions: Rect,
 }
 
@@ -24,10 +27,14 @@ fn parts(area: Rect, state: &State) -> Parts {
     let summary = if area.height >= 14 { 6 } else if area.height >= 9 { 3 } else { 0 };
     let questions = if area.height >= 12 && waiting > 0 { waiting.min(4) + 2 } else { 0 };
     let middle = area.height - summary - questions;
+    // Tall terminals also show the newest signals.
+    let signals = if middle >= 24 { middle / 2 } else { 0 };
+    let middle = middle - signals;
     Parts {
         summary: Rect { height: summary, ..area },
         incidents: Rect { y: area.y + summary, height: middle, ..area },
-        questions: Rect { y: area.y + summary + middle, height: questions, ..area },
+        signals: Rect { y: area.y + summary + middle, height: signals, ..area },
+        questions: Rect { y: area.y + summary + middle + signals, height: questions, ..area },
     }
 }
 
@@ -53,6 +60,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
             Cell::new(ago(state, row.updated), paint.muted), Cell::new(safe(&row.sentence), words),
         ]
     });
+    signals(buf, parts.signals, state, paint);
     questions(buf, parts.questions, state, paint);
 }
 
@@ -64,6 +72,22 @@ pub(super) fn state_noun(state: IncidentState) -> &'static str {
         IncidentState::Acknowledged => "acknowledged",
         IncidentState::Closed => "closed",
     }
+}
+
+fn signals(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    if area.height < 4 {
+        return;
+    }
+    let inside = rule(buf, Rect { height: area.height - 1, ..area }, "Latest signals", &count(state.mirror.signals.len() as u64), paint);
+    let latest: Vec<_> = state.mirror.signals.iter().rev().collect();
+    let table = Table { columns: &SIGNALS, count: latest.len(), place: Place::default(), empty: "none" };
+    table.draw(buf, inside, paint, |index| {
+        let Some(row) = latest.get(index) else { return Vec::new() };
+        vec![
+            Cell::new(clock(state, row.at), paint.muted), Cell::new(row.severity.to_string(), paint.severity(row.severity)),
+            Cell::new(safe(&row.detector), paint.muted), Cell::new(safe(&row.sentence), paint.base),
+        ]
+    });
 }
 
 fn questions(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
@@ -106,21 +130,22 @@ fn summary(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         ("listeners", count(listeners as u64), paint.base),
         ("cost", format!("{:.1}% cpu, {}", health.cpu_percent, bytes(health.rss_bytes)), paint.base),
     ];
-    let third = inside.width / 3;
+    let (columns, labels) = if inside.width >= 110 { ([0, 44, 74], 13) } else { ([0, 30, 47], 12) };
     let rows = inside.height.saturating_sub(1).min(4);
     for (index, (label, value, style)) in facts.into_iter().enumerate() {
         let (column, row) = (u16::try_from(index / 4).unwrap_or(0), u16::try_from(index % 4).unwrap_or(0));
         if row >= rows {
             continue;
         }
-        let x = inside.x + 1 + column * third;
-        let cells = usize::from(third.saturating_sub(2));
-        buf.set_stringn(x, inside.y + row, fit(&format!("{label:<12}"), cells, ""), cells, paint.muted);
-        let room = cells.saturating_sub(12);
-        buf.set_stringn(x + 12, inside.y + row, fit(&value, room, paint.glyphs.ellipsis), room, style);
+        let x = inside.x + 1 + columns.get(usize::from(column)).copied().unwrap_or(0);
+        let next = columns.get(usize::from(column) + 1).map_or(inside.right(), |next| inside.x + next);
+        let cells = usize::from(next.min(inside.right()).saturating_sub(x));
+        buf.set_stringn(x, inside.y + row, fit(label, cells, ""), cells, paint.muted);
+        let room = cells.saturating_sub(labels);
+        buf.set_stringn(x + u16::try_from(labels).unwrap_or(0), inside.y + row, fit(&value, room, paint.glyphs.ellipsis), room, style);
     }
     let line = inside.bottom().saturating_sub(1);
-    let (x, _) = buf.set_stringn(inside.x + 1, line, "events/s    ", usize::from(inside.width), paint.muted);
+    let (x, _) = buf.set_stringn(inside.x + 1, line, format!("{:<labels$}", "events/s"), usize::from(inside.width), paint.muted);
     let cells = usize::from(inside.right().saturating_sub(x));
     buf.set_stringn(x, line, sparkline(state.rates.iter(), cells, &paint.glyphs), cells, paint.accent);
 }

@@ -10,7 +10,7 @@ use crate::tui::paint::Paint;
 use crate::tui::state::{State, rows};
 use crate::tui::widgets::{Branch, Cell, Column, Table, column, fill, right, rule};
 
-const COLUMNS: [Column; 6] = [right("PID", 7, 0), column("USER", 10, 60), right("AGE", 4, 50), column("UNIT", 24, 140), column("MARK", 10, 36), fill("PROGRAM")];
+const COLUMNS: [Column; 6] = [right("PID", 7, 0), column("USER", 10, 60), right("AGE", 4, 50), column("UNIT", 24, 140), column("MARK", 8, 60), fill("PROGRAM")];
 
 pub(super) fn page(area: Rect, _: &State) -> u16 {
     area.height.saturating_sub(2)
@@ -64,7 +64,7 @@ fn command(row: &ProcessRow) -> String {
     let arguments = row.argv.iter().skip(1).take(64).map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let claimed = row.argv.first().map(ToString::to_string).unwrap_or_default();
     match (name.is_empty(), arguments.is_empty()) {
-        (true, _) => format!("[{claimed}]"),
+        (true, _) => format!("[{}]", claimed.trim_start_matches('[').trim_end_matches(']')),
         (false, true) => name,
         (false, false) => format!("{name} {arguments}"),
     }

@@ -20,7 +20,9 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     buf.set_style(area, paint.strip);
     let room = usize::from(area.width).saturating_sub(2);
     let mut parts = parts(state, paint);
-    while total(&parts) > room {
+    // Narrow terminals get narrower gaps before anything is left out.
+    let gap = if total(&parts, GAP) > room { GAP - 1 } else { GAP };
+    while total(&parts, gap) > room {
         let Some(worst) = parts.iter().map(|part| part.rank).max().filter(|rank| *rank > 0) else { break };
         parts.retain(|part| part.rank != worst);
     }
@@ -30,7 +32,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         // Colour of the meaning on the ground of the strip.
         let style = Style { bg: paint.strip.bg, ..paint.strip.patch(Style { bg: None, ..part.style }) };
         let (end, _) = buf.set_stringn(x, area.y, text, usize::from(area.right().saturating_sub(x)), style);
-        x = end + GAP;
+        x = end + gap;
         if x >= area.right() {
             break;
         }
@@ -39,8 +41,8 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
 
 const GAP: u16 = 3;
 
-fn total(parts: &[Part]) -> usize {
-    parts.iter().map(|part| width(&part.text) + usize::from(GAP)).sum::<usize>().saturating_sub(usize::from(GAP))
+fn total(parts: &[Part], gap: u16) -> usize {
+    parts.iter().map(|part| width(&part.text) + usize::from(gap)).sum::<usize>().saturating_sub(usize::from(gap))
 }
 
 fn parts(state: &State, paint: &Paint) -> Vec<Part> {

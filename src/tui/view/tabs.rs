@@ -8,7 +8,7 @@ use crate::tui::paint::Paint;
 use crate::tui::state::State;
 
 /// Width from which every title is written in full with air around.
-const ROOMY: u16 = 100;
+const ROOMY: u16 = 110;
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let roomy = area.width >= ROOMY;

@@ -18,6 +18,7 @@ struct Parts {
     sentence: Rect,
     chain: Rect,
     signals: Rect,
+    reading: Rect,
 }
 
 fn parts(area: Rect) -> Parts {
@@ -25,11 +26,13 @@ fn parts(area: Rect) -> Parts {
     let sentence = if area.height >= 12 { 3 } else { u16::from(area.height >= 6) };
     let chain = if area.height >= 12 { 3 } else { u16::from(area.height >= 7) };
     let top = title + sentence + chain;
+    let reading = super::reading::height(Rect { height: area.height - top, ..area });
     Parts {
         title: Rect { height: title, ..area },
         sentence: Rect { y: area.y + title, height: sentence, ..area },
         chain: Rect { y: area.y + title + sentence, height: chain, ..area },
-        signals: Rect { y: area.y + top, height: area.height - top, ..area },
+        signals: Rect { y: area.y + top, height: area.height - top - reading, ..area },
+        reading: Rect { y: area.bottom() - reading, height: reading, ..area },
     }
 }
 
@@ -53,6 +56,10 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     }
     chain(buf, parts.chain, state, incident, paint);
     list(buf, parts.signals, area, state, incident, paint);
+    if let Some(RowKey::Signal(id)) = state.chosen() {
+        let chosen = state.mirror.signals.iter().find(|row| row.id == id);
+        super::reading::draw(buf, parts.reading, chosen.map_or("", |row| &row.sentence), paint);
+    }
 }
 
 fn heading(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint: &Paint) {
@@ -83,6 +90,10 @@ fn chain(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint
     if area.height == 0 {
         return;
     }
+    if area.height == 1 {
+        seen_only(buf, area, incident, paint);
+        return;
+    }
     let step = area.width.saturating_sub(1) / 6;
     let signals: Vec<&Signal> = state.mirror.signals.iter().filter(|signal| incident.signals.contains(&signal.id)).collect();
     for (at, stage) in (0u16..).zip(Stage::ALL) {
@@ -97,17 +108,21 @@ fn chain(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint
         }
         buf.set_stringn(x, area.y, dot, 1, style);
         buf.set_stringn(x + 1, area.y, " ", 1, Style::new());
-        if area.height > 1 {
-            let name = if cells > 15 { stage.noun() } else { short(stage) };
-            buf.set_stringn(x, area.y + 1, fit(name, cells.saturating_sub(1), paint.glyphs.ellipsis), cells, style);
-        } else if seen {
-            buf.set_stringn(x + 1, area.y, fit(short(stage), cells.saturating_sub(1), ""), cells, style);
-        }
+        let name = if cells > 15 { stage.noun() } else { short(stage) };
+        buf.set_stringn(x, area.y + 1, fit(name, cells.saturating_sub(1), paint.glyphs.ellipsis), cells, style);
         if area.height > 2 {
             let first = signals.iter().filter(|signal| signal.stage == stage).map(|signal| signal.at).min();
             buf.set_stringn(x, area.y + 2, first.map(|time| clock(state, time)).unwrap_or_default(), cells.saturating_sub(1), paint.muted);
         }
     }
+}
+
+/// The stages that were seen, in one line: for small screens.
+fn seen_only(buf: &mut Buffer, area: Rect, incident: &Incident, paint: &Paint) {
+    let names: Vec<_> = Stage::ALL.into_iter().filter(|stage| incident.stages.contains(stage)).map(short).collect();
+    let cells = usize::from(area.width.saturating_sub(1));
+    let text = fit(&names.join(&format!(" {} ", paint.glyphs.right)), cells, paint.glyphs.ellipsis);
+    buf.set_stringn(area.x + 1, area.y, text, cells, paint.severity(incident.severity));
 }
 
 fn worst(signals: &[&Signal], stage: Stage) -> Option<crate::model::Severity> {
