@@ -25,7 +25,7 @@ export PATH
 # command:package, one each; the C compiler builds SQLite, clang our BPF program (else the committed object is used).
 NEEDS="cc:gcc clang:clang llvm-strip:llvm nft:nftables ip:iproute2 tmux:tmux sshd:openssh-server ssh:openssh-client
 conntrack:conntrack socat:socat busybox:busybox-static nginx:nginx-light ps:procps python3:python3 nsenter:util-linux
-curl:curl git:git"
+curl:curl git:git shellcheck:shellcheck"
 
 missing_packages() {
     for need in $NEEDS; do
@@ -90,11 +90,14 @@ else
 fi
 
 note "Shell scripts"
-for script in test.sh .ci/run config/*.sh; do
+scripts=""
+for script in test.sh .ci/run install.sh config/*.sh; do
     [ -e "$script" ] || continue
     sh -n "$script"
+    scripts="$scripts $script"
 done
-if have shellcheck; then shellcheck -s sh test.sh .ci/run config/*.sh; else skip "shellcheck: not installed"; fi
+# shellcheck disable=SC2086 # a list of names without blanks
+if have shellcheck; then shellcheck -s sh $scripts; else skip "shellcheck: not installed"; fi
 
 note "Dependencies"
 if have cargo-deny; then
