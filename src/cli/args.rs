@@ -299,7 +299,11 @@ pub(super) enum AuditVerb {
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(super) enum RedteamVerb {
     /// Run a harmless real attack in its own network namespace and temporary directory, and report what was seen.
-    Live,
+    Live {
+        /// Keep the intruder's shell alive for this long afterwards (at most 10m), so that you can contain it and let it go again.
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+        hold: Duration,
+    },
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

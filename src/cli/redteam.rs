@@ -18,10 +18,10 @@ use crate::redteam::{self, Observer, Verdicts};
 
 /// Runs the drill and prints what was seen; exit 5 when something was missed.
 pub(super) fn run(global: &Global, verb: RedteamVerb) -> Result<Outcome, Failure> {
-    let RedteamVerb::Live = verb;
+    let RedteamVerb::Live { hold } = verb;
     let report = match running_agent(global)? {
-        Some(mut guard) => drill(&mut guard)?,
-        None => against_own_engine(global)?,
+        Some(mut guard) => drill(&mut guard, hold, global.json)?,
+        None => against_own_engine(global, hold)?,
     };
     if global.json {
         print::document(&report)?;
@@ -39,9 +39,9 @@ pub(super) fn stage() -> Result<Outcome, Failure> {
 /// How long a detector may take before its step counts as missed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-fn drill(guard: &mut Guard) -> Result<redteam::Report, Failure> {
+fn drill(guard: &mut Guard, hold: Duration, json: bool) -> Result<redteam::Report, Failure> {
     let cast = redteam::Cast { program: std::env::current_exe()?, arguments: vec!["stage".to_owned()] };
-    let options = redteam::Options { cast, under: PathBuf::from("/tmp"), patience: PATIENCE };
+    let options = redteam::Options { cast, under: PathBuf::from("/tmp"), patience: PATIENCE, hold };
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     // Ctrl-C ends the drill cleanly: the stage is cleared as always.
@@ -51,7 +51,7 @@ fn drill(guard: &mut Guard) -> Result<redteam::Report, Failure> {
             stopped.store(true, Ordering::Relaxed);
         }
     });
-    redteam::run(guard, &options, &stop).map_err(Failure::failed)
+    redteam::run(guard, &options, &stop, &|line| print::progress(line, json)).map_err(Failure::failed)
 }
 
 /// Whoever is asked what it saw.
@@ -76,7 +76,7 @@ fn running_agent(global: &Global) -> Result<Option<Guard>, Failure> {
 }
 
 /// An engine in this process with a temporary database, in PARANOID: it proposes and does nothing.
-fn against_own_engine(global: &Global) -> Result<redteam::Report, Failure> {
+fn against_own_engine(global: &Global, hold: Duration) -> Result<redteam::Report, Failure> {
     let configured = settings(global)?;
     let place = crate::host::temporary::Directory::new("bartizan-redteam")?;
     let flags = Flags { config: global.config.clone(), data: Some(place.path().to_owned()), socket: None, rung: configured.rung };
@@ -86,7 +86,7 @@ fn against_own_engine(global: &Global) -> Result<redteam::Report, Failure> {
     let engine = Engine::start(own).map_err(Failure::failed)?;
     let asked = Arc::clone(&engine);
     let mut guard = Guard { ask: Box::new(move |request| Ok(asked.answer(request, "redteam"))) };
-    let report = drill(&mut guard);
+    let report = drill(&mut guard, hold, global.json);
     engine.stop("the drill is over");
     report
 }

@@ -137,6 +137,7 @@ impl Desk {
     pub(super) fn reject(&mut self, shared: &Shared, id: ApprovalId, reason: &str, actor: &str, now: Timestamp) -> Result<(), Refusal> {
         let approval = self.pending(id, now)?;
         audit(shared, now, actor, "approval.rejected", &id.to_string(), reason);
+        self.court.decline(&approval.action, approval.incident, now);
         self.keep(shared, Approval { state: ApprovalState::Rejected, answered_by: Some(actor.to_owned()), ..approval });
         Ok(())
     }
@@ -178,6 +179,16 @@ impl Desk {
             audit(shared, now, "the clock", "approval.lapsed", &approval.id.to_string(), "nobody answered in time");
             shared.totals.count_lapsed();
                 self.keep(shared, Approval { state: ApprovalState::Expired, ..approval });
+        }
+    }
+
+    /// Questions about processes that have ended by themselves.
+    pub(super) fn drop_moot(&mut self, shared: &Shared, now: Timestamp) {
+        let gone = |a: &&Approval| matches!(a.action.target(), Target::ProcessTree { root, .. } if shared.world.tree(*root).is_empty());
+        let moot: Vec<Approval> = self.approvals.values().filter(|a| a.state == ApprovalState::Pending).filter(gone).cloned().collect();
+        for approval in moot {
+            audit(shared, now, "the court", "approval.moot", &approval.id.to_string(), "the processes have ended by themselves");
+            self.keep(shared, Approval { state: ApprovalState::Expired, answered_by: Some("nobody: the processes have ended".to_owned()), ..approval });
         }
     }
 

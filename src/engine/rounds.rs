@@ -34,6 +34,7 @@ pub(super) fn sit(shared: &Shared) {
             desk.judge(shared, id, now);
         }
         desk.lapse(shared, now);
+        desk.drop_moot(shared, now);
         drop(desk);
         if reconciled.elapsed() >= RECONCILE {
             reconciled = Instant::now();

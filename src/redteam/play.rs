@@ -14,6 +14,9 @@ use crate::host::namespace::{Resident, start_shell};
 /// The environment variable that names the part.
 pub const PART: &str = "BARTIZAN_DRILL_PART";
 
+/// The environment variable that says for how many seconds a drill is held.
+pub(super) const HOLD: &str = "BARTIZAN_DRILL_HOLD";
+
 /// The web server with a hole.
 pub(super) const WEB_SERVER: &str = "web-server";
 /// A program that does nothing at all.
@@ -56,7 +59,7 @@ fn play_part(part: &str) -> Result<(), String> {
 fn serve() -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", WEB_PORT))?;
     listener.set_nonblocking(true)?;
-    let deadline = Instant::now() + Stage::LONGEST;
+    let deadline = Instant::now() + lifetime();
     let mut shells: Vec<Resident> = Vec::new();
     while Instant::now() < deadline {
         shells.retain_mut(Resident::is_running);
@@ -103,9 +106,15 @@ fn call_home(with_bash: bool) -> String {
     }
 }
 
+/// How long a part may live.
+fn lifetime() -> Duration {
+    let hold = std::env::var(HOLD).ok().and_then(|seconds| seconds.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+    Stage::LONGEST + hold.min(Stage::LONGEST_HOLD)
+}
+
 fn wait_for_strangers() -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", BACKDOOR_PORT))?;
-    std::thread::sleep(Stage::LONGEST);
+    std::thread::sleep(lifetime());
     drop(listener);
     Ok(())
 }

@@ -101,6 +101,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// The story that the guard made of it; absent when it made none.
     pub incident: Option<IncidentReport>,
+    /// What became of the intruder's shell while the drill was held.
+    pub held: Vec<super::hold::Turn>,
     /// Why the watcher could not be asked, when it could not.
     pub blind: Option<String>,
     /// The host before and after.
@@ -140,6 +142,9 @@ impl Report {
             }
         }
         self.tell_incident(&mut out);
+        for turn in &self.held {
+            let _ = writeln!(out, "   {}  {}", turn.at.format("%H:%M:%S"), shown(&turn.what));
+        }
         self.tell_ground(&mut out);
         out
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 
+use super::hold;
 use super::{Cast, IncidentReport, Observer, Outcome, Report, Stage, StageError, StepReport, TECHNIQUES, Technique};
 use crate::model::{Entity, Incident, Signal, SignalId, Timestamp};
 
@@ -20,6 +21,8 @@ pub struct Options {
     pub under: PathBuf,
     /// How long a detector may take, and the court afterwards.
     pub patience: Duration,
+    /// How long the intruder's shell stays afterwards, so that a person can contain it and let it go again.
+    pub hold: Duration,
 }
 
 /// How often the watcher is asked.
@@ -36,19 +39,19 @@ struct Notes {
     blind: Option<String>,
 }
 
-/// Runs every technique. `stop` ends the drill early, cleanly.
+/// Runs every technique. `stop` ends the drill early, cleanly; `tell` hears of progress.
 ///
 /// # Errors
 /// When the ground cannot be built: no root, no network namespaces, no space.
-pub fn run(observer: &mut (dyn Observer + Send), options: &Options, stop: &AtomicBool) -> Result<Report, StageError> {
+pub fn run(observer: &mut (dyn Observer + Send), options: &Options, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Report, StageError> {
     let at = Utc::now();
-    let mut stage = Stage::build(options.cast.clone(), &options.under)?;
+    let mut stage = Stage::build(options.cast.clone(), &options.under, options.hold)?;
     let (notes, over) = (Mutex::new(Notes::default()), AtomicBool::new(false));
     let steps = std::thread::scope(|scope| {
         scope.spawn(|| watch(observer, at, &notes, &over));
         // The stage stays on this thread: its web server ends with the thread that started it.
         let steps = TECHNIQUES.iter().take_while(|_| !stop.load(Ordering::Relaxed));
-        let steps: Vec<StepReport> = steps.map(|technique| step(technique, &mut stage, &notes, options.patience)).collect();
+        let steps: Vec<StepReport> = steps.map(|technique| told_step(technique, &mut stage, &notes, options.patience, tell)).collect();
         over.store(true, Ordering::Relaxed);
         steps
     });
@@ -62,7 +65,13 @@ pub fn run(observer: &mut (dyn Observer + Send), options: &Options, stop: &Atomi
         }
     };
     let steps = judge_failures(steps, incident.as_ref());
-    Ok(Report { at, steps, incident, blind: notes.blind, ground: stage.clear() })
+    let held = if options.hold.is_zero() { Vec::new() } else { hold::hold(&mut stage, options.hold, stop, tell) };
+    Ok(Report { at, steps, incident, held, blind: notes.blind, ground: stage.clear() })
+}
+
+fn told_step(technique: &Technique, stage: &mut Stage, notes: &Mutex<Notes>, patience: Duration, tell: &dyn Fn(&str)) -> StepReport {
+    tell(&format!("{}: {}", technique.name, technique.what));
+    step(technique, stage, notes, patience)
 }
 
 fn watch(observer: &mut (dyn Observer + Send), since: Timestamp, notes: &Mutex<Notes>, over: &AtomicBool) {

@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::play::{PART, WEB_SERVER};
+use super::play::{HOLD, PART, WEB_SERVER};
 use super::report::GroundReport;
 use crate::host::namespace::{Errand, Namespace, NamespaceError, Resident};
 
@@ -56,6 +56,8 @@ pub struct Stage {
     server: Option<Resident>,
     home: TcpListener,
     shell: Option<TcpStream>,
+    /// A line was typed and the shell has not answered yet.
+    unanswered: bool,
     /// Every pid that was seen on the stage.
     seen: BTreeSet<u32>,
     /// Host network interfaces before.
@@ -69,28 +71,30 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> StageError {
 }
 
 impl Stage {
-    /// No part of a drill lives longer, whatever becomes of the rest.
+    /// No part of a drill lives longer, whatever becomes of the rest; what it is held for comes on top.
     pub const LONGEST: Duration = Duration::from_secs(20);
+    /// Longest time that a drill may be held.
+    pub const LONGEST_HOLD: Duration = Duration::from_secs(600);
 
     /// Builds the ground and starts the web server. `under` is where programs must lie for the drill to be
     /// realistic: `/tmp`. The server ends with the calling thread at the latest.
     ///
     /// # Errors
     /// Without root, or when the directory cannot be made.
-    pub fn build(cast: Cast, under: &Path) -> Result<Self, StageError> {
+    pub fn build(cast: Cast, under: &Path, hold: Duration) -> Result<Self, StageError> {
         let interfaces = interfaces();
         let network = Namespace::new(OUTSIDE)?;
         let home = network.within(|| TcpListener::bind((OUTSIDE, HOME_PORT)))?.map_err(failed("waiting for the shell"))?;
         home.set_nonblocking(true).map_err(failed("waiting for the shell"))?;
         let directory = make_directory(under)?;
         let seen = BTreeSet::new();
-        let mut stage = Self { directory, cast, network, server: None, home, shell: None, seen, interfaces, cleared: false };
+        let mut stage = Self { directory, cast, network, server: None, home, shell: None, unanswered: false, seen, interfaces, cleared: false };
         let program = stage.directory.join("nginx");
         std::fs::copy(&stage.cast.program, &program).map_err(failed(format!("copying our binary to {}", program.display())))?;
         stage.server = Some(stage.network.start(&Errand {
             program,
             arguments: stage.cast.arguments.clone(),
-            environment: vec![(PART.to_owned(), WEB_SERVER.to_owned())],
+            environment: vec![(PART.to_owned(), WEB_SERVER.to_owned()), (HOLD.to_owned(), hold.min(Self::LONGEST_HOLD).as_secs().to_string())],
             directory: stage.directory.clone(),
         })?);
         stage.wait("the web server to listen", |stage| stage.connect().map(drop).ok())?;
@@ -171,6 +175,34 @@ impl Stage {
             }
         }
         Err(what()(io::Error::from(io::ErrorKind::TimedOut)))
+    }
+
+    /// Whether the caught shell still runs what is typed: types a line unless one waits for its answer, and gives it
+    /// half a second. A frozen shell does not answer; thawed, it answers late.
+    ///
+    /// # Errors
+    /// When there is no shell any more.
+    pub fn pulse(&mut self) -> Result<bool, StageError> {
+        let what = || failed("feeling the shell's pulse");
+        let shell = self.shell.as_mut().ok_or_else(|| what()(io::Error::other("no shell called home")))?;
+        if !self.unanswered {
+            shell.write_all(b"echo drill-pulse\n").map_err(what())?;
+            self.unanswered = true;
+        }
+        let deadline = Instant::now() + Duration::from_millis(500);
+        let mut chunk = [0; 1024];
+        while Instant::now() < deadline {
+            match shell.read(&mut chunk) {
+                Ok(0) => return Err(what()(io::Error::other("the shell is gone"))),
+                Ok(_) => {
+                    self.unanswered = false;
+                    return Ok(true);
+                }
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(e) => return Err(what()(e)),
+            }
+        }
+        Ok(false)
     }
 
     /// The line that makes the caught shell run a copy of us in `part`, under the name `name`.

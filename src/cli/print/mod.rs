@@ -82,6 +82,13 @@ pub(super) fn missed(count: u64) {
     let _ = writeln!(io::stderr(), "missed {count} events: this reader was too slow; `bartizan events --since` has them");
 }
 
+/// Where a long work is, on standard error; silent when a program reads.
+pub(super) fn progress(line: &str, json: bool) {
+    if !json {
+        let _ = writeln!(io::stderr(), "... {}", safe(line));
+    }
+}
+
 /// What failed, why, and what to do: one line on standard error.
 pub(super) fn failure(failure: &Failure, json: bool) {
     if json {

@@ -64,9 +64,9 @@ fn drill(detectors: &'static [&'static str], about: fn(&Path) -> Option<u32>) ->
     let under = tempfile::tempdir().unwrap();
     let arguments = ["--exact", "redteam::play::tests::stand_in", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec();
     let cast = Cast { program: std::env::current_exe().unwrap(), arguments };
-    let options = Options { cast, under: under.path().to_owned(), patience: Duration::from_millis(300) };
+    let options = Options { cast, under: under.path().to_owned(), patience: Duration::from_millis(300), hold: Duration::ZERO };
     let mut observer = Scripted { detectors, about, under: under.path().to_owned() };
-    Some(run(&mut observer, &options, &AtomicBool::new(false)).unwrap())
+    Some(run(&mut observer, &options, &AtomicBool::new(false), &|_| ()).unwrap())
 }
 
 #[test]
