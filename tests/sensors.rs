@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bartizan::collector::{Collector, Ladder, Sink, Stop, World, process_collectors};
 use bartizan::config::policy::Policy;
-use bartizan::model::{Event, EventKind, Exit, HostText, Process, Rung, ServiceRole};
+use bartizan::model::{Event, EventKind, Exit, HostText, Process, Protocol, Rung, ServiceRole};
 
 /// Keeps every event.
 #[derive(Default)]
@@ -223,6 +223,26 @@ fn ebpf_sees_ipv6_and_a_listener_without_a_bound_port() {
     let at = listener.local_addr().unwrap();
     let _client = TcpStream::connect(at).unwrap();
     assert!(running.find(|e| matches!(&e.kind, EventKind::Connect { net } if net.dport == Some(at.port()) && net.dst == Some(at.ip()))).is_some());
+}
+
+#[test]
+fn ebpf_sees_the_first_datagram_to_a_destination() {
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    if let Some(spot) = running.ladder.blind_spots().iter().find(|spot| spot.what.contains("UDP")) {
+        assert!(spot.why.contains("not mounted"), "{}", spot.why);
+        eprintln!("skipped: {}", spot.why);
+        return;
+    }
+    let (a, b) = (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), std::net::UdpSocket::bind("[::1]:0").unwrap());
+    for _ in 0..5 {
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", a.local_addr().unwrap()).unwrap();
+    }
+    std::net::UdpSocket::bind("[::1]:0").unwrap().connect(b.local_addr().unwrap()).unwrap();
+    for at in [a.local_addr().unwrap(), b.local_addr().unwrap()] {
+        let fits = |e: &Event| matches!(&e.kind, EventKind::Connect { net } if net.proto == Protocol::Udp && net.dst == Some(at.ip()) && net.dport == Some(at.port()));
+        assert_eq!(running.find(fits).as_ref().and_then(pid_of), Some(std::process::id()));
+        assert_eq!(running.kept.events.lock().unwrap().iter().filter(|e| fits(e)).count(), 1);
+    }
 }
 
 #[test]

@@ -33,6 +33,8 @@ struct State {
     door: Option<Door>,
     /// A collector has the door.
     running: bool,
+    /// Why UDP is not seen, when it is not.
+    no_udp: Option<String>,
     /// Why better rungs are not in use.
     refused: Vec<(Rung, String)>,
 }
@@ -48,7 +50,7 @@ enum Door {
 /// this order, so that nothing falls between. Takes some 100 ms.
 pub fn process_collectors(roles: &Roles, force: Option<Rung>, world: Arc<World>) -> Ladder {
     world.set_roles(roles);
-    let mut state = State { rung: force.unwrap_or(Rung::Procfs), door: None, running: false, refused: Vec::new() };
+    let mut state = State { rung: force.unwrap_or(Rung::Procfs), door: None, running: false, no_udp: None, refused: Vec::new() };
     state.climb(allowed(force), open);
     world.reconcile();
     let steps = Steps { world, force, state: Mutex::new(state), sockets: Mutex::default() };
@@ -77,7 +79,7 @@ impl Ladder {
     /// What cannot be seen now, why, and what would mend it.
     pub fn blind_spots(&self) -> Vec<BlindSpot> {
         let state = self.0.state();
-        blind_spots::of(state.rung, &state.refused, self.0.world.evicted())
+        blind_spots::of(state.rung, &state.refused, state.no_udp.as_deref(), self.0.world.evicted())
     }
 
     /// One collector of processes and one of sockets. Each runs on a thread of its own.
@@ -99,6 +101,13 @@ fn open(rung: Rung) -> Result<Door, String> {
 }
 
 impl Door {
+    fn no_udp(&self) -> Option<String> {
+        match self {
+            Self::Ebpf(sensor) => sensor.udp().err().map(str::to_owned),
+            Self::ProcessConnector(_) | Self::Procfs => Some("only eBPF sees UDP".to_owned()),
+        }
+    }
+
     fn run(&mut self, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
         match self {
             Self::Ebpf(sensor) => process_ebpf::run(sensor, world, sink, stop),
@@ -114,6 +123,7 @@ impl State {
         for rung in rungs {
             match open(rung) {
                 Ok(door) => {
+                    self.no_udp = door.no_udp();
                     (self.rung, self.door) = (rung, Some(door));
                     return;
                 }
@@ -173,7 +183,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State { rung: Rung::Procfs, door: None, running: false, refused: Vec::new() }
+        State { rung: Rung::Procfs, door: None, running: false, no_udp: None, refused: Vec::new() }
     }
 
     #[test]

@@ -15,6 +15,8 @@ const WAIT_MOST: Duration = Duration::from_millis(400);
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 /// The world is compared with /proc at least this often, and after a loss.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// Listeners whose port must be looked up, each second: a program that only listens must not make us late for others.
+const LOOKUPS: u32 = 32;
 /// Name of the hop.
 const HOP: &str = "kernel-ring";
 
@@ -22,12 +24,14 @@ const HOP: &str = "kernel-ring";
 pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
     let mut told = Counters::default();
     let (mut accounted, mut reconciled) = (Instant::now(), Instant::now());
+    let mut lookups = LOOKUPS;
     while !stop.is_set() {
         sensor.wait(WAIT_MOST).map_err(|e| format!("waiting for the ring: {e}"))?;
-        sensor.drain(|raw| sink.emit(event(raw, world)));
+        sensor.drain(|raw| sink.emit(event(raw, world, &mut lookups)));
         let mut lost = false;
         if accounted.elapsed() >= ACCOUNT_EVERY {
             accounted = Instant::now();
+            lookups = LOOKUPS;
             lost = account(sensor, &mut told, sink);
         }
         if lost || reconciled.elapsed() >= RECONCILE_EVERY {
@@ -36,7 +40,7 @@ pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &St
         }
         std::thread::sleep(Sensor::NAP);
     }
-    sensor.drain(|raw| sink.emit(event(raw, world)));
+    sensor.drain(|raw| sink.emit(event(raw, world, &mut lookups)));
     account(sensor, &mut told, sink);
     Ok(())
 }
@@ -60,7 +64,7 @@ pub(super) fn loss(hop: &str, count: u64, source: Source) -> Event {
     Event { id: EventId(0), at: clock::wall(clock::boot_ns()), kind, process: None, source, complete: true }
 }
 
-fn event(raw: RawEvent, world: &World) -> Event {
+fn event(raw: RawEvent, world: &World, lookups: &mut u32) -> Event {
     match raw {
         RawEvent::Exec(who, image) => {
             let complete = image.complete;
@@ -78,13 +82,20 @@ fn event(raw: RawEvent, world: &World) -> Event {
             about(EventKind::Exit { exit }, clock::wall(at), process, complete)
         }
         RawEvent::Connect(who, net) => about(EventKind::Connect { net }, clock::wall(who.at), Some(world.seen(&who)), true),
-        RawEvent::Listen(who, net) => listen(world, &world.seen(&who), net, clock::wall(who.at)),
+        RawEvent::Listen(who, net) => listen(world, &world.seen(&who), endpoint(world, who.pid, net, lookups), clock::wall(who.at)),
     }
 }
 
 /// Listening without a bound port lets the kernel choose one just after its report.
+fn endpoint(world: &World, pid: u32, net: Flow, lookups: &mut u32) -> Flow {
+    if net.sport != 0 || *lookups == 0 {
+        return net;
+    }
+    *lookups -= 1;
+    chosen_endpoint(world, pid).unwrap_or(net)
+}
+
 fn listen(world: &World, process: &Arc<Process>, net: Flow, at: Timestamp) -> Event {
-    let net = if net.sport == 0 { chosen_endpoint(world, process.pid).unwrap_or(net) } else { net };
     world.mark_listener(process.key, net.sport);
     let process = world.get(process.key).unwrap_or_else(|| process.clone());
     let complete = net.sport != 0;

@@ -19,6 +19,9 @@ const NAP: Duration = Duration::from_millis(50);
 /// Looks for the holder of one socket before it is taken for a socket of the kernel itself.
 const LOOKS: u8 = 3;
 
+/// Descriptors of one process looked through for a listener.
+const HELD_MOST: usize = 4096;
+
 /// One socket that is open now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenSocket {
@@ -85,7 +88,7 @@ impl SocketWatch {
 pub(super) fn chosen_endpoint(world: &World, pid: u32) -> Option<Flow> {
     let listening = sock_diag::listeners().ok()?.sockets;
     let known = world.known_listeners();
-    let held: HashSet<u64> = procfs::sockets_of(pid).collect();
+    let held: HashSet<u64> = procfs::sockets_of(pid).take(HELD_MOST).collect();
     let fresh = listening.into_iter().filter(|s| held.contains(&s.inode) && known.iter().all(|(flow, _)| *flow != s.flow));
     fresh.max_by_key(|socket| socket.inode).map(|socket| socket.flow)
 }

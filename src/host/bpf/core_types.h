@@ -12,8 +12,10 @@ typedef u32 __u32;
 typedef u64 __u64;
 typedef _Bool bool;
 
-enum { BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_RINGBUF = 27 };
+enum { BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_RINGBUF = 27 };
 struct bpf_raw_tracepoint_args { u64 args[0]; };
+/* Stable (include/uapi/linux/bpf.h), so not relocated. */
+struct bpf_sock_addr { u32 user_family, user_ip4, user_ip6[4], user_port, family, type, protocol; };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -40,6 +40,6 @@ _Static_assert(sizeof(struct exit_event) == 32, "wire.rs: ExitRecord");
 struct net_event {
 	struct head head;
 	u32 remote[4], local[4];
-	u16 family, local_port, remote_port, unused;
+	u16 family, local_port, remote_port, protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 };
 _Static_assert(sizeof(struct net_event) == 112, "wire.rs: NetRecord");

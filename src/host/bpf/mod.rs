@@ -3,12 +3,14 @@
 //! The reader sleeps a few milliseconds between drains ([`Sensor::NAP`]): the kernel wakes a reader only when it had
 //! caught up, so there is one wake-up per nap under load instead of one per event, which halves the cost in the kernel.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::RawTracePoint;
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 
 mod wire;
@@ -35,6 +37,9 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("on_exit", "sched_process_exit"),
     ("on_socket_state", "inet_sock_set_state"),
 ];
+
+/// Programs on the root of the unified cgroup hierarchy: they see UDP. Older kernels lack some; then UDP is not seen.
+const UDP_PROGRAMS: [&str; 4] = ["on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6"];
 
 /// Why the kernel programs cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,7 @@ pub struct Sensor {
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
     malformed: u64,
+    udp: Result<(), String>,
 }
 
 impl Sensor {
@@ -108,9 +114,18 @@ impl Sensor {
         for (name, tracepoint) in PROGRAMS {
             attach(&mut programs, name, tracepoint).map_err(|why| BpfError::Refused { what: tracepoint, why })?;
         }
+        let udp = watch_udp(&mut programs);
         let ring = RingBuf::try_from(taken(&mut programs, "ring")?).map_err(|e| refused("mapping the ring")(&e))?;
         let counters = PerCpuArray::try_from(taken(&mut programs, "counters")?).map_err(|e| refused("opening the counters")(&e))?;
-        Ok(Self { _programs: programs, ring, counters, malformed: 0 })
+        Ok(Self { _programs: programs, ring, counters, malformed: 0, udp })
+    }
+
+    /// Whether UDP destinations are seen; else why not.
+    pub fn udp(&self) -> Result<(), &str> {
+        match &self.udp {
+            Ok(()) => Ok(()),
+            Err(why) => Err(why),
+        }
     }
 
     /// Waits until something is there, at most `timeout`. Whether there is.
@@ -158,6 +173,29 @@ fn attach(programs: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), Strin
     let program: &mut RawTracePoint = program.try_into().map_err(|e| reason(&e))?;
     program.load().map_err(|e| reason(&e))?;
     program.attach(tracepoint).map_err(|e| reason(&e)).map(drop)
+}
+
+/// Beside the programs of others on the same cgroup (systemd has some), never in their place: kernels with our ring
+/// (5.8) attach by link, a link always allows others, and it takes no flags (so `Single` here means none).
+fn watch_udp(programs: &mut Ebpf) -> Result<(), String> {
+    let root = unified_hierarchy().ok_or("the unified cgroup hierarchy (cgroup2) is not mounted")?;
+    let root = File::open(&root).map_err(|e| format!("{}: {e}", root.display()))?;
+    for name in UDP_PROGRAMS {
+        let program = programs.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
+        let program: &mut CgroupSockAddr = program.try_into().map_err(|e| reason(&e))?;
+        program.load().map_err(|e| reason(&e))?;
+        program.attach(&root, CgroupAttachMode::Single).map_err(|e| reason(&e))?;
+    }
+    Ok(())
+}
+
+/// Where cgroup2 is mounted: on hybrid hosts not at the usual place.
+fn unified_hierarchy() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find_map(|fields| match fields.as_slice() {
+        [_, place, "cgroup2", ..] => Some(PathBuf::from(place)),
+        _ => None,
+    })
 }
 
 fn taken(programs: &mut Ebpf, name: &'static str) -> Result<Map, BpfError> {

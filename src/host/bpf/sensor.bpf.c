@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-/* The kernel's side of the sensor: exec, fork, exit, connect and listen, from raw tracepoints.
+/* The kernel's side of the sensor: exec, fork, exit, connect and listen, from raw tracepoints, and UDP from cgroup hooks.
  *
  * Raw tracepoints and not syscall tracepoints: they also see 32-bit and io_uring callers and cost nothing on other
  * system calls. Everything is read from kernel structures after the fact, so a caller cannot change it under us.
@@ -12,6 +12,9 @@
 #define TCP_SYN_SENT 2 /* include/net/tcp_states.h */
 #define TCP_LISTEN 10
 #define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 
@@ -296,6 +299,7 @@ int on_socket_state(struct bpf_raw_tracepoint_args *ctx)
 	fill(&e.head, type, task, BPF_CORE_READ(task, real_parent));
 	e.family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	e.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	e.protocol = IPPROTO_TCP;
 	e.remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	if (e.family == AF_INET) {
 		e.remote[0] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
@@ -307,6 +311,48 @@ int on_socket_state(struct bpf_raw_tracepoint_args *ctx)
 	send(&e, sizeof e, type);
 	return 0;
 }
+
+/* UDP has no connections, so the first datagram (or connect) to a destination is told, and then again after a while:
+ * one record per destination instead of one per packet. */
+#define UDP_TOLD_AGAIN 30000000000ull
+struct udp_peer { u32 pid, port, addr[4]; };
+struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 8192); __type(key, struct udp_peer); __type(value, u64); } udp_told SEC(".maps");
+
+static __always_inline int udp(struct bpf_sock_addr *ctx, u16 family)
+{
+	struct net_event e = {};
+	struct udp_peer peer = {};
+	/* Resolvers connect to port 0 to learn which address would be used; nothing can be sent there. */
+	if (ctx->protocol != IPPROTO_UDP || !ctx->user_port)
+		return 1;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	if (family == AF_INET) {
+		peer.addr[0] = ctx->user_ip4;
+	} else {
+		peer.addr[0] = ctx->user_ip6[0];
+		peer.addr[1] = ctx->user_ip6[1];
+		peer.addr[2] = ctx->user_ip6[2];
+		peer.addr[3] = ctx->user_ip6[3];
+	}
+	peer.port = __builtin_bswap16((u16)ctx->user_port);
+	peer.pid = BPF_CORE_READ(task, tgid);
+	u64 now = bpf_ktime_get_boot_ns(), *told = bpf_map_lookup_elem(&udp_told, &peer);
+	if (told && now - *told < UDP_TOLD_AGAIN)
+		return 1;
+	bpf_map_update_elem(&udp_told, &peer, &now, 0);
+	fill(&e.head, EV_CONNECT, task, BPF_CORE_READ(task, real_parent));
+	e.family = family;
+	e.protocol = IPPROTO_UDP;
+	e.remote_port = peer.port;
+	__builtin_memcpy(e.remote, peer.addr, sizeof e.remote);
+	send(&e, sizeof e, EV_CONNECT);
+	return 1; /* always let it pass: to judge is not our part */
+}
+
+SEC("cgroup/connect4") int on_connect4(struct bpf_sock_addr *ctx) { return udp(ctx, AF_INET); }
+SEC("cgroup/connect6") int on_connect6(struct bpf_sock_addr *ctx) { return udp(ctx, AF_INET6); }
+SEC("cgroup/sendmsg4") int on_sendmsg4(struct bpf_sock_addr *ctx) { return udp(ctx, AF_INET); }
+SEC("cgroup/sendmsg6") int on_sendmsg6(struct bpf_sock_addr *ctx) { return udp(ctx, AF_INET6); }
 
 /* Reading user and kernel memory is allowed to GPL-compatible programs only. */
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -23,7 +23,8 @@ pub enum RawEvent {
         /// How it ended.
         exit: Exit,
     },
-    /// An outbound TCP connection was begun. The local port is not chosen yet, unless the program bound one.
+    /// An outbound TCP connection was begun, or a first UDP datagram is about to be sent there. The local port is not
+    /// chosen yet, unless the program bound one; for UDP it is not told.
     Connect(Who, Flow),
     /// A TCP socket began to listen. Port 0: the kernel chooses one a moment later.
     Listen(Who, Flow),
@@ -89,7 +90,7 @@ struct NetRecord {
     family: u16,
     local_port: u16,
     remote_port: u16,
-    _unused: u16,
+    protocol: u16,
 }
 
 const _: () = assert!(size_of::<Head>() == 72 && size_of::<ExecHead>() == 120 && size_of::<ExitRecord>() == 32 && size_of::<NetRecord>() == 112);
@@ -183,7 +184,7 @@ fn path(names: &[u8]) -> HostText {
 
 fn flow(r: &NetRecord, outbound: bool) -> Flow {
     Flow {
-        proto: Protocol::Tcp,
+        proto: if i32::from(r.protocol) == libc::IPPROTO_UDP { Protocol::Udp } else { Protocol::Tcp },
         src: address(r.family, r.local),
         sport: r.local_port,
         dst: outbound.then(|| address(r.family, r.remote)),
