@@ -140,6 +140,7 @@ caught! {
     catches_permission_for_unsafe: "src/engine/a.rs", "#![allow(unsafe_code)]", "unsafe";
     catches_unwrap: "src/engine/a.rs", "fn f() { g().unwrap(); }", "unwrap";
     catches_expect_in_a_macro: "src/engine/a.rs", "fn f() { tokio::select! { _ = g() => h().expect(\"x\") } }", "expect";
+    catches_unwrap_in_a_method: "src/engine/a.rs", "impl A { #[cfg(not(test))] fn f() { g().unwrap(); } }", "unwrap";
     catches_panic: "src/engine/a.rs", "fn f() { panic!(\"x\") }", "panic";
     catches_todo: "src/engine/a.rs", "fn f() { todo!() }", "todo";
     catches_leave_to_panic: "src/engine/a.rs", "#[allow(clippy::unwrap_used)] fn f() {}", "clippy::unwrap_used";
@@ -162,6 +163,7 @@ fn allows_what_the_house_allows() {
         ("src/collector/a.rs", "use crate::host::procfs; fn f() { procfs::read(); println!(\"{}\", procfs::name()); }"),
         ("src/engine/a.rs", "fn f() { g().unwrap_or_default(); println!(\"libc::x unsafe .unwrap()\"); std::process::exit(1); }"),
         ("src/engine/a.rs", "#[cfg(test)] mod tests { use std::process::Command; #[test] fn t() { f().unwrap(); panic!(); } }"),
+        ("src/engine/a.rs", "impl A { #[cfg(test)] fn fake() { g().unwrap(); } }"),
         ("src/court/warrant.rs", "#[derive(Debug)] pub struct Warrant { id: crate::model::WarrantId }"),
         ("src/cli/a.rs", "use clap::Parser; use anyhow::Result; use crate::{engine, server, tui};"),
         ("src/main.rs", "fn main() { bartizan::cli::main() }"),

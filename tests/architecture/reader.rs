@@ -240,6 +240,13 @@ impl<'ast> Visit<'ast> for Reader {
         self.tests -= step;
     }
 
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        let step = usize::from(is_test(&item.attrs));
+        self.tests += step;
+        visit::visit_impl_item_fn(self, item);
+        self.tests -= step;
+    }
+
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         self.module.push(item.ident.to_string());
         visit::visit_item_mod(self, item);
