@@ -16,6 +16,8 @@ mod persistence_memory;
 mod persistence_tests;
 mod places;
 mod privilege;
+#[cfg(test)]
+mod real_tools_tests;
 mod settling;
 #[cfg(test)]
 mod test_bench;
