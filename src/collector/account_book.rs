@@ -44,7 +44,7 @@ impl Book {
     /// Reads passwd(5), group(5) and shadow(5). `key` makes the hashes of secrets useless to anyone else.
     pub(super) fn read(files: &Files, key: &[u8; 32]) -> Self {
         let secrets: BTreeMap<&[u8], &[u8]> = lines(&files.shadow).filter_map(|fields| Some((*fields.first()?, *fields.get(1)?))).collect();
-        let (members, by_gid) = privileged_groups(&files.group);
+        let groups = Groups::read(&files.group);
         let mut book = BTreeMap::new();
         for fields in lines(&files.passwd) {
             let Some(name) = fields.first().filter(|name| !name.is_empty()) else { continue };
@@ -52,8 +52,8 @@ impl Book {
             secret.update(fields.get(1).copied().unwrap_or_default());
             secret.update(b":");
             secret.update(secrets.get(*name).copied().unwrap_or_default());
-            let mut privileged = members.get(*name).cloned().unwrap_or_default();
-            privileged.extend(number(fields.get(3)).and_then(|gid| by_gid.get(&gid).cloned()));
+            let mut privileged = groups.members.get(*name).cloned().unwrap_or_default();
+            privileged.extend(number(fields.get(3)).and_then(|gid| groups.by_gid.get(&gid).cloned()));
             // The first line of a name is the one that counts for getpwnam(3); a second one with uid 0 counts for nobody
             // but a reader who is fooled, and is told of below as the change of that name.
             let account = Account { uid: number(fields.get(2)), secret: Some(secret.finalize()), privileged };
@@ -80,19 +80,27 @@ impl Book {
     }
 }
 
-/// Members of privileged groups by name, and the names of those groups by number.
-fn privileged_groups(group: &[u8]) -> (BTreeMap<&[u8], BTreeSet<Name>>, BTreeMap<u32, Name>) {
-    let (mut members, mut by_gid) = (BTreeMap::<&[u8], BTreeSet<Name>>::new(), BTreeMap::new());
-    for fields in lines(group) {
-        let Some(name) = fields.first().filter(|name| PRIVILEGED.iter().any(|known| known.as_bytes() == **name)) else { continue };
-        if let Some(gid) = number(fields.get(2)) {
-            by_gid.insert(gid, name.to_vec());
+/// The privileged groups: who is a member by list, and which number makes one a member by primary group.
+#[derive(Default)]
+struct Groups<'a> {
+    members: BTreeMap<&'a [u8], BTreeSet<Name>>,
+    by_gid: BTreeMap<u32, Name>,
+}
+
+impl<'a> Groups<'a> {
+    fn read(group: &'a [u8]) -> Self {
+        let mut groups = Self::default();
+        for fields in lines(group) {
+            let Some(name) = fields.first().filter(|name| PRIVILEGED.iter().any(|known| known.as_bytes() == **name)) else { continue };
+            if let Some(gid) = number(fields.get(2)) {
+                groups.by_gid.insert(gid, name.to_vec());
+            }
+            for member in fields.get(3).into_iter().flat_map(|list| list.split(|byte| *byte == b',')).filter(|member| !member.is_empty()).take(MOST) {
+                groups.members.entry(member).or_default().insert(name.to_vec());
+            }
         }
-        for member in fields.get(3).into_iter().flat_map(|list| list.split(|byte| *byte == b',')).filter(|member| !member.is_empty()).take(MOST) {
-            members.entry(member).or_default().insert(name.to_vec());
-        }
+        groups
     }
-    (members, by_gid)
 }
 
 impl Account {

@@ -7,8 +7,9 @@ use super::{CollectorError, Sink};
 use crate::host::file_watch::{FileWatch, Noticed};
 use crate::model::{Event, EventId, EventKind, Loss, Process, Source};
 
-/// After the first event: a burst (write, close, rename) arrives whole, the kernel wakes us once instead of a thousand
-/// times, and the process sensors have told of the process by then.
+/// Between two takes of one look: a burst (write, close, rename) arrives whole, the kernel wakes us twice instead of a
+/// thousand times, and the process sensors have told of the process by then. The first take is at once, because a
+/// short-lived process can be proven only while it is there.
 const NAP: Duration = Duration::from_millis(8);
 
 /// What a look brought.
@@ -27,13 +28,15 @@ pub(super) fn gather(watch: &mut FileWatch, timeout: Duration, hop: &'static str
     if !watch.wait(timeout).map_err(broken)? {
         return Ok(look);
     }
-    std::thread::sleep(NAP);
-    watch
-        .drain(&mut |noticed| match noticed {
-            Noticed::Overflow => look.overflow = true,
-            other => look.noticed.push(other),
-        })
-        .map_err(broken)?;
+    for pause in [Duration::ZERO, NAP] {
+        std::thread::sleep(pause);
+        watch
+            .drain(&mut |noticed| match noticed {
+                Noticed::Overflow => look.overflow = true,
+                other => look.noticed.push(other),
+            })
+            .map_err(broken)?;
+    }
     sink.account(hop, look.noticed.len() as u64, u64::from(look.overflow));
     if look.overflow {
         // How many is not known; one stands for the gap.

@@ -29,6 +29,9 @@ mod sockets;
 mod world;
 
 pub use ladder::{Ladder, process_collectors};
+mod privilege;
+#[cfg(test)]
+mod real_tools_tests;
 mod settling;
 #[cfg(test)]
 mod test_bench;

@@ -50,7 +50,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::test_bench::{Seen, root};
-    use super::super::{Collector, Stop};
+    use super::super::Stop;
     use super::*;
 
     /// Every place of this very host can be watched; nothing on it is changed.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -18,6 +18,8 @@ use super::process_start;
 const BUFFER: usize = 64 * 1024;
 /// Reads of one drain, so that a flood cannot keep the caller from looking at anything else.
 const READS: usize = 64;
+/// A proven start time holds this long: no pid comes round again in so short a time.
+const PROVEN: Duration = Duration::from_millis(50);
 /// Most paths watched at once; more is refused with ENOSPC.
 const MOST_WATCHES: usize = 65_536;
 
@@ -28,6 +30,8 @@ pub(super) struct Fanotify {
     watched: HashMap<Handle, (PathBuf, Interest)>,
     own_pid: u32,
     buffer: Vec<u8>,
+    /// Start times proven a moment ago: a process's last events may be read after its end.
+    starts: HashMap<u32, (u64, Instant)>,
 }
 
 impl Fanotify {
@@ -36,7 +40,7 @@ impl Fanotify {
         let base = libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | libc::FAN_REPORT_DFID_NAME | libc::FAN_REPORT_FID;
         // A pidfd makes the process certain (kernel >= 5.15); without it the pid alone must do.
         let fd = init(base | libc::FAN_REPORT_PIDFD).or_else(|_| init(base))?;
-        Ok(Self { fd, watched: HashMap::new(), own_pid: std::process::id(), buffer: vec![0; BUFFER] })
+        Ok(Self { fd, watched: HashMap::new(), own_pid: std::process::id(), buffer: vec![0; BUFFER], starts: HashMap::new() })
     }
 
     pub(super) fn watch(&mut self, path: &Path, interest: Interest) -> io::Result<bool> {
@@ -71,13 +75,13 @@ impl Fanotify {
     }
 
     pub(super) fn drain(&mut self, take: &mut dyn FnMut(Noticed)) -> io::Result<()> {
-        let mut starts = HashMap::new();
+        self.starts.retain(|_, (_, proven)| proven.elapsed() < PROVEN);
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut outcome = Ok(());
         for _ in 0..READS {
             match nix::unistd::read(&self.fd, &mut buffer) {
                 Ok(0) | Err(nix::errno::Errno::EAGAIN) => break,
-                Ok(length) => self.parse(buffer.get(..length).unwrap_or_default(), &mut starts, take),
+                Ok(length) => self.parse(buffer.get(..length).unwrap_or_default(), take),
                 Err(nix::errno::Errno::EINTR) => {}
                 Err(why) => {
                     outcome = Err(why.into());
@@ -89,7 +93,7 @@ impl Fanotify {
         outcome
     }
 
-    fn parse(&mut self, mut bytes: &[u8], starts: &mut HashMap<u32, Option<u64>>, take: &mut dyn FnMut(Noticed)) {
+    fn parse(&mut self, mut bytes: &[u8], take: &mut dyn FnMut(Noticed)) {
         let mut gone = HashSet::new();
         while let Some(event) = Raw::first(bytes) {
             bytes = bytes.get(event.length..).unwrap_or_default();
@@ -100,10 +104,7 @@ impl Fanotify {
             if event.pid == self.own_pid {
                 continue;
             }
-            let by = (event.pid != 0).then(|| Toucher {
-                pid: event.pid,
-                start: *starts.entry(event.pid).or_insert_with(|| event.pidfd.as_ref().and_then(|pidfd| process_start::of(event.pid, pidfd))),
-            });
+            let by = (event.pid != 0).then(|| Toucher { pid: event.pid, start: self.start(&event) });
             if let Some(noticed) = self.place(&event, by) {
                 if let Noticed::Gone(path) = &noticed {
                     gone.insert(path.clone());
@@ -114,6 +115,16 @@ impl Fanotify {
         if !gone.is_empty() {
             self.watched.retain(|_, (path, _)| !gone.contains(path));
         }
+    }
+
+    /// When the process that did it started; `None` when it ended before we ever looked.
+    fn start(&mut self, event: &Raw<'_>) -> Option<u64> {
+        if let Some((start, _)) = self.starts.get(&event.pid) {
+            return Some(*start);
+        }
+        let start = process_start::of(event.pid, event.pidfd.as_ref()?)?;
+        self.starts.insert(event.pid, (start, Instant::now()));
+        Some(start)
     }
 
     /// What an event is about, in paths. The file itself is looked up first: a secret keeps its name here although
@@ -219,4 +230,44 @@ impl<'a> Raw<'a> {
 
 fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that lives a moment longer than its deed is proven; one that does not is known by its pid alone.
+    #[test]
+    fn who_is_still_there_is_proven() {
+        let mut watch = match Fanotify::open() {
+            Ok(watch) => watch,
+            Err(why) => return eprintln!("skipped: fanotify: {why}"),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        watch.watch(dir.path(), Interest::Content).unwrap();
+        let path = dir.path().to_owned();
+        let maker = std::thread::spawn(move || {
+            for number in 0..20 {
+                let done = std::process::Command::new("/bin/sh").args(["-c", &format!("echo x > f{number}; sleep 0.1")]).current_dir(&path).status().unwrap();
+                assert!(done.success());
+            }
+        });
+        let (mut proven, mut pids) = (HashSet::new(), HashSet::new());
+        while !maker.is_finished() {
+            watch.wait(Duration::from_millis(100)).unwrap();
+            for _ in 0..2 {
+                watch
+                    .drain(&mut |noticed| {
+                        if let Noticed::Touched(Touched { by: Some(by), .. }) = noticed {
+                            pids.insert(by.pid);
+                            proven.extend(by.start.map(|_| by.pid));
+                        }
+                    })
+                    .unwrap();
+                std::thread::sleep(Duration::from_millis(8));
+            }
+        }
+        maker.join().unwrap();
+        assert_eq!((pids.len(), proven.len()), (20, 20));
+    }
 }
