@@ -3,6 +3,7 @@
 //! Everything happens in a private network and a private directory, lasts at most [`Stage::LONGEST`], and is
 //! gone afterwards; [`GroundReport`] proves it. A technique is one file in `techniques/` and one line there.
 
+mod asking;
 mod observer;
 mod play;
 mod report;
@@ -10,6 +11,7 @@ mod scenario;
 mod stage;
 mod techniques;
 
+pub use asking::Asking;
 pub use observer::{Observer, Verdicts};
 pub use play::{PART, play};
 pub use report::{GroundReport, IncidentReport, Outcome, Report, StepReport};
