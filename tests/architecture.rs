@@ -146,6 +146,7 @@ caught! {
     catches_leave_to_panic: "src/engine/a.rs", "#[allow(clippy::unwrap_used)] fn f() {}", "clippy::unwrap_used";
     catches_a_fat_main: "src/main.rs", &"// line\n".repeat(40), "at most 40";
 
+    catches_a_file_that_grew: "src/engine/a.rs", &"// line\n".repeat(500), "at most 500";
     catches_a_warrant_that_can_be_read_in: "src/court/warrant.rs", "#[derive(Debug, Deserialize)] pub struct Warrant { id: u64 }", "Deserialize";
     catches_a_warrant_read_in_by_hand: "src/court/warrant.rs", "impl<'de> serde::Deserialize<'de> for Warrant {}", "Deserialize";
     catches_a_warrant_that_can_be_copied: "src/court/warrant.rs", "#[derive(Clone)] pub struct Warrant { id: u64 }", "Clone";

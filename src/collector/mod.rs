@@ -35,7 +35,6 @@ mod real_tools_tests;
 mod settling;
 #[cfg(test)]
 mod test_bench;
-mod privilege;
 mod watching;
 
 pub use accounts::Accounts;

@@ -4,6 +4,7 @@
 //! gone afterwards; [`GroundReport`] proves it. A technique is one file in `techniques/` and one line there.
 
 mod hold;
+mod asking;
 mod observer;
 mod play;
 mod report;
@@ -12,6 +13,7 @@ mod stage;
 mod techniques;
 
 pub use hold::Turn;
+pub use asking::Asking;
 pub use observer::{Observer, Verdicts};
 pub use play::{PART, play};
 pub use report::{GroundReport, IncidentReport, Outcome, Report, StepReport};

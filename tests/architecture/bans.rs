@@ -7,6 +7,9 @@ const ODDMENTS: &[&str] = &["util", "utils", "common", "helper", "helpers", "mis
 /// Lints that no one may silence outside tests.
 const UNSILENCED: &[&str] = &["clippy::unwrap_used", "clippy::expect_used", "clippy::panic", "clippy::todo", "clippy::all"];
 
+/// Most files have 40 to 300 lines; beyond this a file has become a place where things are put.
+const LONGEST_FILE: usize = 500;
+
 /// Bans on one file.
 pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
     let path = &source.path;
@@ -24,6 +27,10 @@ pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
     }
     if path == "src/main.rs" && source.text.lines().count() > 40 {
         out.push(format!("{path}: {} lines; main is at most 40", source.text.lines().count()));
+    }
+    let lines = source.text.lines().count();
+    if lines > LONGEST_FILE {
+        out.push(format!("{path}: {lines} lines: more than one idea lives here, at most {LONGEST_FILE}"));
     }
     check_warrant(source, facts, out);
 }

@@ -70,6 +70,23 @@ fn drill(detectors: &'static [&'static str], about: fn(&Path) -> Option<u32>) ->
 }
 
 #[test]
+fn a_drill_that_is_stopped_cleans_up_all_the_same() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: needs root to make a network namespace");
+        return;
+    }
+    let under = tempfile::tempdir().unwrap();
+    let arguments = ["--exact", "redteam::play::tests::stand_in", "--nocapture"].map(str::to_owned).to_vec();
+    let cast = Cast { program: std::env::current_exe().unwrap(), arguments };
+    let options = Options { cast, under: under.path().to_owned(), patience: Duration::from_secs(3) };
+    let mut observer = Scripted { detectors: &[], about: |_| None, under: under.path().to_owned() };
+    let report = run(&mut observer, &options, &AtomicBool::new(true)).unwrap();
+    assert!(report.steps.is_empty());
+    assert!(report.ground.is_clean(), "{:?}", report.ground);
+    assert_eq!(std::fs::read_dir(under.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn every_step_really_happens_and_nothing_is_left() {
     let Some(report) = drill(&["web_server_shell", "shell-on-socket", "exec_from_writable", "unexpected_listener"], drilled_server) else {
         return;
