@@ -1,6 +1,7 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
 pub mod handover;
+mod home_network;
 pub mod own_usage;
 mod peer_groups;
 pub mod privacy;

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::home_network::socket_at_home;
+
 use super::bpf::exit_of;
 use super::clock;
 use crate::model::Exit;
@@ -73,7 +75,7 @@ impl Connector {
     /// # Errors
     /// When the kernel refuses or does not answer.
     pub fn open() -> Result<Self, ConnectorError> {
-        let socket = subscribe()?;
+        let socket = socket_at_home(subscribe)?;
         let mut connector = Self { socket, sequence: HashMap::new(), received: 0, lost: 0 };
         if !connector.wait(Duration::from_millis(500))? {
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::home_network::socket_at_home;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// linux/cn_proc.h
@@ -56,7 +57,7 @@ impl ProcEvents {
     /// # Errors
     /// Without `CAP_NET_ADMIN`, outside the initial namespaces, or without the connector (`CONFIG_PROC_EVENTS`).
     pub fn open() -> io::Result<Self> {
-        let events = Self { socket: connect()? };
+        let events = Self { socket: socket_at_home(connect)? };
         // First everything: that is answered. Then the filter, which a kernel before 6.6 passes over without a word, and a
         // later one answers with an event that the filter itself holds back.
         events.send(&PROC_CN_MCAST_LISTEN.to_ne_bytes())?;
