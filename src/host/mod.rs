@@ -33,4 +33,3 @@ pub mod process_start;
 pub mod random;
 pub mod watchdog;
 pub mod probe;
-pub mod lifeline;

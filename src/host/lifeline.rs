@@ -1,3 +1,0 @@
-//! stub
-/// x
-pub fn read()->crate::model::Lifeline{Default::default()}
