@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::transaction::Order;
 use super::*;
 use crate::host::freeze::Method;
-use crate::host::own_netns::{in_own_network, killed_in_a_child};
+use crate::host::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
 use crate::host::pidfd::{Stat, key_of};
 use crate::host::watchdog::EMERGENCY_SCRIPT;
 use crate::model::{ActionState, Direction, HostText, LifelineReason, WarrantId};
@@ -120,6 +120,7 @@ fn cgroup(pid: u32) -> String {
 
 /// Runs a test in a network of its own, in a directory of its own; skips aloud without root.
 fn on_bench(body: impl FnOnce(Bench) + Send) {
+    let _alone = alone_on_this_host();
     in_own_network(|| body(Bench::new()));
 }
 

@@ -8,8 +8,10 @@ use std::net::IpAddr;
 
 use crate::model::{Lifeline, LifelineReason, ProcessKey};
 
-/// The most entries of one sort; more are counted in `unknown`, so that the lifeline is incomplete rather than wrong.
-const MOST: usize = 4096;
+/// The most addresses; more make the lifeline incomplete rather than wrong.
+const MOST_ADDRESSES: usize = 4096;
+/// The most processes, kernel threads among them (some hundreds for every core).
+const MOST_PROCESSES: usize = 16_384;
 
 /// Reads all of it. `consoles` are the far ends of attached consoles (the first word of their SSH_CONNECTION);
 /// `attached` are processes of attached consoles: they and what they run under belong to the owner.
@@ -40,7 +42,7 @@ impl Found {
         if addr.is_unspecified() || addr.is_loopback() || addresses.iter().any(|(known, _)| *known == addr) {
             return;
         }
-        if addresses.len() >= MOST {
+        if addresses.len() >= MOST_ADDRESSES {
             return self.unknown("addresses", "more than 4096 of them");
         }
         addresses.push((addr, why));
@@ -51,8 +53,8 @@ impl Found {
         if processes.iter().any(|(known, _)| *known == key) {
             return;
         }
-        if processes.len() >= MOST {
-            return self.unknown("processes", "more than 4096 of them");
+        if processes.len() >= MOST_PROCESSES {
+            return self.unknown("processes", "more than 16384 of them");
         }
         processes.push((key, why));
     }
