@@ -1,5 +1,10 @@
-//! May we? Cases, modes, the protected list, the lifeline, blast radius, warrants.
+//! The court: may this be done? It alone makes warrants, and without a warrant nothing is done.
 
+mod docket;
+mod guard;
+mod tree;
 mod warrant;
 
+pub use docket::{Case, Court, Petition, Ruling};
+pub use guard::Refusal;
 pub use warrant::{Grant, Verifier, Warrant, WarrantError};

@@ -124,6 +124,15 @@ pub struct Incident {
     pub complete: bool,
 }
 
+/// What the stable detectors alone prove of an incident: only this may drive an action without a person (row D8).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Proof {
+    /// The incident's confidence if only stable detectors had spoken.
+    pub confidence: Confidence,
+    /// The families in which a stable detector spoke.
+    pub families: Vec<Family>,
+}
+
 /// Why an incident scores what it scores, without a model (row F5). All texts are safe to show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {

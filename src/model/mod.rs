@@ -24,7 +24,7 @@ pub use event::{Event, EventKind, Exit, Loss, Privilege, PrivilegeKind, Source, 
 pub use file::{FileChange, FileChangeKind, PersistenceKind};
 pub use health::{BlindSpot, Check, CheckState, Health, HopDrops, Presence, Rung};
 pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, SignalId, WarrantId};
-pub use incident::{Entity, Explanation, Incident, IncidentState, Stage};
+pub use incident::{Entity, Explanation, Incident, IncidentState, Proof, Stage};
 pub use lifeline::{Lifeline, LifelineReason};
 pub use mode::{Mode, ModeError, Posture, Role};
 pub use network::{Flow, Protocol, is_public};

@@ -1,0 +1,303 @@
+//! The docket: cases come in, rulings go out. Act alone, ask a person, or refuse.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::guard::{self, Refusal};
+use super::tree::tops;
+use super::warrant::{Terms, Verifier, Warrant, sentence};
+use crate::config::Policy;
+use crate::model::{
+    Action, ActionKind, ActionPlan, Direction, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Target,
+    Timestamp, WarrantId,
+};
+
+/// Rulings remembered so that the same is not asked twice. Beyond it the oldest is forgotten and may be asked again.
+const MOST_REMEMBERED: usize = 1024;
+/// Questions waiting at most for one incident, so that an intruder who calls many addresses cannot bury the operator.
+const MOST_ASKED_PER_INCIDENT: usize = 16;
+
+/// An incident before the court, with all that bears on it at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// What happened.
+    pub incident: &'a Incident,
+    /// What stable detectors alone prove of it (`Correlator::proof`).
+    pub proof: &'a Proof,
+    /// How much may be done alone.
+    pub mode: Mode,
+    /// The owner's own access.
+    pub lifeline: &'a Lifeline,
+    /// The incident's subject and every living process below it; empty when it is gone.
+    pub tree: &'a [Arc<Process>],
+    /// Actions alive.
+    pub active: &'a [Action],
+    /// The moment of judging.
+    pub now: Timestamp,
+}
+
+/// A person asks: an approval given, or an action by hand.
+#[derive(Debug)]
+pub struct Petition<'a> {
+    /// What is to be done.
+    pub plan: ActionPlan,
+    /// For which incident, if one.
+    pub incident: Option<IncidentId>,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Who: "root via uid 0".
+    pub approver: String,
+    /// The owner's own access.
+    pub lifeline: &'a Lifeline,
+    /// For a process tree: its root and every living process below it.
+    pub tree: &'a [Arc<Process>],
+    /// Actions alive.
+    pub active: &'a [Action],
+    /// The moment of judging.
+    pub now: Timestamp,
+}
+
+/// What the court says to one plan.
+#[derive(Debug)]
+pub enum Ruling {
+    /// It may be done, once, now.
+    Act(Warrant),
+    /// A person decides.
+    Ask {
+        /// What would be done.
+        plan: ActionPlan,
+        /// Why, in one sentence.
+        reason: String,
+        /// Why it is not done without asking.
+        held_because: String,
+    },
+    /// It is not done, whoever asks.
+    Refuse {
+        /// What would have been done.
+        plan: ActionPlan,
+        /// Why not.
+        reason: Refusal,
+    },
+}
+
+/// How far a plan got before; a later ruling may only go further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stand {
+    Refused,
+    Asked,
+    Allowed,
+    /// A person said no.
+    Declined,
+}
+
+#[derive(Debug)]
+struct Entry {
+    plan: ActionPlan,
+    incident: IncidentId,
+    stand: Stand,
+    until: Timestamp,
+}
+
+/// The court.
+pub struct Court {
+    policy: Policy,
+    verifier: Verifier,
+    key: [u8; 32],
+    next: WarrantId,
+    /// What was ruled lately, oldest first.
+    docket: VecDeque<Entry>,
+    /// When the agent allowed itself something, within the last minute.
+    alone: VecDeque<Timestamp>,
+    unasked: u64,
+}
+
+impl std::fmt::Debug for Court {
+    // The key stays out of every log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Court(next {}, {} on the docket)", self.next, self.docket.len())
+    }
+}
+
+impl Court {
+    /// A court with a key that only this start of the agent knows; `first` is the first warrant's name.
+    pub fn new(policy: &Policy, key: [u8; 32], first: WarrantId) -> Self {
+        let (docket, alone) = (VecDeque::new(), VecDeque::new());
+        Self { policy: policy.clone(), verifier: Verifier::new(key), key, next: first, docket, alone, unasked: 0 }
+    }
+
+    /// What proves this court's warrants. All copies share the list of used ones.
+    pub fn verifier(&self) -> Verifier {
+        self.verifier.clone()
+    }
+
+    /// Questions that were not asked because too many wait for the same incident.
+    pub fn unasked(&self) -> u64 {
+        self.unasked
+    }
+
+    /// Judges a case: one ruling for each thing that could be done about it and was not ruled on before. A question
+    /// already asked may become [`Ruling::Act`] when the evidence grows; the waiting question is then moot.
+    pub fn propose(&mut self, case: &Case<'_>) -> Vec<Ruling> {
+        self.docket.retain(|entry| entry.until > case.now);
+        if case.incident.posture < Posture::Contain {
+            return Vec::new();
+        }
+        let mut rulings = Vec::new();
+        for (plan, tree) in self.plans(case) {
+            rulings.extend(self.rule(case, plan, &tree));
+        }
+        rulings
+    }
+
+    /// Makes a warrant for what a person wants: an approval, or an action by hand. A person may pass the protected
+    /// list, never the lifeline or the limits.
+    ///
+    /// # Errors
+    /// [`Refusal`] says what holds it back.
+    pub fn grant(&mut self, petition: Petition<'_>) -> Result<Warrant, Refusal> {
+        let Petition { plan, incident, reason, approver, lifeline, tree, active, now } = petition;
+        guard::lifeline(&plan, lifeline, tree, &self.policy)?;
+        guard::limits(&plan, active, &self.policy)?;
+        if let Some(id) = incident {
+            self.remember(plan.clone(), id, Stand::Allowed, now, self.policy.actions.warrant_lapses);
+        }
+        Ok(self.issue(plan, incident, &reason, &approver, now))
+    }
+
+    /// A person said no: for as long as a question lives ([actions] question_lapses) this is neither asked again nor
+    /// done alone, whatever the evidence. A person may still ask for it.
+    pub fn decline(&mut self, plan: &ActionPlan, incident: IncidentId, now: Timestamp) {
+        self.remember(plan.clone(), incident, Stand::Declined, now, self.policy.actions.question_lapses);
+    }
+
+    fn rule(&mut self, case: &Case<'_>, plan: ActionPlan, tree: &[Arc<Process>]) -> Option<Ruling> {
+        if guard::same_active(&plan, case.active).is_some() {
+            return None;
+        }
+        let before = self.stand(&plan);
+        let actions = self.policy.actions.clone();
+        if let Err(reason) = guard::lifeline(&plan, case.lifeline, tree, &self.policy) {
+            if before.is_none() {
+                self.remember(plan.clone(), case.incident.id, Stand::Refused, case.now, actions.question_lapses);
+                return Some(Ruling::Refuse { plan, reason });
+            }
+            return None;
+        }
+        let reason = sentence(&format!("{} ({}): {}", case.incident.id, case.incident.confidence, case.incident.sentence), 400);
+        match self.held_because(case, &plan, tree) {
+            None if before < Some(Stand::Allowed) => {
+                self.alone.push_back(case.now);
+                self.remember(plan.clone(), case.incident.id, Stand::Allowed, case.now, actions.warrant_lapses);
+                Some(Ruling::Act(self.issue(plan, Some(case.incident.id), &reason, &case.mode.to_string(), case.now)))
+            }
+            Some(held_because) if before < Some(Stand::Asked) => {
+                let waiting = self.docket.iter().filter(|e| e.incident == case.incident.id && e.stand == Stand::Asked).count();
+                if waiting >= MOST_ASKED_PER_INCIDENT {
+                    self.unasked += 1;
+                    return None;
+                }
+                self.remember(plan.clone(), case.incident.id, Stand::Asked, case.now, actions.question_lapses);
+                Some(Ruling::Ask { plan, reason, held_because })
+            }
+            _ => None,
+        }
+    }
+
+    /// Why this is not done without a person; `None` when the agent may act alone.
+    fn held_because(&mut self, case: &Case<'_>, plan: &ActionPlan, tree: &[Arc<Process>]) -> Option<String> {
+        let (score, families) = (case.proof.confidence, case.proof.families.len());
+        let (name, needed) = match case.mode {
+            Mode::Paranoid => {
+                let too = guard::protected(plan, tree, &self.policy).map(|why| format!("; and {why}")).unwrap_or_default();
+                return Some(format!("the mode is PARANOID: a person approves everything{too}"));
+            }
+            Mode::Balanced => ("BALANCED", self.policy.mode.balanced_at),
+            // With a gap in the evidence even AGGRESSIVE must be as sure as BALANCED.
+            Mode::Aggressive if !case.incident.complete => ("AGGRESSIVE with incomplete evidence", self.policy.mode.balanced_at.max(self.policy.mode.aggressive_at)),
+            Mode::Aggressive => ("AGGRESSIVE", self.policy.mode.aggressive_at),
+        };
+        if !plan.kind().is_reversible() {
+            return Some(format!("to {} cannot be undone", plan.kind().verb()));
+        }
+        if let Some(unknown) = case.lifeline.unknown.first() {
+            return Some(format!("the owner's own access is not fully known: {}", sentence(unknown, 200)));
+        }
+        if families < 2 {
+            return Some(format!("{families} family of stable evidence speaks, acting alone takes 2"));
+        }
+        if score.get() < needed {
+            return Some(format!("stable evidence reaches {score}, {name} acts alone from {needed:.2}"));
+        }
+        if case.mode == Mode::Balanced && !case.incident.complete {
+            return Some("evidence was lost or cut, and BALANCED acts alone only on complete evidence".to_owned());
+        }
+        guard::protected(plan, tree, &self.policy).or_else(|| self.spent_allowance(case))
+    }
+
+    fn spent_allowance(&mut self, case: &Case<'_>) -> Option<String> {
+        let most = self.policy.actions.most_per_minute;
+        self.alone.retain(|at| case.now.signed_duration_since(*at) < chrono::TimeDelta::minutes(1));
+        if self.alone.len() >= most as usize {
+            return Some(format!("the agent began {most} actions within a minute, its limit ([actions] most_per_minute)"));
+        }
+        let pending = self.docket.iter().filter(|e| e.stand == Stand::Allowed && guard::same_active(&e.plan, case.active).is_none()).count();
+        let alive = case.active.iter().filter(|action| action.state.is_active()).count() + pending;
+        let most = self.policy.actions.most_active;
+        (alive >= most as usize).then(|| format!("{most} actions are alive, the limit ([actions] most_active)"))
+    }
+
+    /// Everything that could be done about a case, narrowest first: freeze what grew below the service, then cut
+    /// its addresses off.
+    fn plans(&self, case: &Case<'_>) -> Vec<(ActionPlan, Vec<Arc<Process>>)> {
+        let limits = &self.policy.actions;
+        let mut plans = Vec::new();
+        if let Some(subject) = case.incident.subject {
+            for (root, tree) in tops(subject, case.tree) {
+                let target = Target::ProcessTree { root: root.key, exe: root.exe.clone() };
+                plans.extend(ActionPlan::new(ActionKind::FreezeTree, target, limits.freeze_for).ok().map(|plan| (plan, tree)));
+            }
+        }
+        let mut seen: Vec<IpAddr> = Vec::new();
+        for addr in case.incident.addresses.iter().map(IpAddr::to_canonical) {
+            if seen.contains(&addr) {
+                continue;
+            }
+            seen.push(addr);
+            for direction in [Direction::Out, Direction::In] {
+                let target = Target::Address { addr, direction };
+                plans.extend(ActionPlan::new(ActionKind::BlockAddress, target, limits.block_for).ok().map(|plan| (plan, Vec::new())));
+            }
+        }
+        plans
+    }
+
+    fn issue(&mut self, plan: ActionPlan, incident: Option<IncidentId>, reason: &str, approver: &str, now: Timestamp) -> Warrant {
+        let id = self.next;
+        self.next = WarrantId(id.0.saturating_add(1));
+        let lapses = self.policy.actions.warrant_lapses;
+        let terms = Terms { id, plan, incident, reason: sentence(reason, 500), issued: now, lapses, approver: sentence(approver, 128) };
+        Warrant::seal(terms, &self.key)
+    }
+
+    fn stand(&self, plan: &ActionPlan) -> Option<Stand> {
+        self.docket.iter().filter(|entry| same(&entry.plan, plan)).map(|entry| entry.stand).max()
+    }
+
+    fn remember(&mut self, plan: ActionPlan, incident: IncidentId, stand: Stand, now: Timestamp, lapses: Duration) {
+        self.docket.retain(|entry| !same(&entry.plan, &plan));
+        if self.docket.len() >= MOST_REMEMBERED {
+            self.docket.pop_front();
+        }
+        let until = now.checked_add_signed(chrono::TimeDelta::from_std(lapses).unwrap_or_default()).unwrap_or(now);
+        self.docket.push_back(Entry { plan, incident, stand, until });
+    }
+}
+
+fn same(a: &ActionPlan, b: &ActionPlan) -> bool {
+    a.kind() == b.kind() && guard::same_target(a.target(), b.target())
+}
+
+#[cfg(test)]
+mod tests;
