@@ -11,6 +11,7 @@ pub mod temporary;
 pub use peer_groups::peer_groups;
 
 pub mod freeze;
+pub mod lifeline;
 pub mod nft;
 #[cfg(test)]
 pub(crate) mod own_netns;

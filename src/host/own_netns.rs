@@ -1,6 +1,15 @@
 //! For tests: a network namespace of one's own, so that no test touches the machine's own network.
 
+use std::fs::File;
 use std::process::Command;
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// One test at a time, of all test programs on this host: an emergency stop undoes what other tests froze.
+pub(crate) fn alone_on_this_host() -> Flock<File> {
+    let file = File::create(std::env::temp_dir().join("bartizan-freezing-tests.lock")).unwrap();
+    Flock::lock(file, FlockArg::LockExclusive).unwrap()
+}
 
 /// Runs `body` on a thread in a fresh network namespace with loopback up. Needs root; says so and skips without.
 pub(crate) fn in_own_network(body: impl FnOnce() + Send) {

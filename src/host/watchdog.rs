@@ -197,6 +197,7 @@ mod tests {
             eprintln!("skipped: needs root to make cgroups");
             return;
         }
+        let _alone = crate::host::own_netns::alone_on_this_host();
         let dir = tempfile::tempdir().unwrap();
         let freezer = Freezer::open(dir.path()).unwrap();
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();

@@ -54,6 +54,7 @@ fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
     if !is_root() {
         return;
     }
+    let _alone = crate::host::own_netns::alone_on_this_host();
     let dir = tempfile::tempdir().unwrap();
     for freezer in freezers(dir.path()) {
         let out = dir.path().join(format!("out-{:?}", freezer.method()));
@@ -90,6 +91,7 @@ fn one_forbidden_process_undoes_all() {
     if !is_root() {
         return;
     }
+    let _alone = crate::host::own_netns::alone_on_this_host();
     let dir = tempfile::tempdir().unwrap();
     for freezer in freezers(dir.path()) {
         let mut child = Command::new("sh").args(["-c", "sleep 60 & sleep 61 & wait"]).process_group(0).spawn().unwrap();
@@ -112,6 +114,7 @@ fn who_was_stopped_before_stays_stopped() {
     if !is_root() {
         return;
     }
+    let _alone = crate::host::own_netns::alone_on_this_host();
     let dir = tempfile::tempdir().unwrap();
     for freezer in freezers(dir.path()) {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
@@ -133,6 +136,7 @@ fn a_reused_pid_is_nobody() {
     if !is_root() {
         return;
     }
+    let _alone = crate::host::own_netns::alone_on_this_host();
     for freezer in freezers(dir.path()) {
         let name = unique("nobody", &freezer);
         let me = key_of(std::process::id()).unwrap();
@@ -147,6 +151,7 @@ fn an_overlapping_freeze_is_refused_and_a_kill_takes_over() {
     if !is_root() {
         return;
     }
+    let _alone = crate::host::own_netns::alone_on_this_host();
     let dir = tempfile::tempdir().unwrap();
     for freezer in freezers(dir.path()).into_iter().filter(|freezer| freezer.method() != Method::Stop) {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
