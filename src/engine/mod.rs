@@ -63,15 +63,14 @@ impl Engine {
         lock(&self.shared.publisher).follow()
     }
 
-    /// A person looks; where they come from joins the lifeline.
-    pub fn console_arrived(&self, ssh_connection: Option<&str>) {
-        if let Some(connection) = ssh_connection {
-            self.shared.owner.console(connection);
-        }
+    /// A person looks, through the console with this pid; it and where they come from join the lifeline.
+    pub fn console_arrived(&self, pid: Option<u32>, ssh_connection: Option<&str>) {
+        self.shared.owner.arrived(pid, ssh_connection);
     }
 
     /// A person looks no more.
-    pub fn console_left(&self) {
+    pub fn console_left(&self, pid: Option<u32>) {
+        self.shared.owner.left(pid);
         let now = chrono::Utc::now();
         let left = lock(&self.shared.attendance).leave(self.shared.totals.read(), now);
         if let Some(at) = left {

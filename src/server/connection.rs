@@ -22,7 +22,7 @@ pub async fn serve(engine: Arc<Engine>, stream: UnixStream, peer: Peer) {
         Connection { engine, peer, questions: BufReader::new(reader), line: Vec::new(), answers: writer, greeted: false, news: None, events: None };
     connection.talk().await;
     if connection.news.as_ref().is_some_and(|news| news.console) {
-        connection.engine.console_left();
+        connection.engine.console_left(connection.peer.pid);
     }
 }
 
@@ -124,7 +124,7 @@ impl Connection {
     async fn subscribe(&mut self, id: u64, console: bool, ssh_connection: Option<String>) -> bool {
         let first = self.news.is_none();
         if console && first {
-            self.engine.console_arrived(ssh_connection.as_deref());
+            self.engine.console_arrived(self.peer.pid, ssh_connection.as_deref());
         }
         self.reply(id, Reply::Done("subscribed".to_owned())).await && self.snapshot(console, console && first).await
     }
