@@ -19,6 +19,18 @@ const SIXTEEN: [&str; 16] = [
     "light-blue", "light-magenta", "light-cyan", "white",
 ];
 
+impl Colour {
+    /// The nearest of the 256 colours; the cube has the steps 0, 95, 135, 175, 215, 255, the greys go from 8 in steps of 10.
+    fn nearest(self) -> Self {
+        let Self::Rgb(r, g, b) = self else { return self };
+        let distance = |other: [u8; 3]| [r, g, b].into_iter().zip(other).map(|(a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>();
+        let step = |n: u8| if n == 0 { 0 } else { 55 + 40 * n };
+        let cube = (0..216u8).map(|n| (16 + n, [step(n / 36), step(n / 6 % 6), step(n % 6)]));
+        let greys = (0..24u8).map(|n| (232 + n, [8 + 10 * n; 3]));
+        cube.chain(greys).min_by_key(|(_, other)| distance(*other)).map_or(self, |(index, _)| Self::Indexed(index))
+    }
+}
+
 impl TryFrom<String> for Colour {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
@@ -157,19 +169,34 @@ impl Theme {
     }
 
     /// The theme to use: the one asked for; else `mono` when NO_COLOR is set and not empty (no-color.org); else `dark` where
-    /// the terminal has more than sixteen colours; else `sixteen`.
+    /// the terminal has more than sixteen colours; else `sixteen`. Where it has no 24-bit colour, the nearest of its 256.
     ///
     /// # Errors
     /// As [`Theme::named`].
     pub fn choose(asked: Option<&str>, no_color: Option<&str>, colorterm: Option<&str>, term: Option<&str>) -> Result<Self, ThemeError> {
-        let many = colorterm.is_some_and(|value| matches!(value, "truecolor" | "24bit")) || term.is_some_and(|value| value.contains("direct"));
+        let direct = colorterm.is_some_and(|value| matches!(value, "truecolor" | "24bit")) || term.is_some_and(|value| value.contains("direct"));
         let fallback = match (no_color, term) {
             (Some(set), _) if !set.is_empty() => "mono",
             (_, Some("dumb" | "vt100" | "vt220")) => "mono",
-            _ if many => "dark",
+            _ if direct || term.is_some_and(|value| value.contains("256color")) => "dark",
             _ => "sixteen",
         };
-        Self::named(asked.unwrap_or(fallback))
+        let theme = Self::named(asked.unwrap_or(fallback))?;
+        Ok(if direct { theme } else { theme.in_256_colours() })
+    }
+
+    /// The same with every colour replaced by the nearest of xterm's cube and greys (16 to 255).
+    #[must_use]
+    pub fn in_256_colours(mut self) -> Self {
+        let looks = [
+            &mut self.base, &mut self.muted, &mut self.title, &mut self.border, &mut self.accent, &mut self.selected, &mut self.strip,
+            &mut self.good, &mut self.notice, &mut self.warning, &mut self.danger, &mut self.critical,
+        ];
+        for look in looks {
+            look.fg = look.fg.nearest();
+            look.bg = look.bg.nearest();
+        }
+        self
     }
 
     /// The same with other characters.
@@ -201,7 +228,10 @@ mod tests {
         assert!(looks.iter().all(|look| look.fg == Colour::Default && look.bg == Colour::Default));
         assert_eq!(Theme::choose(None, Some(""), Some("truecolor"), None).unwrap().name, "dark");
         assert_eq!(Theme::choose(Some("light"), Some("1"), None, None).unwrap().name, "light");
-        assert_eq!(Theme::choose(None, None, None, Some("xterm-256color")).unwrap().name, "sixteen");
+        assert_eq!(Theme::choose(None, None, None, Some("linux")).unwrap().name, "sixteen");
+        let many = Theme::choose(None, None, None, Some("xterm-256color")).unwrap();
+        assert!(many.name == "dark" && matches!(many.base.fg, Colour::Indexed(16..)));
+        assert_eq!(Colour::Rgb(255, 0, 0).nearest(), Colour::Indexed(196));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use super::input::{Effect, Input, Question};
 use super::paint::Paint;
 use super::state::{Link, Sound, State};
-use super::terminal::{Guard, input};
+use super::terminal::{Guard, Inside, input};
 use super::update::{sent, subscribe, update};
 use super::view;
 use crate::client::{Asker, ClientError, Connection, Inbox, News};
@@ -68,13 +68,13 @@ pub struct ConsoleError(#[source] std::io::Error);
 pub async fn run(connection: Connection, options: Options) -> Result<Outcome, ConsoleError> {
     let guard = Guard::enter().map_err(ConsoleError)?;
     let mut terminal = Terminal::new(guard.backend()).map_err(ConsoleError)?;
-    terminal.clear().map_err(ConsoleError)?;
+    terminal.backend_mut().clear().map_err(ConsoleError)?;
     let events = crossterm::event::EventStream::new().filter_map(|event| {
         // An error on the terminal means that it is gone.
         std::future::ready(event.map_or(Some(Input::Hangup), input))
     });
     let events = events.chain(futures_util::stream::once(std::future::ready(Input::Hangup)));
-    let outcome = drive(&mut terminal, Box::pin(events), hangup(), connection, options).await;
+    let outcome = Inside::new(drive(&mut terminal, Box::pin(events), hangup(), connection, options)).await;
     drop(guard);
     outcome.map_err(ConsoleError)
 }
@@ -164,8 +164,11 @@ impl<B: Backend> Runner<'_, B> {
                 Effect::Detach => return Ok(Some(Outcome::Detached)),
                 Effect::Quit => return Ok(Some(Outcome::Quit)),
                 Effect::Repaint => {
+                    // Not `Terminal::clear`: it asks the terminal where the cursor is and waits for an answer.
                     self.shown = None;
-                    self.terminal.clear()?;
+                    self.terminal.swap_buffers();
+                    self.terminal.swap_buffers();
+                    self.terminal.backend_mut().clear()?;
                 }
                 Effect::Ask(question) => self.ask(question),
             }

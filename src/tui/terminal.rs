@@ -1,11 +1,15 @@
 //! The person's terminal, borrowed: given back as it was on every way out, a panic included.
 
 use std::io::{self, BufWriter, Stdout, Write, stdout};
-use std::sync::Once;
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once};
+use std::task::{Context, Poll};
 
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use ratatui::backend::CrosstermBackend;
 
@@ -15,6 +19,15 @@ use crate::config::{Key, KeyName};
 /// Whether the terminal is ours now.
 static BORROWED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+/// Panics of other threads while the terminal is ours: told when it is given back, instead of across the screen.
+static HELD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Most panics that are held; an endless row of them must not fill the memory.
+const HELD_MOST: usize = 16;
+
+thread_local! {
+    /// This thread is inside the console just now.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The terminal, ours until this is dropped.
 #[derive(Debug)]
@@ -27,8 +40,14 @@ impl Guard {
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                restore();
-                before(panic);
+                let ours = INSIDE.with(Cell::get);
+                if BORROWED.load(Ordering::SeqCst) && !ours {
+                    // Another part of an embedded guard: its supervisor deals with it and the console goes on.
+                    hold(panic.to_string());
+                } else {
+                    restore();
+                    before(panic);
+                }
             }));
         });
         BORROWED.store(true, Ordering::SeqCst);
@@ -50,13 +69,48 @@ impl Drop for Guard {
     }
 }
 
+/// The console's own work, marked as such on whichever thread it runs, so that the panic hook can tell whose panic it is.
+pub(crate) struct Inside<F>(Pin<Box<F>>);
+
+impl<F: Future> Inside<F> {
+    pub(crate) fn new(work: F) -> Self {
+        Self(Box::pin(work))
+    }
+}
+
+impl<F: Future> Future for Inside<F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                INSIDE.with(|inside| inside.set(false));
+            }
+        }
+        INSIDE.with(|inside| inside.set(true));
+        let _leave = Leave;
+        self.0.as_mut().poll(context)
+    }
+}
+
+fn hold(panic: String) {
+    if let Ok(mut held) = HELD.lock()
+        && held.len() < HELD_MOST
+    {
+        held.push(panic);
+    }
+}
+
 /// Gives the terminal back, once.
 fn restore() {
     if BORROWED.swap(false, Ordering::SeqCst) {
         // Nothing can be done about a terminal that is gone.
-        let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+        // Cleared first: tmux would else keep rows of a screen that was resized.
+        let _ = execute!(stdout(), DisableBracketedPaste, Clear(ClearType::All), LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
         let _ = stdout().flush();
+        let held = HELD.lock().map(|mut held| std::mem::take(&mut *held)).unwrap_or_default();
+        held.iter().for_each(|panic| eprintln!("{panic}"));
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) mod rows;
 pub(crate) use dialog::Dialog;
 pub(crate) use list::{List, Move, RowKey, holds};
 
-/// Seconds of history behind the sparkline.
+/// Measurements behind the sparkline.
 const RATES_KEPT: usize = 240;
 /// Age of the agent's last word beyond which the screen says how old it is.
 const STALE: TimeDelta = TimeDelta::seconds(10);

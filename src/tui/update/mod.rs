@@ -1,25 +1,27 @@
 //! One input in, the next state and what the runner shall do: pure, so every screen can be tested without a terminal.
 
 use crate::config::{Command, Key, View};
-use crate::model::{Presence, Role, Timestamp};
-use crate::protocol::{Applied, Push, Request};
+use crate::model::{Role, Timestamp};
+use crate::protocol::Request;
 
 use super::input::{Effect, Input, Question};
-use super::state::dialog::{Choice, Choose, Confirm, Then};
-use super::state::{Asked, Dialog, Link, Message, Move, RowKey, Sound, State, rows};
+use super::state::dialog::Choose;
+use super::state::{Asked, Dialog, Link, Move, RowKey, Sound, State, rows};
 use super::view;
-use super::widgets::{TextLine, Tone, TonedLine};
+use super::widgets::TextLine;
 
 mod actions;
 mod alerts;
 mod approvals;
 mod audit;
+mod choices;
 mod details;
 mod dialog;
 mod health;
 mod network;
 mod palette;
 mod processes;
+mod push;
 mod reply;
 mod timeline;
 
@@ -38,7 +40,7 @@ pub(crate) fn update(state: &mut State, input: Input, now: Timestamp) -> Vec<Eff
             state.size = (width, height);
             Vec::new()
         }
-        Input::Push(push) => pushed(state, *push),
+        Input::Push(push) => push::pushed(state, *push),
         Input::Reply { ticket, reply } => reply::reply(state, ticket, *reply),
         Input::Tick => tick(state),
         Input::Hangup => vec![Effect::Detach],
@@ -94,10 +96,10 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Filter => state.dialog = Some(Dialog::Filter(TextLine::new(&state.list().filter.clone()))),
         Command::Palette => state.dialog = Some(Dialog::Palette { line: TextLine::default(), at: 0 }),
         Command::Help => state.dialog = Some(Dialog::Help { offset: 0 }),
-        Command::Mode => mode(state),
+        Command::Mode => choices::mode(state),
         Command::EmergencyStop => state.dialog = Some(Dialog::Confirm(actions::stop_everything(state))),
         Command::Detach => return vec![Effect::Detach],
-        Command::Quit => return quit(state),
+        Command::Quit => return choices::quit(state),
         Command::Redraw => return vec![Effect::Repaint],
         Command::Explain => return explain(state),
         Command::Feedback => feedback(state),
@@ -173,49 +175,6 @@ pub(super) fn allowed(state: &mut State, request: &Request) -> bool {
     state.role >= needed
 }
 
-fn mode(state: &mut State) {
-    if state.role < Role::Admin {
-        state.say(Sound::Refused, format!("changing the mode needs the role admin, you are {}: use sudo", state.role));
-        return;
-    }
-    let now = state.mirror.health.as_ref().map(|health| health.mode);
-    let options = crate::model::Mode::ALL.into_iter().map(|mode| Choice {
-        label: mode.to_string(),
-        about: format!("{}{}", mode.meaning(), if Some(mode) == now { " (now)" } else { "" }),
-        then: Then::Confirm(Box::new(Confirm {
-            title: format!("Change the mode to {mode}?"),
-            lines: vec![
-                TonedLine::labelled("From now on  ", Tone::Plain, mode.meaning()),
-                TonedLine::labelled("Stays        ", Tone::Plain, "protected programs and your own access are never touched without a person"),
-                TonedLine::labelled("Undo         ", Tone::Plain, "choose another mode; actions already begun keep their own end"),
-            ],
-            yes: vec![Effect::ask(Request::SetMode { mode }, format!("changing the mode to {mode}"))],
-            again: None,
-        })),
-    });
-    let at = crate::model::Mode::ALL.iter().position(|mode| Some(*mode) == now).unwrap_or(0);
-    state.dialog = Some(Dialog::Choose(Choose { title: "Mode".to_owned(), about: "How much may the guard do alone?".to_owned(), options: options.collect(), at }));
-}
-
-fn quit(state: &mut State) -> Vec<Effect> {
-    if !state.embedded {
-        return vec![Effect::Quit];
-    }
-    let active = state.mirror.actions.values().filter(|row| row.state.is_active()).count();
-    let choice = |label: &str, about: String, then| Choice { label: label.to_owned(), about, then };
-    state.dialog = Some(Dialog::Choose(Choose {
-        title: "Leave the console".to_owned(),
-        about: "The guard runs inside this program.".to_owned(),
-        options: vec![
-            choice("detach", "the guard goes on in the background; `bartizan attach` comes back".to_owned(), Then::Do(vec![Effect::Detach])),
-            choice("stop the guard", format!("nothing watches any more; {active} active actions stay until they end by themselves"), Then::Do(vec![Effect::Quit])),
-            choice("stay", "back to the console".to_owned(), Then::Nothing),
-        ],
-        at: 0,
-    }));
-    Vec::new()
-}
-
 fn explain(state: &mut State) -> Vec<Effect> {
     match rows::incident_here(state) {
         Some(id) => ask(state, Request::Explain { id }, format!("why {id}")),
@@ -239,52 +198,8 @@ fn feedback(state: &mut State) {
     }
 }
 
-fn pushed(state: &mut State, push: Push) -> Vec<Effect> {
-    let first = state.mirror.health.is_none();
-    match push {
-        Push::Goodbye { reason } => {
-            state.message = Some(Message { sound: Sound::Refused, text: format!("the agent ends: {reason}"), at: state.now });
-            return Vec::new();
-        }
-        Push::Missed(count) => {
-            state.say(Sound::Note, format!("this console was too slow and missed {count} messages"));
-            return Vec::new();
-        }
-        Push::Events(_) => return Vec::new(),
-        push => {
-            let anew = matches!(push, Push::Snapshot(_));
-            if state.mirror.apply(push) == Applied::Gap {
-                let asked = state.asked.values().any(|asked| matches!(asked.question.request, Request::Subscribe { .. }));
-                return if asked { Vec::new() } else { vec![Effect::Ask(subscribe(None))] };
-            }
-            if anew {
-                state.away = state.mirror.presence.as_ref().is_some_and(tells_something);
-            }
-        }
-    }
-    if first {
-        // Kernel threads hide below kthreadd (pid 2 on every Linux): hundreds of rows that nobody looks for.
-        let kernel = state.mirror.processes.keys().find(|key| key.pid == 2).copied();
-        state.folded.extend(kernel);
-    }
-    if state.rates.is_empty() {
-        state.note_rate();
-    }
-    let alive = &state.mirror.processes;
-    state.folded.retain(|key| alive.contains_key(key));
-    if state.follow && state.view == View::Processes {
-        processes::follow(state);
-    }
-    Vec::new()
-}
-
-fn tells_something(presence: &Presence) -> bool {
-    presence.away_since.is_some() && presence.events + presence.incidents + presence.alerts + presence.actions + presence.lapsed > 0
-}
-
 fn tick(state: &mut State) -> Vec<Effect> {
     let now = state.now;
-    state.note_rate();
     if state.message.as_ref().is_some_and(|message| now - message.at > MESSAGE_STAYS) {
         state.message = None;
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{ActionId, ApprovalId, IncidentId, Mode};
-use crate::protocol::{Change, Reply, Snapshot};
+use crate::model::{Presence, ActionId, ApprovalId, IncidentId, Mode};
+use crate::protocol::{Change, Push, Reply, Snapshot};
 use crate::tui::fixtures::{key, now, process};
 use crate::tui::tests::{press, state, text};
 
