@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::model::{HostText, IncidentId, Technique, Timestamp};
+use crate::model::{Confidence, HostText, IncidentId, Technique, Timestamp};
 
 /// What became of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,7 +57,7 @@ pub struct IncidentReport {
     /// Its name.
     pub id: IncidentId,
     /// Its score, 0 to 1.
-    pub confidence: f64,
+    pub confidence: Confidence,
     /// How many signals of the drill it joined, of how many.
     pub joined: (usize, usize),
     /// Stages seen.
@@ -158,7 +158,7 @@ impl Report {
             return;
         };
         let (joined, all) = incident.joined;
-        let _ = writeln!(out, "\nIncident {}  score {:.2}  {}", incident.id, incident.confidence, incident.stages.join(" > "));
+        let _ = writeln!(out, "\nIncident {}  score {}  {}", incident.id, incident.confidence, incident.stages.join(" > "));
         let _ = writeln!(out, "   {}\n   joins {joined} of the drill's {all} signals", incident.sentence);
         for line in incident.why.iter().chain(&incident.verdicts) {
             let _ = writeln!(out, "   {line}");

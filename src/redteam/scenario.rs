@@ -29,8 +29,8 @@ pub struct Options {
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Signals that the watcher remembers; a drill makes about ten.
 const MOST_SIGNALS: usize = 4096;
-/// The kernel's clock and ours may differ by this much.
-const CLOCK_SLACK: TimeDelta = TimeDelta::milliseconds(50);
+/// The kernel's clock and ours may differ by this much: events are stamped in time since boot and converted.
+const CLOCK_SLACK: TimeDelta = TimeDelta::milliseconds(10);
 
 /// What the watcher has seen, and when it could first be read.
 #[derive(Default)]
@@ -158,7 +158,7 @@ fn story(observer: &mut dyn Observer, ours: &[(Signal, Timestamp)], patience: Du
                 let explanation = observer.explain(incident.id)?;
                 return Ok(Some(IncidentReport {
                     id: incident.id,
-                    confidence: incident.confidence.get(),
+                    confidence: incident.confidence,
                     joined: (joins(&incident), ours.len()),
                     stages: incident.stages.iter().map(|stage| stage.noun().to_owned()).collect(),
                     sentence: incident.sentence,
