@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::Event;
 
+mod world;
+
+pub use world::World;
+
+// Files, accounts, secrets and privilege.
 mod account_book;
 mod accounts;
 mod attribution;
@@ -22,7 +27,6 @@ mod settling;
 #[cfg(test)]
 mod test_bench;
 mod watching;
-mod world;
 
 pub use accounts::Accounts;
 pub use attribution::Attribution;
@@ -31,7 +35,6 @@ pub use persistence::Persistence;
 pub use places::Places;
 pub use privilege::Privileges;
 pub use watching::{watch_blind_spots, watch_collectors};
-pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.
 pub trait Sink: Send + Sync {
