@@ -6,6 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::Event;
 
 mod blind_spots;
+mod world;
+
+pub use world::World;
+
+// Files, accounts, secrets and privilege.
 mod account_book;
 mod accounts;
 mod attribution;
@@ -45,7 +50,6 @@ pub use places::Places;
 pub use sockets::{OpenSocket, open_sockets};
 pub use privilege::Privileges;
 pub use watching::{watch_blind_spots, watch_collectors};
-pub use world::World;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.
 pub trait Sink: Send + Sync {

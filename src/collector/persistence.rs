@@ -53,7 +53,11 @@ impl Collector for Persistence {
 
     fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
         let watch = if self.force_inotify {
-            FileWatch::without_fanotify().map_err(|why| CollectorError { what: HOP.to_owned(), why: why.to_string(), mend: String::new() })?
+            FileWatch::without_fanotify().map_err(|why| CollectorError {
+                what: "persistence: watching files by inotify".to_owned(),
+                why: why.to_string(),
+                mend: "raise fs.inotify.max_user_instances".to_owned(),
+            })?
         } else {
             open("persistence")?
         };
