@@ -1,19 +1,9 @@
 //! The world into events: one file a source.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use crate::model::Event;
-
-mod blind_spots;
-mod world;
-
-pub use world::World;
-
-// Files, accounts, secrets and privilege.
 mod account_book;
 mod accounts;
 mod attribution;
+mod blind_spots;
 mod credentials;
 mod gather;
 mod ladder;
@@ -22,6 +12,7 @@ mod persistence_memory;
 #[cfg(test)]
 mod persistence_tests;
 mod places;
+mod privilege;
 mod process;
 mod process_connector;
 mod process_ebpf;
@@ -29,27 +20,31 @@ mod process_family;
 mod process_origin;
 mod process_polling;
 mod process_table;
-mod roles;
-mod sockets;
-mod world;
-
-pub use ladder::{Ladder, process_collectors};
-mod privilege;
 #[cfg(test)]
 mod real_tools_tests;
+mod roles;
 mod settling;
+mod sockets;
 #[cfg(test)]
 mod test_bench;
 mod watching;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use accounts::Accounts;
 pub use attribution::Attribution;
 pub use credentials::Credentials;
+pub use ladder::{Ladder, process_collectors};
 pub use persistence::Persistence;
 pub use places::Places;
-pub use sockets::{OpenSocket, open_sockets};
 pub use privilege::Privileges;
+pub use sockets::{OpenSocket, open_sockets};
 pub use watching::{watch_blind_spots, watch_collectors};
+pub use world::World;
+
+use crate::model::Event;
 
 /// Where collectors put what they see. Never blocks, never grows without bound.
 pub trait Sink: Send + Sync {

@@ -78,9 +78,9 @@ fn a_drill_that_is_stopped_cleans_up_all_the_same() {
     let under = tempfile::tempdir().unwrap();
     let arguments = ["--exact", "redteam::play::tests::stand_in", "--nocapture"].map(str::to_owned).to_vec();
     let cast = Cast { program: std::env::current_exe().unwrap(), arguments };
-    let options = Options { cast, under: under.path().to_owned(), patience: Duration::from_secs(3) };
+    let options = Options { cast, under: under.path().to_owned(), patience: Duration::from_secs(3), hold: Duration::ZERO };
     let mut observer = Scripted { detectors: &[], about: |_| None, under: under.path().to_owned() };
-    let report = run(&mut observer, &options, &AtomicBool::new(true)).unwrap();
+    let report = run(&mut observer, &options, &AtomicBool::new(true), &|_| ()).unwrap();
     assert!(report.steps.is_empty());
     assert!(report.ground.is_clean(), "{:?}", report.ground);
     assert_eq!(std::fs::read_dir(under.path()).unwrap().count(), 0);
