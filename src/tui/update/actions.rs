@@ -40,7 +40,7 @@ fn undo(row: &Action) -> Confirm {
     lines.extend(row.undo.iter().enumerate().map(|(at, text)| TonedLine::labelled(if at == 0 { "Does    " } else { "        " }, Tone::Plain, text.clone())));
     lines.push(TonedLine::labelled("After   ", Tone::Plain, "the kernel is read back; the state must be as before the action"));
     let id = row.id;
-    Confirm { title: format!("Undo {id}?"), lines, yes: vec![Effect::ask(Request::Rollback { ids: vec![id] }, format!("undoing {id}"))], again: Some(Command::Undo) }
+    Confirm { title: format!("Undo {id}?"), lines, yes: vec![Effect::ask(Request::Rollback { ids: vec![id] }, format!("undoing {id}"))], again: None, offset: 0, armed: None }
 }
 
 /// The question before the emergency stop.
@@ -61,5 +61,7 @@ pub(super) fn stop_everything(state: &State) -> Confirm {
         lines,
         yes: vec![Effect::ask(Request::EmergencyStop, "stopping everything")],
         again: Some(Command::EmergencyStop),
+        offset: 0,
+        armed: None,
     }
 }
