@@ -48,10 +48,13 @@ pub(super) fn stop_everything(state: &State) -> Confirm {
     let active: Vec<_> = state.mirror.actions.values().filter(|row| row.state.is_active()).collect();
     let mut lines = vec![TonedLine::new(Tone::Danger, match active.len() {
         0 => "No action is active; the guard will act no more until you choose a mode again.".to_owned(),
-        1 => "Undoes the one active action; then the guard acts no more until you choose a mode again.".to_owned(),
-        n => format!("Undoes all {n} active actions; then the guard acts no more until you choose a mode again."),
+        1 => "Undoes what can be undone of the one active action; then the guard acts no more until you choose a mode again.".to_owned(),
+        n => format!("Undoes what can be undone of all {n} active actions; then the guard acts no more until you choose a mode again."),
     })];
-    lines.extend(active.iter().take(8).map(|row| TonedLine::labelled(format!("  {:<6}", row.id), Tone::Plain, format!("{} {}", row.kind.verb(), row.target))));
+    lines.extend(active.iter().take(8).map(|row| {
+        let stays = if row.kind.is_reversible() { "" } else { " (cannot be undone)" };
+        TonedLine::labelled(format!("  {:<6}", row.id), if stays.is_empty() { Tone::Plain } else { Tone::Muted }, format!("{} {}{stays}", row.kind.verb(), row.target))
+    }));
     if active.len() > 8 {
         lines.push(TonedLine::labelled("  ", Tone::Muted, format!("and {} more", active.len() - 8)));
     }

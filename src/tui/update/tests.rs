@@ -64,7 +64,7 @@ fn the_emergency_stop_takes_its_key_twice_from_every_view() {
     for view in View::ALL {
         let mut one = state(view, 80, 24);
         assert_eq!(asks(&press(&mut one, "!")), []);
-        assert!(text(&one).contains("Undoes all 3 active actions"), "{view}");
+        assert!(text(&one).contains("of all 3 active actions"), "{view}");
         assert_eq!(asks(&press(&mut one, "!")), [Request::EmergencyStop]);
         let mut other = state(view, 80, 24);
         assert_eq!(asks(&press(&mut other, "! n !")), []);
