@@ -16,7 +16,7 @@ use super::input::{Effect, Input, Question};
 use super::paint::Paint;
 use super::state::{Link, Sound, State};
 use super::terminal::{Guard, Inside, input};
-use super::update::{sent, subscribe, update};
+use super::update::{sent, show, subscribe, update};
 use super::view;
 use crate::client::{Asker, ClientError, Connection, Inbox, News};
 use crate::config::{Keymap, Theme, View};
@@ -115,9 +115,9 @@ pub(crate) async fn drive<B: Backend>(
     let (asker, mut inbox) = connection.split();
     let mut runner = Runner { terminal, state, paint: Paint::new(&options.theme), asker, shown: None, ssh_connection: options.ssh_connection };
     runner.perform(vec![Effect::Ask(subscribe(None))])?;
-    if options.view == View::Audit {
-        runner.take(Input::Tick)?;
-    }
+    // A view that asks for its data must ask at the start too.
+    let effects = show(&mut runner.state, options.view);
+    runner.perform(effects)?;
     let mut signals = pin!(signals);
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
