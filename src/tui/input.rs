@@ -19,8 +19,10 @@ pub(crate) enum Input {
     Reply { ticket: u64, reply: Box<Reply> },
     /// A second passed.
     Tick,
-    /// The terminal went away, or somebody asked the program to end.
+    /// The terminal went away (SIGHUP).
     Hangup,
+    /// Somebody asked the program to end (SIGTERM).
+    Terminate,
     /// The connection ended.
     Lost { reason: String },
     /// It is back.

@@ -116,10 +116,8 @@ impl Paint {
 }
 
 fn style(look: Look) -> Style {
-    let mut style = Style::new();
-    if look.fg != Colour::Default {
-        style = style.fg(colour(look.fg));
-    }
+    // Whole in itself but for the ground: what was painted before must not shine through.
+    let mut style = Style::new().fg(colour(look.fg)).remove_modifier(Modifier::all());
     if look.bg != Colour::Default {
         style = style.bg(colour(look.bg));
     }

@@ -16,13 +16,15 @@ use super::input::{Effect, Input, Question};
 use super::paint::Paint;
 use super::state::{Link, Sound, State};
 use super::terminal::{Guard, Inside, input};
-use super::update::{sent, subscribe, update};
+use super::update::{sent, show, subscribe, update};
 use super::view;
 use crate::client::{Asker, ClientError, Connection, Inbox, News};
 use crate::config::{Keymap, Theme, View};
 
 /// Least time between two paintings: at most 20 a second go over the wire.
 const FRAME: Duration = Duration::from_millis(50);
+/// Most questions that may wait for an answer.
+const OPEN_QUESTIONS: usize = 64;
 /// Pauses between attempts to connect again; the last one is kept up.
 const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];
 
@@ -48,7 +50,7 @@ pub struct Options {
 /// How the console ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The person left; an embedded guard shall end.
+    /// The person left, or SIGTERM asked the program to end; an embedded guard shall end.
     Quit,
     /// The person left, or the terminal went away; the guard goes on.
     Detached,
@@ -74,17 +76,17 @@ pub async fn run(connection: Connection, options: Options) -> Result<Outcome, Co
         std::future::ready(event.map_or(Some(Input::Hangup), input))
     });
     let events = events.chain(futures_util::stream::once(std::future::ready(Input::Hangup)));
-    let outcome = Inside::new(drive(&mut terminal, Box::pin(events), hangup(), connection, options)).await;
+    let outcome = Inside::new(drive(&mut terminal, Box::pin(events), signals(), connection, options)).await;
     drop(guard);
     outcome.map_err(ConsoleError)
 }
 
-/// Ends when the terminal or an owner tells the program to go.
-async fn hangup() {
+/// Ends when the terminal goes away or somebody asks the program to end.
+async fn signals() -> Input {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::hangup()), signal(SignalKind::terminate())) {
         (Ok(mut hangup), Ok(mut terminate)) => {
-            tokio::select! { _ = hangup.recv() => {} _ = terminate.recv() => {} }
+            tokio::select! { _ = hangup.recv() => Input::Hangup, _ = terminate.recv() => Input::Terminate }
         }
         _ => std::future::pending().await,
     }
@@ -104,7 +106,7 @@ struct Runner<'t, B: Backend> {
 
 /// The loop, whatever the terminal is.
 pub(crate) async fn drive<B: Backend>(
-    terminal: &mut Terminal<B>, mut events: impl Stream<Item = Input> + Unpin, hangup: impl Future<Output = ()>, connection: Connection, options: Options,
+    terminal: &mut Terminal<B>, mut events: impl Stream<Item = Input> + Unpin, signals: impl Future<Output = Input>, connection: Connection, options: Options,
 ) -> Result<Outcome, B::Error> {
     let mut state = State::new(options.keymap, connection.hello().role, options.view, Utc::now(), Local::now().offset().fix());
     (state.single, state.embedded) = (options.single, options.embedded);
@@ -113,10 +115,10 @@ pub(crate) async fn drive<B: Backend>(
     let (asker, mut inbox) = connection.split();
     let mut runner = Runner { terminal, state, paint: Paint::new(&options.theme), asker, shown: None, ssh_connection: options.ssh_connection };
     runner.perform(vec![Effect::Ask(subscribe(None))])?;
-    if options.view == View::Audit {
-        runner.take(Input::Tick)?;
-    }
-    let mut hangup = pin!(hangup);
+    // A view that asks for its data must ask at the start too.
+    let effects = show(&mut runner.state, options.view);
+    runner.perform(effects)?;
+    let mut signals = pin!(signals);
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reconnecting: Option<Reconnecting> = None;
@@ -130,7 +132,7 @@ pub(crate) async fn drive<B: Backend>(
         let next_frame = painted.unwrap_or_else(Instant::now) + FRAME;
         let input = tokio::select! {
             biased;
-            () = &mut hangup => Some(Input::Hangup),
+            signal = &mut signals => Some(signal),
             event = events.next() => Some(event.unwrap_or(Input::Hangup)),
             () = sleep_until(next_frame), if dirty => None,
             _ = ticks.tick() => Some(Input::Tick),
@@ -182,6 +184,10 @@ impl<B: Backend> Runner<'_, B> {
         }
         if matches!(self.state.link, Link::Lost { .. }) {
             self.state.say(Sound::Refused, "not asked: there is no connection to the agent");
+            return;
+        }
+        if self.state.asked.len() >= OPEN_QUESTIONS {
+            self.state.say(Sound::Refused, "not asked: too many questions wait for an answer");
             return;
         }
         match self.asker.ask(question.request.clone()) {

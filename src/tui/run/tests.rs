@@ -98,6 +98,11 @@ fn typed(keys: &'static str) -> impl Stream<Item = Input> + Unpin {
     Box::pin(keys.chain(stream::pending()))
 }
 
+async fn ends(after: Duration) -> Input {
+    sleep(after).await;
+    Input::Hangup
+}
+
 async fn drive_for(keys: &'static str, view: View, answers: usize, end: Duration) -> (Outcome, String, Vec<Request>, usize) {
     let (near, far) = UnixStream::pair().unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -105,7 +110,7 @@ async fn drive_for(keys: &'static str, view: View, answers: usize, end: Duration
     let connection = Connection::from_stream(near).await.unwrap();
     let writes = Arc::new(Mutex::new(0));
     let mut terminal = Terminal::new(Counting { inner: TestBackend::new(80, 24), writes: writes.clone() }).unwrap();
-    let outcome = drive(&mut terminal, typed(keys), sleep(end), connection, options(view)).await.unwrap();
+    let outcome = drive(&mut terminal, typed(keys), ends(end), connection, options(view)).await.unwrap();
     let screen = terminal.backend().inner.to_string();
     let (asked, writes) = (asked.lock().unwrap().clone(), *writes.lock().unwrap());
     (outcome, screen, asked, writes)
@@ -156,7 +161,7 @@ async fn a_lost_agent_is_said_and_found_again() {
     let connection = Connection::open(&path).await.unwrap();
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     let options = Options { reconnect: Some(path), ..options(View::Overview) };
-    let outcome = drive(&mut terminal, typed(""), sleep(Duration::from_millis(1_900)), connection, options).await.unwrap();
+    let outcome = drive(&mut terminal, typed(""), ends(Duration::from_millis(1_900)), connection, options).await.unwrap();
     assert_eq!(outcome, Outcome::Detached);
     let subscribed = asked.lock().unwrap().iter().filter(|request| matches!(request, Request::Subscribe { .. })).count();
     assert_eq!(subscribed, 2);

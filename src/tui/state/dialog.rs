@@ -1,7 +1,7 @@
 //! What stands over a view and takes the keys until it is closed.
 
 use crate::config::Command;
-use crate::model::{ApprovalId, Explanation, IncidentId};
+use crate::model::{ApprovalId, Explanation, IncidentId, Timestamp};
 use crate::protocol::FeedbackVerdict;
 use crate::tui::input::Effect;
 use crate::tui::widgets::{TextLine, Tone, TonedLine};
@@ -34,6 +34,10 @@ pub(crate) struct Confirm {
     pub yes: Vec<Effect>,
     /// The command whose key means yes when it is pressed again.
     pub again: Option<Command>,
+    /// First line on screen.
+    pub offset: usize,
+    /// A question that opens by itself takes no yes before this moment: the key may have been meant for what was there before.
+    pub armed: Option<Timestamp>,
 }
 
 /// One of a few.

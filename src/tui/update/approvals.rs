@@ -61,7 +61,7 @@ pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) ->
         TonedLine::labelled("Lasts   ", Tone::Plain, format!("{time}, then the host undoes it by itself")),
     ];
     lines.extend(preview_lines(&row.preview));
-    Some(Confirm { title: format!("Approve {id}?"), lines, yes: vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))], again: Some(Command::Approve) })
+    Some(Confirm { title: format!("Approve {id}?"), lines, yes: vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))], again: None, offset: 0, armed: None })
 }
 
 /// A preview as lines: what happens, what else it touches, how it is undone.

@@ -25,6 +25,8 @@ pub(super) fn mode(state: &mut State) {
             ],
             yes: vec![Effect::ask(Request::SetMode { mode }, format!("changing the mode to {mode}"))],
             again: None,
+            offset: 0,
+            armed: None,
         })),
     });
     let at = Mode::ALL.iter().position(|mode| Some(*mode) == now).unwrap_or(0);

@@ -103,13 +103,16 @@ fn refilter(state: &mut State, filter: String) {
     }
 }
 
-fn in_confirm(state: &mut State, confirm: Confirm, key: Key, command: Option<Command>) -> Vec<Effect> {
+fn in_confirm(state: &mut State, mut confirm: Confirm, key: Key, command: Option<Command>) -> Vec<Effect> {
     let yes = key == Key::char('y') || (confirm.again.is_some() && command == confirm.again);
-    if yes {
+    let early = confirm.armed.is_some_and(|armed| state.now < armed);
+    if yes && !early {
         return confirm.yes;
     }
     // Only n closes it otherwise: a key typed a moment too late must not make the question vanish unseen.
     if key != Key::char('n') {
+        let last = confirm.lines.len().saturating_mul(8);
+        confirm.offset = scrolled(command, confirm.offset, 1).unwrap_or(confirm.offset).min(last);
         state.dialog = Some(Dialog::Confirm(confirm));
     }
     Vec::new()

@@ -44,6 +44,7 @@ pub(crate) fn update(state: &mut State, input: Input, now: Timestamp) -> Vec<Eff
         Input::Reply { ticket, reply } => reply::reply(state, ticket, *reply),
         Input::Tick => tick(state),
         Input::Hangup => vec![Effect::Detach],
+        Input::Terminate => vec![Effect::Quit],
         Input::Lost { reason } => lost(state, reason),
         Input::Found { role } => found(state, role),
     };

@@ -20,10 +20,11 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             None => {}
         },
         Command::Left => left(state),
-        Command::Right => match here(state) {
-            Some(key) => unfold(state, key),
-            None => {}
-        },
+        Command::Right => {
+            if let Some(key) = here(state) {
+                unfold(state, key);
+            }
+        }
         Command::Freeze => return by_hand(state, ActionKind::FreezeTree),
         Command::Kill => return by_hand(state, ActionKind::KillTree),
         _ => {}

@@ -6,6 +6,8 @@ use crate::tui::state::dialog::{Confirm, Page};
 use crate::tui::state::{Dialog, RowKey, Sound, State};
 use crate::tui::widgets::{Tone, TonedLine};
 
+/// How long a question that opens by itself must be on screen before it takes a yes.
+const SETTLES: chrono::TimeDelta = chrono::TimeDelta::milliseconds(500);
 /// Lines of the audit log kept for the screen.
 const AUDIT_KEPT: usize = 1_000;
 
@@ -15,7 +17,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         Reply::Done(_) if asked.question.what.is_empty() => {}
         Reply::Done(text) => state.say(Sound::Done, text),
         Reply::Refused(refusal) => refused(state, &refusal),
-        Reply::Explanation(why) => state.dialog = Some(Dialog::Page(Page::explanation(&why))),
+        Reply::Explanation(why) if state.dialog.is_none() => state.dialog = Some(Dialog::Page(Page::explanation(&why))),
         Reply::Checks(checks) => state.checks = Some(checks),
         Reply::Audit(mut entries) => {
             let surplus = entries.len().saturating_sub(AUDIT_KEPT);
@@ -42,6 +44,10 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         }
         Reply::Preview(preview) => {
             let Some(plan) = asked.question.plan else { return Vec::new() };
+            if state.dialog.is_some() {
+                state.say(Sound::Note, format!("the preview of \"{plan}\" came too late: ask again"));
+                return Vec::new();
+            }
             let mut lines = vec![
                 TonedLine::labelled("What    ", Tone::Plain, plan.to_string()),
                 TonedLine::labelled("Lasts   ", Tone::Plain, humantime::format_duration(plan.lasts()).to_string()),
@@ -49,9 +55,9 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
             lines.extend(super::approvals::preview_lines(&preview));
             let what = plan.to_string();
             let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
-            state.dialog = Some(Dialog::Confirm(Confirm { title: "Do this now?".to_owned(), lines, yes: vec![Effect::ask(act, what)], again: None }));
+            state.dialog = Some(Dialog::Confirm(Confirm { title: "Do this now?".to_owned(), lines, yes: vec![Effect::ask(act, what)], again: None, offset: 0, armed: Some(state.now + SETTLES) }));
         }
-        Reply::Hello(_) | Reply::Health(_) | Reply::Events(_) | Reply::Signals(_) | Reply::Incidents(_) | Reply::Alerts(_) | Reply::Approvals(_) | Reply::Actions(_) => {}
+        Reply::Explanation(_) | Reply::Hello(_) | Reply::Health(_) | Reply::Events(_) | Reply::Signals(_) | Reply::Incidents(_) | Reply::Alerts(_) | Reply::Approvals(_) | Reply::Actions(_) => {}
     }
     Vec::new()
 }

@@ -17,7 +17,7 @@ fn approving_takes_two_keys_and_says_what_will_happen() {
     let mut state = state(View::Approvals, 80, 24);
     assert_eq!(asks(&press(&mut state, "g a")), []);
     assert!(text(&state).contains("cgroup.freeze") && text(&state).contains("Touches"));
-    assert_eq!(asks(&press(&mut state, "j k z enter tab")), [], "only a yes is a yes");
+    assert_eq!(asks(&press(&mut state, "j k a a z enter tab")), [], "only a yes is a yes, a held key is not");
     assert!(state.dialog.is_some());
     assert_eq!(asks(&press(&mut state, "y")), [Request::Approve { id: ApprovalId(5), lasts: None }]);
     assert!(state.dialog.is_none());
@@ -64,7 +64,7 @@ fn the_emergency_stop_takes_its_key_twice_from_every_view() {
     for view in View::ALL {
         let mut one = state(view, 80, 24);
         assert_eq!(asks(&press(&mut one, "!")), []);
-        assert!(text(&one).contains("Undoes all 3 active actions"), "{view}");
+        assert!(text(&one).contains("of all 3 active actions"), "{view}");
         assert_eq!(asks(&press(&mut one, "!")), [Request::EmergencyStop]);
         let mut other = state(view, 80, 24);
         assert_eq!(asks(&press(&mut other, "! n !")), []);
@@ -101,7 +101,10 @@ fn acting_by_hand_shows_the_preview_before_it_asks() {
     let preview = crate::model::Preview { steps: vec!["stop three".to_owned()], blast_radius: "nothing else".to_owned(), undo: vec!["start three".to_owned()] };
     update(&mut state, Input::Reply { ticket: 9, reply: Box::new(Reply::Preview(preview)) }, now());
     assert!(text(&state).contains("stop three"));
-    assert!(matches!(asks(&press(&mut state, "y")).as_slice(), [Request::Act { plan: acted, .. }] if *acted == plan));
+    assert_eq!(asks(&press(&mut state, "y")), [], "a yes typed before the question was there is no yes");
+    let later = now() + chrono::TimeDelta::seconds(1);
+    let effects = update(&mut state, Input::Key(Key::char('y')), later);
+    assert!(matches!(asks(&effects).as_slice(), [Request::Act { plan: acted, .. }] if *acted == plan));
 }
 
 #[test]
@@ -195,6 +198,7 @@ fn leaving_an_attached_console_ends_nothing_and_an_embedded_one_asks() {
     assert_eq!(press(&mut one, "q"), [Effect::Quit]);
     assert_eq!(press(&mut one, "d"), [Effect::Detach]);
     assert_eq!(update(&mut one, Input::Hangup, now()), [Effect::Detach]);
+    assert_eq!(update(&mut one, Input::Terminate, now()), [Effect::Quit]);
     let mut embedded = state(View::Overview, 80, 24);
     embedded.embedded = true;
     assert_eq!(press(&mut embedded, "q"), []);

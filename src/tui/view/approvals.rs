@@ -80,7 +80,6 @@ fn preview(buf: &mut Buffer, area: Rect, state: &State, row: &Approval, paint: &
     let hidden = lines.len().saturating_sub(usize::from(pane.height));
     if hidden > 0 && pane.height > 0 {
         let key = state.keymap.key(crate::config::Command::Approve).unwrap_or_default();
-        buf.set_stringn(pane.x, pane.bottom() - 1, format!("{} more lines; {key} shows all before it asks", hidden + 1), usize::from(pane.width), paint.muted);
         let rest = usize::from(pane.width);
         let shown = format!("{} more lines; {key} shows all before it asks", hidden + 1);
         buf.set_stringn(pane.x, pane.bottom() - 1, crate::tui::widgets::text::pad(&shown, rest), rest, paint.muted);

@@ -92,10 +92,12 @@ fn confirm(buf: &mut Buffer, area: Rect, state: &State, question: &Confirm, pain
     let wide = wide(area, 84);
     let lines = wrap_toned(&question.lines, usize::from(wide.saturating_sub(4)));
     let inside = popup(buf, area, wide, high(lines.len(), 4), &safe(&question.title), paint.warning, paint);
-    draw_lines(buf, Rect { height: inside.height.saturating_sub(2), ..inside }, &lines, 0, paint);
-    let hidden = lines.len().saturating_sub(usize::from(inside.height.saturating_sub(2)));
-    if hidden > 0 && inside.height > 2 {
-        buf.set_stringn(inside.x, inside.bottom() - 2, pad(&format!("{hidden} more lines; a taller terminal shows them"), usize::from(inside.width)), usize::from(inside.width), paint.warning);
+    let shown = usize::from(inside.height.saturating_sub(2));
+    let offset = question.offset.min(lines.len().saturating_sub(shown));
+    draw_lines(buf, Rect { height: inside.height.saturating_sub(2), ..inside }, &lines, offset, paint);
+    if lines.len() > shown && inside.height > 2 {
+        let hint = format!("line {} of {}; j k scroll", (offset + shown).min(lines.len()), lines.len());
+        buf.set_stringn(inside.x, inside.bottom() - 2, pad(&hint, usize::from(inside.width)), usize::from(inside.width), paint.warning);
     }
     let again = question.again.and_then(|command| state.keymap.key(command)).map(|key| format!(" or {key}")).unwrap_or_default();
     let y = inside.bottom().saturating_sub(1);

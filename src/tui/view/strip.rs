@@ -30,7 +30,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     for part in parts {
         let text = fit(&part.text, usize::from(area.right().saturating_sub(x)), paint.glyphs.ellipsis);
         // Colour of the meaning on the ground of the strip.
-        let style = Style { bg: paint.strip.bg, ..paint.strip.patch(Style { bg: None, ..part.style }) };
+        let style = Style { bg: paint.strip.bg, ..part.style }.add_modifier(paint.strip.add_modifier);
         let (end, _) = buf.set_stringn(x, area.y, text, usize::from(area.right().saturating_sub(x)), style);
         x = end + gap;
         if x >= area.right() {
