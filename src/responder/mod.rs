@@ -27,7 +27,7 @@ pub type ReadTree = Box<dyn Fn(ProcessKey) -> Vec<ProcessKey> + Send + Sync>;
 /// The one who acts. One change at a time; every method may be called from any thread.
 pub struct Responder {
     ledger: Arc<Ledger>,
-    verifier: Arc<Verifier>,
+    verifier: Verifier,
     hand: Hand,
     /// Held while anything is done, undone or compared: nobody sees a change half made.
     turn: Mutex<()>,
@@ -46,7 +46,7 @@ impl Responder {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Arc<Verifier>, lifeline: ReadLifeline, tree: ReadTree) -> Result<Self, ActError> {
+    pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Verifier, lifeline: ReadLifeline, tree: ReadTree) -> Result<Self, ActError> {
         let freezer = Freezer::open(runtime)?;
         let hand = Hand { freezer, lifeline, tree, instance: ledger.instance().to_owned() };
         Ok(Self {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::transaction::Order;
 use super::*;
+use crate::court::{Court, Petition};
 use crate::host::freeze::Method;
 use crate::host::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
 use crate::host::pidfd::{Stat, key_of};
@@ -33,8 +34,12 @@ impl Bench {
     fn responder(&self) -> Responder {
         let ledger = Arc::new(Ledger::open(&self.dir.path().join("data"), now()).unwrap());
         let lifeline = self.lifeline.clone();
-        Responder::new(ledger, &self.runtime(), Arc::new(Verifier::default()), Box::new(move || lifeline.clone()), Box::new(|root| vec![root])).unwrap()
+        Responder::new(ledger, &self.runtime(), court().verifier(), Box::new(move || lifeline.clone()), Box::new(|root| vec![root])).unwrap()
     }
+}
+
+fn court() -> Court {
+    Court::new(&crate::config::Policy::built_in().unwrap(), [7; 32], WarrantId(1))
 }
 
 fn now() -> Timestamp {
@@ -385,5 +390,28 @@ fn the_emergency_script_needs_nobody() {
         }
         responder.reconcile(now()).unwrap();
         drop(child);
+    });
+}
+
+#[test]
+fn only_a_timely_warrant_of_our_own_court_moves_the_hand() {
+    on_bench(|bench| {
+        let (mut ours, mut strangers) = (court(), Court::new(&crate::config::Policy::built_in().unwrap(), [8; 32], WarrantId(1)));
+        let ledger = Arc::new(Ledger::open(&bench.dir.path().join("data"), now()).unwrap());
+        let lifeline = bench.lifeline.clone();
+        let responder = Responder::new(ledger, &bench.runtime(), ours.verifier(), Box::new(move || lifeline.clone()), Box::new(|_| vec![])).unwrap();
+        let warrant = |court: &mut Court| {
+            let plan = block("198.51.100.20", Direction::Out, Duration::from_secs(60)).plan;
+            let (reason, approver, lifeline) = ("a test".to_owned(), "root via uid 0".to_owned(), &bench.lifeline);
+            court.grant(Petition { plan, incident: None, reason, approver, lifeline, tree: &[], active: &[], now: now() }).unwrap()
+        };
+        let (forged, late, good) = (warrant(&mut strangers), warrant(&mut ours), warrant(&mut ours));
+        assert!(matches!(responder.execute(forged, now()), Err(ActError::Warrant(_))));
+        assert!(matches!(responder.execute(late, now() + chrono::Duration::minutes(6)), Err(ActError::Warrant(_))));
+        assert_eq!(ruleset(), "");
+        let done = responder.execute(good, now()).unwrap();
+        assert_eq!((done.state, done.by.as_str()), (ActionState::Live, "root via uid 0"));
+        assert!(ruleset().contains("198.51.100.20"));
+        responder.rollback(done.id, "root", now()).unwrap();
     });
 }

@@ -282,7 +282,13 @@ impl Freezer {
         let alive = |member: &&Member| key_of(member.key.pid) == Some(member.key);
         let living: Vec<ProcessKey> = frozen.members.iter().filter(alive).map(|member| member.key).collect();
         if frozen.method == Method::Stop {
-            let stopped = |key: &ProcessKey| Stat::read(key.pid).is_some_and(|stat| matches!(stat.state, b'T' | b't'));
+            let stopped = |key: &ProcessKey| Stat::read(key.pid).is_some_and(|stat| match stat.state {
+                b'T' | b't' => true,
+                // In the kernel, for example waiting for a stopped child that it made by vfork(2): it stops before it
+                // can run one instruction of its own.
+                b'D' => has_stop_pending(key.pid),
+                _ => false,
+            });
             let (held, loose): (Vec<_>, Vec<_>) = living.into_iter().partition(stopped);
             return Hold { frozen: loose.is_empty(), held, loose };
         }
@@ -432,6 +438,13 @@ impl Freezer {
         members.extend(noted.into_iter().filter(|member| !known.contains(&member.key)));
         members
     }
+}
+
+/// Whether SIGSTOP waits for the process (`ShdPnd` in /proc/PID/status, one bit a signal from 1).
+fn has_stop_pending(pid: u32) -> bool {
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
+    pending.is_some_and(|bits| bits & (1 << (libc::SIGSTOP - 1)) != 0)
 }
 
 fn continue_stopped(members: &[Member]) -> Result<Vec<ProcessKey>, FreezeError> {

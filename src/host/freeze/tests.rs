@@ -6,12 +6,25 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 /// A shell that keeps two loops and up to fifty short-lived children going, each writing a byte to `out`.
-fn busy_tree(out: &Path) -> Child {
+fn busy_tree(out: &Path) -> Tree {
     let script = r#"echo $$; i=0
         (while :; do printf x >> "$0"; sleep 0.01; done) &
         (n=0; while [ $n -lt 50 ]; do (sleep 0.05; printf y >> "$0") & n=$((n+1)); [ $n -eq 50 ] && { wait; n=0; }; done) &
         while :; do printf z >> "$0"; sleep 0.01; done"#;
-    Command::new("sh").args(["-c", script]).arg(out).stdout(std::process::Stdio::null()).process_group(0).spawn().unwrap()
+    let null = std::process::Stdio::null;
+    Tree(Command::new("sh").args(["-c", script]).arg(out).stdout(null()).stderr(null()).process_group(0).spawn().unwrap())
+}
+
+/// Ended with all of its group when a test is over, however it ends.
+struct Tree(Child);
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        for stat in everything().unwrap_or_default().iter().filter(|stat| stat.group == self.0.id()) {
+            let _ = PidFd::open(stat.key()).and_then(|hold| hold.signal(libc::SIGKILL));
+        }
+        let _ = self.0.wait();
+    }
 }
 
 fn freezers(runtime: &Path) -> Vec<Freezer> {
@@ -58,8 +71,8 @@ fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     for freezer in freezers(dir.path()) {
         let out = dir.path().join(format!("out-{:?}", freezer.method()));
-        let mut child = busy_tree(&out);
-        let root = key_of(child.id()).unwrap();
+        let child = busy_tree(&out);
+        let root = key_of(child.0.id()).unwrap();
         assert!(wait(SETTLING, || size(&out) > 20));
         let before = group::origin_of(freezer.method(), root.pid);
         let name = unique("busy", &freezer);
@@ -78,10 +91,10 @@ fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
         let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow).unwrap();
         let killed = freezer.kill(&frozen).unwrap();
         assert!(killed.contains(&root));
-        child.wait().unwrap();
         let ended = size(&out);
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(size(&out), ended, "something survived with {:?}", freezer.method());
+        drop(child);
         assert!(!left(&freezer, &name));
     }
 }

@@ -118,7 +118,7 @@ impl Act for BlockAddress {
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let left = remaining(action, now);
         (left > SLACK).then(|| {
-            let (addr, direction) = whom(&action.target)?;
+            let (addr, _) = whom(&action.target)?;
             // The owner may have logged in from there since.
             hand.may_cut(addr, is_person(&action.by))?;
             let live = others.iter().filter(|other| matches!(other.state, ActionState::Live | ActionState::Drifted));
@@ -126,7 +126,6 @@ impl Act for BlockAddress {
             wanted.sort_by_key(|entry| (entry.addr, entry.direction));
             wanted.dedup_by_key(|entry| (entry.addr, entry.direction));
             wanted.retain(|entry| (hand.lifeline)().holds_address(entry.addr).is_none());
-            debug_assert!(wanted.iter().any(|entry| entry.addr == addr && entry.direction == direction));
             Ok(Nft::open()?.rebuild(&wanted)?)
         })
     }

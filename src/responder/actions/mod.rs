@@ -169,11 +169,9 @@ fn complete(lifeline: &crate::model::Lifeline, by_person: bool) -> Result<(), Ac
     }
 }
 
-/// Whether a person allowed it; a mode's own name stands where the agent acted alone. A person with such a name
-/// only loses the benefit of the doubt.
+/// Whether a person allowed it; a mode's own name stands where the agent acted alone.
 pub(super) fn is_person(approver: &str) -> bool {
-    let lower = approver.to_ascii_lowercase();
-    !Mode::ALL.iter().any(|mode| lower.starts_with(&mode.to_string().to_ascii_lowercase()))
+    approver.parse::<Mode>().is_err()
 }
 
 /// The root of a process tree.
