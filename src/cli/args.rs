@@ -25,7 +25,8 @@ pub(super) struct Cli {
     pub(super) verb: Option<Verb>,
 }
 
-const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 no agent answers, 4 refused (policy, role, lifeline), 5 the check itself found something.
+const AFTER: &str =
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 no agent answers, 4 refused (policy, role, lifeline), 5 the check itself found something.
 Without a verb the console opens: attached to the running agent, or with one of its own.";
 
 /// Flags for every verb.

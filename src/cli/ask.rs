@@ -14,8 +14,12 @@ use crate::store::ledger::Ledger;
 
 /// Settings as flags, environment and files give them.
 pub(super) fn settings(global: &Global) -> Result<Settings, Failure> {
-    let flags =
-        Flags { config: global.config.clone(), data: global.data.clone(), socket: global.socket.clone(), rung: global.rung.map(Into::into) };
+    let flags = Flags {
+        config: global.config.clone(),
+        data: global.data.clone(),
+        socket: global.socket.clone(),
+        rung: global.rung.map(Into::into),
+    };
     Ok(Settings::load(&flags)?)
 }
 
@@ -100,7 +104,9 @@ fn opinion(verdict: Verdict) -> FeedbackVerdict {
 
 fn block(addr: &str, lasts: std::time::Duration, out: bool) -> Result<ActionPlan, Failure> {
     let shown = HostText::from(addr).escaped();
-    let bad = |why: &str| Failure::usage(format!("\"{shown}\" is not an address to block: {why}"), "write one address, such as 203.0.113.7 or 2001:db8::7");
+    let bad = |why: &str| {
+        Failure::usage(format!("\"{shown}\" is not an address to block: {why}"), "write one address, such as 203.0.113.7 or 2001:db8::7")
+    };
     if addr.contains('/') {
         return Err(bad("it is a network, and one block is one address"));
     }
@@ -149,7 +155,10 @@ async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failur
     let frozen = actions.iter().find(|a| a.kind == ActionKind::FreezeTree && a.state != ActionState::Failed && holds(&a.target));
     match frozen {
         Some(action) => Ok(Request::Rollback { ids: vec![action.id] }),
-        None => Err(Failure::usage(format!("{exe} (pid {}) is not the top of a frozen tree", key.pid), "`bartizan actions --active` lists what is frozen")),
+        None => Err(Failure::usage(
+            format!("{exe} (pid {}) is not the top of a frozen tree", key.pid),
+            "`bartizan actions --active` lists what is frozen",
+        )),
     }
 }
 
@@ -162,7 +171,9 @@ fn moment(text: &str) -> Result<Timestamp, Failure> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
-    let bad = || Failure::usage(format!("\"{}\" is not a time", HostText::from(text)), "write 2026-01-31T03:00:00Z, or 10m for the last ten minutes");
+    let bad = || {
+        Failure::usage(format!("\"{}\" is not a time", HostText::from(text)), "write 2026-01-31T03:00:00Z, or 10m for the last ten minutes")
+    };
     let ago = humantime::parse_duration(text).map_err(|_| bad())?;
     chrono::Duration::from_std(ago).ok().and_then(|ago| chrono::Utc::now().checked_sub_signed(ago)).ok_or_else(bad)
 }
@@ -199,6 +210,22 @@ fn fits(event: &crate::model::Event, query: &EventQuery) -> bool {
     let kind = query.kind.as_deref().is_none_or(|kind| name == kind || name.split('.').next() == Some(kind));
     let holds = |text: &HostText| serde_json::to_string(event).is_ok_and(|json| json.contains(text.lossy().as_ref()));
     kind && query.containing.as_ref().is_none_or(holds)
+}
+
+/// `emergency-stop` also works without an agent: then everything under our name is removed.
+pub(super) fn emergency_stop(global: &Global) -> Result<Outcome, Failure> {
+    match ask(global, Verb::EmergencyStop) {
+        Err(failure) if failure.code == super::outcome::NO_AGENT => {
+            let report = crate::responder::sweep(&settings(global)?.runtime);
+            if let Some(trouble) = report.failures.first() {
+                return Err(Failure::new(super::outcome::FAILED, trouble, "run the emergency script: bartizan emergency-script | sh"));
+            }
+            let removed = if report.removed.is_empty() { "nothing was there".to_owned() } else { report.removed.join("; ") };
+            print::done(&format!("no agent answers; removed everything under our name: {removed}"), global.json)?;
+            Ok(Outcome::Done)
+        }
+        outcome => outcome,
+    }
 }
 
 /// `audit verify` also works without an agent: the file is the evidence, not the process.

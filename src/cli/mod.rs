@@ -56,6 +56,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Completions { shell }) => generate::completions(shell),
         Some(Verb::Man) => generate::man(),
         Some(Verb::EmergencyScript) => generate::emergency_script(),
+        Some(Verb::EmergencyStop) => ask::emergency_stop(&global),
         Some(Verb::Audit { verb: Some(args::AuditVerb::Verify) }) => ask::audit_verify(&global),
         Some(verb) => ask::ask(&global, verb),
     }

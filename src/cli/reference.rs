@@ -25,15 +25,27 @@ pub fn pages() -> Vec<Page> {
         Page { file: "cli.md", text: command_line() },
         Page {
             file: "agent.md",
-            text: configuration("agent.toml", "Where the agent lives, who may talk to it, what it keeps. Every value here is the built-in one.", agent::DEFAULT),
+            text: configuration(
+                "agent.toml",
+                "Where the agent lives, who may talk to it, what it keeps. Every value here is the built-in one.",
+                agent::DEFAULT,
+            ),
         },
         Page {
             file: "policy.md",
-            text: configuration("policy.toml", "What counts, how much, and what may be done about it. Every value here is the built-in one.", policy::DEFAULT),
+            text: configuration(
+                "policy.toml",
+                "What counts, how much, and what may be done about it. Every value here is the built-in one.",
+                policy::DEFAULT,
+            ),
         },
         Page {
             file: "keys.md",
-            text: configuration("keymap.toml", "Every command of the console and its keys. Every value here is the built-in one.", &keymap::reference()),
+            text: configuration(
+                "keymap.toml",
+                "Every command of the console and its keys. Every value here is the built-in one.",
+                &keymap::reference(),
+            ),
         },
         Page { file: "detectors.md", text: detectors() },
     ]

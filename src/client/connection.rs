@@ -38,7 +38,9 @@ impl Connection {
     pub async fn open(path: &Path) -> Result<Self, ClientError> {
         let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
             ErrorKind::NotFound => ClientError::NoAgent { path: path.to_owned(), why: "there is no such socket".to_owned() },
-            ErrorKind::ConnectionRefused => ClientError::NoAgent { path: path.to_owned(), why: "the socket is left over, nobody listens".to_owned() },
+            ErrorKind::ConnectionRefused => {
+                ClientError::NoAgent { path: path.to_owned(), why: "the socket is left over, nobody listens".to_owned() }
+            }
             ErrorKind::PermissionDenied => ClientError::Denied { path: path.to_owned() },
             ErrorKind::InvalidInput => ClientError::NoAgent { path: path.to_owned(), why: format!("not a usable socket path: {error}") },
             _ => ClientError::Broken(error),
@@ -145,7 +147,11 @@ mod tests {
         let mut greeted = false;
         while let Ok(Some(line)) = lines.next_line().await {
             let frame: ClientFrame = serde_json::from_str(&line).unwrap();
-            let reply = if greeted { Reply::Done("done".to_owned()) } else { Reply::Hello(Hello { version, agent: "9.9".to_owned(), role: Role::Operator }) };
+            let reply = if greeted {
+                Reply::Done("done".to_owned())
+            } else {
+                Reply::Hello(Hello { version, agent: "9.9".to_owned(), role: Role::Operator })
+            };
             let mut out = Vec::new();
             if greeted {
                 out.push(serde_json::to_string(&ServerFrame::Push(Box::new(Push::Missed(3)))).unwrap());

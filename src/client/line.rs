@@ -27,7 +27,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         loop {
             let chunk = self.inner.fill_buf().await?;
             if chunk.is_empty() {
-                return if self.line.is_empty() { Ok(None) } else { Err(ClientError::Closed(Some("in the middle of a message".to_owned()))) };
+                return if self.line.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(ClientError::Closed(Some("in the middle of a message".to_owned())))
+                };
             }
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let taken = end.map_or(chunk.len(), |at| at + 1);

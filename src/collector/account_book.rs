@@ -33,7 +33,10 @@ pub(super) struct Files {
 }
 
 fn lines(file: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
-    file.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| line.split(|byte| *byte == b':').collect()).take(MOST)
+    file.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+        .map(|line| line.split(|byte| *byte == b':').collect())
+        .take(MOST)
 }
 
 fn number(field: Option<&&[u8]>) -> Option<u32> {
@@ -95,7 +98,9 @@ impl<'a> Groups<'a> {
             if let Some(gid) = number(fields.get(2)) {
                 groups.by_gid.insert(gid, name.to_vec());
             }
-            for member in fields.get(3).into_iter().flat_map(|list| list.split(|byte| *byte == b',')).filter(|member| !member.is_empty()).take(MOST) {
+            for member in
+                fields.get(3).into_iter().flat_map(|list| list.split(|byte| *byte == b',')).filter(|member| !member.is_empty()).take(MOST)
+            {
                 groups.members.entry(member).or_default().insert(name.to_vec());
             }
         }
@@ -121,7 +126,10 @@ impl Account {
             changes.push(change(name, self, UserChangeKind::BecameRoot));
         }
         for group in self.privileged.iter().filter(|group| before.is_none_or(|before| !before.privileged.contains(*group))) {
-            changes.push(UserChange { group: Some(HostText::from(group.as_slice())), ..change(name, self, UserChangeKind::JoinedPrivilegedGroup) });
+            changes.push(UserChange {
+                group: Some(HostText::from(group.as_slice())),
+                ..change(name, self, UserChangeKind::JoinedPrivilegedGroup)
+            });
         }
         if before.is_some_and(|before| before.secret != self.secret) {
             changes.push(change(name, self, UserChangeKind::PasswordChanged));
@@ -139,7 +147,11 @@ mod tests {
     use super::*;
     use UserChangeKind::{Added, BecameRoot, JoinedPrivilegedGroup, PasswordChanged, Removed};
 
-    const BEFORE: [&str; 3] = ["root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n", "root:x:0:\nsudo:x:27:\nann:x:1000:\n", "root:*:1::\nann:$6$a:1::\n"];
+    const BEFORE: [&str; 3] = [
+        "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n",
+        "root:x:0:\nsudo:x:27:\nann:x:1000:\n",
+        "root:*:1::\nann:$6$a:1::\n",
+    ];
 
     fn book([passwd, group, shadow]: [&str; 3]) -> Book {
         Book::read(&Files { passwd: passwd.into(), group: group.into(), shadow: shadow.into() }, &[7; 32])

@@ -65,7 +65,9 @@ impl Collector for Accounts {
             let mut due = look.overflow || compared.elapsed() >= ANYWAY;
             for noticed in look.noticed {
                 match noticed {
-                    Noticed::Touched(touched) if NAMES.iter().any(|name| touched.path == self.etc.join(name)) => settling.add(touched, Instant::now()),
+                    Noticed::Touched(touched) if NAMES.iter().any(|name| touched.path == self.etc.join(name)) => {
+                        settling.add(touched, Instant::now())
+                    }
                     Noticed::Gone(_) => return Err(fail(format!("{}: watching", self.etc.display()), std::io::ErrorKind::NotFound.into())),
                     _ => {}
                 }

@@ -5,8 +5,10 @@ use crate::model::{BlindSpot, Rung};
 /// What this rung misses; `refused` says why better ones are not in use, `no_udp` why UDP is not seen, `evicted` how
 /// many processes the table had to forget.
 pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, evicted: u64) -> Vec<BlindSpot> {
-    let mut spots: Vec<BlindSpot> = no_udp.into_iter().map(|why| spot("UDP destinations", why, "a kernel from 4.18 with cgroup2 mounted, and eBPF")).collect();
-    let better: Vec<String> = refused.iter().filter(|(other, _)| *other <= rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
+    let mut spots: Vec<BlindSpot> =
+        no_udp.into_iter().map(|why| spot("UDP destinations", why, "a kernel from 4.18 with cgroup2 mounted, and eBPF")).collect();
+    let better: Vec<String> =
+        refused.iter().filter(|(other, _)| *other <= rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
     let why = better.join("; ");
     let why = if why.is_empty() { "a lower rung was asked for" } else { &why };
     let mend = "run as root on the host itself, on a kernel with BTF and BPF";

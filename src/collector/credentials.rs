@@ -107,7 +107,13 @@ impl Collector for Credentials {
             let until = patience();
             for (path, by) in opened {
                 let (process, complete) = self.who.of(by, until);
-                let file = FileChange { path: HostText::from(path.as_os_str().as_bytes()), change: FileChangeKind::Opened, persistence: None, before: None, after: None };
+                let file = FileChange {
+                    path: HostText::from(path.as_os_str().as_bytes()),
+                    change: FileChangeKind::Opened,
+                    persistence: None,
+                    before: None,
+                    after: None,
+                };
                 emit(sink, EventKind::FileOpen { file }, process, source, complete);
             }
         }
@@ -119,7 +125,11 @@ impl Credentials {
     /// Whether what came or went can be a secret, or a directory of some.
     fn concerns(&self, path: &Path, directory: bool) -> bool {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        directory || name.starts_with(b"id_") || name.starts_with(b"ssh_host_") || name == b"passwd" || self.files.iter().any(|file| file.as_bytes().ends_with(name))
+        directory
+            || name.starts_with(b"id_")
+            || name.starts_with(b"ssh_host_")
+            || name == b"passwd"
+            || self.files.iter().any(|file| file.as_bytes().ends_with(name))
     }
 }
 
@@ -152,30 +162,34 @@ mod tests {
         let mut shell = Shell::start(root.path());
         let collector = Credentials::new(&["/etc/shadow".to_owned()], Places::under(root.path()), shell.table());
         let mut prober = Shell::start(root.path());
-        beside(collector, || prober.run("read x < etc/shadow"), |seen| {
-            for secret in ["etc/shadow", "etc/ssh/ssh_host_rsa_key", "home/ann/.ssh/id_rsa"] {
-                shell.run(&format!("read x < {secret}"));
-                let open = seen.wait(secret, |event| about(event, &at(&root, secret)));
-                assert_eq!((open.process.map(|process| process.pid), open.complete), (Some(shell.pid()), true), "{secret}");
-            }
-            seen.clear();
-            std::fs::hard_link(at(&root, "etc/shadow"), at(&root, "innocent")).unwrap();
-            shell.run("read x < innocent");
-            seen.wait("the hard link", |event| about(event, &at(&root, "etc/shadow")));
+        beside(
+            collector,
+            || prober.run("read x < etc/shadow"),
+            |seen| {
+                for secret in ["etc/shadow", "etc/ssh/ssh_host_rsa_key", "home/ann/.ssh/id_rsa"] {
+                    shell.run(&format!("read x < {secret}"));
+                    let open = seen.wait(secret, |event| about(event, &at(&root, secret)));
+                    assert_eq!((open.process.map(|process| process.pid), open.complete), (Some(shell.pid()), true), "{secret}");
+                }
+                seen.clear();
+                std::fs::hard_link(at(&root, "etc/shadow"), at(&root, "innocent")).unwrap();
+                shell.run("read x < innocent");
+                seen.wait("the hard link", |event| about(event, &at(&root, "etc/shadow")));
 
-            // Replaced, as passwd(1) does, and read again.
-            shell.run("echo new > etc/nshadow; mv etc/nshadow etc/shadow");
-            std::thread::sleep(Duration::from_millis(300));
-            seen.clear();
-            shell.run("read x < etc/shadow; read x < etc/ssh/../../etc/shadow; : > etc/other");
-            seen.wait("the new file", |event| about(event, &at(&root, "etc/shadow")));
+                // Replaced, as passwd(1) does, and read again.
+                shell.run("echo new > etc/nshadow; mv etc/nshadow etc/shadow");
+                std::thread::sleep(Duration::from_millis(300));
+                seen.clear();
+                shell.run("read x < etc/shadow; read x < etc/ssh/../../etc/shadow; : > etc/other");
+                seen.wait("the new file", |event| about(event, &at(&root, "etc/shadow")));
 
-            shell.run("mkdir -p home/bob/.ssh; echo k > home/bob/.ssh/id_ed25519; echo k > home/bob/.ssh/id_ed25519.pub");
-            std::thread::sleep(Duration::from_millis(400));
-            seen.clear();
-            shell.run("read x < home/bob/.ssh/id_ed25519.pub; read x < home/bob/.ssh/id_ed25519");
-            seen.wait("a key made later", |event| about(event, &at(&root, "home/bob/.ssh/id_ed25519")));
-            assert_eq!(seen.count(|event| about(event, &at(&root, "home/bob/.ssh/id_ed25519.pub"))), 0, "public keys are public");
-        });
+                shell.run("mkdir -p home/bob/.ssh; echo k > home/bob/.ssh/id_ed25519; echo k > home/bob/.ssh/id_ed25519.pub");
+                std::thread::sleep(Duration::from_millis(400));
+                seen.clear();
+                shell.run("read x < home/bob/.ssh/id_ed25519.pub; read x < home/bob/.ssh/id_ed25519");
+                seen.wait("a key made later", |event| about(event, &at(&root, "home/bob/.ssh/id_ed25519")));
+                assert_eq!(seen.count(|event| about(event, &at(&root, "home/bob/.ssh/id_ed25519.pub"))), 0, "public keys are public");
+            },
+        );
     }
 }

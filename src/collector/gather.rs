@@ -24,7 +24,11 @@ pub(super) struct Look {
 /// Waits at most `timeout` and takes what there is; counts it as `hop`.
 pub(super) fn gather(watch: &mut FileWatch, timeout: Duration, hop: &'static str, sink: &dyn Sink) -> Result<Look, CollectorError> {
     let mut look = Look::default();
-    let broken = |why: std::io::Error| CollectorError { what: format!("{hop}: reading the watch"), why: why.to_string(), mend: "it is begun again by itself".to_owned() };
+    let broken = |why: std::io::Error| CollectorError {
+        what: format!("{hop}: reading the watch"),
+        why: why.to_string(),
+        mend: "it is begun again by itself".to_owned(),
+    };
     if !watch.wait(timeout).map_err(broken)? {
         return Ok(look);
     }

@@ -94,7 +94,19 @@ impl<'a> Watching<'a> {
     /// Watches first and reads then, so that nothing falls between.
     fn begin(places: &'a mut Places, who: &'a Attribution, watch: FileWatch, sink: &'a dyn Sink) -> Self {
         let (source, now) = (source(&watch), Instant::now());
-        let mut run = Self { places, who, watch, sink, source, known: Known::new(), settling: Settling::default(), stale: None, refreshed: now, unsaved: true, saved: now };
+        let mut run = Self {
+            places,
+            who,
+            watch,
+            sink,
+            source,
+            known: Known::new(),
+            settling: Settling::default(),
+            stale: None,
+            refreshed: now,
+            unsaved: true,
+            saved: now,
+        };
         run.places.refresh();
         run.watch_all();
         let before = run.places.memory().map(|file| memory::load(file, run.places.root()));
@@ -202,7 +214,8 @@ impl<'a> Watching<'a> {
     /// Finds what changed below `top` while nobody could see it.
     fn rescan(&mut self, top: &Path) {
         let known = self.known.keys().filter(|path| path.starts_with(top)).cloned();
-        let present = self.places.to_watch().into_keys().filter(|directory| directory.starts_with(top)).flat_map(|directory| files_in(&directory));
+        let present =
+            self.places.to_watch().into_keys().filter(|directory| directory.starts_with(top)).flat_map(|directory| files_in(&directory));
         let all: std::collections::BTreeSet<PathBuf> = known.chain(present).collect();
         for file in all {
             self.judge(&file, Touch::default(), &UNKNOWN);

@@ -27,7 +27,10 @@ fn who_wrote_what_is_told_with_hashes() {
         let change = file_of(&made);
         assert_eq!((change.change, change.persistence), (FileChangeKind::Created, Some(PersistenceKind::Cron)));
         assert_eq!((change.before, change.after), (None, hash("* * * * * root x\n")));
-        assert_eq!((made.process.as_ref().map(|process| process.pid), made.complete, made.source), (Some(shell.pid()), true, Source::Fanotify));
+        assert_eq!(
+            (made.process.as_ref().map(|process| process.pid), made.complete, made.source),
+            (Some(shell.pid()), true, Source::Fanotify)
+        );
 
         shell.run("echo new >> etc/crontab");
         let changed = file_of(&seen.wait("the change", |event| about(event, &at(root, "etc/crontab"))));
@@ -86,7 +89,9 @@ fn places_made_later_are_watched_from_their_making() {
 
         shell.run("mkdir -p var/spool/cron/crontabs etc/systemd/system/a.service.d home/bob/.ssh");
         std::thread::sleep(std::time::Duration::from_millis(600));
-        for path in ["var/spool/cron/crontabs/root", "etc/systemd/system/a.service.d/x.conf", "home/bob/.ssh/authorized_keys", "home/bob/.bashrc"] {
+        for path in
+            ["var/spool/cron/crontabs/root", "etc/systemd/system/a.service.d/x.conf", "home/bob/.ssh/authorized_keys", "home/bob/.bashrc"]
+        {
             shell.run(&format!("echo x > {path}"));
             let made = seen.wait(path, |event| about(event, &at(root, path)));
             assert_eq!(made.process.map(|process| process.pid), Some(shell.pid()), "{path}");
@@ -106,11 +111,15 @@ fn a_pid_used_again_is_never_blamed() {
     let wrong = std::sync::Arc::new(wrong);
     let table = super::Attribution::by(move |_| Some(std::sync::Arc::clone(&wrong)));
     let mut prober = Shell::start(root.path());
-    beside(Persistence::new(Places::under(root.path()), table), || prober.run("echo probe > etc/cron.d/probe"), |seen| {
-        shell.run("echo x > etc/cron.d/job");
-        let made = seen.wait("the job", |event| about(event, &at(&root, "etc/cron.d/job")));
-        assert_eq!((made.process, made.complete), (None, false));
-    });
+    beside(
+        Persistence::new(Places::under(root.path()), table),
+        || prober.run("echo probe > etc/cron.d/probe"),
+        |seen| {
+            shell.run("echo x > etc/cron.d/job");
+            let made = seen.wait("the job", |event| about(event, &at(&root, "etc/cron.d/job")));
+            assert_eq!((made.process, made.complete), (None, false));
+        },
+    );
 }
 
 #[test]
@@ -132,7 +141,13 @@ fn changes_made_while_nobody_watched_are_told_at_the_next_start() {
     stop.set();
     let mut second = second;
     super::Collector::run(&mut second, &seen, &stop).unwrap();
-    let mut told: Vec<_> = seen.all().iter().map(|event| (file(event).unwrap().path.basename().into_owned(), file(event).unwrap().change, event.process.is_some(), event.complete)).collect();
+    let mut told: Vec<_> = seen
+        .all()
+        .iter()
+        .map(|event| {
+            (file(event).unwrap().path.basename().into_owned(), file(event).unwrap().change, event.process.is_some(), event.complete)
+        })
+        .collect();
     told.sort_by(|one, two| one.0.cmp(&two.0));
     use FileChangeKind::{Created, Deleted, Modified};
     let expected = [("crontab", Modified), ("gone", Deleted), ("new", Created), ("probe", Deleted)];
@@ -149,7 +164,9 @@ fn an_overflow_is_told_and_nothing_is_missed() {
         // that is faster than any reader; should the reader keep up all the same, there is nothing to mend.
         shell.run("i=0; while [ $i -lt 30000 ]; do : > etc/cron.d/f$i; i=$((i+1)); done");
         let begun = std::time::Instant::now();
-        let made = |event: &crate::model::Event| file(event).is_some_and(|file| file.change == FileChangeKind::Created && file.path.basename().starts_with('f'));
+        let made = |event: &crate::model::Event| {
+            file(event).is_some_and(|file| file.change == FileChangeKind::Created && file.path.basename().starts_with('f'))
+        };
         while seen.count(made) < 30_000 && begun.elapsed().as_secs() < 20 {
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
@@ -166,13 +183,17 @@ fn the_rung_below_sees_the_same_without_the_process() {
     let mut shell = Shell::start(root.path());
     let collector = Persistence::new(Places::under(root.path()), shell.table()).without_fanotify();
     let mut prober = Shell::start(root.path());
-    beside(collector, || prober.run("echo probe > etc/cron.d/probe"), |seen| {
-        shell.run("echo x > etc/cron.d/job; mkdir home/ann/.ssh; echo key > home/ann/.ssh/authorized_keys");
-        for path in ["etc/cron.d/job", "home/ann/.ssh/authorized_keys"] {
-            let made = seen.wait(path, |event| about(event, &at(&root, path)));
-            assert_eq!((made.process, made.complete, made.source), (None, false, Source::Inotify), "{path}");
-        }
-    });
+    beside(
+        collector,
+        || prober.run("echo probe > etc/cron.d/probe"),
+        |seen| {
+            shell.run("echo x > etc/cron.d/job; mkdir home/ann/.ssh; echo key > home/ann/.ssh/authorized_keys");
+            for path in ["etc/cron.d/job", "home/ann/.ssh/authorized_keys"] {
+                let made = seen.wait(path, |event| about(event, &at(&root, path)));
+                assert_eq!((made.process, made.complete, made.source), (None, false, Source::Inotify), "{path}");
+            }
+        },
+    );
 }
 
 #[test]
@@ -181,14 +202,20 @@ fn the_rung_below_finds_what_an_overflow_hid() {
     let mut shell = Shell::start(root.path());
     let collector = Persistence::new(Places::under(root.path()), shell.table()).without_fanotify();
     let mut prober = Shell::start(root.path());
-    beside(collector, || prober.run("echo probe > etc/cron.d/probe"), |seen| {
-        shell.run("i=0; while [ $i -lt 20000 ]; do echo $i > etc/cron.d/f$i; i=$((i+1)); done");
-        let begun = std::time::Instant::now();
-        let made = |event: &crate::model::Event| file(event).is_some_and(|file| file.change == FileChangeKind::Created && file.path.basename().starts_with('f'));
-        while seen.count(made) < 20_000 && begun.elapsed().as_secs() < 20 {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        assert_eq!(seen.count(made), 20_000);
-        eprintln!("inotify: 20,000 files made at once, {} overflows", seen.lost.lock().unwrap());
-    });
+    beside(
+        collector,
+        || prober.run("echo probe > etc/cron.d/probe"),
+        |seen| {
+            shell.run("i=0; while [ $i -lt 20000 ]; do echo $i > etc/cron.d/f$i; i=$((i+1)); done");
+            let begun = std::time::Instant::now();
+            let made = |event: &crate::model::Event| {
+                file(event).is_some_and(|file| file.change == FileChangeKind::Created && file.path.basename().starts_with('f'))
+            };
+            while seen.count(made) < 20_000 && begun.elapsed().as_secs() < 20 {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            assert_eq!(seen.count(made), 20_000);
+            eprintln!("inotify: 20,000 files made at once, {} overflows", seen.lost.lock().unwrap());
+        },
+    );
 }

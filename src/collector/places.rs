@@ -132,7 +132,9 @@ impl Places {
         for (path, below, kind) in DIRECTORIES {
             self.wanted.insert(self.root.join(path), Counts::All { kind: *kind, below: *below });
         }
-        let named = |names: &[(&'static str, PersistenceKind)]| Counts::Named(names.iter().map(|(name, kind)| (OsStr::new(*name), *kind)).collect());
+        let named = |names: &[(&'static str, PersistenceKind)]| {
+            Counts::Named(names.iter().map(|(name, kind)| (OsStr::new(*name), *kind)).collect())
+        };
         self.wanted.insert(self.root.join("etc"), named(FILES));
         // PAM modules: /usr/lib/x86_64-linux-gnu/security and its kin.
         for library in directories_in(&self.root.join("usr/lib")).filter(|path| path.join("security").is_dir()) {
@@ -197,8 +199,11 @@ impl Places {
 
     /// Whether the making or removal of this directory can make a place appear or vanish.
     pub(super) fn concerns(&self, directory: &Path) -> bool {
-        let below_place = |path: &Path| path.parent().is_some_and(|parent| matches!(self.wanted.get(parent), Some(Counts::All { below: true, .. })));
-        below_place(directory) || directory.parent() == Some(&self.root.join("home")) || self.wanted.keys().any(|wanted| wanted.starts_with(directory))
+        let below_place =
+            |path: &Path| path.parent().is_some_and(|parent| matches!(self.wanted.get(parent), Some(Counts::All { below: true, .. })));
+        below_place(directory)
+            || directory.parent() == Some(&self.root.join("home"))
+            || self.wanted.keys().any(|wanted| wanted.starts_with(directory))
     }
 }
 

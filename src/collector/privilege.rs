@@ -32,9 +32,10 @@ impl Privileges {
     fn tell(&self, seen: PrivilegeSeen, until: Instant, sink: &dyn Sink) {
         let process = |pid: u32| self.who.of(Some(Toucher { pid, start: process_start::just_now(pid) }), until);
         let (actor, privilege) = match seen {
-            PrivilegeSeen::Uid { pid, euid } => {
-                (process(pid), Privilege { what: PrivilegeKind::SetUid, target: None, target_exe: None, target_uid: None, new_uid: Some(euid) })
-            }
+            PrivilegeSeen::Uid { pid, euid } => (
+                process(pid),
+                Privilege { what: PrivilegeKind::SetUid, target: None, target_exe: None, target_uid: None, new_uid: Some(euid) },
+            ),
             PrivilegeSeen::Ptrace { tracer, tracee } => {
                 let (target, _) = process(tracee);
                 let privilege = Privilege {
@@ -125,7 +126,10 @@ mod tests {
             assert_eq!((stranger.process, stranger.complete), (None, false), "an unknown process is said to be unknown");
             shell.exec("setpriv --reuid 65533 sleep 5");
             let told = seen.wait("the shell's new identity", became(65533));
-            assert_eq!((told.process.map(|process| process.pid), told.complete, told.source), (Some(shell.pid()), true, Source::ProcessConnector));
+            assert_eq!(
+                (told.process.map(|process| process.pid), told.complete, told.source),
+                (Some(shell.pid()), true, Source::ProcessConnector)
+            );
         });
     }
 }

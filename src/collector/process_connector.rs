@@ -109,7 +109,9 @@ fn exec(world: &World, pid: u32, at: u64, image: Image) -> Event {
     let who = procfs::who(pid).map(|who| Who { at, ..who });
     let complete = image.complete && who.is_some();
     let who = who.unwrap_or_else(|| match world.by_pid(pid) {
-        Some(known) => Who { start: known.key.start, ppid: known.ppid, parent_start: known.parent.map(|p| p.start), ..like(&known, pid, at) },
+        Some(known) => {
+            Who { start: known.key.start, ppid: known.ppid, parent_start: known.parent.map(|p| p.start), ..like(&known, pid, at) }
+        }
         None => Who { pid, start: ticks(at), at, ..Who::default() },
     });
     event(EventKind::Exec, at, world.exec(&who, image), complete)

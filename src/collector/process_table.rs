@@ -107,7 +107,10 @@ impl Table {
     /// Living processes that it created itself.
     pub(super) fn children(&self, key: ProcessKey) -> Vec<ProcessKey> {
         let children = self.entries.get(&key).into_iter().flat_map(|entry| &entry.children);
-        children.filter(|child| self.entries.get(child).is_some_and(|c| c.died.is_none() && c.process.parent == Some(key))).copied().collect()
+        children
+            .filter(|child| self.entries.get(child).is_some_and(|c| c.died.is_none() && c.process.parent == Some(key)))
+            .copied()
+            .collect()
     }
 
     fn evict_oldest_dead(&mut self) -> bool {
@@ -145,9 +148,28 @@ mod tests {
     fn process(pid: u32, parent: Option<ProcessKey>, since: Timestamp) -> Arc<Process> {
         let key = ProcessKey { boot: BootId(1), pid, start: u64::from(pid) };
         Arc::new(Process {
-            key, pid, ppid: 0, parent, exe: "/x".into(), exe_file: Default::default(), argv: vec![], argv_truncated: false, cwd: HostText::default(),
-            uid: 0, euid: 0, user: None, loginuid: None, session: None, capabilities: 0, cgroup: HostText::default(), container: None, unit: None,
-            netns: 0, stdio_sockets: 0, since, lineage: Lineage::default(),
+            key,
+            pid,
+            ppid: 0,
+            parent,
+            exe: "/x".into(),
+            exe_file: Default::default(),
+            argv: vec![],
+            argv_truncated: false,
+            cwd: HostText::default(),
+            uid: 0,
+            euid: 0,
+            user: None,
+            loginuid: None,
+            session: None,
+            capabilities: 0,
+            cgroup: HostText::default(),
+            container: None,
+            unit: None,
+            netns: 0,
+            stdio_sockets: 0,
+            since,
+            lineage: Lineage::default(),
         })
     }
 

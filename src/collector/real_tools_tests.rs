@@ -16,7 +16,8 @@ fn tools(script: &str, root: &Path) -> (bool, String) {
     let mounts = format!(
         "mount --bind '{root}/etc' /etc && mount --bind '{root}/home' /home && {{ ! test -d /var/spool/cron || mount --bind '{root}/spool' /var/spool/cron; }}"
     );
-    let done = Command::new("unshare").args(["-m", "--propagation", "private", "sh", "-c", &format!("{mounts} && {script}")]).output().unwrap();
+    let done =
+        Command::new("unshare").args(["-m", "--propagation", "private", "sh", "-c", &format!("{mounts} && {script}")]).output().unwrap();
     (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
 }
 
@@ -42,9 +43,17 @@ fn what_the_real_tools_do_is_told() {
         tools(&format!("useradd -M probe{probes}"), root.path());
     };
     beside(Accounts::under(root.path(), who.clone()), probe, |seen| {
-        assert_eq!(tools("useradd -m -s /bin/sh eve && usermod -o -u 0 eve && usermod -a -G sudo eve && usermod -p x eve && userdel probe1", root.path()), (true, String::new()));
+        assert_eq!(
+            tools(
+                "useradd -m -s /bin/sh eve && usermod -o -u 0 eve && usermod -a -G sudo eve && usermod -p x eve && userdel probe1",
+                root.path()
+            ),
+            (true, String::new())
+        );
         seen.wait("the removal", is("probe1", UserChangeKind::Removed));
-        for change in [UserChangeKind::Added, UserChangeKind::BecameRoot, UserChangeKind::JoinedPrivilegedGroup, UserChangeKind::PasswordChanged] {
+        for change in
+            [UserChangeKind::Added, UserChangeKind::BecameRoot, UserChangeKind::JoinedPrivilegedGroup, UserChangeKind::PasswordChanged]
+        {
             seen.wait(&format!("{change:?}"), is("eve", change));
         }
     });

@@ -14,7 +14,8 @@ pub(super) struct RoleBook {
 
 /// Programs that accept people: what they start is a login session.
 const LOGIN_DOORS: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "login"];
-const SYSTEM_DIRECTORIES: [&str; 9] = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/", "/lib/", "/snap/snapd/"];
+const SYSTEM_DIRECTORIES: [&str; 9] =
+    ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/", "/lib/", "/snap/snapd/"];
 
 impl RoleBook {
     pub(super) fn new(roles: &Roles) -> Self {
@@ -53,7 +54,8 @@ impl RoleBook {
         use ServiceRole::{Agent, ContainerRuntime, PackageManager, SshServer};
         // The first process only opens sockets for others (socket activation); were it a network service, then
         // everything on the host would descend from one.
-        let exempt = pid == 1 || has.iter().any(|role| matches!(role, Agent | ContainerRuntime | PackageManager | SshServer) || role.is_network_facing());
+        let exempt = pid == 1
+            || has.iter().any(|role| matches!(role, Agent | ContainerRuntime | PackageManager | SshServer) || role.is_network_facing());
         let web = self.roles.as_ref().is_some_and(|roles| roles.web_ports.contains(&port));
         (!exempt).then_some(if web { ServiceRole::WebServer } else { ServiceRole::NetworkService })
     }

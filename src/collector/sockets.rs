@@ -95,7 +95,9 @@ pub(super) fn chosen_endpoint(world: &World, pid: u32) -> Option<Flow> {
 
 /// Of each socket the oldest process that holds it.
 fn owners(world: &World, wanted: &HashSet<u64>) -> HashMap<u64, ProcessKey> {
-    let oldest = |pids: Vec<u32>| pids.into_iter().filter_map(|pid| Some(world.by_pid(pid).or_else(|| world.adopt(pid))?.key)).min_by_key(|key| (key.start, key.pid));
+    let oldest = |pids: Vec<u32>| {
+        pids.into_iter().filter_map(|pid| Some(world.by_pid(pid).or_else(|| world.adopt(pid))?.key)).min_by_key(|key| (key.start, key.pid))
+    };
     procfs::holders(wanted).into_iter().filter_map(|(inode, pids)| Some((inode, oldest(pids)?))).collect()
 }
 
@@ -138,7 +140,9 @@ fn tell(world: &World, sink: &dyn Sink, fresh: Vec<(Socket, Option<ProcessKey>)>
     for (socket, owner) in fresh {
         let kind = match socket.phase {
             Phase::Listening => EventKind::Listen { net: socket.flow },
-            Phase::Connecting | Phase::Connected | Phase::Closing if !listening.contains(&socket.flow.sport) => EventKind::Connect { net: socket.flow },
+            Phase::Connecting | Phase::Connected | Phase::Closing if !listening.contains(&socket.flow.sport) => {
+                EventKind::Connect { net: socket.flow }
+            }
             _ => continue,
         };
         let process = owner.and_then(|key| world.get(key));

@@ -35,7 +35,11 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
             let why = format!("fanotify is refused ({}); inotify is used", watch.refused().unwrap_or_default());
             spots.push(spot("which process changes a start-up place or opens a secret", why, "run as root on Linux 5.9 or later"));
         }
-        Err(why) => spots.push(spot("changes of start-up places, accounts and secrets", why.to_string(), "run as root, or raise fs.inotify.max_user_instances")),
+        Err(why) => spots.push(spot(
+            "changes of start-up places, accounts and secrets",
+            why.to_string(),
+            "run as root, or raise fs.inotify.max_user_instances",
+        )),
     }
     if let Err(why) = ProcEvents::open() {
         let mend = "run as root in the initial namespaces, on a kernel with CONFIG_PROC_EVENTS";
@@ -49,8 +53,8 @@ mod tests {
     use std::path::Path;
     use std::time::{Duration, Instant};
 
-    use super::super::test_bench::{Seen, root};
     use super::super::Stop;
+    use super::super::test_bench::{Seen, root};
     use super::*;
 
     /// Every place of this very host can be watched; nothing on it is changed.

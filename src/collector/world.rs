@@ -143,7 +143,12 @@ impl World {
         let book = self.book();
         let mut table = locked(&self.table);
         let (parent, ppid, lineage, inherited) = match table.get(key) {
-            Some(old) => (old.process.parent, old.process.ppid, family::after_exec(&old.process, old.family.copied, &image.exe), behind_next_image(old)),
+            Some(old) => (
+                old.process.parent,
+                old.process.ppid,
+                family::after_exec(&old.process, old.family.copied, &image.exe),
+                behind_next_image(old),
+            ),
             None => self.below_parent(&table, who),
         };
         let opened = lineage.ancestors.first().is_some_and(|above| book.opens_sessions(&above.exe)) && !book.opens_sessions(&image.exe);
@@ -238,7 +243,14 @@ impl World {
         let mut table = locked(&self.table);
         let Some(entry) = table.get(key) else { return known };
         let family = entry.family.clone();
-        let process = Arc::new(Process { uid: who.uid, euid: who.euid, user, capabilities: who.capabilities, netns: who.netns, ..Process::clone(&entry.process) });
+        let process = Arc::new(Process {
+            uid: who.uid,
+            euid: who.euid,
+            user,
+            capabilities: who.capabilities,
+            netns: who.netns,
+            ..Process::clone(&entry.process)
+        });
         table.put(process.clone(), family);
         process
     }
@@ -255,7 +267,12 @@ impl World {
         let Ok(pids) = procfs::pids() else { return 0 };
         let now = clock::boot_ns();
         let stats: HashMap<u32, procfs::Stat> = pids.iter().filter_map(|pid| Some((*pid, procfs::stat(*pid)?))).collect();
-        let gone: Vec<ProcessKey> = self.living().iter().map(|p| p.key).filter(|key| stats.get(&key.pid).is_none_or(|s| s.start != key.start || s.is_dead())).collect();
+        let gone: Vec<ProcessKey> = self
+            .living()
+            .iter()
+            .map(|p| p.key)
+            .filter(|key| stats.get(&key.pid).is_none_or(|s| s.start != key.start || s.is_dead()))
+            .collect();
         for key in &gone {
             self.exit(key.pid, key.start, now);
         }

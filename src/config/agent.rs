@@ -162,7 +162,11 @@ impl Settings {
         };
         let socket = path(&layers, "socket")?.unwrap_or_else(|| runtime.join("bartizan.sock"));
         if socket.as_os_str().len() > LONGEST_SOCKET_PATH {
-            return Err(bad(&layers, "socket", format!("{} is longer than {LONGEST_SOCKET_PATH} bytes, which no socket can have: write a shorter path", socket.display())));
+            return Err(bad(
+                &layers,
+                "socket",
+                format!("{} is longer than {LONGEST_SOCKET_PATH} bytes, which no socket can have: write a shorter path", socket.display()),
+            ));
         }
         Ok(Self {
             data,
@@ -178,7 +182,11 @@ impl Settings {
             rung: rung(&layers)?,
             store_max_bytes: bytes(&layers)?,
             store_max_age: Duration::from_secs(number(&layers, "store_max_days", 1, 3650)? * 86_400),
-            lanes: LaneSizes { security: lane(&layers, "lane_security")?, normal: lane(&layers, "lane_normal")?, bulk: lane(&layers, "lane_bulk")? },
+            lanes: LaneSizes {
+                security: lane(&layers, "lane_security")?,
+                normal: lane(&layers, "lane_normal")?,
+                bulk: lane(&layers, "lane_bulk")?,
+            },
             webhook: webhook(&layers)?,
             log: log_level(&layers)?,
             policy,
@@ -199,10 +207,13 @@ impl Settings {
             "runtime" => format!("\"{}\"", self.runtime.display()),
             "socket" => format!("\"{}\"", self.socket.display()),
             // The rest of the address is often a secret.
-            "webhook" if self.webhook.is_some() => format!("\"{}/...\"", self.webhook.iter().flat_map(|url| url.split('/').take(3)).collect::<Vec<_>>().join("/")),
+            "webhook" if self.webhook.is_some() => {
+                format!("\"{}/...\"", self.webhook.iter().flat_map(|url| url.split('/').take(3)).collect::<Vec<_>>().join("/"))
+            }
             _ => value.to_string(),
         };
-        let mut lines: Vec<String> = self.layers.iter().map(|(key, value, origin)| format!("{key} = {} ({origin})", effective(key, value))).collect();
+        let mut lines: Vec<String> =
+            self.layers.iter().map(|(key, value, origin)| format!("{key} = {} ({origin})", effective(key, value))).collect();
         lines.push(match &self.policy_file {
             Some(file) => format!("policy = \"{}\"", file.display()),
             None => "policy = built-in (default)".to_owned(),
@@ -239,7 +250,9 @@ fn text_of(key: &str, path: &Path) -> Result<Value, ConfigError> {
 /// A text; empty means not set.
 fn text(layers: &Layers, key: &str) -> Result<Option<String>, ConfigError> {
     match &layers.get(key)?.0 {
-        Value::String(text) if text.contains(|c: char| c.is_control()) => Err(bad(layers, key, "holds a control character: remove it".to_owned())),
+        Value::String(text) if text.contains(|c: char| c.is_control()) => {
+            Err(bad(layers, key, "holds a control character: remove it".to_owned()))
+        }
         Value::String(text) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
         other => Err(bad(layers, key, format!("{other} is not a text: write it in quotes"))),
     }
@@ -282,7 +295,8 @@ fn one_of<T: Copy>(layers: &Layers, key: &str, choices: &[(&str, T)]) -> Result<
 }
 
 fn rung(layers: &Layers) -> Result<Option<Rung>, ConfigError> {
-    let choices = [("auto", None), ("ebpf", Some(Rung::Ebpf)), ("process-connector", Some(Rung::ProcessConnector)), ("procfs", Some(Rung::Procfs))];
+    let choices =
+        [("auto", None), ("ebpf", Some(Rung::Ebpf)), ("process-connector", Some(Rung::ProcessConnector)), ("procfs", Some(Rung::Procfs))];
     one_of(layers, "rung", &choices)
 }
 
@@ -312,7 +326,9 @@ fn bytes(layers: &Layers) -> Result<u64, ConfigError> {
         }
         _ => None,
     };
-    parsed.filter(|size| (16 << 20..=1 << 40).contains(size)).ok_or_else(|| bad(layers, KEY, format!("{value} is not a size from 16MiB to 1TiB: write 512MiB or 2GiB")))
+    parsed
+        .filter(|size| (16 << 20..=1 << 40).contains(size))
+        .ok_or_else(|| bad(layers, KEY, format!("{value} is not a size from 16MiB to 1TiB: write 512MiB or 2GiB")))
 }
 
 fn webhook(layers: &Layers) -> Result<Option<String>, ConfigError> {
@@ -399,6 +415,9 @@ mod tests {
         assert_eq!(settings.policy.mode.initial, crate::model::Mode::Aggressive);
         let secret = load(Some("webhook = \"https://host/hook/SECRET\"\n"), None, &[], Flags::default()).unwrap().describe().join("\n");
         assert!(secret.contains("webhook = \"https://host/...\"") && !secret.contains("SECRET"), "{secret}");
-        assert_eq!(load(None, Some("[mode]\nbalanced_at = 2.0\n"), &[], Flags::default()).unwrap_err(), "policy.toml: line 2: mode.balanced_at: 2 is not between 0 and 1");
+        assert_eq!(
+            load(None, Some("[mode]\nbalanced_at = 2.0\n"), &[], Flags::default()).unwrap_err(),
+            "policy.toml: line 2: mode.balanced_at: 2 is not between 0 and 1"
+        );
     }
 }

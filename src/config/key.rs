@@ -49,15 +49,28 @@ impl Key {
 }
 
 const NAMES: [(&str, KeyName); 15] = [
-    ("enter", KeyName::Enter), ("esc", KeyName::Esc), ("tab", KeyName::Tab), ("shift-tab", KeyName::BackTab),
-    ("backspace", KeyName::Backspace), ("delete", KeyName::Delete), ("up", KeyName::Up), ("down", KeyName::Down),
-    ("left", KeyName::Left), ("right", KeyName::Right), ("home", KeyName::Home), ("end", KeyName::End),
-    ("pgup", KeyName::PageUp), ("pgdn", KeyName::PageDown), ("space", KeyName::Char(' ')),
+    ("enter", KeyName::Enter),
+    ("esc", KeyName::Esc),
+    ("tab", KeyName::Tab),
+    ("shift-tab", KeyName::BackTab),
+    ("backspace", KeyName::Backspace),
+    ("delete", KeyName::Delete),
+    ("up", KeyName::Up),
+    ("down", KeyName::Down),
+    ("left", KeyName::Left),
+    ("right", KeyName::Right),
+    ("home", KeyName::Home),
+    ("end", KeyName::End),
+    ("pgup", KeyName::PageUp),
+    ("pgdn", KeyName::PageDown),
+    ("space", KeyName::Char(' ')),
 ];
 
 /// A key that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a key: write one character, or enter, esc, tab, shift-tab, space, backspace, delete, up, down, left, right, home, end, pgup, pgdn, f1 to f12, with ctrl- or alt- before it")]
+#[error(
+    "\"{0}\" is not a key: write one character, or enter, esc, tab, shift-tab, space, backspace, delete, up, down, left, right, home, end, pgup, pgdn, f1 to f12, with ctrl- or alt- before it"
+)]
 pub struct KeyError(String);
 
 impl FromStr for Key {

@@ -67,12 +67,20 @@ pub struct CommandInfo {
     pub views: &'static [View],
 }
 
-const fn row(command: Command, id: &'static str, keys: &'static [&'static str], short: &'static str, about: &'static str, views: &'static [View]) -> CommandInfo {
+const fn row(
+    command: Command,
+    id: &'static str,
+    keys: &'static [&'static str],
+    short: &'static str,
+    about: &'static str,
+    views: &'static [View],
+) -> CommandInfo {
     CommandInfo { command, id, keys, short, about, views }
 }
 
 /// The views that are lists of rows.
-const LISTS: &[View] = &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Audit];
+const LISTS: &[View] =
+    &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Audit];
 
 /// The table. Order is the order of footer and help: what belongs to one view first.
 pub const COMMANDS: &[CommandInfo] = &[
@@ -88,12 +96,40 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Freeze, "freeze", &["F"], "freeze", "freeze the process under the cursor and everything below it", &[View::Processes]),
     row(Command::Kill, "kill", &["K"], "kill", "kill the process under the cursor and everything below it", &[View::Processes]),
     row(Command::Block, "block", &["b"], "block", "block the remote address under the cursor", &[View::Network]),
-    row(Command::Left, "left", &["left", "h"], "previous", "previous incident, other list, fold", &[View::Processes, View::Network, View::Timeline]),
-    row(Command::Right, "right", &["right", "l"], "next", "next incident, other list, unfold", &[View::Processes, View::Network, View::Timeline]),
+    row(
+        Command::Left,
+        "left",
+        &["left", "h"],
+        "previous",
+        "previous incident, other list, fold",
+        &[View::Processes, View::Network, View::Timeline],
+    ),
+    row(
+        Command::Right,
+        "right",
+        &["right", "l"],
+        "next",
+        "next incident, other list, unfold",
+        &[View::Processes, View::Network, View::Timeline],
+    ),
     row(Command::SelfTest, "self-test", &["r"], "self-test", "try every sensor, enforcer and dependency now", &[View::Health]),
     row(Command::Verify, "verify", &["v"], "verify", "recompute the hash chain of the audit log", &[View::Audit]),
-    row(Command::Explain, "explain", &["e"], "explain", "say why the incident scores what it scores", &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions]),
-    row(Command::Feedback, "feedback", &["f"], "feedback", "say what you think of the incident or action", &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions]),
+    row(
+        Command::Explain,
+        "explain",
+        &["e"],
+        "explain",
+        "say why the incident scores what it scores",
+        &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions],
+    ),
+    row(
+        Command::Feedback,
+        "feedback",
+        &["f"],
+        "feedback",
+        "say what you think of the incident or action",
+        &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions],
+    ),
     row(Command::Open, "open", &["enter"], "open", "open what is under the cursor", LISTS),
     row(Command::Filter, "filter", &["/"], "filter", "show only rows that hold a text", LISTS),
     row(Command::Help, "help", &["?"], "help", "show all keys", &[]),
@@ -170,7 +206,8 @@ impl Keymap {
         }
         let mut keys = Vec::with_capacity(COMMANDS.len());
         for info in COMMANDS {
-            let written: Vec<&str> = own.keys.get(info.id).map_or_else(|| info.keys.to_vec(), |own| own.iter().map(String::as_str).collect());
+            let written: Vec<&str> =
+                own.keys.get(info.id).map_or_else(|| info.keys.to_vec(), |own| own.iter().map(String::as_str).collect());
             let read: Result<Vec<Key>, _> = written.into_iter().map(str::parse).collect();
             keys.push(read.map_err(|e| fail(format!("{}: {e}", info.id)))?);
         }
@@ -224,7 +261,13 @@ pub fn reference() -> String {
     );
     for info in COMMANDS {
         let keys = info.keys.iter().map(|key| format!("\"{key}\"")).collect::<Vec<_>>().join(", ");
-        let views = if info.views.is_empty() { String::new() } else if info.views.len() == LISTS.len() { " (all but health)".to_owned() } else { format!(" ({})", info.views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ")) };
+        let views = if info.views.is_empty() {
+            String::new()
+        } else if info.views.len() == LISTS.len() {
+            " (all but health)".to_owned()
+        } else {
+            format!(" ({})", info.views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", "))
+        };
         out.push_str(&format!("{:<36}# {}{views}\n", format!("{} = [{keys}]", info.id), info.about));
     }
     out

@@ -109,7 +109,11 @@ impl Layers {
 
     /// The value and origin of a setting that the built-in layer has.
     pub(super) fn get(&self, key: &str) -> Result<&(Value, Origin), ConfigError> {
-        self.0.get(key).ok_or_else(|| ConfigError::Value { origin: Origin::Default, key: key.to_owned(), problem: "no such setting".to_owned() })
+        self.0.get(key).ok_or_else(|| ConfigError::Value {
+            origin: Origin::Default,
+            key: key.to_owned(),
+            problem: "no such setting".to_owned(),
+        })
     }
 
     /// All settings as raw values with their origins, by name.

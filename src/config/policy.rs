@@ -245,7 +245,8 @@ mod duration {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|e| serde::de::Error::custom(format!("\"{text}\" is not a duration ({e}): write 10m or 1h 30m")))
+        humantime::parse_duration(&text)
+            .map_err(|e| serde::de::Error::custom(format!("\"{text}\" is not a duration ({e}): write 10m or 1h 30m")))
     }
 }
 

@@ -45,15 +45,24 @@ fn shares(policy: &Policy) -> Result<(), Objection> {
 fn order(policy: &Policy) -> Result<(), Objection> {
     let (mode, posture) = (&policy.mode, &policy.posture);
     if mode.aggressive_at > mode.balanced_at {
-        let problem = format!("{} is above mode.balanced_at ({}): AGGRESSIVE must act at least as early as BALANCED", mode.aggressive_at, mode.balanced_at);
+        let problem = format!(
+            "{} is above mode.balanced_at ({}): AGGRESSIVE must act at least as early as BALANCED",
+            mode.aggressive_at, mode.balanced_at
+        );
         return Err(Objection { section: "mode", key: "aggressive_at", problem });
     }
     if posture.aggressive_contain < posture.contain {
-        let problem = format!("{} is below posture.contain ({}): each step must need at least the confidence of the one before", posture.aggressive_contain, posture.contain);
+        let problem = format!(
+            "{} is below posture.contain ({}): each step must need at least the confidence of the one before",
+            posture.aggressive_contain, posture.contain
+        );
         return Err(Objection { section: "posture", key: "aggressive_contain", problem });
     }
     if posture.lockdown < posture.aggressive_contain {
-        let problem = format!("{} is below posture.aggressive_contain ({}): each step must need at least the confidence of the one before", posture.lockdown, posture.aggressive_contain);
+        let problem = format!(
+            "{} is below posture.aggressive_contain ({}): each step must need at least the confidence of the one before",
+            posture.lockdown, posture.aggressive_contain
+        );
         return Err(Objection { section: "posture", key: "lockdown", problem });
     }
     Ok(())

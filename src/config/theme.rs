@@ -45,7 +45,9 @@ impl TryFrom<String> for Colour {
         }
         let hex = text.strip_prefix('#').filter(|hex| hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
         let value = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok());
-        let [_, r, g, b] = value.map(u32::to_be_bytes).ok_or_else(|| format!("\"{text}\" is not a colour: write #rrggbb, 0 to 255, default, or one of {}", SIXTEEN.join(", ")))?;
+        let [_, r, g, b] = value
+            .map(u32::to_be_bytes)
+            .ok_or_else(|| format!("\"{text}\" is not a colour: write #rrggbb, 0 to 255, default, or one of {}", SIXTEEN.join(", ")))?;
         Ok(Self::Rgb(r, g, b))
     }
 }
@@ -82,7 +84,8 @@ pub enum Glyphs {
 impl Glyphs {
     /// Unicode when the locale says UTF-8 (LC_ALL, then LC_CTYPE, then LANG: locale(7)) and nobody asked for ASCII.
     pub fn choose(ascii_asked: bool, lc_all: Option<&str>, lc_ctype: Option<&str>, lang: Option<&str>) -> Self {
-        let locale = [lc_all, lc_ctype, lang].into_iter().flatten().find(|value| !value.is_empty()).unwrap_or_default().to_ascii_lowercase();
+        let locale =
+            [lc_all, lc_ctype, lang].into_iter().flatten().find(|value| !value.is_empty()).unwrap_or_default().to_ascii_lowercase();
         if !ascii_asked && (locale.contains("utf-8") || locale.contains("utf8")) { Self::Unicode } else { Self::Ascii }
     }
 }
@@ -163,7 +166,10 @@ impl Theme {
     /// # Errors
     /// [`ThemeError`] naming those that exist.
     pub fn named(name: &str) -> Result<Self, ThemeError> {
-        let unknown = || ThemeError { file: name.escape_debug().take(40).collect(), problem: format!("there is no such theme: use {}", Self::names().collect::<Vec<_>>().join(", ")) };
+        let unknown = || ThemeError {
+            file: name.escape_debug().take(40).collect(),
+            problem: format!("there is no such theme: use {}", Self::names().collect::<Vec<_>>().join(", ")),
+        };
         let (name, text) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name).ok_or_else(unknown)?;
         Self::parse(text, &format!("themes/{name}.toml"))
     }
@@ -174,7 +180,8 @@ impl Theme {
     /// # Errors
     /// As [`Theme::named`].
     pub fn choose(asked: Option<&str>, no_color: Option<&str>, colorterm: Option<&str>, term: Option<&str>) -> Result<Self, ThemeError> {
-        let direct = colorterm.is_some_and(|value| matches!(value, "truecolor" | "24bit")) || term.is_some_and(|value| value.contains("direct"));
+        let direct =
+            colorterm.is_some_and(|value| matches!(value, "truecolor" | "24bit")) || term.is_some_and(|value| value.contains("direct"));
         let fallback = match (no_color, term) {
             (Some(set), _) if !set.is_empty() => "mono",
             (_, Some("dumb" | "vt100" | "vt220")) => "mono",
@@ -224,7 +231,10 @@ mod tests {
     fn no_color_means_no_colour() {
         let theme = Theme::choose(None, Some("1"), Some("truecolor"), Some("xterm")).unwrap();
         assert_eq!(theme.name, "mono");
-        let looks = [theme.base, theme.muted, theme.title, theme.border, theme.accent, theme.selected, theme.strip, theme.good, theme.notice, theme.warning, theme.danger, theme.critical];
+        let looks = [
+            theme.base, theme.muted, theme.title, theme.border, theme.accent, theme.selected, theme.strip, theme.good, theme.notice,
+            theme.warning, theme.danger, theme.critical,
+        ];
         assert!(looks.iter().all(|look| look.fg == Colour::Default && look.bg == Colour::Default));
         assert_eq!(Theme::choose(None, Some(""), Some("truecolor"), None).unwrap().name, "dark");
         assert_eq!(Theme::choose(Some("light"), Some("1"), None, None).unwrap().name, "light");

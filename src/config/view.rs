@@ -29,7 +29,14 @@ pub enum View {
 impl View {
     /// All of them, in the order of their number keys.
     pub const ALL: [Self; 9] = [
-        Self::Overview, Self::Processes, Self::Network, Self::Timeline, Self::Alerts, Self::Approvals, Self::Actions, Self::Health,
+        Self::Overview,
+        Self::Processes,
+        Self::Network,
+        Self::Timeline,
+        Self::Alerts,
+        Self::Approvals,
+        Self::Actions,
+        Self::Health,
         Self::Audit,
     ];
 

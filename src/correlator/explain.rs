@@ -23,7 +23,19 @@ pub(super) fn explain(record: &Record, scales: &Scales, now: Timestamp, actions:
 
 fn seen(record: &Record) -> Vec<String> {
     let told = record.signals.iter().take(MOST_SEEN);
-    let mut out: Vec<String> = told.map(|s| format!("{} {}: {} [{}, {}, confidence {}]", s.at.format("%H:%M:%S"), s.detector, s.sentence, s.severity, s.stage.noun(), s.confidence)).collect();
+    let mut out: Vec<String> = told
+        .map(|s| {
+            format!(
+                "{} {}: {} [{}, {}, confidence {}]",
+                s.at.format("%H:%M:%S"),
+                s.detector,
+                s.sentence,
+                s.severity,
+                s.stage.noun(),
+                s.confidence
+            )
+        })
+        .collect();
     let more = record.incident.signal_count.saturating_sub(out.len() as u64);
     if more > 0 {
         out.push(format!("and {more} more signals"));
@@ -45,7 +57,8 @@ fn why(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
             if peak.confidence - faded > 0.005 { format!(", faded from {:.2}", peak.confidence) } else { String::new() },
         ));
     }
-    let doubts: Vec<String> = record.evidence.peaks.iter().map(|(family, peak)| format!("{:.2}", 1.0 - scales.proof(*family, peak, now))).collect();
+    let doubts: Vec<String> =
+        record.evidence.peaks.iter().map(|(family, peak)| format!("{:.2}", 1.0 - scales.proof(*family, peak, now))).collect();
     let stages: Vec<&str> = record.evidence.stages.iter().map(|stage: &Stage| stage.noun()).collect();
     let exponent = 1.0 + STAGE_GAIN * stages.len().saturating_sub(1) as f64;
     out.push(format!("together: 1 - ({})^{exponent:.2} over {} stage(s): {}", doubts.join(" x "), stages.len(), stages.join(", ")));
@@ -73,7 +86,9 @@ fn lower(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
 }
 
 fn done(taken: &[&Action]) -> Vec<String> {
-    let line = |action: &&Action| format!("{} {} {} ({}), allowed by {}", action.id, action.kind.verb(), action.target, action.state.noun(), action.by);
+    let line = |action: &&Action| {
+        format!("{} {} {} ({}), allowed by {}", action.id, action.kind.verb(), action.target, action.state.noun(), action.by)
+    };
     if taken.is_empty() { vec!["nothing".to_owned()] } else { taken.iter().map(line).collect() }
 }
 
@@ -84,7 +99,12 @@ fn undo(taken: &[&Action]) -> Vec<String> {
             return format!("{} cannot be undone", action.id);
         }
         let by_itself = if action.state == ActionState::Unknown { "should end" } else { "ends" };
-        format!("{}: key u on it, or `bartizan rollback {}`; it {by_itself} by itself at {} UTC", action.id, action.id, action.expires_at.format("%H:%M:%S"))
+        format!(
+            "{}: key u on it, or `bartizan rollback {}`; it {by_itself} by itself at {} UTC",
+            action.id,
+            action.id,
+            action.expires_at.format("%H:%M:%S")
+        )
     };
     let out: Vec<String> = standing.map(line).collect();
     if out.is_empty() { vec!["nothing to undo".to_owned()] } else { out }
@@ -94,7 +114,11 @@ fn evidence(record: &Record) -> String {
     if record.incident.complete {
         return "complete: nothing that it rests on was lost or cut".to_owned();
     }
-    let lost: Vec<String> = record.lost.iter().map(|(hop, count)| if *count > 0 { format!("{count} events at {hop}") } else { format!("events at {hop}") }).collect();
+    let lost: Vec<String> = record
+        .lost
+        .iter()
+        .map(|(hop, count)| if *count > 0 { format!("{count} events at {hop}") } else { format!("events at {hop}") })
+        .collect();
     let cut = record.signals.iter().filter(|signal| !signal.complete).count();
     match (lost.is_empty(), cut) {
         (false, 0) => format!("incomplete: lost around that time: {}", lost.join(", ")),

@@ -213,7 +213,9 @@ impl Correlator {
 
     fn make_room(&mut self) {
         while self.records.len() >= MOST_INCIDENTS {
-            let by_score = |a: &&Record, b: &&Record| a.incident.confidence.get().total_cmp(&b.incident.confidence.get()).then(a.incident.updated.cmp(&b.incident.updated));
+            let by_score = |a: &&Record, b: &&Record| {
+                a.incident.confidence.get().total_cmp(&b.incident.confidence.get()).then(a.incident.updated.cmp(&b.incident.updated))
+            };
             let Some(least) = self.records.values().min_by(by_score).map(|record| record.incident.id) else { break };
             self.forget(least);
             self.evicted += 1;

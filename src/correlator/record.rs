@@ -81,7 +81,14 @@ impl Record {
     }
 
     fn bare(incident: Incident) -> Self {
-        Self { incident, signals: Vec::new(), evidence: Evidence::default(), stable: Evidence::default(), lost: BTreeMap::new(), joinable: BTreeSet::new() }
+        Self {
+            incident,
+            signals: Vec::new(),
+            evidence: Evidence::default(),
+            stable: Evidence::default(),
+            lost: BTreeMap::new(),
+            joinable: BTreeSet::new(),
+        }
     }
 
     /// Takes a signal in.
@@ -125,7 +132,11 @@ impl Record {
     /// Keeps the bounds and derives what follows from the signals.
     fn settle(&mut self) {
         while self.signals.len() > MOST_SIGNALS {
-            let weakest = self.signals.iter().enumerate().min_by(|(_, a), (_, b)| weight(a).partial_cmp(&weight(b)).unwrap_or(std::cmp::Ordering::Equal));
+            let weakest = self
+                .signals
+                .iter()
+                .enumerate()
+                .min_by(|(_, a), (_, b)| weight(a).partial_cmp(&weight(b)).unwrap_or(std::cmp::Ordering::Equal));
             let Some(place) = weakest.map(|(place, _)| place) else { break };
             self.signals.remove(place);
         }

@@ -12,9 +12,12 @@ const MOST_TOLD: usize = 3;
 /// `nginx (pid 812) ran "sh -i" as sh (pid 900), which connected to 203.0.113.9:4444`
 pub(super) fn tell(signals: &[Signal], count: u64) -> String {
     let mut by_weight: Vec<&Signal> = signals.iter().collect();
-    by_weight.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.confidence.get().total_cmp(&a.confidence.get())).then((a.at, a.id).cmp(&(b.at, b.id))));
+    by_weight.sort_by(|a, b| {
+        b.severity.cmp(&a.severity).then(b.confidence.get().total_cmp(&a.confidence.get())).then((a.at, a.id).cmp(&(b.at, b.id)))
+    });
     let mut detectors = HashSet::new();
-    let mut told: Vec<&Signal> = by_weight.into_iter().filter(|signal| detectors.insert(signal.detector.as_str())).take(MOST_TOLD).collect();
+    let mut told: Vec<&Signal> =
+        by_weight.into_iter().filter(|signal| detectors.insert(signal.detector.as_str())).take(MOST_TOLD).collect();
     told.sort_by_key(|signal| (signal.at, signal.id));
     let mut out = String::new();
     for signal in &told {

@@ -20,9 +20,20 @@ fn key(pid: u32) -> ProcessKey {
 
 fn signal(n: u64, second: i64, family: Family, stage: Stage, confidence: f64, entities: &[Entity]) -> Signal {
     Signal {
-        id: SignalId { event: EventId(n), ordinal: 0 }, at: at(second), detector: format!("d{}", family.name()), technique: vec![], severity: Severity::High,
-        confidence: Confidence::new(confidence), tier: Tier::Stable, family, stage, events: vec![EventId(n)], entities: entities.to_vec(), subject: Some(key(900)),
-        sentence: format!("sentence {n}"), complete: true,
+        id: SignalId { event: EventId(n), ordinal: 0 },
+        at: at(second),
+        detector: format!("d{}", family.name()),
+        technique: vec![],
+        severity: Severity::High,
+        confidence: Confidence::new(confidence),
+        tier: Tier::Stable,
+        family,
+        stage,
+        events: vec![EventId(n)],
+        entities: entities.to_vec(),
+        subject: Some(key(900)),
+        sentence: format!("sentence {n}"),
+        complete: true,
     }
 }
 
@@ -49,7 +60,10 @@ fn a_web_intrusion_reaches_the_threshold_and_one_signal_does_not() {
 fn what_is_shared_joins_and_what_everybody_shares_does_not() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     let mut id = |n, entity: Entity| correlator.join(signal(n, 0, Family::Lineage, Stage::Execution, 0.5, &[entity])).incident.id.0;
-    assert_eq!((id(1, Entity::Address("203.0.113.9".parse().unwrap())), id(2, Entity::Address("::ffff:203.0.113.9".parse().unwrap()))), (1, 1));
+    assert_eq!(
+        (id(1, Entity::Address("203.0.113.9".parse().unwrap())), id(2, Entity::Address("::ffff:203.0.113.9".parse().unwrap()))),
+        (1, 1)
+    );
     assert_eq!((id(3, Entity::Process(key(5))), id(4, Entity::Lineage(key(5)))), (2, 2));
     assert_eq!((id(5, Entity::User("root".into())), id(6, Entity::User("root".into()))), (3, 4));
     assert_eq!((id(7, Entity::Address("127.0.0.1".parse().unwrap())), id(8, Entity::Address("127.0.0.1".parse().unwrap()))), (5, 6));
@@ -95,7 +109,10 @@ fn loss_marks_what_it_may_have_hidden() {
     assert!(correlator.explain(IncidentId(1), &[]).unwrap().evidence.contains("12 events at kernel-ring"));
     assert!(correlator.get(IncidentId(2)).unwrap().complete);
     correlator.loss("lane", 1, at(700));
-    assert!(!correlator.join(signal(3, 710, Family::Lineage, Stage::Execution, 0.9, &[Entity::Process(key(78))])).incident.complete, "loss just before it began");
+    assert!(
+        !correlator.join(signal(3, 710, Family::Lineage, Stage::Execution, 0.9, &[Entity::Process(key(78))])).incident.complete,
+        "loss just before it began"
+    );
 }
 
 #[test]
@@ -103,11 +120,22 @@ fn everything_is_bounded() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     for n in 0..400 {
         let addr = std::net::Ipv4Addr::from(0xcb00_7100 + n);
-        correlator.join(signal(u64::from(n), 0, Family::Outbound, Stage::Execution, 0.2 + f64::from(n) / 1000.0, &[tree().remove(0), Entity::Address(addr.into())]));
+        correlator.join(signal(
+            u64::from(n),
+            0,
+            Family::Outbound,
+            Stage::Execution,
+            0.2 + f64::from(n) / 1000.0,
+            &[tree().remove(0), Entity::Address(addr.into())],
+        ));
     }
     let incident = correlator.get(IncidentId(1)).unwrap();
     assert_eq!((incident.signals.len(), incident.signal_count), (record::MOST_SIGNALS, 400));
-    assert!(incident.entities.len() <= record::MOST_ENTITIES && incident.addresses.len() <= record::MOST_ADDRESSES && incident.sentence.contains("399 more"));
+    assert!(
+        incident.entities.len() <= record::MOST_ENTITIES
+            && incident.addresses.len() <= record::MOST_ADDRESSES
+            && incident.sentence.contains("399 more")
+    );
     for n in 0..1200 {
         correlator.join(signal(10_000 + u64::from(n), 1, Family::Outbound, Stage::Execution, 0.1, &[Entity::Process(key(10_000 + n))]));
     }
@@ -163,13 +191,30 @@ fn the_explanation_adds_up() {
     correlator.join(signal(1, 0, Family::Lineage, Stage::InitialAccess, 0.9, &tree()));
     correlator.join(signal(2, 0, Family::Outbound, Stage::Exfiltration, 0.9, &tree()));
     let action = Action {
-        id: ActionId(12), kind: ActionKind::FreezeTree, target: Target::ProcessTree { root: key(900), exe: "/bin/sh".into() }, incident: Some(IncidentId(1)), warrant: WarrantId(1),
-        state: ActionState::Live, planned_at: at(1), applied_at: Some(at(1)), verified_at: Some(at(1)), expires_at: at(600), ended_at: None, by: "root via uid 0".into(), reason: String::new(),
-        preview: vec![], undo: vec![], note: String::new(),
+        id: ActionId(12),
+        kind: ActionKind::FreezeTree,
+        target: Target::ProcessTree { root: key(900), exe: "/bin/sh".into() },
+        incident: Some(IncidentId(1)),
+        warrant: WarrantId(1),
+        state: ActionState::Live,
+        planned_at: at(1),
+        applied_at: Some(at(1)),
+        verified_at: Some(at(1)),
+        expires_at: at(600),
+        ended_at: None,
+        by: "root via uid 0".into(),
+        reason: String::new(),
+        preview: vec![],
+        undo: vec![],
+        note: String::new(),
     };
     let said = correlator.explain(IncidentId(1), &[action]).unwrap();
     assert!(said.why.contains(&"lineage: weight 0.70 x confidence 0.90 = 0.63 (dlineage)".to_owned()), "{:?}", said.why);
-    assert!(said.why.contains(&"together: 1 - (0.37 x 0.46)^1.15 over 2 stage(s): initial access, exfiltration".to_owned()), "{:?}", said.why);
+    assert!(
+        said.why.contains(&"together: 1 - (0.37 x 0.46)^1.15 over 2 stage(s): initial access, exfiltration".to_owned()),
+        "{:?}",
+        said.why
+    );
     assert!(said.why.contains(&"score 0.86, posture aggressive-contain".to_owned()), "{:?}", said.why);
     assert!(said.undo.first().unwrap().contains("bartizan rollback A12") && said.done.first().unwrap().contains("root via uid 0"));
     assert_eq!((said.seen.len(), said.lower.len()), (2, 3));

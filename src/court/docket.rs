@@ -10,8 +10,7 @@ use super::tree::tops;
 use super::warrant::{Terms, Verifier, Warrant, sentence};
 use crate::config::Policy;
 use crate::model::{
-    Action, ActionKind, ActionPlan, Direction, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Target,
-    Timestamp, WarrantId,
+    Action, ActionKind, ActionPlan, Direction, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Target, Timestamp, WarrantId,
 };
 
 /// Rulings remembered so that the same is not asked twice. Beyond it the oldest is forgotten and may be asked again.
@@ -220,7 +219,9 @@ impl Court {
             }
             Mode::Balanced => ("BALANCED", self.policy.mode.balanced_at),
             // With a gap in the evidence even AGGRESSIVE must be as sure as BALANCED.
-            Mode::Aggressive if !case.incident.complete => ("AGGRESSIVE with incomplete evidence", self.policy.mode.balanced_at.max(self.policy.mode.aggressive_at)),
+            Mode::Aggressive if !case.incident.complete => {
+                ("AGGRESSIVE with incomplete evidence", self.policy.mode.balanced_at.max(self.policy.mode.aggressive_at))
+            }
             Mode::Aggressive => ("AGGRESSIVE", self.policy.mode.aggressive_at),
         };
         if !plan.kind().is_reversible() {
@@ -247,7 +248,8 @@ impl Court {
         if self.alone.len() >= most as usize {
             return Some(format!("the agent began {most} actions within a minute, its limit ([actions] most_per_minute)"));
         }
-        let pending = self.docket.iter().filter(|e| e.stand == Stand::Allowed && guard::same_active(&e.plan, case.active).is_none()).count();
+        let pending =
+            self.docket.iter().filter(|e| e.stand == Stand::Allowed && guard::same_active(&e.plan, case.active).is_none()).count();
         let alive = case.active.iter().filter(|action| action.state.is_active()).count() + pending;
         let most = self.policy.actions.most_active;
         (alive >= most as usize).then(|| format!("{most} actions are alive, the limit ([actions] most_active)"))

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Policy;
-use crate::model::{Action, ActionId, ActionPlan, LifelineReason, Lifeline, Process, ServiceRole, Target};
+use crate::model::{Action, ActionId, ActionPlan, Lifeline, LifelineReason, Process, ServiceRole, Target};
 
 /// Why the court does not let a thing be done, whoever asks. All texts are safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,7 +98,9 @@ pub(super) fn same_active<'a>(plan: &ActionPlan, active: &'a [Action]) -> Option
 /// Whether two targets are the same peer or tree; what a tree ran when is no part of who it is.
 pub(super) fn same_target(a: &Target, b: &Target) -> bool {
     match (a, b) {
-        (Target::Address { addr: a, direction: x }, Target::Address { addr: b, direction: y }) => a.to_canonical() == b.to_canonical() && x == y,
+        (Target::Address { addr: a, direction: x }, Target::Address { addr: b, direction: y }) => {
+            a.to_canonical() == b.to_canonical() && x == y
+        }
         (Target::ProcessTree { root: a, .. }, Target::ProcessTree { root: b, .. }) => a == b,
         _ => false,
     }

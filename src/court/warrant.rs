@@ -41,7 +41,9 @@ pub(super) struct Terms {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WarrantError {
     /// Not made by this court, or changed since.
-    #[error("warrant {0} does not carry this court's seal, nothing was done: it was made by another start of the agent or altered; ask again")]
+    #[error(
+        "warrant {0} does not carry this court's seal, nothing was done: it was made by another start of the agent or altered; ask again"
+    )]
     Forged(WarrantId),
     /// Too late.
     #[error("warrant {id} lapsed at {expires}, nothing was done: ask again")]
@@ -61,7 +63,8 @@ pub enum WarrantError {
 
 impl Warrant {
     pub(super) fn seal(terms: Terms, key: &[u8; 32]) -> Self {
-        let expires = terms.issued.checked_add_signed(chrono::TimeDelta::from_std(terms.lapses).unwrap_or_default()).unwrap_or(terms.issued);
+        let expires =
+            terms.issued.checked_add_signed(chrono::TimeDelta::from_std(terms.lapses).unwrap_or_default()).unwrap_or(terms.issued);
         let Terms { id, plan, incident, reason, issued, approver, .. } = terms;
         let mut warrant = Self { id, plan, incident, reason, issued, expires, approver, mac: [0; 32] };
         warrant.mac = *warrant.digest(key).as_bytes();
@@ -301,7 +304,15 @@ mod tests {
         let target = Target::Address { addr: "203.0.113.9".parse().unwrap(), direction: Direction::Out };
         let plan = ActionPlan::new(ActionKind::BlockAddress, target, Duration::from_secs(600)).unwrap();
         Warrant::seal(
-            Terms { id: WarrantId(id), plan, incident: Some(IncidentId(7)), reason: "because".into(), issued: at(0), lapses: Duration::from_secs(300), approver: "root".into() },
+            Terms {
+                id: WarrantId(id),
+                plan,
+                incident: Some(IncidentId(7)),
+                reason: "because".into(),
+                issued: at(0),
+                lapses: Duration::from_secs(300),
+                approver: "root".into(),
+            },
             key,
         )
     }

@@ -35,7 +35,8 @@ impl Detector for CredentialRead {
             return None;
         };
         let opinion = match event.process.as_deref() {
-            None => Opinion::new(format!("somebody opened {}, and was gone before it could be seen who", path(&file.path))).rated(Severity::Low, 0.2),
+            None => Opinion::new(format!("somebody opened {}, and was gone before it could be seen who", path(&file.path)))
+                .rated(Severity::Low, 0.2),
             Some(process) if is_rightful(process, sight) => return None,
             Some(process) => weigh(process, format!("{} opened {}", named(process), path(&file.path))),
         };
@@ -52,7 +53,8 @@ fn is_rightful(process: &Process, sight: &Sight<'_>) -> bool {
         return true;
     }
     let trusted_descent = grown_from(process).is_none_or(|root| root.role == ServiceRole::MailServer);
-    let nightly = process.uid == 0 && process.lineage.root(ServiceRole::Scheduler).is_some() && COPIERS.contains(&program(&process.exe).as_str());
+    let nightly =
+        process.uid == 0 && process.lineage.root(ServiceRole::Scheduler).is_some() && COPIERS.contains(&program(&process.exe).as_str());
     trusted_descent && (sight.may_read_secrets(&process.exe) || nightly)
 }
 
@@ -116,6 +118,24 @@ mod tests {
         let mut cat = scene.child(&login, "/usr/bin/cat /etc/shadow");
         cat.uid = 0;
         assert_eq!(by(&scene.open(&cat, SHADOW), "credential_read").severity, Severity::Medium);
-        assert_eq!(by(&scene.see(None, EventKind::FileOpen { file: crate::model::FileChange { path: SHADOW.into(), change: crate::model::FileChangeKind::Opened, persistence: None, before: None, after: None } }), "credential_read").severity, Severity::Low);
+        assert_eq!(
+            by(
+                &scene.see(
+                    None,
+                    EventKind::FileOpen {
+                        file: crate::model::FileChange {
+                            path: SHADOW.into(),
+                            change: crate::model::FileChangeKind::Opened,
+                            persistence: None,
+                            before: None,
+                            after: None
+                        }
+                    }
+                ),
+                "credential_read"
+            )
+            .severity,
+            Severity::Low
+        );
     }
 }

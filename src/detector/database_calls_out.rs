@@ -65,7 +65,10 @@ mod tests {
         let mysqld = scene.daemon("/usr/sbin/mysqld");
         let signals = scene.connect(&mysqld, "[::ffff:8.8.4.4]:443");
         let signal = by(&signals, "database_calls_out");
-        assert_eq!((signal.subject, signal.sentence.as_str()), (None, format!("database mysqld (pid {}) connected to 8.8.4.4:443", mysqld.pid).as_str()));
+        assert_eq!(
+            (signal.subject, signal.sentence.as_str()),
+            (None, format!("database mysqld (pid {}) connected to 8.8.4.4:443", mysqld.pid).as_str())
+        );
         let program = scene.child(&mysqld, "/usr/bin/curl x");
         assert_eq!(by(&scene.connect(&program, "8.8.4.4:443"), "database_calls_out").subject, Some(program.key));
     }

@@ -38,7 +38,8 @@ impl Detector for ExecFromWritable {
         let opinion = match service {
             Some(_) if by_package_manager(process) => return None,
             Some(service) => {
-                let (severity, confidence) = if process.exe_file.memfd { (Severity::Critical, 0.95) } else { (INFO.severity, INFO.confidence) };
+                let (severity, confidence) =
+                    if process.exe_file.memfd { (Severity::Critical, 0.95) } else { (INFO.severity, INFO.confidence) };
                 Opinion::new(format!("{said}, below {}", named_root(service))).rated(severity, confidence)
             }
             None if !unusual || by_package_manager(process) || by_container_runtime(process) => return None,

@@ -47,7 +47,9 @@ pub(super) fn by_package_manager(process: &Process) -> bool {
 /// A package manager that itself grew from a service: explains a shell in part, for its scripts are shells, and
 /// not wholly, for it can be told to run anything (GTFOBins: `apt`, `dpkg`).
 pub(super) fn package_manager_between(process: &Process) -> bool {
-    services(process).find(|root| root.role.is_network_facing() || root.role == ServiceRole::PackageManager).is_some_and(|root| root.role == ServiceRole::PackageManager)
+    services(process)
+        .find(|root| root.role.is_network_facing() || root.role == ServiceRole::PackageManager)
+        .is_some_and(|root| root.role == ServiceRole::PackageManager)
         && is_real_package_manager(process)
 }
 

@@ -31,11 +31,16 @@ impl Detector for NewPrivilegedUser {
             return None;
         };
         let user = clip(&account.user.escaped(), 64);
-        let group = account.group.as_ref().map_or("a privileged group".to_owned(), |group| format!("group {}", clip(&HostText::escaped(group), 64)));
+        let group = account
+            .group
+            .as_ref()
+            .map_or("a privileged group".to_owned(), |group| format!("group {}", clip(&HostText::escaped(group), 64)));
         let (said, severity, confidence) = match account.change {
             UserChangeKind::Added if account.uid == Some(0) => (format!("account {user} was added with uid 0"), Severity::Critical, 0.9),
             UserChangeKind::BecameRoot => (format!("account {user} now has uid 0"), Severity::Critical, 0.9),
-            UserChangeKind::JoinedPrivilegedGroup => (format!("account {user} joined {group}, which grants root"), INFO.severity, INFO.confidence),
+            UserChangeKind::JoinedPrivilegedGroup => {
+                (format!("account {user} joined {group}, which grants root"), INFO.severity, INFO.confidence)
+            }
             _ => return None,
         };
         let opinion = match event.process.as_deref() {
@@ -93,14 +98,24 @@ mod tests {
     #[test]
     fn ordinary_changes_are_silent_and_explained_ones_low() {
         let mut scene = Scene::new();
-        for kind in [change("anna", 1001, UserChangeKind::Added), change("anna", 1001, UserChangeKind::Removed), change("anna", 1001, UserChangeKind::PasswordChanged)] {
+        for kind in [
+            change("anna", 1001, UserChangeKind::Added),
+            change("anna", 1001, UserChangeKind::Removed),
+            change("anna", 1001, UserChangeKind::PasswordChanged),
+        ] {
             assert_eq!(names(&scene.see(None, kind)), [""; 0]);
         }
         let dpkg = scene.daemon("/usr/bin/dpkg --configure");
         let adduser = scene.child(&dpkg, "/usr/sbin/usermod -aG docker x");
-        assert_eq!(by(&scene.see(Some(&adduser), change("x", 999, UserChangeKind::JoinedPrivilegedGroup)), "new_privileged_user").severity, Severity::Low);
+        assert_eq!(
+            by(&scene.see(Some(&adduser), change("x", 999, UserChangeKind::JoinedPrivilegedGroup)), "new_privileged_user").severity,
+            Severity::Low
+        );
         let login = scene.login();
         let sudo = scene.child(&login, "/usr/sbin/usermod -aG sudo bob");
-        assert_eq!(by(&scene.see(Some(&sudo), change("bob", 1002, UserChangeKind::JoinedPrivilegedGroup)), "new_privileged_user").severity, Severity::Medium);
+        assert_eq!(
+            by(&scene.see(Some(&sudo), change("bob", 1002, UserChangeKind::JoinedPrivilegedGroup)), "new_privileged_user").severity,
+            Severity::Medium
+        );
     }
 }

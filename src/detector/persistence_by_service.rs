@@ -43,7 +43,9 @@ impl Detector for PersistenceByService {
             Some(process) => match grown_from(process).or_else(|| network_facing(process)) {
                 Some(service) => {
                     let (severity, confidence) = rating(service.role, kind, file.change);
-                    Opinion::new(format!("{} {what}, below {}", named(process), named_root(service))).rated(severity, confidence).on(subject(process))
+                    Opinion::new(format!("{} {what}, below {}", named(process), named_root(service)))
+                        .rated(severity, confidence)
+                        .on(subject(process))
                 }
                 None if preload => Opinion::new(format!("{} {what}", named(process))).rated(Severity::High, 0.7).on(process.key),
                 None => return None,
@@ -62,7 +64,8 @@ fn rating(role: ServiceRole, kind: PersistenceKind, change: FileChangeKind) -> (
     if change == FileChangeKind::Deleted {
         return (Severity::Medium, 0.5);
     }
-    let grave = matches!(kind, PersistenceKind::LdPreload | PersistenceKind::Pam | PersistenceKind::Sudoers | PersistenceKind::AuthorizedKeys);
+    let grave =
+        matches!(kind, PersistenceKind::LdPreload | PersistenceKind::Pam | PersistenceKind::Sudoers | PersistenceKind::AuthorizedKeys);
     match role {
         // Any listener counts as a network service: management tools are among them.
         ServiceRole::NetworkService => (Severity::High, 0.65),
@@ -95,21 +98,35 @@ mod tests {
         let mut scene = Scene::new();
         let nginx = scene.daemon("/usr/sbin/nginx");
         let shell = scene.child(&nginx, "/usr/bin/env sh");
-        for (kind, path, technique) in [(Cron, "/etc/cron.d/x", "T1053.003"), (AuthorizedKeys, "/root/.ssh/authorized_keys", "T1098.004"), (SystemdUnit, "/etc/systemd/system/x.service", "T1543.002")] {
+        for (kind, path, technique) in [
+            (Cron, "/etc/cron.d/x", "T1053.003"),
+            (AuthorizedKeys, "/root/.ssh/authorized_keys", "T1098.004"),
+            (SystemdUnit, "/etc/systemd/system/x.service", "T1543.002"),
+        ] {
             let signals = scene.persist(Some(&shell), kind, path, Some("aa"), "bb");
             let signal = by(&signals, "persistence_by_service");
             assert_eq!((signal.subject, signal.technique[0].0.as_ref()), (Some(shell.key), technique));
             assert!(signal.severity >= Severity::High && signal.entities.contains(&Entity::File(path.into())));
         }
-        assert_eq!(names(&scene.persist(Some(&nginx), Cron, "/etc/cron.d/y", None, "bb")), ["persistence_by_service"], "the service itself");
+        assert_eq!(
+            names(&scene.persist(Some(&nginx), Cron, "/etc/cron.d/y", None, "bb")),
+            ["persistence_by_service"],
+            "the service itself"
+        );
     }
 
     #[test]
     fn ld_so_preload_is_told_whoever_writes_it() {
         let mut scene = Scene::new();
         let login = scene.login();
-        assert_eq!(by(&scene.persist(Some(&login), LdPreload, "/etc/ld.so.preload", None, "bb"), "persistence_by_service").severity, Severity::High);
-        assert_eq!(by(&scene.persist(None, LdPreload, "/etc/ld.so.preload", None, "cc"), "persistence_by_service").severity, Severity::High);
+        assert_eq!(
+            by(&scene.persist(Some(&login), LdPreload, "/etc/ld.so.preload", None, "bb"), "persistence_by_service").severity,
+            Severity::High
+        );
+        assert_eq!(
+            by(&scene.persist(None, LdPreload, "/etc/ld.so.preload", None, "cc"), "persistence_by_service").severity,
+            Severity::High
+        );
         let dpkg = scene.daemon("/usr/bin/dpkg --unpack");
         assert_eq!(names(&scene.persist(Some(&dpkg), LdPreload, "/etc/ld.so.preload", None, "dd")), [""; 0]);
     }

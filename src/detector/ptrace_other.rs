@@ -34,12 +34,15 @@ impl Detector for PtraceOther {
         let (EventKind::PrivilegeUse { privilege }, Some(process)) = (&event.kind, event.process.as_deref()) else {
             return None;
         };
-        let own_pool = network_facing(process).is_some_and(|root| root.key == process.key && root.exe == process.exe) && privilege.target_exe.as_ref() == Some(&process.exe);
+        let own_pool = network_facing(process).is_some_and(|root| root.key == process.key && root.exe == process.exe)
+            && privilege.target_exe.as_ref() == Some(&process.exe);
         if privilege.what != PrivilegeKind::Ptrace || privilege.target == Some(process.key) || own_pool || by_package_manager(process) {
             return None;
         }
         let target = match (&privilege.target_exe, privilege.target) {
-            (Some(exe), Some(key)) => format!("{} (pid {})", clip(&exe.basename().chars().flat_map(char::escape_default).collect::<String>(), 60), key.pid),
+            (Some(exe), Some(key)) => {
+                format!("{} (pid {})", clip(&exe.basename().chars().flat_map(char::escape_default).collect::<String>(), 60), key.pid)
+            }
             (None, Some(key)) => format!("pid {}", key.pid),
             _ => "another process".to_owned(),
         };
@@ -47,7 +50,9 @@ impl Detector for PtraceOther {
         let opinion = match grown_from(process) {
             Some(service) => Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::High, 0.85),
             None if privilege.target_uid.is_none_or(|uid| uid == process.uid) => return None,
-            None if by_person(process) && DEBUGGERS.contains(&program(&process.exe).as_str()) && in_system_dir(&process.exe) => Opinion::new(said).rated(Severity::Low, 0.25),
+            None if by_person(process) && DEBUGGERS.contains(&program(&process.exe).as_str()) && in_system_dir(&process.exe) => {
+                Opinion::new(said).rated(Severity::Low, 0.25)
+            }
             None if by_person(process) => Opinion::new(said).rated(Severity::Medium, 0.5),
             None => Opinion::new(said),
         };
@@ -66,7 +71,15 @@ mod tests {
     use crate::model::{Privilege, Process};
 
     fn ptrace(target: &Process) -> EventKind {
-        EventKind::PrivilegeUse { privilege: Privilege { what: PrivilegeKind::Ptrace, target: Some(target.key), target_exe: Some(target.exe.clone()), target_uid: Some(target.uid), new_uid: None } }
+        EventKind::PrivilegeUse {
+            privilege: Privilege {
+                what: PrivilegeKind::Ptrace,
+                target: Some(target.key),
+                target_exe: Some(target.exe.clone()),
+                target_uid: Some(target.uid),
+                new_uid: None,
+            },
+        }
     }
 
     #[test]
@@ -77,7 +90,10 @@ mod tests {
         let tool = scene.child(&nginx, "/usr/bin/x");
         let signals = scene.see(Some(&tool), ptrace(&victim));
         let signal = by(&signals, "ptrace_other");
-        assert_eq!(signal.sentence, format!("x (pid {}) took control of ssh-agent (pid {}) by ptrace, below nginx (pid {})", tool.pid, victim.pid, nginx.pid));
+        assert_eq!(
+            signal.sentence,
+            format!("x (pid {}) took control of ssh-agent (pid {}) by ptrace, below nginx (pid {})", tool.pid, victim.pid, nginx.pid)
+        );
         let mut other = scene.daemon("/usr/local/bin/inject");
         other.uid = 0;
         assert_eq!(by(&scene.see(Some(&other), ptrace(&victim)), "ptrace_other").severity, Severity::High);

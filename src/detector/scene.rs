@@ -50,15 +50,38 @@ impl Scene {
         self.next_pid += 1;
         let key = ProcessKey { boot: BootId(7), pid: self.next_pid, start: u64::from(self.next_pid) * 10 };
         Process {
-            key, pid: key.pid, ppid: 0, parent: None, exe: exe.into(), exe_file: ExeFile::default(), argv: argv.iter().map(|a| HostText::from(*a)).collect(),
-            argv_truncated: false, cwd: "/".into(), uid: 0, euid: 0, user: Some("root".into()), loginuid: None, session: None, capabilities: 0,
-            cgroup: "/".into(), container: None, unit: None, netns: 0, stdio_sockets: 0, since: self.at(), lineage: Lineage::default(),
+            key,
+            pid: key.pid,
+            ppid: 0,
+            parent: None,
+            exe: exe.into(),
+            exe_file: ExeFile::default(),
+            argv: argv.iter().map(|a| HostText::from(*a)).collect(),
+            argv_truncated: false,
+            cwd: "/".into(),
+            uid: 0,
+            euid: 0,
+            user: Some("root".into()),
+            loginuid: None,
+            session: None,
+            capabilities: 0,
+            cgroup: "/".into(),
+            container: None,
+            unit: None,
+            netns: 0,
+            stdio_sockets: 0,
+            since: self.at(),
+            lineage: Lineage::default(),
         }
     }
 
     /// A child that executed this command line (the first word is the executable's path; quotes hold words together).
     pub(super) fn child(&mut self, parent: &Process, line: &str) -> Process {
-        let words: Vec<String> = line.split('"').enumerate().flat_map(|(i, part)| if i % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() }).collect();
+        let words: Vec<String> = line
+            .split('"')
+            .enumerate()
+            .flat_map(|(i, part)| if i % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() })
+            .collect();
         let argv: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut child = self.orphan(argv[0], &argv);
         (child.ppid, child.parent) = (parent.pid, Some(parent.key));
@@ -98,7 +121,14 @@ impl Scene {
     /// What the panel says of this; a second later than the event before.
     pub(super) fn see(&mut self, process: Option<&Process>, kind: EventKind) -> Vec<Signal> {
         (self.next_event, self.seconds) = (self.next_event + 1, self.seconds + 1);
-        let event = Event { id: EventId(self.next_event), at: self.at(), kind, process: process.cloned().map(Arc::new), source: Source::Ebpf, complete: true };
+        let event = Event {
+            id: EventId(self.next_event),
+            at: self.at(),
+            kind,
+            process: process.cloned().map(Arc::new),
+            source: Source::Ebpf,
+            complete: true,
+        };
         self.panel.observe(&event)
     }
 
@@ -123,8 +153,21 @@ impl Scene {
         self.see(Some(process), EventKind::FileOpen { file })
     }
 
-    pub(super) fn persist(&mut self, process: Option<&Process>, kind: PersistenceKind, path: &str, before: Option<&str>, after: &str) -> Vec<Signal> {
-        let file = FileChange { path: path.into(), change: FileChangeKind::Modified, persistence: Some(kind), before: before.map(str::to_owned), after: Some(after.to_owned()) };
+    pub(super) fn persist(
+        &mut self,
+        process: Option<&Process>,
+        kind: PersistenceKind,
+        path: &str,
+        before: Option<&str>,
+        after: &str,
+    ) -> Vec<Signal> {
+        let file = FileChange {
+            path: path.into(),
+            change: FileChangeKind::Modified,
+            persistence: Some(kind),
+            before: before.map(str::to_owned),
+            after: Some(after.to_owned()),
+        };
         self.see(process, EventKind::PersistenceChange { file })
     }
 }

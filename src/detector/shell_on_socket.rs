@@ -214,7 +214,14 @@ mod tests {
         let words = super::super::Words::new(&crate::config::Policy::built_in().unwrap());
         for port in 1..=2000u16 {
             let net = super::super::scene::flow(crate::model::Protocol::Tcp, &format!("203.0.113.9:{port}"));
-            let event = Event { id: EventId(u64::from(port)), at: scene.at(), kind: EventKind::Connect { net }, process: Some(std::sync::Arc::new(python.clone())), source: crate::model::Source::Ebpf, complete: true };
+            let event = Event {
+                id: EventId(u64::from(port)),
+                at: scene.at(),
+                kind: EventKind::Connect { net },
+                process: Some(std::sync::Arc::new(python.clone())),
+                source: crate::model::Source::Ebpf,
+                complete: true,
+            };
             detector.observe(&event, &Sight::new(&words));
         }
         assert_eq!(detector.connections.len(), MOST_CONNECTIONS);

@@ -6,7 +6,8 @@ use crate::config::Policy;
 use crate::model::{HostText, Process, Root};
 
 /// Directories that only root and package managers write (hier(7), FHS 3.0).
-const SYSTEM_DIRS: [&str; 9] = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/lib/", "/lib/", "/usr/libexec/", "/usr/lib64/", "/lib64/"];
+const SYSTEM_DIRS: [&str; 9] =
+    ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/lib/", "/lib/", "/usr/libexec/", "/usr/lib64/", "/lib64/"];
 /// Directories that anybody may write (FHS 3.0; /dev/shm is the kernel's).
 const WRITABLE_DIRS: [&str; 4] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/shm/"];
 
@@ -83,7 +84,8 @@ impl<'a> Sight<'a> {
 
     /// Whether the policy expects this program, or anybody on this port, to listen.
     pub fn expects_listener(&self, exe: &HostText, port: u16) -> bool {
-        self.words.expected.contains(&port.to_string()) || std::str::from_utf8(exe.as_bytes()).is_ok_and(|exe| self.words.expected.contains(exe))
+        self.words.expected.contains(&port.to_string())
+            || std::str::from_utf8(exe.as_bytes()).is_ok_and(|exe| self.words.expected.contains(exe))
     }
 }
 

@@ -89,7 +89,10 @@ impl Detector for UnexpectedListener {
         let expected = process.key.pid <= 1 || sight.expects_listener(&process.exe, net.sport) || by_package_manager(process);
         // A shell or netcat "known" at one port is no service: its name says nothing of what it does.
         let restarted = self.known.contains(&pair) && in_system_dir(&process.exe) && grown_from(process).is_none();
-        let unnamed = self.ports.contains(&net.sport) && in_system_dir(&process.exe) && grown_from(process).is_none() && !sight.could_be_anything(&process.exe);
+        let unnamed = self.ports.contains(&net.sport)
+            && in_system_dir(&process.exe)
+            && grown_from(process).is_none()
+            && !sight.could_be_anything(&process.exe);
         if expected || restarted || unnamed {
             return None;
         }
@@ -117,7 +120,9 @@ mod tests {
         let signals = scene.listen(&nc, "0.0.0.0:4444");
         let signal = by(&signals, "unexpected_listener");
         assert_eq!((signal.severity, signal.subject), (Severity::High, Some(nc.key)));
-        for (exe, severity) in [("/tmp/x", Severity::High), ("/usr/bin/python3.11 -m http.server", Severity::High), ("/usr/sbin/newd", Severity::Medium)] {
+        for (exe, severity) in
+            [("/tmp/x", Severity::High), ("/usr/bin/python3.11 -m http.server", Severity::High), ("/usr/sbin/newd", Severity::Medium)]
+        {
             let daemon = scene.daemon(exe);
             let daemon = as_role(daemon, ServiceRole::NetworkService);
             assert_eq!(by(&scene.listen(&daemon, "0.0.0.0:9999"), "unexpected_listener").severity, severity, "{exe}");

@@ -97,8 +97,16 @@ fn is_sendmail(process: &Process) -> bool {
         return false;
     };
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b" /-_.@+=".contains(byte);
-    let options = |line: &HostText| line.lossy().split_whitespace().skip(1).any(|word| ["-X", "-O", "-C", "-o"].iter().any(|bad| word.starts_with(bad)) && word != "-oi");
-    flag == "-c" && (line.starts_with("/usr/sbin/sendmail ") || *line == *"/usr/sbin/sendmail") && line.as_bytes().iter().all(plain) && !options(line)
+    let options = |line: &HostText| {
+        line.lossy()
+            .split_whitespace()
+            .skip(1)
+            .any(|word| ["-X", "-O", "-C", "-o"].iter().any(|bad| word.starts_with(bad)) && word != "-oi")
+    };
+    flag == "-c"
+        && (line.starts_with("/usr/sbin/sendmail ") || *line == *"/usr/sbin/sendmail")
+        && line.as_bytes().iter().all(plain)
+        && !options(line)
 }
 
 fn is_cgi_script(process: &Process) -> bool {
@@ -152,7 +160,12 @@ mod tests {
             by(&scene.exec(&child), "web_server_shell").confidence.get()
         };
         let full = confidence("/usr/sbin/apache2", "/bin/sh -c id");
-        for (daemon, line) in [("/usr/sbin/apache2", "/usr/bin/python3.11 -c \"import os\""), ("/usr/lib/postgresql/15/bin/postgres", "/bin/sh -c id"), ("/usr/sbin/zabbix_agentd", "/bin/sh -c id"), ("/usr/sbin/exim4", "/bin/sh -c id")] {
+        for (daemon, line) in [
+            ("/usr/sbin/apache2", "/usr/bin/python3.11 -c \"import os\""),
+            ("/usr/lib/postgresql/15/bin/postgres", "/bin/sh -c id"),
+            ("/usr/sbin/zabbix_agentd", "/bin/sh -c id"),
+            ("/usr/sbin/exim4", "/bin/sh -c id"),
+        ] {
             assert!(confidence(daemon, line) < full, "{daemon} {line}");
         }
     }
@@ -196,7 +209,12 @@ mod tests {
     #[test]
     fn a_false_excuse_excuses_nothing() {
         let mut scene = Scene::new();
-        for steps in [&["/bin/sh -c \"/usr/sbin/sendmail -t -i; id\""][..], &["/bin/sh -c \"/usr/sbin/sendmail -X/var/www/s.php\""], &["/tmp/dpkg", "/bin/sh -c id"], &["/bin/sh /usr/lib/cgi-bin/../../../tmp/x"]] {
+        for steps in [
+            &["/bin/sh -c \"/usr/sbin/sendmail -t -i; id\""][..],
+            &["/bin/sh -c \"/usr/sbin/sendmail -X/var/www/s.php\""],
+            &["/tmp/dpkg", "/bin/sh -c id"],
+            &["/bin/sh /usr/lib/cgi-bin/../../../tmp/x"],
+        ] {
             let mut last = scene.daemon("/usr/sbin/php-fpm8.2");
             for step in steps {
                 last = scene.child(&last, step);
@@ -232,7 +250,9 @@ mod tests {
         let terminal = scene.child(&vscode, "/usr/bin/bash");
         let postgres = scene.daemon("/usr/lib/postgresql/15/bin/postgres");
         let autovacuum = scene.child(&postgres, "/usr/lib/postgresql/15/bin/postgres");
-        for process in [reload, pool, graceful, apache, job, rotate, postrotate, postinst, login, git, hook, docker_exec, terminal, autovacuum] {
+        for process in
+            [reload, pool, graceful, apache, job, rotate, postrotate, postinst, login, git, hook, docker_exec, terminal, autovacuum]
+        {
             assert_eq!(names(&scene.exec(&process)), [""; 0], "{}", process.command());
         }
     }

@@ -25,7 +25,9 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Approvals { all } => Ok(Reply::Approvals(lock(&shared.desk).approvals(all))),
         Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
         Request::Preview { plan } => shared.responder.preview(&plan).map(Reply::Preview).map_err(desk::failed),
-        Request::AuditShow { limit } => shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error)),
+        Request::AuditShow { limit } => {
+            shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error))
+        }
         Request::AuditVerify => shared.ledger.verify().map(Reply::AuditVerdict).map_err(|error| ledger_failed(&error)),
         Request::Hello { .. } | Request::Subscribe { .. } => Err(refusal(ErrorCode::Usage, "that belongs to the connection itself", "")),
         decision => decide(shared, decision, actor),

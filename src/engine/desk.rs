@@ -8,7 +8,8 @@ use super::record::Record;
 use super::shared::{Shared, lock};
 use crate::court::{Case, Court, Petition, Ruling};
 use crate::model::{
-    Action, ActionPlan, Approval, ApprovalId, ApprovalState, AuditBody, Incident, IncidentId, IncidentState, Mode, Preview, Process, Target, Timestamp,
+    Action, ActionPlan, Approval, ApprovalId, ApprovalState, AuditBody, Incident, IncidentId, IncidentState, Mode, Preview, Process,
+    Target, Timestamp,
 };
 use crate::protocol::{ErrorCode, Refusal};
 use crate::responder::ActError;
@@ -61,8 +62,11 @@ impl Desk {
             match ruling {
                 Ruling::Act(warrant) => {
                     self.settle_question(shared, warrant.plan());
-                    // The receipt or the failure is on screen and in the audit log; there is nobody to answer.
-                    let _ = carry_out(shared, shared.responder.execute(warrant, now), Some(&incident));
+                    match shared.responder.execute(warrant, now) {
+                        Ok(action) => carry_out(shared, &action, Some(&incident)),
+                        // On screen and in the audit log; there is nobody to answer.
+                        Err(error) => drop(told(shared, error)),
+                    }
                 }
                 Ruling::Ask { plan, reason, held_because } => self.ask(shared, &incident, plan, reason, held_because, now),
                 Ruling::Refuse { plan, reason } => self.refuse(shared, &incident, &plan, &reason.to_string(), now),
@@ -71,7 +75,8 @@ impl Desk {
     }
 
     fn ask(&mut self, shared: &Shared, incident: &Incident, plan: ActionPlan, reason: String, held_because: String, now: Timestamp) {
-        let waiting = |a: &Approval| a.state == ApprovalState::Pending && a.action.kind() == plan.kind() && a.action.target() == plan.target();
+        let waiting =
+            |a: &Approval| a.state == ApprovalState::Pending && a.action.kind() == plan.kind() && a.action.target() == plan.target();
         if self.approvals.values().any(waiting) {
             return;
         }
@@ -97,7 +102,14 @@ impl Desk {
             state: ApprovalState::Pending,
             answered_by: None,
         };
-        audit(shared, now, "the court", "approval.asked", &id.to_string(), &format!("{} for {}: {}", approval.action, incident.id, approval.held_because));
+        audit(
+            shared,
+            now,
+            "the court",
+            "approval.asked",
+            &id.to_string(),
+            &format!("{} for {}: {}", approval.action, incident.id, approval.held_because),
+        );
         self.keep(shared, approval);
     }
 
@@ -112,7 +124,8 @@ impl Desk {
 
     /// The mode allows by now what a person was asked: the question is answered.
     fn settle_question(&mut self, shared: &Shared, plan: &ActionPlan) {
-        let waits = |a: &&Approval| a.state == ApprovalState::Pending && a.action.kind() == plan.kind() && a.action.target() == plan.target();
+        let waits =
+            |a: &&Approval| a.state == ApprovalState::Pending && a.action.kind() == plan.kind() && a.action.target() == plan.target();
         if let Some(approval) = self.approvals.values().find(waits).cloned() {
             let answered_by = Some(format!("mode {}", self.mode));
             self.keep(shared, Approval { state: ApprovalState::Approved, answered_by, ..approval });
@@ -120,7 +133,14 @@ impl Desk {
     }
 
     /// A person says yes.
-    pub(super) fn approve(&mut self, shared: &Shared, id: ApprovalId, lasts: Option<Duration>, actor: &str, now: Timestamp) -> Result<Action, Refusal> {
+    pub(super) fn approve(
+        &mut self,
+        shared: &Shared,
+        id: ApprovalId,
+        lasts: Option<Duration>,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Action, Refusal> {
         let approval = self.pending(id, now)?;
         let plan = match lasts {
             Some(lasts) => approval.action.lasting(lasts).map_err(|error| usage(error.to_string(), "give a time such as 10m"))?,
@@ -128,7 +148,7 @@ impl Desk {
         };
         let incident = lock(&shared.correlator).get(approval.incident).cloned();
         let action = self.grant(shared, plan, approval.incident.into(), &approval.reason, actor, now)?;
-        let action = carry_out(shared, Ok::<_, Refusal>(action), incident.as_ref())?;
+        carry_out(shared, &action, incident.as_ref());
         self.keep(shared, Approval { state: ApprovalState::Approved, answered_by: Some(actor.to_owned()), ..approval });
         Ok(action)
     }
@@ -145,7 +165,8 @@ impl Desk {
     /// A person asks for an action directly: the same guards.
     pub(super) fn act(&mut self, shared: &Shared, plan: ActionPlan, reason: &str, actor: &str, now: Timestamp) -> Result<Action, Refusal> {
         let action = self.grant(shared, plan, None, reason, actor, now)?;
-        carry_out(shared, Ok::<_, Refusal>(action), None)
+        carry_out(shared, &action, None);
+        Ok(action)
     }
 
     fn grant(
@@ -163,12 +184,21 @@ impl Desk {
             Target::Address { .. } => Vec::new(),
         };
         let active = shared.active_actions();
-        let petition = Petition { plan, incident, reason: reason.to_owned(), approver: actor.to_owned(), lifeline: &lifeline, tree: &tree, active: &active, now };
+        let petition = Petition {
+            plan,
+            incident,
+            reason: reason.to_owned(),
+            approver: actor.to_owned(),
+            lifeline: &lifeline,
+            tree: &tree,
+            active: &active,
+            now,
+        };
         let warrant = self.court.grant(petition).map_err(|refusal| {
             audit(shared, now, "the court", "warrant.refused", actor, &refusal.to_string());
             Refusal { code: ErrorCode::Refused, message: refusal.to_string(), mend: String::new() }
         })?;
-        shared.responder.execute(warrant, now).map_err(failed)
+        shared.responder.execute(warrant, now).map_err(|error| told(shared, error))
     }
 
     /// Questions that nobody answered in time.
@@ -178,7 +208,7 @@ impl Desk {
         for approval in late {
             audit(shared, now, "the clock", "approval.lapsed", &approval.id.to_string(), "nobody answered in time");
             shared.totals.count_lapsed();
-                self.keep(shared, Approval { state: ApprovalState::Expired, ..approval });
+            self.keep(shared, Approval { state: ApprovalState::Expired, ..approval });
         }
     }
 
@@ -188,7 +218,10 @@ impl Desk {
         let moot: Vec<Approval> = self.approvals.values().filter(|a| a.state == ApprovalState::Pending).filter(gone).cloned().collect();
         for approval in moot {
             audit(shared, now, "the court", "approval.moot", &approval.id.to_string(), "the processes have ended by themselves");
-            self.keep(shared, Approval { state: ApprovalState::Expired, answered_by: Some("nobody: the processes have ended".to_owned()), ..approval });
+            self.keep(
+                shared,
+                Approval { state: ApprovalState::Expired, answered_by: Some("nobody: the processes have ended".to_owned()), ..approval },
+            );
         }
     }
 
@@ -201,7 +234,8 @@ impl Desk {
         let Some(approval) = self.approvals.get(&id) else {
             return Err(usage(format!("there is no approval {id}"), "`bartizan approvals` lists those that wait"));
         };
-        let state = if approval.expires_at <= now && approval.state == ApprovalState::Pending { ApprovalState::Expired } else { approval.state };
+        let state =
+            if approval.expires_at <= now && approval.state == ApprovalState::Pending { ApprovalState::Expired } else { approval.state };
         let settled = match state {
             ApprovalState::Pending => return Ok(approval.clone()),
             ApprovalState::Approved => "approved",
@@ -225,35 +259,22 @@ impl Desk {
 }
 
 /// After an action: on screen, counted, and its incident marked as contained.
-fn carry_out(
-    shared: &Shared,
-    outcome: Result<Action, impl Into<ActFailure>>,
-    incident: Option<&Incident>,
-) -> Result<Action, Refusal> {
-    let action = outcome.map_err(|error| error.into().0)?;
+fn carry_out(shared: &Shared, action: &Action, incident: Option<&Incident>) {
     shared.totals.count_action();
-    shared.action_changed(&action);
+    shared.action_changed(action);
     if let Some(incident) = incident
         && let Some(incident) = lock(&shared.correlator).set_state(incident.id, IncidentState::Contained)
     {
         shared.incident_changed(&incident, &[]);
     }
-    Ok(action)
 }
 
-/// An error of the responder as an answer.
-pub(super) struct ActFailure(Refusal);
-
-impl From<Refusal> for ActFailure {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal)
+/// An action that was begun and undone again is shown as such; the error is the answer.
+fn told(shared: &Shared, error: ActError) -> Refusal {
+    if let ActError::Failed { action, .. } = &error {
+        shared.action_changed(action);
     }
-}
-
-impl From<ActError> for ActFailure {
-    fn from(error: ActError) -> Self {
-        Self(failed(error))
-    }
+    failed(error)
 }
 
 /// An error of the responder as an answer.

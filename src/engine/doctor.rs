@@ -36,7 +36,13 @@ fn agent(shared: &Shared) -> Check {
     Check {
         name: "agent".to_owned(),
         state: if health.blind_spots.is_empty() { CheckState::Works } else { CheckState::Degraded },
-        detail: format!("pid {}, {} sensors ({} object), {} events seen, {blind}", health.pid, health.rung.noun(), health.bpf_object, health.events_total),
+        detail: format!(
+            "pid {}, {} sensors ({} object), {} events seen, {blind}",
+            health.pid,
+            health.rung.noun(),
+            health.bpf_object,
+            health.events_total
+        ),
         mend: health.blind_spots.first().map(|spot| spot.mend.clone()).unwrap_or_default(),
     }
 }
@@ -49,7 +55,11 @@ fn losses(shared: &Shared) -> Check {
         name: "event losses".to_owned(),
         state: if lost == 0 { CheckState::Works } else { CheckState::Degraded },
         detail: if lost == 0 { format!("none at {} hops", hops.len()) } else { where_lost.join(", ") },
-        mend: if lost == 0 { String::new() } else { "incidents over that time are marked incomplete; raise the lane sizes in agent.toml".to_owned() },
+        mend: if lost == 0 {
+            String::new()
+        } else {
+            "incidents over that time are marked incomplete; raise the lane sizes in agent.toml".to_owned()
+        },
     }
 }
 

@@ -8,7 +8,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// Measures by differences; fed once a second.
 #[derive(Debug, Default)]
-pub struct Gauge {
+pub(super) struct Gauge {
     marks: VecDeque<Mark>,
 }
 
@@ -21,7 +21,7 @@ struct Mark {
 
 impl Gauge {
     /// Takes the totals of now; returns events a second and percent of one core.
-    pub fn read(&mut self, at: Instant, events: u64, cpu: Duration) -> (f64, f64) {
+    pub(super) fn read(&mut self, at: Instant, events: u64, cpu: Duration) -> (f64, f64) {
         while self.marks.front().is_some_and(|mark| at.duration_since(mark.at) > WINDOW) {
             self.marks.pop_front();
         }

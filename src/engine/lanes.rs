@@ -37,7 +37,7 @@ fn lane_of(event: &Event) -> Lane {
 
 /// The queues. Shared by all collectors and the one pipeline.
 #[derive(Debug)]
-pub struct Lanes {
+pub(super) struct Lanes {
     queues: Mutex<Queues>,
     arrived: Condvar,
     next_id: AtomicU64,
@@ -55,7 +55,7 @@ struct Queues {
 
 impl Lanes {
     /// Empty lanes of these sizes; the first event gets the id `first`.
-    pub fn new(sizes: LaneSizes, first: EventId) -> Self {
+    pub(super) fn new(sizes: LaneSizes, first: EventId) -> Self {
         Self {
             queues: Mutex::new(Queues::default()),
             arrived: Condvar::new(),
@@ -66,7 +66,7 @@ impl Lanes {
     }
 
     /// Up to `most` events, security first; empty after `patience` without any.
-    pub fn take(&self, most: usize, patience: Duration) -> Vec<Event> {
+    pub(super) fn take(&self, most: usize, patience: Duration) -> Vec<Event> {
         let mut queues = self.lock();
         if queues.waiting.iter().all(VecDeque::is_empty) {
             queues = self.arrived.wait_timeout(queues, patience).unwrap_or_else(PoisonError::into_inner).0;
@@ -80,7 +80,7 @@ impl Lanes {
     }
 
     /// What every hop up to here received and lost since the start.
-    pub fn hops(&self) -> Vec<HopDrops> {
+    pub(super) fn hops(&self) -> Vec<HopDrops> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hops: Vec<HopDrops> = before
             .iter()
@@ -93,13 +93,8 @@ impl Lanes {
         hops
     }
 
-    /// The id that the next event will get.
-    pub fn next_id(&self) -> EventId {
-        EventId(self.next_id.load(Ordering::Relaxed))
-    }
-
     /// An id for an event that the pipeline itself makes.
-    pub fn claim_id(&self) -> EventId {
+    pub(super) fn claim_id(&self) -> EventId {
         EventId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::model::{
-    Action, ActionId, ActionState, Alert, AlertId, AlertState, Approval, ApprovalId, ApprovalState, Event, EventKind, Flow, Incident, IncidentId,
-    IncidentState, Process,
-    ProcessKey, Signal, Target, Timestamp,
+    Action, ActionId, ActionState, Alert, AlertId, AlertState, Approval, ApprovalId, ApprovalState, Event, EventKind, Flow, Incident,
+    IncidentId, IncidentState, Process, ProcessKey, Signal, Target, Timestamp,
 };
 use crate::protocol::{Change, ProcessRow, SocketRow};
 
@@ -23,7 +22,7 @@ const NOTED: usize = 20_000;
 
 /// The rows.
 #[derive(Debug, Default)]
-pub struct Live {
+pub(super) struct Live {
     pub(super) incidents: BTreeMap<IncidentId, Incident>,
     pub(super) signals: VecDeque<Signal>,
     pub(super) alerts: BTreeMap<AlertId, Alert>,
@@ -49,7 +48,7 @@ struct Noted {
 
 impl Live {
     /// Tells whether anybody looks.
-    pub fn watch(&mut self, watched: bool) {
+    pub(super) fn watch(&mut self, watched: bool) {
         self.watched = watched;
         if !watched {
             self.noted = Noted::default();
@@ -57,7 +56,7 @@ impl Live {
     }
 
     /// The changes since the last call; `None` means that there were too many: send a snapshot.
-    pub fn drain(&mut self) -> Option<Vec<Change>> {
+    pub(super) fn drain(&mut self) -> Option<Vec<Change>> {
         let noted = std::mem::take(&mut self.noted);
         (!noted.overflow).then(|| noted.changes.into_iter().flatten().collect())
     }
@@ -76,7 +75,7 @@ impl Live {
     }
 
     /// Takes one event into the rows.
-    pub fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Event) {
         let Some(process) = &event.process else { return };
         match &event.kind {
             EventKind::Exec | EventKind::Fork => self.process(process),
@@ -92,20 +91,15 @@ impl Live {
     }
 
     /// A process appeared or changed.
-    pub fn process(&mut self, process: &Process) {
+    pub(super) fn process(&mut self, process: &Process) {
         if self.watched {
             let row = self.process_row(process);
             self.note(Change::Process(Box::new(row)));
         }
     }
 
-    /// A process ended.
-    pub fn process_gone(&mut self, key: ProcessKey) {
-        self.note(Change::ProcessGone(key));
-    }
-
     /// The row of a process as it is now.
-    pub fn process_row(&self, process: &Process) -> ProcessRow {
+    pub(super) fn process_row(&self, process: &Process) -> ProcessRow {
         let mut room = ARGUMENTS;
         let mut fits = |arg: &crate::model::HostText| {
             let cost = arg.as_bytes().len() + 1;
@@ -130,7 +124,7 @@ impl Live {
     }
 
     /// A listener or connection was seen.
-    pub fn socket(&mut self, net: &Flow, listening: bool, process: Option<&Process>, at: Timestamp) {
+    pub(super) fn socket(&mut self, net: &Flow, listening: bool, process: Option<&Process>, at: Timestamp) {
         // The local port of an outgoing connection differs each time; the same talk counts as one row.
         let talk = if listening { net.clone() } else { Flow { sport: 0, ..net.clone() } };
         let owner = process.map(|p| p.key);
@@ -163,7 +157,7 @@ impl Live {
     }
 
     /// What the kernel lists as open now; rows that it does not list are closed.
-    pub fn open_sockets(&mut self, is_open: impl Fn(&SocketRow) -> bool) {
+    pub(super) fn open_sockets(&mut self, is_open: impl Fn(&SocketRow) -> bool) {
         let mut changed = Vec::new();
         for row in self.sockets.values_mut() {
             let open = is_open(row);
@@ -186,7 +180,7 @@ impl Live {
     }
 
     /// An opinion.
-    pub fn signal(&mut self, signal: &Signal) {
+    pub(super) fn signal(&mut self, signal: &Signal) {
         if self.signals.len() >= SIGNALS {
             self.signals.pop_front();
         }
@@ -195,7 +189,7 @@ impl Live {
     }
 
     /// An incident opened or changed; `tree` are the processes it is about.
-    pub fn incident(&mut self, incident: &Incident, tree: &[ProcessKey]) -> Vec<ProcessKey> {
+    pub(super) fn incident(&mut self, incident: &Incident, tree: &[ProcessKey]) -> Vec<ProcessKey> {
         self.incidents.insert(incident.id, incident.clone());
         self.note(Change::Incident(Box::new(incident.clone())));
         if self.incidents.len() > INCIDENTS
@@ -207,14 +201,14 @@ impl Live {
     }
 
     /// Another incident took this one in.
-    pub fn incident_gone(&mut self, id: IncidentId) {
+    pub(super) fn incident_gone(&mut self, id: IncidentId) {
         if self.incidents.remove(&id).is_some() {
             self.note(Change::IncidentGone(id));
         }
     }
 
     /// An alert was raised or changed.
-    pub fn alert(&mut self, alert: &Alert) {
+    pub(super) fn alert(&mut self, alert: &Alert) {
         self.alerts.insert(alert.id, alert.clone());
         if self.alerts.len() > ALERTS {
             self.alerts.pop_first();
@@ -223,7 +217,7 @@ impl Live {
     }
 
     /// A question was asked or answered.
-    pub fn approval(&mut self, approval: &Approval) {
+    pub(super) fn approval(&mut self, approval: &Approval) {
         self.approvals.insert(approval.id, approval.clone());
         let answered = self.approvals.values().find(|a| a.state != ApprovalState::Pending).map(|a| a.id);
         if self.approvals.len() > APPROVALS
@@ -235,7 +229,7 @@ impl Live {
     }
 
     /// An action changed; `tree` are the processes that it holds. Returns processes whose row changed.
-    pub fn action(&mut self, action: &Action, tree: &[ProcessKey]) -> Vec<ProcessKey> {
+    pub(super) fn action(&mut self, action: &Action, tree: &[ProcessKey]) -> Vec<ProcessKey> {
         self.actions.insert(action.id, action.clone());
         let ended = self.actions.values().find(|a| !a.state.is_active()).map(|a| a.id);
         if self.actions.len() > ACTIONS
@@ -249,12 +243,12 @@ impl Live {
             return tree.iter().copied().filter(|key| self.held.insert(*key, action.id) != Some(action.id)).collect();
         }
         let released: Vec<ProcessKey> = self.held.iter().filter(|(_, by)| **by == action.id).map(|(key, _)| *key).collect();
-        released.iter().for_each(|key| drop(self.held.remove(key)));
+        self.held.retain(|_, by| *by != action.id);
         released
     }
 
     /// Open incidents, new alerts, waiting questions.
-    pub fn open(&self) -> (u64, u64, u64) {
+    pub(super) fn open(&self) -> (u64, u64, u64) {
         let incidents = self.incidents.values().filter(|incident| incident.state == IncidentState::Open).count();
         let alerts = self.alerts.values().filter(|alert| alert.state == AlertState::New).count();
         let approvals = self.approvals.values().filter(|approval| approval.state == ApprovalState::Pending).count();
@@ -262,7 +256,7 @@ impl Live {
     }
 
     /// Health as the last change of a delta.
-    pub fn health(&mut self, health: crate::model::Health) {
+    pub(super) fn health(&mut self, health: crate::model::Health) {
         self.note(Change::Health(Box::new(health)));
     }
 }

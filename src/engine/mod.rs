@@ -117,8 +117,14 @@ fn reload(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
             lock(&shared.desk).set_policy(&policy);
             *lock(&shared.policy) = policy;
             desk::audit(shared, chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
-            Ok(Reply::Done("policy reloaded: scores, thresholds, protection and limits; detectors and agent.toml need a restart".to_owned()))
+            Ok(Reply::Done(
+                "policy reloaded: scores, thresholds, protection and limits; detectors and agent.toml need a restart".to_owned(),
+            ))
         }
-        Err(error) => Err(answer::refusal(crate::protocol::ErrorCode::Failed, &error.to_string(), "mend the file and reload; the old policy is still in force")),
+        Err(error) => Err(answer::refusal(
+            crate::protocol::ErrorCode::Failed,
+            &error.to_string(),
+            "mend the file and reload; the old policy is still in force",
+        )),
     }
 }

@@ -4,7 +4,7 @@ use crate::model::{Presence, Timestamp};
 
 /// Running totals since the agent started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
+pub(super) struct Totals {
     /// Events.
     pub events: u64,
     /// Incidents opened.
@@ -19,19 +19,19 @@ pub struct Totals {
 
 /// Remembers when the last console left and what the totals were then.
 #[derive(Debug, Default)]
-pub struct Attendance {
+pub(super) struct Attendance {
     consoles: usize,
     left: Option<(Timestamp, Totals)>,
 }
 
 impl Attendance {
     /// An absence that began before this agent started (nobody was attached when the last one ended).
-    pub fn since(left: Option<Timestamp>) -> Self {
+    pub(super) fn since(left: Option<Timestamp>) -> Self {
         Self { consoles: 0, left: left.map(|at| (at, Totals::default())) }
     }
 
     /// A console attached; the first one after an absence is told what it missed.
-    pub fn arrive(&mut self, now: Totals) -> Option<Presence> {
+    pub(super) fn arrive(&mut self, now: Totals) -> Option<Presence> {
         self.consoles += 1;
         let (away_since, then) = self.left.take()?;
         Some(Presence {
@@ -45,7 +45,7 @@ impl Attendance {
     }
 
     /// A console left. Returns when the absence began, if it was the last one.
-    pub fn leave(&mut self, now: Totals, at: Timestamp) -> Option<Timestamp> {
+    pub(super) fn leave(&mut self, now: Totals, at: Timestamp) -> Option<Timestamp> {
         self.consoles = self.consoles.saturating_sub(1);
         if self.consoles > 0 {
             return None;

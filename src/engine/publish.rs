@@ -14,7 +14,7 @@ const EVENTS: usize = 8_192;
 
 /// Sends news to whoever listens. Never blocks: who is too slow misses some and is told so.
 #[derive(Debug)]
-pub struct Publisher {
+pub(super) struct Publisher {
     seq: u64,
     news: broadcast::Sender<Arc<Push>>,
     events: broadcast::Sender<Arc<Event>>,
@@ -28,28 +28,28 @@ impl Default for Publisher {
 
 impl Publisher {
     /// Number of the last delta.
-    pub fn seq(&self) -> u64 {
+    pub(super) fn seq(&self) -> u64 {
         self.seq
     }
 
     /// How many consoles listen.
-    pub fn consoles(&self) -> usize {
+    pub(super) fn consoles(&self) -> usize {
         self.news.receiver_count()
     }
 
     /// From now on every delta.
-    pub fn listen(&self) -> broadcast::Receiver<Arc<Push>> {
+    pub(super) fn listen(&self) -> broadcast::Receiver<Arc<Push>> {
         self.news.subscribe()
     }
 
     /// From now on every event.
-    pub fn follow(&self) -> broadcast::Receiver<Arc<Event>> {
+    pub(super) fn follow(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
     }
 
     /// Sends what changed, if anything. `None` stands for "too much": a gap in the numbers, on which every
     /// console asks for a new snapshot.
-    pub fn delta(&mut self, changes: Option<Vec<Change>>) {
+    pub(super) fn delta(&mut self, changes: Option<Vec<Change>>) {
         match changes {
             Some(changes) if changes.is_empty() => {}
             Some(changes) => {
@@ -64,14 +64,14 @@ impl Publisher {
     }
 
     /// Sends an event to those who follow.
-    pub fn event(&self, event: &Event) {
+    pub(super) fn event(&self, event: &Event) {
         if self.events.receiver_count() > 0 {
             let _ = self.events.send(Arc::new(event.clone()));
         }
     }
 
     /// The agent ends.
-    pub fn goodbye(&self, reason: &str) {
+    pub(super) fn goodbye(&self, reason: &str) {
         let _ = self.news.send(Arc::new(Push::Goodbye { reason: reason.to_owned() }));
     }
 }

@@ -91,8 +91,10 @@ pub(super) fn cry(shared: &Arc<Shared>) {
 /// others the process's life decides.
 fn prune(shared: &Shared) {
     let Ok(dump) = sock_diag::dump() else { return };
-    let listening: HashSet<(Protocol, u16)> = dump.sockets.iter().filter(|s| s.phase == Phase::Listening).map(|s| (s.flow.proto, s.flow.sport)).collect();
-    let talking: HashSet<_> = dump.sockets.iter().filter(|s| s.phase != Phase::Listening).map(|s| (s.flow.proto, s.flow.dst, s.flow.dport)).collect();
+    let listening: HashSet<(Protocol, u16)> =
+        dump.sockets.iter().filter(|s| s.phase == Phase::Listening).map(|s| (s.flow.proto, s.flow.sport)).collect();
+    let talking: HashSet<_> =
+        dump.sockets.iter().filter(|s| s.phase != Phase::Listening).map(|s| (s.flow.proto, s.flow.dst, s.flow.dport)).collect();
     let own = shared.world.by_pid(std::process::id()).map(|process| process.netns);
     lock(&shared.live).open_sockets(|row| {
         let elsewhere = row.process.and_then(|key| shared.world.get(key)).is_some_and(|process| Some(process.netns) != own);

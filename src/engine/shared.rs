@@ -18,7 +18,8 @@ use crate::collector::{Ladder, Stop, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::model::{
-    Action, BlindSpot, Alert, AlertId, AlertState, Confidence, HopDrops, Incident, IncidentId, ProcessKey, Rung, Severity, Target, Timestamp,
+    Action, Alert, AlertId, AlertState, BlindSpot, Confidence, HopDrops, Incident, IncidentId, ProcessKey, Rung, Severity, Target,
+    Timestamp,
 };
 use crate::outbound::{Webhook, WebhookReport};
 use crate::responder::Responder;

@@ -136,15 +136,15 @@ fn pending(reader: &Reader) -> Result<Vec<Approval>, StoreError> {
     Ok(reader.approvals(1_000)?.records.into_iter().filter(|approval| approval.state == ApprovalState::Pending).collect())
 }
 
-fn responder(settings: &Settings, ledger: Arc<Ledger>, court: &Court, owner: &Arc<Owner>, world: &Arc<World>) -> Result<Responder, ActError> {
+fn responder(
+    settings: &Settings,
+    ledger: Arc<Ledger>,
+    court: &Court,
+    owner: &Arc<Owner>,
+    world: &Arc<World>,
+) -> Result<Responder, ActError> {
     let (owner, world) = (Arc::clone(owner), Arc::clone(world));
-    Responder::new(
-        ledger,
-        &settings.runtime,
-        Arc::new(court.verifier()),
-        Box::new(move || owner.lifeline()),
-        Box::new(move |root| world.tree(root)),
-    )
+    Responder::new(ledger, &settings.runtime, court.verifier(), Box::new(move || owner.lifeline()), Box::new(move |root| world.tree(root)))
 }
 
 /// Puts back on screen what the archive remembers, and open incidents before the correlator.
@@ -175,11 +175,7 @@ fn settle(shared: &Shared) -> Result<(), EngineError> {
 }
 
 /// Starts every thread of the agent. The sensors come last, when somebody is there to take what they see.
-fn threads(
-    shared: &Arc<Shared>,
-    writer: Writer,
-    far_end: Receiver<Record>,
-) -> Result<Threads, EngineError> {
+fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> Result<Threads, EngineError> {
     let policy = lock(&shared.policy).clone();
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.to_owned()).spawn(body);
     let mut threads = Vec::new();
@@ -241,4 +237,3 @@ pub(super) fn snapshot(shared: &Shared, arriving: bool) -> (Snapshot, tokio::syn
     };
     (snapshot, receiver)
 }
-

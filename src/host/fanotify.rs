@@ -156,7 +156,13 @@ fn init(flags: u32) -> io::Result<OwnedFd> {
 }
 
 fn mask(interest: Interest) -> u64 {
-    let entries = libc::FAN_CREATE | libc::FAN_DELETE | libc::FAN_MOVED_FROM | libc::FAN_MOVED_TO | libc::FAN_DELETE_SELF | libc::FAN_MOVE_SELF | libc::FAN_ONDIR;
+    let entries = libc::FAN_CREATE
+        | libc::FAN_DELETE
+        | libc::FAN_MOVED_FROM
+        | libc::FAN_MOVED_TO
+        | libc::FAN_DELETE_SELF
+        | libc::FAN_MOVE_SELF
+        | libc::FAN_ONDIR;
     let closed = entries | libc::FAN_CLOSE_WRITE | libc::FAN_ATTRIB | libc::FAN_EVENT_ON_CHILD;
     match interest {
         Interest::Entries => entries,
@@ -248,7 +254,11 @@ mod tests {
         let path = dir.path().to_owned();
         let maker = std::thread::spawn(move || {
             for number in 0..20 {
-                let done = std::process::Command::new("/bin/sh").args(["-c", &format!("echo x > f{number}; sleep 0.1")]).current_dir(&path).status().unwrap();
+                let done = std::process::Command::new("/bin/sh")
+                    .args(["-c", &format!("echo x > f{number}; sleep 0.1")])
+                    .current_dir(&path)
+                    .status()
+                    .unwrap();
                 assert!(done.success());
             }
         });

@@ -33,6 +33,12 @@ fn home() -> Option<File> {
     let open = |pid: u32| File::open(format!("/proc/{pid}/ns/net")).ok();
     open(1).or_else(|| {
         let number = |file: &File| file.metadata().map(|metadata| metadata.ino()).ok();
-        procfs::pids().ok()?.into_iter().filter_map(open).filter_map(|file| Some((number(&file)?, file))).min_by_key(|(number, _)| *number).map(|(_, file)| file)
+        procfs::pids()
+            .ok()?
+            .into_iter()
+            .filter_map(open)
+            .filter_map(|file| Some((number(&file)?, file)))
+            .min_by_key(|(number, _)| *number)
+            .map(|(_, file)| file)
     })
 }

@@ -10,27 +10,27 @@ pub mod temporary;
 
 pub use peer_groups::peer_groups;
 
-pub mod freeze;
-pub mod lifeline;
-pub mod nft;
-#[cfg(test)]
-pub(crate) mod own_netns;
-pub mod pidfd;
 pub mod bpf;
 pub mod clock;
-pub mod proc_connector;
-pub mod procfs;
-pub mod sighting;
-pub mod sock_diag;
-pub mod user_names;
-pub mod namespace;
 pub mod digest;
 mod fanotify;
 mod file_handle;
 pub mod file_watch;
+pub mod freeze;
 mod inotify;
+pub mod lifeline;
+pub mod namespace;
+pub mod nft;
+#[cfg(test)]
+pub(crate) mod own_netns;
+pub mod pidfd;
+pub mod probe;
+pub mod proc_connector;
 pub mod proc_events;
 pub mod process_start;
+pub mod procfs;
 pub mod random;
+pub mod sighting;
+pub mod sock_diag;
+pub mod user_names;
 pub mod watchdog;
-pub mod probe;

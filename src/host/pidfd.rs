@@ -150,7 +150,8 @@ impl PidFd {
     /// [`PidError::Gone`] when it has ended.
     pub fn signal(&self, signal: i32) -> Result<(), PidError> {
         // SAFETY: pidfd_send_signal(2) with a null siginfo.
-        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0) };
         if sent == 0 {
             return Ok(());
         }

@@ -187,11 +187,14 @@ fn subscribe() -> io::Result<OwnedFd> {
         let socket = OwnedFd::from_raw_fd(fd);
         let room = RECEIVE_BYTES;
         // Refused without CAP_NET_ADMIN; then the next call is refused too and says so.
-        let _small = libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const room).cast(), size_of::<i32>() as libc::socklen_t);
+        let _small =
+            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const room).cast(), size_of::<i32>() as libc::socklen_t);
         let mut group: libc::sockaddr_nl = std::mem::zeroed();
         group.nl_family = libc::AF_NETLINK as libc::sa_family_t;
         group.nl_groups = CN_IDX_PROC;
-        if libc::bind(fd, (&raw const group).cast(), size_of::<libc::sockaddr_nl>() as libc::socklen_t) < 0 || libc::send(fd, ask.as_ptr().cast(), ask.len(), 0) < 0 {
+        if libc::bind(fd, (&raw const group).cast(), size_of::<libc::sockaddr_nl>() as libc::socklen_t) < 0
+            || libc::send(fd, ask.as_ptr().cast(), ask.len(), 0) < 0
+        {
             return Err(io::Error::last_os_error());
         }
         Ok(socket)
@@ -201,7 +204,8 @@ fn subscribe() -> io::Result<OwnedFd> {
 /// Lengths of the messages received into `buffers`; none when nothing is there. ENOBUFS means that the kernel had to
 /// drop: the gap in the sequence will tell how many.
 fn receive(socket: &OwnedFd, buffers: &mut [[u8; MESSAGE_MOST]; BATCH]) -> io::Result<Vec<usize>> {
-    let mut vectors: Vec<libc::iovec> = buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: MESSAGE_MOST }).collect();
+    let mut vectors: Vec<libc::iovec> =
+        buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: MESSAGE_MOST }).collect();
     let mut headers: Vec<libc::mmsghdr> = vectors
         .iter_mut()
         .map(|vector| {
@@ -213,7 +217,9 @@ fn receive(socket: &OwnedFd, buffers: &mut [[u8; MESSAGE_MOST]; BATCH]) -> io::R
         })
         .collect();
     // SAFETY: every header points to one vector, every vector to one buffer; all live for the call.
-    let got = unsafe { libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as libc::c_uint, libc::MSG_DONTWAIT as _, std::ptr::null_mut()) };
+    let got = unsafe {
+        libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as libc::c_uint, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+    };
     match usize::try_from(got) {
         Ok(got) => Ok(headers.iter().take(got).map(|header| header.msg_len as usize).collect()),
         Err(_) => match io::Error::last_os_error() {

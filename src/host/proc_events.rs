@@ -127,7 +127,14 @@ impl ProcEvents {
         let mut size = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
         // SAFETY: buffer and address are ours, writable and as long as we say.
         let got = unsafe {
-            libc::recvfrom(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT, (&raw mut from).cast(), &raw mut size)
+            libc::recvfrom(
+                self.socket.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                libc::MSG_DONTWAIT,
+                (&raw mut from).cast(),
+                &raw mut size,
+            )
         };
         let Ok(length) = usize::try_from(got) else { return Err(io::Error::last_os_error()) };
         Ok(if from.nl_pid == 0 { buffer.get(HEADERS..length) } else { None })

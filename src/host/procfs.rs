@@ -81,7 +81,11 @@ pub fn image(pid: u32) -> Image {
         if let Some(stat) = stat(pid).filter(|stat| stat.kernel_thread) {
             return kernel_thread(&stat);
         }
-        return Image { argv: argv.map(|a| split_argv(&a)).unwrap_or_default(), cgroup: cgroup(pid).unwrap_or_default(), ..Image::default() };
+        return Image {
+            argv: argv.map(|a| split_argv(&a)).unwrap_or_default(),
+            cgroup: cgroup(pid).unwrap_or_default(),
+            ..Image::default()
+        };
     };
     let cwd = link(pid, "cwd");
     let (exe, exe_file) = executable(pid, exe);

@@ -220,7 +220,9 @@ mod tests {
         let client = TcpStream::connect(at).unwrap();
         let udp = UdpSocket::bind("[::1]:0").unwrap();
         let dump = dump().unwrap();
-        let has = |proto, phase, sport, dport: Option<u16>| dump.sockets.iter().any(|s| (s.flow.proto, s.phase, s.flow.sport, s.flow.dport) == (proto, phase, sport, dport) && s.inode != 0);
+        let has = |proto, phase, sport, dport: Option<u16>| {
+            dump.sockets.iter().any(|s| (s.flow.proto, s.phase, s.flow.sport, s.flow.dport) == (proto, phase, sport, dport) && s.inode != 0)
+        };
         assert!(has(Protocol::Tcp, Phase::Listening, at.port(), None));
         assert!(has(Protocol::Tcp, Phase::Connected, client.local_addr().unwrap().port(), Some(at.port())));
         assert!(has(Protocol::Udp, Phase::Bound, udp.local_addr().unwrap().port(), None));

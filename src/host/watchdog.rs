@@ -72,7 +72,12 @@ fn shell_file(note: &Path) -> PathBuf {
 pub fn call_off(watchdog: &Watchdog, note: &Path) {
     match watchdog {
         Watchdog::Timer(unit) => {
-            let stop = Command::new("systemctl").args(["stop", &format!("{unit}.timer")]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let stop = Command::new("systemctl")
+                .args(["stop", &format!("{unit}.timer")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn();
             let _ = stop.map(finish);
         }
         Watchdog::Shell(key) => end_shell(*key),
@@ -94,7 +99,12 @@ pub fn call_off_noted(note: &Path) {
 pub fn is_set(watchdog: &Watchdog) -> bool {
     match watchdog {
         Watchdog::Timer(unit) => {
-            let ask = Command::new("systemctl").args(["is-active", "--quiet", &format!("{unit}.timer")]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let ask = Command::new("systemctl")
+                .args(["is-active", "--quiet", &format!("{unit}.timer")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn();
             ask.is_ok_and(finish)
         }
         Watchdog::Shell(key) => key_of(key.pid) == Some(*key),
@@ -152,7 +162,8 @@ fn shell(seconds: u64, note: &Path) -> Result<ProcessKey, WatchdogError> {
     let stdout = child.stdout.take();
     // The first fork has ended already; its child is the shell.
     child.wait().map_err(fail("start the watchdog"))?;
-    let said = stdout.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe)).and_then(first_line).map_err(fail("hear from the watchdog"))?;
+    let said =
+        stdout.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe)).and_then(first_line).map_err(fail("hear from the watchdog"))?;
     let key = said.trim().parse().ok().and_then(key_of);
     key.ok_or_else(|| fail("find the watchdog")(io::Error::from(io::ErrorKind::NotFound)))
 }

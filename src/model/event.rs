@@ -191,8 +191,8 @@ impl EventKind {
 
     /// Every name that [`EventKind::name`] can give.
     pub const NAMES: [&'static str; 11] = [
-        "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open",
-        "persistence.change", "user.change", "privilege.use", "sensor.loss",
+        "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
+        "user.change", "privilege.use", "sensor.loss",
     ];
 }
 

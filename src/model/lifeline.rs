@@ -63,7 +63,9 @@ impl Lifeline {
     /// Why this address must not be cut, if so. Checks the shape of the address even when nothing is known.
     pub fn holds_address(&self, addr: IpAddr) -> Option<LifelineReason> {
         let addr = addr.to_canonical();
-        let no_stranger = addr.is_loopback() || addr.is_unspecified() || addr.is_multicast()
+        let no_stranger = addr.is_loopback()
+            || addr.is_unspecified()
+            || addr.is_multicast()
             || matches!(addr, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
         if no_stranger {
             return Some(LifelineReason::NotAStranger);

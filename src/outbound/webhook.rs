@@ -170,7 +170,17 @@ mod tests {
 
     fn alert(id: u64) -> Alert {
         let at = Timestamp::from_timestamp(1_700_000_000, 0).unwrap();
-        Alert { id: AlertId(id), incident: IncidentId(1), at, updated: at, severity: Severity::High, sentence: "nginx ran a shell".to_owned(), count: 1, state: AlertState::New, by: None }
+        Alert {
+            id: AlertId(id),
+            incident: IncidentId(1),
+            at,
+            updated: at,
+            severity: Severity::High,
+            sentence: "nginx ran a shell".to_owned(),
+            count: 1,
+            state: AlertState::New,
+            by: None,
+        }
     }
 
     /// A server that reads one request a connection and answers with these statuses in turn; returns the requests.
@@ -185,7 +195,13 @@ mod tests {
                 request.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
             }
             requests.push(request);
-            stream.write_all(format!("HTTP/1.1 {answer}\r\nLocation: http://127.0.0.1:1/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").as_bytes()).await.unwrap();
+            stream
+                .write_all(
+                    format!("HTTP/1.1 {answer}\r\nLocation: http://127.0.0.1:1/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                        .as_bytes(),
+                )
+                .await
+                .unwrap();
         }
         requests
     }

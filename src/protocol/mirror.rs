@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{Change, ProcessRow, Push, Snapshot, SocketRow};
-use crate::model::{
-    Action, ActionId, Alert, AlertId, Approval, ApprovalId, Health, Incident, IncidentId, Presence, ProcessKey, Signal,
-};
+use crate::model::{Action, ActionId, Alert, AlertId, Approval, ApprovalId, Health, Incident, IncidentId, Presence, ProcessKey, Signal};
 
 /// What a push did to the mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ActionId, Action, Alert, Approval, Event, Flow, Health, HostText, Incident, IncidentId, Presence, ProcessKey, ServiceRole,
-    Signal, Timestamp,
+    Action, ActionId, Alert, Approval, Event, Flow, Health, HostText, Incident, IncidentId, Presence, ProcessKey, ServiceRole, Signal,
+    Timestamp,
 };
 
 /// One process as the console shows it. Host text is raw; the console escapes it.

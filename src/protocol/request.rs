@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{
-    ActionId, ActionPlan, AlertId, ApprovalId, HostText, IncidentId, Mode, Role, Timestamp,
-};
+use crate::model::{ActionId, ActionPlan, AlertId, ApprovalId, HostText, IncidentId, Mode, Role, Timestamp};
 
 /// Which events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -153,11 +151,27 @@ impl Request {
     /// The least role that may ask this (row A6).
     pub fn needs(&self) -> Role {
         match self {
-            Self::Hello { .. } | Self::Subscribe { .. } | Self::Status | Self::Doctor | Self::Events(_) | Self::Signals { .. }
-            | Self::Incidents { .. } | Self::Explain { .. } | Self::Alerts | Self::Approvals { .. } | Self::Actions { .. }
-            | Self::Preview { .. } | Self::AuditShow { .. } | Self::AuditVerify => Role::Viewer,
-            Self::Ack { .. } | Self::Approve { .. } | Self::Reject { .. } | Self::Act { .. } | Self::Rollback { .. }
-            | Self::EmergencyStop | Self::Feedback { .. } => Role::Operator,
+            Self::Hello { .. }
+            | Self::Subscribe { .. }
+            | Self::Status
+            | Self::Doctor
+            | Self::Events(_)
+            | Self::Signals { .. }
+            | Self::Incidents { .. }
+            | Self::Explain { .. }
+            | Self::Alerts
+            | Self::Approvals { .. }
+            | Self::Actions { .. }
+            | Self::Preview { .. }
+            | Self::AuditShow { .. }
+            | Self::AuditVerify => Role::Viewer,
+            Self::Ack { .. }
+            | Self::Approve { .. }
+            | Self::Reject { .. }
+            | Self::Act { .. }
+            | Self::Rollback { .. }
+            | Self::EmergencyStop
+            | Self::Feedback { .. } => Role::Operator,
             Self::SetMode { .. } | Self::Reload | Self::Stop => Role::Admin,
         }
     }

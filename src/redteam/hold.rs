@@ -21,14 +21,18 @@ pub struct Turn {
 /// Holds the drill for `time`, or until `stop`. Every turn is told at once and given back.
 pub(super) fn hold(stage: &mut Stage, time: Duration, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Vec<Turn> {
     let until = Instant::now() + time.min(Stage::LONGEST_HOLD);
-    tell(&format!("the intruder's shell stays for {}: contain it in the console (6, then a), undo it (7, then u); Ctrl-C ends", humantime::format_duration(time)));
+    tell(&format!(
+        "the intruder's shell stays for {}: contain it in the console (6, then a), undo it (7, then u); Ctrl-C ends",
+        humantime::format_duration(time)
+    ));
     let mut turns = Vec::new();
     let mut answered = true;
     while Instant::now() < until && !stop.load(Ordering::Relaxed) {
         let what = match stage.pulse() {
             Ok(answers) if answers != answered => {
                 answered = answers;
-                if answers { "LET GO: the shell runs what is typed again" } else { "CONTAINED: the shell no longer runs what is typed" }.to_owned()
+                if answers { "LET GO: the shell runs what is typed again" } else { "CONTAINED: the shell no longer runs what is typed" }
+                    .to_owned()
             }
             Ok(_) => {
                 std::thread::sleep(Duration::from_millis(200));

@@ -3,8 +3,8 @@
 //! Everything happens in a private network and a private directory, lasts at most [`Stage::LONGEST`], and is
 //! gone afterwards; [`GroundReport`] proves it. A technique is one file in `techniques/` and one line there.
 
-mod hold;
 mod asking;
+mod hold;
 mod observer;
 mod play;
 mod report;
@@ -12,8 +12,8 @@ mod scenario;
 mod stage;
 mod techniques;
 
-pub use hold::Turn;
 pub use asking::Asking;
+pub use hold::Turn;
 pub use observer::{Observer, Verdicts};
 pub use play::{PART, play};
 pub use report::{GroundReport, IncidentReport, Outcome, Report, StepReport};

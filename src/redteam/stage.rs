@@ -88,13 +88,17 @@ impl Stage {
         home.set_nonblocking(true).map_err(failed("waiting for the shell"))?;
         let directory = make_directory(under)?;
         let seen = BTreeSet::new();
-        let mut stage = Self { directory, cast, network, server: None, home, shell: None, unanswered: false, seen, interfaces, cleared: false };
+        let mut stage =
+            Self { directory, cast, network, server: None, home, shell: None, unanswered: false, seen, interfaces, cleared: false };
         let program = stage.directory.join("nginx");
         std::fs::copy(&stage.cast.program, &program).map_err(failed(format!("copying our binary to {}", program.display())))?;
         stage.server = Some(stage.network.start(&Errand {
             program,
             arguments: stage.cast.arguments.clone(),
-            environment: vec![(PART.to_owned(), WEB_SERVER.to_owned()), (HOLD.to_owned(), hold.min(Self::LONGEST_HOLD).as_secs().to_string())],
+            environment: vec![
+                (PART.to_owned(), WEB_SERVER.to_owned()),
+                (HOLD.to_owned(), hold.min(Self::LONGEST_HOLD).as_secs().to_string()),
+            ],
             directory: stage.directory.clone(),
         })?);
         stage.wait("the web server to listen", |stage| stage.connect().map(drop).ok())?;

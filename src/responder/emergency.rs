@@ -39,7 +39,12 @@ impl Responder {
         let swept = sweep_with(&self.hand.freezer);
         report.removed = swept.removed;
         report.failures.extend(swept.failures);
-        let words = format!("{} actions undone, {} leftovers removed, {} failures", report.rolled_back.len(), report.removed.len(), report.failures.len());
+        let words = format!(
+            "{} actions undone, {} leftovers removed, {} failures",
+            report.rolled_back.len(),
+            report.removed.len(),
+            report.failures.len()
+        );
         if let Err(error) = self.record(now, by, "emergency.done", "everything", words) {
             report.failures.push(error.to_string());
         }

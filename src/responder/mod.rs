@@ -98,8 +98,16 @@ impl Responder {
         Ok(self.ledger.active()?.into_iter().find(same))
     }
 
-    fn record(&self, now: Timestamp, actor: &str, what: &str, subject: impl ToString, detail: impl Into<String>) -> Result<(), LedgerError> {
-        let body = AuditBody { at: now, actor: actor.to_owned(), what: what.to_owned(), subject: subject.to_string(), detail: detail.into() };
+    fn record(
+        &self,
+        now: Timestamp,
+        actor: &str,
+        what: &str,
+        subject: impl ToString,
+        detail: impl Into<String>,
+    ) -> Result<(), LedgerError> {
+        let body =
+            AuditBody { at: now, actor: actor.to_owned(), what: what.to_owned(), subject: subject.to_string(), detail: detail.into() };
         self.ledger.audit(body).map(drop)
     }
 

@@ -44,7 +44,9 @@ impl Responder {
         let overdue = now > action.expires_at + chrono::Duration::from_std(GRACE).unwrap_or_default();
         match act.verify(&self.hand, &action, &snapshot, now) {
             Ok(Sight::Gone(why)) => self.finish(&mut action, &snapshot, why, now),
-            Ok(_) if overdue => self.finish(&mut action, &snapshot, "its time was over and it was still there: ended by bartizan".into(), now),
+            Ok(_) if overdue => {
+                self.finish(&mut action, &snapshot, "its time was over and it was still there: ended by bartizan".into(), now)
+            }
             Ok(Sight::Live(proof)) => {
                 (action.state, action.verified_at, action.note) = (ActionState::Live, Some(now), proof.join("; "));
             }
@@ -63,7 +65,14 @@ impl Responder {
         }
     }
 
-    fn bring_back(&self, action: &mut Action, others: &[Action], snapshot: &serde_json::Value, why: String, now: Timestamp) -> Result<(), ActError> {
+    fn bring_back(
+        &self,
+        action: &mut Action,
+        others: &[Action],
+        snapshot: &serde_json::Value,
+        why: String,
+        now: Timestamp,
+    ) -> Result<(), ActError> {
         let act = actions::of(action.kind);
         (action.state, action.note) = (ActionState::Drifted, why.clone());
         let Some(restored) = act.restore(&self.hand, action, others, now) else { return Ok(()) };

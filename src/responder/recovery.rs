@@ -41,7 +41,10 @@ impl Responder {
                     action.note = format!("bartizan ended in the middle of it; not done again: {undone}");
                     self.killed_after_all(&mut action);
                 }
-                Err(error) => (action.state, action.note) = (ActionState::Unknown, format!("bartizan ended in the middle of it, and undoing failed: {error}")),
+                Err(error) => {
+                    (action.state, action.note) =
+                        (ActionState::Unknown, format!("bartizan ended in the middle of it, and undoing failed: {error}"))
+                }
             }
         }
         self.ledger.update(&action)?;

@@ -28,7 +28,11 @@ impl Responder {
         match actions::of(action.kind).revert(&self.hand, &action, &snapshot) {
             Ok(done) => {
                 (action.state, action.ended_at, action.verified_at) = (ActionState::RolledBack, Some(now), Some(now));
-                action.note = if done.is_empty() { format!("undone by {by}: nothing of it was left") } else { format!("undone by {by}: {}", done.join("; ")) };
+                action.note = if done.is_empty() {
+                    format!("undone by {by}: nothing of it was left")
+                } else {
+                    format!("undone by {by}: {}", done.join("; "))
+                };
                 self.ledger.update(&action)?;
                 self.record(now, by, "action.rolled_back", action.id, action.note.clone())?;
                 Ok(action)

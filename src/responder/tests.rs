@@ -22,7 +22,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let addresses = vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession), ("2001:db8::9".parse().unwrap(), LifelineReason::Gateway)];
+        let addresses =
+            vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession), ("2001:db8::9".parse().unwrap(), LifelineReason::Gateway)];
         let processes = vec![(key_of(std::process::id()).unwrap(), LifelineReason::Agent)];
         Self { dir: tempfile::tempdir().unwrap(), lifeline: Lifeline { addresses, processes, unknown: vec![] } }
     }
@@ -34,7 +35,8 @@ impl Bench {
     fn responder(&self) -> Responder {
         let ledger = Arc::new(Ledger::open(&self.dir.path().join("data"), now()).unwrap());
         let lifeline = self.lifeline.clone();
-        Responder::new(ledger, &self.runtime(), court().verifier(), Box::new(move || lifeline.clone()), Box::new(|root| vec![root])).unwrap()
+        Responder::new(ledger, &self.runtime(), court().verifier(), Box::new(move || lifeline.clone()), Box::new(|root| vec![root]))
+            .unwrap()
     }
 }
 
@@ -76,7 +78,8 @@ fn reaches(address: &str) -> bool {
 /// A shell with children that come and go, all of which write to a file.
 fn lively_tree(out: &std::path::Path) -> Tree {
     let script = r#"(while :; do printf a >> "$0"; sleep 0.01; done) & while :; do (printf b >> "$0"); sleep 0.01; done"#;
-    let child = Command::new("sh").args(["-c", script]).arg(out).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let child =
+        Command::new("sh").args(["-c", script]).arg(out).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
     let tree = Tree(child);
     assert!(until(|| size(out) > 10));
     tree
@@ -166,7 +169,10 @@ fn a_block_is_live_in_the_kernel_and_gone_without_a_trace() {
 fn the_owners_path_is_refused_in_every_spelling_and_leaves_no_row() {
     on_bench(|bench| {
         let responder = bench.responder();
-        for spelling in ["203.0.113.9", "::ffff:203.0.113.9", "::ffff:cb00:7109", "2001:db8::9", "2001:0db8:0:0:0:0:0:9", "127.0.0.1", "0.0.0.0", "255.255.255.255", "::", "ff02::1", "224.0.0.1", "::ffff:127.0.0.2"] {
+        for spelling in [
+            "203.0.113.9", "::ffff:203.0.113.9", "::ffff:cb00:7109", "2001:db8::9", "2001:0db8:0:0:0:0:0:9", "127.0.0.1", "0.0.0.0",
+            "255.255.255.255", "::", "ff02::1", "224.0.0.1", "::ffff:127.0.0.2",
+        ] {
             for direction in [Direction::In, Direction::Out] {
                 let refused = responder.carry_out(block(spelling, direction, Duration::from_secs(60)), now());
                 assert!(matches!(refused, Err(ActError::Lifeline { .. })), "{spelling}: {refused:?}");
@@ -196,7 +202,12 @@ fn a_block_ends_by_the_kernel_and_tampering_is_mended() {
         let responder = bench.responder();
         let short = responder.carry_out(block("198.51.100.3", Direction::In, Duration::from_secs(1)), now()).unwrap();
         let long = responder.carry_out(block("198.51.100.4", Direction::In, Duration::from_secs(60)), now()).unwrap();
-        for tampering in ["delete element inet bartizan block_in4 {198.51.100.4}", "flush chain inet bartizan input", "delete table inet bartizan", "flush ruleset"] {
+        for tampering in [
+            "delete element inet bartizan block_in4 {198.51.100.4}",
+            "flush chain inet bartizan input",
+            "delete table inet bartizan",
+            "flush ruleset",
+        ] {
             nft(tampering);
             let mended = responder.reconcile(now()).unwrap();
             let long = mended.iter().find(|action| action.id == long.id).unwrap();
@@ -243,7 +254,8 @@ fn a_thaw_by_somebody_else_is_alarmed() {
         let child = lively_tree(&out);
         let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         if let Some(dir) = responder.hand.freezer.group_dir(&group_name(frozen.id, responder.ledger.instance())) {
-            let (file, word) = if responder.hand.freezer.method() == Method::V2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
+            let (file, word) =
+                if responder.hand.freezer.method() == Method::V2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
             std::fs::write(dir.join(file), word).unwrap();
             assert!(until(|| !stands_still(&out)));
             let seen = responder.reconcile(now()).unwrap();
@@ -333,12 +345,23 @@ fn what_nobody_owns_is_removed_at_start() {
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
         let root = key_of(child.id()).unwrap();
-        responder.hand.freezer.freeze(&format!("A77-{}", responder.ledger.instance()), crate::host::freeze::Purpose::Hold, &|| vec![root], &|_| Ok(())).unwrap();
+        responder
+            .hand
+            .freezer
+            .freeze(&format!("A77-{}", responder.ledger.instance()), crate::host::freeze::Purpose::Hold, &|| vec![root], &|_| Ok(()))
+            .unwrap();
         assert!(stands_still(&out));
         responder.recover(now()).unwrap();
         assert!(ruleset().contains("198.51.100.6") && !ruleset().contains("198.51.100.7"));
         assert!(!stands_still(&out));
-        let said: Vec<String> = responder.ledger.audit_tail(9).unwrap().into_iter().filter(|entry| entry.body.what == "orphan.removed").map(|entry| entry.body.detail).collect();
+        let said: Vec<String> = responder
+            .ledger
+            .audit_tail(9)
+            .unwrap()
+            .into_iter()
+            .filter(|entry| entry.body.what == "orphan.removed")
+            .map(|entry| entry.body.detail)
+            .collect();
         assert_eq!(said.len(), 2, "{said:?}");
         drop(child);
     });
@@ -375,8 +398,10 @@ fn the_emergency_script_needs_nobody() {
         let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         assert!(stands_still(&out));
         let notes = bench.runtime().join("freeze");
-        let watchdog = std::fs::read_dir(&notes).unwrap().flatten().find(|entry| entry.file_name().to_string_lossy().ends_with(".watchdog"));
-        let watcher: u32 = watchdog.map_or(0, |file| std::fs::read_to_string(file.path()).unwrap().split(' ').next().unwrap().parse().unwrap());
+        let watchdog =
+            std::fs::read_dir(&notes).unwrap().flatten().find(|entry| entry.file_name().to_string_lossy().ends_with(".watchdog"));
+        let watcher: u32 =
+            watchdog.map_or(0, |file| std::fs::read_to_string(file.path()).unwrap().split(' ').next().unwrap().parse().unwrap());
         let said = Command::new("sh").args(["-c", EMERGENCY_SCRIPT, "bartizan-emergency"]).arg(bench.runtime()).output().unwrap();
         let words = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         assert!(said.status.success() && words.contains("done: nothing is blocked or frozen"), "{words}");
@@ -399,7 +424,8 @@ fn only_a_timely_warrant_of_our_own_court_moves_the_hand() {
         let (mut ours, mut strangers) = (court(), Court::new(&crate::config::Policy::built_in().unwrap(), [8; 32], WarrantId(1)));
         let ledger = Arc::new(Ledger::open(&bench.dir.path().join("data"), now()).unwrap());
         let lifeline = bench.lifeline.clone();
-        let responder = Responder::new(ledger, &bench.runtime(), ours.verifier(), Box::new(move || lifeline.clone()), Box::new(|_| vec![])).unwrap();
+        let responder =
+            Responder::new(ledger, &bench.runtime(), ours.verifier(), Box::new(move || lifeline.clone()), Box::new(|_| vec![])).unwrap();
         let warrant = |court: &mut Court| {
             let plan = block("198.51.100.20", Direction::Out, Duration::from_secs(60)).plan;
             let (reason, approver, lifeline) = ("a test".to_owned(), "root via uid 0".to_owned(), &bench.lifeline);

@@ -3,8 +3,8 @@
 use chrono::Duration;
 use serde_json::Value;
 
-use super::actions::{self, ActError, Sight, is_person};
 use super::Responder;
+use super::actions::{self, ActError, Sight, is_person};
 use crate::court::Warrant;
 use crate::model::{Action, ActionKind, ActionPlan, ActionState, IncidentId, Target, Timestamp, WarrantId};
 
@@ -147,7 +147,8 @@ impl Responder {
                 action.note = format!("{why}; undoing it failed too: {undo}; use emergency-stop");
             }
         }
-        let written = self.ledger.update(&action).and_then(|()| self.record(now, &action.by, "action.failed", action.id, action.note.clone()));
+        let written =
+            self.ledger.update(&action).and_then(|()| self.record(now, &action.by, "action.failed", action.id, action.note.clone()));
         if let Err(error) = written {
             action.note = format!("{}; and the ledger could not be written: {error}", action.note);
         }

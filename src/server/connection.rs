@@ -18,8 +18,16 @@ const MAX_QUESTION: u64 = 256 * 1024;
 /// Serves one peer until it leaves or says something that is no question.
 pub async fn serve(engine: Arc<Engine>, stream: UnixStream, peer: Peer) {
     let (reader, writer) = stream.into_split();
-    let mut connection =
-        Connection { engine, peer, questions: BufReader::new(reader), line: Vec::new(), answers: writer, greeted: false, news: None, events: None };
+    let mut connection = Connection {
+        engine,
+        peer,
+        questions: BufReader::new(reader),
+        line: Vec::new(),
+        answers: writer,
+        greeted: false,
+        news: None,
+        events: None,
+    };
     connection.talk().await;
     if connection.news.as_ref().is_some_and(|news| news.console) {
         connection.engine.console_left(connection.peer.pid);
@@ -98,7 +106,8 @@ impl Connection {
             request if request.needs() > self.peer.role => {
                 self.engine.record_refusal(&request, &self.peer.to_string(), self.peer.role);
                 let needs = format!("`{}` needs the role {}; {} is {}", request.name(), request.needs(), self.peer, self.peer.role);
-                self.reply(id, refusal(ErrorCode::Refused, &needs, "ask as root, or have your uid listed under [access] in agent.toml")).await
+                self.reply(id, refusal(ErrorCode::Refused, &needs, "ask as root, or have your uid listed under [access] in agent.toml"))
+                    .await
             }
             Request::Subscribe { console, ssh_connection } => self.subscribe(id, console, ssh_connection).await,
             request => {
@@ -109,7 +118,9 @@ impl Connection {
                 let (engine, actor) = (Arc::clone(&self.engine), self.peer.to_string());
                 // Answers read the disk or change the kernel: not on the thread that feeds the consoles.
                 let answer = tokio::task::spawn_blocking(move || engine.answer(request, &actor)).await;
-                let reply = answer.unwrap_or_else(|_| refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`"));
+                let reply = answer.unwrap_or_else(|_| {
+                    refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`")
+                });
                 self.reply(id, reply).await
             }
         }

@@ -41,7 +41,11 @@ impl Archive {
             Err(error) if error.is_corruption() => {
                 let aside = set_aside(&path)?;
                 prepare(&path)?;
-                let notice = format!("{} was damaged ({error}); it is kept as {} and a new one was begun: earlier events are not shown", path.display(), aside.display());
+                let notice = format!(
+                    "{} was damaged ({error}); it is kept as {} and a new one was begun: earlier events are not shown",
+                    path.display(),
+                    aside.display()
+                );
                 Ok(Self { path, notice: Some(notice) })
             }
             Err(error) => Err(error),

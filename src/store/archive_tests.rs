@@ -38,12 +38,22 @@ fn process(argv: &[u8]) -> Arc<Process> {
         netns: 0,
         stdio_sockets: 0,
         since: moment(0),
-        lineage: Lineage { ancestors: Arc::from(vec![Ancestor { key: key(1), exe: HostText::from("/usr/sbin/nginx") }; 4]), ..Lineage::default() },
+        lineage: Lineage {
+            ancestors: Arc::from(vec![Ancestor { key: key(1), exe: HostText::from("/usr/sbin/nginx") }; 4]),
+            ..Lineage::default()
+        },
     })
 }
 
 fn exec(id: u64, seconds: i64, argv: &[u8]) -> Event {
-    Event { id: EventId(id), at: moment(seconds), kind: EventKind::Exec, process: Some(process(argv)), source: Source::Ebpf, complete: true }
+    Event {
+        id: EventId(id),
+        at: moment(seconds),
+        kind: EventKind::Exec,
+        process: Some(process(argv)),
+        source: Source::Ebpf,
+        complete: true,
+    }
 }
 
 fn loss(id: u64, seconds: i64) -> Event {
@@ -119,7 +129,17 @@ fn records_are_replaced_and_numbers_go_on() {
         sentence: "nginx ran a shell".to_owned(),
         complete: true,
     };
-    let alert = Alert { id: AlertId(6), incident: IncidentId(4), at: moment(3), updated: moment(4), severity: Severity::High, sentence: String::new(), count: 1, state: AlertState::New, by: None };
+    let alert = Alert {
+        id: AlertId(6),
+        incident: IncidentId(4),
+        at: moment(3),
+        updated: moment(4),
+        severity: Severity::High,
+        sentence: String::new(),
+        count: 1,
+        state: AlertState::New,
+        by: None,
+    };
     writer.upsert_signal(&signal).unwrap();
     writer.upsert_incident(&incident(0.5)).unwrap();
     writer.upsert_incident(&incident(0.9)).unwrap();
@@ -134,7 +154,10 @@ fn records_are_replaced_and_numbers_go_on() {
     assert_eq!((reader.incident(IncidentId(4)).unwrap(), reader.incident(IncidentId(5)).unwrap()), (Some(incident(0.9)), None));
     assert_eq!(reader.alerts(10).unwrap().records, [alert]);
     assert_eq!(reader.meta("mode").unwrap().as_deref(), Some("balanced"));
-    assert_eq!((reader.max_incident_id().unwrap(), reader.max_alert_id().unwrap().0, reader.max_approval_id().unwrap().0), (IncidentId(4), 6, 0));
+    assert_eq!(
+        (reader.max_incident_id().unwrap(), reader.max_alert_id().unwrap().0, reader.max_approval_id().unwrap().0),
+        (IncidentId(4), 6, 0)
+    );
 }
 
 #[test]
@@ -189,7 +212,11 @@ fn a_damaged_database_is_set_aside_and_said_so() {
         let bytes = std::fs::read(&file).unwrap();
         let again = Archive::open(dir.path()).unwrap();
         let notice = again.notice().unwrap();
-        let aside = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.to_string_lossy().contains(".db.corrupt-")).unwrap();
+        let aside = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.to_string_lossy().contains(".db.corrupt-"))
+            .unwrap();
         assert!(notice.contains(&*aside.to_string_lossy()), "{notice}");
         assert_eq!(std::fs::read(aside).unwrap(), bytes, "what was there is kept");
         again.writer().unwrap().events(&[exec(1, 1, b"new")]).unwrap();
@@ -210,7 +237,8 @@ fn a_flood_of_events_is_kept_in_time() {
     let dir = tempfile::tempdir().unwrap();
     let archive = Archive::open(dir.path()).unwrap();
     let mut writer = archive.writer().unwrap();
-    let batches: Vec<Vec<Event>> = (0..10).map(|batch| (0..2000).map(|i| exec(batch * 2000 + i + 1, 1, b"http://203.0.113.7/x.sh")).collect()).collect();
+    let batches: Vec<Vec<Event>> =
+        (0..10).map(|batch| (0..2000).map(|i| exec(batch * 2000 + i + 1, 1, b"http://203.0.113.7/x.sh")).collect()).collect();
     let bytes: usize = serde_json::to_vec(&batches[0][0]).unwrap().len();
     let begun = Instant::now();
     for batch in &batches {

@@ -80,11 +80,13 @@ impl Reader {
     /// # Errors
     /// What the database says.
     pub fn count(&self, kind: Option<&str>, since: Option<Timestamp>) -> Result<u64, StoreError> {
-        let (mut sql, mut values) = ("SELECT count(*) FROM events WHERE at >= ?".to_owned(), vec![Value::Integer(since.map_or(i64::MIN, nanos))]);
+        let (mut sql, mut values) =
+            ("SELECT count(*) FROM events WHERE at >= ?".to_owned(), vec![Value::Integer(since.map_or(i64::MIN, nanos))]);
         if let Some(kind) = kind {
             push_kind(&mut sql, &mut values, kind);
         }
-        let number: i64 = self.connection.query_row(&sql, params_from_iter(values), |row| row.get(0)).map_err(|why| self.fail("counting events", why))?;
+        let number: i64 =
+            self.connection.query_row(&sql, params_from_iter(values), |row| row.get(0)).map_err(|why| self.fail("counting events", why))?;
         Ok(number.unsigned_abs())
     }
 
@@ -93,7 +95,10 @@ impl Reader {
     /// # Errors
     /// What the database says.
     pub fn signals(&self, limit: u32) -> Result<Found<Signal>, StoreError> {
-        self.find("SELECT json FROM signals ORDER BY at DESC, event DESC, ordinal DESC LIMIT ?", vec![Value::Integer(limit.min(MOST).into())])
+        self.find(
+            "SELECT json FROM signals ORDER BY at DESC, event DESC, ordinal DESC LIMIT ?",
+            vec![Value::Integer(limit.min(MOST).into())],
+        )
     }
 
     /// The newest incidents, newest first.

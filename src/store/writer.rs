@@ -69,7 +69,10 @@ impl Writer {
         let json = encode(signal)?;
         self.together("writing a signal", |transaction| {
             let key = params![signal.id.event.0 as i64, signal.id.ordinal, nanos(signal.at), json];
-            transaction.prepare_cached("INSERT OR REPLACE INTO signals (event, ordinal, at, json) VALUES (?1, ?2, ?3, ?4)")?.execute(key).map(drop)
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO signals (event, ordinal, at, json) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(key)
+                .map(drop)
         })
     }
 
@@ -116,7 +119,8 @@ impl Writer {
         let mut swept = Swept::default();
         let (before, sweep) = (nanos(keep_since), i64::from(SWEEP));
         loop {
-            let gone = self.delete("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ?1 ORDER BY at LIMIT ?2)", [before, sweep])?;
+            let gone =
+                self.delete("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ?1 ORDER BY at LIMIT ?2)", [before, sweep])?;
             swept.events += gone;
             if gone == 0 {
                 break;
@@ -171,7 +175,9 @@ impl Writer {
 
     fn upsert(&mut self, sql: &str, id: u64, at: Timestamp, record: &impl Serialize) -> Result<(), StoreError> {
         let json = encode(record)?;
-        self.together("writing a record", |transaction| transaction.prepare_cached(sql)?.execute(params![id as i64, nanos(at), json]).map(drop))
+        self.together("writing a record", |transaction| {
+            transaction.prepare_cached(sql)?.execute(params![id as i64, nanos(at), json]).map(drop)
+        })
     }
 
     fn together<T>(&mut self, what: &'static str, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {

@@ -62,7 +62,10 @@ pub fn begin(destination: &Destination, level: &str) -> Result<Telemetry, Teleme
     Ok(telemetry)
 }
 
-fn subscriber(destination: &Destination, level: &str) -> Result<(impl tracing::Subscriber + Send + Sync + use<>, Telemetry), TelemetryError> {
+fn subscriber(
+    destination: &Destination,
+    level: &str,
+) -> Result<(impl tracing::Subscriber + Send + Sync + use<>, Telemetry), TelemetryError> {
     if level.parse::<tracing::Level>().is_err() {
         return Err(TelemetryError::Level(level.escape_debug().take(40).collect()));
     }
@@ -99,7 +102,10 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&line["level"], &line["pid"], &line["path"], &line["message"]), (&"INFO".into(), &7.into(), &"a\x1b\n\"b".into(), &"seen".into()));
+        assert_eq!(
+            (&line["level"], &line["pid"], &line["path"], &line["message"]),
+            (&"INFO".into(), &7.into(), &"a\x1b\n\"b".into(), &"seen".into())
+        );
         assert!(!text.contains('\x1b') && telemetry.lost() == 0);
     }
 

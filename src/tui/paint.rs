@@ -28,13 +28,41 @@ pub(crate) struct GlyphSet {
 }
 
 const UNICODE: GlyphSet = GlyphSet {
-    cursor: "▌", ellipsis: "…", full: "●", empty: "○", rule: "─", upright: "│", corners: ["╭", "╮", "╰", "╯"], left: "◂", right: "▸",
-    tee: "├─", elbow: "└─", trunk: "│ ", folded: "▸", bar: ["━", "─"], spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"], dot: "·",
+    cursor: "▌",
+    ellipsis: "…",
+    full: "●",
+    empty: "○",
+    rule: "─",
+    upright: "│",
+    corners: ["╭", "╮", "╰", "╯"],
+    left: "◂",
+    right: "▸",
+    tee: "├─",
+    elbow: "└─",
+    trunk: "│ ",
+    folded: "▸",
+    bar: ["━", "─"],
+    spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    dot: "·",
 };
 
 const ASCII: GlyphSet = GlyphSet {
-    cursor: ">", ellipsis: "~", full: "*", empty: "o", rule: "-", upright: "|", corners: ["+", "+", "+", "+"], left: "<", right: ">",
-    tee: "|-", elbow: "`-", trunk: "| ", folded: "+", bar: ["=", "-"], spark: ["_", "_", ".", ".", "-", "=", "*", "#"], dot: "-",
+    cursor: ">",
+    ellipsis: "~",
+    full: "*",
+    empty: "o",
+    rule: "-",
+    upright: "|",
+    corners: ["+", "+", "+", "+"],
+    left: "<",
+    right: ">",
+    tee: "|-",
+    elbow: "`-",
+    trunk: "| ",
+    folded: "+",
+    bar: ["=", "-"],
+    spark: ["_", "_", ".", ".", "-", "=", "*", "#"],
+    dot: "-",
 };
 
 /// Styles by meaning.
@@ -58,9 +86,18 @@ pub(crate) struct Paint {
 impl Paint {
     pub(crate) fn new(theme: &Theme) -> Self {
         Self {
-            base: style(theme.base), muted: style(theme.muted), title: style(theme.title), border: style(theme.border),
-            accent: style(theme.accent), selected: style(theme.selected), strip: style(theme.strip), good: style(theme.good),
-            notice: style(theme.notice), warning: style(theme.warning), danger: style(theme.danger), critical: style(theme.critical),
+            base: style(theme.base),
+            muted: style(theme.muted),
+            title: style(theme.title),
+            border: style(theme.border),
+            accent: style(theme.accent),
+            selected: style(theme.selected),
+            strip: style(theme.strip),
+            good: style(theme.good),
+            notice: style(theme.notice),
+            warning: style(theme.warning),
+            danger: style(theme.danger),
+            critical: style(theme.critical),
             glyphs: match theme.glyphs {
                 Glyphs::Unicode => UNICODE,
                 Glyphs::Ascii => ASCII,
@@ -121,7 +158,9 @@ fn style(look: Look) -> Style {
     if look.bg != Colour::Default {
         style = style.bg(colour(look.bg));
     }
-    for (wanted, modifier) in [(look.bold, Modifier::BOLD), (look.dim, Modifier::DIM), (look.underline, Modifier::UNDERLINED), (look.reverse, Modifier::REVERSED)] {
+    for (wanted, modifier) in
+        [(look.bold, Modifier::BOLD), (look.dim, Modifier::DIM), (look.underline, Modifier::UNDERLINED), (look.reverse, Modifier::REVERSED)]
+    {
         if wanted {
             style = style.add_modifier(modifier);
         }

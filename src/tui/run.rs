@@ -106,14 +106,19 @@ struct Runner<'t, B: Backend> {
 
 /// The loop, whatever the terminal is.
 pub(crate) async fn drive<B: Backend>(
-    terminal: &mut Terminal<B>, mut events: impl Stream<Item = Input> + Unpin, signals: impl Future<Output = Input>, connection: Connection, options: Options,
+    terminal: &mut Terminal<B>,
+    mut events: impl Stream<Item = Input> + Unpin,
+    signals: impl Future<Output = Input>,
+    connection: Connection,
+    options: Options,
 ) -> Result<Outcome, B::Error> {
     let mut state = State::new(options.keymap, connection.hello().role, options.view, Utc::now(), Local::now().offset().fix());
     (state.single, state.embedded) = (options.single, options.embedded);
     let size = terminal.size()?;
     state.size = (size.width, size.height);
     let (asker, mut inbox) = connection.split();
-    let mut runner = Runner { terminal, state, paint: Paint::new(&options.theme), asker, shown: None, ssh_connection: options.ssh_connection };
+    let mut runner =
+        Runner { terminal, state, paint: Paint::new(&options.theme), asker, shown: None, ssh_connection: options.ssh_connection };
     runner.perform(vec![Effect::Ask(subscribe(None))])?;
     // A view that asks for its data must ask at the start too.
     let effects = show(&mut runner.state, options.view);

@@ -122,13 +122,21 @@ fn draw_run(out: &mut String, run: &Run, y: u16, ground: &str) {
         return;
     }
     let mut extra = String::new();
-    for (modifier, attribute) in [(Modifier::BOLD, " font-weight=\"bold\""), (Modifier::UNDERLINED, " text-decoration=\"underline\""), (Modifier::DIM, " opacity=\"0.65\"")] {
+    for (modifier, attribute) in [
+        (Modifier::BOLD, " font-weight=\"bold\""),
+        (Modifier::UNDERLINED, " text-decoration=\"underline\""),
+        (Modifier::DIM, " opacity=\"0.65\""),
+    ] {
         if run.style.add_modifier.contains(modifier) {
             extra.push_str(attribute);
         }
     }
     let text = escape(&run.text);
-    let _ = writeln!(out, "<text x=\"{left}\" y=\"{}\" textLength=\"{wide}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{fg}\"{extra} xml:space=\"preserve\">{text}</text>", top + 14);
+    let _ = writeln!(
+        out,
+        "<text x=\"{left}\" y=\"{}\" textLength=\"{wide}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{fg}\"{extra} xml:space=\"preserve\">{text}</text>",
+        top + 14
+    );
 }
 
 fn escape(text: &str) -> String {
@@ -137,7 +145,10 @@ fn escape(text: &str) -> String {
 
 /// The sixteen named colours as most terminals show them; the cube and the greys as xterm defines them.
 fn hex(colour: Color, default: &str) -> String {
-    const NAMED: [&str; 16] = ["#1c1f26", "#d0524b", "#6fb36f", "#cfa64a", "#4a78c2", "#a56fc0", "#4fb0b8", "#c5c8cc", "#6b7078", "#f0837b", "#98d898", "#f0d080", "#84aef0", "#cfa0e8", "#84dce0", "#ffffff"];
+    const NAMED: [&str; 16] = [
+        "#1c1f26", "#d0524b", "#6fb36f", "#cfa64a", "#4a78c2", "#a56fc0", "#4fb0b8", "#c5c8cc", "#6b7078", "#f0837b", "#98d898", "#f0d080",
+        "#84aef0", "#cfa0e8", "#84dce0", "#ffffff",
+    ];
     match colour {
         Color::Rgb(r, g, b) => format!("#{r:02x}{g:02x}{b:02x}"),
         Color::Indexed(index @ 0..=15) => NAMED.get(usize::from(index)).copied().unwrap_or(default).to_owned(),

@@ -1,8 +1,8 @@
 //! The person's terminal, borrowed: given back as it was on every way out, a panic included.
 
-use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::cell::Cell;
 use std::future::Future;
+use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once};

@@ -67,9 +67,20 @@ fn every_view_at_every_size() {
 #[test]
 fn what_stands_over_a_view() {
     let shots = [
-        ("help", View::Approvals, "?"), ("palette", View::Approvals, ": f r"), ("confirm_approve", View::Approvals, "a"), ("duration", View::Approvals, "t z enter"), ("mode", View::Overview, "m"),
-        ("mode_confirm", View::Overview, "m j enter"), ("emergency_stop", View::Overview, "!"), ("undo", View::Actions, "u"), ("feedback", View::Timeline, "f"), ("filter", View::Processes, "/ d a s h"),
-        ("process", View::Processes, "G enter"), ("action", View::Actions, "enter"), ("listeners", View::Network, "l"), ("reject", View::Approvals, "x n o"),
+        ("help", View::Approvals, "?"),
+        ("palette", View::Approvals, ": f r"),
+        ("confirm_approve", View::Approvals, "a"),
+        ("duration", View::Approvals, "t z enter"),
+        ("mode", View::Overview, "m"),
+        ("mode_confirm", View::Overview, "m j enter"),
+        ("emergency_stop", View::Overview, "!"),
+        ("undo", View::Actions, "u"),
+        ("feedback", View::Timeline, "f"),
+        ("filter", View::Processes, "/ d a s h"),
+        ("process", View::Processes, "G enter"),
+        ("action", View::Actions, "enter"),
+        ("listeners", View::Network, "l"),
+        ("reject", View::Approvals, "x n o"),
     ];
     for (name, view, keys) in shots {
         let mut state = state(view, 80, 24);
@@ -133,7 +144,11 @@ fn hostile_bytes_never_reach_a_cell() {
         state.mirror.incidents.values_mut().for_each(|row| row.sentence = evil.to_owned());
         state.mirror.alerts.values_mut().for_each(|row| row.sentence = evil.to_owned());
         state.mirror.approvals.values_mut().for_each(|row| (row.reason, row.preview.steps) = (evil.to_owned(), vec![evil.to_owned()]));
-        state.mirror.actions.values_mut().for_each(|row| (row.by, row.note, row.reason) = (evil.to_owned(), evil.to_owned(), evil.to_owned()));
+        state
+            .mirror
+            .actions
+            .values_mut()
+            .for_each(|row| (row.by, row.note, row.reason) = (evil.to_owned(), evil.to_owned(), evil.to_owned()));
         state.mirror.signals.iter_mut().for_each(|row| (row.sentence, row.detector) = (evil.to_owned(), evil.to_owned()));
         state.audit.iter_mut().for_each(|row| row.body.detail = evil.to_owned());
         if let Some(health) = &mut state.mirror.health {
@@ -174,7 +189,8 @@ fn the_keys_are_these() {
 #[test]
 fn themes_differ_in_colour_only() {
     let state = state(View::Overview, 80, 24);
-    let symbols = |name: &str| cells(&state, &Theme::named(name).unwrap()).content().iter().map(|cell| cell.symbol().to_owned()).collect::<String>();
+    let symbols =
+        |name: &str| cells(&state, &Theme::named(name).unwrap()).content().iter().map(|cell| cell.symbol().to_owned()).collect::<String>();
     let dark = symbols("dark");
     assert!(Theme::names().all(|name| symbols(name) == dark));
 }
@@ -202,7 +218,13 @@ fn pictures_for_the_eye() {
             std::fs::write(format!("{dir}/{view}_{width}x{height}.svg"), svg).unwrap();
         }
     }
-    for (name, view, keys) in [("confirm", View::Approvals, "a"), ("help", View::Processes, "?"), ("palette", View::Processes, ": f"), ("mode", View::Overview, "m"), ("stop", View::Actions, "!")] {
+    for (name, view, keys) in [
+        ("confirm", View::Approvals, "a"),
+        ("help", View::Processes, "?"),
+        ("palette", View::Processes, ": f"),
+        ("mode", View::Overview, "m"),
+        ("stop", View::Actions, "!"),
+    ] {
         let mut state = state(view, 100, 30);
         press(&mut state, "g");
         press(&mut state, keys);

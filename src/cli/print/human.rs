@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::{safe, table};
 use crate::model::{
-    Action, ActionState, Alert, AlertState, Approval, AuditEntry, Check, CheckState, Event, EventKind, Explanation, Health, Incident, Preview,
-    Signal, Timestamp,
+    Action, ActionState, Alert, AlertState, Approval, AuditEntry, Check, CheckState, Event, EventKind, Explanation, Health, Incident,
+    Preview, Signal, Timestamp,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;
@@ -22,7 +22,9 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Incidents(incidents) => write_incidents(out, incidents),
         Reply::Explanation(explanation) => write_explanation(out, explanation),
         Reply::Alerts(alerts) => write_alerts(out, alerts),
-        Reply::Approvals(approvals) => approvals.iter().try_for_each(|approval| write_approval(out, approval)).and_then(|()| none(out, approvals, "no questions wait")),
+        Reply::Approvals(approvals) => {
+            approvals.iter().try_for_each(|approval| write_approval(out, approval)).and_then(|()| none(out, approvals, "no questions wait"))
+        }
         Reply::Actions(actions) => write_actions(out, actions),
         Reply::Preview(preview) => write_preview(out, preview),
         Reply::Audit(entries) => write_audit(out, entries),
@@ -53,12 +55,30 @@ fn size(bytes: u64) -> String {
 }
 
 fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
-    writeln!(out, "{} on {} (bartizan {}, pid {}, Linux {})", health.mode, safe(&health.host), health.version, health.pid, safe(&health.kernel))?;
+    writeln!(
+        out,
+        "{} on {} (bartizan {}, pid {}, Linux {})",
+        health.mode,
+        safe(&health.host),
+        health.version,
+        health.pid,
+        safe(&health.kernel)
+    )?;
     writeln!(out, "posture   {}", health.posture)?;
     writeln!(out, "sensors   {} ({} object), watching since {} UTC", health.rung.noun(), health.bpf_object, clock(health.watching_since))?;
-    writeln!(out, "learning  {}", health.learning.map_or_else(|| "not part of this version".to_owned(), |part| format!("{:.0} %", part * 100.0)))?;
+    writeln!(
+        out,
+        "learning  {}",
+        health.learning.map_or_else(|| "not part of this version".to_owned(), |part| format!("{:.0} %", part * 100.0))
+    )?;
     writeln!(out, "events    {:.1}/s, {} since start, {} lost", health.events_per_second, health.events_total, health.dropped())?;
-    writeln!(out, "cost      {:.1} % of a core, {} resident, {} on disk", health.cpu_percent, size(health.rss_bytes), size(health.store_bytes))?;
+    writeln!(
+        out,
+        "cost      {:.1} % of a core, {} resident, {} on disk",
+        health.cpu_percent,
+        size(health.rss_bytes),
+        size(health.store_bytes)
+    )?;
     let counts = &health.counts;
     writeln!(
         out,
@@ -91,7 +111,8 @@ fn write_checks(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
 
 /// One event on one line: when, which, who, what.
 pub(super) fn event_line(event: &Event) -> String {
-    let who = event.process.as_ref().map(|p| format!("{}[{}] uid {}", p.name(), p.pid, p.uid)).unwrap_or_else(|| "unknown process".to_owned());
+    let who =
+        event.process.as_ref().map(|p| format!("{}[{}] uid {}", p.name(), p.pid, p.uid)).unwrap_or_else(|| "unknown process".to_owned());
     let what = match &event.kind {
         EventKind::Exec => event.process.as_ref().map(|p| p.command()).unwrap_or_default(),
         EventKind::Fork => String::new(),
@@ -105,7 +126,9 @@ pub(super) fn event_line(event: &Event) -> String {
             _ => String::new(),
         },
         EventKind::Listen { net } => format!("on {}", std::net::SocketAddr::new(net.src, net.sport)),
-        EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => format!("{} {}", file.change.verb(), file.path),
+        EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => {
+            format!("{} {}", file.change.verb(), file.path)
+        }
         EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
         EventKind::PrivilegeUse { privilege } => format!("{:?}", privilege.what),
         EventKind::Loss { loss } => format!("{} events lost at {}", loss.count, safe(&loss.hop)),
@@ -132,7 +155,15 @@ fn write_incidents(out: &mut impl Write, incidents: &[Incident]) -> io::Result<(
         .map(|i| {
             let stages = i.stages.iter().map(|stage| stage.noun()).collect::<Vec<_>>().join(" > ");
             let complete = if i.complete { "complete" } else { "INCOMPLETE" };
-            [i.id.to_string(), clock(i.updated), i.severity.to_string(), i.confidence.to_string(), stages, complete.to_owned(), safe(&i.sentence)]
+            [
+                i.id.to_string(),
+                clock(i.updated),
+                i.severity.to_string(),
+                i.confidence.to_string(),
+                stages,
+                complete.to_owned(),
+                safe(&i.sentence),
+            ]
         })
         .collect();
     table::write(out, ["ID", "UPDATED (UTC)", "SEVERITY", "SURE", "STAGES", "EVIDENCE", "WHAT"], &rows)?;
@@ -141,8 +172,13 @@ fn write_incidents(out: &mut impl Write, incidents: &[Incident]) -> io::Result<(
 
 fn write_explanation(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     writeln!(out, "{}", explanation.incident)?;
-    let parts =
-        [("What was seen", &explanation.seen), ("Why it scores so", &explanation.why), ("What would lower it", &explanation.lower), ("What was done", &explanation.done), ("How to undo it", &explanation.undo)];
+    let parts = [
+        ("What was seen", &explanation.seen),
+        ("Why it scores so", &explanation.why),
+        ("What would lower it", &explanation.lower),
+        ("What was done", &explanation.done),
+        ("How to undo it", &explanation.undo),
+    ];
     for (title, lines) in parts {
         writeln!(out, "\n{title}")?;
         lines.iter().try_for_each(|line| writeln!(out, "  - {}", safe(line)))?;
@@ -158,7 +194,15 @@ fn write_alerts(out: &mut impl Write, alerts: &[Alert]) -> io::Result<()> {
         .iter()
         .map(|a| {
             let state = if a.state == AlertState::New { "new" } else { "seen" };
-            [a.id.to_string(), clock(a.updated), a.severity.to_string(), state.to_owned(), a.incident.to_string(), a.count.to_string(), safe(&a.sentence)]
+            [
+                a.id.to_string(),
+                clock(a.updated),
+                a.severity.to_string(),
+                state.to_owned(),
+                a.incident.to_string(),
+                a.count.to_string(),
+                safe(&a.sentence),
+            ]
         })
         .collect();
     table::write(out, ["ID", "UPDATED (UTC)", "SEVERITY", "STATE", "INCIDENT", "SIGNALS", "WHAT"], &rows)?;
@@ -167,7 +211,15 @@ fn write_alerts(out: &mut impl Write, alerts: &[Alert]) -> io::Result<()> {
 
 fn write_approval(out: &mut impl Write, approval: &Approval) -> io::Result<()> {
     let state = format!("{:?}", approval.state).to_lowercase();
-    writeln!(out, "{}  {state}  {} for {} (incident {}, sure {})", approval.id, safe(&approval.action.to_string()), humantime::format_duration(approval.action.lasts()), approval.incident, approval.confidence)?;
+    writeln!(
+        out,
+        "{}  {state}  {} for {} (incident {}, sure {})",
+        approval.id,
+        safe(&approval.action.to_string()),
+        humantime::format_duration(approval.action.lasts()),
+        approval.incident,
+        approval.confidence
+    )?;
     writeln!(out, "    why         {}", safe(&approval.reason))?;
     writeln!(out, "    held since  {}", safe(&approval.held_because))?;
     write_preview(out, &approval.preview)?;
@@ -189,7 +241,15 @@ fn write_actions(out: &mut impl Write, actions: &[Action]) -> io::Result<()> {
                 ActionState::Live | ActionState::Drifted | ActionState::Applying => clock(a.expires_at),
                 _ => a.ended_at.map_or_else(|| "-".to_owned(), clock),
             };
-            [a.id.to_string(), a.state.noun().to_owned(), format!("{} {}", a.kind.verb(), safe(&a.target.to_string())), safe(&a.by), seen, ends, safe(&a.note)]
+            [
+                a.id.to_string(),
+                a.state.noun().to_owned(),
+                format!("{} {}", a.kind.verb(), safe(&a.target.to_string())),
+                safe(&a.by),
+                seen,
+                ends,
+                safe(&a.note),
+            ]
         })
         .collect();
     table::write(out, ["ID", "STATE", "WHAT", "BY", "VERIFIED (UTC)", "ENDS (UTC)", "NOTE"], &rows)?;
@@ -199,7 +259,9 @@ fn write_actions(out: &mut impl Write, actions: &[Action]) -> io::Result<()> {
 fn write_audit(out: &mut impl Write, entries: &[AuditEntry]) -> io::Result<()> {
     let rows: Vec<[String; 6]> = entries
         .iter()
-        .map(|e| [e.seq.to_string(), clock(e.body.at), safe(&e.body.actor), safe(&e.body.what), safe(&e.body.subject), safe(&e.body.detail)])
+        .map(|e| {
+            [e.seq.to_string(), clock(e.body.at), safe(&e.body.actor), safe(&e.body.what), safe(&e.body.subject), safe(&e.body.detail)]
+        })
         .collect();
     table::write(out, ["#", "AT (UTC)", "WHO", "WHAT", "ABOUT", "DETAIL"], &rows)
 }

@@ -18,8 +18,28 @@ fn key(pid: u32) -> ProcessKey {
 
 fn process(pid: u32, parent: u32, exe: &str, uid: u32) -> Process {
     Process {
-        key: key(pid), pid, ppid: parent, parent: Some(key(parent)), exe: exe.into(), exe_file: ExeFile::default(), argv: vec![exe.into()], argv_truncated: false, cwd: "/".into(),
-        uid, euid: uid, user: None, loginuid: None, session: None, capabilities: 0, cgroup: "/".into(), container: None, unit: None, netns: 0, stdio_sockets: 0, since: at(0), lineage: Lineage::default(),
+        key: key(pid),
+        pid,
+        ppid: parent,
+        parent: Some(key(parent)),
+        exe: exe.into(),
+        exe_file: ExeFile::default(),
+        argv: vec![exe.into()],
+        argv_truncated: false,
+        cwd: "/".into(),
+        uid,
+        euid: uid,
+        user: None,
+        loginuid: None,
+        session: None,
+        capabilities: 0,
+        cgroup: "/".into(),
+        container: None,
+        unit: None,
+        netns: 0,
+        stdio_sockets: 0,
+        since: at(0),
+        lineage: Lineage::default(),
     }
 }
 
@@ -30,9 +50,22 @@ fn service(mut process: Process, role: ServiceRole) -> Process {
 
 fn incident(subject: Option<u32>, addresses: &[&str]) -> Incident {
     Incident {
-        id: IncidentId(7), opened: at(0), updated: at(0), state: IncidentState::Open, confidence: Confidence::new(0.9), severity: Severity::Critical, posture: Posture::AggressiveContain,
-        stages: vec![], entities: vec![], signals: vec![], signal_count: 2, families: vec![], subject: subject.map(key), addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
-        sentence: "nginx (pid 812) ran sh".to_owned(), complete: true,
+        id: IncidentId(7),
+        opened: at(0),
+        updated: at(0),
+        state: IncidentState::Open,
+        confidence: Confidence::new(0.9),
+        severity: Severity::Critical,
+        posture: Posture::AggressiveContain,
+        stages: vec![],
+        entities: vec![],
+        signals: vec![],
+        signal_count: 2,
+        families: vec![],
+        subject: subject.map(key),
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        sentence: "nginx (pid 812) ran sh".to_owned(),
+        complete: true,
     }
 }
 
@@ -56,7 +89,16 @@ impl Bench {
     fn new() -> Self {
         let tree = vec![Arc::new(process(900, 812, "/bin/sh", 33)), Arc::new(process(901, 900, "/usr/bin/id", 33))];
         let court = Court::new(&Policy::built_in().unwrap(), [7; 32], WarrantId(1));
-        Self { court, incident: incident(Some(900), &["203.0.113.9"]), proof: proof(0.9), mode: Mode::Balanced, lifeline: Lifeline::default(), tree, active: vec![], second: 0 }
+        Self {
+            court,
+            incident: incident(Some(900), &["203.0.113.9"]),
+            proof: proof(0.9),
+            mode: Mode::Balanced,
+            lifeline: Lifeline::default(),
+            tree,
+            active: vec![],
+            second: 0,
+        }
     }
 
     fn propose(&mut self) -> Vec<Ruling> {
@@ -70,7 +112,16 @@ impl Bench {
 
     fn grant(&mut self, plan: ActionPlan) -> Result<Warrant, Refusal> {
         let Self { court, lifeline, tree, active, second, .. } = self;
-        court.grant(Petition { plan, incident: None, reason: "by hand".into(), approver: "root via uid 0".into(), lifeline, tree, active, now: at(*second) })
+        court.grant(Petition {
+            plan,
+            incident: None,
+            reason: "by hand".into(),
+            approver: "root via uid 0".into(),
+            lifeline,
+            tree,
+            active,
+            now: at(*second),
+        })
     }
 }
 
@@ -83,7 +134,12 @@ fn say(ruling: &Ruling) -> String {
 }
 
 fn block(addr: &str) -> ActionPlan {
-    ActionPlan::new(ActionKind::BlockAddress, Target::Address { addr: addr.parse().unwrap(), direction: Direction::In }, Duration::from_secs(60)).unwrap()
+    ActionPlan::new(
+        ActionKind::BlockAddress,
+        Target::Address { addr: addr.parse().unwrap(), direction: Direction::In },
+        Duration::from_secs(60),
+    )
+    .unwrap()
 }
 
 fn on_tree(kind: ActionKind, pid: u32) -> ActionPlan {
@@ -92,14 +148,31 @@ fn on_tree(kind: ActionKind, pid: u32) -> ActionPlan {
 
 fn alive(id: u64, plan: &ActionPlan) -> Action {
     Action {
-        id: ActionId(id), kind: plan.kind(), target: plan.target().clone(), incident: None, warrant: WarrantId(id), state: ActionState::Live, planned_at: at(0), applied_at: None, verified_at: None,
-        expires_at: at(600), ended_at: None, by: String::new(), reason: String::new(), preview: vec![], undo: vec![], note: String::new(),
+        id: ActionId(id),
+        kind: plan.kind(),
+        target: plan.target().clone(),
+        incident: None,
+        warrant: WarrantId(id),
+        state: ActionState::Live,
+        planned_at: at(0),
+        applied_at: None,
+        verified_at: None,
+        expires_at: at(600),
+        ended_at: None,
+        by: String::new(),
+        reason: String::new(),
+        preview: vec![],
+        undo: vec![],
+        note: String::new(),
     }
 }
 
 #[test]
 fn balanced_freezes_the_shell_and_cuts_the_stranger_off() {
-    assert_eq!(Bench::new().said(), ["act: freeze /bin/sh (pid 900) and below", "act: block to 203.0.113.9", "act: block from 203.0.113.9"]);
+    assert_eq!(
+        Bench::new().said(),
+        ["act: freeze /bin/sh (pid 900) and below", "act: block to 203.0.113.9", "act: block from 203.0.113.9"]
+    );
 }
 
 #[test]
@@ -115,8 +188,14 @@ fn paranoid_asks_for_everything() {
 #[test]
 fn each_mode_keeps_its_threshold() {
     for (mode, score, complete, acts) in [
-        (Mode::Balanced, 0.85, true, true), (Mode::Balanced, 0.8499, true, false), (Mode::Balanced, 0.99, false, false),
-        (Mode::Aggressive, 0.75, true, true), (Mode::Aggressive, 0.7499, true, false), (Mode::Aggressive, 0.8, false, false), (Mode::Aggressive, 0.85, false, true), (Mode::Paranoid, 1.0, true, false),
+        (Mode::Balanced, 0.85, true, true),
+        (Mode::Balanced, 0.8499, true, false),
+        (Mode::Balanced, 0.99, false, false),
+        (Mode::Aggressive, 0.75, true, true),
+        (Mode::Aggressive, 0.7499, true, false),
+        (Mode::Aggressive, 0.8, false, false),
+        (Mode::Aggressive, 0.85, false, true),
+        (Mode::Paranoid, 1.0, true, false),
     ] {
         let mut bench = Bench::new();
         (bench.mode, bench.proof.confidence, bench.incident.complete) = (mode, Confidence::new(score), complete);
@@ -150,7 +229,8 @@ fn a_question_becomes_an_act_when_the_evidence_grows_and_never_the_reverse() {
 fn a_persons_no_holds_against_growing_evidence() {
     let mut bench = Bench::new();
     bench.proof = proof(0.7);
-    let plans: Vec<ActionPlan> = bench.propose().into_iter().filter_map(|ruling| if let Ruling::Ask { plan, .. } = ruling { Some(plan) } else { None }).collect();
+    let plans: Vec<ActionPlan> =
+        bench.propose().into_iter().filter_map(|ruling| if let Ruling::Ask { plan, .. } = ruling { Some(plan) } else { None }).collect();
     assert_eq!(plans.len(), 3);
     plans.iter().for_each(|plan| bench.court.decline(plan, IncidentId(7), at(0)));
     bench.proof = proof(0.99);
@@ -165,7 +245,10 @@ fn what_is_active_is_not_done_again() {
     let mut bench = Bench::new();
     bench.active = vec![alive(1, &on_tree(ActionKind::FreezeTree, 900)), alive(2, &block("::ffff:203.0.113.9"))];
     assert_eq!(bench.said(), ["act: block to 203.0.113.9"]);
-    assert_eq!(bench.grant(block("203.0.113.9")).unwrap_err().to_string(), "block from 203.0.113.9 is refused: A2 does the same already; roll it back or let it expire first");
+    assert_eq!(
+        bench.grant(block("203.0.113.9")).unwrap_err().to_string(),
+        "block from 203.0.113.9 is refused: A2 does the same already; roll it back or let it expire first"
+    );
 }
 
 #[test]
@@ -175,8 +258,14 @@ fn the_protected_list_asks_and_a_person_may_pass_it() {
         ("itself a web server", |b| b.tree.push(Arc::new(service(process(902, 900, "/usr/sbin/nginx", 33), ServiceRole::WebServer)))),
         ("in a container", |b| Arc::make_mut(&mut b.tree[1]).container = Some("0123456789ab".into())),
         ("runs /usr/bin/dockerd", |b| b.tree.push(Arc::new(process(902, 901, "/usr/bin/dockerd", 0)))),
-        ("whom policy.toml protects", |b| { b.court.policy.protected.users.push("deploy".into()); Arc::make_mut(&mut b.tree[0]).user = Some("deploy".into()); }),
-        ("private network", |b| { b.tree.clear(); b.incident.addresses = vec!["10.0.0.5".parse().unwrap()]; }),
+        ("whom policy.toml protects", |b| {
+            b.court.policy.protected.users.push("deploy".into());
+            Arc::make_mut(&mut b.tree[0]).user = Some("deploy".into());
+        }),
+        ("private network", |b| {
+            b.tree.clear();
+            b.incident.addresses = vec!["10.0.0.5".parse().unwrap()];
+        }),
     ];
     for (why, alter) in alter {
         let mut bench = Bench::new();
@@ -215,8 +304,20 @@ fn the_lifeline_is_refused_to_everybody() {
     bench.lifeline.processes = vec![(key(901), LifelineReason::LoginPath)];
     let said = bench.said();
     assert!(said.len() == 3 && said.iter().all(|s| s.starts_with("refuse")), "{said:?}");
-    assert!(said[0].contains("id (pid 901) is the SSH server or a login session") && said[1].contains("203.0.113.9 is the far end of a live SSH session"));
-    for plan in [block("203.0.113.9"), block("::ffff:203.0.113.9"), block("127.0.0.1"), block("0.0.0.0"), on_tree(ActionKind::FreezeTree, 900), on_tree(ActionKind::KillTree, 900), on_tree(ActionKind::FreezeTree, 1), on_tree(ActionKind::KillTree, 0)] {
+    assert!(
+        said[0].contains("id (pid 901) is the SSH server or a login session")
+            && said[1].contains("203.0.113.9 is the far end of a live SSH session")
+    );
+    for plan in [
+        block("203.0.113.9"),
+        block("::ffff:203.0.113.9"),
+        block("127.0.0.1"),
+        block("0.0.0.0"),
+        on_tree(ActionKind::FreezeTree, 900),
+        on_tree(ActionKind::KillTree, 900),
+        on_tree(ActionKind::FreezeTree, 1),
+        on_tree(ActionKind::KillTree, 0),
+    ] {
         assert!(matches!(bench.grant(plan.clone()), Err(Refusal::Lifeline { .. })), "{plan}");
     }
     let mut listed = Bench::new();

@@ -93,7 +93,8 @@ struct NetRecord {
     protocol: u16,
 }
 
-const _: () = assert!(size_of::<Head>() == 72 && size_of::<ExecHead>() == 120 && size_of::<ExitRecord>() == 32 && size_of::<NetRecord>() == 112);
+const _: () =
+    assert!(size_of::<Head>() == 72 && size_of::<ExecHead>() == 120 && size_of::<ExitRecord>() == 32 && size_of::<NetRecord>() == 112);
 
 /// Structs of integers alone: every bit pattern is a value.
 trait Plain: Copy {}

@@ -170,7 +170,8 @@ impl Freezer {
         let mut record = Record::create(&note, self.place.method, &self.place.root, name).map_err(file("write the note of the freeze"))?;
         let group = Group::named(&self.place, name);
         let mut frozen = Frozen { method: self.place.method, root: self.place.root.clone(), name: name.to_owned(), members: Vec::new() };
-        let caught = self.catch(&group, &mut record, &mut frozen, &Catch { purpose, tree, allowed }).and_then(|()| self.confirm(&group, &frozen));
+        let caught =
+            self.catch(&group, &mut record, &mut frozen, &Catch { purpose, tree, allowed }).and_then(|()| self.confirm(&group, &frozen));
         match caught {
             Ok(()) => Ok(frozen),
             Err(error) => match self.thaw(&frozen) {
@@ -180,13 +181,7 @@ impl Freezer {
         }
     }
 
-    fn catch(
-        &self,
-        group: &Group,
-        record: &mut Record,
-        frozen: &mut Frozen,
-        catch: &Catch<'_>,
-    ) -> Result<(), FreezeError> {
+    fn catch(&self, group: &Group, record: &mut Record, frozen: &mut Frozen, catch: &Catch<'_>) -> Result<(), FreezeError> {
         if frozen.method != Method::Stop {
             group.make().map_err(file("make a cgroup"))?;
         }
@@ -199,7 +194,9 @@ impl Freezer {
         while quiet < 2 {
             let world = everything().map_err(file("read /proc"))?;
             let alive: BTreeMap<u32, Stat> = world.iter().map(|stat| (stat.pid, *stat)).collect();
-            known.extend((catch.tree)().into_iter().filter(|key| alive.get(&key.pid).is_some_and(|stat| stat.key() == *key)).map(|key| key.pid));
+            known.extend(
+                (catch.tree)().into_iter().filter(|key| alive.get(&key.pid).is_some_and(|stat| stat.key() == *key)).map(|key| key.pid),
+            );
             grow(&mut known, &world);
             let new: Vec<ProcessKey> =
                 known.iter().filter_map(|pid| alive.get(pid)).map(Stat::key).filter(|key| !caught.contains(key)).collect();
@@ -237,7 +234,9 @@ impl Freezer {
         match done {
             Ok(()) if key_of(key.pid) == Some(key) => Ok(Some(member)),
             // It ended and its pid was given away within microseconds: whoever has it now goes back.
-            Ok(()) if self.place.method != Method::Stop => group.give_back(key.pid, &member.origin).map(|_| None).map_err(file("move a stranger back")),
+            Ok(()) if self.place.method != Method::Stop => {
+                group.give_back(key.pid, &member.origin).map(|_| None).map_err(file("move a stranger back"))
+            }
             Ok(()) => Ok(None),
             Err(_) if !hold.is_alive() => Ok(None),
             Err(why) => Err(FreezeError::File { what: "move a process into the frozen cgroup", why }),
@@ -268,7 +267,9 @@ impl Freezer {
         };
         let hold = self.look(frozen);
         if !settled || !hold.frozen {
-            return Err(FreezeError::Unconfirmed("some processes did not stop (waiting inside the kernel for a disk or network file system?)".into()));
+            return Err(FreezeError::Unconfirmed(
+                "some processes did not stop (waiting inside the kernel for a disk or network file system?)".into(),
+            ));
         }
         match hold.loose.first() {
             Some(key) => Err(FreezeError::Unconfirmed(format!("pid {} is not held", key.pid))),
@@ -282,13 +283,15 @@ impl Freezer {
         let alive = |member: &&Member| key_of(member.key.pid) == Some(member.key);
         let living: Vec<ProcessKey> = frozen.members.iter().filter(alive).map(|member| member.key).collect();
         if frozen.method == Method::Stop {
-            let stopped = |key: &ProcessKey| Stat::read(key.pid).is_some_and(|stat| match stat.state {
-                b'T' | b't' => true,
-                // In the kernel, for example waiting for a stopped child that it made by vfork(2): it stops before it
-                // can run one instruction of its own.
-                b'D' => has_stop_pending(key.pid),
-                _ => false,
-            });
+            let stopped = |key: &ProcessKey| {
+                Stat::read(key.pid).is_some_and(|stat| match stat.state {
+                    b'T' | b't' => true,
+                    // In the kernel, for example waiting for a stopped child that it made by vfork(2): it stops before it
+                    // can run one instruction of its own.
+                    b'D' => has_stop_pending(key.pid),
+                    _ => false,
+                })
+            };
             let (held, loose): (Vec<_>, Vec<_>) = living.into_iter().partition(stopped);
             return Hold { frozen: loose.is_empty(), held, loose };
         }
@@ -359,7 +362,8 @@ impl Freezer {
     pub fn kill(&self, frozen: &Frozen) -> Result<Vec<ProcessKey>, FreezeError> {
         let members = self.with_note(frozen);
         let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
-        let holds: Vec<(ProcessKey, PidFd)> = members.iter().filter_map(|member| Some((member.key, PidFd::open(member.key).ok()?))).collect();
+        let holds: Vec<(ProcessKey, PidFd)> =
+            members.iter().filter_map(|member| Some((member.key, PidFd::open(member.key).ok()?))).collect();
         if frozen.method == Method::Stop || !group.kill_all() {
             for (_, hold) in &holds {
                 match hold.signal(libc::SIGKILL) {
@@ -443,7 +447,8 @@ impl Freezer {
 /// Whether SIGSTOP waits for the process (`ShdPnd` in /proc/PID/status, one bit a signal from 1).
 fn has_stop_pending(pid: u32) -> bool {
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pending = String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
+    let pending =
+        String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
     pending.is_some_and(|bits| bits & (1 << (libc::SIGSTOP - 1)) != 0)
 }
 

@@ -57,7 +57,10 @@ impl Place {
 }
 
 fn v2(mounts: &[u8]) -> Option<Place> {
-    hierarchies(mounts).filter(|m| m.kind == b"cgroup2").map(|m| Place { method: Method::V2, root: m.at }).find(|place| works(place, "cgroup.freeze"))
+    hierarchies(mounts)
+        .filter(|m| m.kind == b"cgroup2")
+        .map(|m| Place { method: Method::V2, root: m.at })
+        .find(|place| works(place, "cgroup.freeze"))
 }
 
 fn v1(mounts: &[u8]) -> Option<Place> {

@@ -87,7 +87,10 @@ fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
         assert_eq!(group::origin_of(freezer.method(), root.pid), before);
         assert!(wait(SETTLING, || size(&out) > still + 20), "it runs again with {:?}", freezer.method());
         assert!(!left(&freezer, &name));
-        assert_eq!(freezer.thaw(&frozen).unwrap().len(), if freezer.method() == Method::Stop { freezer.look(&frozen).loose.len() } else { 0 });
+        assert_eq!(
+            freezer.thaw(&frozen).unwrap().len(),
+            if freezer.method() == Method::Stop { freezer.look(&frozen).loose.len() } else { 0 }
+        );
         let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow).unwrap();
         let killed = freezer.kill(&frozen).unwrap();
         assert!(killed.contains(&root));

@@ -96,7 +96,13 @@ mod tests {
 
     #[test]
     fn logins_have_an_address_and_reboots_have_none() {
-        let bytes = [record(USER_PROCESS, 5, &[192, 0, 2, 1]), record(2, 6, &[1, 2, 3, 4]), record(USER_PROCESS, 7, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]), record(USER_PROCESS, 8, &[])].concat();
+        let bytes = [
+            record(USER_PROCESS, 5, &[192, 0, 2, 1]),
+            record(2, 6, &[1, 2, 3, 4]),
+            record(USER_PROCESS, 7, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]),
+            record(USER_PROCESS, 8, &[]),
+        ]
+        .concat();
         assert_eq!(logins(&bytes), [(5, "192.0.2.1".parse().unwrap()), (7, "2001:db8::9".parse().unwrap())]);
     }
 

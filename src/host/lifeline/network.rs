@@ -79,14 +79,17 @@ mod tests {
 
     #[test]
     fn name_servers_are_read_as_resolv_conf_means_them() {
-        let text = "# nameserver 9.9.9.9\nsearch example.org\nnameserver 192.0.2.53\n nameserver fe80::1%eth0\nnameserver\nnameserverx 1.1.1.1\n";
+        let text =
+            "# nameserver 9.9.9.9\nsearch example.org\nnameserver 192.0.2.53\n nameserver fe80::1%eth0\nnameserver\nnameserverx 1.1.1.1\n";
         let found: Vec<String> = name_servers(text).map(|addr| addr.to_string()).collect();
         assert_eq!(found, ["192.0.2.53", "fe80::1"]);
     }
 
     #[test]
     fn only_default_routes_have_a_gateway_for_us() {
-        let line = |destination: &str, gateway: &str, mask: &str| gateway4(&format!("eth0\t{destination}\t{gateway}\t0003\t0\t0\t0\t{mask}\t0\t0\t0"));
+        let line = |destination: &str, gateway: &str, mask: &str| {
+            gateway4(&format!("eth0\t{destination}\t{gateway}\t0003\t0\t0\t0\t{mask}\t0\t0\t0"))
+        };
         if cfg!(target_endian = "little") {
             assert_eq!(line("00000000", "010200C0", "00000000"), Some(Ipv4Addr::new(192, 0, 2, 1)));
         }

@@ -29,7 +29,8 @@ pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32]) {
     let servers: BTreeSet<u32> = world.iter().filter(|stat| is_ssh_server(stat)).map(|stat| stat.pid).collect();
     let sockets = sockets_of(found, &servers);
     let connections = connections(found);
-    let ports: BTreeSet<u16> = connections.iter().filter(|c| c.state == LISTEN && sockets.contains(&c.inode)).map(|c| c.local_port).chain([22]).collect();
+    let ports: BTreeSet<u16> =
+        connections.iter().filter(|c| c.state == LISTEN && sockets.contains(&c.inode)).map(|c| c.local_port).chain([22]).collect();
     // Also a listener that systemd holds for sshd (socket activation) serves its port: 22 counts always.
     for connection in connections.iter().filter(|c| c.state == ESTABLISHED) {
         if sockets.contains(&connection.inode) || ports.contains(&connection.local_port) {

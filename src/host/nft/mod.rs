@@ -9,15 +9,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::Direction;
-use ruleset::{INET, SETS, kind};
 pub use ruleset::TABLE;
+use ruleset::{INET, SETS, kind};
 use wire::{Batch, Existing, Socket, attr, attrs, text};
 
 /// Why nftables could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
     /// The kernel has no nf_tables: a degraded mode, blocks are impossible here.
-    #[error("this kernel has no nf_tables ({0}): addresses cannot be blocked here; load it with `modprobe nf_tables` or use a kernel that has it")]
+    #[error(
+        "this kernel has no nf_tables ({0}): addresses cannot be blocked here; load it with `modprobe nf_tables` or use a kernel that has it"
+    )]
     Missing(io::Error),
     /// We may not.
     #[error("the kernel refused to {what}: {why}; run the agent as root or with CAP_NET_ADMIN")]
@@ -316,7 +318,10 @@ mod tests {
             let listed = nft_lists();
             assert!(listed.contains("ip saddr @block_in4 counter packets 0 bytes 0 drop"), "{listed}");
             assert!(listed.contains("ip6 daddr @block_out6 counter packets 0 bytes 0 drop"), "{listed}");
-            assert!(listed.contains("type filter hook forward priority -10; policy accept;") || listed.contains("priority filter - 10"), "{listed}");
+            assert!(
+                listed.contains("type filter hook forward priority -10; policy accept;") || listed.contains("priority filter - 10"),
+                "{listed}"
+            );
             for (address, direction) in [("127.0.0.5", Direction::Out), ("127.0.0.6", Direction::In), ("::1", Direction::Out)] {
                 let addr: IpAddr = address.parse().unwrap();
                 assert!(reaches(address), "{address} before");

@@ -24,8 +24,7 @@ pub(super) mod kind {
 }
 
 /// A set of addresses: its name, nft's number for the key type (7 ipv4_addr, 8 ipv6_addr) and the key's bytes.
-pub(super) const SETS: [(&str, u32, u32); 4] =
-    [("block_in4", 7, 4), ("block_in6", 8, 16), ("block_out4", 7, 4), ("block_out6", 8, 16)];
+pub(super) const SETS: [(&str, u32, u32); 4] = [("block_in4", 7, 4), ("block_in6", 8, 16), ("block_out4", 7, 4), ("block_out6", 8, 16)];
 
 /// A chain: its name and hook (`enum nf_inet_hooks`: 1 local in, 2 forward, 3 local out).
 const CHAINS: [(&str, u32); 3] = [("input", 1), ("forward", 2), ("output", 3)];
@@ -152,9 +151,7 @@ pub(super) fn read_rule(bytes: &[u8]) -> Option<String> {
 
 /// What [`read_chain`] and [`read_rule`] give for an untouched table, in the kernel's order.
 pub(super) fn expected() -> (Vec<String>, Vec<String>) {
-    let chains = CHAINS.iter().map(|(name, hook)| {
-        chain_line(name, &hook.to_be_bytes(), &PRIORITY.to_be_bytes(), &1u32.to_be_bytes())
-    });
+    let chains = CHAINS.iter().map(|(name, hook)| chain_line(name, &hook.to_be_bytes(), &PRIORITY.to_be_bytes(), &1u32.to_be_bytes()));
     let rules = RULES.iter().map(|(chain, set, protocol, offset, length)| {
         let (at, long) = (offset.to_be_bytes(), length.to_be_bytes());
         format!(

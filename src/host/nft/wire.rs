@@ -52,11 +52,13 @@ impl Batch {
 
     /// One change inside the transaction, acknowledged by itself.
     pub(super) fn change(&mut self, kind: u16, existing: Existing, family: u8, body: impl FnOnce(&mut Self)) {
-        let flags = REQUEST | ACK | match existing {
-            Existing::Refuse => CREATE | EXCLUSIVE,
-            Existing::Append => CREATE | APPEND,
-            Existing::Need => 0,
-        };
+        let flags = REQUEST
+            | ACK
+            | match existing {
+                Existing::Refuse => CREATE | EXCLUSIVE,
+                Existing::Append => CREATE | APPEND,
+                Existing::Need => 0,
+            };
         self.changes += 1;
         self.message((NFTABLES << 8) | kind, flags, |b| {
             b.bytes.extend(header(family, 0));

@@ -92,10 +92,9 @@ impl Act for BlockAddress {
             Some(shown) if shown > left + SLACK || shown + SLACK < left => {
                 Ok(Sight::Drifted(format!("somebody changed the end of the block of {addr}")))
             }
-            Some(shown) => Ok(Sight::Live(vec![format!(
-                "table inet {TABLE} is as we made it and holds {addr} for {} more seconds",
-                shown.as_secs()
-            )])),
+            Some(shown) => {
+                Ok(Sight::Live(vec![format!("table inet {TABLE} is as we made it and holds {addr} for {} more seconds", shown.as_secs())]))
+            }
         }
     }
 

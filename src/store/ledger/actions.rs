@@ -42,7 +42,8 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read.
     pub fn snapshot(&self, id: ActionId) -> Result<Option<serde_json::Value>, LedgerError> {
-        let read = self.lock().query_row("SELECT snapshot FROM actions WHERE id = ?1", [number(id)], |row| row.get::<_, String>(0)).optional();
+        let read =
+            self.lock().query_row("SELECT snapshot FROM actions WHERE id = ?1", [number(id)], |row| row.get::<_, String>(0)).optional();
         let Some(text) = read.map_err(self.sqlite("read a snapshot"))? else { return Ok(None) };
         serde_json::from_str(&text).map(Some).map_err(|error| self.bad_row("read a snapshot", error))
     }
@@ -95,9 +96,9 @@ impl Ledger {
 
     fn read(&self, query: &str, value: i64) -> Result<Vec<Action>, LedgerError> {
         let connection = self.lock();
-        let rows = connection.prepare(query).and_then(|mut statement| {
-            statement.query_map([value], |row| row.get::<_, String>(0))?.collect::<Result<Vec<String>, _>>()
-        });
+        let rows = connection
+            .prepare(query)
+            .and_then(|mut statement| statement.query_map([value], |row| row.get::<_, String>(0))?.collect::<Result<Vec<String>, _>>());
         drop(connection);
         let rows = rows.map_err(self.sqlite("read actions"))?;
         rows.iter().map(|body| serde_json::from_str(body).map_err(|error| self.bad_row("read an action", error))).collect()

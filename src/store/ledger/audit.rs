@@ -26,7 +26,9 @@ fn broken(why: impl std::fmt::Display) -> rusqlite::Error {
 pub(super) fn append(connection: &mut Connection, body: AuditBody) -> rusqlite::Result<AuditEntry> {
     let text = serde_json::to_string(&body).map_err(broken)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let last = transaction.query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).optional()?;
+    let last = transaction
+        .query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+        .optional()?;
     let (seq, before) = match last {
         // A last line whose hash is no hash was tampered with: the chain goes on from nothing and `verify` shows where.
         Some((seq, hash)) => (u64::try_from(seq).unwrap_or(0) + 1, blake3::Hash::from_hex(&hash).map_or(ORIGIN, |hash| *hash.as_bytes())),

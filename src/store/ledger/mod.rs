@@ -88,7 +88,13 @@ impl Ledger {
                 put_aside(&file, &aside)?;
                 let mut ledger = Self::try_open(&file)?;
                 let notice = format!("the ledger was damaged ({why}); it was put aside as {} and a new one began", aside.display());
-                let body = AuditBody { at: now, actor: "bartizan".into(), what: "audit.restarted".into(), subject: "ledger.db".into(), detail: notice.clone() };
+                let body = AuditBody {
+                    at: now,
+                    actor: "bartizan".into(),
+                    what: "audit.restarted".into(),
+                    subject: "ledger.db".into(),
+                    detail: notice.clone(),
+                };
                 ledger.audit(body)?;
                 ledger.notice = Some(notice);
                 Ok(ledger)
@@ -102,7 +108,9 @@ impl Ledger {
         let mut connection = Connection::open(file).map_err(fail("open the database"))?;
         private(file)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail("set a limit"))?;
-        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;").map_err(fail("prepare the database"))?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;")
+            .map_err(fail("prepare the database"))?;
         let healthy: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail("check the database"))?;
         if healthy != "ok" {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
@@ -113,7 +121,9 @@ impl Ledger {
             rusqlite_migration::Error::RusqliteError { err, .. } => fail("prepare the tables")(err),
             other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },
         })?;
-        let instance = connection.query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0)).map_err(fail("read the ledger's name"))?;
+        let instance = connection
+            .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
+            .map_err(fail("read the ledger's name"))?;
         Ok(Self { connection: Mutex::new(connection), file: file.to_owned(), instance, notice: None })
     }
 
@@ -201,7 +211,11 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 /// The ledger names people and reasons: for root alone.
 fn private(file: &Path) -> Result<(), LedgerError> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|why| LedgerError::File { what: "protect", file: file.to_owned(), why })
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|why| LedgerError::File {
+        what: "protect",
+        file: file.to_owned(),
+        why,
+    })
 }
 
 fn put_aside(file: &Path, aside: &Path) -> Result<(), LedgerError> {

@@ -60,8 +60,16 @@ fn snapshot() -> Push {
     let mut health = health();
     health.at = Utc::now();
     Push::Snapshot(Box::new(Snapshot {
-        seq: 1, health, presence: None, processes: mirror.processes.into_values().collect(), sockets: mirror.sockets.into_values().collect(), incidents: mirror.incidents.into_values().collect(),
-        signals: mirror.signals.into(), alerts: mirror.alerts.into_values().collect(), approvals: mirror.approvals.into_values().collect(), actions: mirror.actions.into_values().collect(),
+        seq: 1,
+        health,
+        presence: None,
+        processes: mirror.processes.into_values().collect(),
+        sockets: mirror.sockets.into_values().collect(),
+        incidents: mirror.incidents.into_values().collect(),
+        signals: mirror.signals.into(),
+        alerts: mirror.alerts.into_values().collect(),
+        approvals: mirror.approvals.into_values().collect(),
+        actions: mirror.actions.into_values().collect(),
     }))
 }
 
@@ -86,7 +94,15 @@ async fn agent(stream: UnixStream, asked: Arc<Mutex<Vec<Request>>>, answers: usi
 }
 
 fn options(view: View) -> Options {
-    Options { view, single: false, embedded: false, keymap: Keymap::built_in().unwrap(), theme: Theme::named("mono").unwrap(), reconnect: None, ssh_connection: Some("198.51.100.7 50122 10.0.0.5 22".to_owned()) }
+    Options {
+        view,
+        single: false,
+        embedded: false,
+        keymap: Keymap::built_in().unwrap(),
+        theme: Theme::named("mono").unwrap(),
+        reconnect: None,
+        ssh_connection: Some("198.51.100.7 50122 10.0.0.5 22".to_owned()),
+    }
 }
 
 /// Keys, each a while after the one before.

@@ -101,7 +101,13 @@ impl Page {
     /// Why an incident scores what it scores.
     pub(crate) fn explanation(why: &Explanation) -> Self {
         let mut lines = Vec::new();
-        let parts: [(&str, &[String]); 5] = [("What was seen", &why.seen), ("Why this confidence", &why.why), ("What would lower it", &why.lower), ("What was done", &why.done), ("How to undo it", &why.undo)];
+        let parts: [(&str, &[String]); 5] = [
+            ("What was seen", &why.seen),
+            ("Why this confidence", &why.why),
+            ("What would lower it", &why.lower),
+            ("What was done", &why.done),
+            ("How to undo it", &why.undo),
+        ];
         for (title, sentences) in parts {
             lines.push(TonedLine::new(Tone::Title, title));
             if sentences.is_empty() {
@@ -122,7 +128,10 @@ impl Choose {
         let say = |label: &str, about: &str, verdict| Choice {
             label: label.to_owned(),
             about: about.to_owned(),
-            then: Then::Do(vec![Effect::ask(crate::protocol::Request::Feedback { id: id.clone(), verdict }, format!("recording \"{label}\" for {id}"))]),
+            then: Then::Do(vec![Effect::ask(
+                crate::protocol::Request::Feedback { id: id.clone(), verdict },
+                format!("recording \"{label}\" for {id}"),
+            )]),
         };
         let about = match incident {
             Some(incident) => format!("About {incident}. It is recorded and never loosens a rule by itself."),

@@ -47,7 +47,10 @@ pub(crate) struct Asked {
 pub(crate) enum Link {
     Up,
     /// Since when not, and why.
-    Lost { reason: String, since: Timestamp },
+    Lost {
+        reason: String,
+        since: Timestamp,
+    },
 }
 
 /// What the console knows and shows.
@@ -94,9 +97,30 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(keymap: Keymap, role: Role, view: View, now: Timestamp, zone: FixedOffset) -> Self {
         Self {
-            mirror: Mirror::default(), role, link: Link::Up, now, zone, size: (80, 24), single: false, embedded: false, keymap, view,
-            lists: BTreeMap::new(), blank: List::default(), folded: HashSet::new(), follow: false, listeners: false, incident: None,
-            audit: Vec::new(), tail: true, verdict: None, checks: None, dialog: None, away: false, asked: BTreeMap::new(), message: None,
+            mirror: Mirror::default(),
+            role,
+            link: Link::Up,
+            now,
+            zone,
+            size: (80, 24),
+            single: false,
+            embedded: false,
+            keymap,
+            view,
+            lists: BTreeMap::new(),
+            blank: List::default(),
+            folded: HashSet::new(),
+            follow: false,
+            listeners: false,
+            incident: None,
+            audit: Vec::new(),
+            tail: true,
+            verdict: None,
+            checks: None,
+            dialog: None,
+            away: false,
+            asked: BTreeMap::new(),
+            message: None,
             rates: VecDeque::new(),
         }
     }

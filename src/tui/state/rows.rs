@@ -26,7 +26,8 @@ pub(crate) fn keys(state: &State) -> Vec<RowKey> {
 /// Incidents: open ones first, then the newest.
 pub(crate) fn incidents(state: &State) -> Vec<&Incident> {
     let filter = &state.list().filter;
-    let mut rows: Vec<_> = state.mirror.incidents.values().filter(|row| holds(&format!("{} {} {}", row.id, row.severity, row.sentence), filter)).collect();
+    let mut rows: Vec<_> =
+        state.mirror.incidents.values().filter(|row| holds(&format!("{} {} {}", row.id, row.severity, row.sentence), filter)).collect();
     rows.sort_by_key(|row| (row.state == IncidentState::Closed, Reverse(row.id)));
     rows
 }
@@ -63,13 +64,20 @@ pub(crate) fn process_text(row: &ProcessRow) -> String {
     let words = row.argv.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let user = row.user.as_ref().map(ToString::to_string).unwrap_or_default();
     let incident = row.incident.map(|id| id.to_string()).unwrap_or_default();
-    format!("{} {} {user} {words} {} {} {incident}", row.key.pid, row.exe, row.unit.as_deref().unwrap_or_default(), row.container.as_deref().unwrap_or_default())
+    format!(
+        "{} {} {user} {words} {} {} {incident}",
+        row.key.pid,
+        row.exe,
+        row.unit.as_deref().unwrap_or_default(),
+        row.container.as_deref().unwrap_or_default()
+    )
 }
 
 /// Connections, newest first, or listeners by port.
 pub(crate) fn sockets(state: &State) -> Vec<&SocketRow> {
     let filter = &state.list().filter;
-    let mut rows: Vec<_> = state.mirror.sockets.values().filter(|row| row.listening == state.listeners && holds(&socket_text(row), filter)).collect();
+    let mut rows: Vec<_> =
+        state.mirror.sockets.values().filter(|row| row.listening == state.listeners && holds(&socket_text(row), filter)).collect();
     if state.listeners {
         rows.sort_by_key(|row| (row.net.sport, row.id));
     } else {
@@ -89,7 +97,12 @@ pub(crate) fn signals(state: &State) -> Vec<&Signal> {
     let filter = &state.list().filter;
     let Some(incident) = state.timeline_of().and_then(|id| state.mirror.incidents.get(&id)) else { return Vec::new() };
     let named: std::collections::HashSet<_> = incident.signals.iter().collect();
-    let mut rows: Vec<_> = state.mirror.signals.iter().filter(|row| named.contains(&row.id) && holds(&format!("{} {} {}", row.detector, row.stage.noun(), row.sentence), filter)).collect();
+    let mut rows: Vec<_> = state
+        .mirror
+        .signals
+        .iter()
+        .filter(|row| named.contains(&row.id) && holds(&format!("{} {} {}", row.detector, row.stage.noun(), row.sentence), filter))
+        .collect();
     rows.sort_by_key(|row| (row.at, row.id));
     rows
 }
@@ -97,7 +110,12 @@ pub(crate) fn signals(state: &State) -> Vec<&Signal> {
 /// Alerts: unseen ones first, then the worst, then the newest.
 pub(crate) fn alerts(state: &State) -> Vec<&Alert> {
     let filter = &state.list().filter;
-    let mut rows: Vec<_> = state.mirror.alerts.values().filter(|row| holds(&format!("{} {} {} {}", row.id, row.incident, row.severity, row.sentence), filter)).collect();
+    let mut rows: Vec<_> = state
+        .mirror
+        .alerts
+        .values()
+        .filter(|row| holds(&format!("{} {} {} {}", row.id, row.incident, row.severity, row.sentence), filter))
+        .collect();
     rows.sort_by_key(|row| (row.state != AlertState::New, Reverse(row.severity), Reverse(row.id)));
     rows
 }
@@ -105,7 +123,12 @@ pub(crate) fn alerts(state: &State) -> Vec<&Alert> {
 /// Questions: open ones first, the one that lapses first on top; answered ones newest first.
 pub(crate) fn approvals(state: &State) -> Vec<&Approval> {
     let filter = &state.list().filter;
-    let mut rows: Vec<_> = state.mirror.approvals.values().filter(|row| holds(&format!("{} {} {} {}", row.id, row.incident, row.action, row.reason), filter)).collect();
+    let mut rows: Vec<_> = state
+        .mirror
+        .approvals
+        .values()
+        .filter(|row| holds(&format!("{} {} {} {}", row.id, row.incident, row.action, row.reason), filter))
+        .collect();
     rows.sort_by_key(|row| {
         let open = row.state == ApprovalState::Pending;
         (!open, if open { row.id.0 } else { u64::MAX - row.id.0 })
@@ -116,7 +139,12 @@ pub(crate) fn approvals(state: &State) -> Vec<&Approval> {
 /// Actions: those that may still have an effect first, then the newest.
 pub(crate) fn actions(state: &State) -> Vec<&Action> {
     let filter = &state.list().filter;
-    let mut rows: Vec<_> = state.mirror.actions.values().filter(|row| holds(&format!("{} {} {} {} {}", row.id, row.kind, row.target, row.state.noun(), row.by), filter)).collect();
+    let mut rows: Vec<_> = state
+        .mirror
+        .actions
+        .values()
+        .filter(|row| holds(&format!("{} {} {} {} {}", row.id, row.kind, row.target, row.state.noun(), row.by), filter))
+        .collect();
     rows.sort_by_key(|row| (!row.state.is_active(), Reverse(row.id)));
     rows
 }
@@ -124,7 +152,11 @@ pub(crate) fn actions(state: &State) -> Vec<&Action> {
 /// Lines of the audit log, oldest first.
 pub(crate) fn audit(state: &State) -> Vec<&AuditEntry> {
     let filter = &state.list().filter;
-    state.audit.iter().filter(|row| holds(&format!("{} {} {} {}", row.body.actor, row.body.what, row.body.subject, row.body.detail), filter)).collect()
+    state
+        .audit
+        .iter()
+        .filter(|row| holds(&format!("{} {} {} {}", row.body.actor, row.body.what, row.body.subject, row.body.detail), filter))
+        .collect()
 }
 
 /// The incident behind the row under the cursor, whatever the view.

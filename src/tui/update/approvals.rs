@@ -61,13 +61,24 @@ pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) ->
         TonedLine::labelled("Lasts   ", Tone::Plain, format!("{time}, then the host undoes it by itself")),
     ];
     lines.extend(preview_lines(&row.preview));
-    Some(Confirm { title: format!("Approve {id}?"), lines, yes: vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))], again: None, offset: 0, armed: None })
+    Some(Confirm {
+        title: format!("Approve {id}?"),
+        lines,
+        yes: vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))],
+        again: None,
+        offset: 0,
+        armed: None,
+    })
 }
 
 /// A preview as lines: what happens, what else it touches, how it is undone.
 pub(super) fn preview_lines(preview: &Preview) -> Vec<TonedLine> {
     let listed = |label: &'static str, tone, texts: &[String]| {
-        texts.iter().enumerate().map(|(at, text)| TonedLine::labelled(if at == 0 { label } else { "        " }, tone, text.clone())).collect::<Vec<_>>()
+        texts
+            .iter()
+            .enumerate()
+            .map(|(at, text)| TonedLine::labelled(if at == 0 { label } else { "        " }, tone, text.clone()))
+            .collect::<Vec<_>>()
     };
     let mut lines = listed("Does    ", Tone::Plain, &preview.steps);
     lines.push(TonedLine::labelled("Touches ", Tone::Warning, preview.blast_radius.clone()));

@@ -20,7 +20,11 @@ pub(super) fn mode(state: &mut State) {
             title: format!("Change the mode to {mode}?"),
             lines: vec![
                 TonedLine::labelled("From now on  ", Tone::Plain, mode.meaning()),
-                TonedLine::labelled("Stays        ", Tone::Plain, "protected programs and your own access are never touched without a person"),
+                TonedLine::labelled(
+                    "Stays        ",
+                    Tone::Plain,
+                    "protected programs and your own access are never touched without a person",
+                ),
                 TonedLine::labelled("Undo         ", Tone::Plain, "choose another mode; actions already begun keep their own end"),
             ],
             yes: vec![Effect::ask(Request::SetMode { mode }, format!("changing the mode to {mode}"))],
@@ -30,7 +34,12 @@ pub(super) fn mode(state: &mut State) {
         })),
     });
     let at = Mode::ALL.iter().position(|mode| Some(*mode) == now).unwrap_or(0);
-    state.dialog = Some(Dialog::Choose(Choose { title: "Mode".to_owned(), about: "How much may the guard do alone?".to_owned(), options: options.collect(), at }));
+    state.dialog = Some(Dialog::Choose(Choose {
+        title: "Mode".to_owned(),
+        about: "How much may the guard do alone?".to_owned(),
+        options: options.collect(),
+        at,
+    }));
 }
 
 pub(super) fn quit(state: &mut State) -> Vec<Effect> {
@@ -44,7 +53,11 @@ pub(super) fn quit(state: &mut State) -> Vec<Effect> {
         about: "The guard runs inside this program.".to_owned(),
         options: vec![
             choice("detach", "it goes on in the background; `bartizan attach` comes back".to_owned(), Then::Do(vec![Effect::Detach])),
-            choice("stop the guard", format!("nothing watches; {active} active actions stay until their own end"), Then::Do(vec![Effect::Quit])),
+            choice(
+                "stop the guard",
+                format!("nothing watches; {active} active actions stay until their own end"),
+                Then::Do(vec![Effect::Quit]),
+            ),
             choice("stay", "back to the console".to_owned(), Then::Nothing),
         ],
         at: 0,

@@ -29,7 +29,9 @@ pub(super) fn open(state: &mut State) -> Vec<Effect> {
         RowKey::Alert(id) => page(state, state.mirror.alerts.get(&id).map(|row| alert(state, row))),
         RowKey::Approval(_) => return super::run(state, crate::config::Command::Approve),
         RowKey::Action(id) => page(state, state.mirror.actions.get(&id).map(|row| action(state, row))),
-        RowKey::Line(seq) if state.view == View::Audit => page(state, state.audit.iter().find(|row| row.seq == seq).map(|row| line(state, row))),
+        RowKey::Line(seq) if state.view == View::Audit => {
+            page(state, state.audit.iter().find(|row| row.seq == seq).map(|row| line(state, row)))
+        }
         RowKey::Line(_) => {}
     }
     Vec::new()
@@ -55,11 +57,19 @@ fn process(state: &State, row: &ProcessRow) -> Page {
     let argv = row.argv.iter().map(ToString::to_string).collect::<Vec<_>>();
     let parent = row.parent.and_then(|key| state.mirror.processes.get(&key)).map(|row| format!("{} (pid {})", row.exe, row.key.pid));
     let mut lines = vec![
-        fact("program", row.exe.escaped()), fact("pid", row.key.pid.to_string()), fact("user", format!("{} (uid {})", known(row.user.as_ref()), row.uid)),
-        fact("since", time(state, row.since)), fact("parent", known(parent)), fact("unit", known(row.unit.as_deref())),
-        fact("container", known(row.container.as_deref())), fact("service", row.role.map_or_else(|| "none".to_owned(), |role| format!("{role:?}"))),
-        fact("incident", known(row.incident)), fact("held by", known(row.held_by)), fact("key", row.key.to_string()),
-        TonedLine::new(Tone::Plain, ""), TonedLine::new(Tone::Title, "Arguments"),
+        fact("program", row.exe.escaped()),
+        fact("pid", row.key.pid.to_string()),
+        fact("user", format!("{} (uid {})", known(row.user.as_ref()), row.uid)),
+        fact("since", time(state, row.since)),
+        fact("parent", known(parent)),
+        fact("unit", known(row.unit.as_deref())),
+        fact("container", known(row.container.as_deref())),
+        fact("service", row.role.map_or_else(|| "none".to_owned(), |role| format!("{role:?}"))),
+        fact("incident", known(row.incident)),
+        fact("held by", known(row.held_by)),
+        fact("key", row.key.to_string()),
+        TonedLine::new(Tone::Plain, ""),
+        TonedLine::new(Tone::Title, "Arguments"),
     ];
     lines.extend(argv.into_iter().enumerate().map(|(at, word)| TonedLine::labelled(format!("{at:>4}  "), Tone::Plain, word)));
     Page::new(format!("Process {}", row.key.pid), lines)
@@ -68,11 +78,17 @@ fn process(state: &State, row: &ProcessRow) -> Page {
 fn socket(state: &State, row: &SocketRow) -> Page {
     let far = row.net.dst.map_or_else(|| "anybody".to_owned(), |dst| format!("{dst} port {}", row.net.dport.unwrap_or(0)));
     let lines = vec![
-        fact("kind", if row.listening { "listener" } else { "connection" }), fact("protocol", format!("{:?}", row.net.proto).to_lowercase()),
-        fact("local", format!("{} port {}", row.net.src, row.net.sport)), fact("remote", far),
-        fact("program", row.exe.escaped()), fact("pid", known(row.process.map(|key| key.pid))),
-        fact("first seen", time(state, row.since)), fact("last seen", time(state, row.last)),
-        fact("begun", format!("{} times", row.count)), fact("state", if row.open { "open" } else { "closed" }), fact("incident", known(row.incident)),
+        fact("kind", if row.listening { "listener" } else { "connection" }),
+        fact("protocol", format!("{:?}", row.net.proto).to_lowercase()),
+        fact("local", format!("{} port {}", row.net.src, row.net.sport)),
+        fact("remote", far),
+        fact("program", row.exe.escaped()),
+        fact("pid", known(row.process.map(|key| key.pid))),
+        fact("first seen", time(state, row.since)),
+        fact("last seen", time(state, row.last)),
+        fact("begun", format!("{} times", row.count)),
+        fact("state", if row.open { "open" } else { "closed" }),
+        fact("incident", known(row.incident)),
     ];
     Page::new("Socket", lines)
 }
@@ -80,11 +96,18 @@ fn socket(state: &State, row: &SocketRow) -> Page {
 fn signal(state: &State, row: &Signal) -> Page {
     let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
     let lines = vec![
-        TonedLine::new(Tone::Plain, row.sentence.clone()), TonedLine::new(Tone::Plain, ""),
-        fact("when", time(state, row.at)), fact("detector", row.detector.clone()), fact("severity", row.severity.to_string()),
-        fact("confidence", row.confidence.to_string()), fact("tier", format!("{:?}", row.tier).to_lowercase()), fact("evidence", row.family.name()),
-        fact("stage", row.stage.noun()), fact("technique", list(row.technique.iter().map(ToString::to_string).collect())),
-        fact("about", list(row.entities.iter().map(ToString::to_string).collect())), fact("events", list(row.events.iter().map(ToString::to_string).collect())),
+        TonedLine::new(Tone::Plain, row.sentence.clone()),
+        TonedLine::new(Tone::Plain, ""),
+        fact("when", time(state, row.at)),
+        fact("detector", row.detector.clone()),
+        fact("severity", row.severity.to_string()),
+        fact("confidence", row.confidence.to_string()),
+        fact("tier", format!("{:?}", row.tier).to_lowercase()),
+        fact("evidence", row.family.name()),
+        fact("stage", row.stage.noun()),
+        fact("technique", list(row.technique.iter().map(ToString::to_string).collect())),
+        fact("about", list(row.entities.iter().map(ToString::to_string).collect())),
+        fact("events", list(row.events.iter().map(ToString::to_string).collect())),
         fact("complete", if row.complete { "yes" } else { "no: part of the evidence was lost or cut" }),
     ];
     Page::new(format!("Signal {}", row.id), lines)
@@ -92,9 +115,14 @@ fn signal(state: &State, row: &Signal) -> Page {
 
 fn alert(state: &State, row: &Alert) -> Page {
     let lines = vec![
-        TonedLine::new(Tone::Plain, row.sentence.clone()), TonedLine::new(Tone::Plain, ""),
-        fact("severity", row.severity.to_string()), fact("first", time(state, row.at)), fact("last", time(state, row.updated)),
-        fact("signals", row.count.to_string()), fact("incident", row.incident.to_string()), fact("seen by", known(row.by.as_deref())),
+        TonedLine::new(Tone::Plain, row.sentence.clone()),
+        TonedLine::new(Tone::Plain, ""),
+        fact("severity", row.severity.to_string()),
+        fact("first", time(state, row.at)),
+        fact("last", time(state, row.updated)),
+        fact("signals", row.count.to_string()),
+        fact("incident", row.incident.to_string()),
+        fact("seen by", known(row.by.as_deref())),
     ];
     Page::new(format!("Alert {}", row.id), lines)
 }
@@ -102,10 +130,18 @@ fn alert(state: &State, row: &Alert) -> Page {
 fn action(state: &State, row: &Action) -> Page {
     let when = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| time(state, at));
     let mut lines = vec![
-        fact("what", format!("{} {}", row.kind.verb(), row.target)), fact("state", row.state.noun()), fact("why", row.reason.clone()),
-        fact("by", row.by.clone()), fact("warrant", row.warrant.to_string()), fact("incident", known(row.incident)),
-        fact("planned", time(state, row.planned_at)), fact("applied", when(row.applied_at)), fact("verified", when(row.verified_at)),
-        fact("ends", time(state, row.expires_at)), fact("ended", when(row.ended_at)), fact("kernel says", row.note.clone()),
+        fact("what", format!("{} {}", row.kind.verb(), row.target)),
+        fact("state", row.state.noun()),
+        fact("why", row.reason.clone()),
+        fact("by", row.by.clone()),
+        fact("warrant", row.warrant.to_string()),
+        fact("incident", known(row.incident)),
+        fact("planned", time(state, row.planned_at)),
+        fact("applied", when(row.applied_at)),
+        fact("verified", when(row.verified_at)),
+        fact("ends", time(state, row.expires_at)),
+        fact("ended", when(row.ended_at)),
+        fact("kernel says", row.note.clone()),
     ];
     for (title, texts) in [("What was done", &row.preview), ("How it is undone", &row.undo)] {
         lines.extend([TonedLine::new(Tone::Plain, ""), TonedLine::new(Tone::Title, title)]);
@@ -116,8 +152,12 @@ fn action(state: &State, row: &Action) -> Page {
 
 fn line(state: &State, row: &AuditEntry) -> Page {
     let lines = vec![
-        fact("when", time(state, row.body.at)), fact("who", row.body.actor.clone()), fact("what", row.body.what.clone()),
-        fact("about", row.body.subject.clone()), fact("detail", row.body.detail.clone()), fact("hash", row.hash.clone()),
+        fact("when", time(state, row.body.at)),
+        fact("who", row.body.actor.clone()),
+        fact("what", row.body.what.clone()),
+        fact("about", row.body.subject.clone()),
+        fact("detail", row.body.detail.clone()),
+        fact("hash", row.hash.clone()),
     ];
     Page::new(format!("Audit line {}", row.seq), lines)
 }

@@ -171,7 +171,10 @@ pub(super) fn ask(state: &mut State, request: Request, what: impl Into<String>) 
 pub(super) fn allowed(state: &mut State, request: &Request) -> bool {
     let needed = request.needs();
     if state.role < needed {
-        state.say(Sound::Refused, format!("{} needs the role {needed}, you are {}: use sudo, or ask the owner for the role", request.name(), state.role));
+        state.say(
+            Sound::Refused,
+            format!("{} needs the role {needed}, you are {}: use sudo, or ask the owner for the role", request.name(), state.role),
+        );
     }
     state.role >= needed
 }

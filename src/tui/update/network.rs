@@ -47,5 +47,9 @@ pub(super) fn propose(state: &mut State, kind: ActionKind, target: Target) -> Ve
     if !super::allowed(state, &Request::Act { plan: plan.clone(), reason: String::new() }) {
         return Vec::new();
     }
-    vec![Effect::Ask(Question { what: format!("what \"{plan}\" would do"), request: Request::Preview { plan: plan.clone() }, plan: Some(plan) })]
+    vec![Effect::Ask(Question {
+        what: format!("what \"{plan}\" would do"),
+        request: Request::Preview { plan: plan.clone() },
+        plan: Some(plan),
+    })]
 }

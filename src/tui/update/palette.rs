@@ -6,11 +6,15 @@ use crate::config::keymap::{COMMANDS, CommandInfo};
 /// Commands that work in `view` and whose name holds the letters of `typed` in order; the closest first.
 pub(in crate::tui) fn found(typed: &str, view: View) -> Vec<&'static CommandInfo> {
     let typed = typed.trim().to_lowercase();
-    let mut rows: Vec<_> = COMMANDS.iter().filter(|info| info.works_in(view)).filter_map(|info| {
-        let by_name = distance(info.id, &typed);
-        let by_about = distance(info.about, &typed).map(|far| far + 100);
-        by_name.or(by_about).map(|far| (far, info))
-    }).collect();
+    let mut rows: Vec<_> = COMMANDS
+        .iter()
+        .filter(|info| info.works_in(view))
+        .filter_map(|info| {
+            let by_name = distance(info.id, &typed);
+            let by_about = distance(info.about, &typed).map(|far| far + 100);
+            by_name.or(by_about).map(|far| (far, info))
+        })
+        .collect();
     rows.sort_by_key(|(far, _)| *far);
     rows.into_iter().map(|(_, info)| info).collect()
 }

@@ -9,7 +9,10 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
     match command {
         Command::FollowNewest => {
             state.follow = !state.follow;
-            state.say(Sound::Note, if state.follow { "the cursor stays on the newest process; any movement ends it" } else { "the cursor stays where it is" });
+            state.say(
+                Sound::Note,
+                if state.follow { "the cursor stays on the newest process; any movement ends it" } else { "the cursor stays where it is" },
+            );
             follow(state);
         }
         Command::NextSuspect => next_suspect(state),

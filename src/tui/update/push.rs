@@ -22,7 +22,8 @@ pub(super) fn pushed(state: &mut State, push: Push) -> Vec<Effect> {
         Push::Events(_) => return Vec::new(),
         push => {
             let anew = matches!(push, Push::Snapshot(_));
-            measured = anew || matches!(&push, Push::Delta { changes, .. } if changes.iter().any(|change| matches!(change, Change::Health(_))));
+            measured =
+                anew || matches!(&push, Push::Delta { changes, .. } if changes.iter().any(|change| matches!(change, Change::Health(_))));
             if state.mirror.apply(push) == Applied::Gap {
                 let asked = state.asked.values().any(|asked| matches!(asked.question.request, Request::Subscribe { .. }));
                 return if asked { Vec::new() } else { vec![Effect::Ask(subscribe(None))] };

@@ -55,9 +55,24 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
             lines.extend(super::approvals::preview_lines(&preview));
             let what = plan.to_string();
             let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
-            state.dialog = Some(Dialog::Confirm(Confirm { title: "Do this now?".to_owned(), lines, yes: vec![Effect::ask(act, what)], again: None, offset: 0, armed: Some(state.now + SETTLES) }));
+            state.dialog = Some(Dialog::Confirm(Confirm {
+                title: "Do this now?".to_owned(),
+                lines,
+                yes: vec![Effect::ask(act, what)],
+                again: None,
+                offset: 0,
+                armed: Some(state.now + SETTLES),
+            }));
         }
-        Reply::Explanation(_) | Reply::Hello(_) | Reply::Health(_) | Reply::Events(_) | Reply::Signals(_) | Reply::Incidents(_) | Reply::Alerts(_) | Reply::Approvals(_) | Reply::Actions(_) => {}
+        Reply::Explanation(_)
+        | Reply::Hello(_)
+        | Reply::Health(_)
+        | Reply::Events(_)
+        | Reply::Signals(_)
+        | Reply::Incidents(_)
+        | Reply::Alerts(_)
+        | Reply::Approvals(_)
+        | Reply::Actions(_) => {}
     }
     Vec::new()
 }

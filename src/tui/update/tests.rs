@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Presence, ActionId, ApprovalId, IncidentId, Mode};
+use crate::model::{ActionId, ApprovalId, IncidentId, Mode, Presence};
 use crate::protocol::{Change, Push, Reply, Snapshot};
 use crate::tui::fixtures::{key, now, process};
 use crate::tui::tests::{press, state, text};
@@ -32,7 +32,10 @@ fn an_edited_duration_is_checked_and_confirmed() {
     }
     assert_eq!(asks(&press(&mut state, "2 5 h enter")), []);
     assert!(text(&state).contains("at most 24h"));
-    assert_eq!(asks(&press(&mut state, "backspace backspace backspace 9 0 s enter y")), [Request::Approve { id: ApprovalId(5), lasts: Some(Duration::from_secs(90)) }]);
+    assert_eq!(
+        asks(&press(&mut state, "backspace backspace backspace 9 0 s enter y")),
+        [Request::Approve { id: ApprovalId(5), lasts: Some(Duration::from_secs(90)) }]
+    );
 }
 
 #[test]
@@ -81,7 +84,15 @@ fn the_mode_is_chosen_and_confirmed() {
 
 #[test]
 fn a_viewer_is_told_which_role_it_takes() {
-    for (view, keys) in [(View::Approvals, "g a"), (View::Approvals, "g x"), (View::Actions, "g u"), (View::Alerts, "g c"), (View::Overview, "m"), (View::Processes, "F"), (View::Timeline, "f")] {
+    for (view, keys) in [
+        (View::Approvals, "g a"),
+        (View::Approvals, "g x"),
+        (View::Actions, "g u"),
+        (View::Alerts, "g c"),
+        (View::Overview, "m"),
+        (View::Processes, "F"),
+        (View::Timeline, "f"),
+    ] {
         let mut state = state(view, 80, 24);
         state.role = Role::Viewer;
         assert_eq!(asks(&press(&mut state, keys)), [], "{view} {keys}");
@@ -98,7 +109,11 @@ fn acting_by_hand_shows_the_preview_before_it_asks() {
     assert_eq!(question.request, Request::Preview { plan: plan.clone() });
     assert_eq!(plan.to_string(), "freeze /usr/bin/dash (pid 2214) and below");
     sent(&mut state, 9, question.clone());
-    let preview = crate::model::Preview { steps: vec!["stop three".to_owned()], blast_radius: "nothing else".to_owned(), undo: vec!["start three".to_owned()] };
+    let preview = crate::model::Preview {
+        steps: vec!["stop three".to_owned()],
+        blast_radius: "nothing else".to_owned(),
+        undo: vec!["start three".to_owned()],
+    };
     update(&mut state, Input::Reply { ticket: 9, reply: Box::new(Reply::Preview(preview)) }, now());
     assert!(text(&state).contains("stop three"));
     assert_eq!(asks(&press(&mut state, "y")), [], "a yes typed before the question was there is no yes");
@@ -136,7 +151,11 @@ fn the_cursor_stays_on_its_process_while_others_come_and_go() {
     let here = state.chosen();
     assert_eq!(here, Some(RowKey::Process(key(2214))));
     let row = process(300, 1, "root", &["/usr/sbin/cron"], 1);
-    update(&mut state, Input::Push(Box::new(Push::Delta { seq: 1, changes: vec![Change::Process(Box::new(row)), Change::ProcessGone(key(1890))] })), now());
+    update(
+        &mut state,
+        Input::Push(Box::new(Push::Delta { seq: 1, changes: vec![Change::Process(Box::new(row)), Change::ProcessGone(key(1890))] })),
+        now(),
+    );
     assert_eq!(state.chosen(), here);
     update(&mut state, Input::Push(Box::new(Push::Delta { seq: 2, changes: vec![Change::ProcessGone(key(2214))] })), now());
     assert_eq!(state.chosen(), None);
@@ -171,7 +190,11 @@ fn answers_and_refusals_are_one_line_with_the_mend() {
     let question = Question { request: Request::EmergencyStop, what: "stopping everything".to_owned(), plan: None };
     sent(&mut state, 5, question);
     assert!(text(&state).contains("asking"));
-    let refusal = crate::protocol::Refusal { code: crate::protocol::ErrorCode::Refused, message: "the lifeline holds it".to_owned(), mend: "choose another target".to_owned() };
+    let refusal = crate::protocol::Refusal {
+        code: crate::protocol::ErrorCode::Refused,
+        message: "the lifeline holds it".to_owned(),
+        mend: "choose another target".to_owned(),
+    };
     update(&mut state, Input::Reply { ticket: 5, reply: Box::new(Reply::Refused(refusal)) }, now());
     assert!(text(&state).contains("not done: the lifeline holds it: choose another target"));
 }
@@ -183,8 +206,13 @@ fn the_explanation_opens_as_a_page() {
     assert_eq!(asks(&effects), [Request::Explain { id: IncidentId(7) }]);
     sent(&mut state, 6, Question { request: Request::Explain { id: IncidentId(7) }, what: String::new(), plan: None });
     let why = crate::model::Explanation {
-        incident: IncidentId(7), seen: vec!["nginx started a shell.".to_owned()], why: vec!["lineage 0.70".to_owned()], lower: vec!["a known deployment".to_owned()],
-        done: Vec::new(), undo: Vec::new(), evidence: "complete".to_owned(),
+        incident: IncidentId(7),
+        seen: vec!["nginx started a shell.".to_owned()],
+        why: vec!["lineage 0.70".to_owned()],
+        lower: vec!["a known deployment".to_owned()],
+        done: Vec::new(),
+        undo: Vec::new(),
+        evidence: "complete".to_owned(),
     };
     update(&mut state, Input::Reply { ticket: 6, reply: Box::new(Reply::Explanation(Box::new(why))) }, now());
     assert!(text(&state).contains("What would lower it") && text(&state).contains("a known deployment"));
@@ -210,9 +238,20 @@ fn leaving_an_attached_console_ends_nothing_and_an_embedded_one_asks() {
 #[test]
 fn what_happened_while_away_is_told_once() {
     let mut state = state(View::Overview, 80, 24);
-    let snapshot = |presence| Input::Push(Box::new(Push::Snapshot(Box::new(Snapshot {
-        seq: 9, health: crate::tui::fixtures::health(), presence, processes: vec![], sockets: vec![], incidents: vec![], signals: vec![], alerts: vec![], approvals: vec![], actions: vec![],
-    }))));
+    let snapshot = |presence| {
+        Input::Push(Box::new(Push::Snapshot(Box::new(Snapshot {
+            seq: 9,
+            health: crate::tui::fixtures::health(),
+            presence,
+            processes: vec![],
+            sockets: vec![],
+            incidents: vec![],
+            signals: vec![],
+            alerts: vec![],
+            approvals: vec![],
+            actions: vec![],
+        }))))
+    };
     update(&mut state, snapshot(Some(crate::tui::fixtures::presence())), now());
     assert!(state.away && text(&state).contains("While you were away"));
     press(&mut state, "esc");

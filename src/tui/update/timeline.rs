@@ -20,7 +20,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             state.incident = Some(*id);
             state.list_mut().key = None;
         }
-        None => state.say(Sound::Note, if command == Command::Left { "this is the oldest incident" } else { "this is the newest incident" }),
+        None => {
+            state.say(Sound::Note, if command == Command::Left { "this is the oldest incident" } else { "this is the newest incident" })
+        }
     }
     Vec::new()
 }

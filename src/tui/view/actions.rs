@@ -11,8 +11,14 @@ use crate::tui::widgets::text::safe;
 use crate::tui::widgets::{Cell, Column, Table, Tone, TonedLine, column, draw_lines, fill, meter, right, rule, wrap_toned};
 
 const COLUMNS: [Column; 8] = [
-    column("ID", 4, 0), column("STATE", 11, 0), right("ENDS IN", 7, 0), column("", 8, 100), column("VERIFIED", 9, 70), column("BY", 12, 110),
-    column("INCIDENT", 8, 84), fill("WHAT"),
+    column("ID", 4, 0),
+    column("STATE", 11, 0),
+    right("ENDS IN", 7, 0),
+    column("", 8, 100),
+    column("VERIFIED", 9, 70),
+    column("BY", 12, 110),
+    column("INCIDENT", 8, 84),
+    fill("WHAT"),
 ];
 
 fn parts(area: Rect) -> (Rect, Rect) {
@@ -44,10 +50,14 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
     let left = (row.expires_at - state.now).max(chrono::TimeDelta::zero());
     let verified = row.verified_at.map(|at| format!("{} ago", ago(state, at))).unwrap_or_else(|| "never".to_owned());
     vec![
-        Cell::new(row.id.to_string(), words), Cell::new(row.state.noun(), paint.action(row.state)),
-        Cell::new(if active { span(left) } else { String::new() }, words), Cell::new(if active { bar(row, left, paint) } else { String::new() }, paint.accent),
-        Cell::new(if active { verified } else { String::new() }, paint.muted), Cell::new(safe(&row.by), paint.muted),
-        Cell::new(row.incident.map(|id| id.to_string()).unwrap_or_default(), words), Cell::new(format!("{} {}", row.kind.verb(), row.target), words),
+        Cell::new(row.id.to_string(), words),
+        Cell::new(row.state.noun(), paint.action(row.state)),
+        Cell::new(if active { span(left) } else { String::new() }, words),
+        Cell::new(if active { bar(row, left, paint) } else { String::new() }, paint.accent),
+        Cell::new(if active { verified } else { String::new() }, paint.muted),
+        Cell::new(safe(&row.by), paint.muted),
+        Cell::new(row.incident.map(|id| id.to_string()).unwrap_or_default(), words),
+        Cell::new(format!("{} {}", row.kind.verb(), row.target), words),
     ]
 }
 
@@ -67,7 +77,9 @@ fn detail(buf: &mut Buffer, area: Rect, row: &Action, paint: &Paint) {
     let inside = rule(buf, area, &format!("Action {}", row.id), &safe(&row.reason), paint);
     let mut lines = Vec::new();
     for (label, tone, texts) in [("Did      ", Tone::Plain, &row.preview), ("Undo     ", Tone::Good, &row.undo)] {
-        lines.extend(texts.iter().enumerate().map(|(at, text)| TonedLine::labelled(if at == 0 { label } else { "         " }, tone, text.clone())));
+        lines.extend(
+            texts.iter().enumerate().map(|(at, text)| TonedLine::labelled(if at == 0 { label } else { "         " }, tone, text.clone())),
+        );
     }
     if !row.kind.is_reversible() {
         lines.push(TonedLine::labelled("Undo     ", Tone::Danger, "cannot be undone"));

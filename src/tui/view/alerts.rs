@@ -10,7 +10,15 @@ use crate::tui::state::{State, rows};
 use crate::tui::widgets::text::safe;
 use crate::tui::widgets::{Cell, Column, Table, column, fill, right, rule};
 
-const COLUMNS: [Column; 7] = [column("ID", 5, 0), column("SEVERITY", 8, 0), column("STATE", 5, 70), right("AGE", 4, 40), right("SIGNALS", 7, 90), column("INCIDENT", 8, 80), fill("WHAT")];
+const COLUMNS: [Column; 7] = [
+    column("ID", 5, 0),
+    column("SEVERITY", 8, 0),
+    column("STATE", 5, 70),
+    right("AGE", 4, 40),
+    right("SIGNALS", 7, 90),
+    column("INCIDENT", 8, 80),
+    fill("WHAT"),
+];
 
 pub(super) fn page(area: Rect, _: &State) -> u16 {
     area.height.saturating_sub(2 + super::reading::height(area))
@@ -33,9 +41,13 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         let new = row.state == AlertState::New;
         let words = if new { paint.base } else { paint.muted };
         vec![
-            Cell::new(row.id.to_string(), words), Cell::new(row.severity.to_string(), if new { paint.severity(row.severity) } else { paint.muted }),
-            Cell::new(if new { "new" } else { "seen" }, words), Cell::new(ago(state, row.updated), paint.muted), Cell::new(count(row.count), paint.muted),
-            Cell::new(row.incident.to_string(), words), Cell::new(safe(&row.sentence), words),
+            Cell::new(row.id.to_string(), words),
+            Cell::new(row.severity.to_string(), if new { paint.severity(row.severity) } else { paint.muted }),
+            Cell::new(if new { "new" } else { "seen" }, words),
+            Cell::new(ago(state, row.updated), paint.muted),
+            Cell::new(count(row.count), paint.muted),
+            Cell::new(row.incident.to_string(), words),
+            Cell::new(safe(&row.sentence), words),
         ]
     });
 }

@@ -10,7 +10,8 @@ use crate::tui::state::{State, rows};
 use crate::tui::widgets::text::safe;
 use crate::tui::widgets::{Cell, Column, Table, Tone, TonedLine, column, draw_lines, fill, right, rule, wrap_toned};
 
-const COLUMNS: [Column; 6] = [column("ID", 4, 0), column("STATE", 8, 56), right("LAPSES", 7, 0), column("INCIDENT", 8, 64), right("CONF", 4, 40), fill("WHAT")];
+const COLUMNS: [Column; 6] =
+    [column("ID", 4, 0), column("STATE", 8, 56), right("LAPSES", 7, 0), column("INCIDENT", 8, 64), right("CONF", 4, 40), fill("WHAT")];
 
 /// Width from which the preview stands beside the list.
 const BESIDE: u16 = 150;
@@ -53,16 +54,26 @@ fn cells(state: &State, row: &Approval, paint: &Paint) -> Vec<Cell> {
         ApprovalState::Expired => ("lapsed", paint.muted),
     };
     vec![
-        Cell::new(row.id.to_string(), words), Cell::new(noun, style),
+        Cell::new(row.id.to_string(), words),
+        Cell::new(noun, style),
         Cell::new(if open { span((row.expires_at - state.now).max(chrono::TimeDelta::zero())) } else { String::new() }, words),
-        Cell::new(row.incident.to_string(), words), Cell::new(row.confidence.to_string(), words), Cell::new(row.action.to_string(), words),
+        Cell::new(row.incident.to_string(), words),
+        Cell::new(row.confidence.to_string(), words),
+        Cell::new(row.action.to_string(), words),
     ]
 }
 
 fn preview(buf: &mut Buffer, area: Rect, state: &State, row: &Approval, paint: &Paint) {
-    let inside = rule(buf, area, &format!("If you approve {}", row.id), &format!("for {}", humantime::format_duration(row.action.lasts())), paint);
+    let inside =
+        rule(buf, area, &format!("If you approve {}", row.id), &format!("for {}", humantime::format_duration(row.action.lasts())), paint);
     let mut lines = vec![TonedLine::labelled("What     ", Tone::Plain, safe(&row.action.to_string()))];
-    let listed = |label: &str, tone, texts: &[String]| texts.iter().enumerate().map(|(at, text)| TonedLine::labelled(if at == 0 { label.to_owned() } else { " ".repeat(label.len()) }, tone, text.clone())).collect::<Vec<_>>();
+    let listed = |label: &str, tone, texts: &[String]| {
+        texts
+            .iter()
+            .enumerate()
+            .map(|(at, text)| TonedLine::labelled(if at == 0 { label.to_owned() } else { " ".repeat(label.len()) }, tone, text.clone()))
+            .collect::<Vec<_>>()
+    };
     lines.extend(listed("Does     ", Tone::Plain, &row.preview.steps));
     lines.push(TonedLine::labelled("Touches  ", Tone::Warning, row.preview.blast_radius.clone()));
     lines.extend(listed("Undo     ", Tone::Good, &row.preview.undo));

@@ -9,7 +9,8 @@ use crate::tui::state::{State, rows};
 use crate::tui::widgets::text::safe;
 use crate::tui::widgets::{Cell, Column, Table, column, fill, right, rule};
 
-const COLUMNS: [Column; 6] = [right("LINE", 6, 0), column("TIME", 8, 0), column("WHO", 20, 60), column("WHAT", 20, 0), column("ABOUT", 10, 100), fill("DETAIL")];
+const COLUMNS: [Column; 6] =
+    [right("LINE", 6, 0), column("TIME", 8, 0), column("WHO", 20, 60), column("WHAT", 20, 0), column("ABOUT", 10, 100), fill("DETAIL")];
 
 pub(super) fn page(area: Rect, _: &State) -> u16 {
     area.height.saturating_sub(2)
@@ -29,10 +30,15 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let table = Table { columns: &COLUMNS, count: lines.len(), place, empty: "no line yet" };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = lines.get(index) else { return Vec::new() };
-        let style = if row.body.what.starts_with("request.refused") || row.body.what.ends_with(".failed") { paint.warning } else { paint.base };
+        let style =
+            if row.body.what.starts_with("request.refused") || row.body.what.ends_with(".failed") { paint.warning } else { paint.base };
         vec![
-            Cell::new(row.seq.to_string(), paint.muted), Cell::new(clock(state, row.body.at), paint.muted), Cell::new(safe(&row.body.actor), paint.base),
-            Cell::new(safe(&row.body.what), style), Cell::new(safe(&row.body.subject), paint.base), Cell::new(safe(&row.body.detail), paint.muted),
+            Cell::new(row.seq.to_string(), paint.muted),
+            Cell::new(clock(state, row.body.at), paint.muted),
+            Cell::new(safe(&row.body.actor), paint.base),
+            Cell::new(safe(&row.body.what), style),
+            Cell::new(safe(&row.body.subject), paint.base),
+            Cell::new(safe(&row.body.detail), paint.muted),
         ]
     });
 }

@@ -9,7 +9,7 @@ use crate::tui::state::dialog::{Choose, Confirm, Prompt};
 use crate::tui::state::{Dialog, Link, State};
 use crate::tui::update::palette_rows;
 use crate::tui::widgets::text::{fit, pad, safe};
-use crate::tui::widgets::{Tone, TonedLine, TextLine, draw_lines, popup, wrap_toned};
+use crate::tui::widgets::{TextLine, Tone, TonedLine, draw_lines, popup, wrap_toned};
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     match &state.dialog {
@@ -35,7 +35,13 @@ pub(super) fn waiting(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint
     };
     let lines = wrap_toned(&lines, usize::from(area.width.saturating_sub(2)).max(1));
     let y = area.y + area.height / 3;
-    draw_lines(buf, Rect { x: area.x + 1, y, width: area.width.saturating_sub(2), height: area.bottom().saturating_sub(y) }, &lines, 0, paint);
+    draw_lines(
+        buf,
+        Rect { x: area.x + 1, y, width: area.width.saturating_sub(2), height: area.bottom().saturating_sub(y) },
+        &lines,
+        0,
+        paint,
+    );
 }
 
 fn high(lines: usize, more: u16) -> u16 {
@@ -55,7 +61,11 @@ fn page(buf: &mut Buffer, area: Rect, title: &str, lines: &[TonedLine], offset: 
     let last = lines.len().saturating_sub(shown);
     let offset = offset.min(last);
     draw_lines(buf, Rect { height: inside.height.saturating_sub(1), ..inside }, &lines, offset, paint);
-    let hint = if last == 0 { "esc closes".to_owned() } else { format!("esc closes   j k scroll   {} of {}", (offset + shown).min(lines.len()), lines.len()) };
+    let hint = if last == 0 {
+        "esc closes".to_owned()
+    } else {
+        format!("esc closes   j k scroll   {} of {}", (offset + shown).min(lines.len()), lines.len())
+    };
     buf.set_stringn(inside.x, inside.bottom().saturating_sub(1), hint, usize::from(inside.width), paint.muted);
 }
 
@@ -133,6 +143,12 @@ fn prompt(buf: &mut Buffer, area: Rect, question: &Prompt, paint: &Paint) {
     let y = inside.y + u16::try_from(about).unwrap_or(0) + 1;
     if y < inside.bottom() {
         question.line.draw(buf, Rect { y, height: 1, ..inside }, "> ", paint);
-        draw_lines(buf, Rect { y: y + 1, height: inside.bottom().saturating_sub(y + 1), ..inside }, lines.get(about..).unwrap_or_default(), 0, paint);
+        draw_lines(
+            buf,
+            Rect { y: y + 1, height: inside.bottom().saturating_sub(y + 1), ..inside },
+            lines.get(about..).unwrap_or_default(),
+            0,
+            paint,
+        );
     }
 }

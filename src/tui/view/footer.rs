@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::format::span;
-use crate::config::{Command, View};
 use crate::config::keymap::COMMANDS;
+use crate::config::{Command, View};
 use crate::tui::paint::Paint;
 use crate::tui::state::{Dialog, Link, Sound, State};
 use crate::tui::widgets::text::{fit, safe, width};
@@ -49,9 +49,24 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
 
 /// Keys of this view first, then those that work everywhere, as many as fit; help is always among them.
 fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
-    let shown = |command: Command| !matches!(command, Command::Down | Command::Up | Command::First | Command::Last | Command::PageDown | Command::PageUp
-        | Command::Back | Command::NextView | Command::PreviousView | Command::Redraw | Command::Show(_)
-        | Command::EmergencyStop | Command::Help) && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right));
+    let shown = |command: Command| {
+        !matches!(
+            command,
+            Command::Down
+                | Command::Up
+                | Command::First
+                | Command::Last
+                | Command::PageDown
+                | Command::PageUp
+                | Command::Back
+                | Command::NextView
+                | Command::PreviousView
+                | Command::Redraw
+                | Command::Show(_)
+                | Command::EmergencyStop
+                | Command::Help
+        ) && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
+    };
     // The way out of trouble and the way to all other keys are always shown.
     let always = [hint(state, Command::EmergencyStop, "stop all"), hint(state, Command::Help, "help")];
     let reserved: usize = always.iter().map(|(key, short)| width(key) + width(short) + 3).sum();

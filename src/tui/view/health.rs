@@ -16,7 +16,13 @@ pub(super) fn page(_: Rect, _: &State) -> u16 {
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let lines = lines(state);
-    let inside = rule(buf, area, "Health", &state.mirror.health.as_ref().map(|health| format!("measured {}", clock(state, health.at))).unwrap_or_default(), paint);
+    let inside = rule(
+        buf,
+        area,
+        "Health",
+        &state.mirror.health.as_ref().map(|health| format!("measured {}", clock(state, health.at))).unwrap_or_default(),
+        paint,
+    );
     let keys = rows::keys(state);
     let cells = usize::from(inside.width.saturating_sub(2));
     let top = state.list().place(&keys, 1).offset;
@@ -32,7 +38,11 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
     let mut lines = facts(state, health);
     section(&mut lines, "Lost on the way");
     lines.extend(health.hops.iter().map(|hop| {
-        TonedLine::labelled(format!("  {:<15}", hop.hop), if hop.dropped > 0 { Tone::Danger } else { Tone::Plain }, format!("{} lost of {}", count(hop.dropped), count(hop.received)))
+        TonedLine::labelled(
+            format!("  {:<15}", hop.hop),
+            if hop.dropped > 0 { Tone::Danger } else { Tone::Plain },
+            format!("{} lost of {}", count(hop.dropped), count(hop.received)),
+        )
     }));
     section(&mut lines, "Not seen");
     if health.blind_spots.is_empty() {
@@ -74,10 +84,18 @@ fn facts(state: &State, health: &Health) -> Vec<TonedLine> {
     let mut lines = vec![
         TonedLine::new(Tone::Title, "Guard"),
         fact("sensors", if health.rung == Rung::Ebpf { Tone::Good } else { Tone::Warning }, format!("{}{object}", health.rung.noun())),
-        fact("watching", Tone::Plain, format!("{} without a gap, since {}", span(state.now - health.watching_since), clock(state, health.watching_since))),
+        fact(
+            "watching",
+            Tone::Plain,
+            format!("{} without a gap, since {}", span(state.now - health.watching_since), clock(state, health.watching_since)),
+        ),
         fact("mode", Tone::Plain, format!("{}: {}", health.mode, health.mode.meaning())),
         fact("events", Tone::Plain, format!("{} in all, {:.0} a second", count(health.events_total), health.events_per_second)),
-        fact("cost", Tone::Plain, format!("{:.1}% of one core, {} of memory, {} on disk", health.cpu_percent, bytes(health.rss_bytes), bytes(health.store_bytes))),
+        fact(
+            "cost",
+            Tone::Plain,
+            format!("{:.1}% of one core, {} of memory, {} on disk", health.cpu_percent, bytes(health.rss_bytes), bytes(health.store_bytes)),
+        ),
         fact("program", Tone::Plain, format!("bartizan {}, pid {}, kernel {}", health.version, health.pid, health.kernel)),
     ];
     if let Some(learnt) = health.learning {

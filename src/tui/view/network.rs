@@ -11,10 +11,17 @@ use crate::tui::state::{State, rows};
 use crate::tui::widgets::{Cell, Column, Table, column, fill, right, rule};
 
 const CONNECTIONS: [Column; 8] = [
-    right("AGE", 4, 50), column("PROTO", 5, 60), column("REMOTE", 25, 0), column("LOCAL", 27, 120), column("STATE", 6, 70), right("TIMES", 6, 90),
-    column("MARK", 6, 60), fill("PROGRAM"),
+    right("AGE", 4, 50),
+    column("PROTO", 5, 60),
+    column("REMOTE", 25, 0),
+    column("LOCAL", 27, 120),
+    column("STATE", 6, 70),
+    right("TIMES", 6, 90),
+    column("MARK", 6, 60),
+    fill("PROGRAM"),
 ];
-const LISTENERS: [Column; 6] = [right("AGE", 4, 50), column("PROTO", 5, 0), column("ADDRESS", 28, 0), right("PORT", 5, 0), column("MARK", 6, 60), fill("PROGRAM")];
+const LISTENERS: [Column; 6] =
+    [right("AGE", 4, 50), column("PROTO", 5, 0), column("ADDRESS", 28, 0), right("PORT", 5, 0), column("MARK", 6, 60), fill("PROGRAM")];
 
 pub(super) fn page(area: Rect, _: &State) -> u16 {
     area.height.saturating_sub(2)
@@ -30,7 +37,10 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let columns: &[Column] = if state.listeners { &LISTENERS } else { &CONNECTIONS };
     let table = Table { columns, count: sockets.len(), place, empty: "none" };
     table.draw(buf, inside, paint, |index| {
-        sockets.get(index).map(|row| if state.listeners { listener(state, row, paint) } else { connection(state, row, paint) }).unwrap_or_default()
+        sockets
+            .get(index)
+            .map(|row| if state.listeners { listener(state, row, paint) } else { connection(state, row, paint) })
+            .unwrap_or_default()
     });
 }
 
@@ -39,9 +49,14 @@ fn connection(state: &State, row: &SocketRow, paint: &Paint) -> Vec<Cell> {
     let far = row.net.dst.map(|dst| endpoint(dst, row.net.dport.unwrap_or(0))).unwrap_or_default();
     let remote = if row.incident.is_some() || !row.net.dst.is_some_and(is_public) { style } else { paint.notice };
     vec![
-        Cell::new(ago(state, row.last), paint.muted), Cell::new(proto(row.net.proto), paint.muted), Cell::path(far, remote),
-        Cell::path(endpoint(row.net.src, row.net.sport), paint.muted), Cell::new(if row.open { "open" } else { "closed" }, if row.open { paint.base } else { paint.muted }),
-        Cell::new(count(row.count), paint.muted), Cell::new(mark(row), style), Cell::path(program(state, row), style),
+        Cell::new(ago(state, row.last), paint.muted),
+        Cell::new(proto(row.net.proto), paint.muted),
+        Cell::path(far, remote),
+        Cell::path(endpoint(row.net.src, row.net.sport), paint.muted),
+        Cell::new(if row.open { "open" } else { "closed" }, if row.open { paint.base } else { paint.muted }),
+        Cell::new(count(row.count), paint.muted),
+        Cell::new(mark(row), style),
+        Cell::path(program(state, row), style),
     ]
 }
 
@@ -49,8 +64,12 @@ fn listener(state: &State, row: &SocketRow, paint: &Paint) -> Vec<Cell> {
     let style = mark_style(state, row, paint).unwrap_or(paint.base);
     let address = if row.net.src.is_unspecified() { "all addresses".to_owned() } else { row.net.src.to_string() };
     vec![
-        Cell::new(ago(state, row.since), paint.muted), Cell::new(proto(row.net.proto), paint.muted),
-        Cell::path(address, if row.net.src.is_loopback() { paint.muted } else { style }), Cell::new(row.net.sport.to_string(), style), Cell::new(mark(row), style), Cell::path(program(state, row), style),
+        Cell::new(ago(state, row.since), paint.muted),
+        Cell::new(proto(row.net.proto), paint.muted),
+        Cell::path(address, if row.net.src.is_loopback() { paint.muted } else { style }),
+        Cell::new(row.net.sport.to_string(), style),
+        Cell::new(mark(row), style),
+        Cell::path(program(state, row), style),
     ]
 }
 

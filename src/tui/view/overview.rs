@@ -11,7 +11,8 @@ use crate::tui::state::{State, rows};
 use crate::tui::widgets::text::{fit, safe};
 use crate::tui::widgets::{Cell, Column, Place, Table, column, fill, right, rule, sparkline};
 
-const COLUMNS: [Column; 6] = [column("ID", 4, 0), column("SEVERITY", 8, 50), right("CONF", 4, 0), column("STATE", 12, 70), right("AGE", 4, 40), fill("WHAT")];
+const COLUMNS: [Column; 6] =
+    [column("ID", 4, 0), column("SEVERITY", 8, 50), right("CONF", 4, 0), column("STATE", 12, 70), right("AGE", 4, 40), fill("WHAT")];
 
 const SIGNALS: [Column; 4] = [column("TIME", 8, 0), column("SEVERITY", 8, 0), column("DETECTOR", 30, 110), fill("WHAT")];
 
@@ -24,7 +25,13 @@ struct Parts {
 
 fn parts(area: Rect, state: &State) -> Parts {
     let waiting = u16::try_from(rows::waiting(state).1).unwrap_or(u16::MAX);
-    let summary = if area.height >= 14 { 6 } else if area.height >= 9 { 3 } else { 0 };
+    let summary = if area.height >= 14 {
+        6
+    } else if area.height >= 9 {
+        3
+    } else {
+        0
+    };
     let questions = if area.height >= 12 && waiting > 0 { waiting.min(4) + 2 } else { 0 };
     let middle = area.height - summary - questions;
     // Tall terminals also show the newest signals.
@@ -50,14 +57,18 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let inside = rule(buf, parts.incidents, "Incidents", &format!("{open} open of {}", incidents.len()), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
-    let table = Table { columns: &COLUMNS, count: incidents.len(), place, empty: "no incident: nothing that was seen adds up to an attack" };
+    let table =
+        Table { columns: &COLUMNS, count: incidents.len(), place, empty: "no incident: nothing that was seen adds up to an attack" };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = incidents.get(index) else { return Vec::new() };
         let words = if row.state == IncidentState::Closed { paint.muted } else { paint.base };
         vec![
-            Cell::new(row.id.to_string(), words), Cell::new(row.severity.to_string(), paint.severity(row.severity)),
-            Cell::new(row.confidence.to_string(), words), Cell::new(state_noun(row.state), paint.incident(row.state)),
-            Cell::new(ago(state, row.updated), paint.muted), Cell::new(safe(&row.sentence), words),
+            Cell::new(row.id.to_string(), words),
+            Cell::new(row.severity.to_string(), paint.severity(row.severity)),
+            Cell::new(row.confidence.to_string(), words),
+            Cell::new(state_noun(row.state), paint.incident(row.state)),
+            Cell::new(ago(state, row.updated), paint.muted),
+            Cell::new(safe(&row.sentence), words),
         ]
     });
     signals(buf, parts.signals, state, paint);
@@ -84,8 +95,10 @@ fn signals(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     table.draw(buf, inside, paint, |index| {
         let Some(row) = latest.get(index) else { return Vec::new() };
         vec![
-            Cell::new(clock(state, row.at), paint.muted), Cell::new(row.severity.to_string(), paint.severity(row.severity)),
-            Cell::new(safe(&row.detector), paint.muted), Cell::new(safe(&row.sentence), paint.base),
+            Cell::new(clock(state, row.at), paint.muted),
+            Cell::new(row.severity.to_string(), paint.severity(row.severity)),
+            Cell::new(safe(&row.detector), paint.muted),
+            Cell::new(safe(&row.sentence), paint.base),
         ]
     });
 }
@@ -109,7 +122,13 @@ fn summary(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     if area.height == 0 {
         return;
     }
-    let inside = rule(buf, area, "Guard", &format!("bartizan {} {} kernel {}", safe(&health.version), paint.glyphs.dot, safe(&health.kernel)), paint);
+    let inside = rule(
+        buf,
+        area,
+        "Guard",
+        &format!("bartizan {} {} kernel {}", safe(&health.version), paint.glyphs.dot, safe(&health.kernel)),
+        paint,
+    );
     let active = state.mirror.actions.values().filter(|row| row.state.is_active()).count();
     let open = state.mirror.incidents.values().filter(|row| row.state == IncidentState::Open).count();
     let listeners = state.mirror.sockets.values().filter(|row| row.listening).count();
@@ -119,7 +138,11 @@ fn summary(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let facts: [(&str, String, Style); 12] = [
         ("watching", span(state.now - health.watching_since), paint.base),
         ("sensors", health.rung.noun().to_owned(), if health.rung == crate::model::Rung::Ebpf { paint.good } else { paint.warning }),
-        ("lost", format!("{} of {}", count(health.dropped()), count(health.events_total)), if health.dropped() > 0 { paint.danger } else { paint.good }),
+        (
+            "lost",
+            format!("{} of {}", count(health.dropped()), count(health.events_total)),
+            if health.dropped() > 0 { paint.danger } else { paint.good },
+        ),
         ("degraded", health.degraded.len().to_string(), loud(health.degraded.len(), paint.warning)),
         ("incidents", open.to_string(), loud(open, paint.danger)),
         ("alerts", alerts.to_string(), loud(alerts, paint.danger)),

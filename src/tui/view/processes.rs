@@ -10,7 +10,8 @@ use crate::tui::paint::Paint;
 use crate::tui::state::{State, rows};
 use crate::tui::widgets::{Branch, Cell, Column, Table, column, fill, right, rule};
 
-const COLUMNS: [Column; 6] = [right("PID", 7, 0), column("USER", 10, 60), right("AGE", 4, 50), column("UNIT", 24, 140), column("MARK", 8, 60), fill("PROGRAM")];
+const COLUMNS: [Column; 6] =
+    [right("PID", 7, 0), column("USER", 10, 60), right("AGE", 4, 50), column("UNIT", 24, 140), column("MARK", 8, 60), fill("PROGRAM")];
 
 pub(super) fn page(area: Rect, _: &State) -> u16 {
     area.height.saturating_sub(2)
@@ -20,7 +21,11 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let tree = rows::processes(state);
     let keys: Vec<_> = tree.iter().map(|(branch, _)| crate::tui::state::RowKey::Process(branch.key)).collect();
     let following = if state.follow { ", following the newest" } else { "" };
-    let remark = if tree.len() == state.mirror.processes.len() { format!("{}{following}", count(tree.len() as u64)) } else { format!("{} shown of {}{following}", count(tree.len() as u64), count(state.mirror.processes.len() as u64)) };
+    let remark = if tree.len() == state.mirror.processes.len() {
+        format!("{}{following}", count(tree.len() as u64))
+    } else {
+        format!("{} shown of {}{following}", count(tree.len() as u64), count(state.mirror.processes.len() as u64))
+    };
     let inside = rule(buf, area, "Processes", &remark, paint);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let table = Table { columns: &COLUMNS, count: tree.len(), place, empty: "no process matches" };
@@ -37,7 +42,9 @@ fn cells(state: &State, branch: &Branch<ProcessKey>, row: &ProcessRow, paint: &P
         (None, None) => String::new(),
     };
     vec![
-        Cell::new(row.key.pid.to_string(), style), Cell::new(user, paint.muted), Cell::new(ago(state, row.since), paint.muted),
+        Cell::new(row.key.pid.to_string(), style),
+        Cell::new(user, paint.muted),
+        Cell::new(ago(state, row.since), paint.muted),
         Cell::path(row.unit.as_deref().map(crate::tui::widgets::text::safe).unwrap_or_default(), paint.muted),
         Cell::new(mark, if row.held_by.is_some() { paint.notice } else { style }),
         Cell::new(format!("{}{}", guides(branch, paint), command(row)), style),

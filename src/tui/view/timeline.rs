@@ -11,7 +11,14 @@ use crate::tui::state::{RowKey, State, rows};
 use crate::tui::widgets::text::{fit, safe, wrap};
 use crate::tui::widgets::{Cell, Column, Table, column, fill, right, rule};
 
-const COLUMNS: [Column; 6] = [column("TIME", 8, 0), column("STAGE", 14, 60), column("DETECTOR", 26, 110), column("SEVERITY", 8, 70), right("CONF", 4, 50), fill("WHAT")];
+const COLUMNS: [Column; 6] = [
+    column("TIME", 8, 0),
+    column("STAGE", 14, 60),
+    column("DETECTOR", 26, 110),
+    column("SEVERITY", 8, 70),
+    right("CONF", 4, 50),
+    fill("WHAT"),
+];
 
 struct Parts {
     title: Rect,
@@ -45,7 +52,13 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let Some(incident) = state.timeline_of().and_then(|id| state.mirror.incidents.get(&id)) else {
         let inside = rule(buf, area, "Timeline", "", paint);
         if inside.height > 0 {
-            buf.set_stringn(inside.x + 1, inside.y, "no incident: nothing that was seen adds up to an attack", usize::from(inside.width), paint.muted);
+            buf.set_stringn(
+                inside.x + 1,
+                inside.y,
+                "no incident: nothing that was seen adds up to an attack",
+                usize::from(inside.width),
+                paint.muted,
+            );
         }
         return;
     };
@@ -103,7 +116,11 @@ fn chain(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint
         let cells = usize::from(step);
         let dot = if seen { paint.glyphs.full } else { paint.glyphs.empty };
         if at < 5 {
-            let line = if seen && Stage::ALL.get(usize::from(at) + 1).is_some_and(|next| incident.stages.contains(next)) { (paint.glyphs.bar[0], paint.base) } else { (paint.glyphs.rule, paint.border) };
+            let line = if seen && Stage::ALL.get(usize::from(at) + 1).is_some_and(|next| incident.stages.contains(next)) {
+                (paint.glyphs.bar[0], paint.base)
+            } else {
+                (paint.glyphs.rule, paint.border)
+            };
             buf.set_stringn(x, area.y, line.0.repeat(cells), cells, line.1);
         }
         buf.set_stringn(x, area.y, dot, 1, style);
@@ -140,16 +157,29 @@ fn short(stage: Stage) -> &'static str {
 
 fn list(buf: &mut Buffer, area: Rect, body: Rect, state: &State, incident: &Incident, paint: &Paint) {
     let signals = rows::signals(state);
-    let remark = if incident.signal_count == signals.len() as u64 { incident.signal_count.to_string() } else { format!("{} shown of {}", signals.len(), incident.signal_count) };
+    let remark = if incident.signal_count == signals.len() as u64 {
+        incident.signal_count.to_string()
+    } else {
+        format!("{} shown of {}", signals.len(), incident.signal_count)
+    };
     let inside = rule(buf, area, "Signals", &remark, paint);
     let keys: Vec<_> = signals.iter().map(|row| RowKey::Signal(row.id)).collect();
     let place = state.list().place(&keys, usize::from(page(body, state)));
-    let table = Table { columns: &COLUMNS, count: signals.len(), place, empty: "its signals are too old to be kept here; `bartizan signals` has them" };
+    let table = Table {
+        columns: &COLUMNS,
+        count: signals.len(),
+        place,
+        empty: "its signals are too old to be kept here; `bartizan signals` has them",
+    };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = signals.get(index) else { return Vec::new() };
         vec![
-            Cell::new(clock(state, row.at), paint.muted), Cell::new(row.stage.noun(), paint.base), Cell::new(safe(&row.detector), paint.muted),
-            Cell::new(row.severity.to_string(), paint.severity(row.severity)), Cell::new(row.confidence.to_string(), paint.base), Cell::new(safe(&row.sentence), paint.base),
+            Cell::new(clock(state, row.at), paint.muted),
+            Cell::new(row.stage.noun(), paint.base),
+            Cell::new(safe(&row.detector), paint.muted),
+            Cell::new(row.severity.to_string(), paint.severity(row.severity)),
+            Cell::new(row.confidence.to_string(), paint.base),
+            Cell::new(safe(&row.sentence), paint.base),
         ]
     });
 }

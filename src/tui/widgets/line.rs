@@ -62,7 +62,11 @@ impl TextLine {
         let before: String = self.text().chars().take(self.area.cursor().1).collect();
         let shown = safe(self.text());
         // A text longer than its place shows its end: that is where people type.
-        let cut = if width(&shown) + 1 > room { shown.chars().rev().take(room.saturating_sub(1)).collect::<Vec<_>>().into_iter().rev().collect() } else { shown.clone() };
+        let cut = if width(&shown) + 1 > room {
+            shown.chars().rev().take(room.saturating_sub(1)).collect::<Vec<_>>().into_iter().rev().collect()
+        } else {
+            shown.clone()
+        };
         buf.set_stringn(x, area.y, fit(&cut, room, paint.glyphs.ellipsis), room, paint.base);
         let at = width(&safe(&before)).min(room.saturating_sub(1));
         if let Some(cell) = buf.cell_mut((x.saturating_add(u16::try_from(at).unwrap_or(0)), area.y)) {

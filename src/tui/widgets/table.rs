@@ -89,7 +89,13 @@ impl Table<'_> {
         self.line(buf, Rect { height: 1, ..area }, &widths, names, paint, None);
         if self.count == 0 {
             if area.height > 1 {
-                buf.set_stringn(area.x + 1, area.y + 1, fit(self.empty, usize::from(area.width - 1), paint.glyphs.ellipsis), usize::from(area.width), paint.muted);
+                buf.set_stringn(
+                    area.x + 1,
+                    area.y + 1,
+                    fit(self.empty, usize::from(area.width - 1), paint.glyphs.ellipsis),
+                    usize::from(area.width),
+                    paint.muted,
+                );
             }
             return;
         }
@@ -128,10 +134,20 @@ impl Table<'_> {
         let shown = |column: &Column| total + 1 >= column.from;
         let fixed: u16 = self.columns.iter().filter(|c| shown(c)).map(|c| c.cells + GAP).sum::<u16>().saturating_sub(GAP);
         let left = total.saturating_sub(fixed);
-        self.columns.iter().map(|c| if !shown(c) { 0 } else if c.cells == 0 { left } else { c.cells }).collect()
+        self.columns
+            .iter()
+            .map(|c| {
+                if !shown(c) {
+                    0
+                } else if c.cells == 0 {
+                    left
+                } else {
+                    c.cells
+                }
+            })
+            .collect()
     }
 }
 
 /// Cells between columns.
 const GAP: u16 = 2;
-

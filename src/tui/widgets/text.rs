@@ -93,12 +93,24 @@ pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
 
 fn head(text: &str, cells: usize) -> String {
     let mut used = 0;
-    text.chars().take_while(|c| { used += c.width().unwrap_or(0); used <= cells }).collect()
+    text.chars()
+        .take_while(|c| {
+            used += c.width().unwrap_or(0);
+            used <= cells
+        })
+        .collect()
 }
 
 fn tail(text: &str, cells: usize) -> String {
     let mut used = 0;
-    let kept: Vec<char> = text.chars().rev().take_while(|c| { used += c.width().unwrap_or(0); used <= cells }).collect();
+    let kept: Vec<char> = text
+        .chars()
+        .rev()
+        .take_while(|c| {
+            used += c.width().unwrap_or(0);
+            used <= cells
+        })
+        .collect();
     kept.into_iter().rev().collect()
 }
 

@@ -63,7 +63,9 @@ mod tests {
     #[test]
     fn rows_stand_below_their_parents_and_fold() {
         let items = [(1, None), (2, Some(1)), (3, Some(2)), (4, Some(1)), (5, Some(9))];
-        let keys = |folded: &[i32]| branches(&items, &folded.iter().copied().collect()).into_iter().map(|b| (b.key, b.more.len(), b.hidden)).collect::<Vec<_>>();
+        let keys = |folded: &[i32]| {
+            branches(&items, &folded.iter().copied().collect()).into_iter().map(|b| (b.key, b.more.len(), b.hidden)).collect::<Vec<_>>()
+        };
         assert_eq!(keys(&[]), [(1, 1, 0), (2, 2, 0), (3, 3, 0), (4, 2, 0), (5, 1, 0)]);
         assert_eq!(keys(&[1]), [(1, 1, 3), (5, 1, 0)]);
     }
