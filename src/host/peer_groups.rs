@@ -42,7 +42,8 @@ mod tests {
         let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
         let mut told = super::peer_groups(near.as_fd()).unwrap();
         let mut own: Vec<u32> = nix::unistd::getgroups().unwrap().into_iter().map(nix::unistd::Gid::as_raw).collect();
-        (told.sort_unstable(), own.sort_unstable());
+        told.sort_unstable();
+        own.sort_unstable();
         assert_eq!(told, own);
     }
 }

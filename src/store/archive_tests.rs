@@ -149,7 +149,7 @@ fn records_are_replaced_and_numbers_go_on() {
     let again = Archive::open(dir.path()).unwrap();
     assert_eq!(again.notice(), None);
     let reader = again.reader().unwrap();
-    assert_eq!(reader.signals(10).unwrap().records, [signal.clone()]);
+    assert_eq!(reader.signals(10).unwrap().records, std::slice::from_ref(&signal));
     assert_eq!(reader.incidents(10).unwrap().records, [incident(0.9)]);
     assert_eq!((reader.incident(IncidentId(4)).unwrap(), reader.incident(IncidentId(5)).unwrap()), (Some(incident(0.9)), None));
     assert_eq!(reader.alerts(10).unwrap().records, [alert]);

@@ -59,6 +59,7 @@ pub(crate) fn socket(id: u64, listening: bool, src: &str, sport: u16, dst: Optio
     }
 }
 
+#[allow(clippy::too_many_arguments)] // one row of a table
 fn signal(
     event: u64,
     age: i64,

@@ -45,7 +45,7 @@ fn a_root_is_known_at_any_depth() {
         world.exec(&who(pid, pid - 1), image("/bin/sh"));
     }
     let deep = world.by_pid(100_040).unwrap();
-    assert_eq!((deep.lineage.ancestors.len(), deep.lineage.elided), (Lineage::SHOWN, 40 - Lineage::SHOWN as u32 + 0));
+    assert_eq!((deep.lineage.ancestors.len(), deep.lineage.elided), (Lineage::SHOWN, 40 - Lineage::SHOWN as u32));
     assert_eq!(roles(&deep), [(ServiceRole::WebServer, 100_000)]);
     assert_eq!(world.tree(world.key(100_000, 100_000)).len(), 41);
 }

@@ -253,7 +253,8 @@ fn what_is_active_is_not_done_again() {
 
 #[test]
 fn the_protected_list_asks_and_a_person_may_pass_it() {
-    let alter: [(&str, fn(&mut Bench)); 6] = [
+    type Change = (&'static str, fn(&mut Bench));
+    let alter: [Change; 6] = [
         ("a database", |b| b.tree.push(Arc::new(service(process(902, 900, "/usr/sbin/mysqld", 2000), ServiceRole::Database)))),
         ("itself a web server", |b| b.tree.push(Arc::new(service(process(902, 900, "/usr/sbin/nginx", 33), ServiceRole::WebServer)))),
         ("in a container", |b| Arc::make_mut(&mut b.tree[1]).container = Some("0123456789ab".into())),
