@@ -128,7 +128,23 @@ fn without_root_it_says_what_to_do() {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(arguments).args(home.flags());
         command.stdin(Stdio::null()).output().unwrap()
     };
-    refuses(&nobody(&["--headless"]), 1, &["root"]);
+    // It watches what it may, and says what it cannot do.
+    let mut agent = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&binary)
+        .arg("--headless")
+        .args(home.flags())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = || serde_json::from_slice::<serde_json::Value>(&nobody(&["status", "--json"]).stdout).ok();
+    let status = support::wait_for("the agent to answer", std::time::Duration::from_secs(20), status, String::new);
+    let degraded = status["degraded"].to_string();
+    assert!(degraded.contains("not root") && degraded.contains("run it as root"), "{status:#}");
+    assert!(nobody(&["stop"]).status.success());
+    assert!(agent.wait().unwrap().success());
     let doctor = nobody(&["doctor"]);
     assert!(matches!(doctor.status.code(), Some(1 | 5)), "{}", told(&doctor));
     assert!(!String::from_utf8_lossy(&doctor.stderr).contains("panicked"), "{}", told(&doctor));

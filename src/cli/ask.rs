@@ -38,6 +38,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Asks what the verb stands for and prints the answer.
 pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
+    check(&verb)?;
     let path = socket(global)?;
     runtime()?.block_on(async {
         let mut connection = Connection::open(&path).await?;
@@ -55,6 +56,20 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
             }
         }
     })
+}
+
+/// What is wrong with the words themselves is told before anybody is asked.
+fn check(verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Block { addr, lasts, out, .. } => block(addr, *lasts, *out).map(drop),
+        Verb::Events(args) => query(args).map(drop),
+        Verb::Freeze(tree) | Verb::Kill(tree) if tree.process.parse::<u32>().is_err() => named(&tree.process).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn named(key: &str) -> Result<ProcessKey, Failure> {
+    key.parse().map_err(|error: crate::model::KeyError| Failure::usage(error.to_string(), ""))
 }
 
 /// Whether the answer to a verb is one thing rather than a list.
@@ -133,7 +148,7 @@ async fn process(connection: &mut Connection, text: &str) -> Result<(ProcessKey,
     let found = match text.parse::<u32>() {
         Ok(pid) => snapshot.processes.into_iter().find(|row| row.key.pid == pid),
         Err(_) => {
-            let key: ProcessKey = text.parse().map_err(|error: crate::model::KeyError| Failure::usage(error.to_string(), ""))?;
+            let key = named(text)?;
             snapshot.processes.into_iter().find(|row| row.key == key)
         }
     };

@@ -25,7 +25,7 @@ use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
-use crate::host::random;
+use crate::host::{privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, EventId, IncidentId, Timestamp};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
@@ -116,6 +116,7 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     if let Some(notice) = shared.ledger.notice() {
         shared.degrade("ledger", Some(notice.to_owned()));
     }
+    own_rights(&shared);
     restore(&shared)?;
     settle(&shared)?;
     let writer = archive.writer()?;
@@ -162,6 +163,17 @@ fn restore(shared: &Shared) -> Result<(), EngineError> {
     archive.alerts(200)?.records.iter().rev().for_each(|alert| live.alert(alert));
     archive.approvals(100)?.records.iter().rev().for_each(|approval| live.approval(approval));
     Ok(())
+}
+
+/// Without root the agent still watches what it may, and says what it cannot do.
+fn own_rights(shared: &Shared) {
+    let uid = privacy::own_uid();
+    if uid != 0 {
+        let trouble = format!(
+            "uid {uid} is not root: short-lived processes and other users' files are not seen, nothing can be blocked or frozen; run it as root"
+        );
+        shared.degrade("rights", Some(trouble));
+    }
 }
 
 /// Settles what an earlier life began: every action gets an owner again or is undone, none is done twice.

@@ -73,6 +73,24 @@ const SCHEMA: &str = "
     INSERT INTO meta VALUES ('instance', lower(hex(randomblob(4))));
 ";
 
+/// Version of the tables, as SQLite's user_version; it counts the migrations.
+const VERSION: i64 = 1;
+
+/// Looks at the version without writing a byte: the file of a later program stays exactly as it was.
+fn untouched_if_newer(file: &Path) -> Result<(), LedgerError> {
+    if !file.exists() {
+        return Ok(());
+    }
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let version =
+        Connection::open_with_flags(file, flags).and_then(|found| found.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)));
+    match version {
+        Ok(found) if found > VERSION => Err(LedgerError::Newer(file.to_owned())),
+        // What is wrong with it is found, and told, by opening it in earnest.
+        _ => Ok(()),
+    }
+}
+
 impl Ledger {
     /// Opens or makes `ledger.db` in `dir`. A damaged file is put aside under a name with the time in it, a new
     /// chain begins with an entry that says so, and [`Ledger::notice`] tells.
@@ -105,6 +123,7 @@ impl Ledger {
 
     fn try_open(file: &Path) -> Result<Self, LedgerError> {
         let fail = |what| move |why| LedgerError::Sqlite { what, file: file.to_owned(), why };
+        untouched_if_newer(file)?;
         let mut connection = Connection::open(file).map_err(fail("open the database"))?;
         private(file)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail("set a limit"))?;
