@@ -122,6 +122,11 @@ impl Agent {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         };
+        // The umask makes it the agent's alone.
+        std::fs::create_dir_all(&settings.data).map_err(|cause| {
+            let mend = "run it as root (sudo bartizan), or choose a directory of yours with --data";
+            Failure::new(FAILED, format!("cannot make the data directory {}: {cause}", settings.data.display()), mend)
+        })?;
         let destination = match log {
             LogTo::StandardError => Destination::Stderr,
             LogTo::File => Destination::Directory(settings.data.clone()),
