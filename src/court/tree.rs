@@ -13,14 +13,12 @@ const MOST_TREES: usize = 4;
 /// directly below services. The service goes on serving; only what the intruder started stops.
 pub(super) fn tops(subject: ProcessKey, tree: &[Arc<Process>]) -> Vec<(&Arc<Process>, Vec<Arc<Process>>)> {
     let find = |key: ProcessKey| tree.iter().find(|process| process.key == key);
-    let Some(root) = find(subject) else {
-        return Vec::new();
-    };
-    if guard::is_service(root).is_none() {
+    if let Some(root) = find(subject).filter(|root| guard::is_service(root).is_none()) {
         return vec![(root, below(subject, tree))];
     }
-    let under_service = |process: &Arc<Process>| process.parent.and_then(find).is_some_and(|parent| guard::is_service(parent).is_some());
-    let started = tree.iter().filter(|process| guard::is_service(process).is_none() && under_service(process));
+    // A parent that has ended (the worker that answered the request, say) hides nobody: who is left of it stands for it.
+    let starts_here = |process: &Arc<Process>| process.parent.and_then(find).is_none_or(|parent| guard::is_service(parent).is_some());
+    let started = tree.iter().filter(|process| guard::is_service(process).is_none() && starts_here(process));
     started.take(MOST_TREES).map(|top| (top, below(top.key, tree))).collect()
 }
 

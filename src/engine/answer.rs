@@ -30,7 +30,12 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         }
         Request::AuditVerify => shared.ledger.verify().map(Reply::AuditVerdict).map_err(|error| ledger_failed(&error)),
         Request::Hello { .. } | Request::Subscribe { .. } => Err(refusal(ErrorCode::Usage, "that belongs to the connection itself", "")),
-        decision => decide(shared, decision, actor),
+        decision => {
+            let done = decide(shared, decision, actor);
+            // Consoles see what was decided before the one who decided hears that it is done.
+            rounds::publish(shared);
+            done
+        }
     };
     outcome.unwrap_or_else(Reply::Refused)
 }

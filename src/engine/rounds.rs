@@ -74,17 +74,21 @@ pub(super) fn cry(shared: &Arc<Shared>) {
                 lock(&shared.live).health(health);
             }
         }
-        let mut live = lock(&shared.live);
-        live.watch(consoles > 0);
-        let changes = live.drain();
-        lock(&shared.publisher).delta(changes);
-        drop(live);
+        publish(shared);
         let moving = lock(&shared.pulse).elapsed() < STUCK;
         if watchdog.is_some_and(|period| patted.elapsed() >= period) && moving {
             patted = Instant::now();
             service_manager::alive();
         }
     }
+}
+
+/// Sends consoles what changed since the last time.
+pub(super) fn publish(shared: &Shared) {
+    let mut live = lock(&shared.live);
+    let mut publisher = lock(&shared.publisher);
+    live.watch(publisher.consoles() > 0);
+    publisher.delta(live.drain());
 }
 
 /// Which of the sockets on screen are still open. The kernel lists those of our own network namespace only; for

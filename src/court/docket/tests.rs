@@ -428,3 +428,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_an_ended_worker_started_is_still_found() {
+    let mut bench = Bench::new();
+    // nginx (812) forked a worker (813), which started the shell (900) and ended; the incident points at nginx.
+    bench.incident.subject = Some(key(812));
+    bench.tree =
+        vec![Arc::new(service(process(812, 1, "/usr/sbin/nginx", 33), ServiceRole::WebServer)), Arc::new(process(900, 813, "/bin/sh", 33))];
+    let rulings = bench.propose();
+    let frozen = |ruling: &Ruling| match ruling {
+        Ruling::Act(warrant) => matches!(warrant.plan().target(), Target::ProcessTree { root, .. } if *root == key(900)),
+        Ruling::Ask { plan, .. } | Ruling::Refuse { plan, .. } => {
+            matches!(plan.target(), Target::ProcessTree { root, .. } if *root == key(900))
+        }
+    };
+    assert!(rulings.iter().any(frozen), "{rulings:?}");
+}

@@ -1,5 +1,7 @@
 //! What an answer changes: a message, a page, a confirmation, fresh data.
 
+use crate::config::View;
+use crate::model::{Approval, ApprovalState};
 use crate::protocol::{Refusal, Reply, Request};
 use crate::tui::input::Effect;
 use crate::tui::state::dialog::{Confirm, Page};
@@ -13,6 +15,9 @@ const AUDIT_KEPT: usize = 1_000;
 
 pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect> {
     let Some(asked) = state.asked.remove(&ticket) else { return Vec::new() };
+    if !matches!(reply, Reply::Refused(_)) {
+        answered(state, &asked.question.request);
+    }
     match reply {
         Reply::Done(_) if asked.question.what.is_empty() => {}
         Reply::Done(text) => state.say(Sound::Done, text),
@@ -25,7 +30,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
             state.audit = entries;
             if let Some(last) = state.audit.last().filter(|_| state.tail) {
                 let key = RowKey::Line(last.seq);
-                if state.view == crate::config::View::Audit {
+                if state.view == View::Audit {
                     let keys = crate::tui::state::rows::keys(state);
                     let page = crate::tui::view::page(state);
                     state.list_mut().choose(key);
@@ -75,6 +80,20 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Actions(_) => {}
     }
     Vec::new()
+}
+
+/// The person answered the question under the cursor: the cursor goes on to the next one that waits, as the answer
+/// asked for. Nothing else ever moves it.
+fn answered(state: &mut State, request: &Request) {
+    let (Request::Approve { id, .. } | Request::Reject { id, .. }) = request else { return };
+    if state.view != View::Approvals || state.chosen() != Some(RowKey::Approval(*id)) {
+        return;
+    }
+    let waits = |row: &&Approval| row.state == ApprovalState::Pending && row.id != *id;
+    let next = state.mirror.approvals.values().filter(waits).map(|row| row.id).min_by_key(|other| (*other < *id, *other));
+    if let Some(next) = next {
+        state.list_mut().choose(RowKey::Approval(next));
+    }
 }
 
 fn refused(state: &mut State, refusal: &Refusal) {
