@@ -67,6 +67,7 @@ done
 thaw_below() { # HIERARCHY FILE WORD
     for group in "$1"/bartizan/*/; do
         [ -f "$group$2" ] || continue
+        # shellcheck disable=SC2013 # one pid a line, and all of them are read before the first one moves
         for pid in $(cat "${group}cgroup.procs"); do
             give_back "$1" "$pid" "" && say "let pid $pid run again"
         done
