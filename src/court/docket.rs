@@ -170,7 +170,7 @@ impl Court {
         Ok(self.issue(plan, incident, &reason, &approver, now))
     }
 
-    /// A person said no: for as long as a question lives ([actions] question_lapses) this is neither asked again nor
+    /// A person said no: for as long as a question lives (`question_lapses` in policy.toml) this is neither asked again nor
     /// done alone, whatever the evidence. A person may still ask for it.
     pub fn decline(&mut self, plan: &ActionPlan, incident: IncidentId, now: Timestamp) {
         self.remember(plan.clone(), incident, Stand::Declined, now, self.policy.actions.question_lapses);

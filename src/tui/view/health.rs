@@ -36,10 +36,16 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
 pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
     let Some(health) = &state.mirror.health else { return Vec::new() };
     let mut lines = facts(state, health);
+    section(&mut lines, "Degraded");
+    if health.degraded.is_empty() {
+        lines.push(TonedLine::labelled("  ", Tone::Good, "every part works"));
+    }
+    lines.extend(health.degraded.iter().map(|line| TonedLine::labelled("  ", Tone::Warning, line.clone())));
     section(&mut lines, "Lost on the way");
+    let widest = health.hops.iter().map(|hop| hop.hop.len()).max().unwrap_or_default().max(13);
     lines.extend(health.hops.iter().map(|hop| {
         TonedLine::labelled(
-            format!("  {:<15}", hop.hop),
+            format!("  {:<widest$}  ", hop.hop),
             if hop.dropped > 0 { Tone::Danger } else { Tone::Plain },
             format!("{} lost of {}", count(hop.dropped), count(hop.received)),
         )
@@ -52,11 +58,6 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
         lines.push(TonedLine::labelled("  ", Tone::Warning, format!("{}: {}", spot.what, spot.why)));
         lines.push(TonedLine::labelled("    mend  ", Tone::Plain, spot.mend.clone()));
     }
-    section(&mut lines, "Degraded");
-    if health.degraded.is_empty() {
-        lines.push(TonedLine::labelled("  ", Tone::Good, "every part works"));
-    }
-    lines.extend(health.degraded.iter().map(|line| TonedLine::labelled("  ", Tone::Warning, line.clone())));
     if let Some(checks) = &state.checks {
         section(&mut lines, "Self-test");
         for check in checks {

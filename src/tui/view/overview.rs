@@ -53,7 +53,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let parts = parts(area, state);
     summary(buf, parts.summary, state, paint);
     let incidents = rows::incidents(state);
-    let open = incidents.iter().filter(|row| row.state != IncidentState::Closed).count();
+    let open = incidents.iter().filter(|row| row.state == IncidentState::Open).count();
     let inside = rule(buf, parts.incidents, "Incidents", &format!("{open} open of {}", incidents.len()), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
