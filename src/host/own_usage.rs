@@ -13,12 +13,10 @@ pub fn cpu_time() -> Duration {
     total(usage.user_time()) + total(usage.system_time())
 }
 
-/// Resident memory in bytes, from /proc/self/statm (proc(5)); 0 when it cannot be read.
+/// Resident memory in bytes (proc(5), statm); 0 when it cannot be read.
 pub fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| u64::try_from(size).ok());
-    pages * page.unwrap_or(4096)
+    let statm = procfs::process::Process::myself().and_then(|own| own.statm());
+    statm.map_or(0, |statm| statm.resident * procfs::page_size())
 }
 
 /// Host name, for people; "unknown" when the kernel does not tell.
