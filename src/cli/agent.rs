@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::args::Global;
 use super::ask::{settings, socket};
 use super::outcome::{FAILED, Failure, Outcome};
+use super::print;
 use crate::client::Connection;
 use crate::config::{Glyphs, Keymap, Settings, Theme, View};
 use crate::engine::Engine;
@@ -77,17 +78,21 @@ async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcom
     let peer = Peer::of(&far, &agent.access)?;
     tokio::spawn(server::serve(Arc::clone(&agent.engine), far, peer));
     let connection = Connection::from_stream(near).await?;
-    let outcome = tui::run(connection, look.options(None, true)).await;
-    let failure = match outcome {
-        Ok(tui::Outcome::Detached) => {
+    // A task of its own: when the console fails, the guard does not fall with it.
+    let console = tokio::spawn(tui::run(connection, look.options(None, true))).await;
+    let failure = match console {
+        Ok(Ok(tui::Outcome::Detached)) | Err(_) => {
+            if console.is_err() {
+                print::notice("the console failed; the guard goes on without it: `bartizan attach` opens another");
+            }
             leash.slip()?;
             let reason = agent.until_told().await;
             agent.end(&reason).await;
             return Ok(Outcome::Done);
         }
-        Ok(tui::Outcome::Quit) => None,
-        Ok(tui::Outcome::Lost(reason)) => Some(Failure::failed(reason)),
-        Err(error) => Some(Failure::failed(error)),
+        Ok(Ok(tui::Outcome::Quit)) => None,
+        Ok(Ok(tui::Outcome::Lost(reason))) => Some(Failure::failed(reason)),
+        Ok(Err(error)) => Some(Failure::failed(error)),
     };
     agent.end("the console was closed").await;
     failure.map_or(Ok(Outcome::Done), Err)

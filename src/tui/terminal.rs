@@ -149,3 +149,39 @@ fn key(press: KeyEvent) -> Option<Key> {
     };
     Some(Key { name, ctrl: press.modifiers.contains(KeyModifiers::CONTROL), alt: press.modifiers.contains(KeyModifiers::ALT) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// In a terminal of its own (script(1)): the settings before and after a console that panics are the same, and the
+    /// alternate screen is left before the panic is told.
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        let own = std::env::current_exe().unwrap();
+        let line = format!("stty -g; '{}' --exact tui::terminal::tests::panics_inside --ignored --nocapture; stty -g", own.display());
+        let Ok(output) = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output() else {
+            eprintln!("skipped: script(1) is not installed");
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        let settings: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.len() > 40 && line.bytes().all(|b| b == b':' || b.is_ascii_hexdigit()))
+            .collect();
+        assert!(matches!(settings.as_slice(), [before, after] if before == after), "{text:?}");
+        let (left, told) = (text.find("\x1b[?1049l").expect("left"), text.find("lost its head").expect("told"));
+        assert!(text.find("\x1b[?1049h").is_some_and(|entered| entered < left) && left < told, "{text:?}");
+    }
+
+    #[test]
+    #[ignore = "the inside of the test above"]
+    fn panics_inside() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let guard = Guard::enter().unwrap();
+        runtime.block_on(Inside::new(async { panic!("the console lost its head") }));
+        drop(guard);
+    }
+}

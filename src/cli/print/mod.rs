@@ -89,6 +89,11 @@ pub(super) fn progress(line: &str, json: bool) {
     }
 }
 
+/// Something the person at the terminal should know.
+pub(super) fn notice(line: &str) {
+    let _ = writeln!(io::stderr(), "bartizan: {}", safe(line));
+}
+
 /// What failed, why, and what to do: one line on standard error.
 pub(super) fn failure(failure: &Failure, json: bool) {
     if json {
