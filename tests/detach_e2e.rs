@@ -31,6 +31,13 @@ fn stored(home: &Home, token: &str) -> BTreeSet<usize> {
     numbers.collect()
 }
 
+/// CPU time of a process in hundredths of a second (proc(5), stat fields 14 and 15).
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
 fn leaves_without_loss(leave: impl FnOnce(&Terminal), prompt_returns: bool) {
     if !can_run(TOOLS) {
         return;
@@ -70,6 +77,12 @@ fn leaves_without_loss(leave: impl FnOnce(&Terminal), prompt_returns: bool) {
     }
     let lost: Vec<usize> = (0..EXECS).filter(|number| !seen.contains(number)).take(10).collect();
     assert!(all(&seen), "{} of {EXECS} in the store; lost for example {lost:?}", seen.len());
+
+    // Nothing still reads the terminal that is gone: a reader in circles takes a whole core.
+    let before = cpu_ticks(agent);
+    std::thread::sleep(Duration::from_secs(2));
+    let spent = cpu_ticks(agent) - before;
+    assert!(spent < 100, "{spent} hundredths of a second of CPU in two idle seconds");
 
     // Whoever comes back is told what happened meanwhile.
     let second = Terminal::new(80, 24);

@@ -5,9 +5,10 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe, setsid};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe, pipe2, setsid};
 
 /// What the child writes when it leaves the terminal behind.
 const DETACHED: u8 = b'D';
@@ -74,16 +75,20 @@ impl Holder {
 }
 
 impl Leash {
-    /// Leaves the terminal: own session, standard streams to /dev/null, and the holder is told to give the
-    /// prompt back. Nothing else changes; threads, sockets and sensors go on.
+    /// Leaves the terminal: own session, no input, output to /dev/null, and the holder is told to give the prompt
+    /// back. Nothing else changes; threads, sockets and sensors go on.
     ///
     /// # Errors
     /// When /dev/null cannot be opened; the terminal is then still in use.
     pub fn slip(self) -> io::Result<()> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        // Not /dev/null: a reader of the lost terminal that takes "nothing more" and errors for "try again" (crossterm
+        // does) would turn in circles. From this pipe nothing ever comes.
+        let (silence, writer) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
+        std::mem::forget(writer);
         // EPERM means that we lead a session already: nothing left to leave.
         let _ = setsid();
-        dup2_stdin(&null)?;
+        dup2_stdin(&silence)?;
         dup2_stdout(&null)?;
         dup2_stderr(&null)?;
         std::fs::File::from(self.news).write_all(&[DETACHED])

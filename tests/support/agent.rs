@@ -158,6 +158,15 @@ impl Agent<'_> {
     }
 }
 
+/// An agent that a console started outlives its terminal by design; it must not outlive its test.
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.run(&["stop"]);
+        }
+    }
+}
+
 impl Drop for Agent<'_> {
     fn drop(&mut self) {
         self.finish();
