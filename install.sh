@@ -19,12 +19,12 @@ install_it() {
     command -v cargo >/dev/null 2>&1 || die "cargo is missing: install Rust from https://rustup.rs"
     cargo build --release --locked
     target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    install -d -m 0755 "$PREFIX/sbin" "$PREFIX/share/man/man1"
-    install -m 0755 "$target/release/bartizan" "$PREFIX/sbin/bartizan.new"
+    install -d -m 0755 "$PREFIX/bin" "$PREFIX/share/man/man1"
+    install -m 0755 "$target/release/bartizan" "$PREFIX/bin/bartizan.new"
     # A rename: a running agent keeps its old file, and nobody ever sees half a program.
-    mv -f "$PREFIX/sbin/bartizan.new" "$PREFIX/sbin/bartizan"
-    "$PREFIX/sbin/bartizan" man >"$PREFIX/share/man/man1/bartizan.1"
-    install -m 0755 config/bartizan-emergency.sh "$PREFIX/sbin/bartizan-emergency"
+    mv -f "$PREFIX/bin/bartizan.new" "$PREFIX/bin/bartizan"
+    "$PREFIX/bin/bartizan" man >"$PREFIX/share/man/man1/bartizan.1"
+    install -m 0755 config/bartizan-emergency.sh "$PREFIX/bin/bartizan-emergency"
     install -d -m 0755 /etc/bartizan
     for file in agent.toml policy.toml keymap.toml; do
         # The commented defaults; what the owner wrote stays.
@@ -38,7 +38,7 @@ install_it() {
     else
         say "installed. No systemd here: start it with \`bartizan --headless\` or open the console with \`bartizan\`"
     fi
-    say "undo everything it ever did to this host: bartizan emergency-stop, or sh $PREFIX/sbin/bartizan-emergency"
+    say "undo everything it ever did to this host: bartizan emergency-stop, or sh $PREFIX/bin/bartizan-emergency"
 }
 
 uninstall_it() {
@@ -47,9 +47,11 @@ uninstall_it() {
         rm -f "$UNIT"
         systemctl daemon-reload
     fi
+    # Without systemd, or started by hand: asked to end.
+    "$PREFIX/bin/bartizan" stop >/dev/null 2>&1 || true
     # After the agent ended, so that it cannot do anything new.
-    [ ! -e "$PREFIX/sbin/bartizan-emergency" ] || sh "$PREFIX/sbin/bartizan-emergency"
-    rm -f "$PREFIX/sbin/bartizan" "$PREFIX/sbin/bartizan-emergency" "$PREFIX/share/man/man1/bartizan.1"
+    [ ! -e "$PREFIX/bin/bartizan-emergency" ] || sh "$PREFIX/bin/bartizan-emergency"
+    rm -f "$PREFIX/bin/bartizan" "$PREFIX/bin/bartizan-emergency" "$PREFIX/share/man/man1/bartizan.1"
     rm -rf /run/bartizan
     if [ -d /var/lib/bartizan ] || [ -d /etc/bartizan ]; then
         answer=${BARTIZAN_PURGE:-}

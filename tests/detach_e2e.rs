@@ -101,3 +101,20 @@ fn detach_by_key_loses_nothing() {
 fn a_cut_line_loses_nothing() {
     leaves_without_loss(Terminal::hang_up, false);
 }
+
+#[test]
+fn a_terminal_without_a_shell_ends_no_guard() {
+    if !can_run(TOOLS) {
+        return;
+    }
+    let network = Network::new();
+    let home = Home::new(Some(&network));
+    let terminal = Terminal::running(80, 24, &home.shell_line(&[]));
+    terminal.wait_for("PARANOID");
+    let agent = home.pid();
+    terminal.hang_up();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(home.answers(), "the guard ended with its terminal");
+    assert_eq!(home.pid(), agent);
+    home.end_agent();
+}

@@ -73,7 +73,7 @@ fn attach_to(global: &Global, look: Look) -> Result<Outcome, Failure> {
 }
 
 async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcome, Failure> {
-    let mut agent = Agent::start(settings, LogTo::File).await?;
+    let agent = Agent::start(settings, LogTo::File).await?;
     let (near, far) = UnixStream::pair()?;
     let peer = Peer::of(&far, &agent.access)?;
     tokio::spawn(server::serve(Arc::clone(&agent.engine), far, peer));
@@ -81,14 +81,12 @@ async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcom
     // A task of its own: when the console fails, the guard does not fall with it.
     let console = tokio::spawn(tui::run(connection, look.options(None, true))).await;
     let failure = match console {
-        Ok(Ok(tui::Outcome::Detached)) | Err(_) => {
-            if console.is_err() {
-                print::notice("the console failed; the guard goes on without it: `bartizan attach` opens another");
-            }
-            leash.slip()?;
-            let reason = agent.until_told().await;
-            agent.end(&reason).await;
-            return Ok(Outcome::Done);
+        Ok(Ok(tui::Outcome::Detached)) => return detached(agent, leash).await,
+        // The terminal went away in the middle of a picture.
+        Ok(Err(_)) if !std::io::stdin().is_terminal() => return detached(agent, leash).await,
+        Err(_) => {
+            print::notice("the console failed; the guard goes on without it: `bartizan attach` opens another");
+            return detached(agent, leash).await;
         }
         Ok(Ok(tui::Outcome::Quit)) => None,
         Ok(Ok(tui::Outcome::Lost(reason))) => Some(Failure::failed(reason)),
@@ -98,6 +96,13 @@ async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcom
     failure.map_or(Ok(Outcome::Done), Err)
 }
 
+/// Without a terminal from here on, until told to end.
+async fn detached(mut agent: Agent, leash: Leash) -> Result<Outcome, Failure> {
+    leash.slip()?;
+    let reason = agent.until_told().await;
+    agent.end(&reason).await;
+    Ok(Outcome::Done)
+}
 /// Where the agent's own log goes: never to a terminal that a console uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LogTo {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
+use crate::redteam::Stage;
 
 /// One host, one guard: watches this host, recognises attacks, acts reversibly and explains itself.
 #[derive(Debug, Parser)]
@@ -153,7 +154,7 @@ pub(super) enum Verb {
     },
     /// Undo everything and act no more until told.
     EmergencyStop,
-    /// Drop packets from an address (and to it, with --out: only to it).
+    /// Drop packets from an address; with --out, packets to it.
     Block {
         /// One address; never a network.
         addr: String,
@@ -302,9 +303,15 @@ pub(super) enum RedteamVerb {
     /// Run a harmless real attack in its own network namespace and temporary directory, and report what was seen.
     Live {
         /// Keep the intruder's shell alive for this long afterwards (at most 10m), so that you can contain it and let it go again.
-        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+        #[arg(long, value_name = "TIME", value_parser = hold, default_value = "0s")]
         hold: Duration,
     },
+}
+
+fn hold(text: &str) -> Result<Duration, String> {
+    let longest = Stage::LONGEST_HOLD;
+    let time = duration(text)?;
+    if time > longest { Err(format!("a drill is held for at most {}", humantime::format_duration(longest))) } else { Ok(time) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -18,8 +18,8 @@ use crate::collector::{Ladder, Stop, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::model::{
-    Action, Alert, AlertId, AlertState, BlindSpot, Confidence, HopDrops, Incident, IncidentId, ProcessKey, Rung, Severity, Target,
-    Timestamp,
+    Action, Alert, AlertId, AlertState, BlindSpot, Confidence, HopDrops, Incident, IncidentId, IncidentState, ProcessKey, Rung, Severity,
+    Target, Timestamp,
 };
 use crate::outbound::{Webhook, WebhookReport};
 use crate::responder::Responder;
@@ -190,6 +190,23 @@ impl Shared {
         let mut live = lock(&self.live);
         let marked = live.action(action, &tree);
         self.refresh_processes(&mut live, &marked);
+        let holds = |other: &Action| other.incident == action.incident && other.state.is_active();
+        let loose = !action.state.is_active() && !live.actions.values().any(holds);
+        drop(live);
+        if let Some(id) = action.incident.filter(|_| loose) {
+            self.reopen(id);
+        }
+    }
+
+    /// Nothing holds an incident any more: it is open again, and says so.
+    fn reopen(&self, id: IncidentId) {
+        let mut correlator = lock(&self.correlator);
+        let contained = correlator.get(id).is_some_and(|incident| incident.state == IncidentState::Contained);
+        let reopened = if contained { correlator.set_state(id, IncidentState::Open) } else { None };
+        drop(correlator);
+        if let Some(incident) = reopened {
+            self.incident_changed(&incident, &[]);
+        }
     }
 
     fn refresh_processes(&self, live: &mut Live, keys: &[ProcessKey]) {

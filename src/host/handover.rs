@@ -4,11 +4,15 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe, pipe2, setsid};
+
+/// The guard's pid, for the signal handler of the holder.
+static CHILD: AtomicI32 = AtomicI32::new(0);
 
 /// What the child writes when it leaves the terminal behind.
 const DETACHED: u8 = b'D';
@@ -56,10 +60,19 @@ impl Holder {
     /// Waits until the guard detaches (then 0) or ends (then its exit status). Signals that a terminal sends
     /// are left to the guard, which decides what they mean.
     pub fn hold(self) -> i32 {
+        CHILD.store(self.child.as_raw(), Ordering::Relaxed);
         let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-        for ignored in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTTOU] {
-            // SAFETY: ignoring a signal runs no code of ours.
-            let _ = unsafe { signal::sigaction(ignored, &ignore) };
+        let pass_on = SigAction::new(SigHandler::Handler(pass_on), SaFlags::SA_RESTART, SigSet::empty());
+        // A terminal that goes away tells only the leader of its session, which may be us: the guard must hear it too.
+        for (signal, action) in [
+            (Signal::SIGHUP, &pass_on),
+            (Signal::SIGTERM, &pass_on),
+            (Signal::SIGINT, &ignore),
+            (Signal::SIGQUIT, &ignore),
+            (Signal::SIGTTOU, &ignore),
+        ] {
+            // SAFETY: the handler does nothing but kill(2), which is safe in a handler (signal-safety(7)).
+            let _ = unsafe { signal::sigaction(signal, action) };
         }
         let mut byte = [0u8; 1];
         let told = std::fs::File::from(self.news).read(&mut byte);
@@ -71,6 +84,14 @@ impl Holder {
             Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
             _ => 1,
         }
+    }
+}
+
+extern "C" fn pass_on(number: libc::c_int) {
+    let child = CHILD.load(Ordering::Relaxed);
+    if child > 0 {
+        // SAFETY: no pointers; a child that has ended is unreaped while we wait for it, so the pid is still its own.
+        unsafe { libc::kill(child, number) };
     }
 }
 

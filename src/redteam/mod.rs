@@ -1,6 +1,6 @@
 //! The sparring partner: a harmless but real attack on this host, to see what the guard makes of it.
 //!
-//! Everything happens in a private network and a private directory, lasts at most [`Stage::LONGEST`], and is
+//! Everything happens in a private network and a private directory, lasts at most [`Stage::LONGEST`] (and what it is held for), and is
 //! gone afterwards; [`GroundReport`] proves it. A technique is one file in `techniques/` and one line there.
 
 mod asking;

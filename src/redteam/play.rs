@@ -1,7 +1,7 @@
 //! The stand-ins: parts that a copy of our own binary plays inside the drill's private network.
 //!
 //! They are harmless by construction: they play only in a private network, only on its loopback, only for
-//! [`Stage::LONGEST`], and a request never carries a command: it only picks one of the lines written here.
+//! [`Stage::LONGEST`] (and what the drill is held for), and a request never carries a command: it only picks one of the lines written here.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

@@ -106,8 +106,11 @@ impl Connection {
             request if request.needs() > self.peer.role => {
                 self.engine.record_refusal(&request, &self.peer.to_string(), self.peer.role);
                 let needs = format!("`{}` needs the role {}; {} is {}", request.name(), request.needs(), self.peer, self.peer.role);
-                self.reply(id, refusal(ErrorCode::Refused, &needs, "ask as root, or have your uid listed under [access] in agent.toml"))
-                    .await
+                self.reply(
+                    id,
+                    refusal(ErrorCode::Refused, &needs, "ask as root, or have your uid or group listed as operator or admin in agent.toml"),
+                )
+                .await
             }
             Request::Subscribe { console, ssh_connection } => self.subscribe(id, console, ssh_connection).await,
             request => {

@@ -22,6 +22,16 @@ impl Terminal {
         terminal
     }
 
+    /// A terminal whose first program is `line` itself, with no shell between: closing it tells that program alone.
+    pub fn running(columns: u16, rows: u16, line: &str) -> Self {
+        let terminal = Self { socket: unique("bartizan-") };
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        let line = format!("exec {line}");
+        let started = terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-s", "test", "-x", &columns, "-y", &rows, &line]);
+        assert!(started.status.success(), "tmux: {}", String::from_utf8_lossy(&started.stderr));
+        terminal
+    }
+
     fn tmux(&self, arguments: &[&str]) -> Output {
         Command::new("tmux").args(["-L", &self.socket]).args(arguments).env_remove("TMUX").output().unwrap()
     }

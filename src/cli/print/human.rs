@@ -221,7 +221,7 @@ fn write_approval(out: &mut impl Write, approval: &Approval) -> io::Result<()> {
         approval.confidence
     )?;
     writeln!(out, "    why         {}", safe(&approval.reason))?;
-    writeln!(out, "    held since  {}", safe(&approval.held_because))?;
+    writeln!(out, "    held        {}", safe(&approval.held_because))?;
     write_preview(out, &approval.preview)?;
     writeln!(out, "    lapses      {} UTC", clock(approval.expires_at))
 }

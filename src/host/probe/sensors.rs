@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::netlink::{DONE, DUMP, Door, check, number};
+use super::netlink::{DUMP, Door, check};
 use super::{Grounds, degraded, missing, works};
+use crate::host::proc_connector::Connector;
 use crate::model::Check;
 
 const RUNG_BELOW: &str = "nothing need be done: the process connector takes over, but short-lived programs may lack their arguments";
@@ -64,40 +65,14 @@ pub(super) fn bpf_programs(grounds: &Grounds<'_>) -> Check {
 /// Asks for process events and waits for the kernel's yes.
 pub(super) fn process_connector() -> Check {
     const NAME: &str = "process connector";
-    match listen_to_processes() {
-        Ok(()) => works(NAME, "the kernel accepted a listener"),
+    match Connector::open() {
+        Ok(_) => works(NAME, "the kernel accepted a listener"),
         Err(e) => missing(
             NAME,
             format!("no process events: {e}"),
-            "it needs CAP_NET_ADMIN, CONFIG_PROC_EVENTS and the host's own network namespace",
+            "it needs CAP_NET_ADMIN, CONFIG_PROC_EVENTS and leave to enter the network namespace of init",
         ),
     }
-}
-
-fn listen_to_processes() -> io::Result<()> {
-    // NETLINK_CONNECTOR, CN_IDX_PROC, CN_VAL_PROC (linux/connector.h), PROC_CN_MCAST_* (linux/cn_proc.h).
-    // The message type does not matter to the connector; its own documentation uses NLMSG_DONE.
-    let say = |operation: u32| -> Vec<u8> {
-        let words = [1_u32, 1, 1, 0];
-        let mut body: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        body.extend_from_slice(&4_u16.to_ne_bytes());
-        body.extend_from_slice(&0_u16.to_ne_bytes());
-        body.extend_from_slice(&operation.to_ne_bytes());
-        body
-    };
-    let door = Door::open(11, 1)?;
-    door.send(DONE, 0, &say(1))?;
-    let answer = door.receive();
-    // Older kernels count listeners until told otherwise.
-    door.send(DONE, 0, &say(2))?;
-    for (_, body) in answer? {
-        // struct cn_msg is 20 bytes, then proc_event: what (0 is the acknowledgement), cpu, time, error number.
-        if let (Some(0), Some(error)) = (number(&body, 20), number(&body, 36)) {
-            return if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error as i32)) };
-        }
-    }
-    // An event came first: somebody listens already and so do we.
-    Ok(())
 }
 
 /// Dumps the listening TCP sockets.
