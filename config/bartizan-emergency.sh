@@ -28,6 +28,11 @@ give_back() { # HIERARCHY PID ORIGIN
     done
 }
 
+# 0. A living agent must not take what follows for drift and bring it back: it sees this sign and undoes everything too.
+if [ -d "$runtime" ]; then
+    { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not leave a sign for a running agent in $runtime"
+fi
+
 # 1. The timers that would have ended the freezes.
 for file in "$runtime"/freeze/*.watchdog; do
     [ -f "$file" ] || continue

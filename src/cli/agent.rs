@@ -79,9 +79,22 @@ async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcom
     tokio::spawn(server::serve(Arc::clone(&agent.engine), far, peer));
     let connection = Connection::from_stream(near).await?;
     // A task of its own: when the console fails, the guard does not fall with it.
-    let console = tokio::spawn(tui::run(connection, look.options(None, true))).await;
-    let failure = match console {
-        Ok(Ok(tui::Outcome::Detached)) => return detached(agent, leash).await,
+    let mut console = tokio::spawn(tui::run(connection, look.options(None, true)));
+    let left = tokio::select! {
+        left = &mut console => left,
+        () = agent.told_to_stop() => {
+            // Dropping the console gives the terminal back.
+            console.abort();
+            let _ = console.await;
+            agent.end("asked to end").await;
+            return Ok(Outcome::Done);
+        }
+    };
+    let failure = match left {
+        Ok(Ok(tui::Outcome::Detached)) => {
+            print::notice(&format!("the guard goes on (pid {}); `bartizan` opens its console again", std::process::id()));
+            return detached(agent, leash).await;
+        }
         // The terminal went away in the middle of a picture.
         Ok(Err(_)) if !std::io::stdin().is_terminal() => return detached(agent, leash).await,
         Err(_) => {
@@ -167,13 +180,14 @@ impl Agent {
                     let _ = tokio::task::spawn_blocking(move || engine.reload("SIGHUP")).await;
                     service_manager::ready("watching");
                 }
-                () = tokio::time::sleep(Duration::from_millis(200)) => {
-                    if self.engine.is_stopping() {
-                        return "asked to end".to_owned();
-                    }
-                }
+                () = stops(&self.engine) => return "asked to end".to_owned(),
             }
         }
+    }
+
+    /// Ends when an admin asked the agent to end.
+    async fn told_to_stop(&self) {
+        stops(&self.engine).await;
     }
 
     async fn end(self, reason: &str) {
@@ -182,6 +196,12 @@ impl Agent {
         let _ = tokio::task::spawn_blocking(move || engine.stop(&reason)).await;
         self.door.abort();
         let _ = self.door.await;
+    }
+}
+
+async fn stops(engine: &Engine) {
+    while !engine.is_stopping() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

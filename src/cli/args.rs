@@ -152,7 +152,7 @@ pub(super) enum Verb {
         #[arg(long, conflicts_with = "ids")]
         all: bool,
     },
-    /// Undo everything and act no more until told.
+    /// Undo everything; the mode becomes PARANOID.
     EmergencyStop,
     /// Drop packets from an address; with --out, packets to it.
     Block {

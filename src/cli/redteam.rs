@@ -74,7 +74,7 @@ fn against_own_engine(global: &Global, hold: Duration) -> Result<redteam::Report
     own.webhook = None;
     let engine = Engine::start(own).map_err(Failure::failed)?;
     let asked = Arc::clone(&engine);
-    let mut guard = Asking::new(move |request| Ok(asked.answer(request, "redteam")));
+    let mut guard = Asking::new(move |request| Ok(asked.answer(request, "redteam", None)));
     let report = drill(&mut guard, hold, global.json);
     engine.stop("the drill is over");
     report

@@ -1,11 +1,13 @@
 //! What a process's family tree says: who stands behind it, what excuses it, where to stop it.
 
-use crate::model::{Entity, HostText, Process, ProcessKey, Root, ServiceRole};
+use crate::model::{Ancestor, Entity, HostText, Process, ProcessKey, Root, ServiceRole};
 
 use super::sight::{Sight, in_system_dir};
 
 /// Ancestors named as entities at most.
 const MOST_KIN: usize = 16;
+/// A shell joins what it started within ten minutes of its own start, in clock ticks (100 a second).
+const KIN_TICKS: u64 = 10 * 60 * 100;
 
 /// Services in the tree that count, nearest first. init listens for others (socket units) and stands above
 /// everything, so it says nothing.
@@ -107,7 +109,9 @@ pub(super) fn entities(process: &Process, sight: &Sight<'_>) -> Vec<Entity> {
         // A shell that started a shell: one story. A person's own shell starts everything, so it joins nothing.
         let limit = login(process).map(|root| root.key);
         let kin = process.lineage.ancestors.iter().take(MOST_KIN).take_while(|ancestor| Some(ancestor.key) != limit);
-        let kin = kin.filter(|ancestor| ancestor.key != process.key && sight.could_be_anything(&ancestor.exe));
+        // A shell that has run for long has started many things that have nothing to do with each other.
+        let recent = |ancestor: &Ancestor| process.key.start.saturating_sub(ancestor.key.start) <= KIN_TICKS;
+        let kin = kin.filter(|ancestor| ancestor.key != process.key && recent(ancestor) && sight.could_be_anything(&ancestor.exe));
         out.extend(kin.map(|ancestor| Entity::Process(ancestor.key)));
     }
     out.extend(process.container.clone().map(Entity::Container));
@@ -122,7 +126,7 @@ pub(super) fn named(process: &Process) -> String {
 
 /// `nginx (pid 812)`. Safe to show.
 pub(super) fn named_root(root: &Root) -> String {
-    format!("{} (pid {})", clip(&HostText::from(root.exe.basename().as_ref()).escaped(), 60), root.key.pid)
+    format!("{} (pid {})", clip(&root.exe.last_part().escaped(), 60), root.key.pid)
 }
 
 /// The command line in quotes, cut to 120 characters. Safe to show.

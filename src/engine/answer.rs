@@ -4,7 +4,7 @@ use super::desk::{self, audit};
 use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, rounds};
-use crate::model::{ActionId, AlertId, AlertState, Mode};
+use crate::model::{ActionId, ActionPlan, AlertId, AlertState, Mode, Target};
 use crate::protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use crate::store::ledger::LedgerError;
 use crate::store::{EventFilter, Found, StoreError};
@@ -24,7 +24,7 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Alerts => Ok(Reply::Alerts(lock(&shared.live).alerts.values().cloned().collect())),
         Request::Approvals { all } => Ok(Reply::Approvals(lock(&shared.desk).approvals(all))),
         Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
-        Request::Preview { plan } => shared.responder.preview(&plan).map(Reply::Preview).map_err(desk::failed),
+        Request::Preview { plan } => preview(shared, &plan),
         Request::AuditShow { limit } => {
             shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error))
         }
@@ -38,6 +38,20 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         }
     };
     outcome.unwrap_or_else(Reply::Refused)
+}
+
+/// What a plan would do; for the owner's own access it is refused already here, not only after the yes.
+fn preview(shared: &Shared, plan: &ActionPlan) -> Result<Reply, Refusal> {
+    let lifeline = shared.owner.lifeline();
+    let held = match plan.target() {
+        Target::Address { addr, .. } => lifeline.holds_address(*addr),
+        Target::ProcessTree { root, .. } => lifeline.holds_process(*root),
+    };
+    if let Some(why) = held {
+        let message = format!("{plan} is refused: it is {}, and no configuration and no person can override that here", why.noun());
+        return Err(refusal(ErrorCode::Refused, &message, ""));
+    }
+    shared.responder.preview(plan).map(Reply::Preview).map_err(desk::failed)
 }
 
 /// Questions that change something.
@@ -147,7 +161,8 @@ fn rollback(shared: &Shared, ids: Vec<ActionId>, actor: &str) -> Result<Reply, R
     }
 }
 
-fn emergency_stop(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
+/// Undoes everything; the mode becomes PARANOID.
+pub(super) fn emergency_stop(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
     // First the mode, so that nothing new begins while the old is undone.
     set_mode(shared, Mode::Paranoid, actor);
     let report = shared.responder.emergency_stop(actor, chrono::Utc::now());

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::model::{
-    Action, ActionId, ActionState, Alert, AlertId, AlertState, Approval, ApprovalId, ApprovalState, Event, EventKind, Flow, Incident,
-    IncidentId, IncidentState, Process, ProcessKey, Signal, Target, Timestamp,
+    Action, ActionId, ActionState, Alert, AlertId, AlertState, Approval, ApprovalId, ApprovalState, Event, EventKind, Flow, HostText,
+    Incident, IncidentId, IncidentState, Process, ProcessKey, Signal, Target, Timestamp,
 };
 use crate::protocol::{Change, ProcessRow, SocketRow};
 
@@ -100,18 +100,12 @@ impl Live {
 
     /// The row of a process as it is now.
     pub(super) fn process_row(&self, process: &Process) -> ProcessRow {
-        let mut room = ARGUMENTS;
-        let mut fits = |arg: &crate::model::HostText| {
-            let cost = arg.as_bytes().len() + 1;
-            room = room.saturating_sub(cost);
-            room > 0
-        };
         let own_role = process.lineage.roots.iter().find(|root| root.key == process.key).map(|root| root.role);
         ProcessRow {
             key: process.key,
             parent: process.parent,
             exe: process.exe.clone(),
-            argv: process.argv.iter().take_while(|arg| fits(arg)).cloned().collect(),
+            argv: cut(&process.argv),
             uid: process.uid,
             user: process.user.clone(),
             unit: process.unit.clone(),
@@ -261,6 +255,24 @@ impl Live {
     }
 }
 
+/// Arguments for a row: whole while there is room, then cut with a mark, so that padding hides nothing unnoticed.
+fn cut(arguments: &[HostText]) -> Vec<HostText> {
+    let mut room = ARGUMENTS;
+    let mut kept = Vec::new();
+    for argument in arguments {
+        let bytes = argument.as_bytes();
+        if bytes.len() < room {
+            room -= bytes.len() + 1;
+            kept.push(argument.clone());
+            continue;
+        }
+        let head = bytes.get(..room).unwrap_or_default();
+        kept.push(HostText::from([head, b" ... (cut)"].concat()));
+        break;
+    }
+    kept
+}
+
 impl Noted {
     fn add(&mut self, change: Change) {
         let key = match &change {
@@ -286,7 +298,7 @@ impl Noted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ExeFile, HostText, Lineage};
+    use crate::model::{ExeFile, Lineage};
 
     fn process(pid: u32) -> Process {
         Process {
@@ -323,7 +335,10 @@ mod tests {
             live.process(&process(7));
         }
         let changes = live.drain().unwrap();
-        assert!(matches!(changes.as_slice(), [Change::Process(row)] if row.argv.is_empty()), "{changes:?}");
+        assert!(
+            matches!(changes.as_slice(), [Change::Process(row)] if row.argv.len() == 1 && row.argv.iter().all(|arg| arg.as_bytes().ends_with(b"(cut)"))),
+            "{changes:?}"
+        );
     }
 
     #[test]

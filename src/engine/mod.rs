@@ -47,9 +47,13 @@ impl Engine {
         Ok(Arc::new(Self { shared, threads: Mutex::new(Some(threads)) }))
     }
 
-    /// Answers a question whose role was checked. May block on disk or kernel.
-    pub fn answer(&self, request: Request, actor: &str) -> Reply {
-        answer::answer(&self.shared, request, actor)
+    /// Answers a question whose role was checked. May block on disk or kernel. `pid` asks: it and what it runs under
+    /// are on the lifeline meanwhile, so that nobody stops the shell in which they type.
+    pub fn answer(&self, request: Request, actor: &str, pid: Option<u32>) -> Reply {
+        self.shared.owner.arrived(pid, None);
+        let reply = answer::answer(&self.shared, request, actor);
+        self.shared.owner.left(pid);
+        reply
     }
 
     /// Everything that a console shows now, and every delta after it. `arriving` is true once per console: the

@@ -80,12 +80,14 @@ impl Pipeline {
         let hops = self.shared.hops();
         let lost: u64 = hops.iter().map(|hop| hop.dropped).sum();
         if lost <= self.losses_known {
+            self.shared.nothing_missed_lately();
             return;
         }
         let count = lost - self.losses_known;
         self.losses_known = lost;
         let worst = hops.into_iter().max_by_key(|hop| hop.dropped).map(|hop| hop.hop).unwrap_or_default();
         let at: Timestamp = chrono::Utc::now();
+        self.shared.missed(&worst, count, at);
         for incident in lock(&self.shared.correlator).loss(&worst, count, at) {
             self.shared.incident_changed(&incident, &[]);
         }

@@ -78,16 +78,14 @@ impl Recorder {
     }
 }
 
-/// The far end: one thread that writes batches. `size` hears how large the archive is, `report` of records lost
-/// to trouble and of its end (`None`).
+/// The far end: one thread that writes batches. `report` hears of records lost to
+/// trouble and of its end (`None`).
 pub(super) fn write(
     queue: &Receiver<Record>,
     mut writer: Writer,
     limits: (u64, Duration),
-    size: impl Fn(u64),
     mut report: impl FnMut(u64, Option<StoreError>),
 ) {
-    size(writer.bytes().unwrap_or(0));
     let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
     let mut tidied = Instant::now();
     let mut open = true;
@@ -109,9 +107,8 @@ pub(super) fn write(
         if tidied.elapsed() > RETENTION_PERIOD {
             tidied = Instant::now();
             let oldest = chrono::Utc::now() - limits.1;
-            match writer.retain(limits.0, oldest) {
-                Ok(swept) => size(swept.bytes),
-                Err(error) => report(0, Some(error)),
+            if let Err(error) = writer.retain(limits.0, oldest) {
+                report(0, Some(error));
             }
         }
     }

@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::desk;
 use super::shared::{Shared, lock};
+use super::{answer, desk};
 use crate::host::sock_diag::{self, Phase};
+use crate::host::watchdog::EMERGENCY_SIGN;
 use crate::host::{own_usage, service_manager};
 use crate::model::{Counts, Health, Posture, Protocol, Timestamp};
 
@@ -38,6 +38,8 @@ pub(super) fn sit(shared: &Shared) {
         drop(desk);
         if reconciled.elapsed() >= RECONCILE {
             reconciled = Instant::now();
+            obey_emergency_script(shared);
+            shared.check_files();
             reconcile(shared, now);
         }
         if decayed.elapsed() >= DECAY {
@@ -45,6 +47,23 @@ pub(super) fn sit(shared: &Shared) {
             let changed = lock(&shared.correlator).tick(now);
             changed.iter().for_each(|incident| shared.incident_changed(incident, &[]));
         }
+    }
+}
+
+/// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.
+fn obey_emergency_script(shared: &Shared) {
+    let sign = shared.settings.runtime.join(EMERGENCY_SIGN);
+    if !sign.exists() {
+        return;
+    }
+    if let Err(trouble) = answer::emergency_stop(shared, "the emergency script") {
+        shared.degrade("emergency script", Some(trouble.message));
+    }
+    if let Err(error) = std::fs::remove_file(&sign) {
+        shared.degrade(
+            "emergency script",
+            Some(format!("cannot remove {}: {error}; remove it, or every action is undone at once", sign.display())),
+        );
     }
 }
 
@@ -105,7 +124,10 @@ fn prune(shared: &Shared) {
         match row.listening {
             _ if elsewhere => row.process.is_some_and(|key| shared.world.is_alive(key)),
             true => listening.contains(&(row.net.proto, row.net.sport)),
-            false => talking.contains(&(row.net.proto, row.net.dst, row.net.dport)),
+            // The process must live too: the same place may be talked to by another.
+            false => {
+                row.process.is_none_or(|key| shared.world.is_alive(key)) && talking.contains(&(row.net.proto, row.net.dst, row.net.dport))
+            }
         }
     });
 }
@@ -141,7 +163,7 @@ pub(super) fn measure(shared: &Shared) -> Health {
         events_total: totals.events,
         cpu_percent,
         rss_bytes: own_usage::resident_bytes(),
-        store_bytes: shared.store_bytes.load(Ordering::Relaxed),
+        store_bytes: shared.disk_bytes(),
         learning: None,
         counts: counts(shared),
         degraded,

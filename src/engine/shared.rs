@@ -1,6 +1,7 @@
 //! What the threads of the agent share, and the few things they all do to it.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -103,8 +104,8 @@ pub(super) struct Shared {
     /// When the pipeline last went round; the service manager is told that we live only while it does.
     pub(super) pulse: Mutex<Instant>,
     pub(super) next_alert: AtomicU64,
-    /// Size of the databases, as of the last look.
-    pub(super) store_bytes: AtomicU64,
+    /// The database files as they were opened: name and inode.
+    pub(super) files: Vec<(&'static str, u64)>,
 }
 
 fn webhook_hop(report: &WebhookReport) -> HopDrops {
@@ -142,6 +143,42 @@ impl Shared {
                     tracing::info!(part, "works again");
                 }
             }
+        }
+    }
+
+    /// Events were lost: whoever watches "without a gap" does so only from now on.
+    pub(super) fn missed(&self, hop: &str, count: u64, at: Timestamp) {
+        lock(&self.watching).1 = at;
+        self.degrade(
+            "events",
+            Some(format!("{count} lost at {hop} at {}; incidents of that time are marked incomplete", at.format("%H:%M:%S"))),
+        );
+    }
+
+    /// A loss is shown as degraded for a minute; the counts stay.
+    pub(super) fn nothing_missed_lately(&self) {
+        let gap = chrono::Utc::now() - lock(&self.watching).1;
+        if gap > chrono::Duration::minutes(1) {
+            self.degrade("events", None);
+        }
+    }
+
+    /// Bytes of all databases on disk, their journals included.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let Ok(entries) = std::fs::read_dir(&self.settings.data) else { return 0 };
+        let ours = |name: &str| name.starts_with("archive.db") || name.starts_with("ledger.db");
+        let sizes =
+            entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(ours)).filter_map(|entry| entry.metadata().ok());
+        sizes.map(|metadata| metadata.len()).sum()
+    }
+
+    /// A database whose file is gone or is another one: what is written goes nowhere that a restart would find.
+    pub(super) fn check_files(&self) {
+        for (name, inode) in &self.files {
+            let found = std::fs::metadata(self.settings.data.join(name)).map(|metadata| metadata.ino()).ok();
+            let trouble = (found != Some(*inode))
+                .then(|| format!("{name} was removed or replaced under the running agent: its records end with it; restart the agent"));
+            self.degrade(name, trouble);
         }
     }
 

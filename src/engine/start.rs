@@ -1,8 +1,9 @@
 //! Starting: databases, what an earlier life left behind, sensors, threads; and the first snapshot of a console.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -82,6 +83,8 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     let (recorder, far_end) = Recorder::new();
     let first_event = EventId(reader.max_event_id()?.0 + 1);
     let next_alert = AtomicU64::new(reader.max_alert_id()?.0 + 1);
+    let inode = |name: &'static str| std::fs::metadata(settings.data.join(name)).map(|metadata| (name, metadata.ino())).ok();
+    let files = ["archive.db", "ledger.db"].into_iter().filter_map(inode).collect();
     let shared = Arc::new(Shared {
         world,
         lanes: Arc::new(Lanes::new(settings.lanes, first_event)),
@@ -106,7 +109,7 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         stop: Stop::default(),
         pulse: Mutex::new(Instant::now()),
         next_alert,
-        store_bytes: AtomicU64::new(0),
+        files,
         policy: Mutex::new(policy),
         settings,
     });
@@ -217,8 +220,7 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> R
 }
 
 fn record_all(shared: &Shared, far_end: &Receiver<Record>, writer: Writer, limits: (u64, Duration)) {
-    let size = |bytes| shared.store_bytes.store(bytes, Ordering::Relaxed);
-    record::write(far_end, writer, limits, size, |lost, trouble| {
+    record::write(far_end, writer, limits, |lost, trouble| {
         shared.recorder.failed(lost);
         shared.degrade("archive", trouble.map(|error| error.to_string()));
     });

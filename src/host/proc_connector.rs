@@ -53,6 +53,8 @@ pub struct Connector {
     socket: OwnedFd,
     /// Last sequence number seen of each processor: the kernel counts per processor, so a gap is an exact loss.
     sequence: HashMap<u32, u32>,
+    /// The kernel has said whether it accepts us.
+    answered: bool,
     received: u64,
     lost: u64,
 }
@@ -76,7 +78,7 @@ impl Connector {
     /// When the kernel refuses or does not answer.
     pub fn open() -> Result<Self, ConnectorError> {
         let socket = socket_at_home(subscribe)?;
-        let mut connector = Self { socket, sequence: HashMap::new(), received: 0, lost: 0 };
+        let mut connector = Self { socket, sequence: HashMap::new(), answered: false, received: 0, lost: 0 };
         if !connector.wait(Duration::from_millis(500))? {
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         }
@@ -87,7 +89,7 @@ impl Connector {
     #[cfg(test)]
     pub(crate) fn broken() -> Self {
         let nothing = std::fs::File::open("/dev/null").unwrap();
-        Self { socket: nothing.into(), sequence: HashMap::new(), received: 0, lost: 0 }
+        Self { socket: nothing.into(), sequence: HashMap::new(), answered: false, received: 0, lost: 0 }
     }
 
     /// Waits until something is there, at most `timeout`. Whether there is.
@@ -113,14 +115,21 @@ impl Connector {
         let asleep = clock::suspended_ns();
         for (buffer, length) in buffers.iter().zip(&lengths) {
             let Some(event) = buffer.get(..*length).and_then(Announcement::parse) else { continue };
+            // Answers to any listener, not only to us, are counted by the kernel like announcements (cn_proc_ack); older
+            // kernels give them no processor.
+            if event.cpu != u32::MAX
+                && let Some(before) = self.sequence.insert(event.cpu, event.sequence)
+            {
+                self.lost += u64::from(event.sequence.wrapping_sub(before).wrapping_sub(1));
+            }
             if event.what == 0 {
-                acknowledged(&event)?;
+                // Only the first answer is ours. Anybody may ask the connector badly, and the refusal is sent to all.
+                if !std::mem::replace(&mut self.answered, true) {
+                    acknowledged(&event)?;
+                }
                 continue;
             }
             self.received += 1;
-            if let Some(before) = self.sequence.insert(event.cpu, event.sequence) {
-                self.lost += u64::from(event.sequence.wrapping_sub(before).wrapping_sub(1));
-            }
             if let Some(notice) = event.notice(asleep) {
                 take(notice);
             }

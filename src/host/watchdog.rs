@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::pidfd::{PidFd, key_of};
 use crate::model::ProcessKey;
 
+/// Name of the file in the runtime directory by which the script tells a living agent that everything is undone.
+pub const EMERGENCY_SIGN: &str = "emergency-stop";
+
 /// The script that thaws at its time.
 pub const EXPIRE_SCRIPT: &str = include_str!("../../config/bartizan-expire.sh");
 /// The script that undoes everything without us; installed next to the program.

@@ -230,7 +230,7 @@ pub struct Process {
 impl Process {
     /// The program's own name: the last part of `exe`.
     pub fn name(&self) -> String {
-        HostText::from(self.exe.basename().as_ref()).escaped()
+        self.exe.last_part().escaped()
     }
 
     /// The command line on one line, safe to show.

@@ -45,6 +45,11 @@ impl HostText {
         String::from_utf8_lossy(name)
     }
 
+    /// The same part as it is, for showing.
+    pub fn last_part(&self) -> Self {
+        Self::from(self.0.rsplit(|b| *b == b'/').next().unwrap_or_default())
+    }
+
     /// For any screen, log or sentence: no control character, no invisible or direction-changing one; what
     /// cannot be shown stands as `\n`, `\x1b`, `\u{202e}`. The result is safe to send to a terminal.
     pub fn escaped(&self) -> String {

@@ -118,9 +118,9 @@ impl Connection {
                     // Before the query, so that nothing falls between the two.
                     self.events = Some(self.engine.follow());
                 }
-                let (engine, actor) = (Arc::clone(&self.engine), self.peer.to_string());
+                let (engine, actor, pid) = (Arc::clone(&self.engine), self.peer.to_string(), self.peer.pid);
                 // Answers read the disk or change the kernel: not on the thread that feeds the consoles.
-                let answer = tokio::task::spawn_blocking(move || engine.answer(request, &actor)).await;
+                let answer = tokio::task::spawn_blocking(move || engine.answer(request, &actor, pid)).await;
                 let reply = answer.unwrap_or_else(|_| {
                     refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`")
                 });

@@ -87,10 +87,9 @@ fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
         assert_eq!(group::origin_of(freezer.method(), root.pid), before);
         assert!(wait(SETTLING, || size(&out) > still + 20), "it runs again with {:?}", freezer.method());
         assert!(!left(&freezer, &name));
-        assert_eq!(
-            freezer.thaw(&frozen).unwrap().len(),
-            if freezer.method() == Method::Stop { freezer.look(&frozen).loose.len() } else { 0 }
-        );
+        // Once more does no harm. (Without a group, whoever lives is told to run again, and how many live changes all the time.)
+        let again = freezer.thaw(&frozen).unwrap();
+        assert!(again.is_empty() || freezer.method() == Method::Stop, "{again:?}");
         let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow).unwrap();
         let killed = freezer.kill(&frozen).unwrap();
         assert!(killed.contains(&root));

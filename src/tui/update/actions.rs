@@ -61,7 +61,7 @@ pub(super) fn stop_everything(state: &State) -> Confirm {
     let mut lines = vec![TonedLine::new(
         Tone::Danger,
         match active.len() {
-            0 => "No action is active; the guard will act no more until you choose a mode again.".to_owned(),
+            0 => "No action is active; the mode becomes PARANOID, in which nothing is done without you.".to_owned(),
             1 => {
                 "Undoes what can be undone of the one active action; then the guard acts no more until you choose a mode again.".to_owned()
             }

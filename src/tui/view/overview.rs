@@ -140,7 +140,7 @@ fn summary(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         ("sensors", health.rung.noun().to_owned(), if health.rung == crate::model::Rung::Ebpf { paint.good } else { paint.warning }),
         (
             "lost",
-            format!("{} of {}", count(health.dropped()), count(health.events_total)),
+            format!("{} of {}", count(health.dropped()), count(health.events_total + health.dropped())),
             if health.dropped() > 0 { paint.danger } else { paint.good },
         ),
         ("degraded", health.degraded.len().to_string(), loud(health.degraded.len(), paint.warning)),
