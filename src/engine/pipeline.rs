@@ -12,7 +12,7 @@ use crate::model::{Event, EventKind, Loss, Signal, Source, Timestamp};
 /// Events taken from the lanes at once.
 const BATCH: usize = 512;
 /// Longest wait for the first event of a batch.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How often losses are looked for.
 const LOSS_PERIOD: Duration = Duration::from_secs(1);
 

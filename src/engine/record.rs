@@ -11,8 +11,8 @@ use crate::store::{StoreError, Writer};
 const WAITING: usize = 65_536;
 /// Events written in one transaction.
 const BATCH: usize = 4_096;
-/// Longest time that a record waits for company.
-const LINGER: Duration = Duration::from_millis(100);
+/// How often an idle recorder looks whether there is something to tidy.
+const LINGER: Duration = Duration::from_secs(1);
 /// How often old records are let go.
 const RETENTION_PERIOD: Duration = Duration::from_secs(60);
 

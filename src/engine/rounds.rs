@@ -27,7 +27,7 @@ const STUCK: Duration = Duration::from_secs(10);
 pub(super) fn sit(shared: &Shared) {
     let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
     while !shared.stop.is_set() {
-        let waiting = shared.docket.take(Duration::from_millis(250));
+        let waiting = shared.docket.take(Duration::from_millis(500));
         let now = chrono::Utc::now();
         let mut desk = lock(&shared.desk);
         for id in waiting {
@@ -83,14 +83,17 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     let watchdog = service_manager::watchdog_period();
     let mut patted = Instant::now();
     while !shared.stop.is_set() {
-        std::thread::sleep(DELTA);
+        // With nobody to tell, once a second is enough to keep the rates true.
+        std::thread::sleep(if lock(&shared.publisher).consoles() > 0 { DELTA } else { HEALTH });
         let consoles = lock(&shared.publisher).consoles();
         if measured.is_none_or(|at| at.elapsed() >= HEALTH) {
             measured = Some(Instant::now());
-            let health = measure(shared);
             if consoles > 0 {
+                let health = measure(shared);
                 prune(shared);
                 lock(&shared.live).health(health);
+            } else {
+                rates(shared);
             }
         }
         publish(shared);
@@ -132,11 +135,16 @@ fn prune(shared: &Shared) {
     });
 }
 
+/// Events a second and percent of a core, over the last ten seconds.
+fn rates(shared: &Shared) -> (f64, f64) {
+    lock(&shared.gauge).read(Instant::now(), shared.totals.read().events, own_usage::cpu_time())
+}
+
 /// Health as of now.
 pub(super) fn measure(shared: &Shared) -> Health {
     let hops = shared.hops();
     let totals = shared.totals.read();
-    let (events_per_second, cpu_percent) = lock(&shared.gauge).read(Instant::now(), totals.events, own_usage::cpu_time());
+    let (events_per_second, cpu_percent) = rates(shared);
     let rung = shared.ladder.rung();
     let mut watching = lock(&shared.watching);
     if watching.0 != rung {

@@ -140,7 +140,8 @@ impl PartialEq<str> for HostText {
 impl Serialize for HostText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
-            Ok(text) if !text.chars().any(stands_for_byte) => serializer.serialize_str(text),
+            // The reserved block begins with 0xF4 in UTF-8; hardly any text has that byte, so hardly any is read twice.
+            Ok(text) if !self.0.contains(&0xf4) || !text.chars().any(stands_for_byte) => serializer.serialize_str(text),
             _ => serializer.serialize_str(&to_wire(&self.0)),
         }
     }

@@ -50,7 +50,7 @@ impl Writer {
         let Some(last) = events.iter().map(|event| event.id.0).max() else { return Ok(()) };
         let rows: Vec<_> = events.iter().map(|event| serde_json::to_vec(event).map(|json| (event, json))).collect::<Result<_, _>>()?;
         self.together("writing events", |transaction| {
-            let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO events (id, at, kind, json) VALUES (?1, ?2, ?3, ?4)")?;
+            let mut insert = transaction.prepare_cached("INSERT INTO events (id, at, kind, json) VALUES (?1, ?2, ?3, ?4)")?;
             for (event, json) in rows {
                 insert.execute(params![event.id.0 as i64, nanos(event.at), event.kind.name(), json])?;
             }

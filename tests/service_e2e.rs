@@ -1,0 +1,43 @@
+//! `bartizan --headless` as a service manager runs it: ready, reloading, stopping, and a clean end (sd_notify(3)).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panic
+
+mod support;
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use support::agent::{Home, signal};
+use support::can_run;
+use support::network::Network;
+
+/// The next thing that the agent tells its service manager.
+fn told(socket: &UnixDatagram) -> String {
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).expect("the agent tells its service manager");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[test]
+fn the_service_manager_is_told_what_it_must_know() {
+    if !can_run(&["ip", "nsenter"]) {
+        return;
+    }
+    let network = Network::new();
+    let home = Home::new(Some(&network));
+    let path = home.path("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut agent = home.command(&["--headless"]).env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    assert!(told(&socket).contains("READY=1"));
+    // Ready means that it answers.
+    assert!(home.answers(), "ready, and nobody answers");
+    signal(agent.id(), Signal::SIGHUP);
+    assert!(told(&socket).contains("RELOADING=1"));
+    assert!(told(&socket).contains("READY=1"));
+    signal(agent.id(), Signal::SIGTERM);
+    assert!(told(&socket).contains("STOPPING=1"));
+    assert!(agent.wait().unwrap().success());
+    assert!(!home.path("agent.sock").exists(), "the socket stays behind");
+}
