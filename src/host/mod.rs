@@ -1,15 +1,5 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
-pub mod handover;
-mod home_network;
-pub mod own_usage;
-mod peer_groups;
-pub mod privacy;
-pub mod service_manager;
-pub mod temporary;
-
-pub use peer_groups::peer_groups;
-
 pub mod bpf;
 pub mod clock;
 pub mod digest;
@@ -17,20 +7,29 @@ mod fanotify;
 mod file_handle;
 pub mod file_watch;
 pub mod freeze;
+pub mod handover;
+mod home_network;
 mod inotify;
 pub mod lifeline;
 pub mod namespace;
 pub mod nft;
 #[cfg(test)]
 pub(crate) mod own_netns;
+pub mod own_usage;
+mod peer_groups;
 pub mod pidfd;
+pub mod privacy;
 pub mod probe;
 pub mod proc_connector;
 pub mod proc_events;
 pub mod process_start;
 pub mod procfs;
 pub mod random;
+pub mod service_manager;
 pub mod sighting;
 pub mod sock_diag;
+pub mod temporary;
 pub mod user_names;
 pub mod watchdog;
+
+pub use peer_groups::peer_groups;
