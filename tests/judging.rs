@@ -70,28 +70,17 @@ fn process(pid: u32, exe: &str, argv: &[&str], parent: Option<&Process>, role: O
         roots.extend(parent.lineage.roots.iter().cloned());
     }
     Arc::new(Process {
-        key,
-        pid,
         ppid: parent.map_or(1, |p| p.pid),
         parent: parent.map(|p| p.key),
         exe: exe.into(),
-        exe_file: ExeFile::default(),
         argv: argv.iter().map(|a| HostText::from(*a)).collect(),
-        argv_truncated: false,
         cwd: "/".into(),
         uid: 33,
         euid: 33,
         user: Some("www-data".into()),
-        loginuid: None,
-        session: None,
-        capabilities: 0,
         cgroup: "/".into(),
-        container: None,
-        unit: None,
-        netns: 0,
-        stdio_sockets: 0,
-        since: at(0),
         lineage: Lineage { ancestors: ancestors.into(), elided: 0, roots: roots.into() },
+        ..Process::unknown(key, at(0))
     })
 }
 

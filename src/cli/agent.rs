@@ -18,7 +18,7 @@ use crate::client::Connection;
 use crate::config::{Glyphs, Keymap, Settings, Theme, View};
 use crate::engine::Engine;
 use crate::host::handover::{self, Leash, Side};
-use crate::host::{privacy, service_manager};
+use crate::host::{manners, privacy, service_manager};
 use crate::server::{self, Access, Listener, Peer};
 use crate::telemetry::{self, Destination};
 use crate::tui;
@@ -29,6 +29,7 @@ const PEERS: usize = 64;
 /// The agent alone, until SIGTERM.
 pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
     privacy::keep_files_private();
+    manners::keep_one_heap();
     let settings = settings(global)?;
     runtime()?.block_on(async {
         let mut agent = Agent::start(settings, LogTo::StandardError).await?;
@@ -48,6 +49,7 @@ pub(super) fn console(global: &Global, view: Option<&str>) -> Result<Outcome, Fa
     }
     let settings = settings(global)?;
     privacy::keep_files_private();
+    manners::keep_one_heap();
     // Before any thread exists: the parent keeps the shell's place, the child is agent and console.
     match handover::split()? {
         Side::Holder(holder) => Ok(Outcome::Code(u8::try_from(holder.hold()).unwrap_or(FAILED))),

@@ -143,34 +143,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BootId, HostText, Lineage};
+    use crate::model::BootId;
 
     fn process(pid: u32, parent: Option<ProcessKey>, since: Timestamp) -> Arc<Process> {
         let key = ProcessKey { boot: BootId(1), pid, start: u64::from(pid) };
-        Arc::new(Process {
-            key,
-            pid,
-            ppid: 0,
-            parent,
-            exe: "/x".into(),
-            exe_file: Default::default(),
-            argv: vec![],
-            argv_truncated: false,
-            cwd: HostText::default(),
-            uid: 0,
-            euid: 0,
-            user: None,
-            loginuid: None,
-            session: None,
-            capabilities: 0,
-            cgroup: HostText::default(),
-            container: None,
-            unit: None,
-            netns: 0,
-            stdio_sockets: 0,
-            since,
-            lineage: Lineage::default(),
-        })
+        Arc::new(Process { parent, exe: "/x".into(), ..Process::unknown(key, since) })
     }
 
     fn put(table: &mut Table, pid: u32, parent: Option<ProcessKey>, at: Timestamp) -> ProcessKey {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Attribution, Collector, Sink, Stop};
-use crate::model::{BootId, Event, EventKind, ExeFile, FileChange, HostText, Lineage, Process, ProcessKey};
+use crate::model::{BootId, Event, EventKind, FileChange, HostText, Process, ProcessKey};
 
 /// Keeps what a collector says.
 #[derive(Debug, Default)]
@@ -87,28 +87,9 @@ impl Shell {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let start = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
         Arc::new(Process {
-            key: ProcessKey { boot: BootId(1), pid, start },
-            pid,
             ppid: std::process::id(),
-            parent: None,
             exe: HostText::from("/bin/sh"),
-            exe_file: ExeFile::default(),
-            argv: vec![],
-            argv_truncated: false,
-            cwd: HostText::default(),
-            uid: 0,
-            euid: 0,
-            user: None,
-            loginuid: None,
-            session: None,
-            capabilities: 0,
-            cgroup: HostText::default(),
-            container: None,
-            unit: None,
-            netns: 0,
-            stdio_sockets: 0,
-            since: chrono::Utc::now(),
-            lineage: Lineage::default(),
+            ..Process::unknown(ProcessKey { boot: BootId(1), pid, start }, chrono::Utc::now())
         })
     }
 

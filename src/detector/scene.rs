@@ -50,28 +50,12 @@ impl Scene {
         self.next_pid += 1;
         let key = ProcessKey { boot: BootId(7), pid: self.next_pid, start: u64::from(self.next_pid) * 10 };
         Process {
-            key,
-            pid: key.pid,
-            ppid: 0,
-            parent: None,
             exe: exe.into(),
-            exe_file: ExeFile::default(),
             argv: argv.iter().map(|a| HostText::from(*a)).collect(),
-            argv_truncated: false,
             cwd: "/".into(),
-            uid: 0,
-            euid: 0,
             user: Some("root".into()),
-            loginuid: None,
-            session: None,
-            capabilities: 0,
             cgroup: "/".into(),
-            container: None,
-            unit: None,
-            netns: 0,
-            stdio_sockets: 0,
-            since: self.at(),
-            lineage: Lineage::default(),
+            ..Process::unknown(key, self.at())
         }
     }
 

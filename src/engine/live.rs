@@ -298,32 +298,13 @@ impl Noted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ExeFile, Lineage};
 
     fn process(pid: u32) -> Process {
         Process {
-            key: ProcessKey { boot: crate::model::BootId(1), pid, start: 1 },
-            pid,
             ppid: 1,
-            parent: None,
             exe: HostText::from("/bin/true"),
-            exe_file: ExeFile::default(),
             argv: vec![HostText::from("a".repeat(5_000))],
-            argv_truncated: false,
-            cwd: HostText::default(),
-            uid: 0,
-            euid: 0,
-            user: None,
-            loginuid: None,
-            session: None,
-            capabilities: 0,
-            cgroup: HostText::default(),
-            container: None,
-            unit: None,
-            netns: 0,
-            stdio_sockets: 0,
-            since: chrono::DateTime::UNIX_EPOCH,
-            lineage: Lineage::default(),
+            ..Process::unknown(ProcessKey { boot: crate::model::BootId(1), pid, start: 1 }, chrono::DateTime::UNIX_EPOCH)
         }
     }
 

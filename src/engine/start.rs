@@ -26,7 +26,7 @@ use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
-use crate::host::{privacy, random};
+use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, EventId, IncidentId, Timestamp};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
@@ -220,6 +220,8 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> R
 }
 
 fn record_all(shared: &Shared, far_end: &Receiver<Record>, writer: Writer, limits: (u64, Duration)) {
+    // What is written a little later is as good; what is sensed or judged later is not.
+    manners::step_aside();
     record::write(far_end, writer, limits, |lost, trouble| {
         shared.recorder.failed(lost);
         shared.degrade("archive", trouble.map(|error| error.to_string()));

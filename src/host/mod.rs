@@ -11,6 +11,7 @@ pub mod handover;
 mod home_network;
 mod inotify;
 pub mod lifeline;
+pub mod manners;
 pub mod namespace;
 pub mod nft;
 #[cfg(test)]

@@ -228,6 +228,34 @@ pub struct Process {
 }
 
 impl Process {
+    /// A process of which nothing but its name is known, since this moment.
+    pub fn unknown(key: ProcessKey, since: Timestamp) -> Self {
+        Self {
+            key,
+            pid: key.pid,
+            ppid: 0,
+            parent: None,
+            exe: HostText::default(),
+            exe_file: ExeFile::default(),
+            argv: Vec::new(),
+            argv_truncated: false,
+            cwd: HostText::default(),
+            uid: 0,
+            euid: 0,
+            user: None,
+            loginuid: None,
+            session: None,
+            capabilities: 0,
+            cgroup: HostText::default(),
+            container: None,
+            unit: None,
+            netns: 0,
+            stdio_sockets: 0,
+            since,
+            lineage: Lineage::default(),
+        }
+    }
+
     /// The program's own name: the last part of `exe`.
     pub fn name(&self) -> String {
         self.exe.last_part().escaped()

@@ -18,28 +18,15 @@ fn key(pid: u32) -> ProcessKey {
 
 fn process(pid: u32, parent: u32, exe: &str, uid: u32) -> Process {
     Process {
-        key: key(pid),
-        pid,
         ppid: parent,
         parent: Some(key(parent)),
         exe: exe.into(),
-        exe_file: ExeFile::default(),
         argv: vec![exe.into()],
-        argv_truncated: false,
         cwd: "/".into(),
         uid,
         euid: uid,
-        user: None,
-        loginuid: None,
-        session: None,
-        capabilities: 0,
         cgroup: "/".into(),
-        container: None,
-        unit: None,
-        netns: 0,
-        stdio_sockets: 0,
-        since: at(0),
-        lineage: Lineage::default(),
+        ..Process::unknown(key(pid), at(0))
     }
 }
 

@@ -1,0 +1,34 @@
+//! Good manners towards the host's own work: background threads that step aside, and a heap that stays small.
+
+/// Nice value of background threads (sched(7)): about a third of the weight of ordinary ones.
+const ASIDE: libc::c_int = 5;
+
+/// From now on the calling thread gives way to ordinary ones. A refusal changes nothing that matters.
+pub fn step_aside() {
+    // SAFETY: no pointers; 0 means the calling thread, for Linux keeps priorities per thread (setpriority(2)).
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, ASIDE) };
+}
+
+/// Keeps the C library from making a heap for each thread: fragments of many heaps add up (mallopt(3)). Called once,
+/// before there are threads. Other C libraries have no such setting and need none.
+pub fn keep_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no pointers; a refused setting changes nothing.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_the_calling_thread_steps_aside() {
+        // SAFETY: no pointers.
+        let nice = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let before = nice();
+        let aside = std::thread::spawn(move || {
+            super::step_aside();
+            nice()
+        });
+        assert_eq!(aside.join().unwrap(), super::ASIDE.max(before));
+        assert_eq!(nice(), before);
+    }
+}
