@@ -40,7 +40,6 @@ pub use ladder::{Ladder, process_collectors};
 pub use persistence::Persistence;
 pub use places::Places;
 pub use privilege::Privileges;
-pub use sockets::{OpenSocket, open_sockets};
 pub use watching::{watch_blind_spots, watch_collectors};
 pub use world::World;
 

@@ -22,25 +22,6 @@ const LOOKS: u8 = 3;
 /// Descriptors of one process looked through for a listener.
 const HELD_MOST: usize = 4096;
 
-/// One socket that is open now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenSocket {
-    /// Between whom, and in which phase.
-    pub socket: Socket,
-    /// Its oldest holder; absent for sockets of the kernel, or held in another pid namespace.
-    pub owner: Option<ProcessKey>,
-}
-
-/// Every TCP and UDP socket of our network namespace with its holder, as of now.
-///
-/// # Errors
-/// When the kernel does not answer.
-pub fn open_sockets(world: &World) -> Result<Vec<OpenSocket>, SockDiagError> {
-    let sockets = sock_diag::dump()?.sockets;
-    let owners = owners(world, &sockets.iter().map(|socket| socket.inode).filter(|inode| *inode != 0).collect());
-    Ok(sockets.into_iter().map(|socket| OpenSocket { owner: owners.get(&socket.inode).copied(), socket }).collect())
-}
-
 /// What the last poll found.
 #[derive(Debug, Default)]
 pub(super) struct SocketWatch {

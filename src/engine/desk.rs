@@ -24,6 +24,7 @@ pub(super) struct Desk {
     mode: Mode,
     approvals: BTreeMap<ApprovalId, Approval>,
     next_approval: u64,
+    asked: u64,
     question_lapses: Duration,
     refused: BTreeSet<String>,
 }
@@ -31,11 +32,16 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(court: Court, mode: Mode, open: Vec<Approval>, next_approval: ApprovalId, question_lapses: Duration) -> Self {
         let approvals = open.into_iter().map(|approval| (approval.id, approval)).collect();
-        Self { court, mode, approvals, next_approval: next_approval.0, question_lapses, refused: BTreeSet::new() }
+        Self { court, mode, approvals, next_approval: next_approval.0, asked: 0, question_lapses, refused: BTreeSet::new() }
     }
 
     pub(super) fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Questions asked in this life, and those not asked because too many waited for the same incident.
+    pub(super) fn asked(&self) -> (u64, u64) {
+        (self.asked, self.court.unasked())
     }
 
     pub(super) fn set_mode(&mut self, mode: Mode) {
@@ -87,6 +93,7 @@ impl Desk {
         });
         let id = ApprovalId(self.next_approval);
         self.next_approval += 1;
+        self.asked += 1;
         let lapses = chrono::Duration::from_std(self.question_lapses).unwrap_or_else(|_| chrono::Duration::minutes(30));
         let approval = Approval {
             id,

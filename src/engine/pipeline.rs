@@ -77,7 +77,7 @@ impl Pipeline {
             return;
         }
         self.losses_read = Instant::now();
-        let hops = self.shared.hops();
+        let hops = self.shared.event_hops();
         let lost: u64 = hops.iter().map(|hop| hop.dropped).sum();
         if lost <= self.losses_known {
             self.shared.nothing_missed_lately();

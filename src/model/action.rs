@@ -271,17 +271,6 @@ pub struct Action {
     pub note: String,
 }
 
-/// Proof that a change took, and what undoes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// Which action.
-    pub action: ActionId,
-    /// When it took.
-    pub applied_at: Timestamp,
-    /// What the kernel showed when it was read back.
-    pub proof: Vec<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ mod process;
 mod signal;
 mod text;
 
-pub use action::{Action, ActionKind, ActionPlan, ActionState, Direction, PlanError, Preview, Receipt, Target};
+pub use action::{Action, ActionKind, ActionPlan, ActionState, Direction, PlanError, Preview, Target};
 pub use alert::{Alert, AlertState};
 pub use approval::{Approval, ApprovalState};
 pub use audit::{AuditBody, AuditEntry};

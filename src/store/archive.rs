@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::writer::Writer;
 
 /// Name of the file in the data directory.
-pub const FILE: &str = "archive.db";
+pub(super) const FILE: &str = "archive.db";
 
 /// Files up to this size are checked page by page when they are opened: about a second.
 const CHECKED_UP_TO: u64 = 256 << 20;

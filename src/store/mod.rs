@@ -9,7 +9,7 @@ mod migrations;
 mod reader;
 mod writer;
 
-pub use archive::{Archive, FILE as ARCHIVE_FILE};
+pub use archive::Archive;
 pub use error::StoreError;
-pub use reader::{EventFilter, Found, MOST as MOST_RECORDS, Reader};
+pub use reader::{EventFilter, Found, Reader};
 pub use writer::{Swept, Writer};

@@ -11,7 +11,7 @@ use super::writer::{LAST_EVENT, nanos};
 use crate::model::{Alert, AlertId, Approval, ApprovalId, Event, EventId, HostText, Incident, IncidentId, Signal, Timestamp};
 
 /// Most records that one question returns.
-pub const MOST: u32 = 100_000;
+pub(super) const MOST: u32 = 100_000;
 
 /// Which events.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
