@@ -22,7 +22,7 @@ pub struct EventFilter {
     pub kind: Option<String>,
     /// Only events whose JSON text holds this.
     pub containing: Option<HostText>,
-    /// At most this many, the newest; capped at [`MOST`].
+    /// At most this many, the newest; capped at 100,000.
     pub limit: u32,
 }
 
