@@ -86,7 +86,14 @@ fn process(pid: u32, exe: &str, argv: &[&str], parent: Option<&Process>, role: O
 
 fn connect(to: &str, port: u16) -> EventKind {
     EventKind::Connect {
-        net: Flow { proto: Protocol::Tcp, src: "0.0.0.0".parse().unwrap(), sport: 0, dst: Some(to.parse().unwrap()), dport: Some(port) },
+        net: Flow {
+            proto: Protocol::Tcp,
+            src: "0.0.0.0".parse().unwrap(),
+            sport: 0,
+            dst: Some(to.parse().unwrap()),
+            dport: Some(port),
+            name: None,
+        },
     }
 }
 

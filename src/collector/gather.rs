@@ -44,7 +44,7 @@ pub(super) fn gather(watch: &mut FileWatch, timeout: Duration, hop: &'static str
     sink.account(hop, look.noticed.len() as u64, u64::from(look.overflow));
     if look.overflow {
         // How many is not known; one stands for the gap.
-        emit(sink, EventKind::Loss { loss: Loss { hop: hop.to_owned(), count: 1 } }, None, Source::Agent, false);
+        emit(sink, EventKind::Loss { loss: Loss::new(hop, 1) }, None, Source::Agent, false);
     }
     Ok(look)
 }

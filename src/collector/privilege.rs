@@ -32,18 +32,14 @@ impl Privileges {
     fn tell(&self, seen: PrivilegeSeen, until: Instant, sink: &dyn Sink) {
         let process = |pid: u32| self.who.of(Some(Toucher { pid, start: process_start::just_now(pid) }), until);
         let (actor, privilege) = match seen {
-            PrivilegeSeen::Uid { pid, euid } => (
-                process(pid),
-                Privilege { what: PrivilegeKind::SetUid, target: None, target_exe: None, target_uid: None, new_uid: Some(euid) },
-            ),
+            PrivilegeSeen::Uid { pid, euid } => (process(pid), Privilege { new_uid: Some(euid), ..Privilege::new(PrivilegeKind::SetUid) }),
             PrivilegeSeen::Ptrace { tracer, tracee } => {
                 let (target, _) = process(tracee);
                 let privilege = Privilege {
-                    what: PrivilegeKind::Ptrace,
                     target: target.as_ref().map(|target| target.key),
                     target_exe: target.as_ref().map(|target| target.exe.clone()),
                     target_uid: target.as_ref().map(|target| target.uid),
-                    new_uid: None,
+                    ..Privilege::new(PrivilegeKind::Ptrace)
                 };
                 (process(tracer), privilege)
             }
@@ -94,7 +90,7 @@ impl Collector for Privileges {
             }
             sink.account(HOP, received, lost);
             if lost > 0 {
-                emit(sink, EventKind::Loss { loss: Loss { hop: HOP.to_owned(), count: lost } }, None, Source::Agent, false);
+                emit(sink, EventKind::Loss { loss: Loss::new(HOP, lost) }, None, Source::Agent, false);
             }
         }
         Ok(())

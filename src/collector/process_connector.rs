@@ -101,6 +101,7 @@ fn like(parent: &Process, pid: u32, at: u64) -> Who {
         loginuid: parent.loginuid,
         session: parent.session,
         capabilities: parent.capabilities,
+        namespaces: parent.namespaces,
         netns: parent.netns,
     }
 }

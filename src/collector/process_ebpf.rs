@@ -60,7 +60,7 @@ fn account(sensor: &Sensor, told: &mut Counters, sink: &dyn Sink) -> bool {
 
 /// Events that a hop lost.
 pub(super) fn loss(hop: &str, count: u64, source: Source) -> Event {
-    let kind = EventKind::Loss { loss: Loss { hop: hop.to_owned(), count } };
+    let kind = EventKind::Loss { loss: Loss::new(hop, count) };
     Event { id: EventId(0), at: clock::wall(clock::boot_ns()), kind, process: None, source, complete: true }
 }
 

@@ -176,6 +176,11 @@ impl World {
             capabilities: who.capabilities,
             cgroup: image.cgroup,
             netns: who.netns,
+            namespaces: who.namespaces,
+            tty: image.tty,
+            environment: image.environment,
+            package: None,
+            container_name: None,
             stdio_sockets: image.stdio_sockets,
             since: clock::wall(who.at),
             lineage: Lineage { roots, ..lineage },
@@ -215,6 +220,7 @@ impl World {
             session: who.session,
             capabilities: who.capabilities,
             netns: who.netns,
+            namespaces: who.namespaces,
             since: clock::wall(who.at),
             lineage: Lineage { roots, ..family::above(&creator) },
             ..Process::clone(&creator)
@@ -235,7 +241,8 @@ impl World {
     pub(super) fn seen(&self, who: &Who) -> Arc<Process> {
         let key = self.key(who.pid, who.start);
         let Some(known) = self.get(key) else { return self.exec(who, procfs::image(who.pid)) };
-        let same = (known.uid, known.euid, known.capabilities, known.netns) == (who.uid, who.euid, who.capabilities, who.netns);
+        let same = (known.uid, known.euid, known.capabilities, known.netns, known.namespaces)
+            == (who.uid, who.euid, who.capabilities, who.netns, who.namespaces);
         if same {
             return known;
         }
@@ -249,6 +256,7 @@ impl World {
             user,
             capabilities: who.capabilities,
             netns: who.netns,
+            namespaces: who.namespaces,
             ..Process::clone(&entry.process)
         });
         table.put(process.clone(), family);

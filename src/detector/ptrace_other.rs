@@ -73,11 +73,10 @@ mod tests {
     fn ptrace(target: &Process) -> EventKind {
         EventKind::PrivilegeUse {
             privilege: Privilege {
-                what: PrivilegeKind::Ptrace,
                 target: Some(target.key),
                 target_exe: Some(target.exe.clone()),
                 target_uid: Some(target.uid),
-                new_uid: None,
+                ..Privilege::new(PrivilegeKind::Ptrace)
             },
         }
     }

@@ -166,12 +166,12 @@ pub(super) fn as_role(mut process: Process, role: ServiceRole) -> Process {
 
 pub(super) fn flow(proto: Protocol, to: &str) -> Flow {
     let to: SocketAddr = to.parse().unwrap();
-    Flow { proto, src: IpAddr::from([0, 0, 0, 0]), sport: 0, dst: Some(to.ip()), dport: Some(to.port()) }
+    Flow { proto, src: IpAddr::from([0, 0, 0, 0]), sport: 0, dst: Some(to.ip()), dport: Some(to.port()), name: None }
 }
 
 pub(super) fn listener(on: &str) -> Flow {
     let on: SocketAddr = on.parse().unwrap();
-    Flow { proto: Protocol::Tcp, src: on.ip(), sport: on.port(), dst: None, dport: None }
+    Flow { proto: Protocol::Tcp, src: on.ip(), sport: on.port(), dst: None, dport: None, name: None }
 }
 
 /// Which detectors spoke.

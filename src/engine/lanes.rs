@@ -146,7 +146,7 @@ mod tests {
         for _ in 0..25 {
             lanes.emit(event(EventKind::Exit { exit: Exit { code: Some(0), signal: None } }));
         }
-        lanes.emit(event(EventKind::Loss { loss: Loss { hop: "kernel-ring".into(), count: 1 } }));
+        lanes.emit(event(EventKind::Loss { loss: Loss::new("kernel-ring", 1) }));
         let batch = lanes.take(100, Duration::ZERO);
         assert_eq!(batch.len(), 11);
         assert_eq!(batch.first().map(|e| (e.id, e.kind.name())), Some((EventId(26), "sensor.loss")), "security comes first");

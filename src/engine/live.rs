@@ -120,7 +120,7 @@ impl Live {
     /// A listener or connection was seen.
     pub(super) fn socket(&mut self, net: &Flow, listening: bool, process: Option<&Process>, at: Timestamp) {
         // The local port of an outgoing connection differs each time; the same talk counts as one row.
-        let talk = if listening { net.clone() } else { Flow { sport: 0, ..net.clone() } };
+        let talk = if listening { net.clone() } else { Flow { sport: 0, name: None, ..net.clone() } };
         let owner = process.map(|p| p.key);
         let key = (owner, listening, talk);
         if let Some(row) = self.socket_ids.get(&key).and_then(|id| self.sockets.get_mut(id)) {

@@ -91,7 +91,7 @@ impl Pipeline {
         for incident in lock(&self.shared.correlator).loss(&worst, count, at) {
             self.shared.incident_changed(&incident, &[]);
         }
-        let kind = EventKind::Loss { loss: Loss { hop: worst, count } };
+        let kind = EventKind::Loss { loss: Loss::new(&worst, count) };
         let event = Event { id: self.shared.lanes.claim_id(), at, kind, process: None, source: Source::Agent, complete: true };
         self.step(event);
     }

@@ -10,7 +10,7 @@ use super::{answer, desk};
 use crate::host::sock_diag::{self, Phase};
 use crate::host::watchdog::EMERGENCY_SIGN;
 use crate::host::{own_usage, service_manager};
-use crate::model::{Counts, Health, Posture, Protocol, Timestamp};
+use crate::model::{Budget, Counts, Health, Posture, Protocol, Timestamp};
 
 /// How often every active action is compared with the kernel.
 const RECONCILE: Duration = Duration::from_secs(2);
@@ -174,6 +174,8 @@ pub(super) fn measure(shared: &Shared) -> Health {
         store_bytes: shared.disk_bytes(),
         learning: None,
         counts: counts(shared),
+        gaps: Vec::new(),
+        budget: Budget::default(),
         degraded,
     }
 }

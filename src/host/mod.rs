@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod clock;
 pub mod digest;
+pub mod environment;
 mod fanotify;
 mod file_handle;
 pub mod file_watch;

@@ -6,8 +6,9 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::environment;
 use super::sighting::{ARGV_MOST, Image, Who, audit_id, split_argv};
-use crate::model::{ExeFile, HostText};
+use crate::model::{ExeFile, HostText, Namespaces};
 
 /// Longest of the small files of /proc that we read.
 const FILE_MOST: u64 = 64 << 10;
@@ -27,6 +28,8 @@ pub struct Stat {
     pub start: u64,
     /// How many threads it has.
     pub threads: u64,
+    /// Device number of its controlling terminal, 0 when it has none.
+    pub tty: u32,
     /// A thread of the kernel: it has no executable.
     pub kernel_thread: bool,
 }
@@ -69,6 +72,7 @@ pub fn who(pid: u32) -> Option<Who> {
         session: number(pid, "sessionid").and_then(audit_id),
         capabilities: status.capabilities,
         netns: namespace(pid, "net"),
+        namespaces: Namespaces { mnt: namespace(pid, "mnt"), pid: namespace(pid, "pid"), user: namespace(pid, "user") },
     })
 }
 
@@ -99,6 +103,8 @@ pub fn image(pid: u32) -> Image {
         exe_file,
         argv: split_argv(&argv),
         argv_truncated,
+        environment: limited(pid, "environ", environment::MOST as u64).map(|area| environment::notable(&area)).unwrap_or_default(),
+        tty: stat(pid).and_then(|stat| terminal(stat.tty)),
         cwd: cwd.unwrap_or_default().into(),
         cgroup: cgroup.unwrap_or_default(),
         stdio_sockets: stdio_sockets(pid),
@@ -158,7 +164,17 @@ fn executable(pid: u32, link: Vec<u8>) -> (HostText, ExeFile) {
     let name = if nameless { link.strip_suffix(b" (deleted)").unwrap_or(&link) } else { &link };
     let memfd = nameless && name.starts_with(b"/memfd:");
     let name = if memfd { name.strip_prefix(b"/").unwrap_or(name) } else { name };
-    (HostText::from(name), ExeFile { device, inode: meta.ino(), memfd, deleted: nameless && !memfd })
+    (
+        HostText::from(name),
+        ExeFile {
+            device,
+            inode: meta.ino(),
+            memfd,
+            deleted: nameless && !memfd,
+            changed: meta.ctime() * 1_000_000_000 + meta.ctime_nsec(),
+            sha256: None,
+        },
+    )
 }
 
 /// The unified hierarchy when the process is placed in it, else (hybrid and v1 hosts) a controller's: the same
@@ -223,8 +239,22 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         ppid: u32::try_from(number(4)?).ok()?,
         start: number(22)?,
         threads: number(20)?,
+        tty: number(7).and_then(|device| u32::try_from(device).ok()).unwrap_or_default(),
         kernel_thread: number(9)? & KERNEL_THREAD != 0,
     })
+}
+
+/// Name of a terminal by its device number (proc(5), stat field 7): `pts/3`, `tty1`, `ttyS0`.
+fn terminal(device: u32) -> Option<HostText> {
+    let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);
+    Some(HostText::from(match (major, minor) {
+        (0, _) => return None,
+        // Documentation/admin-guide/devices.txt: 136 to 143 are the ends of pseudo-terminals that programs hold.
+        (136..=143, _) => format!("pts/{}", minor + (major - 136) * 256),
+        (4, 64..) => format!("ttyS{}", minor - 64),
+        (4, _) => format!("tty{minor}"),
+        _ => format!("{major}:{minor}"),
+    }))
 }
 
 fn number(pid: u32, name: &str) -> Option<u32> {

@@ -1,6 +1,6 @@
 //! What a sensor saw of one process, before anything is known about its family.
 
-use crate::model::{ExeFile, HostText};
+use crate::model::{ExeFile, HostText, Namespaces, Variable};
 
 /// Arguments kept of one process, in bytes, by every sensor: the same limit as `ARGV_MOST` in `bpf/events.h`.
 pub const ARGV_MOST: usize = 4096;
@@ -30,6 +30,8 @@ pub struct Who {
     pub capabilities: u64,
     /// Inode of its network namespace; 0 when not known.
     pub netns: u32,
+    /// Its other namespaces.
+    pub namespaces: Namespaces,
 }
 
 /// What a process runs.
@@ -43,6 +45,10 @@ pub struct Image {
     pub argv: Vec<HostText>,
     /// More arguments existed.
     pub argv_truncated: bool,
+    /// Variables that change what is loaded or run ([`super::environment`]).
+    pub environment: Vec<Variable>,
+    /// Controlling terminal: `pts/3`.
+    pub tty: Option<HostText>,
     /// Working directory.
     pub cwd: HostText,
     /// Cgroup path, from the root of its hierarchy.

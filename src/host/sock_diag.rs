@@ -188,6 +188,7 @@ fn socket(message: &[u8], protocol: Protocol) -> Option<Socket> {
         sport: port(message, 4)?,
         dst: if remote { Some(address(family, message.get(24..40)?)?) } else { None },
         dport: if remote { Some(port(message, 6)?) } else { None },
+        name: None,
     };
     Some(Socket { flow, phase, uid: u32_at(message, 64)?, inode: u64::from(u32_at(message, 68)?) })
 }

@@ -1,10 +1,11 @@
 //! A fact from the host: the one schema that every sensor speaks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventId, FileChange, Flow, HostText, Process, ProcessKey, Timestamp};
+use super::{Container, EventId, FileChange, Flow, HostText, Process, ProcessKey, Timestamp};
 
 /// Which sensor saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub enum Source {
     Inotify,
     /// Comparing account files.
     Accounts,
+    /// The interface of a container runtime.
+    Containers,
     /// Bartizan about itself.
     Agent,
 }
@@ -54,6 +57,22 @@ pub struct Privilege {
     /// The effective user id it now has, for a change of identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_uid: Option<u32>,
+    /// Capabilities it has now and had not before, one bit each (capabilities(7)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gained: Option<u64>,
+    /// The number of the signal, when one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<u8>,
+    /// What exactly, in the kernel's words: the module's name, the mount point, the kind of program ...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<HostText>,
+}
+
+impl Privilege {
+    /// A use of this kind about which nothing else is known.
+    pub fn new(what: PrivilegeKind) -> Self {
+        Self { what, target: None, target_exe: None, target_uid: None, new_uid: None, gained: None, signal: None, detail: None }
+    }
 }
 
 /// Kinds of privilege use.
@@ -64,6 +83,20 @@ pub enum PrivilegeKind {
     Ptrace,
     /// Changed its user id.
     SetUid,
+    /// Has capabilities that it had not before its exec.
+    CapabilityGain,
+    /// Loaded a kernel module (init_module(2)).
+    ModuleLoad,
+    /// Made or entered another mount, pid, user or network namespace (unshare(2), setns(2), clone(2)).
+    Namespace,
+    /// Changed what is mounted (mount(2), move_mount(2)).
+    Mount,
+    /// Loaded a program into the kernel (bpf(2)).
+    Bpf,
+    /// Set up an io_uring (io_uring_setup(2)), which many sensors cannot follow.
+    IoUring,
+    /// Sent a signal that ends or stops a security service.
+    Kill,
 }
 
 /// A change to the accounts of the host.
@@ -103,6 +136,33 @@ pub struct Loss {
     pub hop: String,
     /// How many since the last report.
     pub count: u64,
+    /// Nothing was missing up to this moment; absent in old records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Nothing is missing since this moment; absent in old records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// How many of each kind, where the hop can tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, u64>,
+}
+
+impl Loss {
+    /// So many at this hop, between unknown moments.
+    pub fn new(hop: &str, count: u64) -> Self {
+        Self { hop: hop.to_owned(), count, from: None, to: None, kinds: BTreeMap::new() }
+    }
+}
+
+/// Bartizan gave up some of its own work to stay within its budget, or took it up again (row P2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetChange {
+    /// How many steps are given up now; 0 is everything in service.
+    pub level: u8,
+    /// What is given up now, in words.
+    pub given_up: Vec<String>,
+    /// Which limit forced it, or that there is room again.
+    pub why: String,
 }
 
 /// What happened.
@@ -163,6 +223,24 @@ pub enum EventKind {
         /// Which.
         privilege: Privilege,
     },
+    /// A container was started, or found running.
+    #[serde(rename = "container.start")]
+    ContainerStart {
+        /// Which.
+        container: Container,
+    },
+    /// A container ended.
+    #[serde(rename = "container.stop")]
+    ContainerStop {
+        /// Which.
+        container: Container,
+    },
+    /// Bartizan's own cost met its limit.
+    #[serde(rename = "agent.budget")]
+    Budget {
+        /// What follows from it.
+        budget: BudgetChange,
+    },
     /// Events were lost.
     #[serde(rename = "sensor.loss")]
     Loss {
@@ -185,14 +263,17 @@ impl EventKind {
             Self::PersistenceChange { .. } => "persistence.change",
             Self::UserChange { .. } => "user.change",
             Self::PrivilegeUse { .. } => "privilege.use",
+            Self::ContainerStart { .. } => "container.start",
+            Self::ContainerStop { .. } => "container.stop",
+            Self::Budget { .. } => "agent.budget",
             Self::Loss { .. } => "sensor.loss",
         }
     }
 
     /// Every name that [`EventKind::name`] can give.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 14] = [
         "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
-        "user.change", "privilege.use", "sensor.loss",
+        "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss",
     ];
 }
 

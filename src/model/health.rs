@@ -49,6 +49,32 @@ pub struct HopDrops {
     pub dropped: u64,
 }
 
+/// A stretch of time in which events were missed, or nobody watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Nothing was missing up to here.
+    pub from: Timestamp,
+    /// Nothing is missing from here.
+    pub to: Timestamp,
+    /// Events known to be missing; 0 when nobody can tell how many.
+    pub count: u64,
+    /// Where they were lost, or why nobody watched.
+    pub why: String,
+}
+
+/// What the agent may cost, and what it gives up to stay within (row P2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Budget {
+    /// Percent of one core, averaged over ten seconds.
+    pub max_cpu_percent: f64,
+    /// Resident bytes.
+    pub max_rss_bytes: u64,
+    /// How many steps are given up now; 0 is everything in service.
+    pub level: u8,
+    /// What is given up now, in words.
+    pub given_up: Vec<String>,
+}
+
 /// How much there is of what a person looks for first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
@@ -106,6 +132,12 @@ pub struct Health {
     /// How much there is.
     #[serde(default)]
     pub counts: Counts,
+    /// The latest gaps in what was watched, oldest first.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+    /// What the agent may cost and what it gives up for it.
+    #[serde(default)]
+    pub budget: Budget,
     /// Parts that do not work and what to do, one line each.
     pub degraded: Vec<String>,
 }

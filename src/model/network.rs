@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::HostText;
+
 /// Transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,6 +29,9 @@ pub struct Flow {
     pub dst: Option<IpAddr>,
     /// Remote port.
     pub dport: Option<u16>,
+    /// The name for which a resolver answered with the remote address on this host, shortly before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<HostText>,
 }
 
 /// Whether an address is reachable over the Internet: not loopback, private, link-local, shared, documentation,

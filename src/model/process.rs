@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostText, Timestamp};
+use super::{HostText, Sha256, Timestamp};
 
 /// One boot of one machine: the first 32 bits of `/proc/sys/kernel/random/boot_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -78,6 +78,37 @@ pub struct ExeFile {
     pub memfd: bool,
     /// Its last name was removed before it was executed.
     pub deleted: bool,
+    /// When it was last changed in any way (ctime), in nanoseconds since 1970; 0 when not known. Device, inode and this
+    /// moment name one content: nobody without the kernel's help can set it back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changed: i64,
+    /// SHA-256 of its content, once it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+}
+
+fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
+/// A variable of a program's environment that changes what it loads or runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Its name: `LD_PRELOAD` ...
+    pub name: HostText,
+    /// Its value, cut when very long.
+    pub value: HostText,
+}
+
+/// Inode numbers of namespaces, as in `/proc/PID/ns`; 0 when not known. The network's stands beside them as `netns`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Namespaces {
+    /// Mounts (mount_namespaces(7)).
+    pub mnt: u32,
+    /// Process ids (pid_namespaces(7)).
+    pub pid: u32,
+    /// User ids (user_namespaces(7)).
+    pub user: u32,
 }
 
 /// What kind of service a process is, as far as an attacker cannot hide it: being a service raises suspicion
@@ -218,6 +249,21 @@ pub struct Process {
     pub unit: Option<String>,
     /// Inode of its network namespace; 0 when not known.
     pub netns: u32,
+    /// Its other namespaces.
+    #[serde(default)]
+    pub namespaces: Namespaces,
+    /// Its controlling terminal: `pts/3`, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tty: Option<HostText>,
+    /// Variables that change what it loads or runs, as they were at exec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<Variable>,
+    /// The package that owns the executable, once it was looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<HostText>,
+    /// Name of the container, when its runtime told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<HostText>,
     /// Which of stdin (bit 0), stdout (1), stderr (2) is a socket.
     pub stdio_sockets: u8,
     /// When it was started or, after an exec, when it executed.
@@ -250,6 +296,11 @@ impl Process {
             container: None,
             unit: None,
             netns: 0,
+            namespaces: Namespaces::default(),
+            tty: None,
+            environment: Vec::new(),
+            package: None,
+            container_name: None,
             stdio_sockets: 0,
             since,
             lineage: Lineage::default(),

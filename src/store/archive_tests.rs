@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Archive, EventFilter, StoreError};
 use crate::model::{
-    Alert, AlertId, AlertState, Ancestor, BootId, Confidence, Event, EventId, EventKind, ExeFile, Family, HostText, Incident, IncidentId,
+    Alert, AlertId, AlertState, Ancestor, BootId, Confidence, Event, EventId, EventKind, Family, HostText, Incident, IncidentId,
     IncidentState, Lineage, Loss, Posture, Process, ProcessKey, Severity, Signal, SignalId, Source, Stage, Tier, Timestamp,
 };
 
@@ -16,31 +16,20 @@ fn moment(seconds: i64) -> Timestamp {
 fn process(argv: &[u8]) -> Arc<Process> {
     let key = |pid| ProcessKey { boot: BootId(7), pid, start: u64::from(pid) };
     Arc::new(Process {
-        key: key(42),
-        pid: 42,
         ppid: 1,
-        parent: None,
         exe: HostText::from("/usr/bin/curl"),
-        exe_file: ExeFile::default(),
         argv: vec![HostText::from("curl"), HostText::from(argv)],
-        argv_truncated: false,
         cwd: HostText::from("/tmp"),
         uid: 33,
         euid: 33,
         user: Some(HostText::from("www-data")),
-        loginuid: None,
-        session: None,
-        capabilities: 0,
         cgroup: HostText::from("/system.slice/nginx.service"),
-        container: None,
         unit: Some("nginx.service".to_owned()),
-        netns: 0,
-        stdio_sockets: 0,
-        since: moment(0),
         lineage: Lineage {
             ancestors: Arc::from(vec![Ancestor { key: key(1), exe: HostText::from("/usr/sbin/nginx") }; 4]),
             ..Lineage::default()
         },
+        ..Process::unknown(key(42), moment(0))
     })
 }
 
@@ -56,7 +45,7 @@ fn exec(id: u64, seconds: i64, argv: &[u8]) -> Event {
 }
 
 fn loss(id: u64, seconds: i64) -> Event {
-    let loss = Loss { hop: "lane-bulk".to_owned(), count: 3 };
+    let loss = Loss::new("lane-bulk", 3);
     Event { id: EventId(id), at: moment(seconds), kind: EventKind::Loss { loss }, process: None, source: Source::Agent, complete: false }
 }
 

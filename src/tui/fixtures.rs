@@ -48,6 +48,7 @@ pub(crate) fn socket(id: u64, listening: bool, src: &str, sport: u16, dst: Optio
             sport,
             dst: dst.map(|(addr, _)| addr.parse().unwrap()),
             dport: dst.map(|(_, port)| port),
+            name: None,
         },
         process: Some(key(owner.0)),
         exe: HostText::from(owner.1),
@@ -169,6 +170,8 @@ pub(crate) fn health() -> Health {
         store_bytes: 88_000_000,
         learning: None,
         counts: crate::model::Counts::default(),
+        gaps: Vec::new(),
+        budget: crate::model::Budget::default(),
         degraded: vec!["journal: no permission to read; add the agent to the group systemd-journal".to_owned()],
     }
 }

@@ -131,6 +131,10 @@ pub(super) fn event_line(event: &Event) -> String {
         }
         EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
         EventKind::PrivilegeUse { privilege } => format!("{:?}", privilege.what),
+        EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => {
+            format!("{} {} from {}", safe(&container.runtime), container.name, container.image)
+        }
+        EventKind::Budget { budget } => format!("{}: {}", safe(&budget.why), safe(&budget.given_up.join(", "))),
         EventKind::Loss { loss } => format!("{} events lost at {}", loss.count, safe(&loss.hop)),
     };
     let cut = if event.complete { "" } else { " (incomplete)" };

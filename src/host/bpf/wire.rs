@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::sighting::{Image, Who, audit_id, split_argv, ticks};
-use crate::model::{ExeFile, Exit, Flow, HostText, Protocol};
+use crate::model::{ExeFile, Exit, Flow, HostText, Namespaces, Protocol};
 
 /// One thing that the kernel reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +138,7 @@ fn who(head: &Head) -> Who {
         session: audit_id(head.session),
         capabilities: head.capabilities,
         netns: head.netns,
+        namespaces: Namespaces::default(),
     }
 }
 
@@ -157,13 +158,16 @@ fn exec(bytes: &[u8]) -> Option<RawEvent> {
     };
     let (argv, exe, cwd, cgroup) = (take(e.argv_len)?, take(e.exe_len)?, take(e.cwd_len)?, take(e.cgroup_len)?);
     let in_memory = e.nlink == 0 && exe.starts_with(b"memfd:") && matches!(e.magic, TMPFS_MAGIC | HUGETLBFS_MAGIC);
-    let exe_file = ExeFile { device: e.device, inode: e.inode, memfd: in_memory, deleted: e.nlink == 0 && !in_memory };
+    let exe_file =
+        ExeFile { device: e.device, inode: e.inode, memfd: in_memory, deleted: e.nlink == 0 && !in_memory, changed: 0, sha256: None };
     let exe = if in_memory { HostText::from(exe.strip_suffix(b"\0").unwrap_or(exe)) } else { path(exe) };
     let image = Image {
         exe,
         exe_file,
         argv: split_argv(argv),
         argv_truncated: e.argv_total > e.argv_len,
+        environment: Vec::new(),
+        tty: None,
         cwd: path(cwd),
         cgroup: path(cgroup),
         stdio_sockets: (e.head.stdio_sockets & 7) as u8,
@@ -190,6 +194,7 @@ fn flow(r: &NetRecord, outbound: bool) -> Flow {
         sport: r.local_port,
         dst: outbound.then(|| address(r.family, r.remote)),
         dport: outbound.then_some(r.remote_port),
+        name: None,
     }
 }
 
