@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bartizan::model::{
-    Ancestor, BootId, Event, EventId, EventKind, ExeFile, Exit, HostText, Lineage, Namespaces, Process, ProcessKey, Root, ServiceRole, Source,
-    Timestamp,
+    Ancestor, BootId, Event, EventId, EventKind, ExeFile, Exit, HostText, Lineage, Namespaces, Process, ProcessKey, Root, ServiceRole,
+    Source, Timestamp,
 };
 use bartizan::store::{Archive, EventFilter, Packer, Reader};
 
@@ -35,7 +35,8 @@ impl Storm {
     fn new() -> Self {
         let key = |pid| ProcessKey { boot: BootId(0x1f2e_3d4c), pid, start: 40_000 + u64::from(pid) };
         let above = ["/usr/bin/bash", "/usr/bin/su", "/usr/bin/bash", "/usr/sbin/sshd", "/usr/sbin/sshd", "/usr/lib/systemd/systemd"];
-        let ancestors = above.iter().zip([900, 890, 880, 870, 600, 1]).map(|(exe, pid)| Ancestor { key: key(pid), exe: HostText::from(*exe) });
+        let ancestors =
+            above.iter().zip([900, 890, 880, 870, 600, 1]).map(|(exe, pid)| Ancestor { key: key(pid), exe: HostText::from(*exe) });
         let root = Root { role: ServiceRole::SshServer, key: key(870), exe: HostText::from("/usr/sbin/sshd") };
         let shell = Process {
             ppid: 900,
@@ -142,7 +143,12 @@ fn storm() {
     println!("storm of {EXECS} execs, {} events in {blocks} blocks", source.made);
     println!("  packing                {packing:>8.3} s CPU (where the events are; frees them too)");
     println!("  compressing, writing   {writing:>8.3} s CPU (the recorder's thread)");
-    println!("  on disk                {:>8.2} MiB, {} bytes an event (as JSON about {})", mib(file), file / source.made, json as u64 / source.made);
+    println!(
+        "  on disk                {:>8.2} MiB, {} bytes an event (as JSON about {})",
+        mib(file),
+        file / source.made,
+        json as u64 / source.made
+    );
     println!("  write-ahead log        {:>8.2} MiB", mib(log));
     questions(&archive.reader().unwrap());
 }
@@ -172,7 +178,14 @@ fn million() {
     let swept = writer.retain(CAP, Timestamp::UNIX_EPOCH).unwrap();
     drop(writer);
     let (file, log) = on_disk(dir.path());
-    println!("  cut to {:.0} MiB          {:>8.3} s CPU, {} events gone; file {:.2} MiB, log {:.2} MiB", mib(CAP), cpu() - start, swept.events, mib(file), mib(log));
+    println!(
+        "  cut to {:.0} MiB          {:>8.3} s CPU, {} events gone; file {:.2} MiB, log {:.2} MiB",
+        mib(CAP),
+        cpu() - start,
+        swept.events,
+        mib(file),
+        mib(log)
+    );
 }
 
 /// Typical questions, best of three.

@@ -29,7 +29,7 @@ pub(super) enum Record {
     Alert(Box<Alert>),
     Approval(Box<Approval>),
     /// What became known of an executable after its events were kept.
-    #[cfg_attr(not(test), allow(dead_code))] // made by whoever reads executables
+    #[allow(dead_code)] // made by whoever reads executables
     Digest(FileDigest),
     /// A named value, such as when the last console left.
     Note(&'static str, String),

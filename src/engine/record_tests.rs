@@ -61,7 +61,8 @@ fn a_full_queue_keeps_a_reserve_for_what_is_worth_more() {
     recorder.0.lock().close_block();
     drop(far_end);
     recorder.keep(Record::Note("mode", "late".to_owned()));
-    assert_eq!((recorder.hop().dropped, recorder.0.lock().bytes), (recorder.hop().received, 0));
+    let (hop, waits) = (recorder.hop(), recorder.0.lock().bytes);
+    assert_eq!((hop.dropped, waits), (hop.received, 0));
 }
 
 #[test]

@@ -148,12 +148,19 @@ fn records_are_replaced_and_numbers_go_on() {
     );
 }
 
+/// Bytes that cannot be compressed.
+fn noise(seed: u64) -> [u8; 200] {
+    let mut bytes = [0; 200];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
 #[test]
 fn retention_keeps_the_newest_and_never_gives_a_number_twice() {
     let dir = tempfile::tempdir().unwrap();
     let archive = Archive::open(dir.path()).unwrap();
     let mut writer = archive.writer().unwrap();
-    let many: Vec<Event> = (1..=4000).map(|id| exec(id, id as i64, b"argument")).collect();
+    let many: Vec<Event> = (1..=4000).map(|id| exec(id, id as i64, &noise(id))).collect();
     writer.events(&many).unwrap();
     let full = writer.bytes().unwrap();
     let by_age = writer.retain(u64::MAX, moment(200)).unwrap();
@@ -161,9 +168,9 @@ fn retention_keeps_the_newest_and_never_gives_a_number_twice() {
     let by_age = writer.retain(u64::MAX, moment(2100)).unwrap();
     assert!((1000..2100).contains(&by_age.events), "{by_age:?}: only what is altogether from before");
     assert_eq!(ids(&archive, all()).first(), Some(&(by_age.events + 1)));
-    let by_size = writer.retain(full / 4, moment(0)).unwrap();
+    let by_size = writer.retain(full / 2, moment(0)).unwrap();
     let left = ids(&archive, all());
-    assert!(by_size.bytes <= full / 4 && left.len() >= 500 && left.last() == Some(&4000), "{by_size:?} of {full}, {} left", left.len());
+    assert!(by_size.bytes <= full / 2 && left.len() >= 500 && left.last() == Some(&4000), "{by_size:?} of {full}, {} left", left.len());
     assert_eq!(writer.retain(0, moment(9999)).unwrap().events, left.len() as u64);
     assert_eq!(archive.reader().unwrap().max_event_id().unwrap(), EventId(4000));
     writer.events(&[exec(2, 2, b"late")]).unwrap();

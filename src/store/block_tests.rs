@@ -153,7 +153,11 @@ fn what_became_known_later_is_filled_in_where_it_is_missing() {
     };
     let package = || Some("coreutils".to_owned());
     assert_eq!(found.iter().map(known).collect::<Vec<_>>(), [(Some(later), package()), (Some(own), package()), (None, None), (None, None)]);
-    assert_eq!(ids(&archive, EventFilter { containing: Some(HostText::from("oreutil")), ..all() }), [1, 2], "as if it always had been there");
+    assert_eq!(
+        ids(&archive, EventFilter { containing: Some(HostText::from("oreutil")), ..all() }),
+        [1, 2],
+        "as if it always had been there"
+    );
     assert_eq!(ids(&archive, EventFilter { containing: Some(HostText::from(later.to_string())), ..all() }), [1]);
 }
 

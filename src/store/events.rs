@@ -68,14 +68,14 @@ pub(super) fn find(connection: &Connection, filter: &EventFilter) -> Result<Foun
     let wanted = Wanted { since: filter.since, kind: filter.kind.as_deref(), needle };
     let mut newest: BinaryHeap<Reverse<ByNumber>> = BinaryHeap::new();
     let (mut unreadable, mut json) = (0, Vec::new());
-    let mut statement = connection.prepare_cached(
-        "SELECT last, events, codec, data FROM blocks WHERE latest >= ?1 AND kinds & ?2 ORDER BY last DESC",
-    )?;
+    let mut statement =
+        connection.prepare_cached("SELECT last, events, codec, data FROM blocks WHERE latest >= ?1 AND kinds & ?2 ORDER BY last DESC")?;
     let mut rows = statement.query(params![filter.since.map_or(i64::MIN, nanos), filter.kind.as_deref().map_or(i64::MAX, kinds::mask)])?;
     while let Some(row) = rows.next()? {
         // Numbers of neighbouring blocks may overlap, for the lanes let urgent events overtake others.
         let enough = newest.len() >= most;
-        if enough && newest.peek().is_none_or(|Reverse(oldest)| row.get::<_, i64>(0).is_ok_and(|last| oldest.0.id.0 > last.unsigned_abs())) {
+        if enough && newest.peek().is_none_or(|Reverse(oldest)| row.get::<_, i64>(0).is_ok_and(|last| oldest.0.id.0 > last.unsigned_abs()))
+        {
             break;
         }
         let Some(events) = open(row, wanted.needle.as_ref(), &mut lookup)? else {
@@ -102,8 +102,8 @@ pub(super) fn find(connection: &Connection, filter: &EventFilter) -> Result<Foun
 pub(super) fn count(connection: &Connection, kind: Option<&str>, since: Option<Timestamp>) -> Result<u64, Trouble> {
     let wanted = Wanted { since, kind, needle: None };
     let since = since.map_or(i64::MIN, nanos);
-    let mut statement = connection
-        .prepare_cached("SELECT last, events, codec, data, earliest, kinds FROM blocks WHERE latest >= ?1 AND kinds & ?2")?;
+    let mut statement =
+        connection.prepare_cached("SELECT last, events, codec, data, earliest, kinds FROM blocks WHERE latest >= ?1 AND kinds & ?2")?;
     let mask = kind.map_or(i64::MAX, kinds::mask);
     let mut rows = statement.query(params![since, mask])?;
     let (mut number, mut lookup) = (0, Lookup::new(connection));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::model::{
-    Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange, FileChangeKind, Flow, HostText, Lineage,
-    Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp,
-    UserChange, UserChangeKind, Variable,
+    Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange, FileChangeKind, Flow, HostText,
+    Lineage, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source,
+    Timestamp, UserChange, UserChangeKind, Variable,
 };
 
 fn text() -> impl Strategy<Value = HostText> {
@@ -28,38 +28,39 @@ fn moment() -> impl Strategy<Value = Timestamp> {
 }
 
 fn key() -> impl Strategy<Value = ProcessKey> {
-    (prop_oneof![3 => Just(7u32), 1 => any::<u32>()], any::<u32>(), any::<u64>())
-        .prop_map(|(boot, pid, start)| ProcessKey { boot: BootId(boot), pid, start })
+    (prop_oneof![3 => Just(7u32), 1 => any::<u32>()], any::<u32>(), any::<u64>()).prop_map(|(boot, pid, start)| ProcessKey {
+        boot: BootId(boot),
+        pid,
+        start,
+    })
 }
 
 fn role() -> impl Strategy<Value = ServiceRole> {
     use ServiceRole as R;
     prop::sample::select(vec![
-        R::WebServer, R::Database, R::MailServer, R::NetworkService, R::SshServer, R::LoginSession, R::Scheduler, R::PackageManager,
-        R::ContainerRuntime, R::Agent,
+        R::WebServer,
+        R::Database,
+        R::MailServer,
+        R::NetworkService,
+        R::SshServer,
+        R::LoginSession,
+        R::Scheduler,
+        R::PackageManager,
+        R::ContainerRuntime,
+        R::Agent,
     ])
 }
 
 fn lineage() -> impl Strategy<Value = Lineage> {
     let ancestor = (key(), text()).prop_map(|(key, exe)| Ancestor { key, exe });
     let root = (role(), key(), text()).prop_map(|(role, key, exe)| Root { role, key, exe });
-    (prop::collection::vec(ancestor, 0..5), any::<u32>(), prop::collection::vec(root, 0..3)).prop_map(|(ancestors, elided, roots)| Lineage {
-        ancestors: ancestors.into(),
-        elided,
-        roots: roots.into(),
-    })
+    (prop::collection::vec(ancestor, 0..5), any::<u32>(), prop::collection::vec(root, 0..3))
+        .prop_map(|(ancestors, elided, roots)| Lineage { ancestors: ancestors.into(), elided, roots: roots.into() })
 }
 
 fn exe_file() -> impl Strategy<Value = ExeFile> {
     (any::<u32>(), any::<u64>(), any::<(bool, bool)>(), any::<i64>(), any::<Option<[u8; 32]>>()).prop_map(
-        |(device, inode, (memfd, deleted), changed, sha256)| ExeFile {
-            device,
-            inode,
-            memfd,
-            deleted,
-            changed,
-            sha256: sha256.map(Sha256),
-        },
+        |(device, inode, (memfd, deleted), changed, sha256)| ExeFile { device, inode, memfd, deleted, changed, sha256: sha256.map(Sha256) },
     )
 }
 
@@ -102,27 +103,39 @@ fn process() -> impl Strategy<Value = Process> {
 
 fn kind() -> impl Strategy<Value = EventKind> {
     let flow = (any::<bool>(), any::<IpAddr>(), any::<u16>(), any::<Option<(IpAddr, u16)>>(), prop::option::of(text()));
-    let flow = flow.prop_map(|(tcp, src, sport, far, name)| Flow {
-        proto: if tcp { Protocol::Tcp } else { Protocol::Udp },
-        src,
-        sport,
-        dst: far.map(|far| far.0),
-        dport: far.map(|far| far.1),
-        name,
-    });
-    let file = (text(), prop::option::of(word()), any::<bool>()).prop_map(|(path, after, cron)| FileChange {
-        path,
-        change: FileChangeKind::Renamed,
-        persistence: cron.then_some(PersistenceKind::Cron),
-        before: None,
-        after,
-    });
+    let flow = flow
+        .prop_map(|(tcp, src, sport, far, name)| Flow {
+            proto: if tcp { Protocol::Tcp } else { Protocol::Udp },
+            src,
+            sport,
+            dst: far.map(|far| far.0),
+            dport: far.map(|far| far.1),
+            name,
+        })
+        .boxed();
+    let file = (text(), prop::option::of(word()), any::<bool>())
+        .prop_map(|(path, after, cron)| FileChange {
+            path,
+            change: FileChangeKind::Renamed,
+            persistence: cron.then_some(PersistenceKind::Cron),
+            before: None,
+            after,
+        })
+        .boxed();
     let container = (word(), text(), text())
-        .prop_map(|(id, name, image)| Container { id, name, image, runtime: "docker".to_owned(), pid: Some(7) });
-    let account = (text(), prop::option::of(text()))
-        .prop_map(|(user, group)| UserChange { user, uid: Some(0), change: UserChangeKind::BecameRoot, group });
-    let privilege = (prop::option::of(key()), prop::option::of(text()))
-        .prop_map(|(target, detail)| Privilege { target, detail, ..Privilege::new(PrivilegeKind::Bpf) });
+        .prop_map(|(id, name, image)| Container { id, name, image, runtime: "docker".to_owned(), pid: Some(7) })
+        .boxed();
+    let account = (text(), prop::option::of(text())).prop_map(|(user, group)| UserChange {
+        user,
+        uid: Some(0),
+        change: UserChangeKind::BecameRoot,
+        group,
+    });
+    let privilege = (prop::option::of(key()), prop::option::of(text())).prop_map(|(target, detail)| Privilege {
+        target,
+        detail,
+        ..Privilege::new(PrivilegeKind::Bpf)
+    });
     let budget = (any::<u8>(), word()).prop_map(|(level, why)| BudgetChange { level, given_up: vec![why.clone()], why });
     let loss = (word(), any::<u64>(), prop::option::of(moment())).prop_map(|(hop, count, from)| Loss {
         from,
@@ -150,7 +163,15 @@ fn kind() -> impl Strategy<Value = EventKind> {
 fn source() -> impl Strategy<Value = Source> {
     use Source as S;
     prop::sample::select(vec![
-        S::Ebpf, S::ProcessConnector, S::SockDiag, S::Procfs, S::Fanotify, S::Inotify, S::Accounts, S::Containers, S::Agent,
+        S::Ebpf,
+        S::ProcessConnector,
+        S::SockDiag,
+        S::Procfs,
+        S::Fanotify,
+        S::Inotify,
+        S::Accounts,
+        S::Containers,
+        S::Agent,
     ])
 }
 
@@ -172,11 +193,11 @@ pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
         }
         let mut order: Vec<usize> = (0..each.len()).collect();
         order.sort_by_key(|place| each[*place].5);
-        let event = |(place, (kind, at, who, source, complete, _)): (usize, _)| Event {
+        let event = |(place, (kind, at, who, source, complete, _)): (usize, (_, _, Option<prop::sample::Index>, _, _, u32))| Event {
             id: EventId(order[place] as u64 + 1),
             at,
             kind,
-            process: who.map(|who: prop::sample::Index| Arc::clone(&processes[who.index(processes.len())])),
+            process: who.map(|who| Arc::clone(&processes[who.index(processes.len())])),
             source,
             complete,
         };

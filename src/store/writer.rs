@@ -132,7 +132,11 @@ impl Writer {
         })
     }
 
-    pub(super) fn together<T>(&mut self, what: &'static str, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn together<T>(
+        &mut self,
+        what: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let path = &self.path;
         let fail = |why| StoreError::Database { path: path.clone(), what, why };
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;

@@ -240,8 +240,16 @@ impl Field for Sha256 {
 
 /// Every role, at the number by which it is stored: a new one goes at the end.
 pub(super) const ROLES: [ServiceRole; 10] = [
-    ServiceRole::WebServer, ServiceRole::Database, ServiceRole::MailServer, ServiceRole::NetworkService, ServiceRole::SshServer,
-    ServiceRole::LoginSession, ServiceRole::Scheduler, ServiceRole::PackageManager, ServiceRole::ContainerRuntime, ServiceRole::Agent,
+    ServiceRole::WebServer,
+    ServiceRole::Database,
+    ServiceRole::MailServer,
+    ServiceRole::NetworkService,
+    ServiceRole::SshServer,
+    ServiceRole::LoginSession,
+    ServiceRole::Scheduler,
+    ServiceRole::PackageManager,
+    ServiceRole::ContainerRuntime,
+    ServiceRole::Agent,
 ];
 
 impl Field for ServiceRole {

@@ -106,9 +106,33 @@ fn take_ancestors(base: &[Ancestor], input: &mut Input<'_>) -> Option<Vec<Ancest
 /// Fails to compile when the model has a field that no line above writes: give it a number then, and name it here.
 fn every_field_is_written(image: &Process) {
     let Process {
-        key: _, pid: _, ppid: _, parent: _, exe: _, exe_file: _, argv: _, argv_truncated: _, cwd: _, uid: _, euid: _, user: _, loginuid: _,
-        session: _, capabilities: _, cgroup: _, container: _, unit: _, netns: _, namespaces: _, tty: _, environment: _, package: _,
-        container_name: _, stdio_sockets: _, since: _, lineage,
+        key: _,
+        pid: _,
+        ppid: _,
+        parent: _,
+        exe: _,
+        exe_file: _,
+        argv: _,
+        argv_truncated: _,
+        cwd: _,
+        uid: _,
+        euid: _,
+        user: _,
+        loginuid: _,
+        session: _,
+        capabilities: _,
+        cgroup: _,
+        container: _,
+        unit: _,
+        netns: _,
+        namespaces: _,
+        tty: _,
+        environment: _,
+        package: _,
+        container_name: _,
+        stdio_sockets: _,
+        since: _,
+        lineage,
     } = image;
     let Lineage { ancestors: _, elided: _, roots: _ } = lineage;
 }

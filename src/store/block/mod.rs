@@ -240,7 +240,8 @@ pub(super) fn unpack(raw: &[u8], mut complete: impl FnMut(&mut Process)) -> Opti
             Arc::new(image)
         })
         .collect();
-    let with_process = |(event, place): (Event, Option<usize>)| Event { process: place.and_then(|place| images.get(place).cloned()), ..event };
+    let with_process =
+        |(event, place): (Event, Option<usize>)| Event { process: place.and_then(|place| images.get(place).cloned()), ..event };
     Some(events.into_iter().map(with_process).collect())
 }
 
@@ -292,8 +293,15 @@ fn form(kind: &EventKind) -> u8 {
 
 /// Every source, at the number by which it is stored: a new one goes at the end.
 const SOURCES: [Source; 9] = [
-    Source::Ebpf, Source::ProcessConnector, Source::SockDiag, Source::Procfs, Source::Fanotify, Source::Inotify, Source::Accounts,
-    Source::Containers, Source::Agent,
+    Source::Ebpf,
+    Source::ProcessConnector,
+    Source::SockDiag,
+    Source::Procfs,
+    Source::Fanotify,
+    Source::Inotify,
+    Source::Accounts,
+    Source::Containers,
+    Source::Agent,
 ];
 
 fn code(source: Source) -> u8 {

@@ -8,7 +8,9 @@ use crate::store::specimens::events;
 
 fn pack(events: &[Event]) -> Block {
     let mut packer = Packer::default();
-    events.iter().for_each(|event| drop(packer.push(event).unwrap()));
+    for event in events {
+        packer.push(event).unwrap();
+    }
     packer.take().unwrap()
 }
 

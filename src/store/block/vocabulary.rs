@@ -9,8 +9,14 @@ use crate::model::{Ancestor, Event, EventId, EventKind, Exit, HostText, Process,
 /// An event in which every field is there and none says anything, and all names that a field can have as its value.
 static WORDS: LazyLock<String> = LazyLock::new(|| {
     let exit = EventKind::Exit { exit: Exit { code: Some(0), signal: Some(0) } };
-    let event =
-        Event { id: EventId(0), at: Timestamp::UNIX_EPOCH, kind: exit, process: Some(specimen().into()), source: SOURCES[0], complete: true };
+    let event = Event {
+        id: EventId(0),
+        at: Timestamp::UNIX_EPOCH,
+        kind: exit,
+        process: Some(specimen().into()),
+        source: SOURCES[0],
+        complete: true,
+    };
     let mut words = serde_json::to_string(&(event, SOURCES, ROLES)).unwrap_or_default();
     words.push_str("\"false\"");
     words.push_str(&EventKind::NAMES.join("\""));
