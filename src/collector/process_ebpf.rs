@@ -81,7 +81,9 @@ fn event(raw: RawEvent, world: &World, lookups: &mut u32) -> Event {
             let complete = process.is_some();
             about(EventKind::Exit { exit }, clock::wall(at), process, complete)
         }
-        RawEvent::Connect(who, net) => about(EventKind::Connect { net }, clock::wall(who.at), Some(world.seen(&who)), true),
+        RawEvent::Connect(who, net) => {
+            about(EventKind::Connect { net: world.enrichment().named(net) }, clock::wall(who.at), Some(world.seen(&who)), true)
+        }
         RawEvent::Listen(who, net) => listen(world, &world.seen(&who), endpoint(world, who.pid, net, lookups), clock::wall(who.at)),
     }
 }
