@@ -215,7 +215,7 @@ fn handle(path: &HostText) -> Result<OwnedFd, HashError> {
         return Err(HashError::Foreign(HostText::from(mount.kind.as_slice()).escaped()));
     }
     let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     openat2(AT_FDCWD, Path::new(std::ffi::OsStr::from_bytes(bytes)), how).map_err(|errno| HashError::Gone(errno.into()))
 }
