@@ -21,7 +21,7 @@ const COMPARE_EVERY: Duration = Duration::from_secs(60);
 /// Longest wait for one event, so that a stop is seen within half a second.
 const WAIT_MOST: Duration = Duration::from_millis(450);
 /// Naps of whoever waits for something else.
-const NAP: Duration = Duration::from_millis(250);
+const NAP: Duration = Duration::from_millis(450);
 /// Containers of one runtime that are read.
 const RUNNING_MOST: usize = 4_096;
 

@@ -1,5 +1,6 @@
 //! Reads what processes execute: its SHA-256 and the package it came with, each content once, when nobody is in a hurry.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,18 +21,41 @@ const TOGETHER: usize = 64;
 /// Or after this long.
 const GIVE_EVERY: Duration = Duration::from_millis(250);
 
+/// Reading pauses for four times as long as it took, so that it never takes more than a fifth of a core.
+const REST: u32 = 4;
+/// As soon as there is this much to rest for.
+const REST_AFTER: Duration = Duration::from_millis(5);
+
+/// Makes reading slow on purpose: nobody waits for a digest.
+#[derive(Debug, Default)]
+struct Pace {
+    worked: Cell<Duration>,
+}
+
+impl Pace {
+    /// So much was read without a pause.
+    fn worked(&self, time: Duration) {
+        let worked = self.worked.get() + time;
+        if worked >= REST_AFTER {
+            std::thread::sleep((worked * REST).min(NAP));
+        }
+        self.worked.set(if worked >= REST_AFTER { Duration::ZERO } else { worked });
+    }
+}
+
 /// The thread that reads executables.
 pub(super) struct Executables {
     world: Arc<World>,
     packages: Packages,
     learnt: Vec<(Wanted, Learnt)>,
     given: Instant,
+    pace: Pace,
 }
 
 impl Executables {
     /// For this world, with the packages of the tree that begins at `root`.
     pub(super) fn new(world: Arc<World>, root: &Path) -> Self {
-        Self { world, packages: Packages::under(root), learnt: Vec::new(), given: Instant::now() }
+        Self { world, packages: Packages::under(root), learnt: Vec::new(), given: Instant::now(), pace: Pace::default() }
     }
 
     /// One executable: reads it unless its content turns out to be known.
@@ -82,7 +106,12 @@ impl Executables {
             return Ok((learnt.clone(), false));
         }
         let enrichment = Arc::clone(self.world.enrichment());
-        let sha256 = executable.sha256(wanted, &|| !stop.is_set() && !enrichment.hashing_is_paused())?;
+        let begun = Cell::new(Instant::now());
+        let sha256 = executable.sha256(wanted, &|| {
+            self.pace.worked(begun.get().elapsed());
+            begun.set(Instant::now());
+            !stop.is_set() && !enrichment.hashing_is_paused()
+        })?;
         let package = if executable.is_the_hosts(&wanted.path) { self.packages.owner(&wanted.path) } else { None };
         Ok((Learnt { content, sha256, package }, true))
     }
