@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Collector, CollectorError, Sink, Stop, World};
 use crate::host::dns_tap::{Answer, DnsTap};
+use crate::host::manners;
 use crate::model::HostText;
 
 /// Addresses kept.
@@ -123,6 +124,8 @@ impl Collector for ResolverNames {
     }
 
     fn run(&mut self, _sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
+        // The connection follows its answer within microseconds, and sleeps are long here.
+        manners::step_forward();
         while !stop.is_set() {
             if self.world.enrichment().names_are_paused() {
                 std::thread::sleep(NAP);
