@@ -13,7 +13,9 @@ mod enrichment;
 mod executables;
 mod ebpf_events;
 mod gather;
+mod intake;
 mod ladder;
+mod legacy;
 mod persistence;
 mod persistence_memory;
 #[cfg(test)]
@@ -76,17 +78,34 @@ pub trait Sink: Send + Sync {
 
 /// Tells a collector to end. Cheap to clone; collectors look at it at least twice a second.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<Ending>);
+
+#[derive(Debug, Default)]
+struct Ending {
+    set: AtomicBool,
+    handing_over: AtomicBool,
+}
 
 impl Stop {
     /// From now on [`Stop::is_set`].
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.set.store(true, Ordering::Relaxed);
     }
 
     /// Whether to end.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.set.load(Ordering::Relaxed)
+    }
+
+    /// The same, and another binary goes on with what is not worked off yet.
+    pub fn hand_over(&self) {
+        self.0.handing_over.store(true, Ordering::Relaxed);
+        self.set();
+    }
+
+    /// Whether what is not worked off is left to another binary.
+    pub fn is_handing_over(&self) -> bool {
+        self.0.handing_over.load(Ordering::Relaxed)
     }
 }
 

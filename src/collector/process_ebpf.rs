@@ -1,16 +1,17 @@
-//! The best rung: three threads between our kernel programs and the lanes.
+//! The best rung: two threads between our kernel programs and the lanes.
 //!
-//! One is woken for every urgent record and tells it at once. One takes ordinary records out of their ring, in naps, and
-//! lays them by; one turns those into events when their time has come ([`Backlog`]).
+//! One is woken for every urgent record and tells it at once; one turns the ordinary records that were laid by
+//! ([`Intake`]) into events when their time has come ([`Backlog`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::backlog::Backlog;
-use super::ebpf_events::Teller;
+use super::ebpf_events::{Teller, mark};
+use super::intake::{Intake, LaidBy};
 use super::{Sink, Stop, World};
-use crate::host::bpf::{CounterMap, Counters, Decoder, Marks, Ring, Sensor, append, presses, records};
+use crate::host::bpf::{Decoder, Marks, Ring, records};
 use crate::host::{clock, manners};
 use crate::model::{Event, EventId, EventKind, Loss, Source};
 
@@ -25,35 +26,30 @@ const BATCH: usize = 64;
 /// Name of the hop.
 const HOP: &str = "kernel-ring";
 
-/// What the three threads share.
+/// What the threads share.
 struct Road<'a> {
     world: &'a World,
     sink: &'a dyn Sink,
     stop: &'a Stop,
     marks: &'a Marks,
-    backlog: Backlog,
     /// Records were lost: the world must be compared with /proc.
     lost: AtomicBool,
 }
 
-/// Feeds the world and the sink until told to stop; else why it cannot go on.
-pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
-    let Sensor { ordinary, urgent, marks, counters, .. } = sensor;
-    let road = Road { world, sink, stop, marks, backlog: Backlog::new(Instant::now()), lost: AtomicBool::new(false) };
+/// Feeds the world and the sink until told to stop; else why it cannot go on. When told to hand over, what is laid by
+/// stays there for the next binary.
+pub(super) fn run(intake: &mut Intake, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
+    let Intake { urgent, ordinary, marks, .. } = intake;
     mark_known(world, marks);
+    let road = Road { world, sink, stop, marks, lost: AtomicBool::new(false) };
     let failed = AtomicBool::new(false);
     std::thread::scope(|threads| {
-        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let hurry = thread("c-urgent")
+        let hurry = std::thread::Builder::new()
+            .name("c-urgent".to_owned())
             .spawn_scoped(threads, || road.tell_urgent(urgent, &failed))
             .map_err(|e| format!("starting the reader of urgent events: {e}"))?;
-        let work = thread("c-ordinary").spawn_scoped(threads, || road.tell_ordinary());
-        let outcome = match work {
-            Ok(_) => road.lay_by(ordinary, counters, &failed),
-            Err(e) => Err(format!("starting the reader of ordinary events: {e}")),
-        };
+        let outcome = road.tell_ordinary(ordinary);
         failed.store(true, Ordering::Relaxed);
-        road.backlog.close();
         let urgent = hurry.join().unwrap_or_else(|_| Err("the reader of urgent events panicked".to_owned()));
         outcome.and(urgent)
     })
@@ -63,7 +59,7 @@ pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &St
 fn mark_known(world: &World, marks: &Marks) {
     let _already = world.newly_facing();
     for process in world.living() {
-        super::ebpf_events::mark(&process, marks);
+        mark(&process, marks);
     }
 }
 
@@ -90,83 +86,73 @@ impl Road<'_> {
         self.told_malformed(decoder);
     }
 
-    fn lay_by(&self, ring: &mut Ring, counters: &CounterMap, end: &AtomicBool) -> Result<(), String> {
-        let (mut told, mut accounted) = (Counters::default(), Instant::now());
-        while !self.stop.is_set() && !end.load(Ordering::Relaxed) {
-            ring.wait(WAIT_MOST).map_err(|e| format!("waiting for the ring: {e}"))?;
-            self.take_ordinary(ring);
-            if accounted.elapsed() >= ACCOUNT_EVERY {
-                accounted = Instant::now();
-                self.account(counters, &mut told);
-                self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
-            }
-            std::thread::sleep(Sensor::NAP);
-        }
-        while self.take_ordinary(ring) > 0 && !self.backlog.is_full() {}
-        self.account(counters, &mut told);
-        Ok(())
-    }
-
-    fn take_ordinary(&self, ring: &mut Ring) -> usize {
-        if self.backlog.is_full() {
-            return 0; // the ring holds some more, and counts what it cannot hold
-        }
-        let (mut chunk, mut pressing) = (Vec::new(), false);
-        let count = ring.take(|record| {
-            pressing |= presses(record);
-            append(record, &mut chunk);
-        });
-        self.backlog.push(chunk, count, pressing, Instant::now());
-        count
-    }
-
-    fn tell_ordinary(&self) {
+    fn tell_ordinary(&self, intake: &mut LaidBy) -> Result<(), String> {
         let (mut decoder, mut teller) = (Decoder::default(), Teller::new(self.world, self.marks));
-        let (mut events, mut reconciled) = (Vec::with_capacity(BATCH), Instant::now());
-        while let Some(chunk) = self.backlog.take(WAIT_MOST) {
-            for record in records(&chunk) {
-                if let Some(raw) = decoder.decode(record) {
-                    teller.tell(raw, &mut events);
+        let (mut reconciled, mut finished) = (Instant::now(), false);
+        let outcome = loop {
+            if self.stop.is_set() {
+                if self.stop.is_handing_over() {
+                    break Ok(());
                 }
-                if events.len() >= BATCH {
-                    self.hand_over(&mut events);
+                if !std::mem::replace(&mut finished, true) {
+                    intake.finish();
                 }
             }
-            self.hand_over(&mut events);
+            let Some(chunk) = intake.backlog().take(WAIT_MOST) else { break Ok(()) };
+            self.tell_chunk(&chunk, intake.backlog(), &mut decoder, &mut teller);
             self.told_malformed(&mut decoder);
+            self.account(intake);
+            self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
             if self.lost.swap(false, Ordering::Relaxed) || reconciled.elapsed() >= RECONCILE_EVERY {
                 reconciled = Instant::now();
                 self.world.reconcile();
                 mark_known(self.world, self.marks);
             }
+            if let Some(trouble) = intake.trouble() {
+                break Err(trouble);
+            }
+        };
+        self.account(intake);
+        outcome
+    }
+
+    fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, teller: &mut Teller<'_>) {
+        let mut events = Vec::with_capacity(BATCH);
+        for record in records(chunk) {
+            if let Some(raw) = decoder.decode(record) {
+                teller.tell(raw, &mut events);
+            }
+            if events.len() >= BATCH {
+                self.hand_over(&mut events, backlog);
+            }
         }
+        self.hand_over(&mut events, backlog);
     }
 
     /// Better wait here, as small records, than be lost further on.
-    fn hand_over(&self, events: &mut Vec<Event>) {
-        while self.sink.is_busy() && !self.backlog.is_filling() && !self.stop.is_set() {
+    fn hand_over(&self, events: &mut Vec<Event>, backlog: &Backlog) {
+        while self.sink.is_busy() && !backlog.is_filling() && !self.stop.is_set() {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.sink.emit_all(events);
+    }
+
+    /// Tells the sink what came and what was lost since the last time.
+    fn account(&self, intake: &LaidBy) {
+        let account = intake.account();
+        if account.received > 0 {
+            self.sink.account(HOP, account.received, 0);
+        }
+        let lost = account.lost.values().sum();
+        if lost > 0 {
+            self.tell_loss(lost, account.lost);
+        }
     }
 
     fn told_malformed(&self, decoder: &mut Decoder) {
         let count = std::mem::take(&mut decoder.malformed);
         if count > 0 {
             self.tell_loss(count, BTreeMap::new());
-        }
-    }
-
-    /// Tells the sink what came and what was lost since the last time.
-    fn account(&self, counters: &CounterMap, told: &mut Counters) {
-        let now = counters.read();
-        let kinds = now.lost_since(told);
-        let lost: u64 = kinds.values().sum();
-        let received = (now.delivered() + now.dropped()).saturating_sub(told.delivered() + told.dropped());
-        *told = now;
-        self.sink.account(HOP, received, 0);
-        if lost > 0 {
-            self.tell_loss(lost, kinds);
         }
     }
 

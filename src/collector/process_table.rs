@@ -28,6 +28,12 @@ pub(super) struct Entry {
     died: Option<Timestamp>,
 }
 
+impl Entry {
+    pub(super) fn died(&self) -> Option<Timestamp> {
+        self.died
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: HashMap<ProcessKey, Entry>,
@@ -53,6 +59,10 @@ impl Table {
 
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
     }
 
     pub(super) fn living(&self) -> impl Iterator<Item = &Arc<Process>> {

@@ -8,11 +8,13 @@ use super::process_family::{self as family, Family};
 use super::process_origin;
 use super::process_table::{Entry, Table};
 use super::roles::RoleBook;
+use serde::{Deserialize, Serialize};
+
 use crate::config::policy::Roles;
 use crate::host::sighting::{Image, Who};
 use crate::host::user_names::UserNames;
 use crate::host::{clock, procfs};
-use crate::model::{BootId, Flow, HostText, Lineage, Process, ProcessKey, Root, ServiceRole};
+use crate::model::{BootId, Flow, HostText, Lineage, Process, ProcessKey, Root, ServiceRole, Timestamp};
 
 /// The process table. One is shared by all collectors and read by the engine; every lock is held for microseconds
 /// and never over I/O. Exited processes stay for a minute (fewer when there are very many, see [`World::evicted`]).
@@ -44,6 +46,16 @@ impl Default for World {
             facing: Mutex::default(),
         }
     }
+}
+
+/// One entry of the table, as another binary can take it over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    process: Process,
+    inherited: Vec<Root>,
+    own: Vec<ServiceRole>,
+    copied: bool,
+    died: Option<Timestamp>,
 }
 
 /// A poisoned lock only means that another thread panicked; the table is whole after every single change.
@@ -156,6 +168,33 @@ impl World {
             let family = Family { inherited, ..entry.family.clone() };
             let process = with_roots(&entry.process, &family);
             table.put(process, family);
+        }
+    }
+
+    /// The whole table, parents before their children.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        let table = locked(&self.table);
+        let mut entries: Vec<_> = table.entries().collect();
+        entries.sort_by_key(|entry| (entry.process.key.start, entry.process.since));
+        let kept = entries.into_iter().map(|entry| Kept {
+            process: Process::clone(&entry.process),
+            inherited: entry.family.inherited.to_vec(),
+            own: entry.family.own.clone(),
+            copied: entry.family.copied,
+            died: entry.died(),
+        });
+        kept.collect()
+    }
+
+    /// Takes over what another binary kept.
+    pub(super) fn restore(&self, kept: Vec<Kept>) {
+        let mut table = locked(&self.table);
+        for Kept { process, inherited, own, copied, died } in kept {
+            let key = process.key;
+            table.put(Arc::new(process), Family { inherited: inherited.into(), own, copied });
+            if let Some(died) = died {
+                table.bury(key, died);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -101,6 +101,12 @@ pub(super) struct Shared {
     pub(super) degraded: Mutex<BTreeMap<String, String>>,
     pub(super) gauge: Mutex<Gauge>,
     pub(super) stop: Stop,
+    /// Somebody asked to become the newer binary that lies where this one lay.
+    pub(super) upgrade: AtomicBool,
+    /// The newer binary has the same kernel programs and can go on with their rings.
+    pub(super) same_object: AtomicBool,
+    /// No console of our own stands in the way of that.
+    pub(super) upgradable: AtomicBool,
     /// When the pipeline last went round; the service manager is told that we live only while it does.
     pub(super) pulse: Mutex<Instant>,
     pub(super) next_alert: AtomicU64,

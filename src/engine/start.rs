@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -26,6 +26,7 @@ use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
+use crate::host::reexec::Legacy;
 use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, EventId, IncidentId, Timestamp};
 use crate::outbound::Webhook;
@@ -64,13 +65,14 @@ pub(super) struct Threads {
 }
 
 /// Wires everything together and starts the threads.
-pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), EngineError> {
+pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<Shared>, Threads), EngineError> {
     let policy = settings.policy.clone();
+    let world = Arc::new(World::new(&policy.roles));
+    // The sensors first: from here on nothing is missed while the rest is made ready.
+    let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world), legacy);
     let archive = Archive::open(&settings.data)?;
     let ledger = Arc::new(Ledger::open(&settings.data, chrono::Utc::now())?);
     let reader = archive.reader()?;
-    let world = Arc::new(World::new(&policy.roles));
-    let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world));
     let watching = Mutex::new((ladder.rung(), chrono::Utc::now()));
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
@@ -107,6 +109,9 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         degraded: Mutex::new(BTreeMap::new()),
         gauge: Mutex::new(Gauge::default()),
         stop: Stop::default(),
+        upgrade: AtomicBool::new(false),
+        same_object: AtomicBool::new(false),
+        upgradable: AtomicBool::new(false),
         pulse: Mutex::new(Instant::now()),
         next_alert,
         files,

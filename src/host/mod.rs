@@ -32,6 +32,7 @@ pub mod proc_events;
 pub mod process_start;
 pub mod procfs;
 pub mod random;
+pub mod reexec;
 pub mod service_manager;
 pub mod sighting;
 pub mod sock_diag;

@@ -7,17 +7,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 
+mod adopt;
 mod marks;
 mod ring;
 mod wire;
 
+pub use adopt::object_name;
 pub use marks::Marks;
 pub use ring::Ring;
 pub(in crate::host) use wire::exit as exit_of;
@@ -73,13 +78,18 @@ pub enum BpfError {
 }
 
 /// Records since loading, by kind ([`Counters::kinds`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     delivered: [u64; 16],
     dropped: [u64; 16],
 }
 
 impl Counters {
+    /// All that happened: what was delivered and what was lost.
+    pub fn made(&self) -> u64 {
+        self.delivered() + self.dropped()
+    }
+
     /// Put into a ring.
     pub fn delivered(&self) -> u64 {
         self.delivered.iter().sum()
@@ -117,9 +127,23 @@ impl CounterMap {
     }
 }
 
-/// The loaded programs. Dropping it detaches them.
+/// The attached programs. Dropping it detaches them.
+pub struct Programs {
+    _attached: Attached,
+    udp: Result<(), String>,
+    absent: Vec<String>,
+}
+
+/// Who keeps the programs attached.
+enum Attached {
+    /// We loaded them.
+    Loaded { _programs: Box<Ebpf> },
+    /// An earlier binary did.
+    Inherited { _links: Vec<OwnedFd> },
+}
+
+/// The open ends of everything.
 pub struct Sensor {
-    _programs: Ebpf,
     /// What is worth a nap.
     pub ordinary: Ring,
     /// What is not.
@@ -128,8 +152,8 @@ pub struct Sensor {
     pub marks: Marks,
     /// What came and what was lost.
     pub counters: CounterMap,
-    udp: Result<(), String>,
-    absent: Vec<String>,
+    /// What keeps it open.
+    pub programs: Programs,
 }
 
 impl Sensor {
@@ -173,9 +197,12 @@ impl Sensor {
         let (ordinary, urgent) = (ring("ring")?, ring("urgent")?);
         let counters = PerCpuArray::try_from(taken(&mut programs, "counters")?).map_err(|e| refused("opening the counters")(&e))?;
         let marks = Marks::new(taken(&mut programs, "marks")?).map_err(|e| refused("opening the marks")(&e))?;
-        Ok(Self { _programs: programs, ordinary, urgent, marks, counters: CounterMap(counters), udp, absent })
+        let programs = Programs { _attached: Attached::Loaded { _programs: Box::new(programs) }, udp, absent };
+        Ok(Self { ordinary, urgent, marks, counters: CounterMap(counters), programs })
     }
+}
 
+impl Programs {
     /// Whether UDP destinations are seen; else why not.
     pub fn udp(&self) -> Result<(), &str> {
         match &self.udp {
