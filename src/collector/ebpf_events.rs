@@ -36,6 +36,7 @@ impl<'a> Teller<'a> {
                 events.push(about(EventKind::Exit { exit }, clock::wall(at), process, complete));
             }
             RawEvent::Connect(who, net) => {
+                let net = self.world.enrichment().named(net);
                 events.push(about(EventKind::Connect { net }, clock::wall(who.at), Some(self.world.seen(&who)), true))
             }
             RawEvent::Listen(who, net) => self.listen(&who, net, events),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::enrichment::Enrichment;
 use super::process_family::{self as family, Family};
 use super::process_origin;
 use super::process_table::{Entry, Table};
@@ -24,6 +25,7 @@ pub struct World {
     users: Mutex<UserNames>,
     table: Mutex<Table>,
     listeners: Mutex<Vec<(Flow, Option<ProcessKey>)>>,
+    enrichment: Arc<Enrichment>,
     /// Processes that turned out to stand at or below a service that strangers can talk to, since somebody asked.
     facing: Mutex<Vec<u32>>,
 }
@@ -40,6 +42,7 @@ impl Default for World {
             users: Mutex::default(),
             table: Mutex::default(),
             listeners: Mutex::default(),
+            enrichment: Arc::default(),
             facing: Mutex::default(),
         }
     }
@@ -71,6 +74,22 @@ impl World {
     /// Takes over other roles, for processes that appear from now on.
     pub fn set_roles(&self, roles: &Roles) {
         *self.roles.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(RoleBook::new(roles));
+    }
+
+    /// What is known beyond what the kernel reports.
+    pub fn enrichment(&self) -> &Arc<Enrichment> {
+        &self.enrichment
+    }
+
+    /// Puts what became known into all living processes that it is about: `amend` gives the process anew, or nothing.
+    pub(super) fn amend_living(&self, amend: impl Fn(&Process) -> Option<Process>) {
+        let mut table = locked(&self.table);
+        let amended: Vec<Process> = table.living().filter_map(|process| amend(process)).collect();
+        for process in amended {
+            if let Some(family) = table.get(process.key).map(|entry| entry.family.clone()) {
+                table.put(Arc::new(process), family);
+            }
+        }
     }
 
     /// The process that has this pid now, or had it last.
@@ -217,7 +236,7 @@ impl World {
         let own = own.into_iter().chain(opened.then_some(ServiceRole::LoginSession)).collect();
         let family = Family { inherited, own, copied: false };
         let roots = family::roots(&family, key, &image.exe);
-        let process = Arc::new(Process {
+        let mut process = Process {
             key,
             pid: who.pid,
             ppid,
@@ -245,7 +264,9 @@ impl World {
             stdio_sockets: image.stdio_sockets,
             since: clock::wall(who.at),
             lineage: Lineage { roots, ..lineage },
-        });
+        };
+        self.enrichment.fill(&mut process);
+        let process = Arc::new(process);
         table.put(process.clone(), family);
         process
     }

@@ -125,13 +125,15 @@ impl Shared {
         *lock(&self.pulse) = Instant::now();
     }
 
-    /// Loss at every hop, behind the events too: incidents forgotten and questions not asked because there were too many.
+    /// Loss at every hop, behind the events too: incidents forgotten and questions not asked because there were too many,
+    /// and what was not looked into.
     pub(super) fn hops(&self) -> Vec<HopDrops> {
         let mut hops = self.event_hops();
         let forgotten = lock(&self.correlator).evicted();
         hops.push(HopDrops { hop: "incidents".to_owned(), received: self.totals.read().incidents, dropped: forgotten });
         let (asked, unasked) = lock(&self.desk).asked();
         hops.push(HopDrops { hop: "questions".to_owned(), received: asked + unasked, dropped: unasked });
+        hops.extend(self.world.enrichment().hops());
         hops
     }
 

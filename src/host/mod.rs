@@ -2,8 +2,11 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod container_api;
 pub mod digest;
+pub mod dns_tap;
 pub mod environment;
+pub mod exe_hash;
 mod fanotify;
 mod file_handle;
 pub mod file_watch;
@@ -13,11 +16,13 @@ mod home_network;
 mod inotify;
 pub mod lifeline;
 pub mod manners;
+mod mounts;
 pub mod namespace;
 pub mod nft;
 #[cfg(test)]
 pub(crate) mod own_netns;
 pub mod own_usage;
+pub mod packages;
 mod peer_groups;
 pub mod pidfd;
 pub mod privacy;

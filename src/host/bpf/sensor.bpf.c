@@ -226,8 +226,9 @@ static __always_inline u64 changed_at(struct inode *inode)
 {
 	struct inode___before_6_11 *older = (void *)inode;
 	struct inode___before_6_6 *oldest = (void *)inode;
+	/* Since 6.13 the highest bit says that somebody asked for the time, and is no part of it (I_CTIME_QUERIED, linux/fs.h). */
 	if (bpf_core_field_exists(inode->i_ctime_sec))
-		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ull + BPF_CORE_READ(inode, i_ctime_nsec);
+		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ull + (BPF_CORE_READ(inode, i_ctime_nsec) & 0x7fffffff);
 	if (bpf_core_field_exists(older->__i_ctime))
 		return BPF_CORE_READ(older, __i_ctime.tv_sec) * 1000000000ull + BPF_CORE_READ(older, __i_ctime.tv_nsec);
 	return BPF_CORE_READ(oldest, i_ctime.tv_sec) * 1000000000ull + BPF_CORE_READ(oldest, i_ctime.tv_nsec);

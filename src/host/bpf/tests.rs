@@ -73,6 +73,40 @@ fn the_committed_object_loads_too() {
     }
 }
 
+/// Since 6.13 the kernel keeps a note in the same word that somebody asked for the moment.
+#[test]
+fn the_moment_of_change_is_that_of_stat_also_after_somebody_asked() {
+    use std::os::unix::fs::MetadataExt;
+    if sensor().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("program");
+    std::fs::copy("/bin/true", &program).unwrap();
+    let asked = std::fs::metadata(&program).unwrap();
+    let wanted = asked.ctime() * 1_000_000_000 + asked.ctime_nsec();
+    for object in [OBJECT, aya::include_bytes_aligned!("prebuilt/sensor.bpf.o")] {
+        let mut sensor = Sensor::load_object(object, 1 << 16, 1 << 16).unwrap();
+        let mut child = loop {
+            match Command::new(&program).spawn() {
+                // A child of another test still holds the descriptor that wrote it.
+                Err(why) if why.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::sleep(Duration::from_millis(5)),
+                child => break child.unwrap(),
+            }
+        };
+        child.wait().unwrap();
+        let mut told = 0;
+        let found = drain_until(&mut sensor, |event| match event {
+            RawEvent::Exec(who, image) if who.pid == child.id() => {
+                told = image.exe_file.changed;
+                true
+            }
+            _ => false,
+        });
+        assert_eq!((found, told), (true, wanted));
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_counted_exactly() {
     if sensor().is_none() {
