@@ -4,9 +4,12 @@ mod account_book;
 mod accounts;
 mod attribution;
 mod blind_spots;
+mod climbing;
 mod credentials;
 mod gather;
 mod ladder;
+#[cfg(test)]
+mod ladder_tests;
 mod persistence;
 mod persistence_memory;
 #[cfg(test)]
