@@ -1,12 +1,17 @@
 //! Wiring: collect, detect, correlate, judge, respond, publish; and everything that starts and ends it.
 
 mod answer;
+mod bell;
+mod coverage;
 mod desk;
 mod docket;
 mod doctor;
 mod gauge;
+mod given_up;
+mod governor;
 mod lanes;
 mod live;
+mod losses;
 mod owner;
 mod pipeline;
 mod presence;
@@ -101,13 +106,17 @@ impl Engine {
     /// Ends the agent: collectors first, then the pipeline empties its lanes, then the recorder its queue.
     /// Active actions stay until the kernel or their watchdog ends them.
     pub fn stop(&self, reason: &str) {
+        let watched_until = chrono::Utc::now();
         self.shared.stop.set();
+        self.shared.bell.ring();
+        self.shared.docket.nudge();
         lock(&self.shared.publisher).goodbye(reason);
         let Some(threads) = lock(&self.threads).take() else { return };
         for thread in threads.workers {
             // A thread that panicked has ended too.
             let _ = thread.join();
         }
+        self.shared.remember_coverage(watched_until);
         self.shared.recorder.end();
         let _ = threads.recorder.join();
     }

@@ -9,9 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::bell::Bell;
+use super::coverage::{Coverage, GAPS, WATCHED_UNTIL};
 use super::desk::Desk;
 use super::docket::Docket;
 use super::gauge::Gauge;
+use super::given_up::{Controls, GivenUp};
+use super::governor::{Governor, Limits};
 use super::lanes::Lanes;
 use super::live::Live;
 use super::owner::Owner;
@@ -21,7 +25,7 @@ use super::publish::Publisher;
 use super::record::{self, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
 use super::{rounds, supervisor};
-use crate::collector::{self, Places, Stop, World};
+use crate::collector::{self, Places, Sink, Stop, World};
 use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
@@ -32,7 +36,7 @@ use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
 use crate::responder::{ActError, Responder};
 use crate::store::ledger::{Ledger, LedgerError};
-use crate::store::{Archive, Reader, StoreError, Writer};
+use crate::store::{Archive, EventFilter, Reader, StoreError, Writer};
 
 /// Why the agent cannot do its work at all.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,8 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     let reader = archive.reader()?;
     let world = Arc::new(World::new(&policy.roles));
     let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world));
-    let watching = Mutex::new((ladder.rung(), chrono::Utc::now()));
+    let watched_until = watched_until(&reader)?;
+    let (coverage, unwatched) = Coverage::resume(reader.meta(GAPS)?.as_deref(), watched_until, chrono::Utc::now());
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
     let owner = Arc::new(Owner::new(policy.protected.addresses.clone()));
@@ -81,6 +86,8 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     let correlator = Correlator::new(&policy, IncidentId(reader.max_incident_id()?.0 + 1));
     let away: Option<Timestamp> = reader.meta("away_since")?.and_then(|at| at.parse().ok());
     let (recorder, far_end) = Recorder::new();
+    let limits = Limits { cpu_percent: settings.max_cpu_percent as f64, rss_bytes: settings.max_memory };
+    let controls = controls(&ladder);
     let first_event = EventId(reader.max_event_id()?.0 + 1);
     let next_alert = AtomicU64::new(reader.max_alert_id()?.0 + 1);
     let inode = |name: &'static str| std::fs::metadata(settings.data.join(name)).map(|metadata| (name, metadata.ino())).ok();
@@ -103,10 +110,15 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         attendance: Mutex::new(Attendance::since(away)),
         ladder,
         watch_blind_spots: collector::watch_blind_spots(),
-        watching,
+        coverage: Mutex::new(coverage),
+        outages: Mutex::default(),
         degraded: Mutex::new(BTreeMap::new()),
         gauge: Mutex::new(Gauge::default()),
+        governor: Mutex::new(Governor::new(limits, controls.steps())),
+        given_up: GivenUp::default(),
+        controls,
         stop: Stop::default(),
+        bell: Bell::default(),
         pulse: Mutex::new(Instant::now()),
         next_alert,
         files,
@@ -121,10 +133,27 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     }
     own_rights(&shared);
     restore(&shared)?;
+    if let Some(loss) = unwatched {
+        // Before the sensors: the first event of this run says what no run saw.
+        shared.lanes.emit(supervisor::unwatched(loss));
+    }
     settle(&shared)?;
     let writer = archive.writer()?;
     let threads = threads(&shared, writer, far_end)?;
     Ok((shared, threads))
+}
+
+/// Who pauses for the budget.
+fn controls(ladder: &collector::Ladder) -> Controls {
+    let sockets = ladder.clone();
+    Controls { polling: Some(Box::new(move |rarely| sockets.poll_rarely(rarely))), ..Controls::default() }
+}
+
+/// When the run before this one is known to have watched last: its own word, or the last thing that it saw.
+fn watched_until(reader: &Reader) -> Result<Option<Timestamp>, StoreError> {
+    let said: Option<Timestamp> = reader.meta(WATCHED_UNTIL)?.and_then(|at| at.parse().ok());
+    let seen = reader.events(&EventFilter { limit: 1, ..EventFilter::default() })?.records.first().map(|event| event.at);
+    Ok(said.max(seen))
 }
 
 /// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
@@ -239,6 +268,7 @@ pub(super) fn snapshot(shared: &Shared, arriving: bool) -> (Snapshot, tokio::syn
     let mut publisher = lock(&shared.publisher);
     publisher.delta(changes);
     let receiver = publisher.listen();
+    shared.bell.ring();
     let snapshot = Snapshot {
         seq: publisher.seq(),
         health,
