@@ -182,14 +182,14 @@ impl Agent {
                     let _ = tokio::task::spawn_blocking(move || engine.reload("SIGHUP")).await;
                     service_manager::ready("watching");
                 }
-                () = stops(&self.engine) => return "asked to end".to_owned(),
+                () = self.engine.told_to_end() => return "asked to end".to_owned(),
             }
         }
     }
 
     /// Ends when an admin asked the agent to end.
     async fn told_to_stop(&self) {
-        stops(&self.engine).await;
+        self.engine.told_to_end().await;
     }
 
     async fn end(self, reason: &str) {
@@ -198,12 +198,6 @@ impl Agent {
         let _ = tokio::task::spawn_blocking(move || engine.stop(&reason)).await;
         self.door.abort();
         let _ = self.door.await;
-    }
-}
-
-async fn stops(engine: &Engine) {
-    while !engine.is_stopping() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

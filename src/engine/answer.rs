@@ -81,7 +81,7 @@ fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refus
         Request::Reload => super::reload(shared, actor),
         Request::Stop => {
             audit(shared, now, actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
-            shared.stop.set();
+            shared.end();
             Ok(Reply::Done("the agent ends; active actions stay until they expire".to_owned()))
         }
         other => Err(refusal(ErrorCode::Usage, &format!("`{}` is not answered here", other.name()), "use a client of the same version")),

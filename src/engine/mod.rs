@@ -98,18 +98,17 @@ impl Engine {
         reload(&self.shared, actor).unwrap_or_else(Reply::Refused)
     }
 
-    /// Whether somebody asked the agent to end.
-    pub fn is_stopping(&self) -> bool {
-        self.shared.stop.is_set()
+    /// Waits until somebody asks the agent to end.
+    pub async fn told_to_end(&self) {
+        // An error would mean that the sender is gone: then the agent has ended.
+        let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Ends the agent: collectors first, then the pipeline empties its lanes, then the recorder its queue.
     /// Active actions stay until the kernel or their watchdog ends them.
     pub fn stop(&self, reason: &str) {
         let watched_until = chrono::Utc::now();
-        self.shared.stop.set();
-        self.shared.bell.ring();
-        self.shared.docket.nudge();
+        self.shared.end();
         lock(&self.shared.publisher).goodbye(reason);
         let Some(threads) = lock(&self.threads).take() else { return };
         for thread in threads.workers {

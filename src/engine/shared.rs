@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use super::bell::Bell;
 use super::coverage::{Coverage, GAPS, WATCHED_UNTIL};
 use super::desk::Desk;
@@ -115,6 +117,8 @@ pub(super) struct Shared {
     /// Who is told of it.
     pub(super) controls: Controls,
     pub(super) stop: Stop,
+    /// Tells whoever awaits the end that it has come.
+    pub(super) ended: watch::Sender<bool>,
     /// Wakes the town crier before his time.
     pub(super) bell: Bell,
     /// When the pipeline last went round; the service manager is told that we live only while it does.
@@ -130,6 +134,14 @@ fn webhook_hop(report: &WebhookReport) -> HopDrops {
 }
 
 impl Shared {
+    /// Everybody is told to end, and sleepers are woken.
+    pub(super) fn end(&self) {
+        self.stop.set();
+        self.ended.send_replace(true);
+        self.bell.ring();
+        self.docket.nudge();
+    }
+
     /// The pipeline went round.
     pub(super) fn pulse(&self) {
         *lock(&self.pulse) = Instant::now();

@@ -118,6 +118,7 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         given_up: GivenUp::default(),
         controls,
         stop: Stop::default(),
+        ended: tokio::sync::watch::Sender::new(false),
         bell: Bell::default(),
         pulse: Mutex::new(Instant::now()),
         next_alert,
