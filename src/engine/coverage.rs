@@ -29,11 +29,22 @@ pub(super) struct Coverage {
 
 impl Coverage {
     /// Begins to watch at `now`. `stored` are the gaps as an earlier run left them, `watched_until` is when it watched last:
-    /// from then to now nobody did, which is a loss to be told.
-    pub(super) fn resume(stored: Option<&str>, watched_until: Option<Timestamp>, now: Timestamp) -> (Self, Option<Loss>) {
-        // A record that cannot be read is as good as none; what it said is in the archive as `sensor.loss` too.
-        let gaps: VecDeque<Gap> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    /// from then to now nobody did, which is a loss to be told. `archived` are the newest losses in the archive: a run that
+    /// was killed had no time to write its last gaps down.
+    pub(super) fn resume(
+        stored: Option<&str>,
+        archived: &[(Loss, Timestamp)],
+        watched_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> (Self, Option<Loss>) {
+        let mut gaps: VecDeque<Gap> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        gaps.truncate(MOST);
+        let written = gaps.iter().map(|gap| gap.to).max().unwrap_or(Timestamp::UNIX_EPOCH);
         let mut coverage = Self { since: now, gaps, unsaved: true };
+        for (loss, at) in archived.iter().filter(|(_, at)| *at > written) {
+            coverage.admit(loss, *at);
+        }
+        coverage.since = now;
         let Some(until) = watched_until else {
             coverage.add(Gap { from: Timestamp::UNIX_EPOCH, to: now, count: 0, why: NEVER_BEFORE.to_owned() });
             return (coverage, None);
@@ -103,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_first_run_says_that_nobody_watched_before() {
-        let (coverage, loss) = Coverage::resume(None, None, at(0));
+        let (coverage, loss) = Coverage::resume(None, &[], None, at(0));
         assert_eq!((loss, coverage.since()), (None, at(0)));
         let gaps = coverage.gaps();
         assert_eq!((gaps.len(), gaps[0].from, gaps[0].to), (1, Timestamp::UNIX_EPOCH, at(0)));
@@ -111,23 +122,26 @@ mod tests {
 
     #[test]
     fn gaps_survive_a_restart_and_the_restart_is_one() {
-        let (mut coverage, _) = Coverage::resume(None, None, at(0));
+        let (mut coverage, _) = Coverage::resume(None, &[], None, at(0));
         coverage.admit(&lost("lane-normal", 17, 10, 12), at(12));
         assert_eq!(coverage.since(), at(12));
         let saved = coverage.unsaved().unwrap();
         assert_eq!(coverage.unsaved(), None, "nothing new to write");
-        let (mut again, loss) = Coverage::resume(Some(&saved), Some(at(60)), at(90));
+        // Told after the gaps were written for the last time, and one that was written.
+        let killed = [(lost("lane-normal", 17, 10, 12), at(12)), (lost("kernel-ring", 5, 50, 52), at(52))];
+        let (mut again, loss) = Coverage::resume(Some(&saved), &killed, Some(at(60)), at(90));
         let loss = loss.unwrap();
         assert_eq!((loss.hop.as_str(), loss.count, loss.from, loss.to), ("no agent ran", 0, Some(at(60)), Some(at(90))));
         again.admit(&loss, at(91));
         let gaps = short(&again);
-        assert_eq!(gaps[1..], [(10, 12, 17, "lost at lane-normal".to_owned()), (60, 90, 0, "no agent ran".to_owned())]);
+        let lost = |from, to, count, hop: &str| (from, to, count, format!("lost at {hop}"));
+        assert_eq!(gaps[1..], [lost(10, 12, 17, "lane-normal"), lost(50, 52, 5, "kernel-ring"), (60, 90, 0, "no agent ran".to_owned())]);
         assert_eq!(again.since(), at(90));
     }
 
     #[test]
     fn a_loss_that_goes_on_is_one_gap_and_only_the_newest_are_kept() {
-        let (mut coverage, _) = Coverage::resume(Some("[]"), Some(at(0)), at(0));
+        let (mut coverage, _) = Coverage::resume(Some("[]"), &[], Some(at(0)), at(0));
         for second in 0..100 {
             coverage.admit(&lost("lane-bulk", 3, second - 2, second), at(second));
             coverage.admit(&lost("store", 1, second - 2, second), at(second));
@@ -142,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_makes_no_backward_gap() {
-        let (_, loss) = Coverage::resume(Some("not json"), Some(at(500)), at(0));
+        let (_, loss) = Coverage::resume(Some("not json"), &[], Some(at(500)), at(0));
         assert_eq!(loss.map(|loss| (loss.from, loss.to)), Some((Some(at(0)), Some(at(0)))));
     }
 }

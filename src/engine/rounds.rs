@@ -112,6 +112,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
         if due(&mut weighed, WEIGH) {
             weigh(shared);
             supervisor::tell_of_ended_outages(shared);
+            shared.remember_gaps();
         }
         if due(&mut remembered, REMEMBER) {
             shared.remember_coverage(chrono::Utc::now());

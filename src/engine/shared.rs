@@ -220,10 +220,16 @@ impl Shared {
         self.lanes.emit(Event { id: EventId(0), at, kind, process: None, source: Source::Agent, complete: true });
     }
 
-    /// Writes down how far somebody watched, for the next run. Gaps only when there are new ones.
+    /// Writes down how far somebody watched, for the next run.
     pub(super) fn remember_coverage(&self, now: Timestamp) {
         self.recorder.keep(Record::Note(WATCHED_UNTIL, now.to_rfc3339()));
-        if let Some(gaps) = lock(&self.coverage).unsaved() {
+        self.remember_gaps();
+    }
+
+    /// Writes down the gaps when there are new ones.
+    pub(super) fn remember_gaps(&self) {
+        let unsaved = lock(&self.coverage).unsaved();
+        if let Some(gaps) = unsaved {
             self.recorder.keep(Record::Note(GAPS, gaps));
         }
     }

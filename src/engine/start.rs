@@ -31,7 +31,7 @@ use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
 use crate::host::{manners, privacy, random};
-use crate::model::{Approval, ApprovalId, ApprovalState, EventId, IncidentId, Timestamp};
+use crate::model::{Approval, ApprovalId, ApprovalState, Event, EventId, EventKind, IncidentId, Loss, Timestamp};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
 use crate::responder::{ActError, Responder};
@@ -76,7 +76,8 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     let world = Arc::new(World::new(&policy.roles));
     let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world));
     let watched_until = watched_until(&reader)?;
-    let (coverage, unwatched) = Coverage::resume(reader.meta(GAPS)?.as_deref(), watched_until, chrono::Utc::now());
+    let (stored, archived) = (reader.meta(GAPS)?, archived_losses(&reader)?);
+    let (coverage, unwatched) = Coverage::resume(stored.as_deref(), &archived, watched_until, chrono::Utc::now());
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
     let owner = Arc::new(Owner::new(policy.protected.addresses.clone()));
@@ -155,6 +156,13 @@ fn watched_until(reader: &Reader) -> Result<Option<Timestamp>, StoreError> {
     let said: Option<Timestamp> = reader.meta(WATCHED_UNTIL)?.and_then(|at| at.parse().ok());
     let seen = reader.events(&EventFilter { limit: 1, ..EventFilter::default() })?.records.first().map(|event| event.at);
     Ok(said.max(seen))
+}
+
+/// The newest losses in the archive, oldest first.
+fn archived_losses(reader: &Reader) -> Result<Vec<(Loss, Timestamp)>, StoreError> {
+    let filter = EventFilter { kind: Some("sensor.loss".to_owned()), limit: 64, ..EventFilter::default() };
+    let loss = |event: Event| if let EventKind::Loss { loss } = event.kind { Some((loss, event.at)) } else { None };
+    Ok(reader.events(&filter)?.records.into_iter().filter_map(loss).collect())
 }
 
 /// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
