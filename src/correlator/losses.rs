@@ -47,7 +47,8 @@ impl Losses {
         let to = loss.to.unwrap_or(at);
         let from = loss.from.unwrap_or(to).min(to);
         let hop: String = HostText::from(loss.hop.as_str()).escaped().chars().take(LONGEST).collect();
-        let goes_on = |known: &&mut Lost| known.hop == hop && from <= known.to + SAME && to + SAME >= known.from;
+        let slack = if loss.count > 0 { SAME } else { TimeDelta::zero() };
+        let goes_on = |known: &&mut Lost| known.hop == hop && from <= known.to + slack && to + slack >= known.from;
         if let Some(known) = self.kept.iter_mut().rev().find(goes_on) {
             (known.from, known.to) = (known.from.min(from), known.to.max(to));
             known.count += loss.count;

@@ -12,7 +12,7 @@ pub(super) const GAPS: &str = "gaps";
 pub(super) const WATCHED_UNTIL: &str = "watched_until";
 /// Gaps kept: the newest.
 const MOST: usize = 64;
-/// The same trouble again so soon is still the same gap.
+/// The same hop losing again so soon is still the same gap. Where nobody watched, every watched moment counts.
 const SAME: TimeDelta = TimeDelta::seconds(5);
 /// Why nobody watched between two runs.
 const NO_AGENT: &str = "no agent ran";
@@ -64,7 +64,8 @@ impl Coverage {
     fn add(&mut self, gap: Gap) {
         self.since = self.since.max(gap.to);
         self.unsaved = true;
-        let same = |known: &&mut Gap| known.why == gap.why && gap.from <= known.to + SAME && gap.to + SAME >= known.from;
+        let slack = if gap.count > 0 { SAME } else { TimeDelta::zero() };
+        let same = |known: &&mut Gap| known.why == gap.why && gap.from <= known.to + slack && gap.to + slack >= known.from;
         if let Some(known) = self.gaps.iter_mut().rev().find(same) {
             known.from = known.from.min(gap.from);
             known.to = known.to.max(gap.to);
@@ -152,6 +153,14 @@ mod tests {
         }
         let gaps = short(&coverage);
         assert_eq!((gaps.len(), gaps[63].0), (64, 1_000 + 99 * 60));
+    }
+
+    #[test]
+    fn two_short_absences_are_two_gaps() {
+        let (mut coverage, _) = Coverage::resume(Some("[]"), &[], Some(at(0)), at(0));
+        coverage.admit(&lost("no agent ran", 0, 10, 20), at(20));
+        coverage.admit(&lost("no agent ran", 0, 22, 30), at(30));
+        assert_eq!(short(&coverage).len(), 2, "two seconds between them were watched");
     }
 
     #[test]
