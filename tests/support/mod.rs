@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod attack;
 pub mod network;
+pub mod programs;
 pub mod terminal;
 
 use std::sync::atomic::{AtomicU32, Ordering};
