@@ -3,8 +3,10 @@
 mod account_book;
 mod accounts;
 mod attribution;
+mod backlog;
 mod blind_spots;
 mod credentials;
+mod ebpf_events;
 mod gather;
 mod kernel_programs;
 mod ladder;
@@ -53,6 +55,16 @@ use crate::model::Event;
 pub trait Sink: Send + Sync {
     /// Takes an event over; its id is 0 and the sink gives it the real one.
     fn emit(&self, event: Event);
+
+    /// Takes many events over at once, in order, and leaves the room empty.
+    fn emit_all(&self, events: &mut Vec<Event>) {
+        events.drain(..).for_each(|event| self.emit(event));
+    }
+
+    /// Whether what is not urgent would better wait, for further on there is hardly room.
+    fn is_busy(&self) -> bool {
+        false
+    }
 
     /// Tells what a hop before the sink received and lost since the last call: `kernel-ring`, `fanotify` ...
     fn account(&self, hop: &'static str, received: u64, dropped: u64);

@@ -11,7 +11,7 @@ use crate::config::policy::Roles;
 use crate::host::sighting::{Image, Who};
 use crate::host::user_names::UserNames;
 use crate::host::{clock, procfs};
-use crate::model::{BootId, Flow, Lineage, Process, ProcessKey, Root, ServiceRole};
+use crate::model::{BootId, Flow, HostText, Lineage, Process, ProcessKey, Root, ServiceRole};
 
 /// The process table. One is shared by all collectors and read by the engine; every lock is held for microseconds
 /// and never over I/O. Exited processes stay for a minute (fewer when there are very many, see [`World::evicted`]).
@@ -22,7 +22,12 @@ pub struct World {
     users: Mutex<UserNames>,
     table: Mutex<Table>,
     listeners: Mutex<Vec<(Flow, Option<ProcessKey>)>>,
+    /// Processes that turned out to stand at or below a service that strangers can talk to, since somebody asked.
+    facing: Mutex<Vec<u32>>,
 }
+
+/// Most pids in [`World::newly_facing`]; later ones are found when the world is compared with /proc.
+const FACING_MOST: usize = 4096;
 
 impl Default for World {
     /// An empty world in which no program has a role yet.
@@ -33,6 +38,7 @@ impl Default for World {
             users: Mutex::default(),
             table: Mutex::default(),
             listeners: Mutex::default(),
+            facing: Mutex::default(),
         }
     }
 }
@@ -119,6 +125,12 @@ impl World {
         own.own.insert(0, role);
         let process = with_roots(&entry.process, &own);
         table.put(process, own);
+        if role.is_network_facing() {
+            let tree = table.tree(key);
+            let mut facing = locked(&self.facing);
+            let room = FACING_MOST.saturating_sub(facing.len());
+            facing.extend(tree.into_iter().map(|key| key.pid).take(room));
+        }
         for below in table.tree(key).into_iter().filter(|below| *below != key) {
             let Some(entry) = table.get(below) else { continue };
             let Some(inherited) = family::insert(&entry.family.inherited, &root, &behind) else { continue };
@@ -126,6 +138,11 @@ impl World {
             let process = with_roots(&entry.process, &family);
             table.put(process, family);
         }
+    }
+
+    /// Living processes that turned out to stand at or below a service that strangers can talk to, since the last call.
+    pub(super) fn newly_facing(&self) -> Vec<u32> {
+        std::mem::take(&mut *locked(&self.facing))
     }
 
     /// A process listens on this TCP port: gives it the role that follows, if any.
@@ -137,11 +154,16 @@ impl World {
     }
 
     /// A program was executed.
-    pub(super) fn exec(&self, who: &Who, image: Image) -> Arc<Process> {
+    pub(super) fn exec(&self, who: &Who, mut image: Image) -> Arc<Process> {
         let key = self.key(who.pid, who.start);
         let user = locked(&self.users).name(who.uid);
         let book = self.book();
         let mut table = locked(&self.table);
+        if let Some(old) = table.get(key) {
+            // Most programs run where their parents ran: one text for them all.
+            share(&mut image.cwd, &old.process.cwd);
+            share(&mut image.cgroup, &old.process.cgroup);
+        }
         let (parent, ppid, lineage, inherited) = match table.get(key) {
             Some(old) => (
                 old.process.parent,
@@ -222,7 +244,7 @@ impl World {
             netns: who.netns,
             namespaces: who.namespaces,
             since: clock::wall(who.at),
-            lineage: Lineage { roots, ..family::above(&creator) },
+            lineage: Lineage { roots, ..table.lineage_below(creator.key).unwrap_or_default() },
             ..Process::clone(&creator)
         });
         table.put(process.clone(), family);
@@ -331,6 +353,12 @@ impl World {
 /// copy of the parent's, what it was itself.
 fn behind_next_image(old: &Entry) -> Arc<[Root]> {
     if old.family.copied { old.family.inherited.clone() } else { old.process.lineage.roots.clone() }
+}
+
+fn share(text: &mut HostText, known: &HostText) {
+    if text == known {
+        text.clone_from(known);
+    }
 }
 
 fn with_roots(process: &Process, family: &Family) -> Arc<Process> {
