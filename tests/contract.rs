@@ -9,7 +9,7 @@ mod support;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::agent::{Agent, Home, told};
