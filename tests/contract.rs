@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::agent::{Agent, Home, told};
+use support::docker::Docker;
 use support::programs::Programs;
 use support::{can_run, unique, wait_for};
 
@@ -351,4 +352,32 @@ fn the_process_connector_is_not_evaded_by_what_lives_a_second() {
 #[test]
 fn procfs_is_not_evaded_but_where_it_says_so() {
     evaded(PROCFS);
+}
+
+/// A program in a container is told with the container's id and with its path as the container knows it.
+fn in_a_container(rung: &'static str, docker: &Docker) {
+    on(rung, |seeing| {
+        let created = docker.run(&["create", "--network", "none", "busybox", "/bin/busybox", "sleep", "1.4"]);
+        assert!(created.status.success(), "{}", told(&created));
+        let id = String::from_utf8(created.stdout).unwrap().trim().to_owned();
+        let ran = docker.run(&["start", "--attach", &id]);
+        assert!(ran.status.success(), "{}", told(&ran));
+        let exec = seeing.find("a program in a container", &id[..12], |event| {
+            event["kind"] == "process.exec" && event["process"]["argv"] == json!(["/bin/busybox", "sleep", "1.4"])
+        });
+        let p = &exec["process"];
+        assert_eq!((&p["container"], &p["exe"]), (&json!(id[..12]), &json!("/bin/busybox")), "on {rung}: {exec:#}");
+        assert!(in_another_pid_namespace(p), "on {rung}: {exec:#}");
+    });
+}
+
+#[test]
+fn programs_in_a_container_are_told_with_it() {
+    if !can_run(&["dockerd", "docker", "busybox", "ip", "nsenter", "tar"]) {
+        return;
+    }
+    let docker = Docker::start();
+    for rung in ["ebpf", CONNECTOR, PROCFS] {
+        in_a_container(rung, &docker);
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod attack;
+pub mod docker;
 pub mod network;
 pub mod programs;
 pub mod terminal;
