@@ -12,6 +12,7 @@ mod pipeline;
 mod presence;
 mod publish;
 mod record;
+pub mod replay;
 mod rounds;
 mod shared;
 mod start;
