@@ -85,7 +85,7 @@ impl Reading {
         }
     }
 
-    fn quickly(&mut self, line: &str) -> Option<Event> {
+    pub(super) fn quickly(&mut self, line: &str) -> Option<Event> {
         let mut cursor = Cursor::new(line);
         cursor.eat("{\"id\":")?;
         let id = cursor.string()?.strip_prefix('E')?;
