@@ -6,6 +6,7 @@ mod docket;
 mod doctor;
 mod gauge;
 mod lanes;
+mod latency;
 mod live;
 mod owner;
 mod pipeline;

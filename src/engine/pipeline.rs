@@ -46,9 +46,11 @@ impl Pipeline {
 
     fn step(&mut self, event: Event) {
         self.shared.totals.count_event();
-        for signal in self.panel.observe(&event) {
-            self.join(signal);
+        let signals = self.panel.observe(&event);
+        if !signals.is_empty() {
+            self.shared.latency.add(event.at, chrono::Utc::now());
         }
+        signals.into_iter().for_each(|signal| self.join(signal));
         lock(&self.shared.live).event(&event);
         lock(&self.shared.publisher).event(&event);
         self.shared.recorder.keep(Record::Event(Box::new(event)));

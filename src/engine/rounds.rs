@@ -176,6 +176,7 @@ pub(super) fn measure(shared: &Shared) -> Health {
         counts: counts(shared),
         gaps: Vec::new(),
         budget: Budget::default(),
+        urgent_latency: shared.latency.read(),
         degraded,
     }
 }

@@ -10,6 +10,7 @@ use super::desk::Desk;
 use super::docket::Docket;
 use super::gauge::Gauge;
 use super::lanes::Lanes;
+use super::latency::Stopwatch;
 use super::live::Live;
 use super::owner::Owner;
 use super::presence::{Attendance, Totals};
@@ -100,6 +101,8 @@ pub(super) struct Shared {
     /// Parts that do not work, by name: what is wrong and what to do.
     pub(super) degraded: Mutex<BTreeMap<String, String>>,
     pub(super) gauge: Mutex<Gauge>,
+    /// How long events of which a detector spoke were on their way.
+    pub(super) latency: Stopwatch,
     pub(super) stop: Stop,
     /// When the pipeline last went round; the service manager is told that we live only while it does.
     pub(super) pulse: Mutex<Instant>,

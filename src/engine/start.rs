@@ -13,6 +13,7 @@ use super::desk::Desk;
 use super::docket::Docket;
 use super::gauge::Gauge;
 use super::lanes::Lanes;
+use super::latency::Stopwatch;
 use super::live::Live;
 use super::owner::Owner;
 use super::pipeline::Pipeline;
@@ -106,6 +107,7 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         watching,
         degraded: Mutex::new(BTreeMap::new()),
         gauge: Mutex::new(Gauge::default()),
+        latency: Stopwatch::default(),
         stop: Stop::default(),
         pulse: Mutex::new(Instant::now()),
         next_alert,

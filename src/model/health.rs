@@ -150,6 +150,9 @@ pub struct Health {
     /// What the agent may cost and what it gives up for it.
     #[serde(default)]
     pub budget: Budget,
+    /// How long events of which a detector spoke took from the kernel to it.
+    #[serde(default)]
+    pub urgent_latency: Latency,
     /// Parts that do not work and what to do, one line each.
     pub degraded: Vec<String>,
 }

@@ -172,6 +172,7 @@ pub(crate) fn health() -> Health {
         counts: crate::model::Counts::default(),
         gaps: Vec::new(),
         budget: crate::model::Budget::default(),
+        urgent_latency: crate::model::Latency::default(),
         degraded: vec!["journal: no permission to read; add the agent to the group systemd-journal".to_owned()],
     }
 }
