@@ -1,6 +1,7 @@
 //! A bounded memory of texts and what they mean.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Longer texts are not worth remembering.
 const LONGEST_TEXT: usize = 16 * 1024;
@@ -9,21 +10,26 @@ const LONGEST_TEXT: usize = 16 * 1024;
 /// same, byte for byte.
 #[derive(Debug)]
 pub(super) struct Memory<V> {
-    entries: HashMap<u64, (Box<str>, V)>,
+    entries: HashMap<u64, (Box<str>, V), BuildHasherDefault<AsItIs>>,
     bytes: usize,
     most_bytes: usize,
 }
 
-impl<V> Memory<V> {
+impl<V: Clone> Memory<V> {
     /// An empty one that holds at most so many bytes of text (what the texts mean takes about as much again). At the
     /// bound everything is forgotten, which costs time and nothing else.
     pub(super) fn new(most_bytes: usize) -> Self {
-        Self { entries: HashMap::new(), bytes: 0, most_bytes }
+        Self { entries: HashMap::default(), bytes: 0, most_bytes }
     }
 
     /// What is remembered under this name: the text and its meaning.
     pub(super) fn get(&self, name: u64) -> Option<(&str, &V)> {
         self.entries.get(&name).map(|(text, value)| (&**text, value))
+    }
+
+    /// What this text means, when it is remembered under this name.
+    pub(super) fn like(&self, name: u64, text: &str) -> Option<V> {
+        self.get(name).filter(|(known, _)| *known == text).map(|(_, value)| value.clone())
     }
 
     /// Remembers what a text means, in place of what had the name before.
@@ -41,6 +47,24 @@ impl<V> Memory<V> {
         if let Some((old, _)) = self.entries.insert(name, (text.into(), value)) {
             self.bytes = self.bytes.saturating_sub(cost(&old));
         }
+    }
+}
+
+/// Names are mixed well already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |name, byte| name.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, name: u64) {
+        self.0 = name;
     }
 }
 

@@ -10,10 +10,10 @@ use serde::Deserialize;
 
 use super::memory::{Memory, Name};
 use super::scan::Cursor;
-use crate::model::{Ancestor, Event, EventId, EventKind, Lineage, Process, Source, Timestamp};
+use crate::model::{Event, EventId, EventKind, Lineage, Process, ProcessKey, Source, Timestamp};
 
-/// Texts of processes remembered, in bytes.
-const PROCESSES: usize = 16 * 1024 * 1024;
+/// Texts of processes remembered, in bytes. What a processor's own memory holds is worth more than all of them.
+const PROCESSES: usize = 2 * 1024 * 1024;
 /// Texts of every other kind remembered, in bytes each.
 const OTHERS: usize = 2 * 1024 * 1024;
 /// Keys of an event that are not part of what happened.
@@ -26,7 +26,9 @@ pub(super) struct Reading {
     processes: Memory<Arc<Process>>,
     /// What processes have in common, without what is each one's own.
     kinds_of_process: Memory<Process>,
-    /// Lineages without their first step: siblings differ in that only.
+    /// The same, by parent and program: siblings are mostly told in the same words, so a guess saves looking closely.
+    siblings: Memory<Process>,
+    /// Lineages, by their first step.
     lineages: Memory<Lineage>,
     /// What happened.
     kinds: Memory<EventKind>,
@@ -41,6 +43,7 @@ impl Default for Reading {
         Self {
             processes: Memory::new(PROCESSES),
             kinds_of_process: Memory::new(OTHERS),
+            siblings: Memory::new(OTHERS),
             lineages: Memory::new(OTHERS),
             kinds: Memory::new(OTHERS),
             endings: Memory::new(OTHERS),
@@ -85,6 +88,7 @@ impl Reading {
         }
     }
 
+    /// The event of a line that is exactly as we print it; `None` says nothing about the line.
     pub(super) fn quickly(&mut self, line: &str) -> Option<Event> {
         let mut cursor = Cursor::new(line);
         cursor.eat("{\"id\":")?;
@@ -134,10 +138,8 @@ impl Reading {
         }
         let text = cursor.between(from, cursor.at());
         let name = Name::default().then(text).get();
-        if let Some((known, kind)) = self.kinds.get(name)
-            && known == text
-        {
-            return Some(kind.clone());
+        if let Some(kind) = self.kinds.like(name, text) {
+            return Some(kind);
         }
         let kind: EventKind = serde_json::from_str(&format!("{{{text}}}")).ok()?;
         self.kinds.keep(name, text, kind.clone());
@@ -146,10 +148,8 @@ impl Reading {
 
     fn ending(&mut self, text: &str) -> Option<(Source, bool)> {
         let name = Name::default().then(text).get();
-        if let Some((known, ending)) = self.endings.get(name)
-            && known == text
-        {
-            return Some(*ending);
+        if let Some(ending) = self.endings.like(name, text) {
+            return Some(ending);
         }
         let Ending { source, complete } = serde_json::from_str(&format!("{{{}", text.strip_prefix(',')?)).ok()?;
         self.endings.keep(name, text, (source, complete));
@@ -172,59 +172,94 @@ impl Reading {
     }
 
     fn new_process(&mut self, cursor: &mut Cursor<'_>) -> Option<Process> {
+        let mut ahead = *cursor;
+        if let Some(process) = self.sibling(&mut ahead) {
+            *cursor = ahead;
+            return Some(process);
+        }
         let from = cursor.at();
         let (own, shared) = split(cursor)?;
-        let lineage = own.lineage?;
-        let (first, later) = steps(lineage)?;
-        let (kind, tail) = (shared.name(cursor), Name::default().then(later).get());
-        if let (Some((known, common)), Some((known_later, above))) = (self.kinds_of_process.get(kind), self.lineages.get(tail))
-            && known_later == later
-            && shared.is(known, cursor)
-        {
-            let (common, above) = (common.clone(), above.clone());
-            return self.known_kind(&own, first, common, &above);
-        }
-        let process: Process = serde_json::from_str(cursor.between(from, cursor.at())).ok()?;
-        let (_, above) = process.lineage.ancestors.split_first()?;
-        let above = Lineage { ancestors: above.into(), elided: process.lineage.elided, roots: Arc::clone(&process.lineage.roots) };
-        self.lineages.keep(tail, later, above);
-        let kept = Process { argv: Vec::new(), lineage: Lineage::default(), ..process.clone() };
-        self.kinds_of_process.keep(kind, &shared.text(cursor), kept);
+        let steps = own.lineage?.strip_prefix('[')?;
+        let nearest = lineage_name(steps)?;
+        let (kind, text) = (shared.name(cursor), shared.text(cursor));
+        let process = match (self.kinds_of_process.like(kind, &text), self.lineages.like(nearest, steps)) {
+            (Some(common), Some(lineage)) => self.of_kind(&own, common, lineage)?,
+            _ => serde_json::from_str(cursor.between(from, cursor.at())).ok()?,
+        };
+        self.lineages.keep(nearest, steps, process.lineage.clone());
+        let common = Process { argv: Vec::new(), lineage: Lineage::default(), ..process.clone() };
+        self.siblings.keep(sibling_name(own.parent?, &text)?, &text, common.clone());
+        self.kinds_of_process.keep(kind, &text, common);
         Some(process)
     }
 
-    /// A process of a kind that is known, below ancestors that are known.
-    fn known_kind(&mut self, own: &Own<'_>, first: &str, common: Process, above: &Lineage) -> Option<Process> {
+    /// A process told in the words of a sibling, with all fields in their usual order.
+    fn sibling(&mut self, cursor: &mut Cursor<'_>) -> Option<Process> {
+        let mut own = Own { key: Some(after(cursor, "{\"key\":")?), ..Own::default() };
+        own.pid = Some(after(cursor, ",\"pid\":")?);
+        own.ppid = Some(after(cursor, ",\"ppid\":")?);
+        own.parent = Some(after(cursor, ",\"parent\":")?);
+        cursor.eat(",")?;
+        let (text, common) = self.siblings.get(sibling_name(own.parent?, cursor.rest())?)?;
+        let (early, late) = text.strip_suffix('\n')?.split_once('\n')?;
+        cursor.eat(early)?;
+        own.argv = Some(after(cursor, ",\"argv\":")?);
+        cursor.eat(",")?;
+        cursor.eat(late)?;
+        own.since = Some(after(cursor, ",\"since\":")?);
+        cursor.eat(",\"lineage\":[")?;
+        let (steps, lineage) = self.lineages.get(lineage_name(cursor.rest())?)?;
+        cursor.eat(steps)?;
+        cursor.eat("}")?;
+        let (common, lineage) = (common.clone(), lineage.clone());
+        self.of_kind(&own, common, lineage)
+    }
+
+    /// A process of which all is known but what is its own.
+    fn of_kind(&mut self, own: &Own<'_>, common: Process, lineage: Lineage) -> Option<Process> {
         Some(Process {
-            key: serde_json::from_str(own.key?).ok()?,
-            pid: serde_json::from_str(own.pid?).ok()?,
-            ppid: serde_json::from_str(own.ppid?).ok()?,
-            parent: serde_json::from_str(own.parent?).ok()?,
+            key: key(own.key?)?,
+            pid: number(own.pid?)?,
+            ppid: number(own.ppid?)?,
+            parent: if own.parent? == "null" { None } else { Some(key(own.parent?)?) },
             argv: serde_json::from_str(own.argv?).ok()?,
-            since: self.moment_in_quotes(own.since?)?,
-            lineage: below(serde_json::from_str(first).ok()?, above),
+            since: self.moment(in_quotes(own.since?)?)?,
+            lineage,
             ..common
         })
     }
-
-    fn moment_in_quotes(&mut self, text: &str) -> Option<Timestamp> {
-        self.moment(text.strip_prefix('"')?.strip_suffix('"')?)
-    }
 }
 
-/// A lineage of which the first step is `first` and the rest is known.
-fn below(first: Ancestor, above: &Lineage) -> Lineage {
-    let ancestors = std::iter::once(first).chain(above.ancestors.iter().cloned()).collect();
-    Lineage { ancestors, elided: above.elided, roots: Arc::clone(&above.roots) }
+/// The value after these words.
+fn after<'a>(cursor: &mut Cursor<'a>, words: &str) -> Option<&'a str> {
+    cursor.eat(words)?;
+    cursor.value()
 }
 
-/// The first step of a lineage's text, and what follows it.
-fn steps(lineage: &str) -> Option<(&str, &str)> {
-    let mut cursor = Cursor::new(lineage);
-    cursor.eat("[")?;
-    let first = cursor.value()?;
-    cursor.eat(",")?;
-    Some((first, cursor.rest()))
+/// What a string says, where it says it without escapes.
+fn in_quotes(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.contains('\\'))
+}
+
+/// A number as JSON has it.
+fn number(text: &str) -> Option<u32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
+}
+
+fn key(text: &str) -> Option<ProcessKey> {
+    in_quotes(text)?.parse().ok()
+}
+
+/// A name for children of one parent that run one program; `text` begins with the field that tells the program.
+fn sibling_name(parent: &str, text: &str) -> Option<u64> {
+    let mut cursor = Cursor::new(text);
+    Some(Name::default().then(parent).then(after(&mut cursor, "\"exe\":")?).get())
+}
+
+/// A name for the lineages that begin with one step; `steps` is their text from there on.
+fn lineage_name(steps: &str) -> Option<u64> {
+    Some(Name::default().then(Cursor::new(steps).value()?).get())
 }
 
 /// Walks over a process and tells what is its own from what it shares.
@@ -283,11 +318,5 @@ impl Shared {
     /// All stretches, each with a line feed behind it, which stands nowhere inside JSON as we print it.
     fn text(&self, cursor: &Cursor<'_>) -> String {
         self.parts(cursor).flat_map(|part| [part, "\n"]).collect()
-    }
-
-    /// Whether this is what [`Shared::text`] gives.
-    fn is(&self, known: &str, cursor: &Cursor<'_>) -> bool {
-        let rest = self.parts(cursor).try_fold(known, |known, part| known.strip_prefix(part)?.strip_prefix('\n'));
-        rest == Some("")
     }
 }
