@@ -112,7 +112,11 @@ impl Execsnoop {
         let program = installed(&["execsnoop-libbpf", "execsnoop"]).ok_or("not installed")?;
         let directory = tempfile::tempdir().unwrap();
         let out = File::create(directory.path().join("out")).unwrap();
-        let child = Command::new(program).stdin(Stdio::null()).stdout(out).stderr(Stdio::null()).spawn().unwrap();
+        // It needs tracefs; where that is not mounted it gets one that only it sees.
+        let script = "test -d /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing; exec \"$0\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).arg(program);
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::null()).spawn().unwrap();
         let mut snoop = Self { child, directory };
         std::thread::sleep(Duration::from_secs(2));
         if snoop.child.try_wait().unwrap().is_some() {

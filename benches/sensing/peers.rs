@@ -6,7 +6,7 @@ use crate::load::{Programs, Run};
 use crate::peer::{Auditd, Execsnoop, Peer};
 
 const EXECS: usize = 20_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 pub fn measure(programs: &Programs, table: &mut Table) {
     one(programs, table, "bartizan", || Ok(Ourselves(Agent::start(&[]))));
