@@ -37,7 +37,8 @@ fn attack() -> String {
         dport: Some(4444),
         name: None,
     };
-    let kinds = [EventKind::Fork, EventKind::Exec, EventKind::Connect { net }, EventKind::Exit { exit: Exit { code: Some(0), signal: None } }];
+    let kinds =
+        [EventKind::Fork, EventKind::Exec, EventKind::Connect { net }, EventKind::Exit { exit: Exit { code: Some(0), signal: None } }];
     let events = kinds.into_iter().enumerate().map(|(number, kind)| Event {
         id: EventId(number as u64 + 1),
         at: chrono::DateTime::from_timestamp(1_800_000_000 + number as i64, 5_000).unwrap(),

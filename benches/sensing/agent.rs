@@ -41,7 +41,7 @@ impl Agent {
             .unwrap();
         let agent = Self { child, data };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while agent.ask(&["status", "--json"]).is_none() {
+        while !agent.ask(&["status", "--json"]).status.success() {
             assert!(Instant::now() < deadline, "the agent does not answer");
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -50,18 +50,19 @@ impl Agent {
         agent
     }
 
-    /// What the agent answers, as it is printed.
-    pub fn answer(&self, arguments: &[&str]) -> Option<Vec<u8>> {
-        let output = Command::new(BINARY).args(arguments).arg("--data").arg(self.data.path()).output().unwrap();
-        output.status.success().then_some(output.stdout)
+    fn ask(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(BINARY).args(arguments).arg("--data").arg(self.data.path()).output().unwrap()
     }
 
-    fn ask(&self, arguments: &[&str]) -> Option<Value> {
-        self.answer(arguments).map(|text| serde_json::from_slice(&text).unwrap_or_default())
+    /// What the agent answers, as it is printed.
+    pub fn told(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = self.ask(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
     }
 
     pub fn status(&self) -> Value {
-        self.ask(&["status", "--json"]).expect("the agent does not answer")
+        serde_json::from_slice(&self.told(&["status", "--json"])).unwrap()
     }
 
     pub fn data(&self) -> &Path {
@@ -102,8 +103,8 @@ impl Agent {
         let mut seen = HashSet::new();
         for digit in 0..10 {
             let mark = format!("{token}-{digit}");
-            let text = self.answer(&["events", "--json", "--kind", "process.exec", "--limit", MOST, "--where", &mark]);
-            let events: Vec<Told> = serde_json::from_slice(&text.expect("the agent does not tell its events")).unwrap();
+            let text = self.told(&["events", "--json", "--kind", "process.exec", "--limit", MOST, "--where", &mark]);
+            let events: Vec<Told> = serde_json::from_slice(&text).unwrap();
             let argument =
                 |event: &Told| event.process.as_ref()?.argv.get(1)?.strip_prefix(token)?.strip_prefix('-')?.parse::<usize>().ok();
             seen.extend(events.iter().filter_map(argument).filter(|number| *number < execs));

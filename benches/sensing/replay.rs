@@ -67,7 +67,7 @@ fn record(programs: &Programs, file: &Path) -> usize {
 fn recorded(agent: &Agent, since: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for kind in ["process.fork", "process.exec", "process.exit"] {
-        let text = agent.answer(&["events", "--json", "--kind", kind, "--limit", "100000", "--since", since]).unwrap();
+        let text = agent.told(&["events", "--json", "--kind", kind, "--limit", "100000", "--since", since]);
         let text = String::from_utf8(text).unwrap();
         lines.extend(text.lines().filter(|line| line.starts_with('{')).map(|line| line.trim_end_matches(',').to_owned()));
     }

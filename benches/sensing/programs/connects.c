@@ -1,4 +1,5 @@
-/* connects COUNT PER_SECOND PORT: in a network of its own, so many TCP connections to itself, the n-th to 127.0.0.0 + n.
+/* connects COUNT PER_SECOND PORT: in a network of its own, so many TCP connections to itself, the n-th to
+ * 127.(1 + n % 10).0.0 + n / 10.
  * Prints wall seconds, then CPU seconds of both sides. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -66,7 +67,7 @@ int main(int argc, char **argv)
 		/* A connection that is cut leaves no port behind that waits. */
 		struct linger cut = { .l_onoff = 1 };
 		int client = socket(AF_INET, SOCK_STREAM, 0);
-		to.sin_addr.s_addr = htonl(0x7f000000 + i + 1);
+		to.sin_addr.s_addr = htonl(0x7f010000 + (i % 10 << 16) + i / 10);
 		setsockopt(client, SOL_SOCKET, SO_LINGER, &cut, sizeof cut);
 		if (connect(client, (struct sockaddr *)&to, sizeof to) != 0) {
 			perror("connect");
