@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::intake::Intake;
 use super::process::ProcessCollector;
 use super::sockets::{SocketCollector, SocketWatch};
 use super::{Collector, CollectorError, Sink, Stop, World, blind_spots, process_connector, process_ebpf, process_polling};
 use crate::config::policy::Roles;
-use crate::host::bpf::{self, Sensor};
+use crate::host::bpf::{self, Counters, Sensor};
 use crate::host::proc_connector::Connector;
+use crate::host::reexec::Legacy;
 use crate::host::sock_diag::{SockDiagError, Socket};
 use crate::model::{BlindSpot, ProcessKey, Rung};
 
@@ -41,17 +43,25 @@ struct State {
 
 /// A rung's open door to the kernel.
 enum Door {
-    Ebpf(Box<Sensor>),
+    Ebpf(Box<Intake>),
     ProcessConnector(Connector),
     Procfs,
 }
 
 /// Opens the best rung that works (or the forced one, for tests), then reads the present world and its listeners, in
 /// this order, so that nothing falls between. Takes some 100 ms.
-pub fn process_collectors(roles: &Roles, force: Option<Rung>, world: Arc<World>) -> Ladder {
+/// What an earlier binary left open is used before anything is opened anew.
+pub fn process_collectors(roles: &Roles, force: Option<Rung>, world: Arc<World>, legacy: Option<Legacy>) -> Ladder {
     world.set_roles(roles);
     let mut state = State { rung: force.unwrap_or(Rung::Procfs), door: None, running: false, no_udp: None, refused: Vec::new() };
-    state.climb(allowed(force), open);
+    match legacy.map(|legacy| super::legacy::adopt(legacy, &world)) {
+        Some(Ok(intake)) => (state.rung, state.door) = (Rung::Ebpf, Some(Door::Ebpf(Box::new(intake)))),
+        Some(Err(why)) => {
+            tracing::warn!(why, "the earlier binary's sensors cannot be used; events between it and this one are lost");
+            state.climb(allowed(force), open);
+        }
+        None => state.climb(allowed(force), open),
+    }
     world.reconcile();
     let steps = Steps { world, force, state: Mutex::new(state), sockets: Mutex::default() };
     // A refusal shows when the socket collector runs.
@@ -82,6 +92,14 @@ impl Ladder {
         blind_spots::of(state.rung, &state.refused, state.no_udp.as_deref(), self.0.world.evicted())
     }
 
+    /// What the next binary needs to go on without a gap, once the collectors have ended; `None` on a rung that keeps
+    /// nothing in the kernel.
+    pub fn hand_over(&self) -> Option<Vec<u8>> {
+        let mut state = self.0.state();
+        let Some(Door::Ebpf(intake)) = &mut state.door else { return None };
+        Some(super::legacy::write(intake, &self.0.world))
+    }
+
     /// One collector of processes and one of sockets. Each runs on a thread of its own.
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
         vec![Box::new(ProcessCollector(self.0.clone())), Box::new(SocketCollector(self.0.clone()))]
@@ -94,7 +112,11 @@ fn allowed(force: Option<Rung>) -> impl Iterator<Item = Rung> {
 
 fn open(rung: Rung) -> Result<Door, String> {
     match rung {
-        Rung::Ebpf => Sensor::load().map(|sensor| Door::Ebpf(Box::new(sensor))).map_err(|e| e.to_string()),
+        Rung::Ebpf => {
+            let sensor = Sensor::load().map_err(|e| e.to_string())?;
+            let intake = Intake::start(sensor, Vec::new(), Counters::default()).map_err(|e| format!("starting a thread: {e}"))?;
+            Ok(Door::Ebpf(Box::new(intake)))
+        }
         Rung::ProcessConnector => Connector::open().map(Door::ProcessConnector).map_err(|e| e.to_string()),
         Rung::Procfs => Ok(Door::Procfs),
     }
@@ -103,14 +125,14 @@ fn open(rung: Rung) -> Result<Door, String> {
 impl Door {
     fn no_udp(&self) -> Option<String> {
         match self {
-            Self::Ebpf(sensor) => sensor.udp().err().map(str::to_owned),
+            Self::Ebpf(intake) => intake.programs.udp().err().map(str::to_owned),
             Self::ProcessConnector(_) | Self::Procfs => Some("only eBPF sees UDP".to_owned()),
         }
     }
 
     fn run(&mut self, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
         match self {
-            Self::Ebpf(sensor) => process_ebpf::run(sensor, world, sink, stop),
+            Self::Ebpf(intake) => process_ebpf::run(intake, world, sink, stop),
             Self::ProcessConnector(connector) => process_connector::run(connector, world, sink, stop),
             Self::Procfs => process_polling::run(world, sink, stop),
         }

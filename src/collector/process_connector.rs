@@ -49,7 +49,7 @@ fn account(connector: &Connector, told: &mut (u64, u64), sink: &dyn Sink) -> u64
     *told = now;
     sink.account(HOP, received + lost, lost);
     if lost > 0 {
-        sink.emit(loss(HOP, lost, Source::ProcessConnector));
+        sink.emit(loss(HOP, lost, Default::default(), Source::ProcessConnector));
     }
     lost
 }
@@ -102,6 +102,7 @@ fn like(parent: &Process, pid: u32, at: u64) -> Who {
         session: parent.session,
         capabilities: parent.capabilities,
         namespaces: parent.namespaces,
+        urgent: false,
         netns: parent.netns,
     }
 }

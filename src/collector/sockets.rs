@@ -122,7 +122,7 @@ fn tell(world: &World, sink: &dyn Sink, fresh: Vec<(Socket, Option<ProcessKey>)>
         let kind = match socket.phase {
             Phase::Listening => EventKind::Listen { net: socket.flow },
             Phase::Connecting | Phase::Connected | Phase::Closing if !listening.contains(&socket.flow.sport) => {
-                EventKind::Connect { net: socket.flow }
+                EventKind::Connect { net: world.enrichment().named(socket.flow) }
             }
             _ => continue,
         };

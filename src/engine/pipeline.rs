@@ -9,8 +9,8 @@ use crate::correlator::IncidentUpdate;
 use crate::detector::Panel;
 use crate::model::{Event, EventKind, Loss, Signal, Source, Timestamp};
 
-/// Events taken from the lanes at once.
-const BATCH: usize = 512;
+/// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
+const BATCH: usize = 64;
 /// Longest wait for the first event of a batch.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often losses are looked for.
@@ -53,7 +53,7 @@ impl Pipeline {
         signals.into_iter().for_each(|signal| self.join(signal));
         lock(&self.shared.live).event(&event);
         lock(&self.shared.publisher).event(&event);
-        self.shared.recorder.keep(Record::Event(Box::new(event)));
+        self.shared.recorder.keep_all([&event]);
     }
 
     fn join(&mut self, signal: Signal) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -104,6 +104,12 @@ pub(super) struct Shared {
     /// How long events of which a detector spoke were on their way.
     pub(super) latency: Stopwatch,
     pub(super) stop: Stop,
+    /// Somebody asked to become the newer binary that lies where this one lay.
+    pub(super) upgrade: AtomicBool,
+    /// The newer binary has the same kernel programs and can go on with their rings.
+    pub(super) same_object: AtomicBool,
+    /// No console of our own stands in the way of that.
+    pub(super) upgradable: AtomicBool,
     /// When the pipeline last went round; the service manager is told that we live only while it does.
     pub(super) pulse: Mutex<Instant>,
     pub(super) next_alert: AtomicU64,
@@ -122,13 +128,15 @@ impl Shared {
         *lock(&self.pulse) = Instant::now();
     }
 
-    /// Loss at every hop, behind the events too: incidents forgotten and questions not asked because there were too many.
+    /// Loss at every hop, behind the events too: incidents forgotten and questions not asked because there were too many,
+    /// and what was not looked into.
     pub(super) fn hops(&self) -> Vec<HopDrops> {
         let mut hops = self.event_hops();
         let forgotten = lock(&self.correlator).evicted();
         hops.push(HopDrops { hop: "incidents".to_owned(), received: self.totals.read().incidents, dropped: forgotten });
         let (asked, unasked) = lock(&self.desk).asked();
         hops.push(HopDrops { hop: "questions".to_owned(), received: asked + unasked, dropped: unasked });
+        hops.extend(self.world.enrichment().hops());
         hops
     }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use super::owner::Owner;
 use super::pipeline::Pipeline;
 use super::presence::Attendance;
 use super::publish::Publisher;
-use super::record::{self, Record, Recorder};
+use super::record::{self, FarEnd, Recorder};
 use super::shared::{Counters, Shared, lock};
 use super::{rounds, supervisor};
 use crate::collector::{self, Places, Stop, World};
@@ -27,6 +26,7 @@ use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
+use crate::host::reexec::Legacy;
 use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, EventId, IncidentId, Timestamp};
 use crate::outbound::Webhook;
@@ -65,13 +65,14 @@ pub(super) struct Threads {
 }
 
 /// Wires everything together and starts the threads.
-pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), EngineError> {
+pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<Shared>, Threads), EngineError> {
     let policy = settings.policy.clone();
+    let world = Arc::new(World::new(&policy.roles));
+    // The sensors first: from here on nothing is missed while the rest is made ready.
+    let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world), legacy);
     let archive = Archive::open(&settings.data)?;
     let ledger = Arc::new(Ledger::open(&settings.data, chrono::Utc::now())?);
     let reader = archive.reader()?;
-    let world = Arc::new(World::new(&policy.roles));
-    let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world));
     let watching = Mutex::new((ladder.rung(), chrono::Utc::now()));
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
@@ -109,6 +110,9 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         gauge: Mutex::new(Gauge::default()),
         latency: Stopwatch::default(),
         stop: Stop::default(),
+        upgrade: AtomicBool::new(false),
+        same_object: AtomicBool::new(false),
+        upgradable: AtomicBool::new(false),
         pulse: Mutex::new(Instant::now()),
         next_alert,
         files,
@@ -192,7 +196,7 @@ fn settle(shared: &Shared) -> Result<(), EngineError> {
 }
 
 /// Starts every thread of the agent. The sensors come last, when somebody is there to take what they see.
-fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> Result<Threads, EngineError> {
+fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Threads, EngineError> {
     let policy = lock(&shared.policy).clone();
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.to_owned()).spawn(body);
     let mut threads = Vec::new();
@@ -221,7 +225,7 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> R
     Ok(Threads { workers: threads, recorder })
 }
 
-fn record_all(shared: &Shared, far_end: &Receiver<Record>, writer: Writer, limits: (u64, Duration)) {
+fn record_all(shared: &Shared, far_end: &FarEnd, writer: Writer, limits: (u64, Duration)) {
     // What is written a little later is as good; what is sensed or judged later is not.
     manners::step_aside();
     record::write(far_end, writer, limits, |lost, trouble| {

@@ -73,6 +73,7 @@ pub fn who(pid: u32) -> Option<Who> {
         capabilities: status.capabilities,
         netns: namespace(pid, "net"),
         namespaces: Namespaces { mnt: namespace(pid, "mnt"), pid: namespace(pid, "pid"), user: namespace(pid, "user") },
+        urgent: false,
     })
 }
 
