@@ -17,7 +17,6 @@ mod gather;
 mod intake;
 mod kernel_programs;
 mod ladder;
-mod ladder;
 #[cfg(test)]
 mod ladder_tests;
 mod legacy;
