@@ -393,3 +393,21 @@ fn programs_in_a_container_are_told_with_it() {
         in_a_container(rung, &docker);
     }
 }
+
+#[test]
+fn what_others_load_into_the_kernel_is_told_with_its_loader() {
+    if !can_run(&["cc"]) {
+        return;
+    }
+    let programs = Programs::build(&["bpf_load"]);
+    on("ebpf", |seeing| {
+        std::thread::sleep(Duration::from_millis(1500)); // the first walk is no news
+        let child = programs.start("bpf_load", "-", 0, "-");
+        let pid = child.id();
+        let told_of = seeing.find("a BPF program", "held_by_others", |event| event["privilege"]["what"] == "bpf");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        assert_eq!((&told_of["process"]["pid"], &told_of["complete"]), (&json!(pid), &json!(true)), "{told_of:#}");
+        assert!(told_of["privilege"]["detail"].as_str().unwrap().starts_with("socket_filter held_by_others"), "{told_of:#}");
+    });
+}
