@@ -51,7 +51,7 @@ impl Pipeline {
         }
         lock(&self.shared.live).event(&event);
         lock(&self.shared.publisher).event(&event);
-        self.shared.recorder.keep(Record::Event(Box::new(event)));
+        self.shared.recorder.keep_all([&event]);
     }
 
     fn join(&mut self, signal: Signal) {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use super::owner::Owner;
 use super::pipeline::Pipeline;
 use super::presence::Attendance;
 use super::publish::Publisher;
-use super::record::{self, Record, Recorder};
+use super::record::{self, FarEnd, Recorder};
 use super::shared::{Counters, Shared, lock};
 use super::{rounds, supervisor};
 use crate::collector::{self, Places, Stop, World};
@@ -195,7 +194,7 @@ fn settle(shared: &Shared) -> Result<(), EngineError> {
 }
 
 /// Starts every thread of the agent. The sensors come last, when somebody is there to take what they see.
-fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> Result<Threads, EngineError> {
+fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Threads, EngineError> {
     let policy = lock(&shared.policy).clone();
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.to_owned()).spawn(body);
     let mut threads = Vec::new();
@@ -224,7 +223,7 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> R
     Ok(Threads { workers: threads, recorder })
 }
 
-fn record_all(shared: &Shared, far_end: &Receiver<Record>, writer: Writer, limits: (u64, Duration)) {
+fn record_all(shared: &Shared, far_end: &FarEnd, writer: Writer, limits: (u64, Duration)) {
     // What is written a little later is as good; what is sensed or judged later is not.
     manners::step_aside();
     record::write(far_end, writer, limits, |lost, trouble| {
