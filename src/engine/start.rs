@@ -17,14 +17,15 @@ use super::owner::Owner;
 use super::pipeline::Pipeline;
 use super::presence::Attendance;
 use super::publish::Publisher;
-use super::record::{self, FarEnd, Recorder};
+use super::record::{self, FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
 use super::{rounds, supervisor};
-use crate::collector::{self, Places, Stop, World};
+use crate::collector::{self, Learnt, Places, Stop, World};
 use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
+use crate::host::exe_hash::Content;
 use crate::host::reexec::Legacy;
 use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, EventId, IncidentId, Timestamp};
@@ -32,7 +33,7 @@ use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
 use crate::responder::{ActError, Responder};
 use crate::store::ledger::{Ledger, LedgerError};
-use crate::store::{Archive, Reader, StoreError, Writer};
+use crate::store::{Archive, FileDigest, Reader, StoreError, Writer};
 
 /// Why the agent cannot do its work at all.
 #[derive(Debug, thiserror::Error)]
@@ -126,9 +127,21 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     own_rights(&shared);
     restore(&shared)?;
     settle(&shared)?;
+    keep_digests(&shared);
     let writer = archive.writer()?;
     let threads = threads(&shared, writer, far_end)?;
     Ok((shared, threads))
+}
+
+/// What becomes known of an executable is known of earlier events about it too.
+fn keep_digests(shared: &Arc<Shared>) {
+    let keeper = Arc::downgrade(shared); // the shared state holds the world, which would hold it
+    shared.world.enrichment().on_digest(move |learnt| {
+        let Some(shared) = keeper.upgrade() else { return };
+        let Learnt { content, sha256, package } = learnt.clone();
+        let Content { device, inode, changed } = content;
+        shared.recorder.keep(Record::Digest(FileDigest { device, inode, changed, sha256: Some(sha256), package }));
+    });
 }
 
 /// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
