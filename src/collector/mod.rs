@@ -5,6 +5,7 @@ mod accounts;
 mod attribution;
 mod backlog;
 mod blind_spots;
+mod climbing;
 mod container_book;
 mod containers;
 mod credentials;
@@ -15,6 +16,8 @@ mod executables;
 mod gather;
 mod intake;
 mod ladder;
+#[cfg(test)]
+mod ladder_tests;
 mod legacy;
 mod persistence;
 mod persistence_memory;
