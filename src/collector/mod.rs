@@ -15,10 +15,12 @@ mod enrichment;
 mod executables;
 mod gather;
 mod intake;
+mod kernel_programs;
 mod ladder;
 #[cfg(test)]
 mod ladder_tests;
 mod legacy;
+mod mounts;
 mod persistence;
 mod persistence_memory;
 #[cfg(test)]
@@ -51,7 +53,9 @@ pub use attribution::Attribution;
 pub use credentials::Credentials;
 pub use digest_book::Learnt;
 pub use enrichment::Enrichment;
+pub use kernel_programs::KernelPrograms;
 pub use ladder::{Ladder, process_collectors};
+pub use mounts::Mounts;
 pub use persistence::Persistence;
 pub use places::Places;
 pub use privilege::Privileges;

@@ -7,14 +7,18 @@ use super::attribution::Attribution;
 use super::containers::Containers;
 use super::credentials::Credentials;
 use super::executables::Executables;
+use super::kernel_programs::KernelPrograms;
+use super::mounts::Mounts;
 use super::persistence::Persistence;
 use super::places::Places;
 use super::privilege::Privileges;
 use super::resolver_names::ResolverNames;
 use super::{Collector, World};
 use crate::config::Policy;
+use crate::host::bpf_programs;
 use crate::host::dns_tap::DnsTap;
 use crate::host::file_watch::FileWatch;
+use crate::host::mount_watch::MountWatch;
 use crate::host::proc_events::ProcEvents;
 use crate::model::BlindSpot;
 
@@ -26,7 +30,9 @@ pub fn watch_collectors(policy: &Policy, places: &Places, world: &Arc<World>) ->
         Box::new(Persistence::new(places.clone(), who.clone())),
         Box::new(Credentials::new(&policy.credentials.files, places.clone(), who.clone())),
         Box::new(Accounts::under(places.root(), who.clone())),
-        Box::new(Privileges::new(who)),
+        Box::new(Privileges::new(who.clone())),
+        Box::new(Mounts::new(who.clone())),
+        Box::new(KernelPrograms::new(who)),
         Box::new(Executables::new(Arc::clone(world), places.root())),
         Box::new(ResolverNames::new(Arc::clone(world))),
     ];
@@ -59,6 +65,13 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
     if let Err(why) = ProcEvents::open() {
         let mend = "run as root in the initial namespaces, on a kernel with CONFIG_PROC_EVENTS";
         spots.push(spot("changes of user id and ptrace", format!("the process connector is refused ({why})"), mend));
+    }
+    if let Err(why) = MountWatch::telling_who() {
+        let why = format!("fanotify does not tell of mounts here ({why}); the mount table is compared");
+        spots.push(spot("which process mounts and unmounts", why, "run as root on Linux 6.15 or later"));
+    }
+    if let Err(why) = bpf_programs::walk() {
+        spots.push(spot("BPF programs that others load", format!("they cannot be listed ({why})"), "run as root (CAP_SYS_ADMIN)"));
     }
     spots
 }

@@ -1,6 +1,7 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
 pub mod bpf;
+pub mod bpf_programs;
 pub mod clock;
 pub mod container_api;
 pub mod digest;
@@ -16,6 +17,8 @@ mod home_network;
 mod inotify;
 pub mod lifeline;
 pub mod manners;
+mod mount_table;
+pub mod mount_watch;
 mod mounts;
 pub mod namespace;
 pub mod nft;
