@@ -64,12 +64,12 @@ fn a_file_is_known_by_the_device_of_its_mount_too() {
     with_own_mounts("host::exe_hash::mount_tests::a_file_is_known_by_the_device_of_its_mount_too", || {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        for name in ["lower", "upper", "work", "merged"] {
+        for name in ["lower", "upper", "scratch", "merged"] {
             std::fs::create_dir(at(name)).unwrap();
         }
         mount(Some("lower"), &at("lower"), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         std::fs::copy("/bin/sleep", at("lower/program")).unwrap();
-        let options = format!("lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work,xino=off", dir.path().display());
+        let options = format!("lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/scratch,xino=off", dir.path().display());
         if let Err(why) = mount(Some("overlay"), &at("merged"), Some("overlay"), MsFlags::empty(), Some(options.as_str())) {
             return eprintln!("skipped: no overlay here: {why}");
         }
