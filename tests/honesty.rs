@@ -32,11 +32,17 @@ fn gaps(home: &Home) -> Vec<(String, DateTime<Utc>, DateTime<Utc>)> {
 
 /// What the counters of a hop say, and what the events about it say, all kinds together and by kind.
 fn lost_at(home: &Home, hop: &str) -> (u64, u64, u64) {
-    let counted = status(home)["hops"].as_array().unwrap().iter().find(|known| known["hop"] == hop).map_or(0, |known| known["dropped"].as_u64().unwrap());
+    let counted = status(home)["hops"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|known| known["hop"] == hop)
+        .map_or(0, |known| known["dropped"].as_u64().unwrap());
     let events = home.json(&["events", "--kind", "sensor.loss", "--limit", "100000"]);
     let losses: Vec<&Value> = events.iter().map(|event| &event["loss"]).filter(|loss| loss["hop"] == hop).collect();
     let told = losses.iter().map(|loss| loss["count"].as_u64().unwrap()).sum();
-    let kinds = losses.iter().flat_map(|loss| loss["kinds"].as_object().into_iter().flatten()).map(|(_, count)| count.as_u64().unwrap()).sum();
+    let kinds =
+        losses.iter().flat_map(|loss| loss["kinds"].as_object().into_iter().flatten()).map(|(_, count)| count.as_u64().unwrap()).sum();
     (counted, told, kinds)
 }
 
@@ -55,7 +61,8 @@ fn what_a_lane_refuses_is_told_once_with_kinds_and_is_a_gap() {
     }
     // Other programs run on this host too: the two answers must meet, not the first two.
     let exact = || Some(lost_at(&home, "lane-bulk")).filter(|(counted, told, kinds)| counted == told && told == kinds);
-    let (lost, ..) = wait_for("counts and events to agree", Duration::from_secs(30), exact, || format!("{:?}", lost_at(&home, "lane-bulk")));
+    let (lost, ..) =
+        wait_for("counts and events to agree", Duration::from_secs(30), exact, || format!("{:?}", lost_at(&home, "lane-bulk")));
     assert!(lost > 0);
     let gaps = gaps(&home);
     assert!(gaps.iter().any(|(why, from, to)| why == "lost at lane-bulk" && from < to), "{gaps:?}");

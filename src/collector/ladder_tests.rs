@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::ladder::{Door, Steps, open};
+use super::door::{Door, open};
+use super::ladder::Steps;
 use super::test_bench::root;
 use super::{Sink, Stop, World};
 use crate::host::proc_connector::Connector;
@@ -192,7 +193,9 @@ fn from_polling_to_the_real_kernel_programs_and_no_program_is_missed_afterwards(
     let events = kept.0.lock().unwrap();
     let seen = |turn| {
         let wanted = format!("{token}-{turn}");
-        let is = |event: &&Event| event.kind == EventKind::Exec && event.process.as_ref().is_some_and(|p| p.argv.get(1).is_some_and(|a| *a == *wanted));
+        let is = |event: &&Event| {
+            event.kind == EventKind::Exec && event.process.as_ref().is_some_and(|p| p.argv.get(1).is_some_and(|a| *a == *wanted))
+        };
         events.iter().filter(is).count()
     };
     assert_eq!((0..20).map(seen).collect::<Vec<_>>(), [1; 20]);

@@ -6,6 +6,7 @@ mod attribution;
 mod blind_spots;
 mod climbing;
 mod credentials;
+mod door;
 mod gather;
 mod ladder;
 #[cfg(test)]

@@ -53,7 +53,9 @@ fn sensors(shared: &Shared, health: &Health) -> Check {
     let (state, why, mend) = match (health.rung, shared.ladder.is_forced()) {
         (Rung::Ebpf, _) => (CheckState::Works, String::new(), ""),
         (_, true) => (CheckState::Degraded, "; better ones are not tried, this one was asked for".to_owned(), "set rung = \"auto\""),
-        (_, false) => (CheckState::Degraded, format!("; better ones are refused: {}", refused.join("; ")), "they are tried again by themselves"),
+        (_, false) => {
+            (CheckState::Degraded, format!("; better ones are refused: {}", refused.join("; ")), "they are tried again by themselves")
+        }
     };
     Check { name: "sensors".to_owned(), state, detail: format!("{}{object}{why}", health.rung.noun()), mend: mend.to_owned() }
 }
@@ -91,11 +93,7 @@ fn losses(shared: &Shared) -> Check {
         name: "event losses".to_owned(),
         state: if lost == 0 { CheckState::Works } else { CheckState::Degraded },
         detail: if lost == 0 { format!("none at {} hops", hops.len()) } else { where_lost.join(", ") },
-        mend: if lost == 0 {
-            String::new()
-        } else {
-            LOSS_MEND.to_owned()
-        },
+        mend: if lost == 0 { String::new() } else { LOSS_MEND.to_owned() },
     }
 }
 

@@ -126,9 +126,8 @@ impl Governor {
             let (spent, limit) = (reading.cpu_percent, self.limits.cpu_percent);
             return Some(format!("{spent:.1} % of a core over ten seconds, the limit is {limit:.0} % (max_cpu_percent)"));
         }
-        (reading.rss_bytes > self.limits.rss_bytes).then(|| {
-            format!("{} MiB of memory, the limit is {} MiB (max_memory)", reading.rss_bytes >> 20, self.limits.rss_bytes >> 20)
-        })
+        (reading.rss_bytes > self.limits.rss_bytes)
+            .then(|| format!("{} MiB of memory, the limit is {} MiB (max_memory)", reading.rss_bytes >> 20, self.limits.rss_bytes >> 20))
     }
 
     fn roomy(&self, reading: Reading) -> bool {

@@ -175,7 +175,11 @@ mod tests {
         let mut book = LossBook::new(at(0));
         assert_eq!(book.read(vec![reading("lane-bulk", 0, &[]), reading("store", 0, &[])], at(1)), []);
         let lost = book.read(
-            vec![reading("lane-bulk", 7, &[("process.fork", 4), ("process.exit", 3)]), reading("lane-normal", 2, &[]), reading("store", 0, &[])],
+            vec![
+                reading("lane-bulk", 7, &[("process.fork", 4), ("process.exit", 3)]),
+                reading("lane-normal", 2, &[]),
+                reading("store", 0, &[]),
+            ],
             at(2),
         );
         assert_eq!(short(&lost), [("lane-bulk", 7), ("lane-normal", 2)]);

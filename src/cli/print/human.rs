@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{safe, table};
 use crate::model::{
     Action, ActionState, Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health,
-    Incident, Loss, Preview, Signal, Timestamp, Watched,
+    Incident, Loss, Preview, Signal, Source, Timestamp, Watched,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;
@@ -100,7 +100,8 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
 }
 
 fn budget(budget: &Budget) -> String {
-    let given_up = if budget.given_up.is_empty() { "nothing given up".to_owned() } else { format!("gave up {}", budget.given_up.join(", ")) };
+    let given_up =
+        if budget.given_up.is_empty() { "nothing given up".to_owned() } else { format!("gave up {}", budget.given_up.join(", ")) };
     format!("at most {:.0} % of a core and {}; {}", budget.max_cpu_percent, size(budget.max_rss_bytes), safe(&given_up))
 }
 
@@ -127,8 +128,11 @@ fn write_checks(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
 
 /// One event on one line: when, which, who, what.
 pub(super) fn event_line(event: &Event) -> String {
-    let who =
-        event.process.as_ref().map(|p| format!("{}[{}] uid {}", p.name(), p.pid, p.uid)).unwrap_or_else(|| "unknown process".to_owned());
+    let who = match &event.process {
+        Some(process) => format!("{}[{}] uid {}", process.name(), process.pid, process.uid),
+        None if event.source == Source::Agent => "bartizan".to_owned(),
+        None => "unknown process".to_owned(),
+    };
     let what = match &event.kind {
         EventKind::Exec => event.process.as_ref().map(|p| p.command()).unwrap_or_default(),
         EventKind::Fork => String::new(),

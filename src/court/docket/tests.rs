@@ -196,7 +196,8 @@ fn what_cannot_be_undone_is_never_done_alone_least_of_all_on_incomplete_evidence
         for complete in [true, false] {
             let mut bench = Bench::new();
             (bench.mode, bench.proof.confidence, bench.incident.complete) = (mode, Confidence::new(1.0), complete);
-            let (incident, proof, lifeline, tree) = (bench.incident.clone(), bench.proof.clone(), bench.lifeline.clone(), bench.tree.clone());
+            let (incident, proof, lifeline, tree) =
+                (bench.incident.clone(), bench.proof.clone(), bench.lifeline.clone(), bench.tree.clone());
             let case = Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree: &tree, active: &[], now: at(0) };
             let held = bench.court.held_because(&case, &on_tree(ActionKind::KillTree, 900), &tree);
             let held = held.unwrap_or_default();

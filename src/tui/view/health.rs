@@ -84,7 +84,8 @@ fn section(lines: &mut Vec<TonedLine>, title: &str) {
 }
 
 fn budget(budget: &Budget) -> String {
-    let given_up = if budget.given_up.is_empty() { "nothing given up".to_owned() } else { format!("gave up {}", budget.given_up.join(", ")) };
+    let given_up =
+        if budget.given_up.is_empty() { "nothing given up".to_owned() } else { format!("gave up {}", budget.given_up.join(", ")) };
     format!("at most {:.0}% of one core and {}; {given_up}", budget.max_cpu_percent, bytes(budget.max_rss_bytes))
 }
 
