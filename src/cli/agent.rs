@@ -1,10 +1,12 @@
 //! Running the agent: without a screen, with a console of its own, or as a console of the one that runs.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,6 +20,7 @@ use crate::client::Connection;
 use crate::config::{Glyphs, Keymap, Settings, Theme, View};
 use crate::engine::Engine;
 use crate::host::handover::{self, Leash, Side};
+use crate::host::reexec::{self, Legacy};
 use crate::host::{manners, privacy, service_manager};
 use crate::server::{self, Access, Listener, Peer};
 use crate::telemetry::{self, Destination};
@@ -28,16 +31,16 @@ const PEERS: usize = 64;
 
 /// The agent alone, until SIGTERM.
 pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
+    let legacy = reexec::inherited();
     privacy::keep_files_private();
     manners::keep_one_heap();
     let settings = settings(global)?;
     runtime()?.block_on(async {
-        let mut agent = Agent::start(settings, LogTo::StandardError).await?;
+        let mut agent = Agent::start(settings, LogTo::StandardError, legacy).await?;
         service_manager::ready("watching");
-        let reason = agent.until_told().await;
+        watch_alone(&mut agent).await;
         service_manager::stopping();
-        agent.end(&reason).await;
-        Ok(Outcome::Done)
+        agent.finish(global).await
     })
 }
 
@@ -53,7 +56,7 @@ pub(super) fn console(global: &Global, view: Option<&str>) -> Result<Outcome, Fa
     // Before any thread exists: the parent keeps the shell's place, the child is agent and console.
     match handover::split()? {
         Side::Holder(holder) => Ok(Outcome::Code(u8::try_from(holder.hold()).unwrap_or(FAILED))),
-        Side::Guard(leash) => runtime()?.block_on(embedded(settings, look, leash)),
+        Side::Guard(leash) => runtime()?.block_on(embedded(settings, look, leash, global)),
     }
 }
 
@@ -74,8 +77,8 @@ fn attach_to(global: &Global, look: Look) -> Result<Outcome, Failure> {
     })
 }
 
-async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcome, Failure> {
-    let agent = Agent::start(settings, LogTo::File).await?;
+async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global) -> Result<Outcome, Failure> {
+    let agent = Agent::start(settings, LogTo::File, None).await?;
     let (near, far) = UnixStream::pair()?;
     let peer = Peer::of(&far, &agent.access)?;
     tokio::spawn(server::serve(Arc::clone(&agent.engine), far, peer));
@@ -95,13 +98,13 @@ async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcom
     let failure = match left {
         Ok(Ok(tui::Outcome::Detached)) => {
             print::notice(&format!("the guard goes on (pid {}); `bartizan` opens its console again", std::process::id()));
-            return detached(agent, leash).await;
+            return detached(agent, leash, global).await;
         }
         // The terminal went away in the middle of a picture.
-        Ok(Err(_)) if !std::io::stdin().is_terminal() => return detached(agent, leash).await,
+        Ok(Err(_)) if !std::io::stdin().is_terminal() => return detached(agent, leash, global).await,
         Err(_) => {
             print::notice("the console failed; the guard goes on without it: `bartizan attach` opens another");
-            return detached(agent, leash).await;
+            return detached(agent, leash, global).await;
         }
         Ok(Ok(tui::Outcome::Quit)) => None,
         Ok(Ok(tui::Outcome::Lost(reason))) => Some(Failure::failed(reason)),
@@ -112,12 +115,18 @@ async fn embedded(settings: Settings, look: Look, leash: Leash) -> Result<Outcom
 }
 
 /// Without a terminal from here on, until told to end.
-async fn detached(mut agent: Agent, leash: Leash) -> Result<Outcome, Failure> {
+async fn detached(mut agent: Agent, leash: Leash, global: &Global) -> Result<Outcome, Failure> {
     leash.slip()?;
-    let reason = agent.until_told().await;
-    agent.end(&reason).await;
-    Ok(Outcome::Done)
+    watch_alone(&mut agent).await;
+    agent.finish(global).await
 }
+
+/// Without a console of its own, until told to end or to become a newer binary.
+async fn watch_alone(agent: &mut Agent) {
+    agent.engine.allow_upgrade(true);
+    agent.reason = agent.until_told().await;
+}
+
 /// Where the agent's own log goes: never to a terminal that a console uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LogTo {
@@ -131,6 +140,8 @@ struct Agent {
     access: Access,
     door: tokio::task::JoinHandle<()>,
     signals: Signals,
+    /// Why it ends, once it does.
+    reason: String,
 }
 
 /// Caught from the start, so that none ends the agent half-way.
@@ -141,7 +152,7 @@ struct Signals {
 }
 
 impl Agent {
-    async fn start(settings: Settings, log: LogTo) -> Result<Self, Failure> {
+    async fn start(settings: Settings, log: LogTo, legacy: Option<Legacy>) -> Result<Self, Failure> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -164,10 +175,12 @@ impl Agent {
         let access = Access { listed: settings.access.clone(), own: privacy::own_uid() };
         // The socket first: it is how a second agent on the same data finds out that there is one.
         let listener = Listener::bind(&settings.socket, group).await.map_err(Failure::failed)?;
-        let engine =
-            tokio::task::spawn_blocking(move || Engine::start(settings)).await.map_err(Failure::failed)?.map_err(Failure::failed)?;
+        let engine = tokio::task::spawn_blocking(move || Engine::start(settings, legacy))
+            .await
+            .map_err(Failure::failed)?
+            .map_err(Failure::failed)?;
         let door = tokio::spawn(open_door(listener, Arc::clone(&engine), access.clone()));
-        Ok(Self { engine, access, door, signals })
+        Ok(Self { engine, access, door, signals, reason: String::new() })
     }
 
     /// Serves until a signal or an admin ends it; SIGHUP reads the policy again. Returns why it ends.
@@ -182,7 +195,9 @@ impl Agent {
                     let _ = tokio::task::spawn_blocking(move || engine.reload("SIGHUP")).await;
                     service_manager::ready("watching");
                 }
-                () = self.engine.told_to_end() => return "asked to end".to_owned(),
+                () = self.engine.told_to_end() => {
+                    return if self.engine.is_upgrading() { "a newer binary takes over" } else { "asked to end" }.to_owned();
+                }
             }
         }
     }
@@ -192,6 +207,24 @@ impl Agent {
         self.engine.told_to_end().await;
     }
 
+    /// Ends, or becomes the newer binary.
+    async fn finish(self, global: &Global) -> Result<Outcome, Failure> {
+        if !self.engine.is_upgrading() {
+            let reason = self.reason.clone();
+            self.end(&reason).await;
+            return Ok(Outcome::Done);
+        }
+        let engine = Arc::clone(&self.engine);
+        let state = tokio::task::spawn_blocking(move || engine.hand_over()).await.map_err(Failure::failed)?;
+        // The socket's name must be free for the next binary.
+        self.door.abort();
+        let _ = self.door.await;
+        let path = reexec::own_path()?;
+        let error = reexec::become_program(&path, &arguments(global), state.as_deref());
+        let mend = "the agent has ended: start it again (systemd does so by itself)";
+        Err(Failure::new(FAILED, format!("cannot become {}: {error}", path.display()), mend))
+    }
+
     async fn end(self, reason: &str) {
         let (engine, reason) = (self.engine, reason.to_owned());
         tracing::info!(reason, "ending");
@@ -199,6 +232,20 @@ impl Agent {
         self.door.abort();
         let _ = self.door.await;
     }
+}
+
+/// The command line of the next binary.
+fn arguments(global: &Global) -> Vec<OsString> {
+    let mut arguments = vec![OsString::from("--headless")];
+    for (flag, path) in [("--config", &global.config), ("--data", &global.data), ("--socket", &global.socket)] {
+        if let Some(path) = path {
+            arguments.extend([OsString::from(flag), path.into()]);
+        }
+    }
+    if let Some(rung) = global.rung.and_then(|rung| rung.to_possible_value()) {
+        arguments.extend([OsString::from("--rung"), rung.get_name().into()]);
+    }
+    arguments
 }
 
 fn no_group(name: &str) -> Failure {

@@ -203,6 +203,11 @@ pub(super) enum Verb {
     },
     /// Ask the running agent to read its policy again.
     Reload,
+    /// Print the name of the kernel programs in this binary.
+    #[command(hide = true)]
+    KernelObject,
+    /// Let the running agent become the binary that now lies where its own lay, without missing an event.
+    Upgrade,
     /// End the running agent. Active actions stay until they expire.
     Stop,
     /// Write a picture (SVG) of every view of the running agent into DIR.

@@ -103,6 +103,7 @@ async fn request(connection: &mut Connection, verb: &Verb) -> Result<Request, Fa
         Verb::Feedback { id, verdict } => Request::Feedback { id: id.clone(), verdict: opinion(*verdict) },
         Verb::Audit { verb } => Request::AuditShow { limit: if let Some(AuditVerb::Show { limit }) = verb { *limit } else { 50 } },
         Verb::Reload => Request::Reload,
+        Verb::Upgrade => Request::Upgrade,
         Verb::Stop => Request::Stop,
         other => return Err(Failure::usage(format!("{other:?} is not a question for an agent"), "see `bartizan --help`")),
     })

@@ -42,3 +42,8 @@ mod tests {
         Cli::command().debug_assert();
     }
 }
+
+/// The name of the kernel programs in this binary: a running agent asks before it becomes this one.
+pub(super) fn kernel_object() -> Result<Outcome, Failure> {
+    print(format!("{}\n", crate::host::bpf::object_name()).as_bytes())
+}

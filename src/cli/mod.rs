@@ -54,6 +54,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Completions { shell }) => generate::completions(shell),
+        Some(Verb::KernelObject) => generate::kernel_object(),
         Some(Verb::Man) => generate::man(),
         Some(Verb::EmergencyScript) => generate::emergency_script(),
         Some(Verb::EmergencyStop) => ask::emergency_stop(&global),

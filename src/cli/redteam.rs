@@ -72,7 +72,7 @@ fn against_own_engine(global: &Global, hold: Duration) -> Result<redteam::Report
     let mut own = Settings::load(&flags)?;
     own.policy.mode.initial = crate::model::Mode::Paranoid;
     own.webhook = None;
-    let engine = Engine::start(own).map_err(Failure::failed)?;
+    let engine = Engine::start(own, None).map_err(Failure::failed)?;
     let asked = Arc::clone(&engine);
     let mut guard = Asking::new(move |request| Ok(asked.answer(request, "redteam", None)));
     let report = drill(&mut guard, hold, global.json);

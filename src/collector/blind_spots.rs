@@ -16,7 +16,10 @@ pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, e
         Rung::Ebpf if better.is_empty() => {}
         Rung::Ebpf => spots.push(spot("processes and connections", why, mend)),
         Rung::ProcessConnector => spots.push(spot("arguments of very short-lived processes", why, mend)),
-        Rung::Procfs => spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend)),
+        Rung::Procfs => {
+            spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend));
+            spots.push(spot("arguments that a program has written over before it was looked at", why, mend));
+        }
     }
     if rung != Rung::Ebpf {
         spots.push(spot("connections shorter than a quarter of a second, and all in other network namespaces", why, mend));

@@ -15,6 +15,7 @@ use super::{Collector, CollectorError, Sink, Stop, World, blind_spots};
 use crate::config::policy::Roles;
 use crate::host::bpf;
 use crate::host::clock;
+use crate::host::reexec::Legacy;
 use crate::host::sock_diag::{SockDiagError, Socket};
 use crate::model::{BlindSpot, Event, EventId, EventKind, Loss, ProcessKey, Rung, Source, Timestamp};
 
@@ -41,6 +42,8 @@ pub(super) struct Steps {
     state: Mutex<State>,
     sockets: Mutex<SocketWatch>,
     rarely: AtomicBool,
+    /// An earlier binary's rings are read on: nothing was missed between it and this one.
+    continued: bool,
 }
 
 struct State {
@@ -68,9 +71,17 @@ enum End {
 
 /// Opens the best rung that works (or the forced one, for tests), then reads the present world and its listeners, in
 /// this order, so that nothing falls between. Takes some 100 ms.
-pub fn process_collectors(roles: &Roles, force: Option<Rung>, world: Arc<World>) -> Ladder {
+/// What an earlier binary left open is used before anything is opened anew.
+pub fn process_collectors(roles: &Roles, force: Option<Rung>, world: Arc<World>, legacy: Option<Legacy>) -> Ladder {
     world.set_roles(roles);
-    Ladder(Arc::new(Steps::begin(world, force, Box::new(open), FIRST_PAUSE)))
+    let adopted = legacy.and_then(|legacy| match super::legacy::adopt(legacy, &world) {
+        Ok(intake) => Some(Door::Ebpf(Box::new(intake))),
+        Err(why) => {
+            tracing::warn!(why, "the earlier binary's sensors cannot be used; events between it and this one are lost");
+            None
+        }
+    });
+    Ladder(Arc::new(Steps::begin(world, force, Box::new(open), FIRST_PAUSE, adopted)))
 }
 
 impl Ladder {
@@ -96,12 +107,25 @@ impl Ladder {
         blind_spots::of(state.rung, &state.refused, state.no_udp.as_deref(), self.0.world.evicted())
     }
 
+    /// What the next binary needs to go on without a gap, once the collectors have ended; `None` on a rung that keeps
+    /// nothing in the kernel.
+    pub fn hand_over(&self) -> Option<Vec<u8>> {
+        let mut state = self.0.state();
+        let Some(Door::Ebpf(intake)) = &mut state.door else { return None };
+        Some(super::legacy::write(intake, &self.0.world))
+    }
+
     /// Why better rungs than the one in use are not, best first.
     pub fn refused(&self) -> Vec<(Rung, String)> {
         let state = self.0.state();
         let mut refused: Vec<(Rung, String)> = state.refused.iter().filter(|(rung, _)| *rung < state.rung).cloned().collect();
         refused.sort_by_key(|(rung, _)| *rung);
         refused
+    }
+
+    /// Whether an earlier binary's rings are read on, so that nothing was missed between it and this one.
+    pub fn is_continued(&self) -> bool {
+        self.0.continued
     }
 
     /// Whether only this one rung may be used.
@@ -152,14 +176,19 @@ impl State {
 }
 
 impl Steps {
-    /// Opens the first rung that works, then reads the world.
-    pub(super) fn begin(world: Arc<World>, force: Option<Rung>, open: Opener, first_pause: Duration) -> Self {
+    /// Takes over what an earlier binary left open, or opens the first rung that works; then reads the world.
+    pub(super) fn begin(world: Arc<World>, force: Option<Rung>, open: Opener, first_pause: Duration, adopted: Option<Door>) -> Self {
+        let continued = adopted.is_some();
         let (rung, climbing) = (force.unwrap_or(Rung::Procfs), Climbing::new(first_pause));
         let mut state = State { rung, door: None, running: false, no_udp: None, refused: Vec::new(), climbing };
-        state.take_first(allowed(force), &open);
+        match adopted {
+            Some(door) => (state.rung, state.no_udp, state.door) = (Rung::Ebpf, door.no_udp(), Some(door)),
+            // A forced rung that is refused shows as no open rung.
+            None => _ = state.take_first(allowed(force), &open),
+        }
         world.reconcile();
         let (state, rarely) = (Mutex::new(state), AtomicBool::new(false));
-        let steps = Self { world, force, open, state, sockets: Mutex::default(), rarely };
+        let steps = Self { world, force, open, state, sockets: Mutex::default(), rarely, continued };
         // A refusal shows when the socket collector runs.
         let _refused = steps.poll_sockets(true);
         steps

@@ -69,7 +69,7 @@ fn run(steps: &Steps, kept: &Kept, look: impl Fn() -> bool) {
 #[test]
 fn a_refused_rung_gives_way_to_the_next() {
     let open = |rung| if rung == Rung::Ebpf { Err("no".to_owned()) } else { Ok(good()) };
-    let steps = Steps::begin(Arc::default(), None, Box::new(open), NEVER);
+    let steps = Steps::begin(Arc::default(), None, Box::new(open), NEVER, None);
     assert_eq!(steps.rung(), Rung::ProcessConnector);
     let kept = Kept::default();
     run(&steps, &kept, || true);
@@ -90,7 +90,7 @@ fn a_rung_that_breaks_and_heals_is_left_and_taken_again() {
         }
         _ => Ok(good()),
     };
-    let steps = Steps::begin(Arc::default(), None, Box::new(open), Duration::from_millis(100));
+    let steps = Steps::begin(Arc::default(), None, Box::new(open), Duration::from_millis(100), None);
     assert_eq!(steps.rung(), Rung::Ebpf);
     let (kept, begun) = (Kept::default(), Instant::now());
     run(&steps, &kept, || steps.rung() == Rung::Ebpf && kept.changes().len() >= 2);
@@ -125,7 +125,7 @@ fn the_lower_rung_runs_until_the_better_one_is_open() {
             })))
         }
     };
-    let steps = Steps::begin(Arc::default(), None, Box::new(open), Duration::from_millis(50));
+    let steps = Steps::begin(Arc::default(), None, Box::new(open), Duration::from_millis(50), None);
     let kept = Kept::default();
     run(&steps, &kept, || kept.changes().len() == 1);
     assert!(ended.lock().unwrap().unwrap() >= opened.lock().unwrap().unwrap());
@@ -134,7 +134,7 @@ fn the_lower_rung_runs_until_the_better_one_is_open() {
 #[test]
 fn a_forced_rung_never_climbs_and_ends_with_an_error() {
     let open = |rung| if rung == Rung::Procfs { Ok(brittle()) } else { Ok(good()) };
-    let steps = Steps::begin(Arc::default(), Some(Rung::Procfs), Box::new(open), Duration::ZERO);
+    let steps = Steps::begin(Arc::default(), Some(Rung::Procfs), Box::new(open), Duration::ZERO, None);
     let kept = Kept::default();
     for _ in 0..3 {
         let error = steps.run(&kept, &Stop::default()).unwrap_err();
@@ -151,7 +151,7 @@ fn a_real_connector_that_breaks_gives_way_to_polling() {
         Rung::ProcessConnector => Ok(Door::ProcessConnector(Connector::broken())),
         Rung::Procfs => Ok(Door::Procfs),
     };
-    let steps = Steps::begin(Arc::new(World::default()), None, Box::new(open), NEVER);
+    let steps = Steps::begin(Arc::new(World::default()), None, Box::new(open), NEVER, None);
     assert_eq!(steps.rung(), Rung::ProcessConnector);
     let kept = Kept::default();
     run(&steps, &kept, || steps.rung() == Rung::Procfs && kept.changes().len() == 1);
@@ -171,7 +171,7 @@ fn from_polling_to_the_real_kernel_programs_and_no_program_is_missed_afterwards(
         Rung::ProcessConnector => Err("not in this test".to_owned()),
         other => open(other),
     };
-    let steps = Steps::begin(Arc::new(World::default()), None, Box::new(heals), Duration::from_millis(300));
+    let steps = Steps::begin(Arc::new(World::default()), None, Box::new(heals), Duration::from_millis(300), None);
     assert_eq!(steps.rung(), Rung::Procfs);
     let (kept, stop) = (Kept::default(), Stop::default());
     let token = format!("climbed-{}", std::process::id());

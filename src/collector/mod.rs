@@ -3,14 +3,25 @@
 mod account_book;
 mod accounts;
 mod attribution;
+mod backlog;
 mod blind_spots;
 mod climbing;
+mod container_book;
+mod containers;
 mod credentials;
+mod digest_book;
 mod door;
+mod ebpf_events;
+mod enrichment;
+mod executables;
 mod gather;
+mod intake;
+mod kernel_programs;
 mod ladder;
 #[cfg(test)]
 mod ladder_tests;
+mod legacy;
+mod mounts;
 mod persistence;
 mod persistence_memory;
 #[cfg(test)]
@@ -26,6 +37,7 @@ mod process_polling;
 mod process_table;
 #[cfg(test)]
 mod real_tools_tests;
+mod resolver_names;
 mod roles;
 mod settling;
 mod sockets;
@@ -40,7 +52,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use accounts::Accounts;
 pub use attribution::Attribution;
 pub use credentials::Credentials;
+pub use digest_book::Learnt;
+pub use enrichment::Enrichment;
+pub use kernel_programs::KernelPrograms;
 pub use ladder::{Ladder, process_collectors};
+pub use mounts::Mounts;
 pub use persistence::Persistence;
 pub use places::Places;
 pub use privilege::Privileges;
@@ -54,23 +70,50 @@ pub trait Sink: Send + Sync {
     /// Takes an event over; its id is 0 and the sink gives it the real one.
     fn emit(&self, event: Event);
 
+    /// Takes many events over at once, in order, and leaves the room empty.
+    fn emit_all(&self, events: &mut Vec<Event>) {
+        events.drain(..).for_each(|event| self.emit(event));
+    }
+
+    /// Whether what is not urgent would better wait, for further on there is hardly room.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Tells what a hop before the sink received and lost since the last call: `kernel-ring`, `fanotify` ...
     fn account(&self, hop: &'static str, received: u64, dropped: u64);
 }
 
 /// Tells a collector to end. Cheap to clone; collectors look at it at least twice a second.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<Ending>);
+
+#[derive(Debug, Default)]
+struct Ending {
+    set: AtomicBool,
+    handing_over: AtomicBool,
+}
 
 impl Stop {
     /// From now on [`Stop::is_set`].
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.set.store(true, Ordering::Relaxed);
     }
 
     /// Whether to end.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.set.load(Ordering::Relaxed)
+    }
+
+    /// The same, and another binary goes on with what is not worked off yet.
+    pub fn hand_over(&self) {
+        self.0.handing_over.store(true, Ordering::Relaxed);
+        self.set();
+    }
+
+    /// Whether what is not worked off is left to another binary.
+    pub fn is_handing_over(&self) -> bool {
+        self.0.handing_over.load(Ordering::Relaxed)
     }
 }
 

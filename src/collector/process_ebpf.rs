@@ -1,13 +1,19 @@
-//! The best rung: what our kernel programs report, as events.
+//! The best rung: two threads between our kernel programs and the lanes.
+//!
+//! One is woken for every urgent record and tells it at once; one turns the ordinary records that were laid by
+//! ([`Intake`]) into events when their time has come ([`Backlog`]).
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::sockets::chosen_endpoint;
+use super::backlog::Backlog;
+use super::ebpf_events::{Teller, mark};
+use super::intake::{Intake, LaidBy};
 use super::{Sink, Stop, World};
-use crate::host::bpf::{Counters, RawEvent, Sensor};
-use crate::host::clock;
-use crate::model::{Event, EventId, EventKind, Flow, Loss, Process, Source, Timestamp};
+use crate::host::bpf::{Decoder, Marks, Ring, records};
+use crate::host::{clock, manners};
+use crate::model::{Event, EventId, EventKind, Loss, Source};
 
 /// Longest wait, so that a stop is seen within half a second.
 const WAIT_MOST: Duration = Duration::from_millis(400);
@@ -15,93 +21,151 @@ const WAIT_MOST: Duration = Duration::from_millis(400);
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 /// The world is compared with /proc at least this often, and after a loss.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
-/// Listeners whose port must be looked up, each second: a program that only listens must not make us late for others.
-const LOOKUPS: u32 = 32;
+/// Events handed over at once: the lanes are locked once for them all.
+const BATCH: usize = 64;
 /// Name of the hop.
 const HOP: &str = "kernel-ring";
 
-/// Feeds the world and the sink until told to stop; else why it cannot go on.
-pub(super) fn run(sensor: &mut Sensor, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
-    let mut told = Counters::default();
-    let (mut accounted, mut reconciled) = (Instant::now(), Instant::now());
-    let mut lookups = LOOKUPS;
-    while !stop.is_set() {
-        sensor.wait(WAIT_MOST).map_err(|e| format!("waiting for the ring: {e}"))?;
-        sensor.drain(|raw| sink.emit(event(raw, world, &mut lookups)));
-        let mut lost = false;
-        if accounted.elapsed() >= ACCOUNT_EVERY {
-            accounted = Instant::now();
-            lookups = LOOKUPS;
-            lost = account(sensor, &mut told, sink);
-        }
-        if lost || reconciled.elapsed() >= RECONCILE_EVERY {
-            reconciled = Instant::now();
-            world.reconcile();
-        }
-        std::thread::sleep(Sensor::NAP);
-    }
-    sensor.drain(|raw| sink.emit(event(raw, world, &mut lookups)));
-    account(sensor, &mut told, sink);
-    Ok(())
+/// What the threads share.
+struct Road<'a> {
+    world: &'a World,
+    sink: &'a dyn Sink,
+    stop: &'a Stop,
+    marks: &'a Marks,
+    /// Records were lost: the world must be compared with /proc.
+    lost: AtomicBool,
 }
 
-/// Tells the sink what came and what was lost since the last time; whether anything was lost.
-fn account(sensor: &Sensor, told: &mut Counters, sink: &dyn Sink) -> bool {
-    let now = sensor.counters();
-    let lost = now.dropped.saturating_sub(told.dropped) + now.malformed.saturating_sub(told.malformed);
-    let received = now.delivered.saturating_sub(told.delivered) + now.dropped.saturating_sub(told.dropped);
-    *told = now;
-    sink.account(HOP, received, lost);
-    if lost > 0 {
-        sink.emit(loss(HOP, lost, Source::Ebpf));
-    }
-    lost > 0
+/// Feeds the world and the sink until told to stop; else why it cannot go on. When told to hand over, what is laid by
+/// stays there for the next binary.
+pub(super) fn run(intake: &mut Intake, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
+    let Intake { urgent, ordinary, marks, .. } = intake;
+    mark_known(world, marks);
+    let road = Road { world, sink, stop, marks, lost: AtomicBool::new(false) };
+    let failed = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let hurry = std::thread::Builder::new()
+            .name("c-urgent".to_owned())
+            .spawn_scoped(threads, || road.tell_urgent(urgent, &failed))
+            .map_err(|e| format!("starting the reader of urgent events: {e}"))?;
+        let outcome = road.tell_ordinary(ordinary);
+        failed.store(true, Ordering::Relaxed);
+        let urgent = hurry.join().unwrap_or_else(|_| Err("the reader of urgent events panicked".to_owned()));
+        outcome.and(urgent)
+    })
 }
 
-/// Events that a hop lost.
-pub(super) fn loss(hop: &str, count: u64, source: Source) -> Event {
-    let kind = EventKind::Loss { loss: Loss::new(hop, count) };
-    Event { id: EventId(0), at: clock::wall(clock::boot_ns()), kind, process: None, source, complete: true }
-}
-
-fn event(raw: RawEvent, world: &World, lookups: &mut u32) -> Event {
-    match raw {
-        RawEvent::Exec(who, image) => {
-            let complete = image.complete;
-            let process = world.exec(&who, image);
-            about(EventKind::Exec, process.since, Some(process), complete)
-        }
-        RawEvent::Fork(who) => {
-            let process = world.fork(&who);
-            let complete = process.parent.is_some();
-            about(EventKind::Fork, clock::wall(who.at), Some(process), complete)
-        }
-        RawEvent::Exit { pid, start, at, exit } => {
-            let process = world.exit(pid, start, at);
-            let complete = process.is_some();
-            about(EventKind::Exit { exit }, clock::wall(at), process, complete)
-        }
-        RawEvent::Connect(who, net) => about(EventKind::Connect { net }, clock::wall(who.at), Some(world.seen(&who)), true),
-        RawEvent::Listen(who, net) => listen(world, &world.seen(&who), endpoint(world, who.pid, net, lookups), clock::wall(who.at)),
+/// Services that strangers can talk to, what lives below them, and what must be guarded, as known now.
+fn mark_known(world: &World, marks: &Marks) {
+    let _already = world.newly_facing();
+    for process in world.living() {
+        mark(&process, marks);
     }
 }
 
-/// Listening without a bound port lets the kernel choose one just after its report.
-fn endpoint(world: &World, pid: u32, net: Flow, lookups: &mut u32) -> Flow {
-    if net.sport != 0 || *lookups == 0 {
-        return net;
+impl Road<'_> {
+    fn tell_urgent(&self, ring: &mut Ring, end: &AtomicBool) -> Result<(), String> {
+        manners::step_forward();
+        let (mut decoder, mut teller) = (Decoder::default(), Teller::new(self.world, self.marks));
+        while !self.stop.is_set() && !end.load(Ordering::Relaxed) {
+            ring.wait(WAIT_MOST).map_err(|e| format!("waiting for the urgent ring: {e}"))?;
+            self.take_urgent(ring, &mut decoder, &mut teller);
+        }
+        self.take_urgent(ring, &mut decoder, &mut teller);
+        Ok(())
     }
-    *lookups -= 1;
-    chosen_endpoint(world, pid).unwrap_or(net)
+
+    fn take_urgent(&self, ring: &mut Ring, decoder: &mut Decoder, teller: &mut Teller<'_>) {
+        let mut events = Vec::new();
+        ring.take(|record| {
+            if let Some(raw) = decoder.decode(record) {
+                teller.tell(raw, &mut events);
+                self.sink.emit_all(&mut events);
+            }
+        });
+        self.told_malformed(decoder);
+    }
+
+    fn tell_ordinary(&self, intake: &mut LaidBy) -> Result<(), String> {
+        let (mut decoder, mut teller) = (Decoder::default(), Teller::new(self.world, self.marks));
+        let (mut reconciled, mut finished) = (Instant::now(), false);
+        let outcome = loop {
+            if self.stop.is_set() {
+                if self.stop.is_handing_over() {
+                    break Ok(());
+                }
+                if !std::mem::replace(&mut finished, true) {
+                    intake.finish();
+                }
+            }
+            let Some(chunk) = intake.backlog().take(WAIT_MOST) else { break Ok(()) };
+            self.tell_chunk(&chunk, intake.backlog(), &mut decoder, &mut teller);
+            self.told_malformed(&mut decoder);
+            self.account(intake);
+            self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
+            if self.lost.swap(false, Ordering::Relaxed) || reconciled.elapsed() >= RECONCILE_EVERY {
+                reconciled = Instant::now();
+                self.world.reconcile();
+                mark_known(self.world, self.marks);
+            }
+            if let Some(trouble) = intake.trouble() {
+                break Err(trouble);
+            }
+        };
+        self.account(intake);
+        outcome
+    }
+
+    fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, teller: &mut Teller<'_>) {
+        let mut events = Vec::with_capacity(BATCH);
+        for record in records(chunk) {
+            if let Some(raw) = decoder.decode(record) {
+                teller.tell(raw, &mut events);
+            }
+            if events.len() >= BATCH {
+                self.hand_over(&mut events, backlog);
+            }
+        }
+        self.hand_over(&mut events, backlog);
+    }
+
+    /// Better wait here, as small records, than be lost further on.
+    fn hand_over(&self, events: &mut Vec<Event>, backlog: &Backlog) {
+        while self.sink.is_busy() && !backlog.is_filling() && !self.stop.is_set() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.sink.emit_all(events);
+    }
+
+    /// Tells the sink what came and what was lost since the last time.
+    fn account(&self, intake: &LaidBy) {
+        let account = intake.account();
+        if account.received > 0 {
+            self.sink.account(HOP, account.received, 0);
+        }
+        let lost = account.lost.values().sum();
+        if lost > 0 {
+            self.tell_loss(lost, account.lost);
+        }
+    }
+
+    fn told_malformed(&self, decoder: &mut Decoder) {
+        let count = std::mem::take(&mut decoder.malformed);
+        if count > 0 {
+            self.tell_loss(count, BTreeMap::new());
+        }
+    }
+
+    fn tell_loss(&self, count: u64, kinds: BTreeMap<String, u64>) {
+        self.lost.store(true, Ordering::Relaxed);
+        self.sink.account(HOP, 0, count);
+        self.sink.emit(loss(HOP, count, kinds, Source::Ebpf));
+    }
 }
 
-fn listen(world: &World, process: &Arc<Process>, net: Flow, at: Timestamp) -> Event {
-    world.mark_listener(process.key, net.sport);
-    let process = world.get(process.key).unwrap_or_else(|| process.clone());
-    let complete = net.sport != 0;
-    about(EventKind::Listen { net }, at, Some(process), complete)
-}
-
-fn about(kind: EventKind, at: Timestamp, process: Option<Arc<Process>>, complete: bool) -> Event {
-    Event { id: EventId(0), at, kind, process, source: Source::Ebpf, complete }
+/// Events that a hop lost since it was last asked.
+pub(super) fn loss(hop: &str, count: u64, kinds: BTreeMap<String, u64>, source: Source) -> Event {
+    let to = clock::wall(clock::boot_ns());
+    let loss = Loss { hop: hop.to_owned(), count, from: Some(to - ACCOUNT_EVERY), to: Some(to), kinds };
+    Event { id: EventId(0), at: to, kind: EventKind::Loss { loss }, process: None, source, complete: true }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::process_family::Family;
-use crate::model::{Process, ProcessKey, Timestamp};
+use super::process_family::{self as family, Family};
+use crate::model::{Lineage, Process, ProcessKey, Timestamp};
 
 /// Processes kept, dead ones included. A host with more living ones than this loses lineages, and it is counted.
 const MOST: usize = 65_536;
@@ -23,7 +23,15 @@ pub(super) struct Entry {
     /// Nearest forebear that is still in the table.
     up: Option<ProcessKey>,
     children: BTreeSet<ProcessKey>,
+    /// The lineage of its children, made for the first of them.
+    below: Option<Lineage>,
     died: Option<Timestamp>,
+}
+
+impl Entry {
+    pub(super) fn died(&self) -> Option<Timestamp> {
+        self.died
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,15 +61,26 @@ impl Table {
         self.evicted
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
     pub(super) fn living(&self) -> impl Iterator<Item = &Arc<Process>> {
         self.entries.values().filter(|entry| entry.died.is_none()).map(|entry| &entry.process)
+    }
+
+    /// The lineage of children of this process: one for them all, so that a thousand siblings share it.
+    pub(super) fn lineage_below(&mut self, key: ProcessKey) -> Option<Lineage> {
+        let entry = self.entries.get_mut(&key)?;
+        let Entry { process, below, .. } = entry;
+        Some(below.get_or_insert_with(|| family::above(process)).clone())
     }
 
     /// Puts a new process in, or a new image in place of an old one.
     pub(super) fn put(&mut self, process: Arc<Process>, family: Family) {
         let (key, now) = (process.key, process.since);
         if let Some(entry) = self.entries.get_mut(&key) {
-            (entry.process, entry.family) = (process, family);
+            (entry.process, entry.family, entry.below) = (process, family, None);
             return;
         }
         if self.entries.len() >= MOST && !self.evict_oldest_dead() {
@@ -75,7 +94,7 @@ impl Table {
         if let Some(parent) = up.and_then(|up| self.entries.get_mut(&up)) {
             parent.children.insert(key);
         }
-        self.entries.insert(key, Entry { process, family, up, children: BTreeSet::new(), died: None });
+        self.entries.insert(key, Entry { process, family, up, children: BTreeSet::new(), below: None, died: None });
     }
 
     /// Notes a death.

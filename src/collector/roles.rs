@@ -3,6 +3,8 @@
 //! A role that raises suspicion may be claimed by anyone. A role that excuses (package manager, login session ...)
 //! counts only for a program in a system directory: an attacker who can write there has no need of a name.
 
+use std::collections::HashMap;
+
 use crate::config::policy::Roles;
 use crate::model::{HostText, ServiceRole};
 
@@ -10,6 +12,9 @@ use crate::model::{HostText, ServiceRole};
 #[derive(Debug, Clone, Default)]
 pub(super) struct RoleBook {
     roles: Option<Roles>,
+    /// By the name of the executable; asked at every exec.
+    facing: HashMap<String, ServiceRole>,
+    excusing: HashMap<String, ServiceRole>,
 }
 
 /// Programs that accept people: what they start is a login session.
@@ -19,7 +24,24 @@ const SYSTEM_DIRECTORIES: [&str; 9] =
 
 impl RoleBook {
     pub(super) fn new(roles: &Roles) -> Self {
-        Self { roles: Some(roles.clone()) }
+        use ServiceRole::{ContainerRuntime, Database, MailServer, PackageManager, Scheduler, SecurityService, SshServer, WebServer};
+        let book = |lists: &[(&[String], ServiceRole)]| {
+            // The first list that names a program wins, so later ones are put in first.
+            let pairs = lists.iter().rev().flat_map(|(names, role)| names.iter().map(move |name| (name.clone(), *role)));
+            pairs.collect::<HashMap<String, ServiceRole>>()
+        };
+        let doors: Vec<String> = LOGIN_DOORS.iter().filter(|door| **door != "login").map(|door| (*door).to_owned()).collect();
+        Self {
+            facing: book(&[(&roles.web, WebServer), (&roles.database, Database), (&roles.mail, MailServer)]),
+            excusing: book(&[
+                (&doors, SshServer),
+                (&roles.scheduler, Scheduler),
+                (&roles.package_manager, PackageManager),
+                (&roles.container_runtime, ContainerRuntime),
+                (&roles.security, SecurityService),
+            ]),
+            roles: Some(roles.clone()),
+        }
     }
 
     /// The role of a program by its name, or by the script that it runs.
@@ -66,29 +88,13 @@ impl RoleBook {
     }
 
     fn facing(&self, name: &str) -> Option<ServiceRole> {
-        let roles = self.roles.as_ref()?;
-        let is = |list: &[String]| list.iter().any(|entry| entry == name);
-        match () {
-            () if is(&roles.web) => Some(ServiceRole::WebServer),
-            () if is(&roles.database) => Some(ServiceRole::Database),
-            () if is(&roles.mail) => Some(ServiceRole::MailServer),
-            () => None,
-        }
+        self.facing.get(name).copied()
     }
 
     fn excusing(&self, name: &str) -> Option<ServiceRole> {
-        let roles = self.roles.as_ref()?;
-        let is = |list: &[String]| list.iter().any(|entry| entry == name);
-        match () {
-            () if name != "login" && LOGIN_DOORS.contains(&name) => Some(ServiceRole::SshServer),
-            () if is(&roles.scheduler) => Some(ServiceRole::Scheduler),
-            () if is(&roles.package_manager) => Some(ServiceRole::PackageManager),
-            () if is(&roles.container_runtime) => Some(ServiceRole::ContainerRuntime),
-            () => None,
-        }
+        self.excusing.get(name).copied()
     }
 
-    /// `python3.11` is `python3`.
     fn is_interpreter(&self, name: &str) -> bool {
         let plain = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
         self.roles.as_ref().is_some_and(|roles| roles.interpreters.iter().any(|entry| entry == name || entry == plain))

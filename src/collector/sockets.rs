@@ -24,11 +24,26 @@ const LOOKS: u8 = 3;
 /// Descriptors of one process looked through for a listener.
 const HELD_MOST: usize = 4096;
 
+/// A UDP socket on a port that the kernel chose may be a client's and wait for one answer: only after this long it is
+/// taken for one that waits for anybody. Resolvers give up within ten seconds (resolv.conf(5): 5 s, twice).
+const HELD: Duration = Duration::from_secs(10);
+
+/// What the last polls found of one socket.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    owner: Option<ProcessKey>,
+    /// How often its holder was looked for.
+    looks: u8,
+    since: Instant,
+    /// It is an event already, or was there before us.
+    told: bool,
+}
+
 /// What the last poll found.
 #[derive(Debug, Default)]
 pub(super) struct SocketWatch {
-    /// By inode: the holder, and how often it was looked for.
-    seen: HashMap<u64, (Option<ProcessKey>, u8)>,
+    /// By inode.
+    seen: HashMap<u64, Known>,
     /// A first look finds what was there before us, which is no event: whether there was one at listeners, and
     /// whether the last one was at connections too.
     looked: bool,
@@ -38,31 +53,54 @@ pub(super) struct SocketWatch {
 impl SocketWatch {
     /// One poll: renews the world's listeners and their roles; hands over what is new.
     pub(super) fn poll(&mut self, world: &World, with_connections: bool) -> Result<Vec<(Socket, Option<ProcessKey>)>, SockDiagError> {
-        let dump = if with_connections { sock_diag::dump() } else { sock_diag::listeners() }?;
-        let sockets: Vec<Socket> = dump.sockets.into_iter().filter(|s| s.inode != 0 && s.flow.proto == Protocol::Tcp).collect();
-        let unknown = |inode: &u64| self.seen.get(inode).is_none_or(|(owner, looks)| owner.is_none() && *looks < LOOKS);
+        let dump = if with_connections { sock_diag::dump() } else { sock_diag::waiting() }?;
+        let chosen = sock_diag::first_chosen_port();
+        Ok(self.compare(dump.sockets, world, with_connections, chosen, Instant::now()))
+    }
+
+    fn compare(
+        &mut self,
+        sockets: Vec<Socket>,
+        world: &World,
+        with_connections: bool,
+        chosen: u16,
+        now: Instant,
+    ) -> Vec<(Socket, Option<ProcessKey>)> {
+        // UDP destinations are not to be had by polling: most last for one datagram.
+        let sockets: Vec<Socket> =
+            sockets.into_iter().filter(|s| s.inode != 0 && (s.flow.proto == Protocol::Tcp || s.phase == Phase::Bound)).collect();
+        let unknown = |inode: &u64| self.seen.get(inode).is_none_or(|known| known.owner.is_none() && known.looks < LOOKS);
         let wanted: HashSet<u64> = sockets.iter().map(|socket| socket.inode).filter(unknown).collect();
         let owners = owners(world, &wanted);
         let mut seen = HashMap::with_capacity(sockets.len());
-        let (mut fresh, mut listeners) = (Vec::new(), Vec::new());
+        let (mut fresh, mut listeners): (Vec<(Socket, Option<ProcessKey>)>, Vec<_>) = (Vec::new(), Vec::new());
         for socket in sockets {
-            let (before, looks) = self.seen.get(&socket.inode).copied().unwrap_or_default();
-            let owner = before.or_else(|| owners.get(&socket.inode).copied());
-            seen.insert(socket.inode, (owner, looks.saturating_add(1)));
-            if socket.phase == Phase::Listening {
-                listeners.push((socket.flow.clone(), owner));
-                if let Some(owner) = owner.filter(|_| before.is_none()) {
-                    world.mark_listener(owner, socket.flow.sport);
-                }
+            let waits = matches!(socket.phase, Phase::Listening | Phase::Bound);
+            let comparable = if waits { self.looked } else { self.looked_at_connections };
+            let before = self.seen.get(&socket.inode).copied();
+            let mut known = before.unwrap_or(Known { owner: None, looks: 0, since: now, told: !comparable });
+            known.owner = known.owner.or_else(|| owners.get(&socket.inode).copied());
+            known.looks = known.looks.saturating_add(1);
+            let listens = socket.phase == Phase::Listening
+                || socket.phase == Phase::Bound && (socket.flow.sport < chosen || now.duration_since(known.since) >= HELD);
+            if listens {
+                listeners.push((socket.flow.clone(), known.owner));
             }
-            let comparable = if socket.phase == Phase::Listening { self.looked } else { self.looked_at_connections };
-            if comparable && looks == 0 {
-                fresh.push((socket, owner));
+            // Waiting for datagrams makes no service: every client does for a moment.
+            if let Some(owner) = known.owner.filter(|_| socket.phase == Phase::Listening && before.is_none_or(|b| b.owner.is_none())) {
+                world.mark_listener(owner, socket.flow.sport);
+            }
+            let tell = !known.told && (listens || !waits);
+            known.told |= tell;
+            seen.insert(socket.inode, known);
+            // Many workers may share one port.
+            if tell && !fresh.iter().any(|(other, owner)| waits && other.flow == socket.flow && *owner == known.owner) {
+                fresh.push((socket, known.owner));
             }
         }
         world.set_listeners(listeners);
         (self.seen, self.looked, self.looked_at_connections) = (seen, true, with_connections);
-        Ok(fresh)
+        fresh
     }
 }
 
@@ -100,9 +138,9 @@ impl Collector for SocketCollector {
             if last.elapsed() >= every * if self.0.polls_rarely() { RARELY } else { 1 } {
                 last = Instant::now();
                 let fresh = self.0.poll_sockets(alone).map_err(failed)?;
-                if alone {
-                    tell(&self.0.world, sink, fresh);
-                }
+                // Beside eBPF only what it does not report: a UDP socket says nothing when it begins to wait.
+                let wanted = |(socket, _): &(Socket, _)| alone || socket.phase == Phase::Bound;
+                tell(&self.0.world, sink, fresh.into_iter().filter(wanted).collect());
             }
             std::thread::sleep(NAP);
         }
@@ -120,17 +158,44 @@ fn failed(error: SockDiagError) -> CollectorError {
 
 /// A connection whose local port somebody listens on came from outside.
 fn tell(world: &World, sink: &dyn Sink, fresh: Vec<(Socket, Option<ProcessKey>)>) {
-    let listening: HashSet<u16> = world.known_listeners().iter().map(|(flow, _)| flow.sport).collect();
+    let listening = world.known_listeners();
+    let listening: HashSet<u16> = listening.iter().filter(|(flow, _)| flow.proto == Protocol::Tcp).map(|(flow, _)| flow.sport).collect();
     for (socket, owner) in fresh {
         let kind = match socket.phase {
-            Phase::Listening => EventKind::Listen { net: socket.flow },
+            Phase::Listening | Phase::Bound => EventKind::Listen { net: socket.flow },
             Phase::Connecting | Phase::Connected | Phase::Closing if !listening.contains(&socket.flow.sport) => {
-                EventKind::Connect { net: socket.flow }
+                EventKind::Connect { net: world.enrichment().named(socket.flow) }
             }
             _ => continue,
         };
         let process = owner.and_then(|key| world.get(key));
         let complete = process.is_some();
         sink.emit(Event { id: EventId(0), at: clock::wall(clock::boot_ns()), kind, process, source: Source::SockDiag, complete });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(inode: u64, sport: u16) -> Socket {
+        let flow = Flow { proto: Protocol::Udp, src: [0, 0, 0, 0].into(), sport, dst: None, dport: None, name: None };
+        Socket { flow, phase: Phase::Bound, inode, uid: 0 }
+    }
+
+    #[test]
+    fn a_datagram_socket_is_a_listener_by_its_port_or_by_its_patience() {
+        let (world, mut watch, begun) = (World::default(), SocketWatch::default(), Instant::now());
+        let mut at = |seconds: u64, sockets: &[(u64, u16)]| -> Vec<u16> {
+            let sockets = sockets.iter().map(|(inode, port)| bound(*inode, *port)).collect();
+            let fresh = watch.compare(sockets, &world, false, 32_768, begun + Duration::from_secs(seconds));
+            fresh.iter().map(|(socket, _)| socket.flow.sport).collect()
+        };
+        assert!(at(0, &[(1, 53), (2, 40_000)]).is_empty(), "there before us");
+        assert_eq!(at(2, &[(1, 53), (2, 40_000), (3, 5353), (4, 5353), (5, 50_000), (6, 50_001)]), [5353]);
+        assert_eq!(at(12, &[(1, 53), (2, 40_000), (3, 5353), (5, 50_000), (7, 50_001)]), [50_000], "the client's is another socket by now");
+        assert!(at(13, &[(1, 53), (2, 40_000), (5, 50_000)]).is_empty());
+        let ports: Vec<u16> = world.known_listeners().iter().map(|(flow, _)| flow.sport).collect();
+        assert_eq!(ports, [53, 40_000, 50_000]);
     }
 }

@@ -4,25 +4,42 @@ use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::attribution::Attribution;
+use super::containers::Containers;
 use super::credentials::Credentials;
+use super::executables::Executables;
+use super::kernel_programs::KernelPrograms;
+use super::mounts::Mounts;
 use super::persistence::Persistence;
 use super::places::Places;
 use super::privilege::Privileges;
+use super::resolver_names::ResolverNames;
 use super::{Collector, World};
 use crate::config::Policy;
+use crate::host::bpf_programs;
+use crate::host::dns_tap::DnsTap;
 use crate::host::file_watch::FileWatch;
+use crate::host::mount_watch::MountWatch;
 use crate::host::proc_events::ProcEvents;
 use crate::model::BlindSpot;
 
-/// The collectors of files, accounts, secrets and privilege, each for a thread of its own.
+/// The collectors of files, accounts, secrets and privilege, and those that look into what others saw, each for a thread
+/// of its own.
 pub fn watch_collectors(policy: &Policy, places: &Places, world: &Arc<World>) -> Vec<Box<dyn Collector>> {
     let who = Attribution::from_world(Arc::clone(world));
-    vec![
+    let mut collectors: Vec<Box<dyn Collector>> = vec![
         Box::new(Persistence::new(places.clone(), who.clone())),
         Box::new(Credentials::new(&policy.credentials.files, places.clone(), who.clone())),
         Box::new(Accounts::under(places.root(), who.clone())),
-        Box::new(Privileges::new(who)),
-    ]
+        Box::new(Privileges::new(who.clone())),
+        Box::new(Mounts::new(who.clone())),
+        Box::new(KernelPrograms::new(who)),
+        Box::new(Executables::new(Arc::clone(world), places.root())),
+        Box::new(ResolverNames::new(Arc::clone(world))),
+    ];
+    for runtime in Containers::all(places.root(), world) {
+        collectors.push(Box::new(runtime));
+    }
+    collectors
 }
 
 /// What these collectors cannot see on this host, found by trying.
@@ -41,9 +58,20 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
             "run as root, or raise fs.inotify.max_user_instances",
         )),
     }
+    if let Err(why) = DnsTap::open() {
+        let mend = "run as root, on a kernel with CONFIG_PACKET";
+        spots.push(spot("names of destinations", format!("packet sockets are refused ({why})"), mend));
+    }
     if let Err(why) = ProcEvents::open() {
         let mend = "run as root in the initial namespaces, on a kernel with CONFIG_PROC_EVENTS";
         spots.push(spot("changes of user id and ptrace", format!("the process connector is refused ({why})"), mend));
+    }
+    if let Err(why) = MountWatch::telling_who() {
+        let why = format!("fanotify does not tell of mounts here ({why}); the mount table is compared");
+        spots.push(spot("which process mounts and unmounts", why, "run as root on Linux 6.15 or later"));
+    }
+    if let Err(why) = bpf_programs::walk() {
+        spots.push(spot("BPF programs that others load", format!("they cannot be listed ({why})"), "run as root (CAP_SYS_ADMIN)"));
     }
     spots
 }

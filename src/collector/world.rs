@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::enrichment::Enrichment;
 use super::process_family::{self as family, Family};
 use super::process_origin;
 use super::process_table::{Entry, Table};
 use super::roles::RoleBook;
+use serde::{Deserialize, Serialize};
+
 use crate::config::policy::Roles;
 use crate::host::sighting::{Image, Who};
 use crate::host::user_names::UserNames;
 use crate::host::{clock, procfs};
-use crate::model::{BootId, Flow, Lineage, Process, ProcessKey, Root, ServiceRole};
+use crate::model::{BootId, Flow, HostText, Lineage, Process, ProcessKey, Root, ServiceRole, Timestamp};
 
 /// The process table. One is shared by all collectors and read by the engine; every lock is held for microseconds
 /// and never over I/O. Exited processes stay for a minute (fewer when there are very many, see [`World::evicted`]).
@@ -22,7 +25,13 @@ pub struct World {
     users: Mutex<UserNames>,
     table: Mutex<Table>,
     listeners: Mutex<Vec<(Flow, Option<ProcessKey>)>>,
+    enrichment: Arc<Enrichment>,
+    /// Processes that turned out to stand at or below a service that strangers can talk to, since somebody asked.
+    facing: Mutex<Vec<u32>>,
 }
+
+/// Most pids in [`World::newly_facing`]; later ones are found when the world is compared with /proc.
+const FACING_MOST: usize = 4096;
 
 impl Default for World {
     /// An empty world in which no program has a role yet.
@@ -33,8 +42,20 @@ impl Default for World {
             users: Mutex::default(),
             table: Mutex::default(),
             listeners: Mutex::default(),
+            enrichment: Arc::default(),
+            facing: Mutex::default(),
         }
     }
+}
+
+/// One entry of the table, as another binary can take it over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    process: Process,
+    inherited: Vec<Root>,
+    own: Vec<ServiceRole>,
+    copied: bool,
+    died: Option<Timestamp>,
 }
 
 /// A poisoned lock only means that another thread panicked; the table is whole after every single change.
@@ -53,6 +74,22 @@ impl World {
     /// Takes over other roles, for processes that appear from now on.
     pub fn set_roles(&self, roles: &Roles) {
         *self.roles.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(RoleBook::new(roles));
+    }
+
+    /// What is known beyond what the kernel reports.
+    pub fn enrichment(&self) -> &Arc<Enrichment> {
+        &self.enrichment
+    }
+
+    /// Puts what became known into all living processes that it is about: `amend` gives the process anew, or nothing.
+    pub(super) fn amend_living(&self, amend: impl Fn(&Process) -> Option<Process>) {
+        let mut table = locked(&self.table);
+        let amended: Vec<Process> = table.living().filter_map(|process| amend(process)).collect();
+        for process in amended {
+            if let Some(family) = table.get(process.key).map(|entry| entry.family.clone()) {
+                table.put(Arc::new(process), family);
+            }
+        }
     }
 
     /// The process that has this pid now, or had it last.
@@ -119,6 +156,12 @@ impl World {
         own.own.insert(0, role);
         let process = with_roots(&entry.process, &own);
         table.put(process, own);
+        if role.is_network_facing() {
+            let tree = table.tree(key);
+            let mut facing = locked(&self.facing);
+            let room = FACING_MOST.saturating_sub(facing.len());
+            facing.extend(tree.into_iter().map(|key| key.pid).take(room));
+        }
         for below in table.tree(key).into_iter().filter(|below| *below != key) {
             let Some(entry) = table.get(below) else { continue };
             let Some(inherited) = family::insert(&entry.family.inherited, &root, &behind) else { continue };
@@ -126,6 +169,38 @@ impl World {
             let process = with_roots(&entry.process, &family);
             table.put(process, family);
         }
+    }
+
+    /// The whole table, parents before their children.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        let table = locked(&self.table);
+        let mut entries: Vec<_> = table.entries().collect();
+        entries.sort_by_key(|entry| (entry.process.key.start, entry.process.since));
+        let kept = entries.into_iter().map(|entry| Kept {
+            process: Process::clone(&entry.process),
+            inherited: entry.family.inherited.to_vec(),
+            own: entry.family.own.clone(),
+            copied: entry.family.copied,
+            died: entry.died(),
+        });
+        kept.collect()
+    }
+
+    /// Takes over what another binary kept.
+    pub(super) fn restore(&self, kept: Vec<Kept>) {
+        let mut table = locked(&self.table);
+        for Kept { process, inherited, own, copied, died } in kept {
+            let key = process.key;
+            table.put(Arc::new(process), Family { inherited: inherited.into(), own, copied });
+            if let Some(died) = died {
+                table.bury(key, died);
+            }
+        }
+    }
+
+    /// Living processes that turned out to stand at or below a service that strangers can talk to, since the last call.
+    pub(super) fn newly_facing(&self) -> Vec<u32> {
+        std::mem::take(&mut *locked(&self.facing))
     }
 
     /// A process listens on this TCP port: gives it the role that follows, if any.
@@ -137,11 +212,16 @@ impl World {
     }
 
     /// A program was executed.
-    pub(super) fn exec(&self, who: &Who, image: Image) -> Arc<Process> {
+    pub(super) fn exec(&self, who: &Who, mut image: Image) -> Arc<Process> {
         let key = self.key(who.pid, who.start);
         let user = locked(&self.users).name(who.uid);
         let book = self.book();
         let mut table = locked(&self.table);
+        if let Some(old) = table.get(key) {
+            // Most programs run where their parents ran: one text for them all.
+            share(&mut image.cwd, &old.process.cwd);
+            share(&mut image.cgroup, &old.process.cgroup);
+        }
         let (parent, ppid, lineage, inherited) = match table.get(key) {
             Some(old) => (
                 old.process.parent,
@@ -156,7 +236,7 @@ impl World {
         let own = own.into_iter().chain(opened.then_some(ServiceRole::LoginSession)).collect();
         let family = Family { inherited, own, copied: false };
         let roots = family::roots(&family, key, &image.exe);
-        let process = Arc::new(Process {
+        let mut process = Process {
             key,
             pid: who.pid,
             ppid,
@@ -184,7 +264,9 @@ impl World {
             stdio_sockets: image.stdio_sockets,
             since: clock::wall(who.at),
             lineage: Lineage { roots, ..lineage },
-        });
+        };
+        self.enrichment.fill(&mut process);
+        let process = Arc::new(process);
         table.put(process.clone(), family);
         process
     }
@@ -222,7 +304,7 @@ impl World {
             netns: who.netns,
             namespaces: who.namespaces,
             since: clock::wall(who.at),
-            lineage: Lineage { roots, ..family::above(&creator) },
+            lineage: Lineage { roots, ..table.lineage_below(creator.key).unwrap_or_default() },
             ..Process::clone(&creator)
         });
         table.put(process.clone(), family);
@@ -331,6 +413,12 @@ impl World {
 /// copy of the parent's, what it was itself.
 fn behind_next_image(old: &Entry) -> Arc<[Root]> {
     if old.family.copied { old.family.inherited.clone() } else { old.process.lineage.roots.clone() }
+}
+
+fn share(text: &mut HostText, known: &HostText) {
+    if text == known {
+        text.clone_from(known);
+    }
 }
 
 fn with_roots(process: &Process, family: &Family) -> Arc<Process> {

@@ -138,6 +138,8 @@ pub struct Roles {
     pub package_manager: Vec<String>,
     /// Docker, Podman and their kin.
     pub container_runtime: Vec<String>,
+    /// Programs that keep watch or keep logs: who ends or stops one is told of.
+    pub security: Vec<String>,
     /// Command interpreters for people.
     pub shells: Vec<String>,
     /// Programs that can be told to do anything.

@@ -14,7 +14,8 @@ fn webhook_hop(report: &WebhookReport) -> HopDrops {
 }
 
 impl Shared {
-    /// Loss at every hop, behind the events too: incidents forgotten and questions not asked because there were too many.
+    /// Loss at every hop, behind the events too: incidents forgotten and questions not asked because there were too many,
+    /// and what was not looked into.
     pub(super) fn hops(&self) -> Vec<HopDrops> {
         let mut hops = self.event_hops();
         let forgotten = lock(&self.correlator).evicted();
@@ -22,6 +23,7 @@ impl Shared {
         let (asked, unasked) = lock(&self.desk).asked();
         hops.push(self.given_up.hop());
         hops.push(HopDrops { hop: "questions".to_owned(), received: asked + unasked, dropped: unasked });
+        hops.extend(self.world.enrichment().hops());
         if let Some(webhook) = &self.webhook {
             hops.push(webhook_hop(&webhook.report()));
         }

@@ -1,9 +1,12 @@
 //! Answers to the questions of the control socket. The role was checked before.
 
+use std::sync::atomic::Ordering;
+
 use super::desk::{self, audit};
 use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, rounds};
+use crate::host::{bpf, reexec};
 use crate::model::{ActionId, ActionPlan, AlertId, AlertState, Mode, Target};
 use crate::protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use crate::store::ledger::LedgerError;
@@ -79,6 +82,7 @@ fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refus
         }
         Request::Feedback { id, verdict } => feedback(shared, &id, verdict, actor),
         Request::Reload => super::reload(shared, actor),
+        Request::Upgrade => upgrade(shared, actor),
         Request::Stop => {
             audit(shared, now, actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
             shared.end();
@@ -86,6 +90,27 @@ fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refus
         }
         other => Err(refusal(ErrorCode::Usage, &format!("`{}` is not answered here", other.name()), "use a client of the same version")),
     }
+}
+
+/// The newer binary is asked first what it is: one that cannot even say that must not replace a guard that works.
+fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
+    if !shared.upgradable.load(Ordering::Relaxed) {
+        let message = "this agent has a console of its own in front of it";
+        return Err(refusal(ErrorCode::Refused, message, "detach the console (key d), then ask again"));
+    }
+    let failed = |what: String| refusal(ErrorCode::Failed, &what, "put a working binary there; the old one goes on watching");
+    let path = reexec::own_path().map_err(|error| failed(format!("cannot find the program of this agent: {error}")))?;
+    let said = reexec::ask(&path, &["--version"]).map_err(|error| failed(format!("{} cannot be run: {error}", path.display())))?;
+    let same = reexec::ask(&path, &["kernel-object"]).is_ok_and(|name| name == bpf::object_name());
+    audit(shared, chrono::Utc::now(), actor, "agent.upgraded", "agent", &said);
+    shared.same_object.store(same, Ordering::Relaxed);
+    shared.upgrade.store(true, Ordering::Relaxed);
+    shared.ended.send_replace(true);
+    let gap = match same {
+        true => "what the kernel reports meanwhile is kept for it",
+        false => "its kernel programs are others, so that events of about a second are missed: the coverage strip shows when",
+    };
+    Ok(Reply::Done(format!("the agent becomes {said}; {gap}")))
 }
 
 fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {

@@ -53,6 +53,11 @@ impl Coverage {
         (coverage, Some(loss))
     }
 
+    /// This run goes on where a binary of the same process left off: nothing was missed between the two.
+    pub(super) fn go_on(&mut self) {
+        self.since = self.gaps.back().map_or(self.since, |gap| gap.to);
+    }
+
     /// A stretch was not watched, or not wholly.
     pub(super) fn admit(&mut self, loss: &Loss, at: Timestamp) {
         let to = loss.to.unwrap_or(at);

@@ -2,7 +2,7 @@
 //! every event that does not fit is counted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,15 @@ enum Lane {
 
 const LANES: [(Lane, &str); 3] = [(Lane::Security, "lane-security"), (Lane::Normal, "lane-normal"), (Lane::Bulk, "lane-bulk")];
 
+/// Arguments are as long as whoever starts a program likes: each so many bytes of them take the room of one more event.
+const UNIT: usize = 1024;
+
+/// How much room an event takes.
+fn weight(event: &Event) -> usize {
+    let arguments = event.process.as_ref().map(|p| p.argv.iter().map(|arg| arg.as_bytes().len()).sum::<usize>());
+    1 + arguments.unwrap_or_default() / UNIT
+}
+
 /// The lane of an event. An exec below a service that strangers can talk to is what attacks are made of.
 fn lane_of(event: &Event) -> Lane {
     let network_facing = || event.process.as_ref().is_some_and(|p| p.lineage.network_facing().is_some());
@@ -43,6 +52,8 @@ pub(super) struct Lanes {
     arrived: Condvar,
     next_id: AtomicU64,
     capacity: [usize; 3],
+    /// Whoever takes from the lanes has hardly room for more.
+    downstream_busy: AtomicBool,
     /// Hops before the lanes: received, dropped.
     before: Mutex<BTreeMap<&'static str, (u64, u64)>>,
 }
@@ -50,6 +61,8 @@ pub(super) struct Lanes {
 #[derive(Debug, Default)]
 struct Queues {
     waiting: [VecDeque<Event>; 3],
+    /// Room taken.
+    held: [usize; 3],
     received: [u64; 3],
     dropped: [KindCounts; 3],
 }
@@ -62,6 +75,7 @@ impl Lanes {
             arrived: Condvar::new(),
             next_id: AtomicU64::new(first.0),
             capacity: [sizes.security, sizes.normal, sizes.bulk],
+            downstream_busy: AtomicBool::new(false),
             before: Mutex::new(BTreeMap::new()),
         }
     }
@@ -73,11 +87,18 @@ impl Lanes {
             queues = self.arrived.wait_timeout(queues, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut batch = Vec::new();
-        for lane in &mut queues.waiting {
-            let room = most - batch.len();
-            batch.extend(lane.drain(..room.min(lane.len())));
+        let Queues { waiting, held, .. } = &mut *queues;
+        for (lane, held) in waiting.iter_mut().zip(held) {
+            let begun = batch.len();
+            batch.extend(lane.drain(..(most - begun).min(lane.len())));
+            *held -= batch.iter().skip(begun).map(weight).sum::<usize>();
         }
         batch
+    }
+
+    /// Whether whoever takes from the lanes has hardly room for more.
+    pub(super) fn set_downstream_busy(&self, busy: bool) {
+        self.downstream_busy.store(busy, Ordering::Relaxed);
     }
 
     /// What every hop up to here received and lost since the start.
@@ -118,23 +139,52 @@ impl Lanes {
     }
 }
 
-impl Sink for Lanes {
-    fn emit(&self, mut event: Event) {
+impl Queues {
+    fn put(&mut self, event: Event, capacity: [usize; 3]) {
         let lane = lane_of(&event) as usize;
-        let mut queues = self.lock();
-        event.id = self.claim_id();
-        let Queues { waiting, received, dropped } = &mut *queues;
-        let (Some(queue), Some(received), Some(dropped)) = (waiting.get_mut(lane), received.get_mut(lane), dropped.get_mut(lane)) else {
+        let weight = weight(&event);
+        let Self { waiting, held, received, dropped } = self;
+        let (Some(queue), Some(held), Some(received), Some(dropped), Some(most)) =
+            (waiting.get_mut(lane), held.get_mut(lane), received.get_mut(lane), dropped.get_mut(lane), capacity.get(lane))
+        else {
             return;
         };
         *received += 1;
-        if self.capacity.get(lane).is_none_or(|most| queue.len() >= *most) {
+        if *held + weight > *most {
             dropped.add(&event.kind);
             return;
         }
+        *held += weight;
         queue.push_back(event);
+    }
+}
+
+impl Sink for Lanes {
+    fn emit(&self, mut event: Event) {
+        let mut queues = self.lock();
+        event.id = self.claim_id();
+        queues.put(event, self.capacity);
         drop(queues);
         self.arrived.notify_one();
+    }
+
+    fn emit_all(&self, events: &mut Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut queues = self.lock();
+        for mut event in events.drain(..) {
+            event.id = self.claim_id();
+            queues.put(event, self.capacity);
+        }
+        drop(queues);
+        self.arrived.notify_one();
+    }
+
+    fn is_busy(&self) -> bool {
+        let queues = self.lock();
+        let full = queues.held.iter().zip(self.capacity).skip(1).any(|(held, most)| *held >= most / 2);
+        full || self.downstream_busy.load(Ordering::Relaxed)
     }
 
     fn account(&self, hop: &'static str, received: u64, dropped: u64) {

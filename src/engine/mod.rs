@@ -23,6 +23,7 @@ mod shared;
 mod start;
 mod supervisor;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast::Receiver;
@@ -31,6 +32,7 @@ pub use doctor::probe;
 pub use start::EngineError;
 
 use crate::config::Settings;
+use crate::host::reexec::Legacy;
 use crate::model::{Event, Role};
 use crate::protocol::{Push, Refusal, Reply, Request, Snapshot};
 use record::Record;
@@ -44,12 +46,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the databases, settles what an earlier life left behind, and starts to watch.
+    /// Opens the databases, settles what an earlier life left behind, and starts to watch; with what an earlier binary
+    /// of this process left open, from where that one stopped.
     ///
     /// # Errors
     /// [`EngineError`] when the agent cannot do its work at all. A part that fails alone is shown as degraded instead.
-    pub fn start(settings: Settings) -> Result<Arc<Self>, EngineError> {
-        let (shared, threads) = start::start(settings)?;
+    pub fn start(settings: Settings, legacy: Option<Legacy>) -> Result<Arc<Self>, EngineError> {
+        let (shared, threads) = start::start(settings, legacy)?;
         Ok(Arc::new(Self { shared, threads: Mutex::new(Some(threads)) }))
     }
 
@@ -103,6 +106,29 @@ impl Engine {
     pub async fn told_to_end(&self) {
         // An error would mean that the sender is gone: then the agent has ended.
         let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Whether somebody asked to become the newer binary.
+    pub fn is_upgrading(&self) -> bool {
+        self.shared.upgrade.load(Ordering::Relaxed)
+    }
+
+    /// From now on (or no longer) this process may become a newer binary at any moment.
+    pub fn allow_upgrade(&self, allowed: bool) {
+        self.shared.upgradable.store(allowed, Ordering::Relaxed);
+    }
+
+    /// Ends as [`Engine::stop`] does, but leaves the kernel's rings open and what is not worked off to the next binary:
+    /// returns the state for it. `None` on a sensor rung that keeps nothing in the kernel, or when the next binary has
+    /// other kernel programs: then everything is worked off first.
+    pub fn hand_over(&self) -> Option<Vec<u8>> {
+        if !self.shared.same_object.load(Ordering::Relaxed) {
+            self.stop("a newer binary takes over");
+            return None;
+        }
+        self.shared.stop.hand_over();
+        self.stop("a newer binary takes over");
+        self.shared.ladder.hand_over()
     }
 
     /// Ends the agent: collectors first, then the pipeline empties its lanes, then the recorder its queue.

@@ -10,8 +10,8 @@ use crate::correlator::IncidentUpdate;
 use crate::detector::Panel;
 use crate::model::{Event, EventKind, Signal, Source};
 
-/// Events taken from the lanes at once.
-const BATCH: usize = 512;
+/// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
+const BATCH: usize = 64;
 /// Longest wait for the first event of a batch.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often losses are looked for.
@@ -41,6 +41,7 @@ impl Pipeline {
                 self.take(event);
             }
             self.admit_losses();
+            self.shared.lanes.set_downstream_busy(self.shared.recorder.is_busy());
             self.shared.pulse();
         }
     }
@@ -67,7 +68,7 @@ impl Pipeline {
         lock(&self.shared.live).event(&event);
         lock(&self.shared.publisher).event(&event);
         if self.shared.given_up.keeps(&event, judged) {
-            self.shared.recorder.keep(Record::Event(Box::new(event)));
+            self.shared.recorder.keep_all([&event]);
         }
     }
 

@@ -1,140 +1,328 @@
 //! The recorder: everything that must outlive the agent goes through one bounded queue to one writer.
+//!
+//! Events are packed as they come, on the thread that brings them: what waits for the disk is a tenth of what the events
+//! themselves take. The queue is bounded by bytes. As it fills, forks and exits are refused first, then ordinary execs and
+//! connections, then all other events; what the agent itself concluded has the last of it. Every refusal is counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::collections::VecDeque;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::{Alert, Approval, Event, HopDrops, Incident, Signal};
-use crate::store::{StoreError, Writer};
+use crate::model::{Alert, Approval, Event, EventKind, HopDrops, Incident, Signal};
+use crate::store::{Block, FileDigest, Packer, StoreError, Writer};
 
-/// Records that wait for the disk at most; about 64 MiB of events.
-const WAITING: usize = 65_536;
-/// Events written in one transaction.
-const BATCH: usize = 4_096;
-/// How often an idle recorder looks whether there is something to tidy.
-const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that wait for the disk at most: some 200,000 ordinary events.
+const WAITING: usize = 16 << 20;
+/// Records other than events that wait at most.
+const RECORDS: usize = 16_384;
+/// How long events are gathered before they are written, so that a quiet host does not write a block an event.
+const GATHER: Duration = Duration::from_millis(250);
 /// How often old records are let go.
 const RETENTION_PERIOD: Duration = Duration::from_secs(60);
 
-/// Something to keep.
+/// Something to keep besides events.
 #[derive(Debug)]
 pub(super) enum Record {
-    Event(Box<Event>),
     Signal(Box<Signal>),
     Incident(Box<Incident>),
     Alert(Box<Alert>),
     Approval(Box<Approval>),
+    /// What became known of an executable after its events were kept.
+    Digest(FileDigest),
     /// A named value, such as when the last console left.
     Note(&'static str, String),
+}
+
+impl Record {
+    /// What it takes in memory, about.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Signal(signal) => 1024 + signal.events.len() * 8 + signal.entities.len() * 128,
+            Self::Incident(incident) => 1024 + incident.signals.len() * 16 + incident.entities.len() * 128,
+            Self::Alert(_) | Self::Approval(_) => 1024,
+            Self::Digest(_) | Self::Note(..) => 256,
+        }
+    }
+}
+
+/// How much of the queue an event may find full and still be taken, in percent. The rest is kept for what is worth more.
+fn share(event: &Event) -> usize {
+    let network_facing = || event.process.as_ref().is_some_and(|process| process.lineage.network_facing().is_some());
+    match &event.kind {
+        EventKind::Fork | EventKind::Exit { .. } => 50,
+        EventKind::Exec | EventKind::Connect { .. } if !network_facing() => 70,
+        _ => 90,
+    }
+}
+
+/// What the writer does next.
+#[derive(Debug)]
+enum Work {
+    Block(Block),
+    Record(Record),
     /// Tells when everything before it is on disk.
     Flush(SyncSender<()>),
     /// Nothing comes after this.
     End,
 }
 
-/// The near end: never blocks, counts what does not fit.
-#[derive(Debug)]
-pub(super) struct Recorder {
-    queue: SyncSender<Record>,
-    received: AtomicU64,
-    dropped: AtomicU64,
+impl Work {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Block(block) => block.bytes(),
+            Self::Record(record) => record.weight(),
+            Self::Flush(_) | Self::End => 0,
+        }
+    }
 }
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The block that is being filled, its bytes, and since when it holds something.
+    open: Packer,
+    open_bytes: usize,
+    open_since: Option<Instant>,
+    work: VecDeque<Work>,
+    /// Bytes of all that waits, the open block's included.
+    bytes: usize,
+    received: u64,
+    dropped: u64,
+    /// Nobody writes any more.
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&mut self, work: Work) {
+        self.bytes += work.weight();
+        self.work.push_back(work);
+    }
+
+    fn pop(&mut self) -> Option<Work> {
+        let work = self.work.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(work.weight());
+        Some(work)
+    }
+
+    /// Takes an event into the open block, or counts it as lost. True when the writer has to hear of it.
+    fn add(&mut self, event: &Event) -> bool {
+        self.received += 1;
+        if self.closed || self.bytes >= WAITING / 100 * share(event) {
+            self.dropped += 1;
+            return false;
+        }
+        let Ok(bytes) = self.open.push(event) else {
+            self.dropped += 1;
+            return false;
+        };
+        self.bytes += bytes;
+        self.open_bytes += bytes;
+        if self.open.is_full() {
+            self.close_block();
+            return true;
+        }
+        if self.open_since.is_some() {
+            return false;
+        }
+        self.open_since = Some(Instant::now());
+        true
+    }
+
+    /// The open block waits to be written now.
+    fn close_block(&mut self) {
+        self.bytes = self.bytes.saturating_sub(self.open_bytes);
+        (self.open_bytes, self.open_since) = (0, None);
+        if let Some(block) = self.open.take() {
+            self.push(Work::Block(block));
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A panic leaves whole records behind; the queue stays usable.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The near end: never waits for the disk, counts what does not fit.
+#[derive(Debug)]
+pub(super) struct Recorder(Arc<Shared>);
+
+/// The far end, where the writer takes from.
+#[derive(Debug)]
+pub(super) struct FarEnd(Arc<Shared>);
 
 impl Recorder {
     /// A queue and its far end.
-    pub(super) fn new() -> (Self, Receiver<Record>) {
-        let (queue, far_end) = sync_channel(WAITING);
-        (Self { queue, received: AtomicU64::new(0), dropped: AtomicU64::new(0) }, far_end)
+    pub(super) fn new() -> (Self, FarEnd) {
+        let shared = Arc::new(Shared::default());
+        (Self(Arc::clone(&shared)), FarEnd(shared))
     }
 
-    pub(super) fn keep(&self, record: Record) {
-        self.received.fetch_add(1, Ordering::Relaxed);
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(record) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+    /// More than half full: what is not urgent had better wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.lock().bytes >= WAITING / 2
+    }
+
+    /// Keeps events; one call for many costs least.
+    pub(super) fn keep_all<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
+        let mut queue = self.0.lock();
+        // All of them are added: `any` would stop at the first that wakes the writer.
+        let wake = events.into_iter().fold(false, |wake, event| queue.add(event) | wake);
+        drop(queue);
+        if wake {
+            self.0.arrived.notify_one();
         }
+    }
+
+    /// Keeps something else than an event.
+    pub(super) fn keep(&self, record: Record) {
+        let mut queue = self.0.lock();
+        queue.received += 1;
+        if queue.closed || queue.bytes >= WAITING || queue.work.len() >= RECORDS {
+            queue.dropped += 1;
+            return;
+        }
+        queue.push(Work::Record(record));
+        drop(queue);
+        self.0.arrived.notify_one();
     }
 
     /// Waits until everything kept so far is on disk, at most five seconds.
     pub(super) fn flush(&self) {
         let (done, told) = sync_channel(1);
-        if self.queue.send(Record::Flush(done)).is_ok() {
-            let _ = told.recv_timeout(Duration::from_secs(5));
+        let mut queue = self.0.lock();
+        if queue.closed {
+            return;
         }
+        queue.close_block();
+        queue.push(Work::Flush(done));
+        drop(queue);
+        self.0.arrived.notify_one();
+        // The writer may end without an answer.
+        let _ = told.recv_timeout(Duration::from_secs(5));
     }
 
     pub(super) fn hop(&self) -> HopDrops {
-        HopDrops { hop: "store".to_owned(), received: self.received.load(Ordering::Relaxed), dropped: self.dropped.load(Ordering::Relaxed) }
+        let queue = self.0.lock();
+        HopDrops { hop: "store".to_owned(), received: queue.received, dropped: queue.dropped }
     }
 
     /// Tells the writer that nothing comes any more.
     pub(super) fn end(&self) {
-        // A full queue is being emptied by the writer; a gone writer has ended already.
-        let _ = self.queue.send(Record::End);
+        let mut queue = self.0.lock();
+        queue.close_block();
+        queue.push(Work::End);
+        drop(queue);
+        self.0.arrived.notify_one();
     }
 
     /// Records that reached the far end and could not be written.
     pub(super) fn failed(&self, count: u64) {
-        self.dropped.fetch_add(count, Ordering::Relaxed);
+        self.0.lock().dropped += count;
     }
 }
 
-/// The far end: one thread that writes batches. `report` hears of records lost to
-/// trouble and of its end (`None`).
-pub(super) fn write(
-    queue: &Receiver<Record>,
-    mut writer: Writer,
-    limits: (u64, Duration),
-    mut report: impl FnMut(u64, Option<StoreError>),
-) {
-    let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
-    let mut tidied = Instant::now();
-    let mut open = true;
-    while open {
-        match queue.recv_timeout(LINGER) {
-            Ok(record) => batch.push(record),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => open = false,
+impl FarEnd {
+    /// What to do next: records at once, events when their block is full or has been gathered for long enough; `None` when
+    /// there was nothing for so long.
+    fn next(&self, patience: Duration) -> Option<Work> {
+        let until = Instant::now() + patience;
+        let mut queue = self.0.lock();
+        loop {
+            if let Some(work) = queue.pop() {
+                return Some(work);
+            }
+            let now = Instant::now();
+            let due = queue.open_since.map(|since| since + GATHER);
+            if due.is_some_and(|due| due <= now) {
+                queue.close_block();
+                continue;
+            }
+            if until <= now {
+                return None;
+            }
+            let wait = due.map_or(until, |due| due.min(until)).saturating_duration_since(now);
+            queue = self.0.arrived.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
-        batch.extend(queue.try_iter().take(BATCH.saturating_sub(batch.len())));
-        open &= !batch.iter().any(|record| matches!(record, Record::End));
-        if !batch.is_empty() {
-            let count = batch.len() as u64;
-            match write_batch(&mut writer, &mut batch) {
-                Ok(()) => report(0, None),
-                Err(error) => report(count, Some(error)),
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.closed = true;
+        // What came after the end, or was left by a writer that panicked.
+        while let Some(work) = queue.pop() {
+            queue.dropped += match work {
+                Work::Block(block) => block.events(),
+                Work::Record(_) => 1,
+                Work::Flush(_) | Work::End => 0,
+            };
+        }
+    }
+}
+
+/// The writer: one thread, one piece of work in its hands at a time. `report` hears how many records were lost to trouble, and
+/// of its end (`None`).
+pub(super) fn write(far_end: &FarEnd, mut writer: Writer, limits: (u64, Duration), mut report: impl FnMut(u64, Option<StoreError>)) {
+    let (mut tidied, mut troubled) = (Instant::now(), false);
+    loop {
+        if let Some(work) = far_end.next(RETENTION_PERIOD.saturating_sub(tidied.elapsed())) {
+            let count = match &work {
+                Work::End => return,
+                Work::Block(block) => block.events(),
+                Work::Record(_) | Work::Flush(_) => 1,
+            };
+            match write_one(&mut writer, work) {
+                Ok(written) if written && troubled => {
+                    troubled = false;
+                    report(0, None);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    troubled = true;
+                    report(count, Some(error));
+                }
             }
         }
-        if tidied.elapsed() > RETENTION_PERIOD {
+        if tidied.elapsed() >= RETENTION_PERIOD {
             tidied = Instant::now();
-            let oldest = chrono::Utc::now() - limits.1;
-            if let Err(error) = writer.retain(limits.0, oldest) {
+            if let Err(error) = writer.retain(limits.0, chrono::Utc::now() - limits.1) {
+                troubled = true;
                 report(0, Some(error));
             }
         }
     }
 }
 
-fn write_batch(writer: &mut Writer, batch: &mut Vec<Record>) -> Result<(), StoreError> {
-    let mut events = Vec::with_capacity(batch.len());
-    let mut rest = Vec::new();
-    for record in batch.drain(..) {
-        match record {
-            Record::Event(event) => events.push(*event),
-            other => rest.push(other),
-        }
-    }
-    writer.events(&events)?;
-    for record in rest {
-        match record {
-            Record::Event(_) | Record::End => {}
-            Record::Signal(signal) => writer.upsert_signal(&signal)?,
-            Record::Incident(incident) => writer.upsert_incident(&incident)?,
-            Record::Alert(alert) => writer.upsert_alert(&alert)?,
-            Record::Approval(approval) => writer.upsert_approval(&approval)?,
-            Record::Note(name, value) => writer.set_meta(name, &value)?,
+/// Whether something was written.
+fn write_one(writer: &mut Writer, work: Work) -> Result<bool, StoreError> {
+    match work {
+        Work::Block(block) => writer.blocks(&[block])?,
+        Work::Record(Record::Signal(signal)) => writer.upsert_signal(&signal)?,
+        Work::Record(Record::Incident(incident)) => writer.upsert_incident(&incident)?,
+        Work::Record(Record::Alert(alert)) => writer.upsert_alert(&alert)?,
+        Work::Record(Record::Approval(approval)) => writer.upsert_approval(&approval)?,
+        Work::Record(Record::Digest(digest)) => writer.upsert_digest(&digest)?,
+        Work::Record(Record::Note(name, value)) => writer.set_meta(name, &value)?,
+        Work::Flush(done) => {
             // Nobody may be waiting any more.
-            Record::Flush(done) => drop(done.try_send(())),
+            let _ = done.try_send(());
+            return Ok(false);
         }
+        Work::End => return Ok(false),
     }
-    Ok(())
+    Ok(true)
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -115,6 +115,12 @@ pub(super) struct Shared {
     /// Who is told of it.
     pub(super) controls: Controls,
     pub(super) stop: Stop,
+    /// Somebody asked to become the newer binary that lies where this one lay.
+    pub(super) upgrade: AtomicBool,
+    /// The newer binary has the same kernel programs and can go on with their rings.
+    pub(super) same_object: AtomicBool,
+    /// No console of our own stands in the way of that.
+    pub(super) upgradable: AtomicBool,
     /// Tells whoever awaits the end that it has come.
     pub(super) ended: watch::Sender<bool>,
     /// Wakes the town crier before his time.

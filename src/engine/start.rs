@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use super::owner::Owner;
 use super::pipeline::Pipeline;
 use super::presence::Attendance;
 use super::publish::Publisher;
-use super::record::{self, Record, Recorder};
+use super::record::{self, FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
 use super::{rounds, supervisor};
 use crate::collector::{self, Places, Sink, Stop, World};
@@ -30,13 +29,14 @@ use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
+use crate::host::reexec::Legacy;
 use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, Event, EventId, EventKind, IncidentId, Loss, Timestamp};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
 use crate::responder::{ActError, Responder};
 use crate::store::ledger::{Ledger, LedgerError};
-use crate::store::{Archive, EventFilter, Reader, StoreError, Writer};
+use crate::store::{Archive, EventFilter, FileDigest, Reader, StoreError, Writer};
 
 /// Why the agent cannot do its work at all.
 #[derive(Debug, thiserror::Error)]
@@ -68,16 +68,21 @@ pub(super) struct Threads {
 }
 
 /// Wires everything together and starts the threads.
-pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), EngineError> {
+pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<Shared>, Threads), EngineError> {
     let policy = settings.policy.clone();
+    let world = Arc::new(World::new(&policy.roles));
+    // The sensors first: from here on nothing is missed while the rest is made ready.
+    let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world), legacy);
     let archive = Archive::open(&settings.data)?;
     let ledger = Arc::new(Ledger::open(&settings.data, chrono::Utc::now())?);
     let reader = archive.reader()?;
-    let world = Arc::new(World::new(&policy.roles));
-    let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world));
     let watched_until = watched_until(&reader)?;
     let (stored, archived) = (reader.meta(GAPS)?, archived_losses(&reader)?);
-    let (coverage, unwatched) = Coverage::resume(stored.as_deref(), &archived, watched_until, chrono::Utc::now());
+    let (mut coverage, mut unwatched) = Coverage::resume(stored.as_deref(), &archived, watched_until, chrono::Utc::now());
+    if ladder.is_continued() {
+        coverage.go_on();
+        unwatched = None;
+    }
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
     let owner = Arc::new(Owner::new(policy.protected.addresses.clone()));
@@ -88,7 +93,7 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
     let away: Option<Timestamp> = reader.meta("away_since")?.and_then(|at| at.parse().ok());
     let (recorder, far_end) = Recorder::new();
     let limits = Limits { cpu_percent: settings.max_cpu_percent as f64, rss_bytes: settings.max_memory };
-    let controls = controls(&ladder);
+    let controls = controls(&ladder, &world);
     let first_event = EventId(reader.max_event_id()?.0 + 1);
     let next_alert = AtomicU64::new(reader.max_alert_id()?.0 + 1);
     let inode = |name: &'static str| std::fs::metadata(settings.data.join(name)).map(|metadata| (name, metadata.ino())).ok();
@@ -119,6 +124,9 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         given_up: GivenUp::default(),
         controls,
         stop: Stop::default(),
+        upgrade: AtomicBool::new(false),
+        same_object: AtomicBool::new(false),
+        upgradable: AtomicBool::new(false),
         ended: tokio::sync::watch::Sender::new(false),
         bell: Bell::default(),
         pulse: Mutex::new(Instant::now()),
@@ -134,6 +142,7 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
         shared.degrade("ledger", Some(notice.to_owned()));
     }
     own_rights(&shared);
+    keep_digests(&shared);
     restore(&shared)?;
     if let Some(loss) = unwatched {
         // Before the sensors: the first event of this run says what no run saw.
@@ -146,9 +155,30 @@ pub(super) fn start(settings: Settings) -> Result<(Arc<Shared>, Threads), Engine
 }
 
 /// Who pauses for the budget.
-fn controls(ladder: &collector::Ladder) -> Controls {
-    let sockets = ladder.clone();
-    Controls { polling: Some(Box::new(move |rarely| sockets.poll_rarely(rarely))), ..Controls::default() }
+fn controls(ladder: &collector::Ladder, world: &Arc<World>) -> Controls {
+    let (sockets, executables, names) = (ladder.clone(), Arc::clone(world), Arc::clone(world));
+    Controls {
+        hashing: Some(Box::new(move |pause| executables.enrichment().pause_hashing(pause))),
+        names: Some(Box::new(move |pause| names.enrichment().pause_names(pause))),
+        polling: Some(Box::new(move |rarely| sockets.poll_rarely(rarely))),
+    }
+}
+
+/// What becomes known of an executable is kept for the events that came before.
+fn keep_digests(shared: &Arc<Shared>) {
+    let keeper = Arc::downgrade(shared);
+    shared.world.enrichment().on_digest(move |learnt| {
+        let digest = FileDigest {
+            device: learnt.content.device,
+            inode: learnt.content.inode,
+            changed: learnt.content.changed,
+            sha256: Some(learnt.sha256),
+            package: learnt.package.clone(),
+        };
+        if let Some(shared) = keeper.upgrade() {
+            shared.recorder.keep(Record::Digest(digest));
+        }
+    });
 }
 
 /// When the run before this one is known to have watched last: its own word, or the last thing that it saw.
@@ -228,7 +258,7 @@ fn settle(shared: &Shared) -> Result<(), EngineError> {
 }
 
 /// Starts every thread of the agent. The sensors come last, when somebody is there to take what they see.
-fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> Result<Threads, EngineError> {
+fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Threads, EngineError> {
     let policy = lock(&shared.policy).clone();
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.to_owned()).spawn(body);
     let mut threads = Vec::new();
@@ -257,7 +287,7 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: Receiver<Record>) -> R
     Ok(Threads { workers: threads, recorder })
 }
 
-fn record_all(shared: &Shared, far_end: &Receiver<Record>, writer: Writer, limits: (u64, Duration)) {
+fn record_all(shared: &Shared, far_end: &FarEnd, writer: Writer, limits: (u64, Duration)) {
     // What is written a little later is as good; what is sensed or judged later is not.
     manners::step_aside();
     record::write(far_end, writer, limits, |lost, trouble| {

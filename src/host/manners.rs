@@ -9,6 +9,32 @@ pub fn step_aside() {
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, ASIDE) };
 }
 
+/// Nice value of work that nobody waits for: a tenth of the weight of ordinary threads. Less, and on a busy host it would
+/// never be done.
+const FAR_ASIDE: libc::c_int = 10;
+
+/// From now on the calling thread gives way to nearly everything, and reads the disk only when nobody else does (the idle
+/// class of ioprio_set(2)). A refusal changes nothing that matters.
+pub fn step_far_aside() {
+    // include/uapi/linux/ioprio.h: IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT.
+    const WHO_PROCESS: libc::c_int = 1;
+    const IDLE: libc::c_int = 3 << 13;
+    // SAFETY: no pointers; 0 means the calling thread in both calls.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FAR_ASIDE) };
+    // SAFETY: as above.
+    let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, IDLE) };
+}
+
+/// Nice value of threads for which others wait: enough to be run at once when woken on a busy host.
+const FORWARD: libc::c_int = -15;
+
+/// From now on the calling thread is run before ordinary ones. For threads that sleep nearly always; without the right
+/// (CAP_SYS_NICE) it stays as it is.
+pub fn step_forward() {
+    // SAFETY: as in `step_aside`.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FORWARD) };
+}
+
 /// Keeps the C library from making a heap for each thread: fragments of many heaps add up (mallopt(3)). Called once,
 /// before there are threads. Other C libraries have no such setting and need none.
 pub fn keep_one_heap() {

@@ -1,9 +1,13 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
 pub mod bpf;
+pub mod bpf_programs;
 pub mod clock;
+pub mod container_api;
 pub mod digest;
+pub mod dns_tap;
 pub mod environment;
+pub mod exe_hash;
 mod fanotify;
 mod file_handle;
 pub mod file_watch;
@@ -13,11 +17,15 @@ mod home_network;
 mod inotify;
 pub mod lifeline;
 pub mod manners;
+mod mount_table;
+pub mod mount_watch;
+mod mounts;
 pub mod namespace;
 pub mod nft;
 #[cfg(test)]
 pub(crate) mod own_netns;
 pub mod own_usage;
+pub mod packages;
 mod peer_groups;
 pub mod pidfd;
 pub mod privacy;
@@ -27,6 +35,7 @@ pub mod proc_events;
 pub mod process_start;
 pub mod procfs;
 pub mod random;
+pub mod reexec;
 pub mod service_manager;
 pub mod sighting;
 pub mod sock_diag;

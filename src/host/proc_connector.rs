@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::home_network::socket_at_home;
 
@@ -48,15 +48,13 @@ pub enum Notice {
 pub struct ConnectorError(#[from] io::Error);
 
 /// An open connector. Dropping it unsubscribes.
+///
+/// Where the kernel filters (Linux 6.6) execs come by a subscription of their own: the reader is woken for them alone, and
+/// reads of them first, because what they run may be gone in a moment. Forks and exits lie until then.
 #[derive(Debug)]
 pub struct Connector {
-    socket: OwnedFd,
-    /// Last sequence number seen of each processor: the kernel counts per processor, so a gap is an exact loss.
-    sequence: HashMap<u32, u32>,
-    /// The kernel has said whether it accepts us.
-    answered: bool,
-    received: u64,
-    lost: u64,
+    execs: Option<Subscription>,
+    rest: Subscription,
 }
 
 /// include/uapi/linux/connector.h, cn_proc.h.
@@ -65,9 +63,10 @@ const LISTEN: u32 = 1;
 const BODY: usize = 36; // nlmsghdr 16, cn_msg 20
 const FORK: u32 = 1;
 const EXEC: u32 = 2;
+const COMM: u32 = 0x200;
 const EXIT: u32 = 0x8000_0000;
 /// Room for a storm while we read /proc: some 200,000 announcements.
-const RECEIVE_BYTES: i32 = 32 << 20;
+const RECEIVE_BYTES: libc::c_int = 32 << 20;
 const BATCH: usize = 64;
 const MESSAGE_MOST: usize = 256;
 
@@ -77,26 +76,129 @@ impl Connector {
     /// # Errors
     /// When the kernel refuses or does not answer.
     pub fn open() -> Result<Self, ConnectorError> {
-        let socket = socket_at_home(subscribe)?;
-        let mut connector = Self { socket, sequence: HashMap::new(), answered: false, received: 0, lost: 0 };
-        if !connector.wait(Duration::from_millis(500))? {
-            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        }
-        Ok(connector)
+        Self::with_room(RECEIVE_BYTES)
+    }
+
+    fn with_room(bytes: libc::c_int) -> Result<Self, ConnectorError> {
+        let mut rest = Subscription::open(bytes)?;
+        let mut execs = Subscription::open(bytes)?;
+        let filtered = execs.filter(EXEC)? && rest.filter(FORK | EXIT)?;
+        Ok(Self { execs: filtered.then_some(execs), rest })
     }
 
     /// One whose socket is no socket, to test what follows when it breaks.
     #[cfg(test)]
     pub(crate) fn broken() -> Self {
         let nothing = std::fs::File::open("/dev/null").unwrap();
-        Self { socket: nothing.into(), sequence: HashMap::new(), answered: false, received: 0, lost: 0 }
+        Self { execs: None, rest: Subscription::on(nothing.into()) }
     }
 
-    /// Waits until something is there, at most `timeout`. Whether there is.
+    /// Whether only execs end [`Connector::wait`].
+    pub fn waits_for_execs(&self) -> bool {
+        self.execs.is_some()
+    }
+
+    /// Waits until something is there (an exec, where the kernel filters), at most `timeout`. Whether there is.
     ///
     /// # Errors
     /// When the socket is broken.
     pub fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
+        self.execs.as_ref().unwrap_or(&self.rest).wait(timeout)
+    }
+
+    /// Hands over one batch of execs; how many messages there were. Always none where the kernel does not filter.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub fn drain_execs(&mut self, take: impl FnMut(Notice)) -> io::Result<usize> {
+        self.execs.as_mut().map_or(Ok(0), |execs| execs.drain(take))
+    }
+
+    /// Hands over one batch of the rest, in the kernel's order: of everything, where the kernel does not filter.
+    ///
+    /// # Errors
+    /// When the kernel refused the subscription, or the socket is broken.
+    pub fn drain(&mut self, take: impl FnMut(Notice)) -> io::Result<usize> {
+        self.rest.drain(take)
+    }
+
+    /// Announcements taken out, and announcements lost, since opening.
+    pub fn counters(&self) -> (u64, u64) {
+        let (execs, rest) = (self.execs.as_ref().map(Subscription::counters).unwrap_or_default(), self.rest.counters());
+        (execs.0 + rest.0, execs.1 + rest.1)
+    }
+}
+
+/// One socket at the connector.
+#[derive(Debug)]
+struct Subscription {
+    socket: OwnedFd,
+    /// Last sequence number seen of each processor: the kernel counts per processor, so a gap is an exact loss, unless it
+    /// filters. Then, and where it tells, the socket's own count of what did not fit is taken.
+    sequence: HashMap<u32, u32>,
+    gaps: u64,
+    filtered: bool,
+    /// The kernel has said whether it accepts us.
+    answered: bool,
+    received: u64,
+}
+
+impl Subscription {
+    fn open(bytes: libc::c_int) -> Result<Self, ConnectorError> {
+        let subscription = Self::on(socket_at_home(subscribe)?);
+        subscription.room(bytes);
+        if !subscription.wait(Duration::from_millis(500))? {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
+        Ok(subscription)
+    }
+
+    fn on(socket: OwnedFd) -> Self {
+        Self { socket, sequence: HashMap::new(), gaps: 0, filtered: false, answered: false, received: 0 }
+    }
+
+    fn room(&self, bytes: libc::c_int) {
+        let size = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the option is ours and as long as we say. Refused without CAP_NET_ADMIN: then it stays small.
+        let _small =
+            unsafe { libc::setsockopt(self.socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const bytes).cast(), size) };
+    }
+
+    /// Asks for these kinds alone; whether the kernel does so. An older one passes over the wish without a word, so it is
+    /// tried: renaming the calling thread to what it is called already is announced, unless it is filtered.
+    fn filter(&mut self, kinds: u32) -> io::Result<bool> {
+        self.renamed(0)?; // what was announced before says nothing of the filter
+        send(&self.socket, &[LISTEN.to_ne_bytes(), kinds.to_ne_bytes()].concat())?;
+        let mut name = [0_u8; 16];
+        // SAFETY: the buffer has the 16 bytes that both calls use (prctl(2)); without arguments gettid cannot fail.
+        let thread = unsafe {
+            libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr());
+            libc::prctl(libc::PR_SET_NAME, name.as_ptr());
+            libc::gettid().cast_unsigned()
+        };
+        self.filtered = !self.renamed(thread)?;
+        Ok(self.filtered)
+    }
+
+    /// Passes over all that is there; whether this thread was said to be renamed.
+    fn renamed(&mut self, thread: u32) -> io::Result<bool> {
+        let (mut renamed, mut buffers) = (false, [[0_u8; MESSAGE_MOST]; BATCH]);
+        loop {
+            let lengths = receive(&self.socket, &mut buffers)?;
+            if lengths.is_empty() {
+                return Ok(renamed);
+            }
+            let messages = buffers.iter().zip(&lengths).filter_map(|(buffer, length)| Announcement::parse(buffer.get(..*length)?));
+            for event in messages {
+                renamed |= event.what == COMM && event.word(0) == Some(thread);
+                if event.what == 0 && !std::mem::replace(&mut self.answered, true) {
+                    acknowledged(&event)?;
+                }
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let mut fd = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd that lives for the call.
         match unsafe { libc::poll(&raw mut fd, 1, i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)) } {
@@ -105,11 +207,7 @@ impl Connector {
         }
     }
 
-    /// Hands over one batch of what is there, oldest first; how many messages there were.
-    ///
-    /// # Errors
-    /// When the kernel refused the subscription, or the socket is broken.
-    pub fn drain(&mut self, mut take: impl FnMut(Notice)) -> io::Result<usize> {
+    fn drain(&mut self, mut take: impl FnMut(Notice)) -> io::Result<usize> {
         let mut buffers = [[0_u8; MESSAGE_MOST]; BATCH];
         let lengths = receive(&self.socket, &mut buffers)?;
         let asleep = clock::suspended_ns();
@@ -120,7 +218,7 @@ impl Connector {
             if event.cpu != u32::MAX
                 && let Some(before) = self.sequence.insert(event.cpu, event.sequence)
             {
-                self.lost += u64::from(event.sequence.wrapping_sub(before).wrapping_sub(1));
+                self.gaps += u64::from(event.sequence.wrapping_sub(before).wrapping_sub(1));
             }
             if event.what == 0 {
                 // Only the first answer is ours. Anybody may ask the connector badly, and the refusal is sent to all.
@@ -137,23 +235,72 @@ impl Connector {
         Ok(lengths.len())
     }
 
-    /// Announcements taken out, and announcements lost, since opening.
-    pub fn counters(&self) -> (u64, u64) {
-        (self.received, self.lost)
+    fn counters(&self) -> (u64, u64) {
+        (self.received, if self.filtered { self.overruns() } else { self.gaps })
+    }
+
+    /// What did not fit into the socket since it was opened: `sk_drops`, by SO_MEMINFO (include/uapi/linux/sock_diag.h).
+    fn overruns(&self) -> u64 {
+        const SO_MEMINFO: libc::c_int = 55;
+        const DROPS: usize = 8;
+        let mut info = [0_u32; DROPS + 1];
+        let mut size = size_of_val(&info) as libc::socklen_t;
+        // SAFETY: the room is ours and as long as we say. What an older kernel does not tell stays 0.
+        unsafe { libc::getsockopt(self.socket.as_raw_fd(), libc::SOL_SOCKET, SO_MEMINFO, info.as_mut_ptr().cast(), &raw mut size) };
+        u64::from(info.get(DROPS).copied().unwrap_or_default())
     }
 }
 
-/// While it lives, the thread that made it overtakes ordinary ones.
+/// While it lives, the thread that made it overtakes ordinary ones, but never for longer than half of the time: a
+/// storm that keeps it busy must not keep the host from its own work.
 #[derive(Debug)]
-pub struct Overtaking(std::marker::PhantomData<*const ()>); // of one thread: not to be sent to another
+pub struct Overtaking {
+    /// When the present stretch of time began, and the thread's processor time then.
+    since: Instant,
+    used: Duration,
+    ahead: bool,
+    /// Of one thread: not to be sent to another.
+    _thread: std::marker::PhantomData<*const ()>,
+}
 
-/// Lets the calling thread overtake ordinary ones: a reader that comes too late finds an empty /proc. Measured: half
-/// of the shortest programs keep their arguments, instead of a few in a hundred.
+/// Stretch of time over which a fair share is measured.
+const STRETCH: Duration = Duration::from_millis(200);
+
+/// Lets the calling thread overtake ordinary ones: a reader that comes too late finds an empty /proc.
 ///
 /// # Errors
 /// Without CAP_SYS_NICE.
 pub fn overtake() -> io::Result<Overtaking> {
-    schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 10).map(|()| Overtaking(std::marker::PhantomData))
+    ahead()?;
+    Ok(Overtaking { since: Instant::now(), used: own_time(), ahead: true, _thread: std::marker::PhantomData })
+}
+
+impl Overtaking {
+    /// To be called between two batches: steps back among the others when the share is used up, and ahead again when the
+    /// stretch is over.
+    pub fn stay_fair(&mut self) {
+        let (waited, used) = (self.since.elapsed(), own_time().saturating_sub(self.used));
+        if self.ahead && greedy(used) {
+            self.ahead = schedule(libc::SCHED_OTHER, 0).is_err();
+        } else if waited >= STRETCH {
+            (self.since, self.used) = (Instant::now(), own_time());
+            self.ahead = self.ahead || ahead().is_ok();
+        }
+    }
+}
+
+/// Whether a thread that used so much processor time within a stretch must step back.
+fn greedy(used: Duration) -> bool {
+    used * 2 > STRETCH
+}
+
+fn ahead() -> io::Result<()> {
+    schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 10)
+}
+
+/// Processor time that the calling thread has used.
+fn own_time() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 impl Drop for Overtaking {
@@ -176,38 +323,41 @@ fn interrupted(error: io::Error) -> io::Result<bool> {
 }
 
 fn subscribe() -> io::Result<OwnedFd> {
-    let length = (BODY + 4) as u32;
-    let mut ask = Vec::with_capacity(BODY + 4);
-    ask.extend(length.to_ne_bytes());
-    ask.extend((libc::NLMSG_DONE as u16).to_ne_bytes());
-    ask.extend([0; 10]); // flags, sequence, port
-    ask.extend(CN_IDX_PROC.to_ne_bytes());
-    ask.extend(1_u32.to_ne_bytes()); // CN_VAL_PROC
-    ask.extend([0; 8]); // sequence, acknowledgement
-    ask.extend(4_u16.to_ne_bytes());
-    ask.extend([0; 2]);
-    ask.extend(LISTEN.to_ne_bytes());
-    // SAFETY: plain system calls; the descriptor is owned from the moment it exists, all arguments live for their call.
-    unsafe {
+    // SAFETY: plain system calls; the descriptor is owned from the moment it exists, the address lives for its call.
+    let socket = unsafe {
         let fd = libc::socket(libc::PF_NETLINK, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, libc::NETLINK_CONNECTOR);
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
         let socket = OwnedFd::from_raw_fd(fd);
-        let room = RECEIVE_BYTES;
-        // Refused without CAP_NET_ADMIN; then the next call is refused too and says so.
-        let _small =
-            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const room).cast(), size_of::<i32>() as libc::socklen_t);
         let mut group: libc::sockaddr_nl = std::mem::zeroed();
         group.nl_family = libc::AF_NETLINK as libc::sa_family_t;
         group.nl_groups = CN_IDX_PROC;
-        if libc::bind(fd, (&raw const group).cast(), size_of::<libc::sockaddr_nl>() as libc::socklen_t) < 0
-            || libc::send(fd, ask.as_ptr().cast(), ask.len(), 0) < 0
-        {
+        if libc::bind(fd, (&raw const group).cast(), size_of::<libc::sockaddr_nl>() as libc::socklen_t) < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(socket)
-    }
+        socket
+    };
+    send(&socket, &LISTEN.to_ne_bytes())?;
+    Ok(socket)
+}
+
+/// Sends a wish to the connector: nlmsghdr, cn_msg, and the operation, with a filter or without.
+fn send(socket: &OwnedFd, operation: &[u8]) -> io::Result<()> {
+    let length = BODY + operation.len();
+    let mut ask = Vec::with_capacity(length);
+    ask.extend((length as u32).to_ne_bytes());
+    ask.extend((libc::NLMSG_DONE as u16).to_ne_bytes());
+    ask.extend([0; 10]); // flags, sequence, port
+    ask.extend(CN_IDX_PROC.to_ne_bytes());
+    ask.extend(1_u32.to_ne_bytes()); // CN_VAL_PROC
+    ask.extend([0; 8]); // sequence, acknowledgement
+    ask.extend((operation.len() as u16).to_ne_bytes());
+    ask.extend([0; 2]);
+    ask.extend(operation);
+    // SAFETY: the buffer lives for the call.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), ask.as_ptr().cast(), ask.len(), 0) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Lengths of the messages received into `buffers`; none when nothing is there. ENOBUFS means that the kernel had to
@@ -225,16 +375,20 @@ fn receive(socket: &OwnedFd, buffers: &mut [[u8; MESSAGE_MOST]; BATCH]) -> io::R
             header
         })
         .collect();
-    // SAFETY: every header points to one vector, every vector to one buffer; all live for the call.
-    let got = unsafe {
-        libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as libc::c_uint, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
-    };
-    match usize::try_from(got) {
-        Ok(got) => Ok(headers.iter().take(got).map(|header| header.msg_len as usize).collect()),
-        Err(_) => match io::Error::last_os_error() {
-            e if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS)) => Ok(Vec::new()),
-            e => Err(e),
-        },
+    loop {
+        // SAFETY: every header points to one vector, every vector to one buffer; all live for the call.
+        let got = unsafe {
+            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as libc::c_uint, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+        };
+        if let Ok(got) = usize::try_from(got) {
+            return Ok(headers.iter().take(got).map(|header| header.msg_len as usize).collect());
+        }
+        match io::Error::last_os_error() {
+            e if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => return Ok(Vec::new()),
+            // Told once for each time that it was full; what did fit is still there.
+            e if e.raw_os_error() == Some(libc::ENOBUFS) => {}
+            e => return Err(e),
+        }
     }
 }
 
@@ -282,7 +436,6 @@ impl<'a> Announcement<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Instant;
 
     #[test]
     fn a_child_is_announced_from_birth_to_death() {
@@ -295,18 +448,94 @@ mod tests {
         child.wait().unwrap();
         let (mut seen, end) = (Vec::new(), Instant::now() + Duration::from_secs(5));
         while seen.len() < 3 && Instant::now() < end {
-            connector.wait(Duration::from_millis(100)).unwrap();
-            connector
-                .drain(|notice| match notice {
-                    Notice::Fork { creator, pid: p, .. } if p == pid => seen.push(format!("fork by {}", creator == std::process::id())),
-                    Notice::Exec { pid: p, .. } if p == pid => seen.push("exec".to_owned()),
-                    Notice::Exit { pid: p, exit, .. } if p == pid => seen.push(format!("exit {:?}", exit.code)),
-                    _ => {}
-                })
-                .unwrap();
+            connector.wait(Duration::from_millis(20)).unwrap();
+            let mut take = |notice| match notice {
+                Notice::Fork { creator, pid: p, at } if p == pid => seen.push((at, format!("fork by {}", creator == std::process::id()))),
+                Notice::Exec { pid: p, at } if p == pid => seen.push((at, "exec".to_owned())),
+                Notice::Exit { pid: p, exit, at } if p == pid => seen.push((at, format!("exit {:?}", exit.code))),
+                _ => {}
+            };
+            connector.drain_execs(&mut take).unwrap();
+            connector.drain(&mut take).unwrap();
         }
+        seen.sort();
+        let seen: Vec<_> = seen.into_iter().map(|(_, what)| what).collect();
         assert_eq!(seen, ["fork by true", "exec", "exit Some(7)"]);
         assert_eq!(connector.counters().1, 0);
+    }
+
+    /// 300 children, then two more on each processor, so that every processor has a last word.
+    fn storm() {
+        for _ in 0..300 {
+            assert!(std::process::Command::new("/bin/true").status().unwrap().success());
+        }
+    }
+
+    fn last_words() {
+        for cpu in 0..std::thread::available_parallelism().unwrap().get() {
+            let _ = std::process::Command::new("taskset").args(["-c", &cpu.to_string(), "/bin/true"]).status();
+        }
+    }
+
+    fn drain_all(subscription: &mut Subscription) -> u64 {
+        let mut taken = 0;
+        while subscription.drain(|_| taken += 1).unwrap() > 0 {}
+        taken
+    }
+
+    /// Two counts of one loss, made by different parts of the kernel, must agree: the gaps in its numbers and what its
+    /// socket refused.
+    #[test]
+    fn what_a_stalled_reader_lost_is_counted_exactly() {
+        let mut stalled = match Subscription::open(4096) {
+            Ok(subscription) => subscription,
+            Err(error) => return eprintln!("skipped: {error}"),
+        };
+        last_words();
+        drain_all(&mut stalled);
+        storm();
+        drain_all(&mut stalled);
+        last_words();
+        drain_all(&mut stalled);
+        assert!(stalled.gaps > 100, "{}", stalled.gaps);
+        assert_eq!(stalled.gaps, stalled.overruns());
+    }
+
+    /// Delivered and lost together are what was made, also where the kernel filters and its numbers say nothing.
+    #[test]
+    fn what_a_filtered_reader_lost_is_counted_exactly() {
+        let open = |room| Subscription::open(room).and_then(|mut s| Ok(s.filter(EXEC)?.then_some(s)));
+        let (mut stalled, mut whole) = match (open(4096), open(RECEIVE_BYTES)) {
+            (Ok(Some(stalled)), Ok(Some(whole))) => (stalled, whole),
+            (Ok(None), _) => return eprintln!("skipped: this kernel does not filter (Linux 6.6)"),
+            (stalled, _) => return eprintln!("skipped: {:?}", stalled.err()),
+        };
+        let before = (drain_all(&mut stalled), stalled.received, drain_all(&mut whole), whole.received);
+        storm();
+        drain_all(&mut stalled);
+        drain_all(&mut whole);
+        let (made, delivered, lost) = (whole.received - before.3, stalled.received - before.1, stalled.counters().1);
+        assert!(made >= 300 && lost > 100 && whole.counters().1 == 0, "{made} made, {delivered} delivered, {lost} lost");
+        // Others on this host execute programs too: at the edges a few may be in one count alone.
+        assert!((delivered + lost).abs_diff(made) <= 3, "{made} made, {delivered} delivered, {lost} lost");
+    }
+
+    #[test]
+    fn overtaking_ends_when_half_of_the_time_is_used() {
+        assert!(!greedy(STRETCH / 2) && greedy(STRETCH / 2 + Duration::from_millis(1)));
+        let Ok(mut overtaking) = overtake() else { return eprintln!("skipped: needs CAP_SYS_NICE") };
+        // SAFETY: 0 is the calling thread; nothing is passed.
+        let policy = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+        assert_eq!(policy(), libc::SCHED_FIFO);
+        let begun = own_time();
+        while own_time() - begun <= STRETCH / 2 + Duration::from_millis(5) {
+            std::hint::spin_loop();
+        }
+        overtaking.stay_fair();
+        assert_eq!(policy(), libc::SCHED_OTHER);
+        std::thread::sleep(STRETCH);
+        overtaking.stay_fair();
+        assert_eq!(policy(), libc::SCHED_FIFO);
     }
 
     proptest! {

@@ -73,13 +73,23 @@ pub fn who(pid: u32) -> Option<Who> {
         capabilities: status.capabilities,
         netns: namespace(pid, "net"),
         namespaces: Namespaces { mnt: namespace(pid, "mnt"), pid: namespace(pid, "pid"), user: namespace(pid, "user") },
+        urgent: false,
     })
+}
+
+/// The arguments as the kernel keeps them, one byte more than are kept when there are too many; `None` when the process is
+/// gone. Read alone and first: in a race with a short life they are worth the most.
+pub fn arguments(pid: u32) -> Option<Vec<u8>> {
+    limited(pid, "cmdline", ARGV_MOST as u64 + 1)
 }
 
 /// What a process runs now. What cannot be read is empty, and [`Image::complete`] is false.
 pub fn image(pid: u32) -> Image {
-    // Arguments first: in a race with a short life they are worth the most.
-    let argv = limited(pid, "cmdline", ARGV_MOST as u64 + 1);
+    image_with(pid, arguments(pid))
+}
+
+/// The same, with arguments that were read a moment ago.
+pub fn image_with(pid: u32, argv: Option<Vec<u8>>) -> Image {
     let exe = link(pid, "exe");
     let Some(exe) = exe else {
         if let Some(stat) = stat(pid).filter(|stat| stat.kernel_thread) {

@@ -2,8 +2,8 @@
 
 use crate::model::{ExeFile, HostText, Namespaces, Variable};
 
-/// Arguments kept of one process, in bytes, by every sensor: the same limit as `ARGV_MOST` in `bpf/events.h`.
-pub const ARGV_MOST: usize = 4096;
+/// Arguments kept of one process, in bytes, by every sensor: as much as `ARGV_FIRST` and `ARGV_MORE` in `bpf/events.h`.
+pub const ARGV_MOST: usize = 32 << 10;
 
 /// Who a process is at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +32,8 @@ pub struct Who {
     pub netns: u32,
     /// Its other namespaces.
     pub namespaces: Namespaces,
+    /// The kernel already treats it, and everything below it, as urgent.
+    pub urgent: bool,
 }
 
 /// What a process runs.

@@ -81,6 +81,21 @@ pub fn listeners() -> Result<Dump, SockDiagError> {
     ask(&[(Protocol::Tcp, 1 << LISTEN)])
 }
 
+/// TCP listeners, and UDP sockets without a peer.
+///
+/// # Errors
+/// When the kernel refuses or cannot answer.
+pub fn waiting() -> Result<Dump, SockDiagError> {
+    ask(&[(Protocol::Tcp, 1 << LISTEN), (Protocol::Udp, 1 << CLOSE)])
+}
+
+/// The first of the ports that the kernel chooses by itself when a program does not
+/// (`net.ipv4.ip_local_port_range`, ip(7)).
+pub fn first_chosen_port() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|port| port.parse().ok()).unwrap_or(32_768)
+}
+
 fn ask(questions: &[(Protocol, u32)]) -> Result<Dump, SockDiagError> {
     let door = open()?;
     let mut dump = Dump::default();
@@ -229,6 +244,10 @@ mod tests {
         assert!(has(Protocol::Udp, Phase::Bound, udp.local_addr().unwrap().port(), None));
         assert!(!dump.cut);
         assert!(listeners().unwrap().sockets.iter().all(|s| s.phase == Phase::Listening));
+        let waiting = waiting().unwrap().sockets;
+        assert!(waiting.iter().all(|s| matches!(s.phase, Phase::Listening | Phase::Bound)));
+        assert!(waiting.iter().any(|s| s.phase == Phase::Bound && s.flow.sport == udp.local_addr().unwrap().port()));
+        assert!(first_chosen_port() > 1023);
     }
 
     proptest! {

@@ -134,6 +134,8 @@ pub enum ServiceRole {
     PackageManager,
     /// containerd-shim, runc, conmon.
     ContainerRuntime,
+    /// auditd, fail2ban, rsyslog ...: whoever ends one may want to hide.
+    SecurityService,
     /// Bartizan itself.
     Agent,
 }
@@ -156,6 +158,7 @@ impl ServiceRole {
             Self::Scheduler => "scheduler",
             Self::PackageManager => "package manager",
             Self::ContainerRuntime => "container runtime",
+            Self::SecurityService => "security service",
             Self::Agent => "Bartizan",
         }
     }

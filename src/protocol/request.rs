@@ -143,6 +143,8 @@ pub enum Request {
     AuditVerify,
     /// Read the configuration again.
     Reload,
+    /// Become the newer binary that lies where the running one lay.
+    Upgrade,
     /// End the agent. Active actions stay until their own expiry.
     Stop,
 }
@@ -172,7 +174,7 @@ impl Request {
             | Self::Rollback { .. }
             | Self::EmergencyStop
             | Self::Feedback { .. } => Role::Operator,
-            Self::SetMode { .. } | Self::Reload | Self::Stop => Role::Admin,
+            Self::SetMode { .. } | Self::Reload | Self::Upgrade | Self::Stop => Role::Admin,
         }
     }
 
@@ -202,6 +204,7 @@ impl Request {
             Self::AuditShow { .. } => "audit show",
             Self::AuditVerify => "audit verify",
             Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
             Self::Stop => "stop",
         }
     }

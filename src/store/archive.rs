@@ -20,6 +20,13 @@ pub(super) const FILE: &str = "archive.db";
 /// Files up to this size are checked page by page when they are opened: about a second.
 const CHECKED_UP_TO: u64 = 256 << 20;
 
+/// Page cache of a connection: negative means KiB (SQLite's `PRAGMA cache_size`). Blocks are written once and read from end to end,
+/// so a larger one costs memory and saves nothing.
+const CACHE: i64 = -512;
+
+/// What the write-ahead log may keep on disk once it was copied into the database, in bytes.
+const LOG: i64 = 4 << 20;
+
 /// A database that is open and up to date.
 #[derive(Debug)]
 pub struct Archive {
@@ -89,11 +96,11 @@ fn connect(path: &Path, write: bool) -> Result<Connection, StoreError> {
     let access = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fail)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(&fail)?;
-    connection.pragma_update(None, "cache_size", -8192).map_err(&fail)?; // KiB
+    connection.pragma_update(None, "cache_size", CACHE).map_err(&fail)?; // KiB
     if write {
         // NORMAL in WAL mode: a crash of ours loses nothing, a power cut at most the last commits, never consistency.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(&fail)?;
-        connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(&fail)?;
+        connection.pragma_update(None, "journal_size_limit", LOG).map_err(&fail)?;
     }
     Ok(connection)
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::model::EventId;
+
 /// Why something could not be kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -42,6 +44,14 @@ pub enum StoreError {
         known: i64,
         /// Why.
         why: String,
+    },
+    /// An event is larger than any block.
+    #[error("{event} takes more than {most} bytes and is not kept; please report what made it")]
+    TooLarge {
+        /// Which.
+        event: EventId,
+        /// The most that is kept.
+        most: usize,
     },
     /// A record cannot be written as JSON.
     #[error("a record cannot be written as JSON: {0}; please report this")]

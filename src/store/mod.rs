@@ -3,13 +3,26 @@
 mod archive;
 #[cfg(test)]
 mod archive_tests;
+mod block;
+#[cfg(test)]
+mod block_tests;
+mod digests;
 mod error;
+mod events;
+mod kinds;
 pub mod ledger;
 mod migrations;
+mod needle;
 mod reader;
+mod retention;
+#[cfg(test)]
+mod specimens;
 mod writer;
 
 pub use archive::Archive;
+pub use block::{Block, Packer};
+pub use digests::FileDigest;
 pub use error::StoreError;
 pub use reader::{EventFilter, Found, Reader};
-pub use writer::{Swept, Writer};
+pub use retention::Swept;
+pub use writer::Writer;

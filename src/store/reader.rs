@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
-use super::writer::{LAST_EVENT, nanos};
+use super::events::{self, Trouble};
+use super::writer::LAST_EVENT;
 use crate::model::{Alert, AlertId, Approval, ApprovalId, Event, EventId, HostText, Incident, IncidentId, Signal, Timestamp};
 
 /// Most records that one question returns.
@@ -26,12 +27,12 @@ pub struct EventFilter {
     pub limit: u32,
 }
 
-/// Records read, and how many rows could not be understood: never silently left out.
+/// Records read, and how many could not be understood: never silently left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found<T> {
     /// What was asked for.
     pub records: Vec<T>,
-    /// Rows whose JSON this program cannot read.
+    /// Records that are there and cannot be read: all events of a damaged block, whatever their kind.
     pub unreadable: u64,
 }
 
@@ -52,42 +53,16 @@ impl Reader {
     /// # Errors
     /// What the database says.
     pub fn events(&self, filter: &EventFilter) -> Result<Found<Event>, StoreError> {
-        let (mut sql, mut values) = ("SELECT json FROM events WHERE 1".to_owned(), Vec::new());
-        if let Some(since) = filter.since {
-            sql.push_str(" AND at >= ?");
-            values.push(Value::Integer(nanos(since)));
-        }
-        if let Some(kind) = &filter.kind {
-            push_kind(&mut sql, &mut values, kind);
-        }
-        if let Some(text) = &filter.containing {
-            // As typed, and as it stands in JSON when it holds quotes, control characters or raw bytes.
-            let quoted = serde_json::to_string(text)?;
-            let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted);
-            sql.push_str(" AND (instr(json, ?) OR instr(json, ?))");
-            values.push(Value::Blob(text.as_bytes().to_vec()));
-            values.push(Value::Blob(inner.as_bytes().to_vec()));
-        }
-        sql.push_str(" ORDER BY id DESC LIMIT ?");
-        values.push(Value::Integer(filter.limit.min(MOST).into()));
-        let mut found = self.find(&sql, values)?;
-        found.records.reverse();
-        Ok(found)
+        events::find(&self.connection, filter).map_err(|trouble| self.trouble("reading events", trouble))
     }
 
-    /// How many events of this kind or family there are since a moment.
+    /// How many events of this kind or family there are since a moment. Those of a damaged block count only where nothing but
+    /// the block's own summary is needed.
     ///
     /// # Errors
     /// What the database says.
     pub fn count(&self, kind: Option<&str>, since: Option<Timestamp>) -> Result<u64, StoreError> {
-        let (mut sql, mut values) =
-            ("SELECT count(*) FROM events WHERE at >= ?".to_owned(), vec![Value::Integer(since.map_or(i64::MIN, nanos))]);
-        if let Some(kind) = kind {
-            push_kind(&mut sql, &mut values, kind);
-        }
-        let number: i64 =
-            self.connection.query_row(&sql, params_from_iter(values), |row| row.get(0)).map_err(|why| self.fail("counting events", why))?;
-        Ok(number.unsigned_abs())
+        events::count(&self.connection, kind, since).map_err(|trouble| self.trouble("counting events", trouble))
     }
 
     /// The newest signals, newest first.
@@ -140,7 +115,7 @@ impl Reader {
     /// What the database says.
     pub fn max_event_id(&self) -> Result<EventId, StoreError> {
         let remembered = self.meta(LAST_EVENT)?.and_then(|text| text.parse().ok()).unwrap_or(0);
-        Ok(EventId(self.max("SELECT max(id) FROM events")?.max(remembered)))
+        Ok(EventId(self.max("SELECT max(last) FROM blocks")?.max(remembered)))
     }
 
     /// The highest incident number, 0 when none.
@@ -196,19 +171,14 @@ impl Reader {
         Ok(found)
     }
 
+    fn trouble(&self, what: &'static str, trouble: Trouble) -> StoreError {
+        match trouble {
+            Trouble::Database(why) => self.fail(what, why),
+            Trouble::Other(error) => error,
+        }
+    }
+
     fn fail(&self, what: &'static str, why: rusqlite::Error) -> StoreError {
         StoreError::Database { path: self.path.clone(), what, why }
-    }
-}
-
-/// A kind by its name, or all kinds of a family: `process` is everything from `process.` up to `process/`, the next byte.
-fn push_kind(sql: &mut String, values: &mut Vec<Value>, kind: &str) {
-    if kind.contains('.') {
-        sql.push_str(" AND kind = ?");
-        values.push(Value::Text(kind.to_owned()));
-    } else {
-        sql.push_str(" AND kind >= ? AND kind < ?");
-        values.push(Value::Text(format!("{kind}.")));
-        values.push(Value::Text(format!("{kind}/")));
     }
 }

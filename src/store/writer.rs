@@ -2,33 +2,22 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 
+use super::block::{Block, Packer, Summary, seal};
+use super::digests::{self, FileDigest};
 use super::error::StoreError;
+use super::events::PACKED;
 use crate::model::{Alert, Approval, Event, Incident, Signal, Timestamp};
-
-/// Rows deleted in one transaction when room is made, so that readers and the disk are never held for long.
-const SWEEP: u32 = 20_000;
 
 /// Meta key of the highest event number ever written; it outlives the events themselves.
 pub(super) const LAST_EVENT: &str = "last_event_id";
 
-/// What room-making removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Swept {
-    /// Events removed.
-    pub events: u64,
-    /// Signals removed.
-    pub signals: u64,
-    /// Size of the database afterwards, in bytes.
-    pub bytes: u64,
-}
-
 /// The one connection that writes.
 #[derive(Debug)]
 pub struct Writer {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
 }
 
@@ -45,20 +34,46 @@ impl Writer {
     /// Keeps events in one transaction: all of them or none.
     ///
     /// # Errors
-    /// What the database says (disk full, locked ...); nothing is written then.
+    /// What the database says (disk full, locked ...) or [`StoreError::TooLarge`]; nothing is written then.
     pub fn events(&mut self, events: &[Event]) -> Result<(), StoreError> {
-        let Some(last) = events.iter().map(|event| event.id.0).max() else { return Ok(()) };
-        let rows: Vec<_> = events.iter().map(|event| serde_json::to_vec(event).map(|json| (event, json))).collect::<Result<_, _>>()?;
+        let (mut packer, mut blocks) = (Packer::default(), Vec::new());
+        for event in events {
+            packer.push(event)?;
+            if packer.is_full() {
+                blocks.extend(packer.take());
+            }
+        }
+        blocks.extend(packer.take());
+        self.blocks(&blocks)
+    }
+
+    /// Keeps blocks in one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// What the database says (disk full, locked ...); nothing is written then.
+    pub fn blocks(&mut self, blocks: &[Block]) -> Result<(), StoreError> {
+        let Some(last) = blocks.iter().map(|block| block.summary.last).max() else { return Ok(()) };
         self.together("writing events", |transaction| {
-            let mut insert = transaction.prepare_cached("INSERT INTO events (id, at, kind, json) VALUES (?1, ?2, ?3, ?4)")?;
-            for (event, json) in rows {
-                insert.execute(params![event.id.0 as i64, nanos(event.at), event.kind.name(), json])?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO blocks (last, first, earliest, latest, kinds, events, codec, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?;
+            for Block { raw, summary } in blocks {
+                let Summary { first, last, earliest, latest, kinds, events } = *summary;
+                insert.execute(params![last as i64, first as i64, earliest, latest, kinds, events as i64, PACKED, seal(raw)])?;
             }
             transaction
                 .prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)")?
-                .execute(params![LAST_EVENT, last.to_string()])?;
-            Ok(())
+                .execute(params![LAST_EVENT, last.to_string()])
+                .map(drop)
         })
+    }
+
+    /// Remembers the digest and the package of a file, for all events that name this content of it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn upsert_digest(&mut self, digest: &FileDigest) -> Result<(), StoreError> {
+        self.together("writing a digest", |transaction| digests::upsert(transaction, digest))
     }
 
     /// Keeps a signal, in place of the one of the same name.
@@ -110,69 +125,6 @@ impl Writer {
         })
     }
 
-    /// Makes room: removes events and signals from before `keep_since`, then the oldest events until the database is
-    /// at most `max_bytes`. Incidents, alerts and approvals stay: they are few, and the story of the host.
-    ///
-    /// # Errors
-    /// What the database says; what was removed until then stays removed.
-    pub fn retain(&mut self, max_bytes: u64, keep_since: Timestamp) -> Result<Swept, StoreError> {
-        let mut swept = Swept::default();
-        let (before, sweep) = (nanos(keep_since), i64::from(SWEEP));
-        loop {
-            let gone =
-                self.delete("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ?1 ORDER BY at LIMIT ?2)", [before, sweep])?;
-            swept.events += gone;
-            if gone == 0 {
-                break;
-            }
-        }
-        swept.signals = self.delete("DELETE FROM signals WHERE at < ?1 AND ?2", [before, 1])?;
-        loop {
-            swept.bytes = self.give_back()?;
-            if swept.bytes <= max_bytes {
-                break;
-            }
-            // As large a share of the events as of the bytes that are too many, so that a few rounds suffice.
-            let events = self.count_events()?;
-            let share = events as f64 * (1.0 - max_bytes as f64 / swept.bytes as f64) * 1.1;
-            let some = (share.ceil() as i64).clamp(1, sweep);
-            let gone = self.delete("DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?2) AND ?1", [1, some])?;
-            swept.events += gone;
-            if gone == 0 {
-                break;
-            }
-        }
-        Ok(swept)
-    }
-
-    /// Size of the database in bytes, free pages not counted.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn bytes(&self) -> Result<u64, StoreError> {
-        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let size = || Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?);
-        size().map(|size: i64| size.unsigned_abs()).map_err(|why| self.fail("measuring", why))
-    }
-
-    fn count_events(&self) -> Result<i64, StoreError> {
-        self.connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).map_err(|why| self.fail("counting", why))
-    }
-
-    /// Returns free pages to the disk and says how large the database is now.
-    fn give_back(&self) -> Result<u64, StoreError> {
-        let fail = |why| self.fail("making room", why);
-        let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum").map_err(fail)?;
-        let mut rows = vacuum.query([]).map_err(fail)?;
-        while rows.next().map_err(fail)?.is_some() {}
-        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).optional().map_err(fail)?;
-        self.bytes()
-    }
-
-    fn delete(&mut self, sql: &str, bounds: [i64; 2]) -> Result<u64, StoreError> {
-        self.together("making room", |transaction| transaction.prepare_cached(sql)?.execute(bounds).map(|rows| rows as u64))
-    }
-
     fn upsert(&mut self, sql: &str, id: u64, at: Timestamp, record: &impl Serialize) -> Result<(), StoreError> {
         let json = encode(record)?;
         self.together("writing a record", |transaction| {
@@ -180,7 +132,11 @@ impl Writer {
         })
     }
 
-    fn together<T>(&mut self, what: &'static str, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn together<T>(
+        &mut self,
+        what: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let path = &self.path;
         let fail = |why| StoreError::Database { path: path.clone(), what, why };
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
@@ -189,7 +145,7 @@ impl Writer {
         Ok(done)
     }
 
-    fn fail(&self, what: &'static str, why: rusqlite::Error) -> StoreError {
+    pub(super) fn fail(&self, what: &'static str, why: rusqlite::Error) -> StoreError {
         StoreError::Database { path: self.path.clone(), what, why }
     }
 }

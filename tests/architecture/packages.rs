@@ -16,6 +16,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("notify", &["host"]),
     ("aya", &["host"]),
     ("sd_notify", &["host"]),
+    ("simple_dns", &["host"]),
+    ("sha2", &["host"]),
     ("std::process::Command", &["host"]),
     ("std::process::Stdio", &["host"]),
     ("std::process::*", &["host"]),

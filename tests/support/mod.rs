@@ -5,7 +5,9 @@
 
 pub mod agent;
 pub mod attack;
+pub mod docker;
 pub mod network;
+pub mod programs;
 pub mod terminal;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,32 +2,47 @@
 /* What travels from the kernel to wire.rs. Sizes are asserted on both sides: a silent difference once cost a day. */
 #pragma once
 
-enum event_type { EV_EXEC = 1, EV_FORK = 2, EV_EXIT = 3, EV_CONNECT = 4, EV_LISTEN = 5 };
+/* ARGV carries arguments past the first piece and stands before its EXEC. */
+enum event_type { EV_EXEC = 1, EV_FORK = 2, EV_EXIT = 3, EV_CONNECT = 4, EV_LISTEN = 5, EV_ARGV = 6, EV_KILL = 7, EV_MODULE = 8, EV_IO_URING = 9 };
 enum exec_flag { ARGV_UNREADABLE = 1, EXE_CUT = 2, CWD_CUT = 4, CGROUP_CUT = 8 };
+/* In the map of marks, by process: everything below it is urgent; whoever would end it is told of. */
+enum mark { MARK_URGENT = 1, MARK_GUARDED = 2 };
 
 /* Times are CLOCK_BOOTTIME nanoseconds. */
 struct head {
 	u32 type, pid, tid, ppid;
 	u64 at, start, parent_start, caps;
-	u32 uid, euid, loginuid, session, netns, stdio_sockets;
+	u32 uid, euid, loginuid, session, netns, stdio_sockets, mntns, pidns, userns, mark;
 };
-_Static_assert(sizeof(struct head) == 72, "wire.rs: Head");
+_Static_assert(sizeof(struct head) == 88, "wire.rs: Head");
 
-#define ARGV_MOST 4096
+#define ARGV_FIRST 4096
+#define ARGV_MORE 28672 /* 32 KiB in all */
+#define ENV_MOST 4096
 #define DATA_MOST 16384
 #define NAME_MOST 256
+#define TTY_MOST 16
 
-/* data: argv, then the path of the executable, the working directory and the cgroup. Paths are names ended by NUL,
- * last name first. Only the used part of data is sent. */
+/* data: argv, then the path of the executable, the working directory and the cgroup, then the environment. Paths are
+ * names ended by NUL, last name first. Only the used part of data is sent. */
 struct exec_event {
 	struct head head;
-	u64 inode;
+	u64 inode, changed;
 	u32 device, nlink, magic, argv_total;
 	u32 argv_len, exe_len, cwd_len, cgroup_len;
-	u32 flags, unused;
-	char data[DATA_MOST + NAME_MOST];
+	u32 env_len, flags;
+	char tty[TTY_MOST];
+	char data[DATA_MOST + 2 * ENV_MOST]; /* so much past the mask in room() */
 };
-_Static_assert(__builtin_offsetof(struct exec_event, data) == 120, "wire.rs: ExecHead");
+_Static_assert(__builtin_offsetof(struct exec_event, data) == 160, "wire.rs: ExecHead");
+
+struct argv_event {
+	u32 type, pid;
+	u64 start;
+	u32 len, unused;
+	char data[ARGV_MORE];
+};
+_Static_assert(__builtin_offsetof(struct argv_event, data) == 24, "wire.rs: ArgvHead");
 
 struct exit_event {
 	u32 type, pid;
@@ -42,4 +57,13 @@ struct net_event {
 	u32 remote[4], local[4];
 	u16 family, local_port, remote_port, protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 };
-_Static_assert(sizeof(struct net_event) == 112, "wire.rs: NetRecord");
+_Static_assert(sizeof(struct net_event) == 128, "wire.rs: NetRecord");
+
+/* A signal to a guarded process, a module, an io_uring. */
+struct privilege_event {
+	struct head head;
+	u64 target_start;
+	u32 target, signal;
+	char name[56]; /* of the module */
+};
+_Static_assert(sizeof(struct privilege_event) == 160, "wire.rs: PrivilegeRecord");

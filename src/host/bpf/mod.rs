@@ -1,22 +1,32 @@
-//! Our programs in the kernel: loading them, and draining what they report.
+//! Our programs in the kernel: loading them, and the two rings into which they report.
 //!
-//! The reader sleeps a few milliseconds between drains ([`Sensor::NAP`]): the kernel wakes a reader only when it had
-//! caught up, so there is one wake-up per nap under load instead of one per event, which halves the cost in the kernel.
+//! The reader of the ordinary ring sleeps a few milliseconds between drains ([`Sensor::NAP`]): the kernel wakes a reader
+//! only when it had caught up, so there is one wake-up per nap under load instead of one per event, which halves the cost
+//! in the kernel. What happens at and below services that strangers can talk to ([`Marks`]) goes into the urgent ring,
+//! whose reader is woken at once.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 
+mod adopt;
+mod marks;
+mod ring;
 mod wire;
 
-pub use wire::RawEvent;
+pub use adopt::object_name;
+pub use marks::Marks;
+pub use ring::Ring;
 pub(in crate::host) use wire::exit as exit_of;
+pub use wire::{Decoder, RawEvent, append, presses, records};
 
 /// How the object in this program was made: `built`, `prebuilt`, or `none`.
 pub const ORIGIN: &str = env!("BPF_ORIGIN");
@@ -27,8 +37,8 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor.
 /// 8,000 execs, a third of a second of the worst storm measured.
 const RING_BYTES: u32 = 2 << 20;
 
-/// Events taken in one drain, so that a storm cannot keep the reader from seeing that it should stop.
-const DRAIN_MOST: usize = 16_384;
+/// Bytes of the urgent ring: some 1,500 execs, each read within a millisecond; more spill into the other.
+const URGENT_BYTES: u32 = 512 << 10;
 
 /// Program in the object, tracepoint in the kernel.
 const PROGRAMS: [(&str, &str); 4] = [
@@ -37,6 +47,10 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("on_exit", "sched_process_exit"),
     ("on_socket_state", "inet_sock_set_state"),
 ];
+
+/// The same for what some kernels do not have: no modules, no io_uring, nothing to see then.
+const MORE_PROGRAMS: [(&str, &str); 3] =
+    [("on_signal", "signal_generate"), ("on_module", "module_load"), ("on_io_uring", "io_uring_create")];
 
 /// Programs on the root of the unified cgroup hierarchy: they see UDP. Older kernels lack some; then UDP is not seen.
 const UDP_PROGRAMS: [&str; 4] = ["on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6"];
@@ -63,39 +77,98 @@ pub enum BpfError {
     },
 }
 
-/// Events since loading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Records since loading, by kind ([`Counters::kinds`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
-    /// Put into the ring.
-    pub delivered: u64,
-    /// Lost because the ring was full.
-    pub dropped: u64,
-    /// Taken out but not understood: always 0 unless program and object do not fit each other.
-    pub malformed: u64,
+    delivered: [u64; 16],
+    dropped: [u64; 16],
 }
 
-/// The loaded programs. Dropping it detaches them.
-pub struct Sensor {
-    _programs: Ebpf,
-    ring: RingBuf<MapData>,
-    counters: PerCpuArray<MapData, u64>,
-    malformed: u64,
+impl Counters {
+    /// All that happened: what was delivered and what was lost.
+    pub fn made(&self) -> u64 {
+        self.delivered() + self.dropped()
+    }
+
+    /// Put into a ring.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.iter().sum()
+    }
+
+    /// Lost because the rings were full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    /// What was lost of each kind of event since an earlier reading.
+    pub fn lost_since(&self, earlier: &Self) -> BTreeMap<String, u64> {
+        let mut lost = BTreeMap::new();
+        for (kind, (now, then)) in wire::KINDS.iter().zip(self.dropped.iter().zip(earlier.dropped)) {
+            let count = now.saturating_sub(then);
+            if count > 0 {
+                *lost.entry((*kind).to_owned()).or_default() += count;
+            }
+        }
+        lost
+    }
+}
+
+/// The kernel's counters.
+pub struct CounterMap(PerCpuArray<MapData, u64>);
+
+impl CounterMap {
+    /// Records since loading, over all processors.
+    pub fn read(&self) -> Counters {
+        let sum = |slot: usize| u32::try_from(slot).ok().and_then(|slot| self.0.get(&slot, 0).ok()).map(|cpus| cpus.iter().sum::<u64>());
+        Counters {
+            delivered: std::array::from_fn(|kind| sum(kind).unwrap_or_default()),
+            dropped: std::array::from_fn(|kind| sum(16 + kind).unwrap_or_default()),
+        }
+    }
+}
+
+/// The attached programs. Dropping it detaches them.
+pub struct Programs {
+    _attached: Attached,
     udp: Result<(), String>,
+    absent: Vec<String>,
+}
+
+/// Who keeps the programs attached.
+enum Attached {
+    /// We loaded them.
+    Loaded { _programs: Box<Ebpf> },
+    /// An earlier binary did.
+    Inherited { _links: Vec<OwnedFd> },
+}
+
+/// The open ends of everything.
+pub struct Sensor {
+    /// What is worth a nap.
+    pub ordinary: Ring,
+    /// What is not.
+    pub urgent: Ring,
+    /// Which processes are urgent, and which are guarded.
+    pub marks: Marks,
+    /// What came and what was lost.
+    pub counters: CounterMap,
+    /// What keeps it open.
+    pub programs: Programs,
 }
 
 impl Sensor {
-    /// Sleep between two drains.
+    /// Sleep between two drains of the ordinary ring.
     pub const NAP: Duration = Duration::from_millis(3);
 
-    /// Loads and attaches the object in this program. Events gather in the ring from now on.
+    /// Loads and attaches the object in this program. Events gather in the rings from now on.
     ///
     /// # Errors
     /// [`BpfError`] when there is no object, no kernel type information, or no permission.
     pub fn load() -> Result<Self, BpfError> {
-        Self::load_object(OBJECT, RING_BYTES)
+        Self::load_object(OBJECT, RING_BYTES, URGENT_BYTES)
     }
 
-    fn load_object(object: &[u8], ring_bytes: u32) -> Result<Self, BpfError> {
+    fn load_object(object: &[u8], ring_bytes: u32, urgent_bytes: u32) -> Result<Self, BpfError> {
         if object.is_empty() {
             return Err(BpfError::Absent);
         }
@@ -108,18 +181,28 @@ impl Sensor {
         let mut programs = EbpfLoader::new()
             .btf(Some(&btf))
             .map_max_entries("ring", ring_bytes)
+            .map_max_entries("urgent", urgent_bytes)
             .load(object)
             .map_err(|e| refused("loading the maps")(&e))?;
         drop(btf);
         for (name, tracepoint) in PROGRAMS {
             attach(&mut programs, name, tracepoint).map_err(|why| BpfError::Refused { what: tracepoint, why })?;
         }
+        let absent = MORE_PROGRAMS
+            .iter()
+            .filter_map(|(name, tracepoint)| attach(&mut programs, name, tracepoint).err().map(|why| format!("{tracepoint}: {why}")))
+            .collect();
         let udp = watch_udp(&mut programs);
-        let ring = RingBuf::try_from(taken(&mut programs, "ring")?).map_err(|e| refused("mapping the ring")(&e))?;
+        let mut ring = |name| Ok(Ring::new(RingBuf::try_from(taken(&mut programs, name)?).map_err(|e| refused("mapping a ring")(&e))?));
+        let (ordinary, urgent) = (ring("ring")?, ring("urgent")?);
         let counters = PerCpuArray::try_from(taken(&mut programs, "counters")?).map_err(|e| refused("opening the counters")(&e))?;
-        Ok(Self { _programs: programs, ring, counters, malformed: 0, udp })
+        let marks = Marks::new(taken(&mut programs, "marks")?).map_err(|e| refused("opening the marks")(&e))?;
+        let programs = Programs { _attached: Attached::Loaded { _programs: Box::new(programs) }, udp, absent };
+        Ok(Self { ordinary, urgent, marks, counters: CounterMap(counters), programs })
     }
+}
 
+impl Programs {
     /// Whether UDP destinations are seen; else why not.
     pub fn udp(&self) -> Result<(), &str> {
         match &self.udp {
@@ -128,43 +211,9 @@ impl Sensor {
         }
     }
 
-    /// Waits until something is there, at most `timeout`. Whether there is.
-    ///
-    /// # Errors
-    /// When the ring is broken.
-    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fd = libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: one pollfd that lives for the call.
-        match unsafe { libc::poll(&raw mut fd, 1, milliseconds) } {
-            -1 => match io::Error::last_os_error() {
-                e if e.kind() == io::ErrorKind::Interrupted => Ok(false),
-                e => Err(e),
-            },
-            _ if fd.revents & (libc::POLLERR | libc::POLLNVAL) != 0 => Err(io::Error::other("the ring was closed")),
-            ready => Ok(ready > 0),
-        }
-    }
-
-    /// Hands over what is there, in the order in which it happened; how many. A storm is taken in portions.
-    pub fn drain(&mut self, mut take: impl FnMut(RawEvent)) -> usize {
-        for taken in 0..DRAIN_MOST {
-            let Some(record) = self.ring.next() else { return taken };
-            match wire::parse(&record) {
-                Some(event) => {
-                    drop(record); // give the room back before the taker works
-                    take(event);
-                }
-                None => self.malformed += 1,
-            }
-        }
-        DRAIN_MOST
-    }
-
-    /// Events since loading, over all processors.
-    pub fn counters(&self) -> Counters {
-        let sum = |slot: u32| self.counters.get(&slot, 0).map(|cpus| cpus.iter().sum::<u64>()).unwrap_or_default();
-        Counters { delivered: (0..16).map(sum).sum(), dropped: (16..32).map(sum).sum(), malformed: self.malformed }
+    /// Which of the rarer tracepoints this kernel does not have, and why: signals, modules, io_uring.
+    pub fn absent(&self) -> &[String] {
+        &self.absent
     }
 }
 
@@ -202,7 +251,6 @@ fn taken(programs: &mut Ebpf, name: &'static str) -> Result<Map, BpfError> {
     programs.take_map(name).ok_or_else(|| BpfError::Refused { what: name, why: "the object has no such map".to_owned() })
 }
 
-/// An error with its causes on one line; a verifier log is cut.
 fn reason(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

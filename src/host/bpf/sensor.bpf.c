@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-/* The kernel's side of the sensor: exec, fork, exit, connect and listen, from raw tracepoints, and UDP from cgroup hooks.
+/* The kernel's side of the sensor: exec, fork, exit, connect, listen, module, io_uring and signals to guarded processes
+ * from raw tracepoints, and UDP from cgroup hooks.
  *
  * Raw tracepoints and not syscall tracepoints: they also see 32-bit and io_uring callers and cost nothing on other
  * system calls. Everything is read from kernel structures after the fact, so a caller cannot change it under us.
@@ -18,18 +19,35 @@
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 
-/* The loader sets the size. */
+/* The loader sets the sizes. What is urgent has a ring of its own: its reader is woken at once and never waits behind
+ * a flood of the rest. All events of a process and of everything below it go the same way, so that each ring by itself
+ * tells a whole story: a child never overtakes its parent. */
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 2 * 1024 * 1024); } ring SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 512 * 1024); } urgent SEC(".maps");
+/* By process: what its events are worth. Set from outside for services that strangers can talk to, inherited here. */
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 16384); __type(key, u32); __type(value, u32); } marks SEC(".maps");
 /* An exec record is too large for the 512-byte stack. */
 struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, struct exec_event); } scratch SEC(".maps");
-/* By event type: delivered at [type], lost because the ring was full at [16 + type]. */
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, struct argv_event); } argv_scratch SEC(".maps");
+/* By event type: delivered at [type], lost because the rings were full at [16 + type]. */
 struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 32); __type(key, u32); __type(value, u64); } counters SEC(".maps");
 
-static __always_inline void send(void *record, u64 len, u32 type)
+#define RB_FORCE_WAKEUP 2 /* include/uapi/linux/bpf.h: BPF_RB_FORCE_WAKEUP */
+
+static __always_inline u32 mark_of(u32 pid)
+{
+	u32 *mark = bpf_map_lookup_elem(&marks, &pid);
+	return mark ? *mark : 0;
+}
+
+static __always_inline void send(void *record, u64 len, u32 type, bool hurry)
 {
 	/* Flags 0: the kernel wakes the reader only when it had caught up; with the reader's nap that is one wake-up
-	 * per nap under load and none of the cost of one per event. */
-	u32 slot = bpf_ringbuf_output(&ring, record, len, 0) ? 16 + type : type;
+	 * per nap under load and none of the cost of one per event. A full urgent ring spills into the other. */
+	long full = hurry ? bpf_ringbuf_output(&urgent, record, len, RB_FORCE_WAKEUP) : -1;
+	if (full)
+		full = bpf_ringbuf_output(&ring, record, len, 0);
+	u32 slot = full ? 16 + type : type;
 	u64 *count = bpf_map_lookup_elem(&counters, &slot);
 	if (count)
 		(*count)++;
@@ -67,8 +85,13 @@ static __always_inline void fill(struct head *h, u32 type, struct task_struct *t
 	/* Absent when the kernel is built without auditing. */
 	h->loginuid = bpf_core_field_exists(task->loginuid) ? BPF_CORE_READ(task, loginuid.val) : (u32)-1;
 	h->session = bpf_core_field_exists(task->sessionid) ? BPF_CORE_READ(task, sessionid) : (u32)-1;
-	h->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	struct nsproxy *proxy = BPF_CORE_READ(task, nsproxy);
+	h->netns = BPF_CORE_READ(proxy, net_ns, ns.inum);
+	h->mntns = BPF_CORE_READ(proxy, mnt_ns, ns.inum);
+	h->pidns = BPF_CORE_READ(proxy, pid_ns_for_children, ns.inum);
+	h->userns = BPF_CORE_READ(cred, user_ns, ns.inum);
 	h->stdio_sockets = 0;
+	h->mark = mark_of(h->pid);
 }
 
 static __always_inline u32 stdio_sockets(struct task_struct *task)
@@ -199,6 +222,37 @@ static __always_inline struct kernfs_node *cgroup_of(struct task_struct *task)
 	return unified;
 }
 
+static __always_inline u64 changed_at(struct inode *inode)
+{
+	struct inode___before_6_11 *older = (void *)inode;
+	struct inode___before_6_6 *oldest = (void *)inode;
+	/* Since 6.13 the highest bit says that somebody asked for the time, and is no part of it (I_CTIME_QUERIED, linux/fs.h). */
+	if (bpf_core_field_exists(inode->i_ctime_sec))
+		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ull + (BPF_CORE_READ(inode, i_ctime_nsec) & 0x7fffffff);
+	if (bpf_core_field_exists(older->__i_ctime))
+		return BPF_CORE_READ(older, __i_ctime.tv_sec) * 1000000000ull + BPF_CORE_READ(older, __i_ctime.tv_nsec);
+	return BPF_CORE_READ(oldest, i_ctime.tv_sec) * 1000000000ull + BPF_CORE_READ(oldest, i_ctime.tv_nsec);
+}
+
+/* Arguments past the first piece, in a record of their own on the same ring. */
+static __always_inline void send_more(struct exec_event *e, u64 from, u64 left)
+{
+	u32 zero = 0, len = left > ARGV_MORE ? ARGV_MORE : left;
+	struct argv_event *more = bpf_map_lookup_elem(&argv_scratch, &zero);
+	if (!more)
+		return;
+	more->type = EV_ARGV;
+	more->pid = e->head.pid;
+	more->start = e->head.start;
+	asm volatile("" : "+r"(len));
+	if (len > ARGV_MORE || bpf_probe_read_user(more->data, len, (void *)from))
+		len = 0;
+	more->len = len;
+	u64 size = __builtin_offsetof(struct argv_event, data) + len;
+	if (len)
+		send(more, size, EV_ARGV, e->head.mark & MARK_URGENT);
+}
+
 SEC("raw_tp/sched_process_exec")
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -219,13 +273,21 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	e->device = BPF_CORE_READ(inode, i_sb, s_dev);
 	e->magic = (u32)BPF_CORE_READ(inode, i_sb, s_magic);
 
+	e->changed = changed_at(inode);
+	e->tty[0] = 0;
+	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
+	if (tty)
+		bpf_probe_read_kernel_str(e->tty, TTY_MOST, tty->name);
+
 	/* The kernel's final copy of the arguments on the new stack: no race, one copy. */
 	u64 begin = BPF_CORE_READ(mm, arg_start), total = BPF_CORE_READ(mm, arg_end) - begin;
-	e->argv_total = total;
-	len = total > ARGV_MOST ? ARGV_MOST : total;
-	if (bpf_probe_read_user(e->data, len & (2 * ARGV_MOST - 1), (void *)begin)) {
+	e->argv_total = total > 0xffffffff ? 0xffffffff : total;
+	len = total > ARGV_FIRST ? ARGV_FIRST : total;
+	if (bpf_probe_read_user(e->data, len & (2 * ARGV_FIRST - 1), (void *)begin)) {
 		len = 0;
 		e->flags |= ARGV_UNREADABLE;
+	} else if (total > ARGV_FIRST) {
+		send_more(e, begin + ARGV_FIRST, total - ARGV_FIRST);
 	}
 	e->argv_len = len;
 	off = len;
@@ -249,10 +311,18 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	e->cgroup_len = len & ~CUT;
 	off += e->cgroup_len;
 
+	begin = BPF_CORE_READ(mm, env_start), total = BPF_CORE_READ(mm, env_end) - begin;
+	len = total > ENV_MOST ? ENV_MOST : total;
+	/* Paths may have used the room; what runs without its environment told is rare and says so by its length. */
+	if (off > DATA_MOST - 2 * ENV_MOST || bpf_probe_read_user(room(e, off), len & (2 * ENV_MOST - 1), (void *)begin))
+		len = 0;
+	e->env_len = len;
+	off += len;
+
 	u64 size = __builtin_offsetof(struct exec_event, data) + off;
 	if (size > sizeof *e)
 		size = sizeof *e;
-	send(e, size, EV_EXEC);
+	send(e, size, EV_EXEC, e->head.mark & MARK_URGENT);
 	return 0;
 }
 
@@ -265,7 +335,11 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0; /* a thread */
 	fill(&e, EV_FORK, child, creator);
-	send(&e, sizeof e, EV_FORK);
+	u32 pid = e.pid;
+	e.mark = mark_of(e.ppid) & MARK_URGENT;
+	if (e.mark)
+		bpf_map_update_elem(&marks, &pid, &e.mark, 0);
+	send(&e, sizeof e, EV_FORK, e.mark);
 	return 0;
 }
 
@@ -281,7 +355,10 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	e.at = bpf_ktime_get_boot_ns();
 	e.start = start_of(BPF_CORE_READ(task, group_leader));
 	e.code = BPF_CORE_READ(task, exit_code);
-	send(&e, sizeof e, EV_EXIT);
+	u32 pid = e.pid, mark = mark_of(pid);
+	if (mark)
+		bpf_map_delete_elem(&marks, &pid);
+	send(&e, sizeof e, EV_EXIT, mark & MARK_URGENT);
 	return 0;
 }
 
@@ -308,7 +385,54 @@ int on_socket_state(struct bpf_raw_tracepoint_args *ctx)
 		bpf_core_read(&e.remote, sizeof e.remote, &sk->__sk_common.skc_v6_daddr);
 		bpf_core_read(&e.local, sizeof e.local, &sk->__sk_common.skc_v6_rcv_saddr);
 	}
-	send(&e, sizeof e, type);
+	send(&e, sizeof e, type, e.head.mark & MARK_URGENT);
+	return 0;
+}
+
+#define SIGKILL 9
+#define SIGTERM 15
+#define SIGSTOP 19
+
+/* Somebody ends or stops a process that is guarded: a security service, or we ourselves. */
+SEC("raw_tp/signal_generate")
+int on_signal(struct bpf_raw_tracepoint_args *ctx)
+{
+	int sig = (int)ctx->args[0];
+	if (sig != SIGKILL && sig != SIGTERM && sig != SIGSTOP)
+		return 0;
+	struct task_struct *target = (void *)ctx->args[2], *task = (void *)bpf_get_current_task();
+	u32 pid = BPF_CORE_READ(target, tgid);
+	/* Sent by the kernel itself: no siginfo, or the special one (include/linux/sched/signal.h, SEND_SIG_PRIV). */
+	if (!(mark_of(pid) & MARK_GUARDED) || ctx->args[1] == 1 || pid == BPF_CORE_READ(task, tgid))
+		return 0;
+	struct privilege_event e = {};
+	fill(&e.head, EV_KILL, task, BPF_CORE_READ(task, real_parent));
+	e.target = pid;
+	e.target_start = start_of(BPF_CORE_READ(target, group_leader));
+	e.signal = sig;
+	send(&e, sizeof e, EV_KILL, e.head.mark & MARK_URGENT);
+	return 0;
+}
+
+SEC("raw_tp/module_load")
+int on_module(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct module *module = (void *)ctx->args[0];
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct privilege_event e = {};
+	fill(&e.head, EV_MODULE, task, BPF_CORE_READ(task, real_parent));
+	bpf_probe_read_kernel_str(e.name, sizeof e.name, module->name);
+	send(&e, sizeof e, EV_MODULE, e.head.mark & MARK_URGENT);
+	return 0;
+}
+
+SEC("raw_tp/io_uring_create")
+int on_io_uring(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct privilege_event e = {};
+	fill(&e.head, EV_IO_URING, task, BPF_CORE_READ(task, real_parent));
+	send(&e, sizeof e, EV_IO_URING, e.head.mark & MARK_URGENT);
 	return 0;
 }
 
@@ -345,7 +469,7 @@ static __always_inline int udp(struct bpf_sock_addr *ctx, u16 family)
 	e.protocol = IPPROTO_UDP;
 	e.remote_port = peer.port;
 	__builtin_memcpy(e.remote, peer.addr, sizeof e.remote);
-	send(&e, sizeof e, EV_CONNECT);
+	send(&e, sizeof e, EV_CONNECT, e.head.mark & MARK_URGENT);
 	return 1; /* always let it pass: to judge is not our part */
 }
 

@@ -1,0 +1,112 @@
+//! Which mount an open file lies on, told without asking the file system itself: one in user space may never answer.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Longest table of mounts that is read; a mount beyond it counts as unknown.
+const LONGEST: u64 = 4 << 20;
+
+/// File systems whose answers come from a process or another host, and so may never come (proc(5), `mountinfo`).
+const FOREIGN: [&[u8]; 12] =
+    [b"fuse", b"fuseblk", b"nfs", b"nfs4", b"cifs", b"smb3", b"9p", b"ceph", b"afs", b"coda", b"virtiofs", b"autofs"];
+
+/// One mount of a mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    id: u32,
+    /// Device number of its file system, `major << 20 | minor`. What stat(2) tells of a file may be another one (btrfs).
+    pub(super) device: u32,
+    /// Where it is mounted.
+    point: Vec<u8>,
+    /// Kind of file system.
+    pub(super) kind: Vec<u8>,
+}
+
+impl Mount {
+    /// Whether reading from it waits for a process or another host.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.kind.starts_with(b"fuse.") || FOREIGN.contains(&self.kind.as_slice())
+    }
+
+    /// Whether this path leads to or through it, in the namespace where it was read.
+    pub(super) fn holds(&self, path: &[u8]) -> bool {
+        path.strip_prefix(self.point.as_slice()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || self.point == b"/")
+    }
+}
+
+/// The mounts that a process sees; none when it is gone.
+pub(super) fn seen_by(pid: u32) -> Vec<Mount> {
+    let mut bytes = Vec::new();
+    let read = File::open(format!("/proc/{pid}/mountinfo")).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
+    if read.is_err() {
+        return Vec::new();
+    }
+    bytes.split(|byte| *byte == b'\n').filter_map(parse).collect()
+}
+
+/// The number of the mount through which a file was opened.
+pub(super) fn id_of(file: BorrowedFd<'_>) -> Option<u32> {
+    let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    facts.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+}
+
+/// The mount of this number.
+pub(super) fn find(mounts: &[Mount], id: u32) -> Option<&Mount> {
+    mounts.iter().find(|mount| mount.id == id)
+}
+
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`
+fn parse(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let text = |field: Option<&[u8]>| std::str::from_utf8(field?).ok().map(str::to_owned);
+    let id = text(fields.next())?.parse().ok()?;
+    let device = text(fields.nth(1))?;
+    let (major, minor) = device.split_once(':')?;
+    let device = major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?;
+    let point = plain(fields.nth(1)?);
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?.to_vec();
+    Some(Mount { id, device, point, kind })
+}
+
+/// Blanks and backslashes stand as three octal digits: `\040`.
+fn plain(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = tail.first_chunk::<3>().filter(|digits| *first == b'\\' && digits.iter().all(|digit| (b'0'..b'8').contains(digit)));
+        match octal {
+            Some(digits) => {
+                out.push(digits.iter().fold(0_u8, |value, digit| value.wrapping_mul(8).wrapping_add(digit - b'0')));
+                rest = tail.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_line_is_read_and_odd_names_are_undone() {
+        let mount = parse(br"36 35 98:7 /a /mnt/b\040c\134 rw master:1 propagate_from:2 - fuse.sshfs host:/ rw").unwrap();
+        assert_eq!((mount.id, mount.device, mount.point.as_slice()), (36, 98 << 20 | 7, &br"/mnt/b c\"[..]));
+        assert!(mount.is_foreign() && mount.holds(br"/mnt/b c\/x") && !mount.holds(b"/mnt/b c"));
+        assert_eq!(parse(b"36 35 98"), None);
+    }
+
+    #[test]
+    fn the_mount_of_an_open_file_is_found() {
+        let file = File::open("/proc/self/status").unwrap();
+        let mounts = seen_by(std::process::id());
+        let mount = find(&mounts, id_of(file.as_fd()).unwrap()).unwrap();
+        assert_eq!((mount.kind.as_slice(), mount.is_foreign(), mount.holds(b"/proc/self/status")), (&b"proc"[..], false, true));
+    }
+}

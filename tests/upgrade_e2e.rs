@@ -1,0 +1,80 @@
+//! Becoming a newer binary under a storm of programs: the process stays, no event is missed, no loss is told.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panic
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use support::agent::Home;
+use support::network::Network;
+use support::{can_run, unique, wait_until};
+
+const EXECS: usize = 8_000;
+
+fn stored(home: &Home, token: &str) -> BTreeSet<usize> {
+    let events = home.json(&["events", "--kind", "process.exec", "--where", token, "--limit", "100000"]);
+    let numbers =
+        events.iter().filter_map(|event| event["process"]["argv"][1].as_str()?.strip_prefix(token)?.strip_prefix('-')?.parse().ok());
+    numbers.collect()
+}
+
+#[test]
+fn an_upgrade_under_a_storm_loses_nothing() {
+    if !can_run(&["ip", "nsenter"]) {
+        return;
+    }
+    let network = Network::new();
+    let home = Home::new(Some(&network));
+    let _agent = home.start();
+    if home.json(&["status"])[0]["rung"] != "ebpf" {
+        return eprintln!("skipped: only the eBPF sensor keeps its rings open for the next binary");
+    }
+    let (pid, token) = (home.pid(), unique("storm"));
+    let script = format!("i=0; while [ $i -lt {EXECS} ]; do /bin/true {token}-$i; i=$((i+1)); done");
+    let mut storm = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(400));
+        let output = home.run(&["upgrade"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("is kept for it"));
+        // The old one stops answering before the new one begins.
+        std::thread::sleep(Duration::from_millis(300));
+        wait_until("the new binary to answer", Duration::from_secs(20), || home.answers());
+        assert_eq!(home.pid(), pid);
+    }
+    assert!(storm.try_wait().unwrap().is_none(), "the storm was over before the last upgrade");
+    assert!(storm.wait().unwrap().success());
+    let mut seen = BTreeSet::new();
+    wait_until("every program of the storm in the store", Duration::from_secs(20), || {
+        seen = stored(&home, &token);
+        seen.len() == EXECS || {
+            eprintln!("{} of {EXECS}; missing {:?}", seen.len(), (0..EXECS).filter(|n| !seen.contains(n)).take(5).collect::<Vec<_>>());
+            false
+        }
+    });
+    // A parent that lived before the upgrades is known after them.
+    let last = home.json(&["events", "--kind", "process.exec", "--where", &format!("{token}-{}", EXECS - 1)]);
+    let lineage = last[0]["process"]["lineage"].as_array().unwrap();
+    assert!(lineage[0]["exe"].as_str().unwrap().ends_with("sh"), "{lineage:?}");
+    let lost = home.json(&["events", "--kind", "sensor.loss"]);
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
+fn an_agent_with_a_console_in_front_of_it_does_not_vanish_below_it() {
+    if !can_run(&["ip", "nsenter", "tmux"]) {
+        return;
+    }
+    let network = Network::new();
+    let home = Home::new(Some(&network));
+    let terminal = support::terminal::Terminal::new(80, 24);
+    terminal.type_line(&home.shell_line(&[]));
+    terminal.wait_for("PARANOID");
+    wait_until("the agent to answer", Duration::from_secs(20), || home.answers());
+    let output = home.run(&["upgrade"]);
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    home.end_agent();
+}
