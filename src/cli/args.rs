@@ -195,6 +195,8 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: Option<AuditVerb>,
     },
+    /// Judge recorded events again, offline: no agent, no action, nothing written.
+    Replay(ReplayArgs),
     /// Let the sparring partner attack, harmlessly, in a sandbox.
     Redteam {
         /// What to do.
@@ -254,6 +256,34 @@ pub(super) struct EventsArgs {
     /// At most this many, the newest.
     #[arg(long, default_value_t = 1_000)]
     pub(super) limit: u32,
+}
+
+/// Which recordings, and how they are judged.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Recordings, one event a line as `bartizan events --json` prints them; - is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// How events are recorded: events (ndjson is the same).
+    #[arg(long, value_name = "FORMAT", value_parser = recorded, default_value = "events")]
+    pub(super) format: Recorded,
+    /// Judge by this policy instead of the one in force here.
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+}
+
+/// How events are recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recorded {
+    /// Our own events, one a line.
+    Events,
+}
+
+fn recorded(name: &str) -> Result<Recorded, String> {
+    match name {
+        "events" | "ndjson" => Ok(Recorded::Events),
+        _ => Err("this version replays its own recordings only: events, or ndjson, which is the same".to_owned()),
+    }
 }
 
 /// A process tree and a time.

@@ -9,6 +9,7 @@ mod outcome;
 mod print;
 mod redteam;
 mod reference;
+mod replay;
 mod screenshots;
 
 pub use reference::{Page, pages};
@@ -51,6 +52,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Attach) => agent::attach(&global, view.as_deref()),
         Some(Verb::Doctor) => doctor::examine(&global),
         Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
+        Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Completions { shell }) => generate::completions(shell),

@@ -33,8 +33,11 @@ impl Detector for ExecFromWritable {
         };
         let place = place(process)?;
         let unusual = process.exe_file.memfd || process.exe_file.deleted;
-        let said = format!("{} runs from {place} {}", named(process), path(&process.exe));
         let service = grown_from(process);
+        if service.is_none() && !unusual {
+            return None; // most of what runs in /tmp: not worth a sentence
+        }
+        let said = format!("{} runs from {place} {}", named(process), path(&process.exe));
         let opinion = match service {
             Some(_) if by_package_manager(process) => return None,
             Some(service) => {
@@ -42,7 +45,7 @@ impl Detector for ExecFromWritable {
                     if process.exe_file.memfd { (Severity::Critical, 0.95) } else { (INFO.severity, INFO.confidence) };
                 Opinion::new(format!("{said}, below {}", named_root(service))).rated(severity, confidence)
             }
-            None if !unusual || by_package_manager(process) || by_container_runtime(process) => return None,
+            None if by_package_manager(process) || by_container_runtime(process) => return None,
             None => Opinion::new(said).rated(Severity::Low, if process.exe_file.memfd { 0.4 } else { 0.2 }),
         };
         // What lies in memory has no path that another file could share.

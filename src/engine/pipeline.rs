@@ -62,9 +62,10 @@ impl Pipeline {
         self.shared.totals.count_event();
         let signals = self.panel.observe(&event);
         let judged = !signals.is_empty();
-        for signal in signals {
-            self.join(signal);
+        if judged {
+            self.shared.latency.add(event.at, chrono::Utc::now());
         }
+        signals.into_iter().for_each(|signal| self.join(signal));
         lock(&self.shared.live).event(&event);
         lock(&self.shared.publisher).event(&event);
         if self.shared.given_up.keeps(&event, judged) {

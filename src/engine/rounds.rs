@@ -207,6 +207,7 @@ pub(super) fn measure(shared: &Shared) -> Health {
         counts: counts(shared),
         gaps,
         budget: lock(&shared.governor).budget(),
+        urgent_latency: shared.latency.read(),
         degraded,
     }
 }

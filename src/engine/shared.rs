@@ -16,6 +16,7 @@ use super::gauge::Gauge;
 use super::given_up::{Controls, GivenUp};
 use super::governor::Governor;
 use super::lanes::Lanes;
+use super::latency::Stopwatch;
 use super::live::Live;
 use super::owner::Owner;
 use super::presence::{Attendance, Totals};
@@ -114,6 +115,8 @@ pub(super) struct Shared {
     pub(super) given_up: GivenUp,
     /// Who is told of it.
     pub(super) controls: Controls,
+    /// How long events of which a detector spoke were on their way.
+    pub(super) latency: Stopwatch,
     pub(super) stop: Stop,
     /// Somebody asked to become the newer binary that lies where this one lay.
     pub(super) upgrade: AtomicBool,

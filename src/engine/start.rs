@@ -16,6 +16,7 @@ use super::gauge::Gauge;
 use super::given_up::{Controls, GivenUp};
 use super::governor::{Governor, Limits};
 use super::lanes::Lanes;
+use super::latency::Stopwatch;
 use super::live::Live;
 use super::owner::Owner;
 use super::pipeline::Pipeline;
@@ -123,6 +124,7 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         governor: Mutex::new(Governor::new(limits, controls.steps())),
         given_up: GivenUp::default(),
         controls,
+        latency: Stopwatch::default(),
         stop: Stop::default(),
         upgrade: AtomicBool::new(false),
         same_object: AtomicBool::new(false),

@@ -176,6 +176,7 @@ pub(crate) fn health() -> Health {
             Gap { from: before(1_203), to: before(1_200), count: 17, why: "lost at lane-normal".to_owned() },
         ],
         budget: Budget { max_cpu_percent: 20.0, max_rss_bytes: 256 << 20, level: 0, given_up: Vec::new() },
+        urgent_latency: crate::model::Latency::default(),
         degraded: vec!["journal: no permission to read; add the agent to the group systemd-journal".to_owned()],
     }
 }

@@ -1,0 +1,183 @@
+//! `replay`: recorded events through the real judging, printed with the lines that made them.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::args::{Global, Recorded, ReplayArgs};
+use super::ask::settings;
+use super::outcome::{FAILED, Failure, Outcome};
+use super::print;
+use crate::config::Policy;
+use crate::engine::replay::{Lines, Place, Replay, Replayed, Summary};
+use crate::host::own_usage;
+use crate::model::{HostText, Incident, Signal};
+
+/// Read at once.
+const CHUNK: usize = 256 * 1024;
+/// Longest policy that is read, in bytes.
+const LONGEST_POLICY: u64 = 1024 * 1024;
+
+/// What is told, as JSON: one object a line.
+#[derive(Serialize)]
+struct Told<'a> {
+    /// Which recording, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<HostText>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<&'a Signal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incident: Option<&'a Incident>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<&'a Summary>,
+}
+
+/// Where findings go.
+struct Printer<'a> {
+    out: BufWriter<io::StdoutLock<'static>>,
+    files: &'a [PathBuf],
+    json: bool,
+    /// The first thing that went wrong with the output; after it nothing more is written.
+    trouble: Option<io::Error>,
+}
+
+/// Replays files, or standard input.
+pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<Outcome, Failure> {
+    let Recorded::Events = args.format;
+    let policy = match &args.policy {
+        Some(file) => read_policy(file)?,
+        None => settings(global)?.policy,
+    };
+    let mut printer = Printer { out: BufWriter::new(io::stdout().lock()), files: &args.files, json: global.json, trouble: None };
+    let (begin, used) = (Instant::now(), own_usage::cpu_time());
+    let mut replay = Replay::new(&policy);
+    for (index, file) in args.files.iter().enumerate() {
+        if index > 0 {
+            replay.next_recording();
+        }
+        judge(&mut replay, file, &mut printer)?;
+        if printer.trouble.is_some() {
+            break;
+        }
+    }
+    let summary = replay.end(|told| printer.tell(&told));
+    printer.summary(&summary);
+    printer.end()?;
+    let cpu = own_usage::cpu_time().saturating_sub(used).as_secs_f64();
+    rate(&summary, begin.elapsed().as_secs_f64(), cpu);
+    if summary.events == 0 && summary.unreadable > 0 {
+        let mend = "record with `bartizan events --follow --json`";
+        return Err(Failure::new(FAILED, format!("none of {} lines is an event", summary.lines), mend));
+    }
+    Ok(Outcome::Done)
+}
+
+fn read_policy(file: &Path) -> Result<Policy, Failure> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|opened| opened.take(LONGEST_POLICY).read_to_string(&mut text));
+    read.map_err(|error| cannot_read(file, &error))?;
+    Policy::parse(&text, &file.display().to_string()).map_err(Failure::failed)
+}
+
+fn cannot_read(file: &Path, error: &io::Error) -> Failure {
+    use std::os::unix::ffi::OsStrExt;
+    let shown = HostText::from(file.as_os_str().as_bytes());
+    Failure::new(FAILED, format!("cannot read {shown}: {error}"), "name a file that you may read, or - for standard input")
+}
+
+fn judge(replay: &mut Replay, file: &Path, printer: &mut Printer<'_>) -> Result<(), Failure> {
+    let fail = |error: &io::Error| cannot_read(file, error);
+    let source: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(BufReader::with_capacity(CHUNK, io::stdin().lock()))
+    } else {
+        Box::new(BufReader::with_capacity(CHUNK, File::open(file).map_err(|error| fail(&error))?))
+    };
+    let mut lines = Lines::new(source);
+    while let Some(line) = lines.next_line().map_err(|error| fail(&error))? {
+        replay.line(line, &mut |told| printer.tell(&told));
+        if printer.trouble.is_some() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// How fast it went: on standard error, so that two replays of one recording print the same.
+fn rate(summary: &Summary, wall: f64, cpu: f64) {
+    let per_second = |seconds: f64| if seconds > 0.0 { summary.events as f64 / seconds } else { 0.0 };
+    print::notice(&format!(
+        "{} events in {wall:.2} s, {:.0} events/s; {cpu:.2} CPU seconds, {:.0} events/s of one core",
+        summary.events,
+        per_second(wall),
+        per_second(cpu)
+    ));
+}
+
+impl Printer<'_> {
+    fn tell(&mut self, told: &Replayed) {
+        let (place, signal, incident) = match told {
+            Replayed::Signal(place, signal) => (*place, Some(signal), None),
+            Replayed::Incident(place, incident) => (*place, None, Some(incident)),
+        };
+        if self.json {
+            return self.document(&Told { file: self.file(place), place: Some(place), signal, incident, summary: None });
+        }
+        let file = self.file(place).map(|file| format!("{file}:")).unwrap_or_default();
+        let what = match told {
+            Replayed::Signal(_, s) => {
+                format!("{} {} [{}, {}, {}]: {}", s.id, s.detector, s.severity, s.stage.noun(), s.confidence, s.sentence)
+            }
+            Replayed::Incident(_, i) => {
+                let stages: Vec<&str> = i.stages.iter().map(|stage| stage.noun()).collect();
+                format!("incident {} [{}, {}, {}]: {}", i.id, i.severity, stages.join(" > "), i.confidence, i.sentence)
+            }
+        };
+        self.line(&format!("{file}{}: {what}", place.line));
+    }
+
+    fn summary(&mut self, summary: &Summary) {
+        if self.json {
+            return self.document(&Told { file: None, place: None, signal: None, incident: None, summary: Some(summary) });
+        }
+        for one in &summary.unreadable_lines {
+            let file = self.file(one.place).map(|file| format!("{file}:")).unwrap_or_default();
+            self.line(&format!("{file}{}: unreadable: {}", one.place.line, one.why));
+        }
+        let Summary { lines, events, unreadable, signals, folded, incidents, forgotten, .. } = summary;
+        self.line(&format!("{lines} lines, {events} events, {unreadable} unreadable, {signals} signals ({folded} folded), {incidents} incidents ({forgotten} forgotten)"));
+    }
+
+    /// The recording's name, where there are several.
+    fn file(&self, place: Place) -> Option<HostText> {
+        use std::os::unix::ffi::OsStrExt;
+        let file = self.files.get(place.recording).filter(|_| self.files.len() > 1)?;
+        Some(HostText::from(file.as_os_str().as_bytes()))
+    }
+
+    fn document(&mut self, told: &Told<'_>) {
+        match serde_json::to_string(told) {
+            Ok(text) => self.line(&text),
+            Err(error) => self.trouble = Some(error.into()),
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        if self.trouble.is_none() {
+            self.trouble = writeln!(self.out, "{text}").err();
+        }
+    }
+
+    fn end(mut self) -> Result<(), Failure> {
+        let flushed = self.out.flush();
+        match self.trouble.map_or(flushed, Err) {
+            // A reader that went away (`bartizan replay ... | head`) is nobody's failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
