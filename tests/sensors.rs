@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bartizan::collector::{Collector, Ladder, Sink, Stop, World, process_collectors};
 use bartizan::config::policy::Policy;
+use bartizan::host::sighting::ARGV_MOST;
 use bartizan::model::{Event, EventKind, Exit, HostText, Process, Protocol, Rung, ServiceRole};
 
 /// Keeps every event.
@@ -153,14 +154,16 @@ fn ebpf_sees_exec_fork_and_exit_exactly() {
 }
 
 #[test]
-fn a_long_argument_list_is_cut_and_says_so() {
+fn a_long_argument_list_is_whole_and_a_longer_one_is_cut_and_says_so() {
     let Some(running) = Running::on(Rung::Ebpf) else { return };
-    let long = "x".repeat(10_000);
-    let mut child = Command::new("/bin/true").arg(&long).spawn().unwrap();
-    child.wait().unwrap();
-    let p = running.exec_of(child.id()).unwrap().process.unwrap();
-    assert!(p.argv_truncated);
-    assert_eq!(p.argv.iter().map(|a| a.as_bytes().len() + 1).sum::<usize>(), 4097);
+    let run = |length: usize| {
+        let mut child = Command::new("/bin/true").arg("x".repeat(length)).spawn().unwrap();
+        child.wait().unwrap();
+        let p = running.exec_of(child.id()).unwrap().process.unwrap();
+        (p.argv.iter().map(|argument| argument.as_bytes().len() + 1).sum::<usize>(), p.argv_truncated)
+    };
+    assert_eq!(run(20_000), ("/bin/true".len() + 1 + 20_001, false));
+    assert_eq!(run(50_000), (ARGV_MOST + 1, true)); // the cut argument has no end of its own
 }
 
 /// Starts a program with this descriptor as stdin and stdout.

@@ -56,9 +56,6 @@ fn a_reader_that_stands_still_stalls_nobody_and_its_losses_are_exact() {
     let during = storms(&programs, &token);
     std::thread::sleep(Duration::from_secs(3).saturating_sub(begun.elapsed()));
     signal(agent.pid(), Signal::SIGCONT);
-    eprintln!("quickest of {ROUNDS} storms of {EXECS}: {before:?} without an agent, {during:?} with one that stands still");
-    assert!(during < before.mul_f64(1.5) + Duration::from_millis(20), "{before:?} without, {during:?} with a reader that stands still");
-
     // What was not lost arrives; then nothing more does.
     let made = ROUNDS * EXECS;
     let (mut stored, mut lost) = (0, 0);
@@ -75,6 +72,12 @@ fn a_reader_that_stands_still_stalls_nobody_and_its_losses_are_exact() {
         assert!(Command::new(programs.path("tiny")).arg(format!("{token}-{number}")).status().unwrap().success());
     }
     wait_until("every exec after the stall", Duration::from_secs(10), || stored_execs(&home, &token) == 200);
+    agent.stop();
+
+    // The host's other work comes and goes: the storm without an agent is measured before and after.
+    let bare = before.max(storms(&programs, &unique("bare")));
+    eprintln!("quickest of {ROUNDS} storms of {EXECS}: {bare:?} without an agent, {during:?} with one that stands still");
+    assert!(during < bare.mul_f64(1.5) + Duration::from_millis(20), "{bare:?} without, {during:?} with a reader that stands still");
 }
 
 /// `prog_id 7`, `map_id 9`, `link_id 3`: what a process holds of BPF, or what there is at all.

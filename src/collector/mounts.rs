@@ -97,35 +97,42 @@ impl Collector for Mounts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_bench::{Shell, at, beside, root, tree};
+    use std::process::{Child, Command};
+    use std::sync::Arc;
+
+    use super::super::test_bench::{at, beside, root, tree};
     use super::*;
+    use crate::host::process_start;
+    use crate::model::{BootId, Process, ProcessKey};
 
     #[test]
     fn a_mount_is_told_with_its_maker() {
         if !root() {
             return;
         }
-        let directory = tree(&["place"]);
-        let mut shell = Shell::start(directory.path());
-        let who = shell.process();
-        // Any pid but ours is the shell's child here: the table knows the shell under each.
-        let us = std::process::id();
-        let table = Attribution::by(move |pid| (pid != us).then(|| who.clone()));
-        let place = at(&directory, "place").display().to_string();
-        let probe = || {
-            let script = "mkdir -p probe && mount -t tmpfs probe probe && umount probe";
-            assert!(std::process::Command::new("sh").args(["-c", script]).current_dir(directory.path()).status().unwrap().success());
-        };
+        let directory = tree(&["place", "probe"]);
+        let (place, probed) = (at(&directory, "place").display().to_string(), at(&directory, "probe").display().to_string());
+        // Those that we do not wait for yet stay in /proc: a table of every process, by its real start.
+        let table = Attribution::by(|pid| {
+            let start = process_start::just_now(pid)?;
+            Some(Arc::new(Process::unknown(ProcessKey { boot: BootId(1), pid, start }, chrono::Utc::now())))
+        });
+        let mount = |place: &str| Command::new("mount").args(["-t", "tmpfs", "evil", place]).spawn().unwrap();
+        let umount = |place: &str| Command::new("umount").arg(place).spawn().unwrap();
+        let probe = || assert!(mount(&probed).wait().unwrap().success() && umount(&probed).wait().unwrap().success());
         let tells_who = MountWatch::open().unwrap().tells_who();
         beside(Mounts::new(table), probe, |seen| {
-            shell.run(&format!("mount -t tmpfs evil '{place}'; sleep 0.2; umount '{place}'"));
-            for wanted in [format!("mount tmpfs on {place} (from evil)"), format!("umount {place}")] {
-                let told = seen.wait(&wanted, |event| {
+            let told = |mut maker: Child, wanted: &str| {
+                let told = seen.wait(wanted, |event| {
                     matches!(&event.kind, EventKind::PrivilegeUse { privilege } if privilege.detail.as_ref().is_some_and(|d| *d == *wanted))
                 });
                 let source = if tells_who { Source::Fanotify } else { Source::Procfs };
-                assert_eq!((told.process.is_some(), told.source), (tells_who, source));
-            }
+                let by = tells_who.then_some(maker.id());
+                assert_eq!((told.process.map(|process| process.pid), told.complete, told.source), (by, tells_who, source));
+                assert!(maker.wait().unwrap().success());
+            };
+            told(mount(&place), &format!("mount tmpfs on {place} (from evil)"));
+            told(umount(&place), &format!("umount {place}"));
         });
     }
 }

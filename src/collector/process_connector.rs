@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::process_ebpf::loss;
 use super::{Sink, Stop, World};
-use crate::host::proc_connector::{Connector, Notice, overtake};
+use crate::host::overtaking::overtake;
+use crate::host::proc_connector::{Connector, Notice};
 use crate::host::sighting::{Image, Who, ticks};
 use crate::host::{clock, procfs};
 use crate::model::{Event, EventId, EventKind, Exit, Process, Source};

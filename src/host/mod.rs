@@ -24,6 +24,7 @@ pub mod namespace;
 pub mod nft;
 #[cfg(test)]
 pub(crate) mod own_netns;
+pub mod overtaking;
 pub mod own_usage;
 pub mod packages;
 mod peer_groups;
