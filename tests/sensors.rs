@@ -46,7 +46,7 @@ impl Running {
     fn on(rung: Rung) -> Option<Self> {
         let world = Arc::new(World::default());
         let roles = Policy::built_in().unwrap().roles;
-        let ladder = process_collectors(&roles, Some(rung), world.clone());
+        let ladder = process_collectors(&roles, Some(rung), world.clone(), None);
         if !ladder.is_open() {
             let me = world.by_pid(std::process::id()).unwrap();
             // With CAP_SYS_ADMIN (21) a refusal is our fault and must not pass as a skipped test.
@@ -389,7 +389,7 @@ fn the_process_connector_sees_a_shell_on_a_socket_that_lives_a_moment() {
 #[test]
 fn the_best_rung_is_taken_and_what_it_received_is_told() {
     let Some(running) = Running::on(Rung::Ebpf) else { return };
-    assert_eq!(process_collectors(&Policy::built_in().unwrap().roles, None, Arc::new(World::default())).rung(), Rung::Ebpf);
+    assert_eq!(process_collectors(&Policy::built_in().unwrap().roles, None, Arc::new(World::default()), None).rung(), Rung::Ebpf);
     Command::new("/bin/true").status().unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     let accounts = running.kept.accounts.lock().unwrap();

@@ -195,7 +195,7 @@ impl Agent {
                     let _ = tokio::task::spawn_blocking(move || engine.reload("SIGHUP")).await;
                     service_manager::ready("watching");
                 }
-                () = stops(&self.engine) => {
+                () = self.engine.told_to_end() => {
                     return if self.engine.is_upgrading() { "a newer binary takes over" } else { "asked to end" }.to_owned();
                 }
             }
@@ -204,7 +204,7 @@ impl Agent {
 
     /// Ends when an admin asked the agent to end.
     async fn told_to_stop(&self) {
-        stops(&self.engine).await;
+        self.engine.told_to_end().await;
     }
 
     /// Ends, or becomes the newer binary.
@@ -246,12 +246,6 @@ fn arguments(global: &Global) -> Vec<OsString> {
         arguments.extend([OsString::from("--rung"), rung.get_name().into()]);
     }
     arguments
-}
-
-async fn stops(engine: &Engine) {
-    while !engine.is_stopping() && !engine.is_upgrading() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }
 
 fn no_group(name: &str) -> Failure {

@@ -94,7 +94,8 @@ impl Executables {
     /// Another process that runs the same file.
     fn another(&self, wanted: &Wanted) -> Option<Wanted> {
         let living = self.world.living().into_iter();
-        let other = living.filter(|process| process.pid != wanted.pid).find(|process| Content::from(&process.exe_file) == wanted.content)?;
+        let other =
+            living.filter(|process| process.pid != wanted.pid).find(|process| Content::from(&process.exe_file) == wanted.content)?;
         Some(Wanted { pid: other.pid, start: other.key.start, path: other.exe.clone(), content: wanted.content })
     }
 

@@ -14,6 +14,8 @@ use crate::model::{Event, EventId, EventKind, Flow, ProcessKey, Protocol, Rung, 
 const BESIDE_EBPF: Duration = Duration::from_secs(2);
 /// Alone it must be quicker than most connections.
 const ALONE: Duration = Duration::from_millis(250);
+/// So many times as long when the agent must save its own cost.
+const RARELY: u32 = 5;
 /// Naps between polls, so that a stop is seen in time.
 const NAP: Duration = Duration::from_millis(50);
 /// Looks for the holder of one socket before it is taken for a socket of the kernel itself.
@@ -94,7 +96,8 @@ impl Collector for SocketCollector {
         let mut last = Instant::now();
         while !stop.is_set() {
             let alone = self.0.rung() != Rung::Ebpf;
-            if last.elapsed() >= if alone { ALONE } else { BESIDE_EBPF } {
+            let every = if alone { ALONE } else { BESIDE_EBPF };
+            if last.elapsed() >= every * if self.0.polls_rarely() { RARELY } else { 1 } {
                 last = Instant::now();
                 let fresh = self.0.poll_sockets(alone).map_err(failed)?;
                 if alone {

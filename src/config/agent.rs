@@ -1,6 +1,7 @@
 //! Where the agent lives, who may talk to it, what it keeps: `agent.toml`.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,6 +100,10 @@ pub struct Settings {
     pub store_max_age: Duration,
     /// How many events may wait.
     pub lanes: LaneSizes,
+    /// What the agent may cost: percent of one core over ten seconds, 1 to 800.
+    pub max_cpu_percent: u32,
+    /// What the agent may hold: resident bytes, 64 MiB to 16 GiB.
+    pub max_memory: u64,
     /// Where alerts are sent, if anywhere.
     pub webhook: Option<String>,
     /// How much is logged.
@@ -180,13 +185,15 @@ impl Settings {
                 admin_groups: ids(&layers, "admin_groups")?,
             },
             rung: rung(&layers)?,
-            store_max_bytes: bytes(&layers)?,
+            store_max_bytes: bytes(&layers, "store_max_bytes", 16 << 20..=1 << 40, "16MiB to 1TiB")?,
             store_max_age: Duration::from_secs(number(&layers, "store_max_days", 1, 3650)? * 86_400),
             lanes: LaneSizes {
                 security: lane(&layers, "lane_security")?,
                 normal: lane(&layers, "lane_normal")?,
                 bulk: lane(&layers, "lane_bulk")?,
             },
+            max_cpu_percent: u32::try_from(number(&layers, "max_cpu_percent", 1, 800)?).unwrap_or(u32::MAX),
+            max_memory: bytes(&layers, "max_memory", 64 << 20..=16 << 30, "64MiB to 16GiB")?,
             webhook: webhook(&layers)?,
             log: log_level(&layers)?,
             policy,
@@ -306,9 +313,8 @@ fn log_level(layers: &Layers) -> Result<LogLevel, ConfigError> {
 }
 
 /// A size in bytes, as a number or with KiB, MiB, GiB, TiB.
-fn bytes(layers: &Layers) -> Result<u64, ConfigError> {
-    const KEY: &str = "store_max_bytes";
-    let value = &layers.get(KEY)?.0;
+fn bytes(layers: &Layers, key: &str, range: RangeInclusive<u64>, range_said: &str) -> Result<u64, ConfigError> {
+    let value = &layers.get(key)?.0;
     let parsed = match value {
         Value::Integer(number) => u64::try_from(*number).ok(),
         Value::String(text) => {
@@ -327,8 +333,8 @@ fn bytes(layers: &Layers) -> Result<u64, ConfigError> {
         _ => None,
     };
     parsed
-        .filter(|size| (16 << 20..=1 << 40).contains(size))
-        .ok_or_else(|| bad(layers, KEY, format!("{value} is not a size from 16MiB to 1TiB: write 512MiB or 2GiB")))
+        .filter(|size| range.contains(size))
+        .ok_or_else(|| bad(layers, key, format!("{value} is not a size from {range_said}: write 512MiB or 2GiB")))
 }
 
 fn webhook(layers: &Layers) -> Result<Option<String>, ConfigError> {
@@ -366,6 +372,7 @@ mod tests {
         let settings = load(None, None, &[], Flags::default()).unwrap();
         assert_eq!(settings.socket, Path::new("/run/bartizan/bartizan.sock"));
         assert_eq!((settings.rung, settings.store_max_bytes, settings.webhook), (None, 1 << 30, None));
+        assert_eq!((settings.max_cpu_percent, settings.max_memory), (20, 256 << 20));
     }
 
     #[test]
@@ -393,6 +400,8 @@ mod tests {
             ("data = \"\"\n", "agent.toml:1: data: is empty: write an absolute path"),
             ("store_max_bytes = \"3 parsecs\"\n", "agent.toml:1: store_max_bytes: \"3 parsecs\" is not a size"),
             ("store_max_days = 0\n", "agent.toml:1: store_max_days: 0 is not a whole number from 1 to 3650"),
+            ("max_cpu_percent = 0\n", "agent.toml:1: max_cpu_percent: 0 is not a whole number from 1 to 800"),
+            ("max_memory = \"1MiB\"\n", "agent.toml:1: max_memory: \"1MiB\" is not a size from 64MiB to 16GiB"),
             ("lane_bulk = -1\n", "agent.toml:1: lane_bulk: -1 is not a whole number"),
             ("operators = [\"bob\"]\n", "agent.toml:1: operators: [\"bob\"] is not a list of numeric ids"),
             ("webhook = \"ftp://x\"\n", "agent.toml:1: webhook: \"ftp://x\" is not a web address"),

@@ -117,7 +117,7 @@ fn evidence(record: &Record) -> String {
     let lost: Vec<String> = record
         .lost
         .iter()
-        .map(|(hop, count)| if *count > 0 { format!("{count} events at {hop}") } else { format!("events at {hop}") })
+        .map(|(hop, count)| if *count > 0 { format!("{count} events at {hop}") } else { format!("an unknown number ({hop})") })
         .collect();
     let cut = record.signals.iter().filter(|signal| !signal.complete).count();
     match (lost.is_empty(), cut) {

@@ -1,24 +1,22 @@
 //! The correlator: signals that share a process tree, a user, an address, a file or a container become one incident.
 
 mod explain;
+mod losses;
 mod record;
 mod score;
 mod story;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::config::Policy;
-use crate::model::{Action, Entity, Explanation, Incident, IncidentId, IncidentState, Proof, Signal, Timestamp};
+use crate::model::{Action, Entity, Explanation, Incident, IncidentId, IncidentState, Loss, Proof, Signal, Timestamp};
+use losses::Losses;
 use record::Record;
 use score::Scales;
 
 /// Incidents under observation at most. At the bound the one that scores least goes, and is counted.
 pub const MOST_INCIDENTS: usize = 1024;
-/// Losses remembered, to mark incidents that begin soon after.
-const MOST_LOSSES: usize = 64;
-/// A loss this close to a signal may have hidden a part of the same story.
-const LOSS_TOUCHES: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
 /// What became of a signal.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +37,7 @@ pub struct Correlator {
     next: IncidentId,
     records: BTreeMap<IncidentId, Record>,
     by_entity: HashMap<Entity, IncidentId>,
-    losses: VecDeque<(Timestamp, String, u64)>,
+    losses: Losses,
     now: Timestamp,
     evicted: u64,
 }
@@ -48,7 +46,7 @@ impl Correlator {
     /// An empty one; `next` is the first incident's name.
     pub fn new(policy: &Policy, next: IncidentId) -> Self {
         let window = chrono::TimeDelta::from_std(policy.score.window.max(Duration::from_secs(1))).unwrap_or(chrono::TimeDelta::hours(1));
-        let (records, by_entity, losses) = (BTreeMap::new(), HashMap::new(), VecDeque::new());
+        let (records, by_entity, losses) = (BTreeMap::new(), HashMap::new(), Losses::default());
         Self { scales: Scales::new(policy), window, next, records, by_entity, losses, now: Timestamp::UNIX_EPOCH, evicted: 0 }
     }
 
@@ -66,7 +64,6 @@ impl Correlator {
         kin.sort();
         kin.dedup();
         kin.retain(|id| self.records.get(id).is_some_and(|record| within(&record.incident, signal.at, self.window)));
-        let at = signal.at;
         let (id, opened, merged) = match kin.split_first() {
             Some((oldest, others)) => (*oldest, false, self.merge(*oldest, others)),
             None => (self.make_room_and_name(), true, Vec::new()),
@@ -75,7 +72,7 @@ impl Correlator {
             Some(record) => record.add(signal, &self.scales),
             None => drop(self.records.insert(id, Record::open(id, signal, &self.scales))),
         }
-        self.touch_losses(id, at);
+        self.touch_losses(id);
         let incident = self.refresh(id);
         IncidentUpdate { incident, opened, merged }
     }
@@ -103,20 +100,16 @@ impl Correlator {
         changed
     }
 
-    /// Events were lost: incidents alive around that moment no longer rest on complete evidence. Gives those that
+    /// Events were lost, or nobody watched (a count of 0): incidents whose time that touches, now or when they grow,
+    /// no longer rest on complete evidence. `at` stands in for moments that the loss does not name. Gives those that
     /// changed.
-    pub fn loss(&mut self, hop: &str, count: u64, at: Timestamp) -> Vec<Incident> {
-        let hop: String = crate::model::HostText::from(hop).escaped().chars().take(64).collect();
-        if self.losses.len() >= MOST_LOSSES {
-            self.losses.pop_front();
-        }
-        self.losses.push_back((at, hop.clone(), count));
+    pub fn loss(&mut self, loss: &Loss, at: Timestamp) -> Vec<Incident> {
+        let id = self.losses.add(loss, at);
+        let Some(lost) = self.losses.get(id) else { return Vec::new() };
         let mut changed = Vec::new();
-        for record in self.records.values_mut() {
-            if at >= record.incident.opened - LOSS_TOUCHES && at <= record.incident.updated + LOSS_TOUCHES {
-                record.mark_lost(&hop, count);
-                changed.push(record.incident.clone());
-            }
+        for record in self.records.values_mut().filter(|record| lost.touches(&record.incident)) {
+            record.mark_lost(id, &lost.hop, loss.count);
+            changed.push(record.incident.clone());
         }
         changed
     }
@@ -197,10 +190,13 @@ impl Correlator {
         record.incident.clone()
     }
 
-    fn touch_losses(&mut self, id: IncidentId, at: Timestamp) {
-        let near = self.losses.iter().filter(|(when, _, _)| at.signed_duration_since(*when).abs() <= LOSS_TOUCHES);
-        if let Some(record) = self.records.get_mut(&id) {
-            near.for_each(|(_, hop, _)| record.mark_lost(hop, 0));
+    /// An incident that began or grew may now overlap losses of before.
+    fn touch_losses(&mut self, id: IncidentId) {
+        let Some(record) = self.records.get_mut(&id) else { return };
+        for (loss, lost) in self.losses.iter() {
+            if lost.touches(&record.incident) && !record.knows_loss(loss) {
+                record.mark_lost(loss, &lost.hop, lost.count);
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Record {
     stable: Evidence,
     /// Losses that touch it: hop and count.
     pub(super) lost: BTreeMap<String, u64>,
+    /// Their numbers, so that none counts twice.
+    known_losses: BTreeSet<u64>,
     /// By what others may join it.
     joinable: BTreeSet<Entity>,
 }
@@ -87,6 +89,7 @@ impl Record {
             evidence: Evidence::default(),
             stable: Evidence::default(),
             lost: BTreeMap::new(),
+            known_losses: BTreeSet::new(),
             joinable: BTreeSet::new(),
         }
     }
@@ -124,8 +127,11 @@ impl Record {
         self.signals.extend(other.signals);
         self.signals.sort_by_key(|signal| (signal.at, signal.id));
         for (hop, count) in other.lost {
-            *self.lost.entry(hop).or_default() += count;
+            // Mostly the same losses: the larger count is nearer to the truth than the sum.
+            let known = self.lost.entry(hop).or_default();
+            *known = count.max(*known);
         }
+        self.known_losses.extend(other.known_losses);
         self.settle();
     }
 
@@ -176,9 +182,19 @@ impl Record {
         Proof { confidence: scales.score(&self.stable, now), families: families.map(|(family, _)| *family).collect() }
     }
 
+    /// Whether this loss is counted already.
+    pub(super) fn knows_loss(&self, loss: u64) -> bool {
+        self.known_losses.contains(&loss)
+    }
+
     /// Events were lost around its time.
-    pub(super) fn mark_lost(&mut self, hop: &str, count: u64) {
+    pub(super) fn mark_lost(&mut self, loss: u64, hop: &str, count: u64) {
         self.incident.complete = false;
+        self.known_losses.insert(loss);
+        if self.known_losses.len() > MOST_SIGNALS {
+            // Numbers grow, and losses that old are forgotten by the correlator too.
+            self.known_losses.pop_first();
+        }
         if self.lost.len() < MOST_HOPS || self.lost.contains_key(hop) {
             *self.lost.entry(hop.to_owned()).or_default() += count;
         }

@@ -104,15 +104,53 @@ fn loss_marks_what_it_may_have_hidden() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     correlator.join(signal(1, 0, Family::Lineage, Stage::Execution, 0.9, &tree()));
     correlator.join(signal(2, 600, Family::Lineage, Stage::Execution, 0.9, &[Entity::Process(key(77))]));
-    let changed = correlator.loss("kernel-ring", 12, at(30));
+    let changed = correlator.loss(&Loss::new("kernel-ring", 12), at(30));
     assert_eq!(changed.iter().map(|i| (i.id, i.complete)).collect::<Vec<_>>(), [(IncidentId(1), false)]);
     assert!(correlator.explain(IncidentId(1), &[]).unwrap().evidence.contains("12 events at kernel-ring"));
     assert!(correlator.get(IncidentId(2)).unwrap().complete);
-    correlator.loss("lane", 1, at(700));
+    correlator.loss(&Loss::new("lane", 1), at(700));
     assert!(
         !correlator.join(signal(3, 710, Family::Lineage, Stage::Execution, 0.9, &[Entity::Process(key(78))])).incident.complete,
         "loss just before it began"
     );
+}
+
+fn between(hop: &str, count: u64, from: i64, to: i64) -> Loss {
+    Loss { from: Some(at(from)), to: Some(at(to)), ..Loss::new(hop, count) }
+}
+
+#[test]
+fn a_loss_in_the_middle_of_a_story_is_seen_when_the_story_goes_on() {
+    let mut correlator = Correlator::new(&policy(), IncidentId(1));
+    correlator.join(signal(1, 0, Family::Lineage, Stage::Execution, 0.9, &tree()));
+    assert_eq!(correlator.loss(&between("store", 4, 300, 302), at(302)), [], "nothing of it happened then, so far");
+    let grown = correlator.join(signal(2, 600, Family::Outbound, Stage::Exfiltration, 0.9, &tree())).incident;
+    assert!(!grown.complete, "its window overlaps the loss, though no signal is near");
+    correlator.join(signal(3, 601, Family::Outbound, Stage::Exfiltration, 0.9, &tree()));
+    let said = correlator.explain(IncidentId(1), &[]).unwrap().evidence;
+    assert!(said.contains("4 events at store"), "counted once: {said}");
+}
+
+#[test]
+fn a_stretch_that_nobody_watched_taints_what_spans_it_and_nothing_after() {
+    let mut correlator = Correlator::new(&policy(), IncidentId(1));
+    correlator.join(signal(1, 0, Family::Lineage, Stage::Execution, 0.9, &tree()));
+    correlator.loss(&between("no agent ran", 0, 100, 130), at(130));
+    let fresh = correlator.join(signal(2, 131, Family::Lineage, Stage::Execution, 0.9, &[Entity::Process(key(77))])).incident;
+    assert!(fresh.complete, "it began under our eyes");
+    let old = correlator.join(signal(3, 140, Family::Outbound, Stage::Exfiltration, 0.9, &tree())).incident;
+    assert!(!old.complete, "it went on while nobody looked");
+    assert!(correlator.explain(old.id, &[]).unwrap().evidence.contains("an unknown number (no agent ran)"));
+}
+
+#[test]
+fn a_loss_that_goes_on_for_long_does_not_push_others_out() {
+    let mut correlator = Correlator::new(&policy(), IncidentId(1));
+    correlator.loss(&between("kernel-ring", 1, 0, 1), at(1));
+    for second in 1000..2000 {
+        correlator.loss(&between("lane-bulk", 1, second - 1, second), at(second));
+    }
+    assert!(!correlator.join(signal(1, 30, Family::Lineage, Stage::Execution, 0.9, &tree())).incident.complete);
 }
 
 #[test]
@@ -142,9 +180,9 @@ fn everything_is_bounded() {
     assert_eq!((correlator.incidents().count(), correlator.evicted()), (MOST_INCIDENTS, 177));
     assert!(correlator.get(IncidentId(1)).is_some(), "the one that scores least goes");
     for second in 0..1000 {
-        correlator.loss(&format!("hop{second}"), 1, at(second % 2));
+        correlator.loss(&Loss::new(&format!("hop{second}"), 1), at(second % 2));
     }
-    assert!(correlator.losses.len() <= MOST_LOSSES);
+    assert!(correlator.losses.iter().count() <= 64);
 }
 
 #[test]

@@ -225,7 +225,8 @@ impl Court {
             Mode::Aggressive => ("AGGRESSIVE", self.policy.mode.aggressive_at),
         };
         if !plan.kind().is_reversible() {
-            return Some(format!("to {} cannot be undone", plan.kind().verb()));
+            let doubt = if case.incident.complete { "" } else { ", and the evidence is incomplete" };
+            return Some(format!("to {} cannot be undone{doubt}", plan.kind().verb()));
         }
         if let Some(unknown) = case.lifeline.unknown.first() {
             return Some(format!("the owner's own access is not fully known: {}", sentence(unknown, 200)));

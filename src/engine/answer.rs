@@ -85,7 +85,7 @@ fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refus
         Request::Upgrade => upgrade(shared, actor),
         Request::Stop => {
             audit(shared, now, actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
-            shared.stop.set();
+            shared.end();
             Ok(Reply::Done("the agent ends; active actions stay until they expire".to_owned()))
         }
         other => Err(refusal(ErrorCode::Usage, &format!("`{}` is not answered here", other.name()), "use a client of the same version")),
@@ -105,6 +105,7 @@ fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
     audit(shared, chrono::Utc::now(), actor, "agent.upgraded", "agent", &said);
     shared.same_object.store(same, Ordering::Relaxed);
     shared.upgrade.store(true, Ordering::Relaxed);
+    shared.ended.send_replace(true);
     let gap = match same {
         true => "what the kernel reports meanwhile is kept for it",
         false => "its kernel programs are others, so that events of about a second are missed: the coverage strip shows when",

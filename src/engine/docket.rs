@@ -2,31 +2,42 @@
 //! signals makes the docket no longer than the list of incidents.
 
 use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::bell::Bell;
 use crate::model::IncidentId;
 
 /// The waiting list.
 #[derive(Debug, Default)]
 pub(super) struct Docket {
     waiting: Mutex<BTreeSet<IncidentId>>,
-    came: Condvar,
+    bell: Bell,
 }
 
 impl Docket {
     /// Puts an incident on the list.
     pub(super) fn add(&self, id: IncidentId) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        self.came.notify_one();
+        self.bell.ring();
+    }
+
+    /// Wakes whoever waits, though nothing came.
+    pub(super) fn nudge(&self) {
+        self.bell.ring();
     }
 
     /// Takes the whole list; waits up to `patience` for the first entry.
     pub(super) fn take(&self, patience: Duration) -> BTreeSet<IncidentId> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.is_empty() {
-            waiting = self.came.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner).0;
+        let taken = self.now();
+        if !taken.is_empty() {
+            return taken;
         }
-        std::mem::take(&mut *waiting)
+        self.bell.sleep(patience);
+        self.now()
+    }
+
+    fn now(&self) -> BTreeSet<IncidentId> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

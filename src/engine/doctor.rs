@@ -1,11 +1,17 @@
 //! The self-test: what was tried on this host and what came of it, and how the running agent is.
 
+use chrono::TimeDelta;
+
 use super::rounds;
 use super::shared::{Shared, lock};
 use crate::config::Settings;
 use crate::host::bpf;
 use crate::host::probe::{self, Grounds};
-use crate::model::{Check, CheckState};
+use crate::model::{BlindSpot, Check, CheckState, Health, Rung, Timestamp};
+
+/// Gaps named in one line.
+const GAPS_NAMED: usize = 4;
+const LOSS_MEND: &str = "incidents over that time are marked incomplete; raise the lane sizes in agent.toml";
 
 /// Tries every sensor, enforcer and dependency; changes nothing.
 pub fn probe(settings: &Settings) -> Vec<Check> {
@@ -15,7 +21,9 @@ pub fn probe(settings: &Settings) -> Vec<Check> {
 
 /// The same from inside the agent, and how its own parts are.
 pub(super) fn examine(shared: &Shared) -> Vec<Check> {
-    let mut checks = vec![agent(shared), losses(shared)];
+    let health = rounds::measure(shared);
+    let mut checks = vec![agent(&health), sensors(shared, &health), coverage(&health), losses(shared)];
+    checks.extend(health.blind_spots.iter().map(blind_spot));
     for (part, trouble) in lock(&shared.degraded).iter() {
         checks.push(Check {
             name: part.clone(),
@@ -29,22 +37,52 @@ pub(super) fn examine(shared: &Shared) -> Vec<Check> {
     checks
 }
 
-fn agent(shared: &Shared) -> Check {
-    let health = rounds::measure(shared);
-    let spots: Vec<&str> = health.blind_spots.iter().map(|spot| spot.what.as_str()).collect();
-    let blind = if spots.is_empty() { "no known blind spot".to_owned() } else { format!("does not see: {}", spots.join("; ")) };
+fn agent(health: &Health) -> Check {
     Check {
         name: "agent".to_owned(),
-        state: if health.blind_spots.is_empty() { CheckState::Works } else { CheckState::Degraded },
-        detail: format!(
-            "pid {}, {} sensors ({} object), {} events seen, {blind}",
-            health.pid,
-            health.rung.noun(),
-            health.bpf_object,
-            health.events_total
-        ),
-        mend: health.blind_spots.first().map(|spot| spot.mend.clone()).unwrap_or_default(),
+        state: CheckState::Works,
+        detail: format!("pid {}, {} events seen", health.pid, health.events_total),
+        mend: String::new(),
     }
+}
+
+/// Which rung, and why no better one.
+fn sensors(shared: &Shared, health: &Health) -> Check {
+    let object = if health.rung == Rung::Ebpf { format!(" ({} object)", health.bpf_object) } else { String::new() };
+    let refused: Vec<String> = shared.ladder.refused().into_iter().map(|(rung, why)| format!("{}: {why}", rung.noun())).collect();
+    let (state, why, mend) = match (health.rung, shared.ladder.is_forced()) {
+        (Rung::Ebpf, _) => (CheckState::Works, String::new(), ""),
+        (_, true) => (CheckState::Degraded, "; better ones are not tried, this one was asked for".to_owned(), "set rung = \"auto\""),
+        (_, false) => {
+            (CheckState::Degraded, format!("; better ones are refused: {}", refused.join("; ")), "they are tried again by themselves")
+        }
+    };
+    Check { name: "sensors".to_owned(), state, detail: format!("{}{object}{why}", health.rung.noun()), mend: mend.to_owned() }
+}
+
+/// Since when, and what is missing before.
+fn coverage(health: &Health) -> Check {
+    let clock = |at: Timestamp| at.format("%Y-%m-%d %H:%M:%S").to_string();
+    let newest = health.gaps.iter().rev().take(GAPS_NAMED).map(|gap| {
+        let from = if gap.is_from_ever() { "ever".to_owned() } else { clock(gap.from) };
+        let lost = if gap.count > 0 { format!("{} events ", gap.count) } else { String::new() };
+        format!("{from} to {} {lost}{}", clock(gap.to), gap.why)
+    });
+    let newest: Vec<String> = newest.collect();
+    let more = health.gaps.len().saturating_sub(newest.len());
+    let more = if more > 0 { format!(", and {more} before (`bartizan status` has them)") } else { String::new() };
+    let lossy = health.gaps.iter().any(|gap| gap.count > 0 && health.at - gap.to < TimeDelta::hours(1));
+    Check {
+        name: "coverage".to_owned(),
+        state: if lossy { CheckState::Degraded } else { CheckState::Works },
+        detail: format!("watching without a gap since {} UTC; gaps: {}{more}", clock(health.watching_since), newest.join(", ")),
+        mend: if lossy { LOSS_MEND.to_owned() } else { String::new() },
+    }
+}
+
+fn blind_spot(spot: &BlindSpot) -> Check {
+    let (name, state) = ("blind spot".to_owned(), CheckState::Degraded);
+    Check { name, state, detail: format!("{}: {}", spot.what, spot.why), mend: spot.mend.clone() }
 }
 
 fn losses(shared: &Shared) -> Check {
@@ -55,11 +93,7 @@ fn losses(shared: &Shared) -> Check {
         name: "event losses".to_owned(),
         state: if lost == 0 { CheckState::Works } else { CheckState::Degraded },
         detail: if lost == 0 { format!("none at {} hops", hops.len()) } else { where_lost.join(", ") },
-        mend: if lost == 0 {
-            String::new()
-        } else {
-            "incidents over that time are marked incomplete; raise the lane sizes in agent.toml".to_owned()
-        },
+        mend: if lost == 0 { String::new() } else { LOSS_MEND.to_owned() },
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::losses::{KindCounts, Reading};
 use crate::collector::Sink;
 use crate::config::LaneSizes;
 use crate::model::{Event, EventId, EventKind, HopDrops};
@@ -63,7 +64,7 @@ struct Queues {
     /// Room taken.
     held: [usize; 3],
     received: [u64; 3],
-    dropped: [u64; 3],
+    dropped: [KindCounts; 3],
 }
 
 impl Lanes {
@@ -108,10 +109,23 @@ impl Lanes {
             .map(|(hop, (received, dropped))| HopDrops { hop: (*hop).to_owned(), received: *received, dropped: *dropped })
             .collect();
         let queues = self.lock();
-        for ((_, name), (received, dropped)) in LANES.iter().zip(queues.received.iter().zip(queues.dropped)) {
-            hops.push(HopDrops { hop: (*name).to_owned(), received: *received, dropped });
+        for ((_, name), (received, dropped)) in LANES.iter().zip(queues.received.iter().zip(&queues.dropped)) {
+            hops.push(HopDrops { hop: (*name).to_owned(), received: *received, dropped: dropped.sum() });
         }
         hops
+    }
+
+    /// What every hop up to here lost, by kind in the lanes.
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        let mut readings: Vec<Reading> = self.hops().into_iter().map(Reading::from).collect();
+        let queues = self.lock();
+        for ((_, name), dropped) in LANES.iter().zip(&queues.dropped) {
+            if let Some(reading) = readings.iter_mut().find(|reading| reading.hop == *name) {
+                // The count as of now, so that it fits its kinds.
+                (reading.dropped, reading.kinds) = (dropped.sum(), dropped.named());
+            }
+        }
+        readings
     }
 
     /// An id for an event that the pipeline itself makes.
@@ -137,7 +151,7 @@ impl Queues {
         };
         *received += 1;
         if *held + weight > *most {
-            *dropped += 1;
+            dropped.add(&event.kind);
             return;
         }
         *held += weight;
@@ -203,6 +217,9 @@ mod tests {
         let hops = lanes.hops();
         let bulk = hops.iter().find(|h| h.hop == "lane-bulk").unwrap();
         assert_eq!((bulk.received, bulk.dropped), (25, 15), "delivered + dropped = made");
+        let readings = lanes.readings();
+        let bulk = readings.iter().find(|reading| reading.hop == "lane-bulk").unwrap();
+        assert_eq!((bulk.dropped, bulk.kinds.get("process.exit")), (15, Some(&15)));
     }
 
     #[test]

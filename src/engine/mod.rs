@@ -1,13 +1,18 @@
 //! Wiring: collect, detect, correlate, judge, respond, publish; and everything that starts and ends it.
 
 mod answer;
+mod bell;
+mod coverage;
 mod desk;
 mod docket;
 mod doctor;
 mod gauge;
+mod given_up;
+mod governor;
 mod lanes;
 mod latency;
 mod live;
+mod losses;
 mod owner;
 mod pipeline;
 mod presence;
@@ -98,9 +103,10 @@ impl Engine {
         reload(&self.shared, actor).unwrap_or_else(Reply::Refused)
     }
 
-    /// Whether somebody asked the agent to end.
-    pub fn is_stopping(&self) -> bool {
-        self.shared.stop.is_set()
+    /// Waits until somebody asks the agent to end.
+    pub async fn told_to_end(&self) {
+        // An error would mean that the sender is gone: then the agent has ended.
+        let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Whether somebody asked to become the newer binary.
@@ -129,13 +135,15 @@ impl Engine {
     /// Ends the agent: collectors first, then the pipeline empties its lanes, then the recorder its queue.
     /// Active actions stay until the kernel or their watchdog ends them.
     pub fn stop(&self, reason: &str) {
-        self.shared.stop.set();
+        let watched_until = chrono::Utc::now();
+        self.shared.end();
         lock(&self.shared.publisher).goodbye(reason);
         let Some(threads) = lock(&self.threads).take() else { return };
         for thread in threads.workers {
             // A thread that panicked has ended too.
             let _ = thread.join();
         }
+        self.shared.remember_coverage(watched_until);
         self.shared.recorder.end();
         let _ = threads.recorder.join();
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::losses::LossBook;
 use super::record::Record;
 use super::shared::{Shared, lock};
 use crate::correlator::IncidentUpdate;
 use crate::detector::Panel;
-use crate::model::{Event, EventKind, Loss, Signal, Source, Timestamp};
+use crate::model::{Event, EventKind, Signal, Source};
 
 /// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
 const BATCH: usize = 64;
@@ -20,13 +21,13 @@ const LOSS_PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Pipeline {
     shared: Arc<Shared>,
     panel: Panel,
-    losses_known: u64,
+    losses: LossBook,
     losses_read: Instant,
 }
 
 impl Pipeline {
     pub(super) fn new(shared: Arc<Shared>, panel: Panel) -> Self {
-        Self { shared, panel, losses_known: 0, losses_read: Instant::now() }
+        Self { shared, panel, losses: LossBook::new(chrono::Utc::now()), losses_read: Instant::now() }
     }
 
     /// Runs until the agent stops and the lanes are empty.
@@ -37,23 +38,41 @@ impl Pipeline {
                 return;
             }
             for event in batch {
-                self.step(event);
+                self.take(event);
             }
             self.admit_losses();
+            self.shared.lanes.set_downstream_busy(self.shared.recorder.is_busy());
             self.shared.pulse();
+        }
+    }
+
+    /// A sensor's own word about its losses is told with the count of its hop, and once.
+    fn take(&mut self, event: Event) {
+        match &event.kind {
+            EventKind::Loss { loss } => {
+                if self.losses.hint(loss).is_some() {
+                    self.admit(event);
+                }
+            }
+            _ => self.step(event),
         }
     }
 
     fn step(&mut self, event: Event) {
         self.shared.totals.count_event();
         let signals = self.panel.observe(&event);
-        if !signals.is_empty() {
+        let judged = !signals.is_empty();
+        if judged {
             self.shared.latency.add(event.at, chrono::Utc::now());
         }
-        signals.into_iter().for_each(|signal| self.join(signal));
+        for signal in signals {
+            self.join(signal);
+        }
         lock(&self.shared.live).event(&event);
         lock(&self.shared.publisher).event(&event);
-        self.shared.recorder.keep_all([&event]);
+        if self.shared.given_up.keeps(&event, judged) {
+            self.shared.recorder.keep_all([&event]);
+        }
     }
 
     fn join(&mut self, signal: Signal) {
@@ -75,26 +94,27 @@ impl Pipeline {
 
     /// A loss is an event of its own, and taints every incident that it overlaps.
     fn admit_losses(&mut self) {
-        if self.losses_read.elapsed() < LOSS_PERIOD {
+        if self.losses_read.elapsed() < LOSS_PERIOD && !self.losses.is_hinted() {
             return;
         }
         self.losses_read = Instant::now();
-        let hops = self.shared.event_hops();
-        let lost: u64 = hops.iter().map(|hop| hop.dropped).sum();
-        if lost <= self.losses_known {
+        let at = chrono::Utc::now();
+        let lost = self.losses.read(self.shared.loss_readings(), at);
+        if lost.is_empty() {
             self.shared.nothing_missed_lately();
-            return;
         }
-        let count = lost - self.losses_known;
-        self.losses_known = lost;
-        let worst = hops.into_iter().max_by_key(|hop| hop.dropped).map(|hop| hop.hop).unwrap_or_default();
-        let at: Timestamp = chrono::Utc::now();
-        self.shared.missed(&worst, count, at);
-        for incident in lock(&self.shared.correlator).loss(&worst, count, at) {
-            self.shared.incident_changed(&incident, &[]);
+        for loss in lost {
+            let id = self.shared.lanes.claim_id();
+            self.admit(Event { id, at, kind: EventKind::Loss { loss }, process: None, source: Source::Agent, complete: true });
         }
-        let kind = EventKind::Loss { loss: Loss::new(&worst, count) };
-        let event = Event { id: self.shared.lanes.claim_id(), at, kind, process: None, source: Source::Agent, complete: true };
+    }
+
+    fn admit(&mut self, event: Event) {
+        if let EventKind::Loss { loss } = &event.kind {
+            self.shared.missed(loss, event.at);
+            let tainted = lock(&self.shared.correlator).loss(loss, event.at);
+            tainted.iter().for_each(|incident| self.shared.incident_changed(incident, &[]));
+        }
         self.step(event);
     }
 }

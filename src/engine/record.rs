@@ -29,7 +29,6 @@ pub(super) enum Record {
     Alert(Box<Alert>),
     Approval(Box<Approval>),
     /// What became known of an executable after its events were kept.
-    #[allow(dead_code)] // made by whoever reads executables
     Digest(FileDigest),
     /// A named value, such as when the last console left.
     Note(&'static str, String),
@@ -165,6 +164,11 @@ impl Recorder {
     pub(super) fn new() -> (Self, FarEnd) {
         let shared = Arc::new(Shared::default());
         (Self(Arc::clone(&shared)), FarEnd(shared))
+    }
+
+    /// More than half full: what is not urgent had better wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.lock().bytes >= WAITING / 2
     }
 
     /// Keeps events; one call for many costs least.

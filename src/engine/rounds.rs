@@ -5,29 +5,44 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::governor::Reading;
 use super::shared::{Shared, lock};
-use super::{answer, desk};
+use super::{answer, desk, supervisor};
 use crate::host::sock_diag::{self, Phase};
 use crate::host::watchdog::EMERGENCY_SIGN;
 use crate::host::{own_usage, service_manager};
-use crate::model::{Budget, Counts, Health, Posture, Protocol, Timestamp};
+use crate::model::{Counts, Health, Posture, Protocol, Timestamp};
 
-/// How often every active action is compared with the kernel.
+/// How often every active action is compared with the kernel, and the emergency script's sign is looked for.
 const RECONCILE: Duration = Duration::from_secs(2);
-/// How often confidence decays and quiet incidents close.
+/// How often confidence decays and quiet incidents close, our files are looked at, and the ledger is read even when no
+/// action is known.
 const DECAY: Duration = Duration::from_secs(10);
 /// Between two deltas: fast enough to feel live, slow enough to be cheap over SSH.
 const DELTA: Duration = Duration::from_millis(200);
-/// How often health is measured.
+/// How often health is measured while somebody looks.
 const HEALTH: Duration = Duration::from_secs(1);
+/// How often our own cost is weighed; also how long the crier sleeps with nobody to tell.
+const WEIGH: Duration = Duration::from_secs(5);
+/// How often it is written down that we watch: after a crash no more than this counts as unwatched without need.
+const REMEMBER: Duration = Duration::from_secs(30);
 /// A pipeline that has not gone round for so long is stuck; the service manager is then told nothing.
 const STUCK: Duration = Duration::from_secs(10);
+
+/// Whether something is due that happens every so often; then it is not, for as long.
+fn due(last: &mut Instant, every: Duration) -> bool {
+    let due = last.elapsed() >= every;
+    if due {
+        *last = Instant::now();
+    }
+    due
+}
 
 /// The court's thread: judges what waits, and between cases keeps the actions true.
 pub(super) fn sit(shared: &Shared) {
     let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
     while !shared.stop.is_set() {
-        let waiting = shared.docket.take(Duration::from_millis(500));
+        let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
         let mut desk = lock(&shared.desk);
         for id in waiting {
@@ -36,14 +51,16 @@ pub(super) fn sit(shared: &Shared) {
         desk.lapse(shared, now);
         desk.drop_moot(shared, now);
         drop(desk);
-        if reconciled.elapsed() >= RECONCILE {
-            reconciled = Instant::now();
+        let quiet = due(&mut decayed, DECAY);
+        if due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
-            shared.check_files();
-            reconcile(shared, now);
+            // Every action passes over the screen's rows; the ledger itself is asked now and then all the same.
+            if quiet || lock(&shared.live).actions.values().any(|action| action.state.is_active()) {
+                reconcile(shared, now);
+            }
         }
-        if decayed.elapsed() >= DECAY {
-            decayed = Instant::now();
+        if quiet {
+            shared.check_files();
             let changed = lock(&shared.correlator).tick(now);
             changed.iter().for_each(|incident| shared.incident_changed(incident, &[]));
         }
@@ -77,31 +94,46 @@ fn reconcile(shared: &Shared, now: Timestamp) {
     }
 }
 
-/// The town crier's thread: health and deltas.
+/// The town crier's thread: health and deltas, our own cost, and the word for the next run that we still watch.
 pub(super) fn cry(shared: &Arc<Shared>) {
-    let mut measured: Option<Instant> = None;
     let watchdog = service_manager::watchdog_period();
-    let mut patted = Instant::now();
+    let alone = WEIGH.min(watchdog.unwrap_or(WEIGH));
+    let begun = Instant::now();
+    let (mut measured, mut weighed, mut remembered, mut patted) = (begun, begun, begun, begun);
+    shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {
-        // With nobody to tell, once a second is enough to keep the rates true.
-        std::thread::sleep(if lock(&shared.publisher).consoles() > 0 { DELTA } else { HEALTH });
-        let consoles = lock(&shared.publisher).consoles();
-        if measured.is_none_or(|at| at.elapsed() >= HEALTH) {
-            measured = Some(Instant::now());
-            if consoles > 0 {
-                let health = measure(shared);
-                prune(shared);
-                lock(&shared.live).health(health);
-            } else {
-                rates(shared);
-            }
+        // A console that comes rings the bell.
+        shared.bell.sleep(if lock(&shared.publisher).consoles() > 0 { DELTA } else { alone });
+        if lock(&shared.publisher).consoles() > 0 && due(&mut measured, HEALTH) {
+            let health = measure(shared);
+            prune(shared);
+            lock(&shared.live).health(health);
+        }
+        if due(&mut weighed, WEIGH) {
+            weigh(shared);
+            supervisor::tell_of_ended_outages(shared);
+            shared.remember_gaps();
+        }
+        if due(&mut remembered, REMEMBER) {
+            shared.remember_coverage(chrono::Utc::now());
         }
         publish(shared);
         let moving = lock(&shared.pulse).elapsed() < STUCK;
-        if watchdog.is_some_and(|period| patted.elapsed() >= period) && moving {
-            patted = Instant::now();
+        if let Some(period) = watchdog.filter(|_| moving)
+            && due(&mut patted, period)
+        {
             service_manager::alive();
         }
+    }
+}
+
+/// Compares what we cost with what we may, and gives up or takes up work accordingly.
+fn weigh(shared: &Shared) {
+    let (_, cpu_percent) = rates(shared);
+    let reading = Reading { cpu_percent, rss_bytes: own_usage::resident_bytes() };
+    let change = lock(&shared.governor).weigh(reading, Instant::now());
+    if let Some(change) = change {
+        shared.budget_changed(change);
     }
 }
 
@@ -146,13 +178,12 @@ pub(super) fn measure(shared: &Shared) -> Health {
     let totals = shared.totals.read();
     let (events_per_second, cpu_percent) = rates(shared);
     let rung = shared.ladder.rung();
-    let mut watching = lock(&shared.watching);
-    if watching.0 != rung {
-        // Between two rungs nobody watched.
-        *watching = (rung, chrono::Utc::now());
-    }
-    let watching_since = watching.1;
-    drop(watching);
+    let at = chrono::Utc::now();
+    let open = lock(&shared.outages).open(at);
+    let coverage = lock(&shared.coverage);
+    let watching_since = if open.is_empty() { coverage.since() } else { at };
+    let gaps = coverage.gaps().into_iter().chain(open).collect();
+    drop(coverage);
     let degraded = lock(&shared.degraded).iter().map(|(part, trouble)| format!("{part}: {trouble}")).collect();
     Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,7 +191,7 @@ pub(super) fn measure(shared: &Shared) -> Health {
         host: own_usage::host_name(),
         kernel: own_usage::kernel_release(),
         watching_since,
-        at: chrono::Utc::now(),
+        at,
         mode: lock(&shared.desk).mode(),
         posture: posture(shared),
         rung,
@@ -174,8 +205,8 @@ pub(super) fn measure(shared: &Shared) -> Health {
         store_bytes: shared.disk_bytes(),
         learning: None,
         counts: counts(shared),
-        gaps: Vec::new(),
-        budget: Budget::default(),
+        gaps,
+        budget: lock(&shared.governor).budget(),
         urgent_latency: shared.latency.read(),
         degraded,
     }

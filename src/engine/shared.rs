@@ -6,22 +6,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
+use super::bell::Bell;
+use super::coverage::{Coverage, GAPS, WATCHED_UNTIL};
 use super::desk::Desk;
 use super::docket::Docket;
 use super::gauge::Gauge;
+use super::given_up::{Controls, GivenUp};
+use super::governor::Governor;
 use super::lanes::Lanes;
 use super::latency::Stopwatch;
 use super::live::Live;
+use super::losses::Reading;
 use super::owner::Owner;
 use super::presence::{Attendance, Totals};
 use super::publish::Publisher;
 use super::record::{Record, Recorder};
-use crate::collector::{Ladder, Stop, World};
+use super::supervisor::Outages;
+use crate::collector::{Ladder, Sink, Stop, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::model::{
-    Action, Alert, AlertId, AlertState, BlindSpot, Confidence, HopDrops, Incident, IncidentId, IncidentState, ProcessKey, Rung, Severity,
-    Target, Timestamp,
+    Action, Alert, AlertId, AlertState, BlindSpot, BudgetChange, Confidence, Event, EventId, EventKind, HopDrops, Incident, IncidentId,
+    IncidentState, Loss, ProcessKey, Severity, Source, Target, Timestamp,
 };
 use crate::outbound::{Webhook, WebhookReport};
 use crate::responder::Responder;
@@ -96,13 +104,21 @@ pub(super) struct Shared {
     pub(super) ladder: Ladder,
     /// What the watching collectors cannot see on this host.
     pub(super) watch_blind_spots: Vec<BlindSpot>,
-    /// The sensor rung in use and since when.
-    pub(super) watching: Mutex<(Rung, Timestamp)>,
+    /// Since when somebody watches, and what was not watched.
+    pub(super) coverage: Mutex<Coverage>,
+    /// Collectors that failed and do not run again yet.
+    pub(super) outages: Mutex<Outages>,
     /// Parts that do not work, by name: what is wrong and what to do.
     pub(super) degraded: Mutex<BTreeMap<String, String>>,
     pub(super) gauge: Mutex<Gauge>,
     /// How long events of which a detector spoke were on their way.
     pub(super) latency: Stopwatch,
+    /// Weighs our own cost.
+    pub(super) governor: Mutex<Governor>,
+    /// What is given up for it now.
+    pub(super) given_up: GivenUp,
+    /// Who is told of it.
+    pub(super) controls: Controls,
     pub(super) stop: Stop,
     /// Somebody asked to become the newer binary that lies where this one lay.
     pub(super) upgrade: AtomicBool,
@@ -110,6 +126,10 @@ pub(super) struct Shared {
     pub(super) same_object: AtomicBool,
     /// No console of our own stands in the way of that.
     pub(super) upgradable: AtomicBool,
+    /// Tells whoever awaits the end that it has come.
+    pub(super) ended: watch::Sender<bool>,
+    /// Wakes the town crier before his time.
+    pub(super) bell: Bell,
     /// When the pipeline last went round; the service manager is told that we live only while it does.
     pub(super) pulse: Mutex<Instant>,
     pub(super) next_alert: AtomicU64,
@@ -123,6 +143,14 @@ fn webhook_hop(report: &WebhookReport) -> HopDrops {
 }
 
 impl Shared {
+    /// Everybody is told to end, and sleepers are woken.
+    pub(super) fn end(&self) {
+        self.stop.set();
+        self.ended.send_replace(true);
+        self.bell.ring();
+        self.docket.nudge();
+    }
+
     /// The pipeline went round.
     pub(super) fn pulse(&self) {
         *lock(&self.pulse) = Instant::now();
@@ -135,19 +163,27 @@ impl Shared {
         let forgotten = lock(&self.correlator).evicted();
         hops.push(HopDrops { hop: "incidents".to_owned(), received: self.totals.read().incidents, dropped: forgotten });
         let (asked, unasked) = lock(&self.desk).asked();
+        hops.push(self.given_up.hop());
         hops.push(HopDrops { hop: "questions".to_owned(), received: asked + unasked, dropped: unasked });
         hops.extend(self.world.enrichment().hops());
-        hops
-    }
-
-    /// Loss of events.
-    pub(super) fn event_hops(&self) -> Vec<HopDrops> {
-        let mut hops = self.lanes.hops();
-        hops.push(self.recorder.hop());
         if let Some(webhook) = &self.webhook {
             hops.push(webhook_hop(&webhook.report()));
         }
         hops
+    }
+
+    /// Loss of events.
+    fn event_hops(&self) -> Vec<HopDrops> {
+        let mut hops = self.lanes.hops();
+        hops.push(self.recorder.hop());
+        hops
+    }
+
+    /// Loss of events, by kind where the hop can tell.
+    pub(super) fn loss_readings(&self) -> Vec<Reading> {
+        let mut readings = self.lanes.readings();
+        readings.push(self.recorder.hop().into());
+        readings
     }
 
     /// A part does not work (or, with `None`, works again).
@@ -167,20 +203,45 @@ impl Shared {
         }
     }
 
-    /// Events were lost: whoever watches "without a gap" does so only from now on.
-    pub(super) fn missed(&self, hop: &str, count: u64, at: Timestamp) {
-        lock(&self.watching).1 = at;
-        self.degrade(
-            "events",
-            Some(format!("{count} lost at {hop} at {}; incidents of that time are marked incomplete", at.format("%H:%M:%S"))),
-        );
+    /// Events were lost, or nobody watched: whoever watches "without a gap" does so only from then on.
+    pub(super) fn missed(&self, loss: &Loss, at: Timestamp) {
+        lock(&self.coverage).admit(loss, at);
+        if loss.count > 0 {
+            let (count, hop, time) = (loss.count, &loss.hop, at.format("%H:%M:%S"));
+            self.degrade("events", Some(format!("{count} lost at {hop} at {time}; incidents of that time are marked incomplete")));
+        }
     }
 
-    /// A loss is shown as degraded for a minute; the counts stay.
+    /// A loss is shown as degraded for a minute; the counts and the gap stay.
     pub(super) fn nothing_missed_lately(&self) {
-        let gap = chrono::Utc::now() - lock(&self.watching).1;
+        let gap = chrono::Utc::now() - lock(&self.coverage).since();
         if gap > chrono::Duration::minutes(1) {
             self.degrade("events", None);
+        }
+    }
+
+    /// Our cost met its limit, or there is room again: it is done, shown and told.
+    pub(super) fn budget_changed(&self, budget: BudgetChange) {
+        let steps = lock(&self.governor).given_up().to_vec();
+        self.given_up.set(&steps);
+        self.controls.apply(&steps);
+        let trouble = (budget.level > 0).then(|| format!("gave up {}: {}", budget.given_up.join(", "), budget.why));
+        self.degrade("budget", trouble);
+        let (at, kind) = (chrono::Utc::now(), EventKind::Budget { budget });
+        self.lanes.emit(Event { id: EventId(0), at, kind, process: None, source: Source::Agent, complete: true });
+    }
+
+    /// Writes down how far somebody watched, for the next run.
+    pub(super) fn remember_coverage(&self, now: Timestamp) {
+        self.recorder.keep(Record::Note(WATCHED_UNTIL, now.to_rfc3339()));
+        self.remember_gaps();
+    }
+
+    /// Writes down the gaps when there are new ones.
+    pub(super) fn remember_gaps(&self) {
+        let unsaved = lock(&self.coverage).unsaved();
+        if let Some(gaps) = unsaved {
+            self.recorder.keep(Record::Note(GAPS, gaps));
         }
     }
 

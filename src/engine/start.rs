@@ -8,9 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::bell::Bell;
+use super::coverage::{Coverage, GAPS, WATCHED_UNTIL};
 use super::desk::Desk;
 use super::docket::Docket;
 use super::gauge::Gauge;
+use super::given_up::{Controls, GivenUp};
+use super::governor::{Governor, Limits};
 use super::lanes::Lanes;
 use super::latency::Stopwatch;
 use super::live::Live;
@@ -18,22 +22,22 @@ use super::owner::Owner;
 use super::pipeline::Pipeline;
 use super::presence::Attendance;
 use super::publish::Publisher;
-use super::record::{self, FarEnd, Recorder};
+use super::record::{self, FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
 use super::{rounds, supervisor};
-use crate::collector::{self, Places, Stop, World};
+use crate::collector::{self, Places, Sink, Stop, World};
 use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
 use crate::host::reexec::Legacy;
 use crate::host::{manners, privacy, random};
-use crate::model::{Approval, ApprovalId, ApprovalState, EventId, IncidentId, Timestamp};
+use crate::model::{Approval, ApprovalId, ApprovalState, Event, EventId, EventKind, IncidentId, Loss, Timestamp};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
 use crate::responder::{ActError, Responder};
 use crate::store::ledger::{Ledger, LedgerError};
-use crate::store::{Archive, Reader, StoreError, Writer};
+use crate::store::{Archive, EventFilter, FileDigest, Reader, StoreError, Writer};
 
 /// Why the agent cannot do its work at all.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +77,13 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let archive = Archive::open(&settings.data)?;
     let ledger = Arc::new(Ledger::open(&settings.data, chrono::Utc::now())?);
     let reader = archive.reader()?;
-    let watching = Mutex::new((ladder.rung(), chrono::Utc::now()));
+    let watched_until = watched_until(&reader)?;
+    let (stored, archived) = (reader.meta(GAPS)?, archived_losses(&reader)?);
+    let (mut coverage, mut unwatched) = Coverage::resume(stored.as_deref(), &archived, watched_until, chrono::Utc::now());
+    if ladder.is_continued() {
+        coverage.go_on();
+        unwatched = None;
+    }
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
     let owner = Arc::new(Owner::new(policy.protected.addresses.clone()));
@@ -83,6 +93,8 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let correlator = Correlator::new(&policy, IncidentId(reader.max_incident_id()?.0 + 1));
     let away: Option<Timestamp> = reader.meta("away_since")?.and_then(|at| at.parse().ok());
     let (recorder, far_end) = Recorder::new();
+    let limits = Limits { cpu_percent: settings.max_cpu_percent as f64, rss_bytes: settings.max_memory };
+    let controls = controls(&ladder, &world);
     let first_event = EventId(reader.max_event_id()?.0 + 1);
     let next_alert = AtomicU64::new(reader.max_alert_id()?.0 + 1);
     let inode = |name: &'static str| std::fs::metadata(settings.data.join(name)).map(|metadata| (name, metadata.ino())).ok();
@@ -105,14 +117,20 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         attendance: Mutex::new(Attendance::since(away)),
         ladder,
         watch_blind_spots: collector::watch_blind_spots(),
-        watching,
+        coverage: Mutex::new(coverage),
+        outages: Mutex::default(),
         degraded: Mutex::new(BTreeMap::new()),
         gauge: Mutex::new(Gauge::default()),
         latency: Stopwatch::default(),
+        governor: Mutex::new(Governor::new(limits, controls.steps())),
+        given_up: GivenUp::default(),
+        controls,
         stop: Stop::default(),
         upgrade: AtomicBool::new(false),
         same_object: AtomicBool::new(false),
         upgradable: AtomicBool::new(false),
+        ended: tokio::sync::watch::Sender::new(false),
+        bell: Bell::default(),
         pulse: Mutex::new(Instant::now()),
         next_alert,
         files,
@@ -126,11 +144,57 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         shared.degrade("ledger", Some(notice.to_owned()));
     }
     own_rights(&shared);
+    keep_digests(&shared);
     restore(&shared)?;
+    if let Some(loss) = unwatched {
+        // Before the sensors: the first event of this run says what no run saw.
+        shared.lanes.emit(supervisor::unwatched(loss));
+    }
     settle(&shared)?;
     let writer = archive.writer()?;
     let threads = threads(&shared, writer, far_end)?;
     Ok((shared, threads))
+}
+
+/// Who pauses for the budget.
+fn controls(ladder: &collector::Ladder, world: &Arc<World>) -> Controls {
+    let (sockets, executables, names) = (ladder.clone(), Arc::clone(world), Arc::clone(world));
+    Controls {
+        hashing: Some(Box::new(move |pause| executables.enrichment().pause_hashing(pause))),
+        names: Some(Box::new(move |pause| names.enrichment().pause_names(pause))),
+        polling: Some(Box::new(move |rarely| sockets.poll_rarely(rarely))),
+    }
+}
+
+/// What becomes known of an executable is kept for the events that came before.
+fn keep_digests(shared: &Arc<Shared>) {
+    let keeper = Arc::downgrade(shared);
+    shared.world.enrichment().on_digest(move |learnt| {
+        let digest = FileDigest {
+            device: learnt.content.device,
+            inode: learnt.content.inode,
+            changed: learnt.content.changed,
+            sha256: Some(learnt.sha256),
+            package: learnt.package.clone(),
+        };
+        if let Some(shared) = keeper.upgrade() {
+            shared.recorder.keep(Record::Digest(digest));
+        }
+    });
+}
+
+/// When the run before this one is known to have watched last: its own word, or the last thing that it saw.
+fn watched_until(reader: &Reader) -> Result<Option<Timestamp>, StoreError> {
+    let said: Option<Timestamp> = reader.meta(WATCHED_UNTIL)?.and_then(|at| at.parse().ok());
+    let seen = reader.events(&EventFilter { limit: 1, ..EventFilter::default() })?.records.first().map(|event| event.at);
+    Ok(said.max(seen))
+}
+
+/// The newest losses in the archive, oldest first.
+fn archived_losses(reader: &Reader) -> Result<Vec<(Loss, Timestamp)>, StoreError> {
+    let filter = EventFilter { kind: Some("sensor.loss".to_owned()), limit: 64, ..EventFilter::default() };
+    let loss = |event: Event| if let EventKind::Loss { loss } = event.kind { Some((loss, event.at)) } else { None };
+    Ok(reader.events(&filter)?.records.into_iter().filter_map(loss).collect())
 }
 
 /// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
@@ -245,6 +309,7 @@ pub(super) fn snapshot(shared: &Shared, arriving: bool) -> (Snapshot, tokio::syn
     let mut publisher = lock(&shared.publisher);
     publisher.delta(changes);
     let receiver = publisher.listen();
+    shared.bell.ring();
     let snapshot = Snapshot {
         seq: publisher.seq(),
         health,

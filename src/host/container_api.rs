@@ -211,7 +211,9 @@ impl ContainerApi {
         stream.set_write_timeout(Some(PATIENCE)).and_then(|()| stream.set_read_timeout(Some(PATIENCE))).map_err(broken)?;
         let body = body.map(ToString::to_string).unwrap_or_default();
         let length = body.len();
-        let request = format!("{verb} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        let request = format!(
+            "{verb} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
         stream.write_all(request.as_bytes()).map_err(broken)?;
         Ok(stream)
     }
@@ -399,7 +401,8 @@ mod tests {
     fn hostile_answers_are_errors() {
         let long = vec![b'x'; ANSWER_MOST + 1];
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n".to_vec();
-        let (_dir, api, asked) = saying(vec![ok("{}"), b"\0\xff".to_vec(), Vec::new(), long, chunked, b"HTTP/1.0 500 x\r\n\r\n\x1b[2J".to_vec()]);
+        let (_dir, api, asked) =
+            saying(vec![ok("{}"), b"\0\xff".to_vec(), Vec::new(), long, chunked, b"HTTP/1.0 500 x\r\n\r\n\x1b[2J".to_vec()]);
         for _ in 0..6 {
             let error = api.running(10).unwrap_err().to_string();
             assert!(!error.contains('\x1b'), "{error:?}");
@@ -413,7 +416,8 @@ mod tests {
         let event = format!(
             "{{\"Action\":\"start\",\"Actor\":{{\"ID\":\"{ID}\",\"Attributes\":{{\"name\":\"web\",\"image\":\"i\"}}}},\"time\":7}}\n"
         );
-        let (_dir, api, asked) = saying(vec![ok(&format!("\n{event}{event}")), ok(&"x".repeat(HEAD_MOST + 9000)), b"HTTP/1.0 400 no\r\n\r\nno".to_vec()]);
+        let (_dir, api, asked) =
+            saying(vec![ok(&format!("\n{event}{event}")), ok(&"x".repeat(HEAD_MOST + 9000)), b"HTTP/1.0 400 no\r\n\r\nno".to_vec()]);
         let mut events = api.events(Utc::now()).unwrap();
         for _ in 0..2 {
             let happened = events.next(PATIENCE).unwrap().unwrap();

@@ -119,9 +119,7 @@ impl Executable {
             .and_then(|file| Self::proven(file.into(), wanted.pid, wanted.content, wanted.is_running()));
         match running {
             // The pid has ended, or is another's, or runs another program by now.
-            Err(HashError::Gone(_) | HashError::Replaced) => {
-                Self::proven(handle(&wanted.path)?, std::process::id(), wanted.content, false)
-            }
+            Err(HashError::Gone(_) | HashError::Replaced) => Self::proven(handle(&wanted.path)?, std::process::id(), wanted.content, false),
             outcome => outcome,
         }
     }
@@ -145,8 +143,7 @@ impl Executable {
         let found = identity(&file)?;
         let device = mount.map_or(found.content.device, |mount| mount.device);
         let same_file = found.content.inode == asked.inode && (found.content.device == asked.device || device == asked.device);
-        let same_content =
-            asked.changed == 0 || found.content.changed == asked.changed || (running && found.written <= asked.changed);
+        let same_content = asked.changed == 0 || found.content.changed == asked.changed || (running && found.written <= asked.changed);
         if !(same_file && same_content) {
             return Err(HashError::Replaced);
         }

@@ -1,5 +1,6 @@
 //! How the guard itself is: what it can see, what it lost, what it costs.
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Posture, Timestamp};
@@ -60,6 +61,38 @@ pub struct Gap {
     pub count: u64,
     /// Where they were lost, or why nobody watched.
     pub why: String,
+}
+
+impl Gap {
+    /// Whether it has no beginning: nobody ever watched before its end.
+    pub fn is_from_ever(&self) -> bool {
+        self.from <= Timestamp::UNIX_EPOCH
+    }
+}
+
+/// How well a stretch of time was watched, worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watched {
+    /// Nothing is known to be missing.
+    Wholly,
+    /// Events were lost in it.
+    Lossy,
+    /// For a part of it at least nobody watched.
+    Not,
+    /// It lies before everything that is still known.
+    Unknown,
+}
+
+impl Watched {
+    /// As one letter of text.
+    pub fn letter(self) -> char {
+        match self {
+            Self::Wholly => '=',
+            Self::Lossy => '!',
+            Self::Not => 'x',
+            Self::Unknown => '.',
+        }
+    }
 }
 
 /// What the agent may cost, and what it gives up to stay within (row P2).
@@ -162,6 +195,23 @@ impl Health {
     pub fn dropped(&self) -> u64 {
         self.hops.iter().map(|hop| hop.dropped).sum()
     }
+
+    /// How well the time from `from` to before `to` was watched.
+    pub fn watched(&self, from: Timestamp, to: Timestamp) -> Watched {
+        let known = self.gaps.iter().map(|gap| gap.from).min().unwrap_or(self.watching_since);
+        if to <= known {
+            return Watched::Unknown;
+        }
+        let touching = self.gaps.iter().filter(|gap| gap.from < to && gap.to >= from);
+        let worst = touching.map(|gap| if gap.count > 0 { Watched::Lossy } else { Watched::Not }).max();
+        worst.unwrap_or(Watched::Wholly)
+    }
+
+    /// The hour before `at` in so many equal parts, oldest first.
+    pub fn last_hour(&self, at: Timestamp, parts: u16) -> Vec<Watched> {
+        let edge = |part: u16| at - TimeDelta::seconds(3_600 * i64::from(parts - part) / i64::from(parts.max(1)));
+        (0..parts).map(|part| self.watched(edge(part), edge(part + 1))).collect()
+    }
 }
 
 /// Outcome of one self-test.
@@ -204,4 +254,39 @@ pub struct Presence {
     pub actions: u64,
     /// Questions that lapsed unanswered since then.
     pub lapsed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(from: i64, to: i64, count: u64) -> Gap {
+        Gap { from: at(from), to: at(to), count, why: String::new() }
+    }
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    fn hour(gaps: Vec<Gap>, since: i64) -> String {
+        let mut health: Health = serde_json::from_value(serde_json::json!({
+            "version": "", "pid": 1, "host": "", "kernel": "", "watching_since": at(since), "at": at(60), "mode": "paranoid",
+            "posture": "observe", "rung": "ebpf", "bpf_object": "", "blind_spots": [], "hops": [], "events_per_second": 0.0,
+            "events_total": 0, "cpu_percent": 0.0, "rss_bytes": 0, "store_bytes": 0, "learning": null, "degraded": [],
+        }))
+        .unwrap();
+        health.gaps = gaps;
+        health.last_hour(health.at, 12).into_iter().map(Watched::letter).collect()
+    }
+
+    #[test]
+    fn an_hour_shows_what_was_watched_and_what_was_not() {
+        assert_eq!(hour(vec![], 30), "......======", "an agent that knows no gaps vouches only for itself");
+        let ever = Gap { from: Timestamp::UNIX_EPOCH, ..gap(0, 20, 0) };
+        assert!(ever.is_from_ever());
+        assert_eq!(hour(vec![ever.clone()], 20), "xxxxx=======");
+        assert_eq!(hour(vec![ever.clone(), gap(26, 27, 17), gap(41, 46, 0)], 46), "xxxxx!==xx==");
+        assert_eq!(hour(vec![ever, gap(26, 27, 17), gap(26, 27, 0)], 27), "xxxxxx======", "the worse one shows");
+        assert_eq!(hour(vec![gap(31, 32, 5)], 32), "......!=====", "what is before the oldest known gap is forgotten");
+    }
 }

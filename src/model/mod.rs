@@ -26,7 +26,7 @@ pub use container::Container;
 pub use digest::{DigestError, Sha256};
 pub use event::{BudgetChange, Event, EventKind, Exit, Loss, Privilege, PrivilegeKind, Source, UserChange, UserChangeKind};
 pub use file::{FileChange, FileChangeKind, PersistenceKind};
-pub use health::{BlindSpot, Budget, Check, CheckState, Counts, Gap, Health, HopDrops, Latency, Presence, Rung};
+pub use health::{BlindSpot, Budget, Check, CheckState, Counts, Gap, Health, HopDrops, Latency, Presence, Rung, Watched};
 pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, SignalId, WarrantId};
 pub use incident::{Entity, Explanation, Incident, IncidentState, Proof, Stage};
 pub use lifeline::{Lifeline, LifelineReason};

@@ -149,7 +149,7 @@ pub(crate) fn health() -> Health {
         pid: 611,
         host: "web-1".to_owned(),
         kernel: "6.12.48".to_owned(),
-        watching_since: before(8_057),
+        watching_since: before(1_200),
         at: now(),
         mode: Mode::Paranoid,
         posture: Posture::Contain,
@@ -170,8 +170,12 @@ pub(crate) fn health() -> Health {
         store_bytes: 88_000_000,
         learning: None,
         counts: crate::model::Counts::default(),
-        gaps: Vec::new(),
-        budget: crate::model::Budget::default(),
+        gaps: vec![
+            Gap { from: Timestamp::UNIX_EPOCH, to: before(90_000), count: 0, why: "no agent had run before".to_owned() },
+            Gap { from: before(3_000), to: before(2_840), count: 0, why: "no agent ran".to_owned() },
+            Gap { from: before(1_203), to: before(1_200), count: 17, why: "lost at lane-normal".to_owned() },
+        ],
+        budget: Budget { max_cpu_percent: 20.0, max_rss_bytes: 256 << 20, level: 0, given_up: Vec::new() },
         urgent_latency: crate::model::Latency::default(),
         degraded: vec!["journal: no permission to read; add the agent to the group systemd-journal".to_owned()],
     }

@@ -4,7 +4,7 @@ use ratatui::style::{Color, Modifier, Style};
 
 use crate::config::theme::{Colour, Look};
 use crate::config::{Glyphs, Theme};
-use crate::model::{ActionState, IncidentState, Mode, Posture, Severity};
+use crate::model::{ActionState, IncidentState, Mode, Posture, Severity, Watched};
 
 /// Characters of the screen's own.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ pub(crate) struct GlyphSet {
     pub bar: [&'static str; 2],
     pub spark: [&'static str; 8],
     pub dot: &'static str,
+    /// A stretch of time that was watched wholly, with losses, not at all, or of which nothing is known.
+    pub watched: [&'static str; 4],
 }
 
 const UNICODE: GlyphSet = GlyphSet {
@@ -44,6 +46,7 @@ const UNICODE: GlyphSet = GlyphSet {
     bar: ["━", "─"],
     spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     dot: "·",
+    watched: ["━", "!", "x", "·"],
 };
 
 const ASCII: GlyphSet = GlyphSet {
@@ -63,6 +66,7 @@ const ASCII: GlyphSet = GlyphSet {
     bar: ["=", "-"],
     spark: ["_", "_", ".", ".", "-", "=", "*", "#"],
     dot: "-",
+    watched: ["=", "!", "x", "."],
 };
 
 /// Styles by meaning.
@@ -139,6 +143,17 @@ impl Paint {
             ActionState::Drifted | ActionState::Unknown => self.critical,
             ActionState::Failed => self.danger,
             ActionState::Expired | ActionState::RolledBack => self.muted,
+        }
+    }
+
+    /// How a stretch of time is drawn.
+    pub(crate) fn watched(&self, watched: Watched) -> (&'static str, Style) {
+        let [wholly, lossy, not, unknown] = self.glyphs.watched;
+        match watched {
+            Watched::Wholly => (wholly, self.good),
+            Watched::Lossy => (lossy, self.warning),
+            Watched::Not => (not, self.danger),
+            Watched::Unknown => (unknown, self.muted),
         }
     }
 

@@ -100,6 +100,19 @@ fn what_stands_over_a_view() {
 }
 
 #[test]
+fn a_lower_rung_that_saves_says_so_on_every_screen() {
+    let mut state = state(View::Overview, 80, 24);
+    let health = state.mirror.health.as_mut().unwrap();
+    health.rung = crate::model::Rung::ProcessConnector;
+    health.blind_spots = vec![health.blind_spots[0].clone(); 4];
+    (health.budget.level, health.budget.given_up) = (2, vec!["digests".to_owned(), "names".to_owned()]);
+    let shown = text(&state);
+    let line = shown.lines().nth(1).unwrap();
+    assert!(line.contains("process connector") && line.contains("saving, level 2") && line.contains("4 blind spots"), "{line}");
+    assert!(line.contains('x') && line.contains('!'), "the gaps of the last hour: {line}");
+}
+
+#[test]
 fn before_the_first_word_and_after_the_last() {
     let mut state = State::new(Keymap::built_in().unwrap(), Role::Viewer, View::Overview, now(), chrono::Utc.fix());
     insta::assert_snapshot!("waiting", text(&state));
@@ -154,6 +167,8 @@ fn hostile_bytes_never_reach_a_cell() {
         if let Some(health) = &mut state.mirror.health {
             (health.host, health.kernel, health.degraded) = (evil.to_owned(), evil.to_owned(), vec![evil.to_owned()]);
             health.hops[0].hop = evil.to_owned();
+            health.gaps[1].why = evil.to_owned();
+            health.budget.given_up = vec![evil.to_owned()];
         }
         for keys in ["j", "enter", "esc"] {
             press(&mut state, keys);

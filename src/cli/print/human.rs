@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::{safe, table};
 use crate::model::{
-    Action, ActionState, Alert, AlertState, Approval, AuditEntry, Check, CheckState, Event, EventKind, Explanation, Health, Incident,
-    Preview, Signal, Timestamp,
+    Action, ActionState, Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health,
+    Incident, Loss, Preview, Signal, Timestamp, Watched,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;
@@ -66,6 +66,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
     )?;
     writeln!(out, "posture   {}", health.posture)?;
     writeln!(out, "sensors   {} ({} object), watching since {} UTC", health.rung.noun(), health.bpf_object, clock(health.watching_since))?;
+    writeln!(out, "hour      {}", health.last_hour(health.at, 60).into_iter().map(Watched::letter).collect::<String>())?;
     writeln!(
         out,
         "learning  {}",
@@ -79,6 +80,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         size(health.rss_bytes),
         size(health.store_bytes)
     )?;
+    writeln!(out, "budget    {}", budget(&health.budget))?;
     let counts = &health.counts;
     writeln!(
         out,
@@ -88,10 +90,25 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
     for hop in &health.hops {
         writeln!(out, "hop       {}: {} in, {} lost", safe(&hop.hop), hop.received, hop.dropped)?;
     }
+    for gap in &health.gaps {
+        writeln!(out, "gap       {}", gap_line(gap))?;
+    }
     for spot in &health.blind_spots {
         writeln!(out, "blind     {}: {}; {}", safe(&spot.what), safe(&spot.why), safe(&spot.mend))?;
     }
     health.degraded.iter().try_for_each(|part| writeln!(out, "degraded  {}", safe(part)))
+}
+
+fn budget(budget: &Budget) -> String {
+    let given_up =
+        if budget.given_up.is_empty() { "nothing given up".to_owned() } else { format!("gave up {}", budget.given_up.join(", ")) };
+    format!("at most {:.0} % of a core and {}; {}", budget.max_cpu_percent, size(budget.max_rss_bytes), safe(&given_up))
+}
+
+fn gap_line(gap: &Gap) -> String {
+    let when = if gap.is_from_ever() { format!("until {}", clock(gap.to)) } else { format!("{} to {}", clock(gap.from), clock(gap.to)) };
+    let lost = if gap.count > 0 { format!("{} events ", gap.count) } else { String::new() };
+    format!("{when} UTC  {lost}{}", safe(&gap.why))
 }
 
 fn write_checks(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
@@ -134,11 +151,25 @@ pub(super) fn event_line(event: &Event) -> String {
         EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => {
             format!("{} {} from {}", safe(&container.runtime), container.name, container.image)
         }
-        EventKind::Budget { budget } => format!("{}: {}", safe(&budget.why), safe(&budget.given_up.join(", "))),
-        EventKind::Loss { loss } => format!("{} events lost at {}", loss.count, safe(&loss.hop)),
+        EventKind::Budget { budget } => {
+            let given_up = if budget.given_up.is_empty() { "nothing".to_owned() } else { budget.given_up.join(", ") };
+            format!("level {}, given up: {}; {}", budget.level, safe(&given_up), safe(&budget.why))
+        }
+        EventKind::Loss { loss } => loss_words(loss),
     };
     let cut = if event.complete { "" } else { " (incomplete)" };
     format!("{}  {}  {:<18}  {who}  {what}{cut}", event.at.format("%H:%M:%S%.3f"), event.id, event.kind.name())
+}
+
+/// A stretch that nobody counted says why nobody watched; else how many of what were lost where, and when.
+fn loss_words(loss: &Loss) -> String {
+    let kinds: Vec<String> = loss.kinds.iter().map(|(kind, count)| format!("{count} {}", safe(kind))).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+    let what = if loss.count == 0 { safe(&loss.hop) } else { format!("{} events lost at {}{kinds}", loss.count, safe(&loss.hop)) };
+    match (loss.from, loss.to) {
+        (Some(from), Some(to)) => format!("{what}, {} to {}", from.format("%H:%M:%S%.3f"), to.format("%H:%M:%S%.3f")),
+        _ => what,
+    }
 }
 
 fn write_signals(out: &mut impl Write, signals: &[Signal]) -> io::Result<()> {

@@ -66,9 +66,9 @@ fn a_runtime_without_a_stream_is_polled_and_one_that_talks_nonsense_is_told_of()
             let body = match request.split(' ').nth(1).unwrap() {
                 "/end" => return,
                 "/containers/json" => format!(r#"[{{"Id":"{ID}"}}]"#),
-                path if path.starts_with("/containers/") => format!(
-                    r#"{{"Id":"{ID}","Name":"/polled","State":{{"Running":true,"Pid":0,"StartedAt":"2199-01-01T00:00:00Z"}}}}"#
-                ),
+                path if path.starts_with("/containers/") => {
+                    format!(r#"{{"Id":"{ID}","Name":"/polled","State":{{"Running":true,"Pid":0,"StartedAt":"2199-01-01T00:00:00Z"}}}}"#)
+                }
                 _ => {
                     caller.write_all(b"HTTP/1.0 501 no\r\n\r\nno stream").unwrap();
                     continue;
@@ -139,7 +139,10 @@ impl Daemon {
     }
 
     fn import(&self) {
-        let script = format!("mkdir -p {0}/root/bin && cp $(command -v busybox) {0}/root/bin/ && ln -sf busybox {0}/root/bin/sleep && tar -C {0}/root -c . | docker import - small", self.dir.display());
+        let script = format!(
+            "mkdir -p {0}/root/bin && cp $(command -v busybox) {0}/root/bin/ && ln -sf busybox {0}/root/bin/sleep && tar -C {0}/root -c . | docker import - small",
+            self.dir.display()
+        );
         let host = format!("unix://{}", self.socket().display());
         let out = Command::new("sh").env("DOCKER_HOST", host).args(["-c", &script]).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -170,7 +173,8 @@ impl Drop for Daemon {
 
 /// Whether a daemon can be started here; says so aloud when not.
 fn docker_is_here() -> bool {
-    let here = |program: &str| ["/usr/sbin", "/usr/bin", "/bin", "/usr/local/bin"].iter().any(|place| Path::new(place).join(program).exists());
+    let here =
+        |program: &str| ["/usr/sbin", "/usr/bin", "/bin", "/usr/local/bin"].iter().any(|place| Path::new(place).join(program).exists());
     let missing: Vec<_> = ["dockerd", "docker", "busybox", "unshare"].into_iter().filter(|program| !here(program)).collect();
     let root = nix::unistd::geteuid().is_root();
     if !root || !missing.is_empty() {

@@ -191,6 +191,24 @@ fn each_mode_keeps_its_threshold() {
 }
 
 #[test]
+fn what_cannot_be_undone_is_never_done_alone_least_of_all_on_incomplete_evidence() {
+    for mode in Mode::ALL {
+        for complete in [true, false] {
+            let mut bench = Bench::new();
+            (bench.mode, bench.proof.confidence, bench.incident.complete) = (mode, Confidence::new(1.0), complete);
+            let (incident, proof, lifeline, tree) =
+                (bench.incident.clone(), bench.proof.clone(), bench.lifeline.clone(), bench.tree.clone());
+            let case = Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree: &tree, active: &[], now: at(0) };
+            let held = bench.court.held_because(&case, &on_tree(ActionKind::KillTree, 900), &tree);
+            let held = held.unwrap_or_default();
+            assert!(held.contains("PARANOID") || held.contains("cannot be undone"), "{mode} {complete}: {held}");
+            assert_eq!(held.contains("incomplete"), !complete && mode != Mode::Paranoid, "{mode} {complete}: {held}");
+            assert!(bench.said().iter().all(|said| !said.contains("kill")), "and it is never proposed");
+        }
+    }
+}
+
+#[test]
 fn one_family_or_an_observing_posture_never_acts() {
     let mut bench = Bench::new();
     bench.proof.families.pop();

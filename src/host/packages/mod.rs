@@ -123,7 +123,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| root.path().join(path);
         fs::create_dir_all(at("lib/apk/db")).unwrap();
-        fs::write(at("lib/apk/db/installed"), "C:Q1x=\nP:busybox\nV:1.36\nF:bin\nR:busybox\na:0:0:755\nF:etc\nR:x\n\nP:musl\nF:lib\nR:ld.so\n").unwrap();
+        fs::write(
+            at("lib/apk/db/installed"),
+            "C:Q1x=\nP:busybox\nV:1.36\nF:bin\nR:busybox\na:0:0:755\nF:etc\nR:x\n\nP:musl\nF:lib\nR:ld.so\n",
+        )
+        .unwrap();
         fs::create_dir_all(at("var/lib/pacman/local/bash-completion-2.11-3")).unwrap();
         let files = at("var/lib/pacman/local/bash-completion-2.11-3/files");
         fs::write(files, "%FILES%\nusr/\nusr/bin/\nusr/bin/bc x\n\n%BACKUP%\netc/x\tabc\n").unwrap();

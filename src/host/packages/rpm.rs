@@ -10,10 +10,7 @@ use crate::model::HostText;
 
 /// Where the database lies, of each age and distribution.
 const DATABASES: [&str; 5] = [
-    "usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "usr/lib/sysimage/rpm/Packages.db",
-    "var/lib/rpm/rpmdb.sqlite",
-    "var/lib/rpm/Packages.db",
+    "usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/Packages.db", "var/lib/rpm/rpmdb.sqlite", "var/lib/rpm/Packages.db",
     "var/lib/rpm/Packages",
 ];
 /// Longest answer; another look-up may hold the database.

@@ -239,7 +239,7 @@ impl Field for Sha256 {
 }
 
 /// Every role, at the number by which it is stored: a new one goes at the end.
-pub(super) const ROLES: [ServiceRole; 10] = [
+pub(super) const ROLES: [ServiceRole; 11] = [
     ServiceRole::WebServer,
     ServiceRole::Database,
     ServiceRole::MailServer,
@@ -250,6 +250,7 @@ pub(super) const ROLES: [ServiceRole; 10] = [
     ServiceRole::PackageManager,
     ServiceRole::ContainerRuntime,
     ServiceRole::Agent,
+    ServiceRole::SecurityService,
 ];
 
 impl Field for ServiceRole {
@@ -265,6 +266,7 @@ impl Field for ServiceRole {
             Self::PackageManager => 7,
             Self::ContainerRuntime => 8,
             Self::Agent => 9,
+            Self::SecurityService => 10,
         });
     }
 

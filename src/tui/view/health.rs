@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::format::{bytes, clock, count, span};
-use crate::model::{CheckState, Health, Rung};
+use crate::model::{Budget, CheckState, Health, Rung};
 use crate::tui::paint::Paint;
 use crate::tui::state::{State, rows};
 use crate::tui::widgets::{Tone, TonedLine, draw_lines, rule, wrap_toned};
@@ -36,6 +36,8 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
 pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
     let Some(health) = &state.mirror.health else { return Vec::new() };
     let mut lines = facts(state, health);
+    section(&mut lines, "Coverage");
+    lines.extend(super::coverage::bar(state, health));
     section(&mut lines, "Degraded");
     if health.degraded.is_empty() {
         lines.push(TonedLine::labelled("  ", Tone::Good, "every part works"));
@@ -58,6 +60,8 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
         lines.push(TonedLine::labelled("  ", Tone::Warning, format!("{}: {}", spot.what, spot.why)));
         lines.push(TonedLine::labelled("    mend  ", Tone::Plain, spot.mend.clone()));
     }
+    section(&mut lines, "Gaps");
+    lines.extend(super::coverage::gaps(state, health));
     if let Some(checks) = &state.checks {
         section(&mut lines, "Self-test");
         for check in checks {
@@ -79,6 +83,12 @@ fn section(lines: &mut Vec<TonedLine>, title: &str) {
     lines.extend([TonedLine::new(Tone::Plain, ""), TonedLine::new(Tone::Title, title)]);
 }
 
+fn budget(budget: &Budget) -> String {
+    let given_up =
+        if budget.given_up.is_empty() { "nothing given up".to_owned() } else { format!("gave up {}", budget.given_up.join(", ")) };
+    format!("at most {:.0}% of one core and {}; {given_up}", budget.max_cpu_percent, bytes(budget.max_rss_bytes))
+}
+
 fn facts(state: &State, health: &Health) -> Vec<TonedLine> {
     let fact = |label: &str, tone, text: String| TonedLine::labelled(format!("  {label:<15}"), tone, text);
     let object = if health.rung == Rung::Ebpf { format!(" ({} object)", health.bpf_object) } else { String::new() };
@@ -97,6 +107,7 @@ fn facts(state: &State, health: &Health) -> Vec<TonedLine> {
             Tone::Plain,
             format!("{:.1}% of one core, {} of memory, {} on disk", health.cpu_percent, bytes(health.rss_bytes), bytes(health.store_bytes)),
         ),
+        fact("budget", if health.budget.level > 0 { Tone::Warning } else { Tone::Plain }, budget(&health.budget)),
         fact("program", Tone::Plain, format!("bartizan {}, pid {}, kernel {}", health.version, health.pid, health.kernel)),
     ];
     if let Some(learnt) = health.learning {

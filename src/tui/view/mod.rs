@@ -11,6 +11,7 @@ mod actions;
 mod alerts;
 mod approvals;
 mod audit;
+mod coverage;
 mod dialogs;
 mod footer;
 pub(crate) mod format;
@@ -59,13 +60,15 @@ fn regions(area: Rect, single: bool) -> Regions {
     let tabs = u16::from(!single && area.height >= 8);
     // On a small screen the message takes the place of the keys while it lasts.
     let message = u16::from(area.height >= 14);
-    let top = 1 + tabs;
+    // The line of coverage: on small screens the health view alone has it.
+    let strip = 1 + u16::from(!single && area.height >= 20);
+    let top = strip + tabs;
     let bottom = 1 + message;
     let body = row(top, area.height.saturating_sub(top + bottom));
     let margin = u16::from(area.width > 20);
     Regions {
-        strip: row(0, 1),
-        tabs: row(1, tabs),
+        strip: row(0, strip),
+        tabs: row(strip, tabs),
         body: Rect { x: body.x + margin, width: body.width.saturating_sub(2 * margin), ..body },
         message: row(area.height.saturating_sub(2), message),
         footer: row(area.height.saturating_sub(1), 1),

@@ -4,7 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::format::count;
+use super::format::{count, span};
+use crate::model::{Health, Rung};
 use crate::tui::paint::Paint;
 use crate::tui::state::{Link, State, rows};
 use crate::tui::widgets::text::{fit, safe, width};
@@ -18,34 +19,50 @@ struct Part {
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     buf.set_style(area, paint.strip);
-    let room = usize::from(area.width).saturating_sub(2);
-    let mut parts = parts(state, paint);
+    let first = Rect { height: area.height.min(1), ..area };
+    line(buf, first, parts(state, paint, area.height < 2), 0, paint);
+    if area.height > 1
+        && let Some(health) = &state.mirror.health
+    {
+        let second = Rect { y: area.y + 1, height: 1, ..area };
+        let parts = coverage(state, health, area.width >= ROOMY, paint);
+        let x = line(buf, second, parts, super::coverage::LEAST, paint);
+        super::coverage::hour(buf, Rect { x, width: second.right().saturating_sub(x + 1), ..second }, health, paint);
+    }
+}
+
+/// Paints as many parts as there is room for, leaving `reserved` cells free; where the next one would begin.
+fn line(buf: &mut Buffer, area: Rect, mut parts: Vec<Part>, reserved: u16, paint: &Paint) -> u16 {
+    let room = usize::from(area.width).saturating_sub(2 + usize::from(reserved));
     // Narrow terminals get narrower gaps before anything is left out.
-    let gap = if total(&parts, GAP) > room { GAP - 1 } else { GAP };
+    let gap = if total(&parts, GAP) > room || area.width < ROOMY { GAP - 1 } else { GAP };
     while total(&parts, gap) > room {
         let Some(worst) = parts.iter().map(|part| part.rank).max().filter(|rank| *rank > 0) else { break };
         parts.retain(|part| part.rank != worst);
     }
     let mut x = area.x + 1;
     for part in parts {
+        if x >= area.right() {
+            break;
+        }
         let text = fit(&part.text, usize::from(area.right().saturating_sub(x)), paint.glyphs.ellipsis);
         // Colour of the meaning on the ground of the strip.
         let style = Style { bg: paint.strip.bg, ..part.style }.add_modifier(paint.strip.add_modifier);
         let (end, _) = buf.set_stringn(x, area.y, text, usize::from(area.right().saturating_sub(x)), style);
         x = end + gap;
-        if x >= area.right() {
-            break;
-        }
     }
+    x
 }
 
+/// Width from which there is air between the parts.
+const ROOMY: u16 = 110;
 const GAP: u16 = 3;
 
 fn total(parts: &[Part], gap: u16) -> usize {
     parts.iter().map(|part| width(&part.text) + usize::from(gap)).sum::<usize>().saturating_sub(usize::from(gap))
 }
 
-fn parts(state: &State, paint: &Paint) -> Vec<Part> {
+fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
     let part = |text: String, style: Style, rank: u8| Part { text, style, rank };
     let Some(health) = &state.mirror.health else {
         return vec![part("bartizan".to_owned(), paint.title, 0)];
@@ -58,14 +75,39 @@ fn parts(state: &State, paint: &Paint) -> Vec<Part> {
         part(fit(&safe(&health.host), 24, paint.glyphs.ellipsis), paint.title, 2),
         part(health.mode.to_string(), paint.mode(health.mode), 0),
         part(health.posture.to_string(), paint.posture(health.posture), 1),
-        part(health.rung.noun().to_owned(), if health.rung == crate::model::Rung::Ebpf { paint.strip } else { paint.warning }, 5),
         part(format!("{} ev/s", count(rate(health.events_per_second))), paint.strip, 4),
         part(format!("lost {}", count(lost)), if lost > 0 { paint.danger } else { paint.strip }, 3),
         part(plural(alerts, "alert"), loud(alerts, paint.danger), 0),
         part(plural(questions, "approval"), loud(questions, paint.warning), 0),
     ];
+    if alone {
+        parts.insert(3, rung(health, paint, 5));
+    }
     if matches!(state.link, Link::Lost { .. }) {
         parts.insert(0, part("NOT CONNECTED".to_owned(), paint.critical, 0));
+    }
+    parts
+}
+
+fn rung(health: &Health, paint: &Paint, rank: u8) -> Part {
+    Part { text: health.rung.noun().to_owned(), style: if health.rung == Rung::Ebpf { paint.strip } else { paint.warning }, rank }
+}
+
+/// What is watched, and since when without a gap.
+fn coverage(state: &State, health: &Health, roomy: bool, paint: &Paint) -> Vec<Part> {
+    let blind = health.blind_spots.len();
+    let whole = span(state.now - health.watching_since);
+    let mut parts = vec![
+        rung(health, paint, 0),
+        Part {
+            text: format!("{blind} blind spot{}", if blind == 1 { "" } else { "s" }),
+            style: if blind > 0 { paint.warning } else { paint.strip },
+            rank: 1,
+        },
+        Part { text: if roomy { format!("{whole} without a gap") } else { format!("no gap {whole}") }, style: paint.strip, rank: 2 },
+    ];
+    if health.budget.level > 0 {
+        parts.insert(1, Part { text: format!("saving, level {}", health.budget.level), style: paint.warning, rank: 1 });
     }
     parts
 }
