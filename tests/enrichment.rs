@@ -43,6 +43,17 @@ fn programs_have_digests_and_packages() {
     );
     eprintln!("known {:?} after the first exec", first.elapsed());
     assert!(event["process"].get("package").is_none(), "no package owns it: {event:#}");
+    // What is asked for later knows it of the first one too.
+    wait_for(
+        "the digest of the very first exec",
+        Duration::from_secs(20),
+        || {
+            let execs = events(&home, "process.exec", "some-tool");
+            let mut own = execs.iter().filter(|event| event["process"]["exe"].as_str().unwrap().ends_with("/some-tool"));
+            own.all(known).then_some(())
+        },
+        || format!("{:#?}", events(&home, "process.exec", "some-tool").first()),
+    );
     if std::path::Path::new("/var/lib/dpkg/info/coreutils.list").exists() {
         wait_for(
             "an exec with its package",

@@ -26,8 +26,11 @@ use std::time::Instant;
 use figures::Table;
 use load::Programs;
 
+/// A section of the bench.
+type Measure = fn(&Programs, &mut Table);
+
 /// Every section: its name, and what measures it.
-const SECTIONS: [(&str, fn(&Programs, &mut Table)); 8] = [
+const SECTIONS: [(&str, Measure); 8] = [
     ("storm", storm::measure),
     ("peers", peers::measure),
     ("hostile", hostile::measure),

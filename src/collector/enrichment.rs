@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -179,10 +179,7 @@ impl Enrichment {
 
     /// The next executable to read; `None` after `patience` without one.
     pub(super) fn next_wanted(&self, patience: Duration) -> Option<Wanted> {
-        match locked(&self.asked).recv_timeout(patience) {
-            Ok(wanted) => Some(wanted),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        locked(&self.asked).recv_timeout(patience).ok()
     }
 
     pub(super) fn digests(&self) -> MutexGuard<'_, DigestBook> {

@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 
 use super::climbing::{Climbing, FIRST_PAUSE};
-use super::intake::Intake;
+use super::door::{Door, open};
 use super::process::ProcessCollector;
 use super::sockets::{SocketCollector, SocketWatch};
-use super::{Collector, CollectorError, Sink, Stop, World, blind_spots, process_connector, process_ebpf, process_polling};
+use super::{Collector, CollectorError, Sink, Stop, World, blind_spots};
 use crate::config::policy::Roles;
-use crate::host::bpf::{self, Counters, Sensor};
+use crate::host::bpf;
 use crate::host::clock;
-use crate::host::proc_connector::Connector;
 use crate::host::reexec::Legacy;
 use crate::host::sock_diag::{SockDiagError, Socket};
 use crate::model::{BlindSpot, Event, EventId, EventKind, Loss, ProcessKey, Rung, Source, Timestamp};
@@ -58,16 +57,6 @@ struct State {
     /// Why better rungs are not in use.
     refused: Vec<(Rung, String)>,
     climbing: Climbing,
-}
-
-/// A rung's open door to the kernel.
-pub(super) enum Door {
-    Ebpf(Box<Intake>),
-    ProcessConnector(Connector),
-    Procfs,
-    /// Does what a test wants.
-    #[cfg(test)]
-    Trial(Box<dyn FnMut(&dyn Sink, &Stop) -> Result<(), String> + Send>),
 }
 
 /// How the run of a rung came to an end.
@@ -157,40 +146,6 @@ impl Ladder {
 
 fn allowed(force: Option<Rung>) -> impl Iterator<Item = Rung> {
     RUNGS.into_iter().filter(move |rung| force.is_none_or(|force| force == *rung))
-}
-
-/// Opens a rung for real.
-pub(super) fn open(rung: Rung) -> Result<Door, String> {
-    match rung {
-        Rung::Ebpf => {
-            let sensor = Sensor::load().map_err(|e| e.to_string())?;
-            let intake = Intake::start(sensor, Vec::new(), Counters::default()).map_err(|e| format!("starting a thread: {e}"))?;
-            Ok(Door::Ebpf(Box::new(intake)))
-        }
-        Rung::ProcessConnector => Connector::open().map(Door::ProcessConnector).map_err(|e| e.to_string()),
-        Rung::Procfs => Ok(Door::Procfs),
-    }
-}
-
-impl Door {
-    fn no_udp(&self) -> Option<String> {
-        match self {
-            Self::Ebpf(intake) => intake.programs.udp().err().map(str::to_owned),
-            Self::ProcessConnector(_) | Self::Procfs => Some("only eBPF sees UDP".to_owned()),
-            #[cfg(test)]
-            Self::Trial(_) => None,
-        }
-    }
-
-    fn run(&mut self, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
-        match self {
-            Self::Ebpf(intake) => process_ebpf::run(intake, world, sink, stop),
-            Self::ProcessConnector(connector) => process_connector::run(connector, world, sink, stop),
-            Self::Procfs => process_polling::run(world, sink, stop),
-            #[cfg(test)]
-            Self::Trial(run) => run(sink, stop),
-        }
-    }
 }
 
 impl State {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::ladder::{Door, Steps, open};
+use super::door::{Door, open};
+use super::ladder::Steps;
 use super::test_bench::root;
 use super::{Sink, Stop, World};
 use crate::host::proc_connector::Connector;

@@ -10,6 +10,7 @@ mod container_book;
 mod containers;
 mod credentials;
 mod digest_book;
+mod door;
 mod ebpf_events;
 mod enrichment;
 mod executables;

@@ -51,7 +51,7 @@ impl Losses {
         let goes_on = |known: &&mut Lost| known.hop == hop && from <= known.to + slack && to + slack >= known.from;
         if let Some(known) = self.kept.iter_mut().rev().find(goes_on) {
             (known.from, known.to) = (known.from.min(from), known.to.max(to));
-            known.count += loss.count;
+            known.count = known.count.saturating_add(loss.count);
             return known.id;
         }
         if self.kept.len() >= MOST {

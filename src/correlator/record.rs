@@ -196,7 +196,8 @@ impl Record {
             self.known_losses.pop_first();
         }
         if self.lost.len() < MOST_HOPS || self.lost.contains_key(hop) {
-            *self.lost.entry(hop.to_owned()).or_default() += count;
+            let lost = self.lost.entry(hop.to_owned()).or_default();
+            *lost = lost.saturating_add(count);
         }
     }
 

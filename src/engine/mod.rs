@@ -1,5 +1,6 @@
 //! Wiring: collect, detect, correlate, judge, respond, publish; and everything that starts and ends it.
 
+mod admit;
 mod answer;
 mod bell;
 mod coverage;

@@ -324,5 +324,4 @@ fn write_one(writer: &mut Writer, work: Work) -> Result<bool, StoreError> {
 }
 
 #[cfg(test)]
-#[path = "record_tests.rs"]
 mod tests;

@@ -229,6 +229,9 @@ fn identity(file: &File) -> Result<Found, HashError> {
 }
 
 #[cfg(test)]
+mod mount_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::process::{Child, Command};

@@ -22,9 +22,9 @@ pub mod mount_watch;
 mod mounts;
 pub mod namespace;
 pub mod nft;
+pub mod overtaking;
 #[cfg(test)]
 pub(crate) mod own_netns;
-pub mod overtaking;
 pub mod own_usage;
 pub mod packages;
 mod peer_groups;

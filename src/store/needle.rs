@@ -54,9 +54,17 @@ fn ends_part(byte: u8) -> bool {
 fn telling(part: &[u8]) -> Option<&[u8]> {
     let escape = (0..=part.len().min(5)).rev().find(|length| part.get(..*length).is_some_and(is_end_of_escape)).unwrap_or(0);
     let rest = part.get(escape..)?;
-    let written_otherwise = rest.iter().all(|byte| byte.is_ascii_hexdigit() || b"-.+TZI".contains(byte));
     let text = std::str::from_utf8(rest).ok()?;
-    (!written_otherwise && !vocabulary::holds(text)).then_some(rest)
+    (!may_be_written_otherwise(rest) && !vocabulary::holds(text)).then_some(rest)
+}
+
+/// Whether it may be part of a number, a moment, a key, a number of an event or a digest. Of these only a moment has a dot, and
+/// only one: IPv4 addresses, which stand in a block as they are, have more.
+fn may_be_written_otherwise(part: &[u8]) -> bool {
+    let dots = part.iter().filter(|byte| **byte == b'.').count();
+    let moment = |byte: &u8| byte.is_ascii_digit() || b".+Z".contains(byte);
+    let other = |byte: &u8| byte.is_ascii_hexdigit() || b"-+TZ".contains(byte);
+    (dots == 0 && part.iter().all(other)) || (dots == 1 && part.iter().all(moment))
 }
 
 /// The last bytes of `\n` or of `\u001b`, the only escapes that JSON makes of control characters.
@@ -106,6 +114,8 @@ mod tests {
         assert_eq!(parts("http://h/\u{1b}[1m"), ["http", "//h/"], "what may be the end of an escape tells nothing");
         assert_eq!(parts("curl"), ["url"], "\\u001c is written so");
         assert_eq!(parts("\\u001b~~"), ["~~"]);
+        assert_eq!(parts("203.0.113.7"), ["03.0.113.7"]);
+        assert!(parts("20.000000005Z").is_empty());
         assert!(parts("\"kind\":\"process.exec\"").is_empty(), "these words are not written in a block");
         assert!(parts("0000002a-42-7").is_empty() && parts("2023-11-14T22").is_empty() && parts("2001:db8::1").is_empty());
     }

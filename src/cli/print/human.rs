@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{safe, table};
 use crate::model::{
     Action, ActionState, Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health,
-    Incident, Loss, Preview, Signal, Timestamp, Watched,
+    Incident, Loss, Preview, Signal, Source, Timestamp, Watched,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;
@@ -128,8 +128,11 @@ fn write_checks(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
 
 /// One event on one line: when, which, who, what.
 pub(super) fn event_line(event: &Event) -> String {
-    let who =
-        event.process.as_ref().map(|p| format!("{}[{}] uid {}", p.name(), p.pid, p.uid)).unwrap_or_else(|| "unknown process".to_owned());
+    let who = match &event.process {
+        Some(process) => format!("{}[{}] uid {}", process.name(), process.pid, process.uid),
+        None if event.source == Source::Agent => "bartizan".to_owned(),
+        None => "unknown process".to_owned(),
+    };
     let what = match &event.kind {
         EventKind::Exec => event.process.as_ref().map(|p| p.command()).unwrap_or_default(),
         EventKind::Fork => String::new(),

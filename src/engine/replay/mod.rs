@@ -133,8 +133,10 @@ impl Replay {
             return;
         }
         match self.reading.event(text) {
-            Ok(event) if BELIEVED.contains(&event.at.timestamp()) => self.judge(&event, tell),
-            Ok(event) => self.cannot_read(&format!("its time {} is not between 1970 and 2200", event.at)),
+            Ok(event) => match times(&event).find(|at| !BELIEVED.contains(&at.timestamp())) {
+                Some(at) => self.cannot_read(&format!("its time {at} is not between 1970 and 2200")),
+                None => self.judge(&event, tell),
+            },
             Err(error) => self.cannot_read(&error.to_string()),
         }
     }
@@ -198,6 +200,12 @@ impl Replay {
             self.summary.unreadable_lines.push(Unreadable { place: self.place, why });
         }
     }
+}
+
+/// Every moment of an event from which something is reckoned.
+fn times(event: &Event) -> impl Iterator<Item = Timestamp> {
+    let (from, to) = if let EventKind::Loss { loss } = &event.kind { (loss.from, loss.to) } else { (None, None) };
+    std::iter::once(event.at).chain(from).chain(to)
 }
 
 #[cfg(test)]

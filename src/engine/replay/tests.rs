@@ -133,6 +133,17 @@ fn a_huge_line_is_passed_over_and_the_next_one_is_read() {
     assert_eq!(lines.next_line().unwrap(), None);
 }
 
+#[test]
+fn a_loss_out_of_all_bounds_ends_nothing() {
+    let shell = process(900, "/usr/bin/bash", &["bash"], None, None);
+    let loss = |id, loss| serde_json::to_string(&event(id, &shell, EventKind::Loss { loss })).unwrap() + "\n";
+    let huge = loss(4, Loss::new("kernel-ring", u64::MAX));
+    let long = Loss { from: Some(Timestamp::MIN_UTC), to: Some(Timestamp::MAX_UTC), ..Loss::new("kernel-ring", 1) };
+    let (told, summary) = replayed(format!("{}{huge}{huge}{}", printed(&attack()), loss(5, long)).as_bytes());
+    assert_eq!((summary.events, summary.unreadable, summary.incidents), (5, 1, 1));
+    assert!(matches!(told.last(), Some(Replayed::Incident(_, incident)) if !incident.complete), "{told:?}");
+}
+
 /// What the short way reads of a line, after it has read these; and what the plain way does.
 fn both_ways(before: &str, line: &str) -> (Option<Event>, Option<Event>) {
     let mut reading = Reading::default();

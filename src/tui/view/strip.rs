@@ -25,7 +25,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         && let Some(health) = &state.mirror.health
     {
         let second = Rect { y: area.y + 1, height: 1, ..area };
-        let parts = coverage(state, health, area.width >= ROOMY, paint);
+        let parts = coverage(health, area.width >= ROOMY, paint);
         let x = line(buf, second, parts, super::coverage::LEAST, paint);
         super::coverage::hour(buf, Rect { x, width: second.right().saturating_sub(x + 1), ..second }, health, paint);
     }
@@ -94,9 +94,10 @@ fn rung(health: &Health, paint: &Paint, rank: u8) -> Part {
 }
 
 /// What is watched, and since when without a gap.
-fn coverage(state: &State, health: &Health, roomy: bool, paint: &Paint) -> Vec<Part> {
+fn coverage(health: &Health, roomy: bool, paint: &Paint) -> Vec<Part> {
     let blind = health.blind_spots.len();
-    let whole = span(state.now - health.watching_since);
+    // As of the agent's last word: what came after it, nobody here knows.
+    let whole = span(health.at - health.watching_since);
     let mut parts = vec![
         rung(health, paint, 0),
         Part {
