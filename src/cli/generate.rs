@@ -33,6 +33,11 @@ fn print(text: &[u8]) -> Result<Outcome, Failure> {
     }
 }
 
+/// The name of the kernel programs in this binary: a running agent asks before it becomes this one.
+pub(super) fn kernel_object() -> Result<Outcome, Failure> {
+    print(format!("{}\n", crate::host::bpf::object_name()).as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,9 +46,4 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
-}
-
-/// The name of the kernel programs in this binary: a running agent asks before it becomes this one.
-pub(super) fn kernel_object() -> Result<Outcome, Failure> {
-    print(format!("{}\n", crate::host::bpf::object_name()).as_bytes())
 }

@@ -61,7 +61,7 @@ impl Collector for Accounts {
         let mut known = self.book(&key);
         let (mut settling, mut compared) = (Settling::default(), Instant::now());
         while !stop.is_set() {
-            let look = gather(&mut watch, Duration::from_millis(if settling.is_empty() { 400 } else { 20 }), HOP, sink)?;
+            let look = gather(&mut watch, if settling.is_empty() { Stop::LOOK } else { Duration::from_millis(20) }, HOP, sink)?;
             let mut due = look.overflow || compared.elapsed() >= ANYWAY;
             for noticed in look.noticed {
                 match noticed {

@@ -19,9 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What runs is compared with the runtime's own list at least this often.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
 /// Longest wait for one event, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Duration::from_millis(450);
-/// Naps of whoever waits for something else.
-const NAP: Duration = Duration::from_millis(450);
+const WAIT_MOST: Duration = Duration::from_millis(900);
 /// Containers of one runtime that are read.
 const RUNNING_MOST: usize = 4_096;
 
@@ -84,7 +82,7 @@ impl Containers {
     fn rest(&self, stop: &Stop, long: Duration) {
         let until = Instant::now() + long;
         while self.goes_on(stop) && Instant::now() < until {
-            std::thread::sleep(NAP);
+            stop.sleep(Stop::LOOK);
         }
     }
 
@@ -175,7 +173,7 @@ impl Collector for Containers {
     fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
         while !stop.is_set() {
             if self.world.enrichment().names_are_paused() {
-                std::thread::sleep(NAP);
+                stop.sleep(Stop::LOOK);
                 continue;
             }
             match self.follow(sink, stop) {

@@ -82,7 +82,7 @@ impl Collector for Credentials {
         let source = source(&watch);
         let (mut stale, mut refreshed) = (false, Instant::now());
         while !stop.is_set() {
-            let look = gather(&mut watch, Duration::from_millis(if stale { 20 } else { 400 }), HOP, sink)?;
+            let look = gather(&mut watch, if stale { Duration::from_millis(20) } else { Stop::LOOK }, HOP, sink)?;
             let mut opened: Vec<(PathBuf, Option<Toucher>)> = Vec::new();
             stale |= look.overflow;
             for noticed in look.noticed {

@@ -13,7 +13,7 @@ use crate::host::packages::Packages;
 use crate::model::Process;
 
 /// Longest wait, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Duration::from_millis(450);
+const WAIT_MOST: Duration = Stop::LOOK;
 /// While paused.
 const NAP: Duration = Duration::from_millis(100);
 /// What became known is given to living processes together: one walk through the table for many.
@@ -151,7 +151,7 @@ impl Collector for Executables {
         let enrichment = Arc::clone(self.world.enrichment());
         while !stop.is_set() {
             if enrichment.hashing_is_paused() {
-                std::thread::sleep(NAP);
+                stop.sleep(NAP);
                 continue;
             }
             enrichment.catch_up(|| self.world.living());

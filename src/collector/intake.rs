@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::Stop;
 use super::backlog::Backlog;
 use crate::host::bpf::{CounterMap, Counters, Marks, Programs, Ring, Sensor, append, presses};
 use crate::host::manners;
 
 /// Longest wait, so that an end is seen within half a second.
-const WAIT_MOST: Duration = Duration::from_millis(400);
+const WAIT_MOST: Duration = Stop::LOOK;
 /// How often the kernel's counters are read.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::attribution::Attribution;
 use super::gather::patience;
@@ -16,8 +16,6 @@ use crate::model::{Event, EventId, EventKind, HostText, Privilege, PrivilegeKind
 const HOP: &str = "kernel-programs";
 /// A program that lives shorter than this may be seen by its missing number alone.
 const EVERY: Duration = Duration::from_secs(1);
-/// Naps between walks, so that a stop is seen in time.
-const NAP: Duration = Duration::from_millis(200);
 /// Most told of one walk; more are told as one event with their number.
 const MOST: usize = 64;
 
@@ -98,20 +96,16 @@ impl Collector for KernelPrograms {
     }
 
     fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
-        let mut last: Option<Instant> = None;
         while !stop.is_set() {
-            if last.is_none_or(|last| last.elapsed() >= EVERY) {
-                last = Some(Instant::now());
-                let news = self.look().map_err(|why| CollectorError {
-                    what: "walking the BPF programs in the kernel".to_owned(),
-                    why: why.to_string(),
-                    mend: "run as root (CAP_SYS_ADMIN)".to_owned(),
-                })?;
-                if !news.fresh.is_empty() || news.unseen > 0 {
-                    self.tell(&news, sink);
-                }
+            let news = self.look().map_err(|why| CollectorError {
+                what: "walking the BPF programs in the kernel".to_owned(),
+                why: why.to_string(),
+                mend: "run as root (CAP_SYS_ADMIN)".to_owned(),
+            })?;
+            if !news.fresh.is_empty() || news.unseen > 0 {
+                self.tell(&news, sink);
             }
-            std::thread::sleep(NAP);
+            stop.sleep(EVERY);
         }
         Ok(())
     }

@@ -46,8 +46,9 @@ mod test_bench;
 mod watching;
 mod world;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use accounts::Accounts;
 pub use attribution::Attribution;
@@ -84,7 +85,7 @@ pub trait Sink: Send + Sync {
     fn account(&self, hop: &'static str, received: u64, dropped: u64);
 }
 
-/// Tells a collector to end. Cheap to clone; collectors look at it at least twice a second.
+/// Tells a collector to end. Cheap to clone; collectors look at it about once a second ([`Stop::LOOK`]).
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<Ending>);
 
@@ -92,12 +93,27 @@ pub struct Stop(Arc<Ending>);
 struct Ending {
     set: AtomicBool,
     handing_over: AtomicBool,
+    door: Mutex<()>,
+    opened: Condvar,
 }
 
 impl Stop {
+    /// Longest that a collector may wait for its source before it looks again: each look of each collector is a wake-up
+    /// of an otherwise idle host.
+    pub const LOOK: Duration = Duration::from_millis(900);
+
     /// From now on [`Stop::is_set`].
     pub fn set(&self) {
+        let _door = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.set.store(true, Ordering::Relaxed);
+        self.0.opened.notify_all();
+    }
+
+    /// Sleeps for so long, or until it is time to end.
+    pub fn sleep(&self, time: Duration) {
+        let door = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether it was the time or the end that woke us shows at the next look.
+        let _woken = self.0.opened.wait_timeout_while(door, time, |()| !self.is_set());
     }
 
     /// Whether to end.

@@ -37,7 +37,7 @@ impl Mounts {
         let source = if watch.tells_who() { Source::Fanotify } else { Source::Procfs };
         let (mut second, mut told) = (Instant::now(), 0);
         while !stop.is_set() {
-            if !watch.wait(Duration::from_millis(400))? {
+            if !watch.wait(Stop::LOOK)? {
                 continue;
             }
             let (mut batch, mut lost) = (Vec::new(), 0);

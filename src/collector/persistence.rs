@@ -128,7 +128,7 @@ impl<'a> Watching<'a> {
     fn until(mut self, stop: &Stop) -> Result<(), CollectorError> {
         while !stop.is_set() {
             let busy = !self.settling.is_empty() || self.stale.is_some();
-            let look = gather(&mut self.watch, Duration::from_millis(if busy { 20 } else { 400 }), HOP, self.sink)?;
+            let look = gather(&mut self.watch, if busy { Duration::from_millis(20) } else { Stop::LOOK }, HOP, self.sink)?;
             let until = patience();
             for noticed in look.noticed {
                 match noticed {

@@ -64,7 +64,7 @@ impl Collector for Privileges {
         let events = ProcEvents::open().map_err(|why| broken("subscribing", why))?;
         let (mut second, mut told) = (Instant::now(), 0);
         while !stop.is_set() {
-            if !events.wait(Duration::from_millis(400)).map_err(|why| broken("waiting", why))? {
+            if !events.wait(Stop::LOOK).map_err(|why| broken("waiting", why))? {
                 continue;
             }
             std::thread::sleep(NAP);

@@ -16,7 +16,7 @@ use crate::host::{clock, manners};
 use crate::model::{Event, EventId, EventKind, Loss, Source};
 
 /// Longest wait, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Duration::from_millis(400);
+const WAIT_MOST: Duration = Stop::LOOK;
 /// How often losses are told.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 /// The world is compared with /proc at least this often, and after a loss.

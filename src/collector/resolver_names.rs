@@ -21,7 +21,7 @@ const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Longest wait, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Duration::from_millis(450);
+const WAIT_MOST: Duration = Stop::LOOK;
 /// While paused.
 const NAP: Duration = Duration::from_millis(100);
 /// Packets taken at once.
@@ -128,7 +128,7 @@ impl Collector for ResolverNames {
         manners::step_forward();
         while !stop.is_set() {
             if self.world.enrichment().names_are_paused() {
-                std::thread::sleep(NAP);
+                stop.sleep(NAP);
                 continue;
             }
             self.listen(stop).map_err(|why| CollectorError {

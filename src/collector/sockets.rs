@@ -16,8 +16,6 @@ const BESIDE_EBPF: Duration = Duration::from_secs(2);
 const ALONE: Duration = Duration::from_millis(250);
 /// So many times as long when the agent must save its own cost.
 const RARELY: u32 = 5;
-/// Naps between polls, so that a stop is seen in time.
-const NAP: Duration = Duration::from_millis(50);
 /// Looks for the holder of one socket before it is taken for a socket of the kernel itself.
 const LOOKS: u8 = 3;
 
@@ -131,18 +129,14 @@ impl Collector for SocketCollector {
     }
 
     fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
-        let mut last = Instant::now();
         while !stop.is_set() {
             let alone = self.0.rung() != Rung::Ebpf;
             let every = if alone { ALONE } else { BESIDE_EBPF };
-            if last.elapsed() >= every * if self.0.polls_rarely() { RARELY } else { 1 } {
-                last = Instant::now();
-                let fresh = self.0.poll_sockets(alone).map_err(failed)?;
-                // Beside eBPF only what it does not report: a UDP socket says nothing when it begins to wait.
-                let wanted = |(socket, _): &(Socket, _)| alone || socket.phase == Phase::Bound;
-                tell(&self.0.world, sink, fresh.into_iter().filter(wanted).collect());
-            }
-            std::thread::sleep(NAP);
+            stop.sleep(every * if self.0.polls_rarely() { RARELY } else { 1 });
+            let fresh = self.0.poll_sockets(alone).map_err(failed)?;
+            // Beside eBPF only what it does not report: a UDP socket says nothing when it begins to wait.
+            let wanted = |(socket, _): &(Socket, _)| alone || socket.phase == Phase::Bound;
+            tell(&self.0.world, sink, fresh.into_iter().filter(wanted).collect());
         }
         Ok(())
     }

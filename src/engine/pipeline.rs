@@ -8,6 +8,7 @@ use super::record::Record;
 use super::shared::{Shared, lock};
 use crate::correlator::IncidentUpdate;
 use crate::detector::Panel;
+use crate::host::manners;
 use crate::model::{Event, EventKind, Signal, Source};
 
 /// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
@@ -32,6 +33,7 @@ impl Pipeline {
 
     /// Runs until the agent stops and the lanes are empty.
     pub(super) fn run(mut self) {
+        manners::step_forward();
         loop {
             let batch = self.shared.lanes.take(BATCH, PATIENCE);
             if batch.is_empty() && self.shared.stop.is_set() {

@@ -79,7 +79,7 @@ pub fn program(id: u32) -> Option<Program> {
         attributes.swap(2, 3);
     }
     call(OBJ_GET_INFO_BY_FD, &mut attributes).ok()?;
-    Some(parse(&info.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())?)
+    parse(&info.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
 }
 
 /// `struct bpf_prog_info`: u32 type, u32 id, u8 tag[8], two u32 lengths, two u64 places, u64 load_time, u32 created_by_uid,

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Output, Stdio};
 
 use super::super::test_bench::Seen;
 use super::*;
-use crate::model::HostText;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -21,7 +20,7 @@ fn container(event: &Event) -> Option<(&'static str, &Container)> {
 }
 
 fn is(event: &Event, what: &str, name: &str) -> bool {
-    container(event).is_some_and(|(found, container)| found == what && container.name == HostText::from(name))
+    container(event).is_some_and(|(found, container)| found == what && container.name == *name)
 }
 
 fn until(what: &str, done: impl Fn() -> bool) {
