@@ -10,15 +10,14 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::pace::{Pace, WINDOW};
+
 /// Most bytes that wait. When they are there, records stay in the ring, which counts what does not fit.
 const MOST: usize = 24 << 20;
 /// Longest that a record waits because of a flood.
 const PATIENCE: Duration = Duration::from_millis(1200);
 /// Records a second that make a flood.
 const FLOOD: usize = 10_000;
-/// Over what time they are counted.
-const WINDOW: Duration = Duration::from_millis(50);
-
 /// The queue, between one that fills and one that empties.
 #[derive(Debug)]
 pub(super) struct Backlog {
@@ -33,23 +32,21 @@ struct State {
     /// Somebody may want to judge one of these at once.
     pressing: bool,
     closed: bool,
-    window: (Instant, usize),
-    flood: bool,
+    pace: Pace,
     pushed: Instant,
 }
 
 impl Backlog {
     /// Empty, since this moment.
     pub(super) fn new(now: Instant) -> Self {
-        let state =
-            State { chunks: VecDeque::new(), bytes: 0, pressing: false, closed: false, window: (now, 0), flood: false, pushed: now };
+        let state = State { chunks: VecDeque::new(), bytes: 0, pressing: false, closed: false, pace: Pace::new(FLOOD, now), pushed: now };
         Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     /// Puts so many records behind the others.
     pub(super) fn push(&self, records: Vec<u8>, count: usize, pressing: bool, now: Instant) {
         let mut state = self.lock();
-        state.count(count, now);
+        state.pace.count(count, now);
         if records.is_empty() {
             return;
         }
@@ -112,22 +109,9 @@ impl Backlog {
 }
 
 impl State {
-    fn count(&mut self, count: usize, now: Instant) {
-        let (since, before) = self.window;
-        let (passed, sum) = (now.duration_since(since), before + count);
-        let most = FLOOD * WINDOW.as_millis() as usize / 1000;
-        if passed >= WINDOW {
-            self.flood = sum * WINDOW.as_millis() as usize > most * passed.as_millis() as usize;
-            self.window = (now, 0);
-        } else {
-            self.flood |= sum > most;
-            self.window.1 = sum;
-        }
-    }
-
     fn is_due(&self, now: Instant) -> bool {
         let Some((_, since)) = self.chunks.front() else { return false };
-        let flood = self.flood && now.duration_since(self.pushed) < WINDOW;
+        let flood = self.pace.is_flood() && now.duration_since(self.pushed) < WINDOW;
         self.closed || self.pressing || !flood || self.bytes >= MOST / 2 || now.duration_since(*since) >= PATIENCE
     }
 }

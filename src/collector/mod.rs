@@ -22,6 +22,7 @@ mod ladder;
 mod ladder_tests;
 mod legacy;
 mod mounts;
+mod pace;
 mod persistence;
 mod persistence_memory;
 #[cfg(test)]

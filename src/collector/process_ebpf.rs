@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::backlog::Backlog;
 use super::ebpf_events::{Teller, mark};
 use super::intake::{Intake, LaidBy};
+use super::pace::Pace;
 use super::{Sink, Stop, World};
 use crate::host::bpf::{Decoder, Marks, Ring, records};
 use crate::host::{clock, manners};
@@ -23,6 +24,10 @@ const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// Events handed over at once: the lanes are locked once for them all.
 const BATCH: usize = 64;
+/// Urgent records a second that make a flood even of them: a web server that starts thousands of programs.
+const URGENT_FLOOD: usize = 4_000;
+/// Sleep between two looks at the urgent ring in such a flood.
+const URGENT_NAP: Duration = Duration::from_millis(1);
 /// Name of the hop.
 const HOP: &str = "kernel-ring";
 
@@ -67,23 +72,29 @@ impl Road<'_> {
     fn tell_urgent(&self, ring: &mut Ring, end: &AtomicBool) -> Result<(), String> {
         manners::step_forward();
         let (mut decoder, mut teller) = (Decoder::default(), Teller::new(self.world, self.marks));
+        let mut pace = Pace::new(URGENT_FLOOD, Instant::now());
         while !self.stop.is_set() && !end.load(Ordering::Relaxed) {
             ring.wait(WAIT_MOST).map_err(|e| format!("waiting for the urgent ring: {e}"))?;
-            self.take_urgent(ring, &mut decoder, &mut teller);
+            pace.count(self.take_urgent(ring, &mut decoder, &mut teller), Instant::now());
+            if pace.is_flood() {
+                // One wake-up a millisecond instead of one a record.
+                std::thread::sleep(URGENT_NAP);
+            }
         }
         self.take_urgent(ring, &mut decoder, &mut teller);
         Ok(())
     }
 
-    fn take_urgent(&self, ring: &mut Ring, decoder: &mut Decoder, teller: &mut Teller<'_>) {
+    fn take_urgent(&self, ring: &mut Ring, decoder: &mut Decoder, teller: &mut Teller<'_>) -> usize {
         let mut events = Vec::new();
-        ring.take(|record| {
+        let count = ring.take(|record| {
             if let Some(raw) = decoder.decode(record) {
                 teller.tell(raw, &mut events);
                 self.sink.emit_all(&mut events);
             }
         });
         self.told_malformed(decoder);
+        count
     }
 
     fn tell_ordinary(&self, intake: &mut LaidBy) -> Result<(), String> {

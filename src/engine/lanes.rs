@@ -183,7 +183,8 @@ impl Sink for Lanes {
 
     fn is_busy(&self) -> bool {
         let queues = self.lock();
-        let full = queues.held.iter().zip(self.capacity).skip(1).any(|(held, most)| *held >= most / 2);
+        // The security lane too: what is urgent does not ask, and has the other half of it to itself.
+        let full = queues.held.iter().zip(self.capacity).any(|(held, most)| *held >= most / 2);
         full || self.downstream_busy.load(Ordering::Relaxed)
     }
 

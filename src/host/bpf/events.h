@@ -5,8 +5,9 @@
 /* ARGV carries arguments past the first piece and stands before its EXEC. */
 enum event_type { EV_EXEC = 1, EV_FORK = 2, EV_EXIT = 3, EV_CONNECT = 4, EV_LISTEN = 5, EV_ARGV = 6, EV_KILL = 7, EV_MODULE = 8, EV_IO_URING = 9 };
 enum exec_flag { ARGV_UNREADABLE = 1, EXE_CUT = 2, CWD_CUT = 4, CGROUP_CUT = 8 };
-/* In the map of marks, by process: everything below it is urgent; whoever would end it is told of. */
-enum mark { MARK_URGENT = 1, MARK_GUARDED = 2 };
+/* In the map of marks, by process: everything below it is urgent; whoever would end it is told of; it runs something
+ * else than the service that it comes from. */
+enum mark { MARK_URGENT = 1, MARK_GUARDED = 2, MARK_CHANGED = 4 };
 
 /* Times are CLOCK_BOOTTIME nanoseconds. */
 struct head {

@@ -20,8 +20,8 @@
 #define S_IFSOCK 0140000
 
 /* The loader sets the sizes. What is urgent has a ring of its own: its reader is woken at once and never waits behind
- * a flood of the rest. All events of a process and of everything below it go the same way, so that each ring by itself
- * tells a whole story: a child never overtakes its parent. */
+ * a flood of the rest. Whatever makes and changes a process goes the same way for all below a service, so that a child
+ * never overtakes its parent. Only what the service itself connects to may wait: a proxy does so all day. */
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 2 * 1024 * 1024); } ring SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 512 * 1024); } urgent SEC(".maps");
 /* By process: what its events are worth. Set from outside for services that strangers can talk to, inherited here. */
@@ -32,8 +32,6 @@ struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type
 /* By event type: delivered at [type], lost because the rings were full at [16 + type]. */
 struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 32); __type(key, u32); __type(value, u64); } counters SEC(".maps");
 
-#define RB_FORCE_WAKEUP 2 /* include/uapi/linux/bpf.h: BPF_RB_FORCE_WAKEUP */
-
 static __always_inline u32 mark_of(u32 pid)
 {
 	u32 *mark = bpf_map_lookup_elem(&marks, &pid);
@@ -43,8 +41,9 @@ static __always_inline u32 mark_of(u32 pid)
 static __always_inline void send(void *record, u64 len, u32 type, bool hurry)
 {
 	/* Flags 0: the kernel wakes the reader only when it had caught up; with the reader's nap that is one wake-up
-	 * per nap under load and none of the cost of one per event. A full urgent ring spills into the other. */
-	long full = hurry ? bpf_ringbuf_output(&urgent, record, len, RB_FORCE_WAKEUP) : -1;
+	 * per nap under load and none of the cost of one per event. The urgent reader naps in a flood only. A full urgent
+	 * ring spills into the other. */
+	long full = hurry ? bpf_ringbuf_output(&urgent, record, len, 0) : -1;
 	if (full)
 		full = bpf_ringbuf_output(&ring, record, len, 0);
 	u32 slot = full ? 16 + type : type;
@@ -264,6 +263,10 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	fill(&e->head, EV_EXEC, task, BPF_CORE_READ(task, real_parent));
 	e->head.stdio_sockets = stdio_sockets(task);
 	e->flags = 0;
+	if ((e->head.mark & (MARK_URGENT | MARK_CHANGED)) == MARK_URGENT) {
+		u32 pid = e->head.pid, mark = e->head.mark | MARK_CHANGED;
+		bpf_map_update_elem(&marks, &pid, &mark, 0);
+	}
 
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct file *file = BPF_CORE_READ(mm, exe_file);
@@ -336,10 +339,10 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 		return 0; /* a thread */
 	fill(&e, EV_FORK, child, creator);
 	u32 pid = e.pid;
-	e.mark = mark_of(e.ppid) & MARK_URGENT;
+	e.mark = mark_of(e.ppid) & (MARK_URGENT | MARK_CHANGED);
 	if (e.mark)
 		bpf_map_update_elem(&marks, &pid, &e.mark, 0);
-	send(&e, sizeof e, EV_FORK, e.mark);
+	send(&e, sizeof e, EV_FORK, e.mark & MARK_URGENT);
 	return 0;
 }
 
@@ -385,7 +388,7 @@ int on_socket_state(struct bpf_raw_tracepoint_args *ctx)
 		bpf_core_read(&e.remote, sizeof e.remote, &sk->__sk_common.skc_v6_daddr);
 		bpf_core_read(&e.local, sizeof e.local, &sk->__sk_common.skc_v6_rcv_saddr);
 	}
-	send(&e, sizeof e, type, e.head.mark & MARK_URGENT);
+	send(&e, sizeof e, type, type == EV_CONNECT ? e.head.mark & MARK_CHANGED : e.head.mark & MARK_URGENT);
 	return 0;
 }
 
@@ -469,7 +472,7 @@ static __always_inline int udp(struct bpf_sock_addr *ctx, u16 family)
 	e.protocol = IPPROTO_UDP;
 	e.remote_port = peer.port;
 	__builtin_memcpy(e.remote, peer.addr, sizeof e.remote);
-	send(&e, sizeof e, EV_CONNECT, e.head.mark & MARK_URGENT);
+	send(&e, sizeof e, EV_CONNECT, e.head.mark & MARK_CHANGED);
 	return 1; /* always let it pass: to judge is not our part */
 }
 
