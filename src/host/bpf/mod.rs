@@ -77,7 +77,7 @@ pub enum BpfError {
     },
 }
 
-/// Records since loading, by kind ([`Counters::kinds`]).
+/// Records since loading, by kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     delivered: [u64; 16],
