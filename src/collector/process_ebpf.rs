@@ -28,8 +28,9 @@ const BATCH: usize = 64;
 const URGENT_FLOOD: usize = 4_000;
 /// Sleep between two looks at the urgent ring in such a flood.
 const URGENT_NAP: Duration = Duration::from_millis(1);
-/// Name of the hop.
-const HOP: &str = "kernel-ring";
+/// The hops: the kernel's rings, and those who read them.
+const RING: &str = "kernel-ring";
+const READER: &str = "reader";
 
 /// What the threads share.
 struct Road<'a> {
@@ -93,7 +94,7 @@ impl Road<'_> {
                 self.sink.emit_all(&mut events);
             }
         });
-        self.told_malformed(decoder);
+        self.told_read(count as u64, decoder);
         count
     }
 
@@ -110,8 +111,8 @@ impl Road<'_> {
                 }
             }
             let Some(chunk) = intake.backlog().take(WAIT_MOST) else { break Ok(()) };
-            self.tell_chunk(&chunk, intake.backlog(), &mut decoder, &mut teller);
-            self.told_malformed(&mut decoder);
+            let count = self.tell_chunk(&chunk, intake.backlog(), &mut decoder, &mut teller);
+            self.told_read(count, &mut decoder);
             self.account(intake);
             self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
             if self.lost.swap(false, Ordering::Relaxed) || reconciled.elapsed() >= RECONCILE_EVERY {
@@ -127,9 +128,10 @@ impl Road<'_> {
         outcome
     }
 
-    fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, teller: &mut Teller<'_>) {
-        let mut events = Vec::with_capacity(BATCH);
+    fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, teller: &mut Teller<'_>) -> u64 {
+        let (mut events, mut count) = (Vec::with_capacity(BATCH), 0);
         for record in records(chunk) {
+            count += 1;
             if let Some(raw) = decoder.decode(record) {
                 teller.tell(raw, &mut events);
             }
@@ -138,6 +140,7 @@ impl Road<'_> {
             }
         }
         self.hand_over(&mut events, backlog);
+        count
     }
 
     /// Better wait here, as small records, than be lost further on.
@@ -152,25 +155,29 @@ impl Road<'_> {
     fn account(&self, intake: &LaidBy) {
         let account = intake.account();
         if account.received > 0 {
-            self.sink.account(HOP, account.received, 0);
+            self.sink.account(RING, account.received, 0);
         }
         let lost = account.lost.values().sum();
         if lost > 0 {
-            self.tell_loss(lost, account.lost);
+            self.tell_loss(RING, lost, account.lost);
         }
     }
 
-    fn told_malformed(&self, decoder: &mut Decoder) {
-        let count = std::mem::take(&mut decoder.malformed);
+    /// So many records were read; those that were not understood are lost.
+    fn told_read(&self, count: u64, decoder: &mut Decoder) {
         if count > 0 {
-            self.tell_loss(count, BTreeMap::new());
+            self.sink.account(READER, count, 0);
+        }
+        let lost = std::mem::take(&mut decoder.malformed);
+        if lost > 0 {
+            self.tell_loss(READER, lost, BTreeMap::new());
         }
     }
 
-    fn tell_loss(&self, count: u64, kinds: BTreeMap<String, u64>) {
+    fn tell_loss(&self, hop: &'static str, count: u64, kinds: BTreeMap<String, u64>) {
         self.lost.store(true, Ordering::Relaxed);
-        self.sink.account(HOP, 0, count);
-        self.sink.emit(loss(HOP, count, kinds, Source::Ebpf));
+        self.sink.account(hop, 0, count);
+        self.sink.emit(loss(hop, count, kinds, Source::Ebpf));
     }
 }
 

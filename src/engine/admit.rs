@@ -33,6 +33,8 @@ impl Shared {
     /// Loss of events.
     fn event_hops(&self) -> Vec<HopDrops> {
         let mut hops = self.lanes.hops();
+        // The detectors take every event that leaves the lanes, and cannot lose one.
+        hops.push(HopDrops { hop: "detectors".to_owned(), received: self.totals.read().events, dropped: 0 });
         hops.push(self.recorder.hop());
         hops
     }

@@ -1,6 +1,7 @@
 //! A fact from the host: the one schema that every sensor speaks.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,32 @@ impl Privilege {
     /// A use of this kind about which nothing else is known.
     pub fn new(what: PrivilegeKind) -> Self {
         Self { what, target: None, target_exe: None, target_uid: None, new_uid: None, gained: None, signal: None, detail: None }
+    }
+}
+
+impl fmt::Display for Privilege {
+    /// In a few words, safe to show: `became uid 0`, `signal 9 to /usr/sbin/auditd (pid 612)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = || match (&self.target, &self.target_exe) {
+            (Some(key), Some(exe)) => format!("{exe} (pid {})", key.pid),
+            (Some(key), None) => format!("pid {}", key.pid),
+            (None, _) => "an unknown process".to_owned(),
+        };
+        let detail = || self.detail.as_ref().map(|detail| format!(" {detail}")).unwrap_or_default();
+        match self.what {
+            PrivilegeKind::Ptrace => write!(f, "ptrace of {}", target()),
+            PrivilegeKind::SetUid => match self.new_uid {
+                Some(uid) => write!(f, "became uid {uid}"),
+                None => f.write_str("became another user"),
+            },
+            PrivilegeKind::CapabilityGain => write!(f, "gained capabilities {:#x}", self.gained.unwrap_or_default()),
+            PrivilegeKind::ModuleLoad => write!(f, "loads the kernel module{}", detail()),
+            PrivilegeKind::Namespace => write!(f, "other namespaces:{}", detail()),
+            PrivilegeKind::Mount => f.write_str(detail().trim_start()),
+            PrivilegeKind::Bpf => write!(f, "loaded a BPF program:{}", detail()),
+            PrivilegeKind::IoUring => f.write_str("set up an io_uring"),
+            PrivilegeKind::Kill => write!(f, "signal {} to {}", self.signal.unwrap_or_default(), target()),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! How the guard itself is: what it can see, what it lost, what it costs.
 
 use chrono::TimeDelta;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Posture, Timestamp};
@@ -118,6 +120,17 @@ pub struct Latency {
     pub p99_us: u64,
     /// How many there were.
     pub count: u64,
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count == 0 {
+            return f.write_str("no detector has spoken yet");
+        }
+        let milliseconds = |us: u64| us as f64 / 1000.0;
+        let (median, most) = (milliseconds(self.median_us), milliseconds(self.p99_us));
+        write!(f, "{median:.2} ms from the kernel to the detector, 99 of 100 within {most:.1} ms ({} events)", self.count)
+    }
 }
 
 /// How much there is of what a person looks for first.

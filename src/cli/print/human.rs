@@ -73,6 +73,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         health.learning.map_or_else(|| "not part of this version".to_owned(), |part| format!("{:.0} %", part * 100.0))
     )?;
     writeln!(out, "events    {:.1}/s, {} since start, {} lost", health.events_per_second, health.events_total, health.dropped())?;
+    writeln!(out, "latency   {}", health.urgent_latency)?;
     writeln!(
         out,
         "cost      {:.1} % of a core, {} resident, {} on disk",
@@ -150,7 +151,7 @@ pub(super) fn event_line(event: &Event) -> String {
             format!("{} {}", file.change.verb(), file.path)
         }
         EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
-        EventKind::PrivilegeUse { privilege } => format!("{:?}", privilege.what),
+        EventKind::PrivilegeUse { privilege } => privilege.to_string(),
         EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => {
             format!("{} {} from {}", safe(&container.runtime), container.name, container.image)
         }

@@ -102,6 +102,7 @@ fn facts(state: &State, health: &Health) -> Vec<TonedLine> {
         ),
         fact("mode", Tone::Plain, format!("{}: {}", health.mode, health.mode.meaning())),
         fact("events", Tone::Plain, format!("{} in all, {:.0} a second", count(health.events_total), health.events_per_second)),
+        fact("latency", Tone::Plain, health.urgent_latency.to_string()),
         fact(
             "cost",
             Tone::Plain,
