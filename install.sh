@@ -33,7 +33,12 @@ install_it() {
     if systemd; then
         sed "s|/usr/local|$PREFIX|g" config/bartizan.service >"$UNIT"
         systemctl daemon-reload
-        systemctl enable --now bartizan.service
+        # One that already watches becomes the new program without missing an event.
+        if systemctl -q is-active bartizan.service && "$PREFIX/bin/bartizan" upgrade; then
+            systemctl -q enable bartizan.service
+        else
+            systemctl enable --now bartizan.service
+        fi
         say "bartizan watches. Open its console with: bartizan"
     else
         say "installed. No systemd here: start it with \`bartizan --headless\` or open the console with \`bartizan\`"
