@@ -81,7 +81,7 @@ pub enum Watched {
     Lossy,
     /// For a part of it at least nobody watched.
     Not,
-    /// It lies before everything that is still known.
+    /// It lies before the first run or before everything that is still known.
     Unknown,
 }
 
@@ -211,11 +211,13 @@ impl Health {
 
     /// How well the time from `from` to before `to` was watched.
     pub fn watched(&self, from: Timestamp, to: Timestamp) -> Watched {
-        let known = self.gaps.iter().map(|gap| gap.from).min().unwrap_or(self.watching_since);
+        // Before the first run nobody had promised to watch: that is no gap to be alarmed about.
+        let first_run = self.gaps.iter().filter(|gap| gap.is_from_ever()).map(|gap| gap.to).max();
+        let known = first_run.or_else(|| self.gaps.iter().map(|gap| gap.from).min()).unwrap_or(self.watching_since);
         if to <= known {
             return Watched::Unknown;
         }
-        let touching = self.gaps.iter().filter(|gap| gap.from < to && gap.to >= from);
+        let touching = self.gaps.iter().filter(|gap| !gap.is_from_ever() && gap.from < to && gap.to >= from);
         let worst = touching.map(|gap| if gap.count > 0 { Watched::Lossy } else { Watched::Not }).max();
         worst.unwrap_or(Watched::Wholly)
     }
@@ -297,9 +299,9 @@ mod tests {
         assert_eq!(hour(vec![], 30), "......======", "an agent that knows no gaps vouches only for itself");
         let ever = Gap { from: Timestamp::UNIX_EPOCH, ..gap(0, 20, 0) };
         assert!(ever.is_from_ever());
-        assert_eq!(hour(vec![ever.clone()], 20), "xxxxx=======");
-        assert_eq!(hour(vec![ever.clone(), gap(26, 27, 17), gap(41, 46, 0)], 46), "xxxxx!==xx==");
-        assert_eq!(hour(vec![ever, gap(26, 27, 17), gap(26, 27, 0)], 27), "xxxxxx======", "the worse one shows");
+        assert_eq!(hour(vec![ever.clone()], 20), "....========", "before the first run there was nothing to miss");
+        assert_eq!(hour(vec![ever.clone(), gap(26, 27, 17), gap(41, 46, 0)], 46), "....=!==xx==");
+        assert_eq!(hour(vec![ever, gap(26, 27, 17), gap(26, 27, 0)], 27), "....=x======", "the worse one shows");
         assert_eq!(hour(vec![gap(31, 32, 5)], 32), "......!=====", "what is before the oldest known gap is forgotten");
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn bar(state: &State, health: &Health) -> Vec<TonedLine> {
     let bar: String = health.last_hour(health.at, cells).into_iter().map(Watched::letter).collect();
     vec![
         TonedLine::labelled("  last hour  ", Tone::Plain, bar),
-        TonedLine::labelled("             ", Tone::Muted, "= watched  ! with losses  x not watched  . not known"),
+        TonedLine::labelled("             ", Tone::Muted, "= watched  ! with losses  x not watched  . before, or not known"),
     ]
 }
 
