@@ -68,9 +68,9 @@ impl<'a> Teller<'a> {
         let at = process.since;
         events.push(about(EventKind::Exec, at, Some(Arc::clone(&process)), complete));
         let Some(before) = before else { return };
-        let gained = process.capabilities & !before.capabilities;
+        let gained = gained(&before, &process);
         if gained != 0 {
-            let new_uid = (process.euid != before.euid).then_some(process.euid);
+            let new_uid = (process.euid != process.uid).then_some(process.euid);
             let privilege = Privilege { gained: Some(gained), new_uid, ..Privilege::new(PrivilegeKind::CapabilityGain) };
             events.push(about(EventKind::PrivilegeUse { privilege }, at, Some(Arc::clone(&process)), true));
         }
@@ -130,6 +130,13 @@ pub(super) fn mark(process: &Process, marks: &Marks) {
     if process.lineage.roots.iter().any(|root| root.key == process.key && guards(root.role)) {
         marks.guard(process.pid);
     }
+}
+
+/// Capabilities that an exec gave. No tracepoint tells of setresuid(2), so a process that was last seen as root may have
+/// laid everything down since: when it comes back by a set-user-id program, all that it has now is gained.
+fn gained(before: &Process, after: &Process) -> u64 {
+    let laid_down = before.uid != after.uid && after.euid != after.uid;
+    after.capabilities & !if laid_down { 0 } else { before.capabilities }
 }
 
 /// A process that now stands in other namespaces than before made or entered them. There is no tracepoint for
