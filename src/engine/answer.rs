@@ -123,7 +123,8 @@ fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {
     // What was seen before the question is part of the answer.
     shared.recorder.flush();
     let filter = EventFilter { since: query.since, kind: query.kind, containing: query.containing, limit: query.limit.min(MOST) };
-    read(lock(&shared.archive).events(&filter)).map(Reply::Events)
+    let searching = lock(&shared.archive).sibling().map_err(|e| stored_failed(&e))?;
+    read(searching.events(&filter)).map(Reply::Events)
 }
 
 fn incidents(shared: &Shared, id: Option<crate::model::IncidentId>) -> Result<Reply, Refusal> {

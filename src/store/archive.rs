@@ -91,7 +91,7 @@ fn database(path: &Path, what: &'static str) -> impl Fn(rusqlite::Error) -> Stor
     move |why| StoreError::Database { path: path.clone(), what, why }
 }
 
-fn connect(path: &Path, write: bool) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path, write: bool) -> Result<Connection, StoreError> {
     let fail = database(path, "opening");
     let access = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fail)?;

@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use serde::de::DeserializeOwned;
 
+use super::archive::connect;
 use super::error::StoreError;
 use super::events::{self, Trouble};
 use super::writer::LAST_EVENT;
@@ -46,6 +47,14 @@ pub struct Reader {
 impl Reader {
     pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
         Self { connection, path }
+    }
+
+    /// Another connection to the same archive: a long search on it holds nobody up.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn sibling(&self) -> Result<Self, StoreError> {
+        Ok(Self::new(connect(&self.path, false)?, self.path.clone()))
     }
 
     /// The newest events that fit, oldest first.
