@@ -78,3 +78,33 @@ fn an_agent_with_a_console_in_front_of_it_does_not_vanish_below_it() {
     assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
     home.end_agent();
 }
+
+#[test]
+fn what_is_no_bartizan_does_not_take_over() {
+    if !can_run(&["ip", "nsenter"]) {
+        return;
+    }
+    let network = Network::new();
+    let home = Home::new(Some(&network));
+    // A program of one's own, so that the one under test is not touched.
+    let program = home.path("bartizan");
+    std::fs::copy(support::BINARY, &program).unwrap();
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", network.file())).arg(&program).arg("--headless").args(home.flags());
+    let mut agent = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    wait_until("the agent to answer", Duration::from_secs(20), || home.answers());
+    let pid = home.pid();
+    let script = home.path("script");
+    std::fs::write(&script, "#!/bin/sh\necho bartizan 9.9.9\n").unwrap();
+    for impostor in ["/bin/true", "/bin/echo", script.to_str().unwrap(), "/etc/passwd"] {
+        let next = home.path("next");
+        std::fs::copy(impostor, &next).unwrap();
+        std::fs::set_permissions(&next, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::rename(&next, &program).unwrap();
+        let output = home.run(&["upgrade"]);
+        assert_eq!(output.status.code(), Some(1), "{impostor}: {}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(home.pid(), pid, "{impostor}");
+    }
+    home.end_agent();
+    agent.wait().unwrap();
+}

@@ -219,10 +219,10 @@ impl Agent {
         // The socket's name must be free for the next binary.
         self.door.abort();
         let _ = self.door.await;
-        let path = reexec::own_path()?;
-        let error = reexec::become_program(&path, &arguments(global), state.as_deref());
         let mend = "the agent has ended: start it again (systemd does so by itself)";
-        Err(Failure::new(FAILED, format!("cannot become {}: {error}", path.display()), mend))
+        let Some(candidate) = self.engine.candidate() else { return Err(Failure::new(FAILED, "the newer binary is gone", mend)) };
+        let error = reexec::become_program(&candidate, &arguments(global), state.as_deref());
+        Err(Failure::new(FAILED, format!("cannot become the newer binary: {error}"), mend))
     }
 
     async fn end(self, reason: &str) {

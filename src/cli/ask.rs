@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, TreeArgs, Verb, Verdict};
 use super::outcome::{Failure, Outcome};
 use super::print;
 use crate::client::Connection;
 use crate::config::{Flags, Settings};
-use crate::model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, HostText, ProcessKey, Target, Timestamp};
+use crate::model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, Event, HostText, ProcessKey, Target, Timestamp};
 use crate::protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
 use crate::store::ledger::Ledger;
 
@@ -47,15 +48,52 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
         {
             return follow(&mut connection, args, global.json).await;
         }
+        if let Verb::Events(args) = &verb {
+            let events = pages(&mut connection, query(args)?).await?;
+            return print::reply(&Reply::Events(events), global.json, false);
+        }
         let request = request(&mut connection, &verb).await?;
         match connection.ask(request).await? {
             Reply::Refused(refusal) => Err(refusal.into()),
             reply => {
+                if matches!(verb, Verb::Stop) {
+                    ended(&path).await;
+                }
                 let tmux = matches!(verb, Verb::Status { format: Some(StatusFormat::Tmux) });
                 if tmux { print::tmux_status(&mut connection, reply).await } else { print::reply(&reply, global.json, single(&verb)) }
             }
         }
     })
+}
+
+/// Waits until nobody answers any more, so that another agent can be started at once.
+async fn ended(path: &std::path::Path) {
+    for _ in 0..120 {
+        if tokio::net::UnixStream::connect(path).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// As many events as were asked for, page by page: one answer holds only so many bytes.
+async fn pages(connection: &mut Connection, mut query: EventQuery) -> Result<Vec<Event>, Failure> {
+    let mut pages = Vec::new();
+    loop {
+        let page = match connection.ask(Request::Events(query.clone())).await? {
+            Reply::Events(page) => page,
+            Reply::Refused(refusal) => return Err(refusal.into()),
+            _ => return Err(Failure::failed("the agent answered something else: use a client of the same version")),
+        };
+        let weight: usize = page.iter().map(Event::weight).sum();
+        query.limit = query.limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+        query.before = page.first().map(|event| event.id);
+        pages.push(page);
+        // A page that is not nearly full is the last one. One huge event fills half of it at the most.
+        if weight < Event::PAGE / 2 || query.limit == 0 || query.before.is_none() {
+            return Ok(pages.into_iter().rev().flatten().collect());
+        }
+    }
 }
 
 /// What is wrong with the words themselves is told before anybody is asked.
@@ -180,7 +218,14 @@ async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failur
 
 fn query(args: &EventsArgs) -> Result<EventQuery, Failure> {
     let since = args.since.as_deref().map(moment).transpose()?;
-    Ok(EventQuery { since, kind: args.kind.clone(), containing: args.containing.clone(), limit: args.limit, follow: args.follow })
+    Ok(EventQuery {
+        since,
+        kind: args.kind.clone(),
+        containing: args.containing.clone(),
+        limit: args.limit,
+        before: None,
+        follow: args.follow,
+    })
 }
 
 fn moment(text: &str) -> Result<Timestamp, Failure> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Stop;
 use super::backlog::Backlog;
 use crate::host::bpf::{CounterMap, Counters, Marks, Programs, Ring, Sensor, append, presses};
-use crate::host::manners;
+use crate::host::{clock, manners};
 
 /// Longest wait, so that an end is seen within half a second.
 const WAIT_MOST: Duration = Stop::LOOK;
@@ -23,6 +23,8 @@ const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Account {
     pub(super) received: u64,
     pub(super) lost: BTreeMap<String, u64>,
+    /// Before this moment (nanoseconds since boot) nothing of `lost` was missing.
+    pub(super) whole_until: u64,
 }
 
 /// The open rings and the thread at the ordinary one.
@@ -47,6 +49,8 @@ struct Shared {
     account: Mutex<Account>,
     /// What was already told of the kernel's counters.
     told: Mutex<Counters>,
+    /// When the kernel's counters were read last, in nanoseconds since boot.
+    counted: AtomicU64,
     end: AtomicBool,
     trouble: Mutex<Option<String>>,
 }
@@ -61,6 +65,7 @@ impl Intake {
             backlog,
             account: Mutex::default(),
             told: Mutex::new(told),
+            counted: AtomicU64::new(clock::boot_ns()),
             end: AtomicBool::new(false),
             trouble: Mutex::default(),
         });
@@ -147,6 +152,10 @@ impl Shared {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         account.received += now.made().saturating_sub(told.made());
+        let before = self.counted.swap(clock::boot_ns(), Ordering::Relaxed);
+        if account.lost.is_empty() {
+            account.whole_until = before;
+        }
         for (kind, count) in now.lost_since(&told) {
             *account.lost.entry(kind).or_default() += count;
         }

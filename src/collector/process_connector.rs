@@ -13,7 +13,7 @@ use crate::host::overtaking::overtake;
 use crate::host::proc_connector::{Connector, Notice};
 use crate::host::sighting::{Image, Who, ticks};
 use crate::host::{clock, procfs};
-use crate::model::{Event, EventId, EventKind, Exit, Process, Source};
+use crate::model::{Event, EventId, EventKind, Exit, Process, Source, Timestamp};
 
 /// Longest wait, so that a stop is seen within half a second.
 const WAIT_MOST: Duration = Duration::from_millis(400);
@@ -138,7 +138,7 @@ fn at(notice: &Notice) -> u64 {
 /// The teller's work: until the reader is done.
 fn tell(portions: &Receiver<Portion>, mut told: (u64, u64), world: &World, sink: &dyn Sink) {
     let (mut accounted, mut reconciled) = (Instant::now(), Instant::now());
-    let mut counters = told;
+    let (mut counters, mut whole_until) = (told, chrono::Utc::now());
     for portion in portions {
         for fresh in portion.fresh {
             if let Some(event) = event_of(world, fresh) {
@@ -149,23 +149,24 @@ fn tell(portions: &Receiver<Portion>, mut told: (u64, u64), world: &World, sink:
         let mut lost = 0;
         if accounted.elapsed() >= ACCOUNT_EVERY {
             accounted = Instant::now();
-            lost = account(counters, &mut told, sink);
+            lost = account(counters, &mut told, &mut whole_until, sink);
         }
         if lost > 0 || reconciled.elapsed() >= RECONCILE_EVERY {
             reconciled = Instant::now();
             world.reconcile();
         }
     }
-    account(counters, &mut told, sink);
+    account(counters, &mut told, &mut whole_until, sink);
 }
 
-fn account(now: (u64, u64), told: &mut (u64, u64), sink: &dyn Sink) -> u64 {
+fn account(now: (u64, u64), told: &mut (u64, u64), whole_until: &mut Timestamp, sink: &dyn Sink) -> u64 {
     let (received, lost) = (now.0.saturating_sub(told.0), now.1.saturating_sub(told.1));
     *told = now;
-    sink.account(HOP, received + lost, lost);
+    let before = std::mem::replace(whole_until, chrono::Utc::now());
     if lost > 0 {
-        sink.emit(loss(HOP, lost, BTreeMap::new(), Source::ProcessConnector));
+        sink.emit(loss(HOP, lost, BTreeMap::new(), Source::ProcessConnector, before));
     }
+    sink.account(HOP, received + lost, lost);
     lost
 }
 

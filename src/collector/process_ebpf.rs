@@ -14,7 +14,7 @@ use super::pace::Pace;
 use super::{Sink, Stop, World};
 use crate::host::bpf::{Decoder, Marks, Ring, records};
 use crate::host::{clock, manners};
-use crate::model::{Event, EventId, EventKind, Loss, Source};
+use crate::model::{Event, EventId, EventKind, Loss, Source, Timestamp};
 
 /// Longest wait, so that a stop is seen within half a second.
 const WAIT_MOST: Duration = Stop::LOOK;
@@ -159,7 +159,7 @@ impl Road<'_> {
         }
         let lost = account.lost.values().sum();
         if lost > 0 {
-            self.tell_loss(RING, lost, account.lost);
+            self.tell_loss(RING, lost, account.lost, clock::wall(account.whole_until));
         }
     }
 
@@ -170,20 +170,21 @@ impl Road<'_> {
         }
         let lost = std::mem::take(&mut decoder.malformed);
         if lost > 0 {
-            self.tell_loss(READER, lost, BTreeMap::new());
+            self.tell_loss(READER, lost, BTreeMap::new(), chrono::Utc::now() - ACCOUNT_EVERY);
         }
     }
 
-    fn tell_loss(&self, hop: &'static str, count: u64, kinds: BTreeMap<String, u64>) {
+    fn tell_loss(&self, hop: &'static str, count: u64, kinds: BTreeMap<String, u64>, whole_until: Timestamp) {
         self.lost.store(true, Ordering::Relaxed);
+        // The word before the count, so that whoever reads the count knows since when.
+        self.sink.emit(loss(hop, count, kinds, Source::Ebpf, whole_until));
         self.sink.account(hop, 0, count);
-        self.sink.emit(loss(hop, count, kinds, Source::Ebpf));
     }
 }
 
 /// Events that a hop lost since it was last asked.
-pub(super) fn loss(hop: &str, count: u64, kinds: BTreeMap<String, u64>, source: Source) -> Event {
+pub(super) fn loss(hop: &str, count: u64, kinds: BTreeMap<String, u64>, source: Source, whole_until: Timestamp) -> Event {
     let to = clock::wall(clock::boot_ns());
-    let loss = Loss { hop: hop.to_owned(), count, from: Some(to - ACCOUNT_EVERY), to: Some(to), kinds };
+    let loss = Loss { hop: hop.to_owned(), count, from: Some(whole_until.min(to)), to: Some(to), kinds };
     Event { id: EventId(0), at: to, kind: EventKind::Loss { loss }, process: None, source, complete: true }
 }

@@ -32,13 +32,17 @@ impl RoleBook {
         };
         let doors: Vec<String> = LOGIN_DOORS.iter().filter(|door| **door != "login").map(|door| (*door).to_owned()).collect();
         Self {
-            facing: book(&[(&roles.web, WebServer), (&roles.database, Database), (&roles.mail, MailServer)]),
+            facing: book(&[
+                (&roles.web, WebServer),
+                (&roles.database, Database),
+                (&roles.mail, MailServer),
+                (&roles.security, SecurityService),
+            ]),
             excusing: book(&[
                 (&doors, SshServer),
                 (&roles.scheduler, Scheduler),
                 (&roles.package_manager, PackageManager),
                 (&roles.container_runtime, ContainerRuntime),
-                (&roles.security, SecurityService),
             ]),
             roles: Some(roles.clone()),
         }

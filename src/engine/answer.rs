@@ -100,8 +100,17 @@ fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
     }
     let failed = |what: String| refusal(ErrorCode::Failed, &what, "put a working binary there; the old one goes on watching");
     let path = reexec::own_path().map_err(|error| failed(format!("cannot find the program of this agent: {error}")))?;
-    let said = reexec::ask(&path, &["--version"]).map_err(|error| failed(format!("{} cannot be run: {error}", path.display())))?;
-    let same = reexec::ask(&path, &["kernel-object"]).is_ok_and(|name| name == bpf::object_name());
+    let cannot = |error: std::io::Error| failed(format!("{} cannot be run: {error}", path.display()));
+    let candidate = reexec::Candidate::at(&path).map_err(cannot)?;
+    let said = candidate.ask(&["--version"]).map_err(cannot)?;
+    // Only a bartizan that can take over knows the second question, and a name has 16 hex digits.
+    let object = candidate.ask(&["kernel-object"]).unwrap_or_default();
+    if !said.starts_with("bartizan ") || object.len() != 16 || !object.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let said: String = said.escape_debug().take(60).collect();
+        return Err(failed(format!("{} is not a bartizan that can take over: it says \"{said}\"", path.display())));
+    }
+    let same = object == bpf::object_name();
+    *lock(&shared.candidate) = Some(candidate);
     audit(shared, chrono::Utc::now(), actor, "agent.upgraded", "agent", &said);
     shared.same_object.store(same, Ordering::Relaxed);
     shared.upgrade.store(true, Ordering::Relaxed);
@@ -122,7 +131,13 @@ fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {
     }
     // What was seen before the question is part of the answer.
     shared.recorder.flush();
-    let filter = EventFilter { since: query.since, kind: query.kind, containing: query.containing, limit: query.limit.min(MOST) };
+    let filter = EventFilter {
+        since: query.since,
+        kind: query.kind,
+        containing: query.containing,
+        before: query.before,
+        limit: query.limit.min(MOST),
+    };
     let searching = lock(&shared.archive).sibling().map_err(|e| stored_failed(&e))?;
     read(searching.events(&filter)).map(Reply::Events)
 }

@@ -1,6 +1,6 @@
 //! What the console shows, kept as rows; every change is also noted down for the next delta.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::model::{
     Action, ActionId, ActionState, Alert, AlertId, AlertState, Approval, ApprovalId, ApprovalState, Event, EventKind, Flow, HostText,
@@ -150,17 +150,27 @@ impl Live {
         self.forget_old_sockets();
     }
 
-    /// What the kernel lists as open now; rows that it does not list are closed.
+    /// What the kernel lists as open now; rows that it does not list are closed. A closed connection stays for a while,
+    /// for it was made to somewhere; a listener that is gone listens no more, and that it did is in the events.
     pub(super) fn open_sockets(&mut self, is_open: impl Fn(&SocketRow) -> bool) {
-        let mut changed = Vec::new();
+        let (mut changed, mut gone) = (Vec::new(), HashSet::new());
         for row in self.sockets.values_mut() {
             let open = is_open(row);
-            if row.open != open {
+            if row.listening && !open {
+                gone.insert(row.id);
+            } else if row.open != open {
                 row.open = open;
                 changed.push(row.clone());
             }
         }
         changed.into_iter().for_each(|row| self.note(Change::Socket(Box::new(row))));
+        if !gone.is_empty() {
+            self.socket_ids.retain(|_, id| !gone.contains(id));
+        }
+        for id in gone {
+            self.sockets.remove(&id);
+            self.note(Change::SocketGone(id));
+        }
     }
 
     fn forget_old_sockets(&mut self) {

@@ -34,7 +34,7 @@ pub use doctor::probe;
 pub use start::EngineError;
 
 use crate::config::Settings;
-use crate::host::reexec::Legacy;
+use crate::host::reexec::{Candidate, Legacy};
 use crate::model::{Event, Role};
 use crate::protocol::{Push, Refusal, Reply, Request, Snapshot};
 use record::Record;
@@ -113,6 +113,11 @@ impl Engine {
     /// Whether somebody asked to become the newer binary.
     pub fn is_upgrading(&self) -> bool {
         self.shared.upgrade.load(Ordering::Relaxed)
+    }
+
+    /// The newer binary, held open since it was asked what it is.
+    pub fn candidate(&self) -> Option<Candidate> {
+        lock(&self.shared.candidate).take()
     }
 
     /// From now on (or no longer) this process may become a newer binary at any moment.

@@ -4,12 +4,12 @@
 //! themselves take. The queue is bounded by bytes. As it fills, forks and exits are refused first, then ordinary execs and
 //! connections, then all other events; what the agent itself concluded has the last of it. Every refusal is counted.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::{Alert, Approval, Event, EventKind, HopDrops, Incident, Signal};
+use crate::model::{Alert, AlertId, Approval, Event, EventKind, HopDrops, Incident, IncidentId, Signal};
 use crate::store::{Block, FileDigest, Packer, StoreError, Writer};
 
 /// Bytes that wait for the disk at most: some 200,000 ordinary events.
@@ -61,6 +61,9 @@ fn share(event: &Event) -> usize {
 enum Work {
     Block(Block),
     Record(Record),
+    /// The newest state of this incident or alert.
+    Incident(IncidentId),
+    Alert(AlertId),
     /// Tells when everything before it is on disk.
     Flush(SyncSender<()>),
     /// Nothing comes after this.
@@ -72,7 +75,8 @@ impl Work {
         match self {
             Self::Block(block) => block.bytes(),
             Self::Record(record) => record.weight(),
-            Self::Flush(_) | Self::End => 0,
+            // What they stand for is weighed where it lies.
+            Self::Incident(_) | Self::Alert(_) | Self::Flush(_) | Self::End => 0,
         }
     }
 }
@@ -84,6 +88,9 @@ struct Queue {
     open_bytes: usize,
     open_since: Option<Instant>,
     work: VecDeque<Work>,
+    /// An incident that grows a thousand times while it waits is written once, as it is in the end.
+    incidents: HashMap<IncidentId, Box<Incident>>,
+    alerts: HashMap<AlertId, Box<Alert>>,
     /// Bytes of all that waits, the open block's included.
     bytes: usize,
     received: u64,
@@ -99,9 +106,41 @@ impl Queue {
     }
 
     fn pop(&mut self) -> Option<Work> {
-        let work = self.work.pop_front()?;
+        let work = match self.work.pop_front()? {
+            Work::Incident(id) => Work::Record(Record::Incident(self.incidents.remove(&id)?)),
+            Work::Alert(id) => Work::Record(Record::Alert(self.alerts.remove(&id)?)),
+            other => other,
+        };
         self.bytes = self.bytes.saturating_sub(work.weight());
         Some(work)
+    }
+
+    /// Puts a record behind the others, or in place of an older state of the same that still waits.
+    fn put(&mut self, record: Record) {
+        let weight = record.weight();
+        let before = match record {
+            Record::Incident(incident) => {
+                let id = incident.id;
+                let before = self.incidents.insert(id, incident).map(|before| Record::Incident(before).weight());
+                before.or_else(|| {
+                    self.work.push_back(Work::Incident(id));
+                    None
+                })
+            }
+            Record::Alert(alert) => {
+                let id = alert.id;
+                let before = self.alerts.insert(id, alert).map(|before| Record::Alert(before).weight());
+                before.or_else(|| {
+                    self.work.push_back(Work::Alert(id));
+                    None
+                })
+            }
+            other => {
+                self.work.push_back(Work::Record(other));
+                None
+            }
+        };
+        self.bytes = (self.bytes + weight).saturating_sub(before.unwrap_or_default());
     }
 
     /// Takes an event into the open block, or counts it as lost. True when the writer has to hear of it.
@@ -190,7 +229,7 @@ impl Recorder {
             queue.dropped += 1;
             return;
         }
-        queue.push(Work::Record(record));
+        queue.put(record);
         drop(queue);
         self.0.arrived.notify_one();
     }
@@ -264,7 +303,7 @@ impl Drop for FarEnd {
             queue.dropped += match work {
                 Work::Block(block) => block.events(),
                 Work::Record(_) => 1,
-                Work::Flush(_) | Work::End => 0,
+                Work::Incident(_) | Work::Alert(_) | Work::Flush(_) | Work::End => 0,
             };
         }
     }
@@ -279,7 +318,7 @@ pub(super) fn write(far_end: &FarEnd, mut writer: Writer, limits: (u64, Duration
             let count = match &work {
                 Work::End => return,
                 Work::Block(block) => block.events(),
-                Work::Record(_) | Work::Flush(_) => 1,
+                Work::Record(_) | Work::Incident(_) | Work::Alert(_) | Work::Flush(_) => 1,
             };
             match write_one(&mut writer, work) {
                 Ok(written) if written && troubled => {
@@ -318,7 +357,8 @@ fn write_one(writer: &mut Writer, work: Work) -> Result<bool, StoreError> {
             let _ = done.try_send(());
             return Ok(false);
         }
-        Work::End => return Ok(false),
+        // The queue gives out what these stand for.
+        Work::Incident(_) | Work::Alert(_) | Work::End => return Ok(false),
     }
     Ok(true)
 }

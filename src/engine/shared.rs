@@ -26,6 +26,8 @@ use super::supervisor::Outages;
 use crate::collector::{Ladder, Stop, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
+use crate::host::data_lock::DataLock;
+use crate::host::reexec::Candidate;
 use crate::model::{
     Action, Alert, AlertId, AlertState, BlindSpot, Confidence, Incident, IncidentId, IncidentState, ProcessKey, Severity, Target,
 };
@@ -120,6 +122,10 @@ pub(super) struct Shared {
     pub(super) stop: Stop,
     /// Somebody asked to become the newer binary that lies where this one lay.
     pub(super) upgrade: AtomicBool,
+    /// Nobody else works in the data directory.
+    pub(super) _lock: DataLock,
+    /// That binary, held open since it was asked what it is.
+    pub(super) candidate: Mutex<Option<Candidate>>,
     /// The newer binary has the same kernel programs and can go on with their rings.
     pub(super) same_object: AtomicBool,
     /// No console of our own stands in the way of that.

@@ -30,6 +30,7 @@ use crate::config::Settings;
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
+use crate::host::data_lock::DataLock;
 use crate::host::reexec::Legacy;
 use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, Event, EventId, EventKind, IncidentId, Loss, Timestamp};
@@ -57,6 +58,9 @@ pub enum EngineError {
     /// The webhook cannot be used.
     #[error(transparent)]
     Webhook(#[from] crate::outbound::WebhookError),
+    /// Another agent works there.
+    #[error("another agent uses {0}: attach to it with `bartizan attach`, or choose another directory with --data")]
+    InUse(std::path::PathBuf),
     /// The kernel gives no randomness or no thread.
     #[error("cannot start: {0}")]
     Host(#[from] std::io::Error),
@@ -71,6 +75,7 @@ pub(super) struct Threads {
 /// Wires everything together and starts the threads.
 pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<Shared>, Threads), EngineError> {
     let policy = settings.policy.clone();
+    let lock = DataLock::take(&settings.data)?.ok_or_else(|| EngineError::InUse(settings.data.clone()))?;
     let world = Arc::new(World::new(&policy.roles));
     // The sensors first: from here on nothing is missed while the rest is made ready.
     let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world), legacy);
@@ -127,6 +132,8 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         latency: Stopwatch::default(),
         stop: Stop::default(),
         upgrade: AtomicBool::new(false),
+        candidate: Mutex::default(),
+        _lock: lock,
         same_object: AtomicBool::new(false),
         upgradable: AtomicBool::new(false),
         ended: tokio::sync::watch::Sender::new(false),

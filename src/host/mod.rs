@@ -4,6 +4,7 @@ pub mod bpf;
 pub mod bpf_programs;
 pub mod clock;
 pub mod container_api;
+pub mod data_lock;
 pub mod digest;
 pub mod dns_tap;
 pub mod environment;

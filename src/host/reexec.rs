@@ -43,19 +43,47 @@ pub fn own_path() -> io::Result<PathBuf> {
     Ok(text.strip_suffix(" (deleted)").map(PathBuf::from).unwrap_or(path))
 }
 
-/// What the binary at this path prints when run with these arguments, one line.
-///
-/// # Errors
-/// When it cannot be run, fails, or takes too long.
-pub fn ask(program: &Path, arguments: &[&str]) -> io::Result<String> {
-    let mut child = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+/// A program held open: what is asked and what is run is the same file, whatever happens to its name meanwhile. A
+/// script cannot be held so: its interpreter would look for a name.
+#[derive(Debug)]
+pub struct Candidate(std::fs::File);
+
+impl Candidate {
+    /// The program that lies at this path now.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        std::fs::File::open(path).map(Self)
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+
+    /// What it prints when run with these arguments, one line.
+    ///
+    /// # Errors
+    /// When it cannot be run, fails, or takes too long.
+    pub fn ask(&self, arguments: &[&str]) -> io::Result<String> {
+        ask(&self.path(), arguments)
+    }
+}
+
+fn ask(program: &Path, arguments: &[&str]) -> io::Result<String> {
+    // A group of its own, so that nothing that it starts is left behind when it takes too long.
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn()?;
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
         if begun.elapsed() > ANSWER_WITHIN {
-            let _ = (child.kill(), child.wait());
+            // SAFETY: no pointers; the group is that of our own unreaped child.
+            unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
+            let _ = child.wait();
             return Err(io::Error::other("it did not answer within ten seconds"));
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -78,9 +106,22 @@ fn kernel_ends() -> Vec<RawFd> {
         .collect()
 }
 
-/// Becomes the program at this path; with a state, all ends in the kernel stay open for it. Returns only when that failed.
-pub fn become_program(program: &Path, arguments: &[OsString], state: Option<&[u8]>) -> io::Error {
-    let Some(state) = state else { return Command::new(program).args(arguments).exec() };
+/// Becomes this program; with a state, all ends in the kernel stay open for it. When it cannot be executed after all, the
+/// present program begins anew in the same way. Returns only when that failed too.
+pub fn become_program(program: &Candidate, arguments: &[OsString], state: Option<&[u8]>) -> io::Error {
+    let execute = |path: &Path, variable: Option<&str>| {
+        let mut command = Command::new(path);
+        command.arg0("bartizan").args(arguments);
+        if let Some(variable) = variable {
+            command.env(VARIABLE, variable);
+        }
+        command.exec()
+    };
+    let own = Path::new("/proc/self/exe");
+    let Some(state) = state else {
+        let _refused = execute(&program.path(), None);
+        return execute(own, None);
+    };
     let file = match write_state(state) {
         Ok(file) => file,
         Err(error) => return error,
@@ -95,7 +136,9 @@ pub fn become_program(program: &Path, arguments: &[OsString], state: Option<&[u8
             numbers.push(end.to_string());
         }
     }
-    Command::new(program).args(arguments).env(VARIABLE, numbers.join(",")).exec()
+    let numbers = numbers.join(",");
+    let _refused = execute(&program.path(), Some(&numbers));
+    execute(own, Some(&numbers))
 }
 
 fn write_state(state: &[u8]) -> io::Result<std::fs::File> {
@@ -142,9 +185,13 @@ mod tests {
 
     #[test]
     fn a_binary_that_fails_or_is_none_is_refused() {
-        assert_eq!(ask(Path::new("/bin/echo"), &["one", "line"]).unwrap(), "one line");
-        assert!(ask(Path::new("/bin/false"), &[]).is_err());
-        assert!(ask(Path::new("/nonexistent"), &[]).is_err());
+        let ask = |path: &str, arguments: &[&str]| Candidate::at(Path::new(path)).and_then(|candidate| candidate.ask(arguments));
+        assert_eq!(ask("/bin/echo", &["one", "line"]).unwrap(), "one line");
+        assert!(ask("/bin/false", &[]).is_err());
+        assert!(ask("/nonexistent", &[]).is_err());
+        let script = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(script.path(), "#!/bin/sh\necho bartizan\n").unwrap();
+        assert!(ask(script.path().to_str().unwrap(), &[]).is_err(), "a script is no binary of ours");
     }
 
     #[test]

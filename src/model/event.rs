@@ -321,3 +321,18 @@ pub struct Event {
     /// Every field is as the kernel had it; false when something could not be read or was cut.
     pub complete: bool,
 }
+
+impl Event {
+    /// About how many bytes it takes as JSON, never much less: whoever starts a program chooses how many.
+    pub fn weight(&self) -> usize {
+        let process = self.process.as_ref().map(|process| {
+            let arguments: usize = process.argv.iter().map(|argument| 4 * argument.as_bytes().len() + 4).sum();
+            let environment: usize = process.environment.iter().map(|variable| 4 * variable.value.as_bytes().len() + 80).sum();
+            arguments + environment + 120 * (process.lineage.ancestors.len() + process.lineage.roots.len())
+        });
+        1200 + process.unwrap_or_default()
+    }
+
+    /// Most weight of one answer; more is asked for page by page.
+    pub const PAGE: usize = 16 << 20;
+}

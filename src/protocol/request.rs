@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ActionId, ActionPlan, AlertId, ApprovalId, HostText, IncidentId, Mode, Role, Timestamp};
+use crate::model::{ActionId, ActionPlan, AlertId, ApprovalId, EventId, HostText, IncidentId, Mode, Role, Timestamp};
 
 /// Which events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct EventQuery {
     pub containing: Option<HostText>,
     /// At most this many, the newest; the agent caps it at 100,000.
     pub limit: u32,
+    /// Only events with a lower number than this: the page before one that is there already.
+    #[serde(default)]
+    pub before: Option<EventId>,
     /// Keep sending new ones.
     pub follow: bool,
 }

@@ -68,12 +68,16 @@ pub(super) fn find(connection: &Connection, filter: &EventFilter) -> Result<Foun
     let wanted = Wanted { since: filter.since, kind: filter.kind.as_deref(), needle };
     let mut newest: BinaryHeap<Reverse<ByNumber>> = BinaryHeap::new();
     let (mut unreadable, mut json) = (0, Vec::new());
-    let mut statement =
-        connection.prepare_cached("SELECT last, events, codec, data FROM blocks WHERE latest >= ?1 AND kinds & ?2 ORDER BY last DESC")?;
-    let mut rows = statement.query(params![filter.since.map_or(i64::MIN, nanos), filter.kind.as_deref().map_or(i64::MAX, kinds::mask)])?;
+    let (mut held, mut full) = (0, false);
+    let before = filter.before.map_or(u64::MAX, |id| id.0);
+    let mut statement = connection.prepare_cached(
+        "SELECT last, events, codec, data FROM blocks WHERE latest >= ?1 AND kinds & ?2 AND first < ?3 ORDER BY last DESC",
+    )?;
+    let mask = filter.kind.as_deref().map_or(i64::MAX, kinds::mask);
+    let mut rows = statement.query(params![filter.since.map_or(i64::MIN, nanos), mask, i64::try_from(before).unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
         // Numbers of neighbouring blocks may overlap, for the lanes let urgent events overtake others.
-        let enough = newest.len() >= most;
+        let enough = full || newest.len() >= most;
         if enough && newest.peek().is_none_or(|Reverse(oldest)| row.get::<_, i64>(0).is_ok_and(|last| oldest.0.id.0 > last.unsigned_abs()))
         {
             break;
@@ -83,10 +87,12 @@ pub(super) fn find(connection: &Connection, filter: &EventFilter) -> Result<Foun
             continue;
         };
         for event in events {
-            if wanted.fits(&event, &mut json) {
+            if event.id.0 < before && wanted.fits(&event, &mut json) {
+                held += event.weight();
                 newest.push(Reverse(ByNumber(event)));
-                if newest.len() > most {
-                    newest.pop();
+                while newest.len() > most || held > Event::PAGE && newest.len() > 1 {
+                    full = true;
+                    held -= newest.pop().map_or(0, |Reverse(ByNumber(event))| event.weight());
                 }
             }
         }

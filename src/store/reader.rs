@@ -24,7 +24,9 @@ pub struct EventFilter {
     pub kind: Option<String>,
     /// Only events whose JSON text holds this.
     pub containing: Option<HostText>,
-    /// At most this many, the newest; capped at 100,000.
+    /// Only events with a lower number than this.
+    pub before: Option<EventId>,
+    /// At most this many, the newest; capped at 100,000, and at about [`Event::PAGE`] bytes.
     pub limit: u32,
 }
 

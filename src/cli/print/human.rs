@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{safe, table};
 use crate::model::{
     Action, ActionState, Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health,
-    Incident, Loss, Preview, Signal, Source, Timestamp, Watched,
+    Incident, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;
@@ -65,7 +65,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         safe(&health.kernel)
     )?;
     writeln!(out, "posture   {}", health.posture)?;
-    writeln!(out, "sensors   {} ({} object), watching since {} UTC", health.rung.noun(), health.bpf_object, clock(health.watching_since))?;
+    writeln!(out, "sensors   {}{}, watching since {} UTC", health.rung.noun(), object(health), clock(health.watching_since))?;
     writeln!(out, "hour      {}", health.last_hour(health.at, 60).into_iter().map(Watched::letter).collect::<String>())?;
     writeln!(
         out,
@@ -98,6 +98,11 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         writeln!(out, "blind     {}: {}; {}", safe(&spot.what), safe(&spot.why), safe(&spot.mend))?;
     }
     health.degraded.iter().try_for_each(|part| writeln!(out, "degraded  {}", safe(part)))
+}
+
+/// How the kernel programs were made, where they are in use.
+fn object(health: &Health) -> String {
+    if health.rung == Rung::Ebpf { format!(" ({} object)", health.bpf_object) } else { String::new() }
 }
 
 fn budget(budget: &Budget) -> String {
@@ -143,7 +148,10 @@ pub(super) fn event_line(event: &Event) -> String {
             (None, None) => "status unknown".to_owned(),
         },
         EventKind::Connect { net } => match (net.dst, net.dport) {
-            (Some(dst), Some(port)) => format!("to {}", std::net::SocketAddr::new(dst, port)),
+            (Some(dst), Some(port)) => {
+                let name = net.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+                format!("to {}{name}", std::net::SocketAddr::new(dst, port))
+            }
             _ => String::new(),
         },
         EventKind::Listen { net } => format!("on {}", std::net::SocketAddr::new(net.src, net.sport)),

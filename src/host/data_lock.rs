@@ -1,0 +1,45 @@
+//! One agent for one data directory: two that write the same databases would give one number to two events.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// Name of the file that is locked. It holds nothing and may stay.
+const FILE: &str = "agent.lock";
+
+/// Holds the directory as long as it lives; the kernel lets go when the process ends, however it ends.
+#[derive(Debug)]
+pub struct DataLock(#[allow(dead_code)] Flock<File>); // held, never read
+
+impl DataLock {
+    /// Takes the directory; `None` when another agent has it.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked.
+    pub fn take(directory: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(FILE))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Self(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_agent() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DataLock::take(directory.path()).unwrap();
+        assert!(first.is_some() && DataLock::take(directory.path()).unwrap().is_none());
+        drop(first);
+        assert!(DataLock::take(directory.path()).unwrap().is_some());
+    }
+}
