@@ -39,6 +39,7 @@ pub mod random;
 pub mod reexec;
 pub mod service_manager;
 pub mod sighting;
+pub mod sock_destroy;
 pub mod sock_diag;
 pub mod temporary;
 pub mod user_names;

@@ -144,4 +144,6 @@ fn group_name(id: ActionId, instance: &str) -> String {
 const _: [ActionKind; 3] = ActionKind::ALL;
 
 #[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
 mod tests;

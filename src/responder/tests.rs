@@ -15,7 +15,7 @@ use crate::host::pidfd::{Stat, key_of};
 use crate::host::watchdog::EMERGENCY_SCRIPT;
 use crate::model::{ActionState, Direction, HostText, LifelineReason, WarrantId};
 
-struct Bench {
+pub(super) struct Bench {
     dir: tempfile::TempDir,
     lifeline: Lifeline,
 }
@@ -32,7 +32,7 @@ impl Bench {
         self.dir.path().join("run")
     }
 
-    fn responder(&self) -> Responder {
+    pub(super) fn responder(&self) -> Responder {
         let ledger = Arc::new(Ledger::open(&self.dir.path().join("data"), now()).unwrap());
         let lifeline = self.lifeline.clone();
         Responder::new(ledger, &self.runtime(), court().verifier(), Box::new(move || lifeline.clone()), Box::new(|root| vec![root]))
@@ -44,7 +44,7 @@ fn court() -> Court {
     Court::new(&crate::config::Policy::built_in().unwrap(), [7; 32], WarrantId(1))
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     chrono::Utc::now()
 }
 
@@ -52,7 +52,7 @@ fn order(plan: ActionPlan) -> Order {
     Order { plan, warrant: WarrantId(1), incident: None, reason: "a test".into(), approver: "root via uid 0".into() }
 }
 
-fn block(addr: &str, direction: Direction, lasts: Duration) -> Order {
+pub(super) fn block(addr: &str, direction: Direction, lasts: Duration) -> Order {
     let target = Target::Address { addr: addr.parse().unwrap(), direction };
     order(ActionPlan::new(ActionKind::BlockAddress, target, lasts).unwrap())
 }
@@ -62,12 +62,16 @@ fn on_tree(kind: ActionKind, child: &Tree) -> Order {
     order(ActionPlan::new(kind, target, Duration::from_secs(60)).unwrap())
 }
 
-fn ruleset() -> String {
+pub(super) fn ruleset() -> String {
     String::from_utf8(Command::new("nft").args(["list", "ruleset"]).output().unwrap().stdout).unwrap()
 }
 
-fn nft(command: &str) {
+pub(super) fn nft(command: &str) {
     assert!(Command::new("nft").args(command.split(' ')).status().unwrap().success(), "{command}");
+}
+
+pub(super) fn ip(command: &str) {
+    assert!(Command::new("ip").args(command.split(' ')).status().unwrap().success(), "{command}");
 }
 
 fn reaches(address: &str) -> bool {
@@ -127,7 +131,7 @@ fn cgroup(pid: u32) -> String {
 }
 
 /// Runs a test in a network of its own, in a directory of its own; skips aloud without root.
-fn on_bench(body: impl FnOnce(Bench) + Send) {
+pub(super) fn on_bench(body: impl FnOnce(Bench) + Send) {
     let _alone = alone_on_this_host();
     in_own_network(|| body(Bench::new()));
 }

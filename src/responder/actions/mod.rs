@@ -3,6 +3,7 @@
 mod block_address;
 mod freeze_tree;
 mod kill_tree;
+pub(super) mod open_connections;
 
 use serde_json::Value;
 
@@ -142,11 +143,17 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
 impl Hand {
     /// The second look at the owner's lifeline, on the exact address, independent of the court's.
     pub(super) fn may_cut(&self, addr: std::net::IpAddr, by_person: bool) -> Result<(), ActError> {
+        self.may_cut_each(by_person)?(addr)
+    }
+
+    /// The same for the far end of every single connection that would be closed. The lifeline is read once, at the beginning.
+    pub(super) fn may_cut_each(&self, by_person: bool) -> Result<impl Fn(std::net::IpAddr) -> Result<(), ActError>, ActError> {
         let lifeline = (self.lifeline)();
-        if let Some(why) = lifeline.holds_address(addr) {
-            return Err(ActError::Lifeline { what: addr.to_canonical().to_string(), why });
-        }
-        complete(&lifeline, by_person)
+        complete(&lifeline, by_person)?;
+        Ok(move |addr: std::net::IpAddr| match lifeline.holds_address(addr) {
+            Some(why) => Err(ActError::Lifeline { what: addr.to_canonical().to_string(), why }),
+            None => Ok(()),
+        })
     }
 
     /// The same for every single process that would be stopped. The lifeline is read once, at the beginning.
