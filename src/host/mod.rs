@@ -7,6 +7,7 @@ pub mod container_api;
 pub mod digest;
 pub mod dns_tap;
 pub mod environment;
+pub mod evidence;
 pub mod exe_hash;
 mod fanotify;
 mod file_handle;

@@ -16,7 +16,7 @@ use crate::host::watchdog::EMERGENCY_SCRIPT;
 use crate::model::{ActionState, Direction, HostText, LifelineReason, WarrantId};
 
 pub(super) struct Bench {
-    dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
     lifeline: Lifeline,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn now() -> Timestamp {
     chrono::Utc::now()
 }
 
-fn order(plan: ActionPlan) -> Order {
+pub(super) fn order(plan: ActionPlan) -> Order {
     Order { plan, warrant: WarrantId(1), incident: None, reason: "a test".into(), approver: "root via uid 0".into() }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn block(addr: &str, direction: Direction, lasts: Duration) -> Order 
     order(ActionPlan::new(ActionKind::BlockAddress, target, lasts).unwrap())
 }
 
-fn on_tree(kind: ActionKind, child: &Tree) -> Order {
+pub(super) fn on_tree(kind: ActionKind, child: &Tree) -> Order {
     let target = Target::ProcessTree { root: key_of(child.id()).unwrap(), exe: HostText::from("/bin/sh") };
     order(ActionPlan::new(kind, target, Duration::from_secs(60)).unwrap())
 }
@@ -80,7 +80,7 @@ fn reaches(address: &str) -> bool {
 }
 
 /// A shell with children that come and go, all of which write to a file.
-fn lively_tree(out: &std::path::Path) -> Tree {
+pub(super) fn lively_tree(out: &std::path::Path) -> Tree {
     let script = r#"(while :; do printf a >> "$0"; sleep 0.01; done) & while :; do (printf b >> "$0"); sleep 0.01; done"#;
     let child =
         Command::new("sh").args(["-c", script]).arg(out).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
@@ -90,10 +90,10 @@ fn lively_tree(out: &std::path::Path) -> Tree {
 }
 
 /// Ended with all of it when a test is over, however it ends.
-struct Tree(Child);
+pub(super) struct Tree(pub(super) Child);
 
 impl Tree {
-    fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.0.id()
     }
 }
@@ -112,13 +112,13 @@ fn size(path: &std::path::Path) -> u64 {
     std::fs::metadata(path).map(|meta| meta.len()).unwrap_or(0)
 }
 
-fn stands_still(out: &std::path::Path) -> bool {
+pub(super) fn stands_still(out: &std::path::Path) -> bool {
     let before = size(out);
     std::thread::sleep(Duration::from_millis(200));
     size(out) == before
 }
 
-fn until(mut done: impl FnMut() -> bool) -> bool {
+pub(super) fn until(mut done: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while !done() && began.elapsed() < Duration::from_secs(6) {
         std::thread::sleep(Duration::from_millis(20));

@@ -5,15 +5,18 @@ mod freeze_tree;
 mod kill_tree;
 pub(super) mod open_connections;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{ReadLifeline, ReadTree};
 use crate::court::WarrantError;
+use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
 use crate::host::nft::NftError;
 use crate::host::watchdog::WatchdogError;
 use crate::model::{Action, ActionId, ActionKind, ActionPlan, ActionState, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp};
-use crate::store::ledger::LedgerError;
+use crate::store::ledger::{Ledger, LedgerError};
 
 /// Why something was not done or not undone. All texts are safe to show.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,10 @@ pub enum ActError {
 /// What the actions work with.
 pub(super) struct Hand {
     pub(super) freezer: Freezer,
+    /// Where evidence is kept.
+    pub(super) locker: Locker,
+    /// For what must be on record before the next step of an action.
+    pub(super) ledger: Arc<Ledger>,
     pub(super) lifeline: ReadLifeline,
     pub(super) tree: ReadTree,
     pub(super) instance: String,
