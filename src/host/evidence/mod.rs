@@ -2,6 +2,7 @@
 
 mod process;
 mod shelf;
+mod sockets;
 
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -15,6 +16,7 @@ use super::sock_diag;
 use crate::model::ProcessKey;
 pub use shelf::KeptFile;
 use shelf::Shelf;
+use sockets::Known;
 
 /// How long one capture may take in all.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -36,6 +38,9 @@ struct Limits {
 
 /// 64 MiB holds nearly every executable; 1 GiB is what a small host can spare.
 const LIMITS: Limits = Limits { executable: 64 << 20, action: 256 << 20, all: 1 << 30 };
+
+/// Of the disk, in bytes: the ledger and everybody else on the host need it more.
+const SPARED: u64 = 512 << 20;
 
 /// Where evidence is kept.
 #[derive(Debug, Clone)]
@@ -88,7 +93,11 @@ impl Locker {
         if let Err(why) = self.make(&directory) {
             return nothing(format!("{} could not be made: {why}", directory.to_string_lossy().escape_debug()));
         }
-        let shelf = Arc::new(Shelf::new(directory.clone(), self.limits.action));
+        let room = shelf::free(&directory).saturating_sub(SPARED);
+        let shelf = Arc::new(Shelf::new(directory.clone(), self.limits.action.min(room)));
+        if room < self.limits.action {
+            shelf.missing(format!("what needs more than {room} bytes: {SPARED} bytes of the disk stay free"));
+        }
         let (shared, (done, ended)) = (Arc::clone(&shelf), mpsc::sync_channel(1));
         RUNNING.fetch_add(1, Ordering::AcqRel);
         let began = std::thread::Builder::new().name("evidence".to_owned()).spawn(move || {
@@ -120,12 +129,12 @@ impl Locker {
             shelf.missing(format!("sockets: {why}"));
             Vec::new()
         });
-        let sockets: HashMap<u64, sock_diag::Socket> = sockets.into_iter().map(|socket| (socket.inode, socket)).collect();
+        let mut known = Known::new(sockets);
         let mut open = Vec::new();
         for key in members.iter().take_while(|_| !shelf.is_closed()) {
             match process::Open::new(*key) {
                 Ok(process) => {
-                    process.keep_facts(shelf, &sockets);
+                    process.keep_facts(shelf, &mut known);
                     // Some hundred descriptors of our own at most; the later ones are opened again.
                     open.push((*key, (open.len() < 256).then_some(process)));
                 }

@@ -9,15 +9,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::shelf::Shelf;
+use super::sockets::Known;
 use crate::host::pidfd::key_of;
-use crate::host::sock_diag::Socket;
 use crate::model::ProcessKey;
 
 /// What is copied as it is, and how much of it at most.
 const FACTS: [(&str, u64); 5] = [("maps", 4 << 20), ("cmdline", 1 << 20), ("environ", 1 << 20), ("status", 64 << 10), ("cgroup", 64 << 10)];
 /// Descriptors that are listed.
 const MOST_FDS: usize = 4096;
-/// How much of each of the four tables of a foreign network namespace is looked through.
+/// How much of each of the tables of a foreign network namespace is looked through.
 const TABLE: u64 = 1 << 20;
 
 /// A process by its directory in /proc: once open, nobody else can be meant by it, and reading fails when it has ended.
@@ -42,7 +42,7 @@ impl Open {
     }
 
     /// Everything but the executable.
-    pub(super) fn keep_facts(&self, shelf: &Shelf, sockets: &HashMap<u64, Socket>) {
+    pub(super) fn keep_facts(&self, shelf: &Shelf, known: &mut Known) {
         for (fact, most) in FACTS {
             match self.read(fact, most) {
                 Ok((bytes, whole)) => {
@@ -57,7 +57,7 @@ impl Open {
         match self.links(shelf) {
             Ok((lines, inodes)) => {
                 shelf.keep(&self.name("fds"), &lines);
-                shelf.keep(&self.name("sockets"), &self.sockets(&inodes, sockets));
+                shelf.keep(&self.name("sockets"), &self.sockets(&inodes, known));
             }
             Err(why) => shelf.missing(format!("{}: {why}", self.name("fds"))),
         }
@@ -120,44 +120,11 @@ impl Open {
         Ok((lines, inodes))
     }
 
-    /// One line for each socket: what the kernel says of it, or that it is none of ours to know.
-    fn sockets(&self, inodes: &[u64], known: &HashMap<u64, Socket>) -> Vec<u8> {
-        let foreign = if self.lives_elsewhere() { self.foreign_tables() } else { Vec::new() };
-        let mut lines = String::new();
-        for inode in inodes {
-            let line = match known.get(inode) {
-                Some(socket) => format!("{inode} {} {:?} uid {}\n", flow(socket), socket.phase, socket.uid),
-                None => match foreign.iter().find(|(_, line)| line.split_ascii_whitespace().nth(9) == Some(&inode.to_string())) {
-                    Some((table, line)) => format!("{inode} {table} {}\n", line.trim().escape_default()),
-                    None => format!("{inode} neither TCP nor UDP, or not in a network namespace that can be asked\n"),
-                },
-            };
-            lines.push_str(&line);
-        }
-        lines.into_bytes()
-    }
-
-    fn lives_elsewhere(&self) -> bool {
-        fs::read_link(self.path("ns/net")).ok() != fs::read_link("/proc/thread-self/ns/net").ok()
-    }
-
-    /// Lines of the tables of its own network namespace (proc(5), /proc/PID/net/tcp), as the kernel writes them.
-    fn foreign_tables(&self) -> Vec<(&'static str, String)> {
-        let tables = ["tcp", "tcp6", "udp", "udp6"].into_iter();
-        let read = tables.filter_map(|table| Some((table, self.read(&format!("net/{table}"), TABLE).ok()?.0)));
-        read.flat_map(|(table, bytes)| {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            text.lines().skip(1).map(|line| (table, line.to_owned())).collect::<Vec<_>>()
-        })
-        .collect()
-    }
-}
-
-fn flow(socket: &Socket) -> String {
-    let flow = &socket.flow;
-    let near = format!("{:?} {} port {}", flow.proto, flow.src, flow.sport);
-    match (flow.dst, flow.dport) {
-        (Some(far), Some(port)) => format!("{near} with {far} port {port}"),
-        _ => near,
+    /// One line for each socket.
+    fn sockets(&self, inodes: &[u64], known: &mut Known) -> Vec<u8> {
+        let namespace = fs::read_link(self.path("ns/net")).unwrap_or_default();
+        let table = |name: &str| self.read(&format!("net/{name}"), TABLE).map(|(bytes, _)| bytes).unwrap_or_default();
+        known.learn(&namespace, inodes, table);
+        inodes.iter().flat_map(|inode| known.line(&namespace, *inode).into_bytes()).collect()
     }
 }

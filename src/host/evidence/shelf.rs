@@ -168,6 +168,11 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Bytes on this disk that anybody may use; all of them when the kernel does not tell.
+pub(super) fn free(dir: &Path) -> u64 {
+    nix::sys::statvfs::statvfs(dir).map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()))
+}
+
 /// Removes the oldest captures until the others need at most `most` bytes on disk; `current` always stays. Gives what
 /// was removed.
 pub(super) fn make_room(dir: &Path, current: &Path, most: u64) -> Vec<String> {

@@ -130,3 +130,26 @@ fn a_file_that_the_frozen_tree_itself_serves_cannot_hold_us_up() {
     let names: Vec<_> = std::fs::read_dir(captured.directory.join("1")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(names, ["status"], "nothing is added once it is closed");
 }
+
+#[test]
+fn sockets_of_another_network_are_told_as_its_own_tables_have_them() {
+    use crate::host::namespace::{Errand, Namespace};
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: needs root to make a network namespace");
+        return;
+    }
+    let (dir, address) = (tempfile::tempdir().unwrap(), std::net::Ipv4Addr::new(198, 51, 100, 7));
+    let space = Namespace::new(address).unwrap();
+    let listener = space.within(|| TcpListener::bind((address, 4444))).unwrap().unwrap();
+    let script = "exec 7<>/dev/tcp/198.51.100.7/4444; echo up >&7; sleep 30 & wait";
+    let (arguments, environment) = (vec!["-c".to_owned(), script.to_owned()], Vec::new());
+    let resident = space.start(&Errand { program: "bash".into(), arguments, environment, directory: "/".into() }).unwrap();
+    let mut accepted = listener.accept().unwrap().0;
+    std::io::Read::read_exact(&mut accepted, &mut [0; 2]).unwrap();
+    let captured = Locker::new(dir.path()).capture("A1-x", &[key_of(resident.pid()).unwrap()], PATIENCE);
+    let text = String::from_utf8(kept(&captured, &format!("{}/sockets", resident.pid()))).unwrap();
+    // 198.51.100.7 and port 4444 as the kernel writes them: the address in the processor's own byte order.
+    let far = format!("{:08X}:115C", u32::from_ne_bytes(address.octets()));
+    assert!(text.lines().count() == 1 && text.contains(" tcp ") && text.contains(&far), "{text}");
+    space.evict(Duration::from_secs(2));
+}

@@ -24,7 +24,8 @@ pub(in crate::responder) struct Cut {
 pub(super) fn foretell(addr: IpAddr, direction: Direction) -> String {
     match sock_destroy::with(addr, false).map(|open| open.len()) {
         Ok(0) => "no TCP connection of this host is open with it now".to_owned(),
-        Ok(n) => format!("closes the {} that {} open now{}", connections(n), if n == 1 { "is" } else { "are" }, untold(direction)),
+        Ok(1) => format!("closes the connection that is open now{}", untold(direction)),
+        Ok(n) => format!("closes the {n} connections that are open now{}", untold(direction)),
         Err(why) => format!("what is open with it now is dropped, not closed: the kernel does not tell what is open ({why})"),
     }
 }
@@ -81,8 +82,11 @@ impl Cut {
 
     /// What to say of the closed ones when the block is undone.
     pub(super) fn farewell(&self) -> Option<String> {
-        let n = self.closed;
-        (n > 0).then(|| format!("the {} closed by it {} closed", connections(n), if n == 1 { "stays" } else { "stay" }))
+        match self.closed {
+            0 => None,
+            1 => Some("the connection closed by it stays closed".to_owned()),
+            n => Some(format!("the {n} connections closed by it stay closed")),
+        }
     }
 }
 
