@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ActError;
 use super::tests::{block, ip, nft, now, on_bench, ruleset};
-use crate::host::own_netns::connected_from;
+use crate::host::own_netns::{connected_from, killed_in_a_child};
 use crate::model::{ActionPlan, ActionState, Direction, LifelineReason};
 
 const OURS: &str = "198.51.100.1";
@@ -126,5 +126,26 @@ fn what_was_opened_while_somebody_had_removed_the_block_is_closed_too() {
         let longest = block("198.51.100.67", Direction::In, ActionPlan::LONGEST);
         let preview = responder.preview(&longest.plan).unwrap();
         assert!(preview.steps.iter().any(|step| step.starts_with("no TCP connection")), "{preview:?}");
+    });
+}
+
+#[test]
+fn death_between_the_block_and_the_closing_leaves_nothing_open() {
+    on_bench(|bench| {
+        let listener = network();
+        assert!(killed_in_a_child(|| {
+            let responder = bench.responder();
+            *responder.die_at.lock().unwrap() = Some("after apply");
+            let _ = responder.carry_out(block("198.51.100.66", Direction::In, MINUTE), now());
+        }));
+        // As if it had died a moment earlier: the block is there, and a connection from before it.
+        nft("delete element inet bartizan block_in4 {198.51.100.66}");
+        let mut open = Session::open(&listener, "198.51.100.66");
+        nft("add element inet bartizan block_in4 {198.51.100.66 timeout 60s}");
+        let responder = bench.responder();
+        let settled = responder.recover(now()).unwrap();
+        assert_eq!(settled.first().map(|action| action.state), Some(ActionState::Live), "{settled:?}");
+        assert_eq!(open.end(), ErrorKind::ConnectionAborted);
+        assert!(responder.reconcile(now()).unwrap().iter().all(|action| !action.note.contains("still open")));
     });
 }

@@ -128,6 +128,15 @@ impl Act for BlockAddress {
         Ok(done)
     }
 
+    /// We may have died between the block and the closing, which does no harm when done twice.
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
+        let whole = matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_));
+        if whole && cut_of(snapshot).is_none() {
+            open_connections::cut(hand, whom(&action.target)?.0, is_person(&action.by))?;
+        }
+        Ok(whole)
+    }
+
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let left = remaining(action, now);
         (left > SLACK).then(|| {
