@@ -245,6 +245,7 @@ fn the_explanation_adds_up() {
         preview: vec![],
         undo: vec![],
         note: String::new(),
+        evidence: None,
     };
     let said = correlator.explain(IncidentId(1), &[action]).unwrap();
     assert!(said.why.contains(&"lineage: weight 0.70 x confidence 0.90 = 0.63 (dlineage)".to_owned()), "{:?}", said.why);

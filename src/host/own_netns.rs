@@ -26,6 +26,20 @@ pub(crate) fn in_own_network(body: impl FnOnce() + Send) {
     });
 }
 
+/// A TCP connection to `to`:`port` whose near end is the address `from`.
+pub(crate) fn connected_from(from: &str, to: &str, port: u16) -> std::net::TcpStream {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
+    use std::net::SocketAddr;
+    use std::os::fd::AsRawFd;
+    let (from, to) = (SocketAddr::new(from.parse().unwrap(), 0), SocketAddr::new(to.parse().unwrap(), port));
+    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let stream = std::net::TcpStream::from(socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap());
+    bind(stream.as_raw_fd(), &SockaddrStorage::from(from)).unwrap();
+    connect(stream.as_raw_fd(), &SockaddrStorage::from(to)).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+    stream
+}
+
 /// Ends this process as SIGKILL does: no destructor, no flush.
 pub(crate) fn die() {
     // SAFETY: ends this process only.

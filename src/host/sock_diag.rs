@@ -52,10 +52,10 @@ pub struct Dump {
 pub struct SockDiagError(#[from] io::Error);
 
 /// Length of nlmsghdr, inet_diag_req_v2 and inet_diag_msg (include/uapi/linux/netlink.h, inet_diag.h).
-const HEADER: usize = 16;
-const REQUEST: usize = 56;
-const MESSAGE: usize = 72;
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+pub(super) const HEADER: usize = 16;
+pub(super) const REQUEST: usize = 56;
+pub(super) const MESSAGE: usize = 72;
+pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// States of include/net/tcp_states.h.
 const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
@@ -108,7 +108,7 @@ fn ask(questions: &[(Protocol, u32)]) -> Result<Dump, SockDiagError> {
     Ok(dump)
 }
 
-fn open() -> io::Result<OwnedFd> {
+pub(super) fn open() -> io::Result<OwnedFd> {
     // SAFETY: plain system calls; the descriptor is owned from the moment it exists, the timeout lives for its call.
     unsafe {
         let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, libc::NETLINK_SOCK_DIAG);
@@ -143,7 +143,7 @@ fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
     bytes
 }
 
-fn send(door: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn send(door: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     // SAFETY: the buffer lives for the call.
     let sent = unsafe { libc::send(door.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -177,7 +177,7 @@ fn refused(message: &[u8]) -> io::Result<()> {
 }
 
 /// Type and body of the first message, and the messages after it.
-fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+pub(super) fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = u32_at(bytes, 0)? as usize;
     let body = bytes.get(HEADER..length)?;
     let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
@@ -208,7 +208,7 @@ fn socket(message: &[u8], protocol: Protocol) -> Option<Socket> {
     Some(Socket { flow, phase, uid: u32_at(message, 64)?, inode: u64::from(u32_at(message, 68)?) })
 }
 
-fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
     if i32::from(family) == libc::AF_INET {
         return Some(Ipv4Addr::from(*bytes.first_chunk::<4>()?).into());
     }
@@ -219,7 +219,7 @@ fn port(message: &[u8], at: usize) -> Option<u16> {
     message.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 

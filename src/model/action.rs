@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionId, HostText, IncidentId, ProcessKey, Timestamp, WarrantId};
+use super::{ActionId, HostText, IncidentId, KeptEvidence, ProcessKey, Timestamp, WarrantId};
 
 /// What kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -269,6 +269,9 @@ pub struct Action {
     pub undo: Vec<String>,
     /// What the kernel showed, or why it failed.
     pub note: String,
+    /// What was kept of the processes before they were frozen for good or killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<KeptEvidence>,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod actions;
 mod emergency;
+mod evidence;
 mod reconciler;
 mod recovery;
 mod rollback;
@@ -14,6 +15,7 @@ pub use actions::ActError;
 pub use emergency::{EmergencyReport, sweep};
 
 use crate::court::Verifier;
+use crate::host::evidence::Locker;
 use crate::host::freeze::Freezer;
 use crate::model::{Action, ActionId, ActionKind, ActionPlan, AuditBody, Lifeline, Preview, ProcessKey, Target, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
@@ -48,7 +50,8 @@ impl Responder {
     /// When the directory cannot be made.
     pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Verifier, lifeline: ReadLifeline, tree: ReadTree) -> Result<Self, ActError> {
         let freezer = Freezer::open(runtime)?;
-        let hand = Hand { freezer, lifeline, tree, instance: ledger.instance().to_owned() };
+        let locker = Locker::new(ledger.directory());
+        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, instance: ledger.instance().to_owned() };
         Ok(Self {
             ledger,
             verifier,
@@ -143,5 +146,9 @@ fn group_name(id: ActionId, instance: &str) -> String {
 /// Every kind that this room can carry out; a kind without a file would not compile.
 const _: [ActionKind; 3] = ActionKind::ALL;
 
+#[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
+mod evidence_tests;
 #[cfg(test)]
 mod tests;

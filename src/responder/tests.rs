@@ -15,8 +15,8 @@ use crate::host::pidfd::{Stat, key_of};
 use crate::host::watchdog::EMERGENCY_SCRIPT;
 use crate::model::{ActionState, Direction, HostText, LifelineReason, WarrantId};
 
-struct Bench {
-    dir: tempfile::TempDir,
+pub(super) struct Bench {
+    pub(super) dir: tempfile::TempDir,
     lifeline: Lifeline,
 }
 
@@ -32,7 +32,7 @@ impl Bench {
         self.dir.path().join("run")
     }
 
-    fn responder(&self) -> Responder {
+    pub(super) fn responder(&self) -> Responder {
         let ledger = Arc::new(Ledger::open(&self.dir.path().join("data"), now()).unwrap());
         let lifeline = self.lifeline.clone();
         Responder::new(ledger, &self.runtime(), court().verifier(), Box::new(move || lifeline.clone()), Box::new(|root| vec![root]))
@@ -44,30 +44,34 @@ fn court() -> Court {
     Court::new(&crate::config::Policy::built_in().unwrap(), [7; 32], WarrantId(1))
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     chrono::Utc::now()
 }
 
-fn order(plan: ActionPlan) -> Order {
+pub(super) fn order(plan: ActionPlan) -> Order {
     Order { plan, warrant: WarrantId(1), incident: None, reason: "a test".into(), approver: "root via uid 0".into() }
 }
 
-fn block(addr: &str, direction: Direction, lasts: Duration) -> Order {
+pub(super) fn block(addr: &str, direction: Direction, lasts: Duration) -> Order {
     let target = Target::Address { addr: addr.parse().unwrap(), direction };
     order(ActionPlan::new(ActionKind::BlockAddress, target, lasts).unwrap())
 }
 
-fn on_tree(kind: ActionKind, child: &Tree) -> Order {
+pub(super) fn on_tree(kind: ActionKind, child: &Tree) -> Order {
     let target = Target::ProcessTree { root: key_of(child.id()).unwrap(), exe: HostText::from("/bin/sh") };
     order(ActionPlan::new(kind, target, Duration::from_secs(60)).unwrap())
 }
 
-fn ruleset() -> String {
+pub(super) fn ruleset() -> String {
     String::from_utf8(Command::new("nft").args(["list", "ruleset"]).output().unwrap().stdout).unwrap()
 }
 
-fn nft(command: &str) {
+pub(super) fn nft(command: &str) {
     assert!(Command::new("nft").args(command.split(' ')).status().unwrap().success(), "{command}");
+}
+
+pub(super) fn ip(command: &str) {
+    assert!(Command::new("ip").args(command.split(' ')).status().unwrap().success(), "{command}");
 }
 
 fn reaches(address: &str) -> bool {
@@ -76,7 +80,7 @@ fn reaches(address: &str) -> bool {
 }
 
 /// A shell with children that come and go, all of which write to a file.
-fn lively_tree(out: &std::path::Path) -> Tree {
+pub(super) fn lively_tree(out: &std::path::Path) -> Tree {
     let script = r#"(while :; do printf a >> "$0"; sleep 0.01; done) & while :; do (printf b >> "$0"); sleep 0.01; done"#;
     let child =
         Command::new("sh").args(["-c", script]).arg(out).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
@@ -86,10 +90,10 @@ fn lively_tree(out: &std::path::Path) -> Tree {
 }
 
 /// Ended with all of it when a test is over, however it ends.
-struct Tree(Child);
+pub(super) struct Tree(pub(super) Child);
 
 impl Tree {
-    fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.0.id()
     }
 }
@@ -108,13 +112,13 @@ fn size(path: &std::path::Path) -> u64 {
     std::fs::metadata(path).map(|meta| meta.len()).unwrap_or(0)
 }
 
-fn stands_still(out: &std::path::Path) -> bool {
+pub(super) fn stands_still(out: &std::path::Path) -> bool {
     let before = size(out);
     std::thread::sleep(Duration::from_millis(200));
     size(out) == before
 }
 
-fn until(mut done: impl FnMut() -> bool) -> bool {
+pub(super) fn until(mut done: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while !done() && began.elapsed() < Duration::from_secs(6) {
         std::thread::sleep(Duration::from_millis(20));
@@ -127,7 +131,7 @@ fn cgroup(pid: u32) -> String {
 }
 
 /// Runs a test in a network of its own, in a directory of its own; skips aloud without root.
-fn on_bench(body: impl FnOnce(Bench) + Send) {
+pub(super) fn on_bench(body: impl FnOnce(Bench) + Send) {
     let _alone = alone_on_this_host();
     in_own_network(|| body(Bench::new()));
 }

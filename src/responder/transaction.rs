@@ -58,6 +58,8 @@ impl Responder {
         let act = actions::of(action.kind);
         let applied = act.apply(&self.hand, &action, by_person, snapshot.clone());
         self.checkpoint("after apply");
+        // On record since it was kept, whatever came of the rest.
+        action.evidence = self.ledger.action(action.id).ok().flatten().and_then(|row| row.evidence);
         match applied.and_then(|snapshot| self.confirm(&mut action, snapshot, now)) {
             Ok(()) => Ok(action),
             Err(error) => Err(self.take_back(action, &error, now)),
@@ -93,6 +95,7 @@ impl Responder {
             preview: preview.steps,
             undo: preview.undo,
             note: String::new(),
+            evidence: None,
         };
         self.ledger.intend(&action, &snapshot)?;
         self.record(now, &action.by, "action.intended", id, format!("{} under {}: {}", order.plan, order.warrant, action.reason))?;

@@ -107,6 +107,7 @@ pub(crate) fn action(id: u64, kind: ActionKind, target: Target, state: ActionSta
         preview: vec!["add element inet bartizan block_out4 { 203.0.113.66 timeout 600s }".to_owned()],
         undo: vec!["delete element inet bartizan block_out4 { 203.0.113.66 }".to_owned()],
         note: "element present, 552 s left".to_owned(),
+        evidence: None,
     }
 }
 

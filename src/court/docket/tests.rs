@@ -151,6 +151,7 @@ fn alive(id: u64, plan: &ActionPlan) -> Action {
         preview: vec![],
         undo: vec![],
         note: String::new(),
+        evidence: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Our own nftables table, by netlink and without the `nft` program: addresses that the kernel drops, each for a
 //! time that the kernel itself keeps, so that a block ends although we may be dead.
 
+pub mod conntrack;
 mod ruleset;
 mod wire;
 

@@ -19,6 +19,7 @@ const EXCLUSIVE: u16 = 0x200;
 const APPEND: u16 = 0x800;
 const NESTED: u16 = 0x8000;
 const NFTABLES: u16 = 10;
+const CONNTRACK: u16 = 1;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 /// The most that one dump may bring: 65,536 elements of each of four sets need about 20 MB.
@@ -169,34 +170,56 @@ impl Socket {
     /// the listing changed while it was read.
     pub(super) fn dump(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<Vec<Vec<u8>>> {
         for _ in 0..5 {
-            let mut request = Batch::default();
-            request.message((NFTABLES << 8) | kind, REQUEST | DUMP, |b| {
-                b.bytes.extend(header(family, 0));
-                body(b);
-            });
-            self.send(&request.bytes)?;
-            if let Some(answers) = self.read_dump()? {
+            self.question((NFTABLES << 8) | kind, DUMP, family, &body)?;
+            if let Some(answers) = self.read_dump(DUMP_LIMIT, |_| true)? {
                 return Ok(answers);
             }
         }
         Err(io::Error::new(io::ErrorKind::Interrupted, "the listing kept changing while it was read"))
     }
 
+    /// The answers of connection tracking to one question that `keep` wants. Connections come and go always, so one
+    /// reading is taken as it is; at most `most` bytes are read.
+    pub(super) fn dump_tracked(&self, kind: u16, family: u8, most: usize, keep: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Vec<u8>>> {
+        self.question((CONNTRACK << 8) | kind, DUMP, family, &|_: &mut Batch| {})?;
+        self.read_dump(most, keep).map(Option::unwrap_or_default)
+    }
+
+    /// One order to connection tracking, acknowledged.
+    pub(super) fn order_tracked(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<()> {
+        self.question((CONNTRACK << 8) | kind, ACK, family, &body)?;
+        let bytes = self.receive(0)?.ok_or(io::ErrorKind::TimedOut)?;
+        match messages(&bytes).find_map(|message| message.error()) {
+            Some(0) => Ok(()),
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+            None => Err(io::Error::other("the kernel did not acknowledge")),
+        }
+    }
+
+    fn question(&self, kind: u16, flags: u16, family: u8, body: &impl Fn(&mut Batch)) -> io::Result<()> {
+        let mut request = Batch::default();
+        request.message(kind, REQUEST | flags, |b| {
+            b.bytes.extend(header(family, 0));
+            body(b);
+        });
+        self.send(&request.bytes)
+    }
+
     /// `None`: interrupted by a change, ask again.
-    fn read_dump(&self) -> io::Result<Option<Vec<Vec<u8>>>> {
+    fn read_dump(&self, most: usize, keep: impl Fn(&[u8]) -> bool) -> io::Result<Option<Vec<Vec<u8>>>> {
         let (mut answers, mut total, mut interrupted) = (Vec::new(), 0, false);
         loop {
             let bytes = self.receive(0)?.ok_or(io::ErrorKind::TimedOut)?;
             total += bytes.len();
-            if total > DUMP_LIMIT {
-                return Err(io::Error::other("the listing is larger than 32 MB"));
+            if total > most {
+                return Err(io::Error::other(format!("the listing is larger than {} MB", most >> 20)));
             }
             for message in messages(&bytes) {
                 interrupted |= message.flags & DUMP_INTERRUPTED != 0;
                 match message.kind {
                     NLMSG_DONE => {
                         return match message.number() {
-                            Some(code) if code < 0 => Err(io::Error::from_raw_os_error(-code)),
+                            Some(code) if code < 0 => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
                             _ => Ok((!interrupted).then_some(answers)),
                         };
                     }
@@ -205,7 +228,7 @@ impl Socket {
                         _ => {}
                     },
                     // Four bytes of nfgenmsg stand before the attributes.
-                    _ => answers.push(message.body.get(4..).unwrap_or_default().to_vec()),
+                    _ => answers.extend(message.body.get(4..).filter(|attributes| keep(attributes)).map(<[u8]>::to_vec)),
                 }
             }
         }

@@ -1,16 +1,21 @@
-//! Drop packets from or to one address; the kernel itself ends it.
+//! Drop packets from or to one address and close what is open with it; the kernel itself ends the block.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::open_connections::{self, Cut};
 use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Blocked, Nft, NftError, TABLE, TableState, as_command};
 use crate::model::{Action, ActionId, ActionPlan, ActionState, Direction, Preview, Target, Timestamp};
 
 /// How far the kernel's remaining time may be from ours: clocks tick in 1 to 10 ms, and a busy host is late.
 const SLACK: Duration = Duration::from_secs(3);
+
+/// Where the snapshot keeps what became of the open connections.
+const CUT: &str = "connections";
 
 pub(super) struct BlockAddress;
 
@@ -38,6 +43,7 @@ impl Act for BlockAddress {
             steps.push(format!("nft add table inet {TABLE} (sets with timeouts; chains input, forward, output at priority -10)"));
         }
         steps.push(as_command(addr, direction, plan.lasts()));
+        steps.push(open_connections::foretell(addr, direction));
         let packets = match direction {
             Direction::In => format!("every packet from {addr} to this host or through it is dropped, open connections too"),
             Direction::Out => format!("every packet from this host or through it to {addr} is dropped, open connections too"),
@@ -47,6 +53,7 @@ impl Act for BlockAddress {
             format!("nft delete element inet {TABLE} (this one address)"),
             format!("with the last address: nft delete table inet {TABLE}"),
             format!("the kernel does the first by itself after {until}"),
+            "connections that were closed are not opened again: both ends may connect anew".to_owned(),
         ];
         Ok(Preview { steps, blast_radius: format!("{packets}; nobody else is touched"), undo })
     }
@@ -60,7 +67,7 @@ impl Act for BlockAddress {
         Ok(json!({ "table_existed": nft.table_exists()? }))
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
         let (addr, direction) = whom(&action.target)?;
         hand.may_cut(addr, by_person)?;
         let nft = Nft::open()?;
@@ -71,10 +78,14 @@ impl Act for BlockAddress {
         }
         let lasts = (action.expires_at - action.planned_at).to_std().unwrap_or_default();
         nft.add(addr, direction, lasts)?;
+        let cut = open_connections::cut(hand, addr, by_person)?;
+        if let Some(fields) = snapshot.as_object_mut() {
+            fields.insert(CUT.to_owned(), json!(cut));
+        }
         Ok(snapshot)
     }
 
-    fn verify(&self, _hand: &Hand, action: &Action, _snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
         let (addr, direction) = whom(&action.target)?;
         let nft = Nft::open()?;
         let left = remaining(action, now);
@@ -93,12 +104,14 @@ impl Act for BlockAddress {
                 Ok(Sight::Drifted(format!("somebody changed the end of the block of {addr}")))
             }
             Some(shown) => {
-                Ok(Sight::Live(vec![format!("table inet {TABLE} is as we made it and holds {addr} for {} more seconds", shown.as_secs())]))
+                let mut proof = vec![format!("table inet {TABLE} is as we made it and holds {addr} for {} more seconds", shown.as_secs())];
+                proof.extend(connections_seen(action, snapshot, addr));
+                Ok(Sight::Live(proof))
             }
         }
     }
 
-    fn revert(&self, _hand: &Hand, action: &Action, _snapshot: &Value) -> Result<Vec<String>, ActError> {
+    fn revert(&self, _hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
         let (addr, direction) = whom(&action.target)?;
         let nft = Nft::open()?;
         let mut done = Vec::new();
@@ -111,7 +124,17 @@ impl Act for BlockAddress {
         if drop_empty_table(&nft)? {
             done.push(format!("removed the empty table inet {TABLE}"));
         }
+        done.extend(cut_of(snapshot).and_then(|cut| cut.farewell()));
         Ok(done)
+    }
+
+    /// We may have died between the block and the closing, which does no harm when done twice.
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
+        let whole = matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_));
+        if whole && cut_of(snapshot).is_none() {
+            open_connections::cut(hand, whom(&action.target)?.0, is_person(&action.by))?;
+        }
+        Ok(whole)
     }
 
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
@@ -125,8 +148,28 @@ impl Act for BlockAddress {
             wanted.sort_by_key(|entry| (entry.addr, entry.direction));
             wanted.dedup_by_key(|entry| (entry.addr, entry.direction));
             wanted.retain(|entry| (hand.lifeline)().holds_address(entry.addr).is_none());
-            Ok(Nft::open()?.rebuild(&wanted)?)
+            Nft::open()?.rebuild(&wanted)?;
+            // While the block was gone, new ones may have been opened.
+            let cut = open_connections::cut(hand, addr, is_person(&action.by))?;
+            match cut.is_whole() {
+                true => Ok(()),
+                false => Err(ActError::Unverified(format!("{addr} is blocked again, but {}", cut.receipt(addr).unwrap_or_default()))),
+            }
         })
+    }
+}
+
+fn cut_of(snapshot: &Value) -> Option<Cut> {
+    Cut::deserialize(snapshot.get(CUT)?).ok()
+}
+
+/// What became of the open connections. The kernel is asked when the change is confirmed, and later for as long as not
+/// all were closed: what a block starves cannot come back, and a look at all sockets every two seconds costs.
+fn connections_seen(action: &Action, snapshot: &Value, addr: IpAddr) -> Option<String> {
+    match cut_of(snapshot) {
+        Some(cut) if action.applied_at.is_none() => cut.receipt(addr),
+        Some(cut) if cut.is_whole() => cut.tally(),
+        _ => open_connections::still_open(addr),
     }
 }
 

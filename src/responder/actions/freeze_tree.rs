@@ -8,7 +8,7 @@ use crate::host::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
 use crate::host::pidfd::key_of;
 use crate::host::watchdog::{self, Watchdog};
 use crate::model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
-use crate::responder::group_name;
+use crate::responder::{evidence, group_name};
 
 /// Names shown in a preview.
 const SHOWN: usize = 12;
@@ -67,6 +67,7 @@ impl Act for FreezeTree {
                 "SIGSTOP to each by pidfd, look again until nobody new appears".to_owned(),
             ],
         };
+        let steps = steps.into_iter().chain([evidence::foretold(hand)]).collect();
         let undo = vec![match hand.freezer.method() {
             Method::Stop => "SIGCONT to each that ran before".to_owned(),
             _ => "each process goes back to exactly its cgroup and runs on; the group is removed".to_owned(),
@@ -88,6 +89,7 @@ impl Act for FreezeTree {
         let watchdog = watchdog::set(&snapshot.name, lasts, &note)?;
         match hand.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(hand, root), &allowed) {
             Ok(frozen) => {
+                hand.keep_evidence(action, &snapshot.name, &frozen);
                 (snapshot.frozen, snapshot.watchdog) = (Some(frozen), Some(watchdog));
                 written(&snapshot)
             }
@@ -125,7 +127,9 @@ impl Act for FreezeTree {
         if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
             return Ok(Sight::Drifted("its watchdog is gone: roll it back by hand, or bartizan ends it at its time".into()));
         }
-        Ok(Sight::Live(vec![format!("{}: {} processes, none runs", frozen.method.noun(), hold.held.len())]))
+        let mut proof = vec![format!("{}: {} processes, none runs", frozen.method.noun(), hold.held.len())];
+        proof.extend(action.evidence.as_ref().map(evidence::summary));
+        Ok(Sight::Live(proof))
     }
 
     fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {

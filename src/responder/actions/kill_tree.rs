@@ -8,7 +8,7 @@ use crate::host::freeze::Purpose;
 use crate::host::pidfd::key_of;
 use crate::host::watchdog;
 use crate::model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
-use crate::responder::group_name;
+use crate::responder::{evidence, group_name};
 
 pub(super) struct KillTree;
 
@@ -21,6 +21,7 @@ impl Act for KillTree {
         let caught = radius(hand, root_of(plan.target())?)?;
         let steps = vec![
             format!("freeze the tree ({}), so that nobody forks away", hand.freezer.method().noun()),
+            evidence::foretold(hand),
             "SIGKILL to all of it at once (cgroup.kill where the kernel has it)".to_owned(),
             "wait until the kernel shows every one gone".to_owned(),
         ];
@@ -42,6 +43,7 @@ impl Act for KillTree {
         let ended = hand
             .freezer
             .freeze(&group, Purpose::End, &|| tree(hand, root), &allowed)
+            .inspect(|frozen| hand.keep_evidence(action, &group, frozen))
             .and_then(|frozen| hand.freezer.kill(&frozen).inspect_err(|_| drop(hand.freezer.thaw(&frozen))));
         if !note.exists() {
             watchdog::call_off(&watchdog, &note);
@@ -57,7 +59,10 @@ impl Act for KillTree {
         let root = root_of(&action.target)?;
         match ended.iter().chain([&root]).find(|key| key_of(key.pid) == Some(**key)) {
             Some(key) => Ok(Sight::Drifted(format!("pid {} still lives", key.pid))),
-            None => Ok(Sight::Gone(format!("{} processes ended, none of them lives", ended.len()))),
+            None => {
+                let kept = action.evidence.as_ref().map(evidence::summary).map(|words| format!("; {words}")).unwrap_or_default();
+                Ok(Sight::Gone(format!("{} processes ended, none of them lives{kept}", ended.len())))
+            }
         }
     }
 

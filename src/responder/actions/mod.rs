@@ -3,16 +3,20 @@
 mod block_address;
 mod freeze_tree;
 mod kill_tree;
+pub(super) mod open_connections;
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{ReadLifeline, ReadTree};
 use crate::court::WarrantError;
+use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
 use crate::host::nft::NftError;
 use crate::host::watchdog::WatchdogError;
 use crate::model::{Action, ActionId, ActionKind, ActionPlan, ActionState, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp};
-use crate::store::ledger::LedgerError;
+use crate::store::ledger::{Ledger, LedgerError};
 
 /// Why something was not done or not undone. All texts are safe to show.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,10 @@ pub enum ActError {
 /// What the actions work with.
 pub(super) struct Hand {
     pub(super) freezer: Freezer,
+    /// Where evidence is kept.
+    pub(super) locker: Locker,
+    /// For what must be on record before the next step of an action.
+    pub(super) ledger: Arc<Ledger>,
     pub(super) lifeline: ReadLifeline,
     pub(super) tree: ReadTree,
     pub(super) instance: String,
@@ -142,11 +150,17 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
 impl Hand {
     /// The second look at the owner's lifeline, on the exact address, independent of the court's.
     pub(super) fn may_cut(&self, addr: std::net::IpAddr, by_person: bool) -> Result<(), ActError> {
+        self.may_cut_each(by_person)?(addr)
+    }
+
+    /// The same for the far end of every single connection that would be closed. The lifeline is read once, at the beginning.
+    pub(super) fn may_cut_each(&self, by_person: bool) -> Result<impl Fn(std::net::IpAddr) -> Result<(), ActError>, ActError> {
         let lifeline = (self.lifeline)();
-        if let Some(why) = lifeline.holds_address(addr) {
-            return Err(ActError::Lifeline { what: addr.to_canonical().to_string(), why });
-        }
-        complete(&lifeline, by_person)
+        complete(&lifeline, by_person)?;
+        Ok(move |addr: std::net::IpAddr| match lifeline.holds_address(addr) {
+            Some(why) => Err(ActError::Lifeline { what: addr.to_canonical().to_string(), why }),
+            None => Ok(()),
+        })
     }
 
     /// The same for every single process that would be stopped. The lifeline is read once, at the beginning.

@@ -213,6 +213,11 @@ impl Ledger {
         written.map(drop).map_err(self.sqlite("remember a value"))
     }
 
+    /// The data directory: where `ledger.db` lies.
+    pub fn directory(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("."))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -29,6 +29,7 @@ fn action(id: u64, warrant: u64) -> Action {
         preview: vec![],
         undo: vec![],
         note: String::new(),
+        evidence: None,
     }
 }
 

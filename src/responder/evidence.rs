@@ -1,0 +1,76 @@
+//! Evidence of a tree that stands still: kept, put on record, told. Nothing here can stop the freeze or the kill.
+
+use super::actions::Hand;
+use crate::host::evidence::{Captured, PATIENCE};
+use crate::host::freeze::Frozen;
+use crate::model::{Action, AuditBody, KeptEvidence, ProcessKey, Target};
+
+/// Files whose hash stands in the audit line; the manifest, whose hash stands there too, names the others.
+const MOST_LISTED: usize = 128;
+
+/// For the preview, in one line.
+pub(super) fn foretold(hand: &Hand) -> String {
+    format!("while it stands still, keep executables, maps, environment, descriptors and sockets below {}", hand.locker.directory())
+}
+
+/// For the receipt: "evidence: 24 files in /var/lib/bartizan/evidence/A1-8f3c".
+pub(super) fn summary(evidence: &KeptEvidence) -> String {
+    let missing = match evidence.missing.as_slice() {
+        [] => String::new(),
+        [one] => format!(", missing: {one}"),
+        [first, rest @ ..] => format!(", missing: {first} (and {} more)", rest.len()),
+    };
+    match evidence.files {
+        0 => format!("no evidence was kept: {}", evidence.missing.first().map_or("the tree had ended", String::as_str)),
+        n => format!("evidence: {n} files in {}{missing}", evidence.directory),
+    }
+}
+
+impl Hand {
+    /// Keeps evidence of everybody in a frozen tree, the root first, and puts it on record: in the action's row and in
+    /// one line of the audit log. What fails is in the row.
+    pub(super) fn keep_evidence(&self, action: &Action, name: &str, frozen: &Frozen) {
+        let captured = self.locker.capture(name, &in_order(action, frozen), PATIENCE);
+        let mut evidence = KeptEvidence {
+            directory: captured.directory.to_string_lossy().escape_debug().to_string(),
+            files: captured.files.len(),
+            bytes: captured.files.iter().map(|file| file.bytes).sum(),
+            missing: captured.missing.clone(),
+        };
+        let body = AuditBody {
+            at: action.planned_at,
+            actor: action.by.clone(),
+            what: "evidence.kept".to_owned(),
+            subject: action.id.to_string(),
+            detail: audit_line(&captured, &evidence),
+        };
+        if let Err(error) = self.ledger.audit(body) {
+            evidence.missing.insert(0, format!("its line in the audit log: {error}"));
+        }
+        let row = Action { evidence: Some(evidence), ..action.clone() };
+        // A ledger that cannot be written is found, and the action taken back, at the receipt.
+        let _ = self.ledger.update(&row);
+    }
+}
+
+/// The root comes first: should the time run out, it is there.
+fn in_order(action: &Action, frozen: &Frozen) -> Vec<ProcessKey> {
+    let mut keys: Vec<ProcessKey> = frozen.members.iter().map(|member| member.key).collect();
+    if let Target::ProcessTree { root, .. } = &action.target {
+        keys.sort_by_key(|key| key != root);
+    }
+    keys
+}
+
+fn audit_line(captured: &Captured, evidence: &KeptEvidence) -> String {
+    let mut words = vec![format!("{} files, {} bytes in {}", evidence.files, evidence.bytes, evidence.directory)];
+    words.extend(captured.manifest.as_ref().map(|hash| format!("manifest={hash}")));
+    words.extend(captured.files.iter().take(MOST_LISTED).map(|file| format!("{}={}", file.name, file.hash)));
+    let more = captured.files.len().saturating_sub(MOST_LISTED);
+    if more > 0 {
+        words.push(format!("{more} more in the manifest"));
+    }
+    words.extend(captured.missing.iter().map(|why| format!("missing: {why}")));
+    words.extend(captured.removed.iter().map(|name| format!("older evidence removed: {name}")));
+    words.join("; ")
+}
