@@ -12,6 +12,9 @@ use crate::model::{Lineage, Process, ProcessKey, Timestamp};
 const MOST: usize = 65_536;
 /// Dead ones kept.
 const DEAD_MOST: usize = 8_192;
+/// Bytes of arguments and variables of all processes, from which on dead ones are forgotten early: whoever starts a
+/// program chooses how long they are.
+const BYTES_MOST: usize = 16 << 20;
 /// How long a dead process is kept, so that a late event still finds who did it.
 const DEAD_KEPT: TimeDelta = TimeDelta::seconds(60);
 
@@ -41,7 +44,15 @@ pub(super) struct Table {
     by_pid: HashMap<u32, ProcessKey>,
     /// In the order of their deaths.
     dead: VecDeque<(ProcessKey, Timestamp)>,
+    /// Of all entries, dead ones included ([`weight`]).
+    bytes: usize,
     evicted: u64,
+}
+
+/// Bytes of what a process was given to read.
+fn weight(process: &Process) -> usize {
+    let arguments: usize = process.argv.iter().map(|argument| argument.as_bytes().len()).sum();
+    arguments + process.environment.iter().map(|variable| variable.value.as_bytes().len()).sum::<usize>()
 }
 
 impl Table {
@@ -79,8 +90,11 @@ impl Table {
     /// Puts a new process in, or a new image in place of an old one.
     pub(super) fn put(&mut self, process: Arc<Process>, family: Family) {
         let (key, now) = (process.key, process.since);
+        let weight = weight(&process);
         if let Some(entry) = self.entries.get_mut(&key) {
+            self.bytes = (self.bytes + weight).saturating_sub(self::weight(&entry.process));
             (entry.process, entry.family, entry.below) = (process, family, None);
+            self.make_room();
             return;
         }
         if self.entries.len() >= MOST && !self.evict_oldest_dead() {
@@ -94,6 +108,7 @@ impl Table {
         if let Some(parent) = up.and_then(|up| self.entries.get_mut(&up)) {
             parent.children.insert(key);
         }
+        self.bytes += weight;
         self.entries.insert(key, Entry { process, family, up, children: BTreeSet::new(), below: None, died: None });
     }
 
@@ -108,7 +123,11 @@ impl Table {
                 self.remove(old);
             }
         }
-        while self.dead.len() > DEAD_MOST && self.evict_oldest_dead() {}
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        while (self.dead.len() > DEAD_MOST || self.bytes > BYTES_MOST) && self.evict_oldest_dead() {}
     }
 
     /// The process if alive, then all living descendants, also those whose parents died in between.
@@ -144,6 +163,7 @@ impl Table {
     /// Takes an entry out; its children go to its own forebear, so that the tree stays whole.
     fn remove(&mut self, key: ProcessKey) {
         let Some(entry) = self.entries.remove(&key) else { return };
+        self.bytes = self.bytes.saturating_sub(weight(&entry.process));
         if self.by_pid.get(&key.pid) == Some(&key) {
             self.by_pid.remove(&key.pid);
         }
@@ -198,6 +218,21 @@ mod tests {
             table.bury(key, t0);
         }
         assert_eq!((table.entries.len(), table.evicted()), (DEAD_MOST, 10));
+    }
+
+    #[test]
+    fn long_arguments_of_the_dead_are_bounded_and_counted() {
+        let (mut table, t0) = (Table::default(), Timestamp::UNIX_EPOCH);
+        let long = crate::model::HostText::from(vec![b'x'; 1 << 20]);
+        for pid in 1..=40 {
+            let process = process(pid, None, t0);
+            let process = Arc::new(Process { argv: vec![long.clone()], ..Process::clone(&process) });
+            let key = process.key;
+            table.put(process.clone(), Family::default());
+            table.put(process, Family::default());
+            table.bury(key, t0);
+        }
+        assert_eq!((table.entries.len(), table.evicted(), table.bytes), (16, 24, 16 << 20));
     }
 
     #[test]
