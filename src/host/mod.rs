@@ -21,6 +21,7 @@ pub mod lifeline;
 pub mod manners;
 mod mount_table;
 pub mod mount_watch;
+mod mountinfo;
 mod mounts;
 pub mod namespace;
 pub mod nft;

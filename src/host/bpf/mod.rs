@@ -6,8 +6,10 @@
 //! whose reader is woken at once.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
+
+use super::mountinfo;
 
 mod adopt;
 mod marks;
@@ -240,11 +244,9 @@ fn watch_udp(programs: &mut Ebpf) -> Result<(), String> {
 
 /// Where cgroup2 is mounted: on hybrid hosts not at the usual place.
 fn unified_hierarchy() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find_map(|fields| match fields.as_slice() {
-        [_, place, "cgroup2", ..] => Some(PathBuf::from(place)),
-        _ => None,
-    })
+    let text = std::fs::read("/proc/self/mountinfo").ok()?;
+    let unified = mountinfo::lines(&text).find(|line| line.kind == b"cgroup2" && line.root == b"/")?;
+    Some(PathBuf::from(OsString::from_vec(unified.point)))
 }
 
 fn taken(programs: &mut Ebpf, name: &'static str) -> Result<Map, BpfError> {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MsFlags, mount};
 use serde::{Deserialize, Serialize};
 
+use crate::host::mountinfo;
+
 /// How processes are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -98,39 +100,13 @@ struct Hierarchy {
     options: Vec<u8>,
 }
 
-/// Lines of mountinfo (proc(5)): mount point is field 5; file system type and its options follow a lone `-`. Only
-/// hierarchies mounted whole count: in a part of one the paths of /proc/PID/cgroup lead elsewhere.
+/// Only hierarchies mounted whole count: in a part of one the paths of /proc/PID/cgroup lead elsewhere.
 fn hierarchies(mounts: &[u8]) -> impl Iterator<Item = Hierarchy> {
-    mounts.split(|b| *b == b'\n').filter_map(|line| {
-        let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
-        let dash = fields.iter().position(|field| *field == b"-")?;
-        (*fields.get(3)? == b"/").then_some(())?;
-        Some(Hierarchy {
-            kind: fields.get(dash + 1)?.to_vec(),
-            at: PathBuf::from(OsString::from_vec(unescape(fields.get(4)?))),
-            options: fields.get(dash + 3)?.to_vec(),
-        })
+    mountinfo::lines(mounts).filter(|line| line.root == b"/").map(|line| Hierarchy {
+        kind: line.kind,
+        at: PathBuf::from(OsString::from_vec(line.point)),
+        options: line.options,
     })
-}
-
-/// Space, tab, newline and backslash stand as `\040` and so on.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let code = (*first == b'\\').then(|| tail.get(..3)).flatten().and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]
