@@ -25,6 +25,12 @@ pub struct Policy {
     pub posture: PostureThresholds,
     /// Life and number of actions.
     pub actions: ActionLimits,
+    /// What containment mode lets through.
+    pub containment: Containment,
+    /// What must work as well after an action as before it.
+    pub vitals: Vitals,
+    /// When the agent stops to act alone.
+    pub sentinel: Sentinel,
     /// What is never touched without a person.
     pub protected: Protected,
     /// Which programs are which kind of service.
@@ -104,6 +110,82 @@ pub struct ActionLimits {
     pub most_per_minute: u32,
     /// Actions alive at once.
     pub most_active: u32,
+    /// Life of a rate limit.
+    #[serde(with = "duration")]
+    pub limit_for: Duration,
+    /// Packets a second that a limited source may still send.
+    pub limit_packets: u32,
+    /// Life of containment mode.
+    #[serde(with = "duration")]
+    pub contain_for: Duration,
+    /// Life of a container's isolation.
+    #[serde(with = "duration")]
+    pub isolate_for: Duration,
+    /// Life of an account's lock.
+    #[serde(with = "duration")]
+    pub disable_for: Duration,
+    /// A disruptive action is undone after this unless a person confirms it.
+    #[serde(with = "duration")]
+    pub confirm_within: Duration,
+    /// What happens when somebody lets a frozen process go before its time.
+    pub drifted_freeze: DriftPolicy,
+}
+
+/// What to do about an action that somebody undid by other means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftPolicy {
+    /// Do it again for the time that it still has, and raise the alarm.
+    Reapply,
+    /// Raise the alarm only.
+    Alarm,
+}
+
+/// `[containment]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Containment {
+    /// Addresses that may still be called.
+    pub allow: Vec<std::net::IpAddr>,
+    /// Whether package mirrors may.
+    pub package_mirrors: bool,
+    /// New inbound TCP connections a second, all together.
+    pub connections_per_second: u32,
+    /// Inbound UDP packets a second, all together.
+    pub datagrams_per_second: u32,
+    /// Between two steps of the release.
+    #[serde(with = "duration")]
+    pub release_step: Duration,
+}
+
+/// `[vitals]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vitals {
+    /// Units that must be active.
+    pub units: Vec<String>,
+    /// Listeners that must be open: `tcp 443`.
+    pub listeners: Vec<String>,
+    /// What must be answered: `http://HOST/PATH`, `tcp HOST:PORT`.
+    pub probes: Vec<String>,
+    /// The name asked of every name server; empty: none is asked.
+    pub resolve: String,
+    /// How long one sign may take.
+    #[serde(with = "duration")]
+    pub within: Duration,
+}
+
+/// `[sentinel]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinel {
+    /// Actions undone by their own health checks within ten minutes.
+    pub most_undone: u32,
+    /// Times that the same target is acted on within ten minutes.
+    pub most_repeated: u32,
+    /// How long the agent acts alone no more.
+    #[serde(with = "duration")]
+    pub pause: Duration,
 }
 
 /// `[protected]`

@@ -77,6 +77,13 @@ fn durations(policy: &Policy) -> Result<(), Objection> {
         ("actions", "block_for", actions.block_for, DAY),
         ("actions", "question_lapses", actions.question_lapses, 7 * DAY),
         ("actions", "warrant_lapses", actions.warrant_lapses, Duration::from_secs(300)),
+        ("actions", "limit_for", actions.limit_for, DAY),
+        ("actions", "contain_for", actions.contain_for, DAY),
+        ("actions", "isolate_for", actions.isolate_for, DAY),
+        ("actions", "disable_for", actions.disable_for, DAY),
+        ("actions", "confirm_within", actions.confirm_within, Duration::from_secs(3600)),
+        ("containment", "release_step", policy.containment.release_step, Duration::from_secs(600)),
+        ("sentinel", "pause", policy.sentinel.pause, DAY),
         ("score", "half_life", score.half_life, 7 * DAY),
         ("score", "window", score.window, 7 * DAY),
     ];
@@ -95,6 +102,26 @@ fn counts(policy: &Policy) -> Result<(), Objection> {
         if value > most {
             return Err(Objection { section: "actions", key, problem: format!("{value} is not between 0 and {most}") });
         }
+    }
+    let containment = &policy.containment;
+    let rates = [
+        ("actions", "limit_packets", actions.limit_packets, 1_000_000),
+        ("containment", "connections_per_second", containment.connections_per_second, 10_000),
+        ("containment", "datagrams_per_second", containment.datagrams_per_second, 100_000),
+        ("sentinel", "most_undone", policy.sentinel.most_undone, 1000),
+        ("sentinel", "most_repeated", policy.sentinel.most_repeated, 1000),
+    ];
+    if let Some((section, key, value, most)) = rates.into_iter().find(|(_, _, value, most)| !(1..=*most).contains(value)) {
+        return Err(Objection { section, key, problem: format!("{value} is not between 1 and {most}") });
+    }
+    if actions.confirm_within < Duration::from_secs(10) {
+        let problem = format!("{} is not between 10s and 1h", humantime::format_duration(actions.confirm_within));
+        return Err(Objection { section: "actions", key: "confirm_within", problem });
+    }
+    let within = policy.vitals.within;
+    if !(Duration::from_millis(100)..=Duration::from_secs(10)).contains(&within) {
+        let problem = format!("{} is not between 100ms and 10s", humantime::format_duration(within));
+        return Err(Objection { section: "vitals", key: "within", problem });
     }
     if let Some(path) = policy.credentials.files.iter().find(|path| !path.starts_with('/')) {
         let problem = format!("\"{}\" is not an absolute path: begin it with /", path.escape_debug());

@@ -246,6 +246,8 @@ fn the_explanation_adds_up() {
         undo: vec![],
         note: String::new(),
         evidence: None,
+        confirmation: None,
+        vitals: None,
     };
     let said = correlator.explain(IncidentId(1), &[action]).unwrap();
     assert!(said.why.contains(&"lineage: weight 0.70 x confidence 0.90 = 0.63 (dlineage)".to_owned()), "{:?}", said.why);

@@ -304,7 +304,7 @@ impl Court {
 }
 
 fn same(a: &ActionPlan, b: &ActionPlan) -> bool {
-    a.kind() == b.kind() && guard::same_target(a.target(), b.target())
+    a.kind() == b.kind() && a.target().is_same(b.target())
 }
 
 #[cfg(test)]

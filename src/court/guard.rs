@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Policy;
-use crate::model::{Action, ActionId, ActionPlan, Lifeline, LifelineReason, Process, ServiceRole, Target};
+use crate::model::{Action, ActionId, ActionPlan, HostText, Lifeline, LifelineReason, Process, ServiceRole, Target};
 
 /// Why the court does not let a thing be done, whoever asks. All texts are safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,28 +51,22 @@ pub enum Refusal {
 /// Checks that nobody can override: the lifeline in every spelling and at any depth of the tree.
 pub(super) fn lifeline(plan: &ActionPlan, lifeline: &Lifeline, tree: &[Arc<Process>], policy: &Policy) -> Result<(), Refusal> {
     let refuse = |held: String, why| Err(Refusal::Lifeline { plan: plan.to_string(), held, why });
-    match plan.target() {
-        Target::Address { addr, .. } => {
-            if let Some(why) = lifeline.holds_address(*addr) {
-                return refuse(addr.to_string(), why);
-            }
-            if policy.protected.addresses.iter().any(|listed| listed.to_canonical() == addr.to_canonical()) {
-                return Err(Refusal::ListedAddress { plan: plan.to_string(), addr: *addr });
+    let target = plan.target();
+    if let Some(why) = lifeline.holds(target) {
+        return refuse(held(target), why);
+    }
+    if let Some(addr) = target.address().filter(|addr| policy.protected.addresses.iter().any(|listed| listed.to_canonical() == *addr)) {
+        return Err(Refusal::ListedAddress { plan: plan.to_string(), addr });
+    }
+    if let Some(root) = target.root() {
+        for process in tree {
+            let agent = is_service(process).filter(|role| *role == ServiceRole::Agent).map(|_| LifelineReason::Agent);
+            if let Some(why) = lifeline.holds_process(process.key).or(agent) {
+                return refuse(named(process), why);
             }
         }
-        Target::ProcessTree { root, .. } => {
-            if let Some(why) = lifeline.holds_process(*root) {
-                return refuse(format!("pid {}", root.pid), why);
-            }
-            for process in tree {
-                let agent = is_service(process).filter(|role| *role == ServiceRole::Agent).map(|_| LifelineReason::Agent);
-                if let Some(why) = lifeline.holds_process(process.key).or(agent) {
-                    return refuse(named(process), why);
-                }
-            }
-            if !tree.iter().any(|process| process.key == *root) {
-                return Err(Refusal::Gone(plan.to_string()));
-            }
+        if !tree.iter().any(|process| process.key == root) {
+            return Err(Refusal::Gone(plan.to_string()));
         }
     }
     Ok(())
@@ -92,26 +86,37 @@ pub(super) fn limits(plan: &ActionPlan, active: &[Action], policy: &Policy) -> R
 
 /// The living action that does the same already.
 pub(super) fn same_active<'a>(plan: &ActionPlan, active: &'a [Action]) -> Option<&'a Action> {
-    active.iter().find(|action| action.state.is_active() && action.kind == plan.kind() && same_target(&action.target, plan.target()))
+    active.iter().find(|action| action.state.is_active() && action.kind == plan.kind() && action.target.is_same(plan.target()))
 }
 
-/// Whether two targets are the same peer or tree; what a tree ran when is no part of who it is.
-pub(super) fn same_target(a: &Target, b: &Target) -> bool {
-    match (a, b) {
-        (Target::Address { addr: a, direction: x }, Target::Address { addr: b, direction: y }) => {
-            a.to_canonical() == b.to_canonical() && x == y
-        }
-        (Target::ProcessTree { root: a, .. }, Target::ProcessTree { root: b, .. }) => a == b,
-        _ => false,
+/// What of a target is on the lifeline, in a few words.
+fn held(target: &Target) -> String {
+    match (target.address(), target.root()) {
+        (Some(addr), _) => addr.to_string(),
+        (_, Some(root)) => format!("pid {}", root.pid),
+        _ => target.to_string(),
     }
 }
 
 /// Why only a person may do this, if so (row G2).
 pub(super) fn protected(plan: &ActionPlan, tree: &[Arc<Process>], policy: &Policy) -> Option<String> {
     match plan.target() {
-        Target::Address { addr, .. } => is_near(*addr).then(|| format!("{addr} is on a private network, where our own services live")),
+        Target::Address { addr, .. } | Target::Source { addr, .. } | Target::Destination { addr, .. } => {
+            is_near(*addr).then(|| format!("{addr} is on a private network, where our own services live"))
+        }
         Target::ProcessTree { .. } => tree.iter().find_map(|process| why_protected(process, policy)),
+        Target::User { name, uid } => protected_account(name, *uid, policy),
+        Target::Container { name, .. } => Some(format!("container {name} serves somebody")),
+        Target::Host => None,
+        Target::File { path, .. } => Some(format!("{path} decides who gets in")),
     }
+}
+
+/// System accounts (user id below 1000, login.defs(5) UID_MIN) and those that the policy lists.
+fn protected_account(name: &HostText, uid: u32, policy: &Policy) -> Option<String> {
+    let listed = policy.protected.users.iter().any(|listed| name == listed.as_str());
+    let why = if listed { "policy.toml protects it" } else { "it belongs to the system" };
+    (listed || uid < 1000).then(|| format!("account {name}: {why}"))
 }
 
 fn why_protected(process: &Process, policy: &Policy) -> Option<String> {

@@ -2,6 +2,7 @@
 
 mod docket;
 mod guard;
+mod seal;
 mod tree;
 mod warrant;
 

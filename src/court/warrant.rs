@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::model::{ActionKind, ActionPlan, Direction, HostText, IncidentId, Target, Timestamp, WarrantId};
+use super::seal;
+use crate::model::{ActionPlan, HostText, IncidentId, Timestamp, WarrantId};
 
 /// Spent warrants remembered at most. Warrants lapse after minutes, so a full list means thousands in that time;
 /// then nothing more is opened, which is the safe side.
@@ -127,22 +128,8 @@ impl Warrant {
         };
         put(CONTEXT);
         put(&self.id.0.to_le_bytes());
-        put(kind_word(self.plan.kind()));
-        match self.plan.target() {
-            Target::Address { addr, direction } => {
-                put(b"address");
-                put(addr.to_canonical().to_string().as_bytes());
-                put(match direction {
-                    Direction::In => b"in",
-                    Direction::Out => b"out",
-                });
-            }
-            Target::ProcessTree { root, exe } => {
-                put(b"process-tree");
-                put(root.to_string().as_bytes());
-                put(exe.as_bytes());
-            }
-        }
+        put(self.plan.kind().name().as_bytes());
+        seal::target(self.plan.target(), &mut put);
         put(&self.plan.lasts().as_nanos().to_le_bytes());
         put(&self.incident.map_or([0; 9], |id| numbered(id.0)));
         put(self.reason.as_bytes());
@@ -172,14 +159,6 @@ impl fmt::Debug for Warrant {
     // The seal stays out of every log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Warrant({}: {}, lapses {})", self.id, self.plan, self.expires)
-    }
-}
-
-fn kind_word(kind: ActionKind) -> &'static [u8] {
-    match kind {
-        ActionKind::BlockAddress => b"block-address",
-        ActionKind::FreezeTree => b"freeze-tree",
-        ActionKind::KillTree => b"kill-tree",
     }
 }
 
@@ -295,6 +274,7 @@ pub(super) fn sentence(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ActionKind, Direction, Target};
 
     fn at(second: i64) -> Timestamp {
         chrono::DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()

@@ -7,7 +7,7 @@ use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, rounds};
 use crate::host::{bpf, reexec};
-use crate::model::{ActionId, ActionPlan, AlertId, AlertState, Mode, Target};
+use crate::model::{ActionId, ActionPlan, AlertId, AlertState, Mode};
 use crate::protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use crate::store::ledger::LedgerError;
 use crate::store::{EventFilter, Found, StoreError};
@@ -46,11 +46,7 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
 /// What a plan would do; for the owner's own access it is refused already here, not only after the yes.
 fn preview(shared: &Shared, plan: &ActionPlan) -> Result<Reply, Refusal> {
     let lifeline = shared.owner.lifeline();
-    let held = match plan.target() {
-        Target::Address { addr, .. } => lifeline.holds_address(*addr),
-        Target::ProcessTree { root, .. } => lifeline.holds_process(*root),
-    };
-    if let Some(why) = held {
+    if let Some(why) = lifeline.holds(plan.target()) {
         let message = format!("{plan} is refused: it is {}, and no configuration and no person can override that here", why.noun());
         return Err(refusal(ErrorCode::Refused, &message, ""));
     }

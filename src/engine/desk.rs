@@ -186,10 +186,7 @@ impl Desk {
         now: Timestamp,
     ) -> Result<Action, Refusal> {
         let lifeline = shared.owner.lifeline();
-        let tree = match plan.target() {
-            Target::ProcessTree { root, .. } => processes(shared, *root),
-            Target::Address { .. } => Vec::new(),
-        };
+        let tree = plan.target().root().map(|root| processes(shared, root)).unwrap_or_default();
         let active = shared.active_actions();
         let petition = Petition {
             plan,

@@ -28,9 +28,7 @@ use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::host::data_lock::DataLock;
 use crate::host::reexec::Candidate;
-use crate::model::{
-    Action, Alert, AlertId, AlertState, BlindSpot, Confidence, Incident, IncidentId, IncidentState, ProcessKey, Severity, Target,
-};
+use crate::model::{Action, Alert, AlertId, AlertState, BlindSpot, Confidence, Incident, IncidentId, IncidentState, ProcessKey, Severity};
 use crate::outbound::Webhook;
 use crate::responder::Responder;
 use crate::store::Reader;
@@ -229,10 +227,7 @@ impl Shared {
 
     /// Puts an action on screen.
     pub(super) fn action_changed(&self, action: &Action) {
-        let tree = match &action.target {
-            Target::ProcessTree { root, .. } => self.world.tree(*root),
-            Target::Address { .. } => Vec::new(),
-        };
+        let tree = action.target.root().map(|root| self.world.tree(root)).unwrap_or_default();
         let mut live = lock(&self.live);
         let marked = live.action(action, &tree);
         self.refresh_processes(&mut live, &marked);

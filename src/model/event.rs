@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Container, EventId, FileChange, Flow, HostText, Process, ProcessKey, Timestamp};
+use super::{Alarm, Container, EventId, FileChange, Flow, HostText, Process, ProcessKey, Timestamp};
 
 /// Which sensor saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -262,6 +262,12 @@ pub enum EventKind {
         /// Which.
         container: Container,
     },
+    /// Something was done to Bartizan itself, or by it more than it should.
+    #[serde(rename = "agent.alarm")]
+    Alarm {
+        /// What.
+        alarm: Alarm,
+    },
     /// Bartizan's own cost met its limit.
     #[serde(rename = "agent.budget")]
     Budget {
@@ -292,15 +298,16 @@ impl EventKind {
             Self::PrivilegeUse { .. } => "privilege.use",
             Self::ContainerStart { .. } => "container.start",
             Self::ContainerStop { .. } => "container.stop",
+            Self::Alarm { .. } => "agent.alarm",
             Self::Budget { .. } => "agent.budget",
             Self::Loss { .. } => "sensor.loss",
         }
     }
 
     /// Every name that [`EventKind::name`] can give.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
-        "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss",
+        "user.change", "privilege.use", "container.start", "container.stop", "agent.alarm", "agent.budget", "sensor.loss",
     ];
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ProcessKey;
+use super::{ProcessKey, Target};
 
 /// Why something belongs to the lifeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub enum LifelineReason {
     Gateway,
     /// A name server of this host.
     Resolver,
+    /// A time server of this host.
+    TimeServer,
     /// An address of this host.
     OwnAddress,
     /// Loopback, unspecified, multicast or broadcast: never a stranger.
@@ -28,6 +30,12 @@ pub enum LifelineReason {
     LoginPath,
     /// Bartizan, its console, or what it runs under.
     Agent,
+    /// Root, or the account of whoever sits at a console or asks.
+    OwnAccount,
+    /// The last account that can log in and become root.
+    LastAdministrator,
+    /// The container in which the guard, its console or the SSH server runs.
+    OwnContainer,
 }
 
 impl LifelineReason {
@@ -38,11 +46,15 @@ impl LifelineReason {
             Self::RecentLogin => "where somebody lately logged in from",
             Self::Gateway => "the default gateway",
             Self::Resolver => "a name server of this host",
+            Self::TimeServer => "a time server of this host",
             Self::OwnAddress => "an address of this host",
             Self::NotAStranger => "loopback, multicast or no single host",
             Self::Init => "init or a kernel thread",
             Self::LoginPath => "the SSH server or a login session",
             Self::Agent => "Bartizan or what it runs under",
+            Self::OwnAccount => "root, or the account from which the guard is used",
+            Self::LastAdministrator => "the last account that can log in and become root",
+            Self::OwnContainer => "the container in which the guard, its console or the SSH server runs",
         }
     }
 }
@@ -54,6 +66,12 @@ pub struct Lifeline {
     pub addresses: Vec<(IpAddr, LifelineReason)>,
     /// Processes that must keep running.
     pub processes: Vec<(ProcessKey, LifelineReason)>,
+    /// Accounts, by user id, that must be able to log in.
+    #[serde(default)]
+    pub accounts: Vec<(u32, LifelineReason)>,
+    /// Containers, by full id, that must stay connected.
+    #[serde(default)]
+    pub containers: Vec<(String, LifelineReason)>,
     /// What could not be read, one line each; while anything is listed, the lifeline counts as incomplete and
     /// nothing is cut without a person.
     pub unknown: Vec<String>,
@@ -71,6 +89,31 @@ impl Lifeline {
             return Some(LifelineReason::NotAStranger);
         }
         self.addresses.iter().find(|(held, _)| held.to_canonical() == addr).map(|(_, why)| *why)
+    }
+
+    /// Why this target must not be touched, if so: the top of a tree only, the rest is asked for process by process.
+    pub fn holds(&self, target: &Target) -> Option<LifelineReason> {
+        match target {
+            Target::Address { addr, .. } | Target::Source { addr, .. } | Target::Destination { addr, .. } => self.holds_address(*addr),
+            Target::ProcessTree { root, .. } => self.holds_process(*root),
+            Target::User { uid, .. } => self.holds_account(*uid),
+            Target::Container { id, .. } => self.holds_container(id),
+            // What of it stays open is decided by what is let through.
+            Target::Host => None,
+            Target::File { .. } => None,
+        }
+    }
+
+    /// Why this account must not be disabled, if so. Root never is.
+    pub fn holds_account(&self, uid: u32) -> Option<LifelineReason> {
+        let root = (uid == 0).then_some(LifelineReason::OwnAccount);
+        root.or_else(|| self.accounts.iter().find(|(held, _)| *held == uid).map(|(_, why)| *why))
+    }
+
+    /// Why this container must not be cut off, if so. Ids may be short: the longer begins with the shorter.
+    pub fn holds_container(&self, id: &str) -> Option<LifelineReason> {
+        let same = |held: &str| !held.is_empty() && !id.is_empty() && (held.starts_with(id) || id.starts_with(held));
+        self.containers.iter().find(|(held, _)| same(held)).map(|(_, why)| *why)
     }
 
     /// Why this process must not be stopped, if so.

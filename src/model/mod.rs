@@ -1,6 +1,7 @@
 //! Nouns: what the host did, what we think of it, what we may do, what we did. No I/O, no clock.
 
 mod action;
+mod alarm;
 mod alert;
 mod approval;
 mod audit;
@@ -11,15 +12,20 @@ mod file;
 mod health;
 mod id;
 mod incident;
+mod kept_copy;
 mod kept_evidence;
 mod lifeline;
 mod mode;
 mod network;
+mod plan;
 mod process;
 mod signal;
+mod target;
 mod text;
+mod vital;
 
-pub use action::{Action, ActionKind, ActionPlan, ActionState, Direction, PlanError, Preview, Target};
+pub use action::{Action, ActionKind, ActionState, Confirmation};
+pub use alarm::{Alarm, AlarmKind};
 pub use alert::{Alert, AlertState};
 pub use approval::{Approval, ApprovalState};
 pub use audit::{AuditBody, AuditEntry};
@@ -30,13 +36,17 @@ pub use file::{FileChange, FileChangeKind, PersistenceKind};
 pub use health::{BlindSpot, Budget, Check, CheckState, Counts, Gap, Health, HopDrops, Latency, Presence, Rung, Watched};
 pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, SignalId, WarrantId};
 pub use incident::{Entity, Explanation, Incident, IncidentState, Proof, Stage};
+pub use kept_copy::KeptCopy;
 pub use kept_evidence::KeptEvidence;
 pub use lifeline::{Lifeline, LifelineReason};
 pub use mode::{Mode, ModeError, Posture, Role};
 pub use network::{Flow, Protocol, is_public};
+pub use plan::{ActionPlan, PlanError, Preview};
 pub use process::{Ancestor, BootId, ExeFile, KeyError, Lineage, Namespaces, Process, ProcessKey, Root, ServiceRole, Variable};
 pub use signal::{Confidence, Family, Severity, Signal, Technique, Tier};
+pub use target::{Direction, Isolation, Target, Whose};
 pub use text::HostText;
+pub use vital::{Vital, VitalCheck, VitalKind, VitalState, harmed};
 
 /// A moment of wall-clock time, UTC. Written as RFC 3339 with nanoseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, Preview, Role, Signal};
+use crate::model::{Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal};
 
 /// Who the agent is and what the client may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,8 @@ pub enum Reply {
     Preview(Preview),
     /// Lines of the audit log, oldest first.
     Audit(Vec<AuditEntry>),
+    /// Kept copies, newest first.
+    Copies(Vec<KeptCopy>),
     /// Whether the audit log is intact.
     AuditVerdict(AuditVerdict),
     /// It was not done.

@@ -123,6 +123,16 @@ pub enum Request {
         /// Which; all active ones when empty.
         ids: Vec<ActionId>,
     },
+    /// A person stands behind a disruptive action: it lasts to its end.
+    Confirm {
+        /// Which.
+        id: ActionId,
+    },
+    /// Copies kept of files that decide who gets in, newest first.
+    Copies {
+        /// Of this file only.
+        path: Option<HostText>,
+    },
     /// Undo everything and act no more until told.
     EmergencyStop,
     /// How much it may do alone.
@@ -169,12 +179,14 @@ impl Request {
             | Self::Actions { .. }
             | Self::Preview { .. }
             | Self::AuditShow { .. }
-            | Self::AuditVerify => Role::Viewer,
+            | Self::AuditVerify
+            | Self::Copies { .. } => Role::Viewer,
             Self::Ack { .. }
             | Self::Approve { .. }
             | Self::Reject { .. }
             | Self::Act { .. }
             | Self::Rollback { .. }
+            | Self::Confirm { .. }
             | Self::EmergencyStop
             | Self::Feedback { .. } => Role::Operator,
             Self::SetMode { .. } | Self::Reload | Self::Upgrade | Self::Stop => Role::Admin,
@@ -201,6 +213,8 @@ impl Request {
             Self::Preview { .. } => "preview",
             Self::Act { .. } => "act",
             Self::Rollback { .. } => "rollback",
+            Self::Confirm { .. } => "confirm",
+            Self::Copies { .. } => "copies",
             Self::EmergencyStop => "emergency-stop",
             Self::SetMode { .. } => "mode",
             Self::Feedback { .. } => "feedback",

@@ -17,7 +17,7 @@ pub use emergency::{EmergencyReport, sweep};
 use crate::court::Verifier;
 use crate::host::evidence::Locker;
 use crate::host::freeze::Freezer;
-use crate::model::{Action, ActionId, ActionKind, ActionPlan, AuditBody, Lifeline, Preview, ProcessKey, Target, Timestamp};
+use crate::model::{Action, ActionId, ActionPlan, AuditBody, Lifeline, Preview, ProcessKey, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
 use actions::Hand;
 
@@ -97,7 +97,7 @@ impl Responder {
 
     /// An active action on the same target.
     fn same_target(&self, plan: &ActionPlan) -> Result<Option<Action>, LedgerError> {
-        let same = |action: &Action| action.kind == plan.kind() && same_target(&action.target, plan.target());
+        let same = |action: &Action| action.kind == plan.kind() && action.target.is_same(plan.target());
         Ok(self.ledger.active()?.into_iter().find(same))
     }
 
@@ -130,21 +130,10 @@ impl Responder {
     fn checkpoint(&self, _point: &'static str) {}
 }
 
-/// The name of the executable is for people: two plans for one root are the same.
-fn same_target(a: &Target, b: &Target) -> bool {
-    match (a, b) {
-        (Target::ProcessTree { root: a, .. }, Target::ProcessTree { root: b, .. }) => a == b,
-        (a, b) => a == b,
-    }
-}
-
 /// The name of a freeze in the kernel and on disk.
 fn group_name(id: ActionId, instance: &str) -> String {
     format!("{id}-{instance}")
 }
-
-/// Every kind that this room can carry out; a kind without a file would not compile.
-const _: [ActionKind; 3] = ActionKind::ALL;
 
 #[cfg(test)]
 mod connection_tests;

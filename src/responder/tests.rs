@@ -13,7 +13,7 @@ use crate::host::freeze::Method;
 use crate::host::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
 use crate::host::pidfd::{Stat, key_of};
 use crate::host::watchdog::EMERGENCY_SCRIPT;
-use crate::model::{ActionState, Direction, HostText, LifelineReason, WarrantId};
+use crate::model::{ActionKind, ActionState, Direction, HostText, LifelineReason, Target, WarrantId};
 
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,
@@ -25,7 +25,7 @@ impl Bench {
         let addresses =
             vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession), ("2001:db8::9".parse().unwrap(), LifelineReason::Gateway)];
         let processes = vec![(key_of(std::process::id()).unwrap(), LifelineReason::Agent)];
-        Self { dir: tempfile::tempdir().unwrap(), lifeline: Lifeline { addresses, processes, unknown: vec![] } }
+        Self { dir: tempfile::tempdir().unwrap(), lifeline: Lifeline { addresses, processes, ..Lifeline::default() } }
     }
 
     fn runtime(&self) -> PathBuf {

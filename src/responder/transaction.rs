@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Responder;
 use super::actions::{self, ActError, Sight, is_person};
 use crate::court::Warrant;
-use crate::model::{Action, ActionKind, ActionPlan, ActionState, IncidentId, Target, Timestamp, WarrantId};
+use crate::model::{Action, ActionKind, ActionPlan, ActionState, IncidentId, Timestamp, WarrantId};
 
 /// An opened warrant's content.
 #[derive(Debug)]
@@ -96,6 +96,8 @@ impl Responder {
             undo: preview.undo,
             note: String::new(),
             evidence: None,
+            confirmation: None,
+            vitals: None,
         };
         self.ledger.intend(&action, &snapshot)?;
         self.record(now, &action.by, "action.intended", id, format!("{} under {}: {}", order.plan, order.warrant, action.reason))?;
@@ -105,17 +107,8 @@ impl Responder {
     /// The court asked this before; here it is asked again of the kernel, by other code, on the exact target.
     fn lifeline_again(&self, order: &Order) -> Result<(), ActError> {
         let by_person = is_person(&order.approver);
-        match order.plan.target() {
-            Target::Address { addr, .. } => self.hand.may_cut(*addr, by_person),
-            Target::ProcessTree { root, .. } => {
-                let lifeline = (self.hand.lifeline)();
-                match lifeline.holds_process(*root) {
-                    Some(why) => Err(ActError::Lifeline { what: format!("pid {}", root.pid), why }),
-                    // The rest of the tree is asked for one by one when it is caught.
-                    None => self.hand.may_stop(by_person).map(drop),
-                }
-            }
-        }
+        // The rest of a tree is asked for one by one when it is caught.
+        self.hand.may_touch(order.plan.target(), by_person)
     }
 
     /// Reads the kernel back and writes the receipt.

@@ -108,6 +108,8 @@ pub(crate) fn action(id: u64, kind: ActionKind, target: Target, state: ActionSta
         undo: vec!["delete element inet bartizan block_out4 { 203.0.113.66 }".to_owned()],
         note: "element present, 552 s left".to_owned(),
         evidence: None,
+        confirmation: None,
+        vitals: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{safe, table};
 use crate::model::{
     Action, ActionState, Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health,
-    Incident, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
+    Incident, KeptCopy, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;
@@ -28,6 +28,7 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Actions(actions) => write_actions(out, actions),
         Reply::Preview(preview) => write_preview(out, preview),
         Reply::Audit(entries) => write_audit(out, entries),
+        Reply::Copies(copies) => write_copies(out, copies),
         Reply::AuditVerdict(verdict) => {
             let word = if verdict.intact { "intact" } else { "BROKEN" };
             let place = verdict.broken_at.map(|seq| format!(" at line {seq}")).unwrap_or_default();
@@ -43,6 +44,22 @@ fn none<T>(out: &mut impl Write, items: &[T], words: &str) -> io::Result<()> {
 
 fn clock(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn write_copies(out: &mut impl Write, copies: &[KeptCopy]) -> io::Result<()> {
+    let row = |copy: &KeptCopy| {
+        let now = if copy.differs { "differs" } else { "same" };
+        [
+            copy.copy.get(..8).unwrap_or(&copy.copy).to_owned(),
+            clock(copy.at),
+            size(copy.bytes),
+            now.to_owned(),
+            safe(&copy.path.to_string()),
+        ]
+    };
+    let rows: Vec<[String; 5]> = copies.iter().map(row).collect();
+    table::write(out, ["COPY", "KEPT (UTC)", "SIZE", "FILE NOW", "FILE"], &rows)?;
+    none(out, copies, "no copies are kept")
 }
 
 /// Bytes as people read them.
@@ -163,6 +180,7 @@ pub(super) fn event_line(event: &Event) -> String {
         EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => {
             format!("{} {} from {}", safe(&container.runtime), container.name, container.image)
         }
+        EventKind::Alarm { alarm } => safe(&alarm.to_string()),
         EventKind::Budget { budget } => {
             let given_up = if budget.given_up.is_empty() { "nothing".to_owned() } else { budget.given_up.join(", ") };
             format!("level {}, given up: {}; {}", budget.level, safe(&given_up), safe(&budget.why))

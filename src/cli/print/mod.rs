@@ -42,6 +42,7 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Actions(actions) => list(actions, single),
         Reply::Preview(preview) => document(preview),
         Reply::Audit(entries) => list(entries, false),
+        Reply::Copies(copies) => list(copies, false),
         Reply::AuditVerdict(verdict) => document(verdict),
         Reply::Refused(refusal) => document(refusal),
     }

@@ -152,6 +152,8 @@ fn alive(id: u64, plan: &ActionPlan) -> Action {
         undo: vec![],
         note: String::new(),
         evidence: None,
+        confirmation: None,
+        vitals: None,
     }
 }
 
@@ -427,6 +429,7 @@ proptest! {
                     let inside = below(*root, &bench.tree);
                     prop_assert!(inside.iter().all(|process| !held_pids.contains(&process.pid)));
                 }
+                other => prop_assert!(false, "nobody asked for {other}"),
             }
             let (copy, id) = (warrant.stolen_copy(), warrant.id());
             prop_assert!(warrant.open(&verifier, at(second)).is_ok());

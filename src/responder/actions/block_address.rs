@@ -22,7 +22,7 @@ pub(super) struct BlockAddress;
 fn whom(target: &Target) -> Result<(IpAddr, Direction), ActError> {
     match target {
         Target::Address { addr, direction } => Ok((addr.to_canonical(), *direction)),
-        Target::ProcessTree { .. } => Err(ActError::Misfit("a process")),
+        _ => Err(ActError::Misfit("what is no address")),
     }
 }
 

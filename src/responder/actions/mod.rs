@@ -3,6 +3,7 @@
 mod block_address;
 mod freeze_tree;
 mod kill_tree;
+mod not_yet;
 pub(super) mod open_connections;
 
 use std::sync::Arc;
@@ -70,6 +71,9 @@ pub enum ActError {
     /// The kernel does not show what it should.
     #[error("the kernel does not show it: {0}")]
     Unverified(String),
+    /// This version has no hand for it.
+    #[error("this version cannot {0} yet: nothing was done")]
+    NotYet(&'static str),
     /// A plan or snapshot that belongs to another kind.
     #[error("{0} does not fit this kind of action: this is a mistake in bartizan, please report it")]
     Misfit(&'static str),
@@ -132,6 +136,12 @@ pub(super) trait Act: Sync {
         None
     }
 
+    /// A person confirmed a disruptive action: moves its end outside of us from the confirmation's deadline to
+    /// [`Action::ends_at`]. Gives the snapshot back, completed.
+    fn prolong(&self, _hand: &Hand, _action: &Action, _snapshot: Value, _now: Timestamp) -> Result<Value, ActError> {
+        Err(ActError::Misfit("an action that needs no confirmation"))
+    }
+
     /// After a crash between intent and receipt: whether what the kernel shows is the whole change.
     fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
         Ok(matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_)))
@@ -144,10 +154,26 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::BlockAddress => &block_address::BlockAddress,
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
         ActionKind::KillTree => &kill_tree::KillTree,
+        ActionKind::LimitSource
+        | ActionKind::BlockDestination
+        | ActionKind::DisableUser
+        | ActionKind::IsolateContainer
+        | ActionKind::ContainHost
+        | ActionKind::RestoreFile => &not_yet::NotYet,
     }
 }
 
 impl Hand {
+    /// The second look at the owner's lifeline for any target, independent of the court's.
+    pub(super) fn may_touch(&self, target: &Target, by_person: bool) -> Result<(), ActError> {
+        let lifeline = (self.lifeline)();
+        complete(&lifeline, by_person)?;
+        match lifeline.holds(target) {
+            Some(why) => Err(ActError::Lifeline { what: target.to_string(), why }),
+            None => Ok(()),
+        }
+    }
+
     /// The second look at the owner's lifeline, on the exact address, independent of the court's.
     pub(super) fn may_cut(&self, addr: std::net::IpAddr, by_person: bool) -> Result<(), ActError> {
         self.may_cut_each(by_person)?(addr)
@@ -190,8 +216,5 @@ pub(super) fn is_person(approver: &str) -> bool {
 
 /// The root of a process tree.
 fn root_of(target: &Target) -> Result<ProcessKey, ActError> {
-    match target {
-        Target::ProcessTree { root, .. } => Ok(*root),
-        Target::Address { .. } => Err(ActError::Misfit("an address")),
-    }
+    target.root().ok_or(ActError::Misfit("what is no process"))
 }

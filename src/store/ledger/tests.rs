@@ -30,6 +30,8 @@ fn action(id: u64, warrant: u64) -> Action {
         undo: vec![],
         note: String::new(),
         evidence: None,
+        confirmation: None,
+        vitals: None,
     }
 }
 

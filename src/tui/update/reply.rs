@@ -77,7 +77,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Incidents(_)
         | Reply::Alerts(_)
         | Reply::Approvals(_)
-        | Reply::Actions(_) => {}
+        | Reply::Actions(_)
+        | Reply::Copies(_) => {}
     }
     Vec::new()
 }
