@@ -161,6 +161,7 @@ fn reload(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
         Ok(policy) => {
             lock(&shared.correlator).set_policy(&policy);
             lock(&shared.desk).set_policy(&policy);
+            shared.responder.set_policy(&policy);
             *lock(&shared.policy) = policy;
             desk::audit(shared, chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
             Ok(Reply::Done(

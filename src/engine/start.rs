@@ -26,7 +26,7 @@ use super::record::{self, FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
 use super::{rounds, supervisor};
 use crate::collector::{self, Places, Sink, Stop, World};
-use crate::config::Settings;
+use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
@@ -36,7 +36,7 @@ use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, Event, EventId, EventKind, IncidentId, Loss, Timestamp};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
-use crate::responder::{ActError, Responder};
+use crate::responder::{ActError, Responder, Ties};
 use crate::store::ledger::{Ledger, LedgerError};
 use crate::store::{Archive, EventFilter, FileDigest, Reader, StoreError, Writer};
 
@@ -92,7 +92,10 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
     let owner = Arc::new(Owner::new(policy.protected.addresses.clone()));
-    let responder = responder(&settings, Arc::clone(&ledger), &court, &owner, &world).map_err(EngineError::Responder)?;
+    let first_event = EventId(reader.max_event_id()?.0 + 1);
+    let lanes = Arc::new(Lanes::new(settings.lanes, first_event));
+    let ties = ties(&policy, &owner, &world, &lanes);
+    let responder = Responder::new(Arc::clone(&ledger), &settings.runtime, court.verifier(), ties).map_err(EngineError::Responder)?;
     let mode = reader.meta("mode")?.and_then(|mode| mode.parse().ok()).unwrap_or(policy.mode.initial);
     let desk = Desk::new(court, mode, pending(&reader)?, ApprovalId(reader.max_approval_id()?.0 + 1), policy.actions.question_lapses);
     let correlator = Correlator::new(&policy, IncidentId(reader.max_incident_id()?.0 + 1));
@@ -100,13 +103,12 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let (recorder, far_end) = Recorder::new();
     let limits = Limits { cpu_percent: settings.max_cpu_percent as f64, rss_bytes: settings.max_memory };
     let controls = controls(&ladder, &world);
-    let first_event = EventId(reader.max_event_id()?.0 + 1);
     let next_alert = AtomicU64::new(reader.max_alert_id()?.0 + 1);
     let inode = |name: &'static str| std::fs::metadata(settings.data.join(name)).map(|metadata| (name, metadata.ino())).ok();
     let files = ["archive.db", "ledger.db"].into_iter().filter_map(inode).collect();
     let shared = Arc::new(Shared {
         world,
-        lanes: Arc::new(Lanes::new(settings.lanes, first_event)),
+        lanes,
         live: Mutex::new(Live::default()),
         publisher: Mutex::new(Publisher::default()),
         correlator: Mutex::new(correlator),
@@ -217,15 +219,15 @@ fn pending(reader: &Reader) -> Result<Vec<Approval>, StoreError> {
     Ok(reader.approvals(1_000)?.records.into_iter().filter(|approval| approval.state == ApprovalState::Pending).collect())
 }
 
-fn responder(
-    settings: &Settings,
-    ledger: Arc<Ledger>,
-    court: &Court,
-    owner: &Arc<Owner>,
-    world: &Arc<World>,
-) -> Result<Responder, ActError> {
-    let (owner, world) = (Arc::clone(owner), Arc::clone(world));
-    Responder::new(ledger, &settings.runtime, court.verifier(), Box::new(move || owner.lifeline()), Box::new(move |root| world.tree(root)))
+/// What the responder asks the rest of the agent, and tells it.
+fn ties(policy: &Policy, owner: &Arc<Owner>, world: &Arc<World>, lanes: &Arc<Lanes>) -> Ties {
+    let (owner, world, lanes) = (Arc::clone(owner), Arc::clone(world), Arc::clone(lanes));
+    Ties {
+        lifeline: Box::new(move || owner.lifeline()),
+        tree: Box::new(move |root| world.tree(root)),
+        alarm: Box::new(move |alarm| lanes.emit(supervisor::alarmed(alarm))),
+        policy: policy.clone(),
+    }
 }
 
 /// Puts back on screen what the archive remembers, and open incidents before the correlator.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::{Shared, lock};
 use crate::collector::{Collector, Sink};
-use crate::model::{Event, EventId, EventKind, Gap, Loss, Source, Timestamp};
+use crate::model::{Alarm, Event, EventId, EventKind, Gap, Loss, Source, Timestamp};
 
 /// First pause before a failed collector starts again; doubled each time up to a minute.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -61,6 +61,11 @@ pub(super) fn tell_of_ended_outages(shared: &Shared) {
 pub(super) fn unwatched(loss: Loss) -> Event {
     let at = loss.to.unwrap_or_else(chrono::Utc::now);
     Event { id: EventId(0), at, kind: EventKind::Loss { loss }, process: None, source: Source::Agent, complete: true }
+}
+
+/// Something done to ourselves, as the event that says so; who did it is not known here.
+pub(super) fn alarmed(alarm: Alarm) -> Event {
+    Event { id: EventId(0), at: chrono::Utc::now(), kind: EventKind::Alarm { alarm }, process: None, source: Source::Agent, complete: true }
 }
 
 /// Collectors that failed, until it is sure that they work again.

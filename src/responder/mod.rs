@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use actions::ActError;
 pub use emergency::{EmergencyReport, sweep};
 
+use crate::config::Policy;
 use crate::court::Verifier;
 use crate::host::evidence::Locker;
 use crate::host::freeze::Freezer;
-use crate::model::{Action, ActionId, ActionPlan, AuditBody, Lifeline, Preview, ProcessKey, Timestamp};
+use crate::model::{Action, ActionId, ActionPlan, Alarm, AuditBody, Lifeline, Preview, ProcessKey, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
 use actions::Hand;
 
@@ -25,6 +26,21 @@ use actions::Hand;
 pub type ReadLifeline = Box<dyn Fn() -> Lifeline + Send + Sync>;
 /// Names the processes below one, itself included, from the engine's memory of execs and forks.
 pub type ReadTree = Box<dyn Fn(ProcessKey) -> Vec<ProcessKey> + Send + Sync>;
+
+/// Raises the alarm about something done to us, or by us: an event for the detectors. Never waits.
+pub type RaiseAlarm = Box<dyn Fn(Alarm) + Send + Sync>;
+
+/// What ties the hand to the rest of the agent.
+pub struct Ties {
+    /// Reads the owner's lifeline.
+    pub lifeline: ReadLifeline,
+    /// Names the processes of a tree.
+    pub tree: ReadTree,
+    /// Raises the alarm.
+    pub alarm: RaiseAlarm,
+    /// What the owner decided; [`Responder::set_policy`] changes it.
+    pub policy: Policy,
+}
 
 /// The one who acts. One change at a time; every method may be called from any thread.
 pub struct Responder {
@@ -48,10 +64,13 @@ impl Responder {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Verifier, lifeline: ReadLifeline, tree: ReadTree) -> Result<Self, ActError> {
+    pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Verifier, ties: Ties) -> Result<Self, ActError> {
+        let Ties { lifeline, tree, alarm, policy } = ties;
         let freezer = Freezer::open(runtime)?;
         let locker = Locker::new(ledger.directory());
-        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, instance: ledger.instance().to_owned() };
+        let instance = ledger.instance().to_owned();
+        let policy = Mutex::new(Arc::new(policy));
+        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, alarm, policy, instance };
         Ok(Self {
             ledger,
             verifier,
@@ -60,6 +79,11 @@ impl Responder {
             #[cfg(test)]
             die_at: Mutex::new(None),
         })
+    }
+
+    /// Takes a changed policy over; what was begun under the old one ends as it was begun.
+    pub fn set_policy(&self, policy: &Policy) {
+        *self.hand.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy.clone());
     }
 
     /// Exactly what would happen, what it touches and how it is undone. Changes nothing.

@@ -35,8 +35,16 @@ impl Bench {
     pub(super) fn responder(&self) -> Responder {
         let ledger = Arc::new(Ledger::open(&self.dir.path().join("data"), now()).unwrap());
         let lifeline = self.lifeline.clone();
-        Responder::new(ledger, &self.runtime(), court().verifier(), Box::new(move || lifeline.clone()), Box::new(|root| vec![root]))
-            .unwrap()
+        Responder::new(ledger, &self.runtime(), court().verifier(), ties(lifeline)).unwrap()
+    }
+}
+
+fn ties(lifeline: Lifeline) -> Ties {
+    Ties {
+        lifeline: Box::new(move || lifeline.clone()),
+        tree: Box::new(|root| vec![root]),
+        alarm: Box::new(|_| {}),
+        policy: Policy::built_in().unwrap(),
     }
 }
 
@@ -428,8 +436,7 @@ fn only_a_timely_warrant_of_our_own_court_moves_the_hand() {
         let (mut ours, mut strangers) = (court(), Court::new(&crate::config::Policy::built_in().unwrap(), [8; 32], WarrantId(1)));
         let ledger = Arc::new(Ledger::open(&bench.dir.path().join("data"), now()).unwrap());
         let lifeline = bench.lifeline.clone();
-        let responder =
-            Responder::new(ledger, &bench.runtime(), ours.verifier(), Box::new(move || lifeline.clone()), Box::new(|_| vec![])).unwrap();
+        let responder = Responder::new(ledger, &bench.runtime(), ours.verifier(), ties(lifeline)).unwrap();
         let warrant = |court: &mut Court| {
             let plan = block("198.51.100.20", Direction::Out, Duration::from_secs(60)).plan;
             let (reason, approver, lifeline) = ("a test".to_owned(), "root via uid 0".to_owned(), &bench.lifeline);

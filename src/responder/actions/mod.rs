@@ -6,11 +6,12 @@ mod kill_tree;
 mod not_yet;
 pub(super) mod open_connections;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::{ReadLifeline, ReadTree};
+use super::{RaiseAlarm, ReadLifeline, ReadTree};
+use crate::config::Policy;
 use crate::court::WarrantError;
 use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
@@ -100,6 +101,8 @@ pub(super) struct Hand {
     pub(super) ledger: Arc<Ledger>,
     pub(super) lifeline: ReadLifeline,
     pub(super) tree: ReadTree,
+    pub(super) alarm: RaiseAlarm,
+    pub(super) policy: Mutex<Arc<Policy>>,
     pub(super) instance: String,
 }
 
@@ -164,6 +167,11 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
 }
 
 impl Hand {
+    /// What the owner decided, as of now.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The second look at the owner's lifeline for any target, independent of the court's.
     pub(super) fn may_touch(&self, target: &Target, by_person: bool) -> Result<(), ActError> {
         let lifeline = (self.lifeline)();
