@@ -5,10 +5,16 @@
 
 pub mod agent;
 pub mod attack;
+pub mod dice;
 pub mod docker;
+pub mod effects;
+pub mod guarded;
+pub mod hand;
 pub mod network;
 pub mod programs;
+pub mod state;
 pub mod terminal;
+pub mod trees;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};

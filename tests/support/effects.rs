@@ -1,0 +1,97 @@
+//! What our actions leave on a host, as other programs show it, and what the rows say that there should be.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use bartizan::model::{Action, ActionKind, Direction, Target};
+use serde_json::Value;
+
+use super::guarded::Guarded;
+
+/// One effect a line: `nft block_in4 203.0.113.5`, `group A3-1f2e3d4c`, `note freeze/A3-1f2e3d4c`.
+pub type Effects = BTreeSet<String>;
+
+/// What one action of this kind leaves while it is live. A new kind is one line here.
+fn left_by(action: &Action, instance: &str) -> Vec<String> {
+    let name = format!("{}-{instance}", action.id);
+    match (action.kind, &action.target) {
+        (ActionKind::BlockAddress, Target::Address { addr, direction }) => {
+            let direction = if *direction == Direction::In { "in" } else { "out" };
+            vec![format!("nft block_{direction}{} {addr}", if addr.is_ipv4() { 4 } else { 6 })]
+        }
+        (ActionKind::FreezeTree, _) => vec![format!("group {name}"), format!("note freeze/{name}"), format!("watchdog {name}")],
+        // It has ended what it was about.
+        (ActionKind::KillTree, _) => Vec::new(),
+        (kind, target) => panic!("tests/support/effects.rs knows no {kind} of {target}"),
+    }
+}
+
+/// What all these actions leave.
+pub fn wanted<'a>(actions: impl IntoIterator<Item = &'a Action>, instance: &str) -> Effects {
+    actions.into_iter().flat_map(|action| left_by(action, instance)).collect()
+}
+
+/// What is there: the packet filter by `nft`, groups, notes and watchdogs by looking.
+pub fn found(host: &Guarded, runtime: &Path, data: &Path, instance: &str) -> Effects {
+    let mut found = Effects::new();
+    elements(host, &mut found);
+    groups(instance, &mut found);
+    for (directory, name) in [(runtime.join("freeze"), "freeze"), (data.join("expiry"), "expiry")] {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            match file.strip_suffix(".watchdog") {
+                Some(note) => found.extend(is_watched(&entry.path()).then(|| format!("watchdog {note}"))),
+                None => drop(found.insert(format!("note {name}/{file}"))),
+            }
+        }
+    }
+    found
+}
+
+/// Every element of every set of our table.
+fn elements(host: &Guarded, found: &mut Effects) {
+    let output = host.command("nft", &["-j", "list", "ruleset"]).output().unwrap();
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let ours = |thing: &Value| thing["family"] == "inet" && thing["table"] == "bartizan";
+    for set in listed["nftables"].as_array().into_iter().flatten().map(|object| &object["set"]).filter(|set| ours(set)) {
+        for element in set["elem"].as_array().into_iter().flatten() {
+            let value = if element["elem"].is_object() { &element["elem"]["val"] } else { element };
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            found.insert(format!("nft {} {value}", set["name"].as_str().unwrap()));
+        }
+    }
+}
+
+/// Groups of ours in any hierarchy.
+fn groups(instance: &str, found: &mut Effects) {
+    for line in std::fs::read_to_string("/proc/self/mounts").unwrap().lines() {
+        let mut fields = line.split(' ').skip(1);
+        let (Some(place), Some(kind)) = (fields.next(), fields.next()) else { continue };
+        if !kind.starts_with("cgroup") {
+            continue;
+        }
+        let names = std::fs::read_dir(Path::new(place).join("bartizan")).into_iter().flatten().flatten();
+        let names = names.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned());
+        found.extend(names.filter(|name| name.ends_with(&format!("-{instance}"))).map(|name| format!("group {name}")));
+    }
+}
+
+/// A watchdog's file names a pid and when it started (field 22 of proc(5) stat): that very process lives.
+fn is_watched(file: &Path) -> bool {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [pid, start] = words[..] else { return false };
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    fields.get(19) == Some(&start) && fields.first() != Some(&"Z")
+}
+
+/// Processes whose command line names this directory, by pid: watchdogs. After the last action none may be left.
+pub fn watchers(below: &Path) -> Vec<u32> {
+    let output = Command::new("ps").args(["-eo", "pid=,args="]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let place = below.display().to_string();
+    let lines = text.lines().filter(|line| line.contains("bartizan-expire") && line.contains(&place));
+    lines.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
