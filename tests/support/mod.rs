@@ -15,6 +15,7 @@ pub mod network;
 pub mod programs;
 pub mod ssh;
 pub mod state;
+pub mod systemd_host;
 pub mod terminal;
 pub mod trees;
 pub mod wire;

@@ -49,6 +49,34 @@ impl State {
         Self(all)
     }
 
+    /// The same of a host that is reached by a shell alone: `run` gives what a line printed. `pids` are its own.
+    pub fn by_shell(run: &dyn Fn(&str) -> String, pids: &[u32]) -> Self {
+        let mut all = BTreeMap::new();
+        listed_rules(&run("nft list ruleset"), &mut all);
+        let mut each = |what: &str, line: &str| {
+            all.extend(run(line).lines().map(|found| (format!("{what} {found}"), String::new())));
+        };
+        each(
+            "file",
+            "find /etc -xdev ! -type f -printf '%p %y %m %U:%G %l\\n'; find /etc -xdev -type f -printf '%p %y %m %U:%G '  -exec sha256sum {} \\;",
+        );
+        each("attribute", "command -v getfattr >/dev/null && getfattr -R -h -d -m - --absolute-names /etc 2>/dev/null; true");
+        each("mount", "cat /proc/self/mounts");
+        each(
+            "unit",
+            "systemctl list-units --all --plain --no-legend 'bartizan-expiry*'; ls -1d /etc/systemd/system/bartizan-expiry* /etc/cron.d/bartizan-expiry* 2>/dev/null; true",
+        );
+        each("note", "find /run/bartizan/freeze /var/lib/bartizan/expiry ! -type d ! -name '.*' 2>/dev/null; true");
+        each("group", "find /sys/fs/cgroup -path '*/bartizan/*' -name 'A*' -type d 2>/dev/null; true");
+        for pid in pids {
+            let shown = run(&format!(
+                "sed 's/^.*) //; s/ .*//; s/[RD]/S/' /proc/{pid}/stat 2>/dev/null; grep -v :cpuset: /proc/{pid}/cgroup 2>/dev/null; true"
+            ));
+            all.insert(format!("process {pid}"), shown.replace('\n', " "));
+        }
+        Self(all)
+    }
+
     /// One line for each difference; empty when there is none.
     pub fn differences(&self, after: &Self) -> String {
         let mut out = String::new();
@@ -83,8 +111,12 @@ pub fn assert_same(before: &State, after: &State, when: &str) {
 }
 
 fn packet_filter(host: &Guarded, all: &mut BTreeMap<String, String>) {
+    listed_rules(&host.shell("nft list ruleset"), all);
+}
+
+fn listed_rules(text: &str, all: &mut BTreeMap<String, String>) {
     let mut table = String::new();
-    for (number, line) in host.shell("nft list ruleset").lines().enumerate() {
+    for (number, line) in text.lines().enumerate() {
         if line.starts_with("table") {
             table = line.to_owned();
         }
