@@ -47,7 +47,7 @@ fn http(url: &str, within: Duration) -> Result<String, String> {
         .build()
         .map_err(|why| format!("cannot be asked ({})", why.without_url()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| why.to_string())?;
-    let answer = runtime.block_on(client.get(url).send()).map_err(|why| match why.is_timeout() {
+    let answer = runtime.block_on(async { client.get(url).send().await }).map_err(|why| match why.is_timeout() {
         true => format!("does not answer within {}", humantime::format_duration(within)),
         false => format!("does not answer ({})", why.without_url()),
     })?;

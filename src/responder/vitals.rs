@@ -286,7 +286,7 @@ fn judge(action: &Action, before: &[Vital], after: &[Vital], now: Timestamp) -> 
     // A connection that came after the last round was well when it came.
     let came = after.iter().filter(is_own).filter(unseen).map(|vital| Vital { state: VitalState::Well, ..vital.clone() });
     let before: Vec<Vital> = before.iter().cloned().chain(came).collect();
-    let after: Vec<Vital> = after.iter().cloned().chain(cut(action, &before, after)).collect();
+    let after: Vec<Vital> = after.iter().cloned().chain(cut(action, &before, after)).chain(deaf(&before, after)).collect();
     let harmed: Vec<String> = harmed(&before, &after).iter().map(|vital| vital.to_string()).collect();
     let is_well = |vital: &&Vital| vital.state == VitalState::Well;
     VitalCheck {
@@ -295,6 +295,14 @@ fn judge(action: &Action, before: &[Vital], after: &[Vital], now: Timestamp) -> 
         ill_before: before.iter().filter(|vital| !is_well(vital)).map(ToString::to_string).collect(),
         harmed,
     }
+}
+
+/// SSH servers that listened before and do not any more.
+fn deaf(before: &[Vital], after: &[Vital]) -> Vec<Vital> {
+    let server = |vital: &&Vital| vital.kind == VitalKind::SshServer && vital.state == VitalState::Well;
+    let gone = |vital: &&Vital| !after.iter().any(|now| (now.kind, &now.name) == (vital.kind, &vital.name));
+    let deaf = before.iter().filter(server).filter(gone);
+    deaf.map(|vital| Vital { state: VitalState::Ill, detail: "does not listen any more".to_owned(), ..vital.clone() }).collect()
 }
 
 /// Connections of the operator that are gone as if they had been cut. Somebody who logs out is gone too, so it counts only
