@@ -79,6 +79,7 @@ fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refus
             Ok(Reply::Actions(vec![action]))
         }
         Request::Rollback { ids } => rollback(shared, ids, actor),
+        Request::Confirm { id } => confirm(shared, id, actor),
         Request::EmergencyStop => emergency_stop(shared, actor),
         Request::SetMode { mode } => {
             set_mode(shared, mode, actor);
@@ -203,6 +204,17 @@ fn rollback(shared: &Shared, ids: Vec<ActionId>, actor: &str) -> Result<Reply, R
     match trouble {
         Some(trouble) => Err(trouble),
         None => Ok(Reply::Actions(undone)),
+    }
+}
+
+/// A person stands behind a disruptive action.
+fn confirm(shared: &Shared, id: ActionId, actor: &str) -> Result<Reply, Refusal> {
+    match shared.responder.confirm(id, actor, chrono::Utc::now()) {
+        Ok(action) => {
+            shared.action_changed(&action);
+            Ok(Reply::Actions(vec![action]))
+        }
+        Err(error) => Err(desk::told(shared, error)),
     }
 }
 

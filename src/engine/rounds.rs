@@ -20,6 +20,8 @@ const RECONCILE: Duration = Duration::from_secs(2);
 /// How often confidence decays and quiet incidents close, our files are looked at, and the ledger is read even when no
 /// action is known.
 const DECAY: Duration = Duration::from_secs(10);
+/// How often it is asked whether vital signs are due; each look is due at its own time.
+const VITALS: Duration = Duration::from_millis(500);
 /// Between two deltas: fast enough to feel live, slow enough to be cheap over SSH.
 const DELTA: Duration = Duration::from_millis(200);
 /// How often health is measured while somebody looks.
@@ -68,6 +70,7 @@ pub(super) fn sit(shared: &Shared) {
             }
         }
         if quiet {
+            tidy(shared);
             shared.check_files();
             let changed = lock(&shared.correlator).tick(now);
             changed.iter().for_each(|incident| shared.incident_changed(incident, &[]));
@@ -117,6 +120,16 @@ fn obey_emergency_script(shared: &Shared) {
     }
 }
 
+/// Keeps the journal in order, and tells when a full disk makes memory its only copy.
+fn tidy(shared: &Shared) {
+    let trouble = match shared.responder.tidy() {
+        Ok(0) => None,
+        Ok(owed) => Some(format!("{owed} records are in memory only, the disk takes none: make room on it; nothing new is begun meanwhile")),
+        Err(error) => Some(error.to_string()),
+    };
+    shared.degrade("journal", trouble);
+}
+
 fn reconcile(shared: &Shared, now: Timestamp) {
     match shared.responder.reconcile(now) {
         Ok(changed) => {
@@ -124,6 +137,15 @@ fn reconcile(shared: &Shared, now: Timestamp) {
             changed.iter().for_each(|action| shared.action_changed(action));
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
+    }
+}
+
+/// The nurse's thread: takes the host's vital signs, and undoes what does harm. Nobody who acts waits for it.
+pub(super) fn nurse(shared: &Shared) {
+    while !shared.stop.is_set() {
+        let changed = shared.responder.check_vitals(chrono::Utc::now());
+        changed.iter().for_each(|action| shared.action_changed(action));
+        std::thread::sleep(VITALS);
     }
 }
 

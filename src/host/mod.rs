@@ -47,6 +47,7 @@ pub mod sock_destroy;
 pub mod sock_diag;
 pub mod temporary;
 pub mod user_names;
+pub mod vital;
 pub mod watchdog;
 
 pub use peer_groups::peer_groups;

@@ -105,7 +105,6 @@ impl Act for FreezeTree {
         let watchdog = watchdog::set(&expiry)?;
         match hand.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(hand, root), &allowed) {
             Ok(frozen) => {
-                hand.keep_evidence(action, &snapshot.name, &frozen);
                 (snapshot.frozen, snapshot.watchdog) = (Some(frozen), Some(watchdog));
                 written(&snapshot)
             }

@@ -68,6 +68,17 @@ pub enum ActError {
         /// Where it stands.
         state: ActionState,
     },
+    /// Nobody is asked to confirm it.
+    #[error("{id} cannot be confirmed: {why}")]
+    NotAwaiting {
+        /// Which.
+        id: ActionId,
+        /// Why.
+        why: String,
+    },
+    /// Acting on it did harm minutes ago.
+    #[error("refused: acting on {0} did harm to this host within the last ten minutes and was undone, so only a person may decide")]
+    Harmful(String),
     /// It cannot be undone by nature.
     #[error("{0} cannot be undone: the processes have ended")]
     Irreversible(ActionId),
