@@ -1,5 +1,6 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
+pub mod access_copies;
 pub mod bpf;
 pub mod bpf_programs;
 pub mod clock;
@@ -46,6 +47,7 @@ pub mod sock_destroy;
 pub mod sock_diag;
 pub mod temporary;
 pub mod user_names;
+pub mod vital;
 pub mod watchdog;
 
 pub use peer_groups::peer_groups;

@@ -5,6 +5,7 @@ mod freeze_tree;
 mod kill_tree;
 mod not_yet;
 pub(super) mod open_connections;
+mod restore_file;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::{RaiseAlarm, ReadLifeline, ReadTree};
 use crate::config::Policy;
 use crate::court::WarrantError;
+use crate::host::access_copies::AccessError;
 use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
 use crate::host::nft::NftError;
@@ -66,6 +68,17 @@ pub enum ActError {
         /// Where it stands.
         state: ActionState,
     },
+    /// Nobody is asked to confirm it.
+    #[error("{id} cannot be confirmed: {why}")]
+    NotAwaiting {
+        /// Which.
+        id: ActionId,
+        /// Why.
+        why: String,
+    },
+    /// Acting on it did harm minutes ago.
+    #[error("refused: acting on {0} did harm to this host within the last ten minutes and was undone, so only a person may decide")]
+    Harmful(String),
     /// It cannot be undone by nature.
     #[error("{0} cannot be undone: the processes have ended")]
     Irreversible(ActionId),
@@ -84,9 +97,12 @@ pub enum ActError {
     /// Freezing.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
-    /// No watchdog, so no freeze.
-    #[error("no watchdog could be set, so nothing was frozen: {0}")]
+    /// No watchdog, so no action.
+    #[error("no watchdog could be set, so nothing was done: {0}")]
     Watchdog(#[from] WatchdogError),
+    /// Copies of files that decide who gets in.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -157,12 +173,12 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::BlockAddress => &block_address::BlockAddress,
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
         ActionKind::KillTree => &kill_tree::KillTree,
+        ActionKind::RestoreFile => &restore_file::RestoreFile,
         ActionKind::LimitSource
         | ActionKind::BlockDestination
         | ActionKind::DisableUser
         | ActionKind::IsolateContainer
-        | ActionKind::ContainHost
-        | ActionKind::RestoreFile => &not_yet::NotYet,
+        | ActionKind::ContainHost => &not_yet::NotYet,
     }
 }
 
