@@ -6,7 +6,9 @@ mod evidence;
 mod reconciler;
 mod recovery;
 mod rollback;
+mod ruleset;
 mod transaction;
+mod verifier;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +72,7 @@ impl Responder {
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
         let policy = Mutex::new(Arc::new(policy));
-        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, alarm, policy, instance };
+        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, alarm, policy, instance, shelf: ruleset::Shelf::default() };
         Ok(Self {
             ledger,
             verifier,
@@ -116,7 +118,10 @@ impl Responder {
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever is done in this turn begins with the kernel as it is now.
+        self.hand.forget_ruleset();
+        turn
     }
 
     /// An active action on the same target.
