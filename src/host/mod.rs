@@ -1,5 +1,6 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
+pub mod accounts;
 pub mod bpf;
 pub mod bpf_programs;
 pub mod clock;
