@@ -48,5 +48,6 @@ pub mod sock_diag;
 pub mod temporary;
 pub mod user_names;
 pub mod watchdog;
+pub mod xattrs;
 
 pub use peer_groups::peer_groups;
