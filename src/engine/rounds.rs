@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::governor::Reading;
 use super::shared::{Shared, lock};
 use super::{answer, desk, supervisor};
+use crate::collector::Sink;
 use crate::host::sock_diag::{self, Phase};
-use crate::host::watchdog::EMERGENCY_SIGN;
+use crate::host::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use crate::host::{own_usage, service_manager};
-use crate::model::{Counts, Health, Posture, Protocol, Timestamp};
+use crate::model::{Alarm, AlarmKind, Counts, Health, HostText, Posture, Protocol, Timestamp};
 
 /// How often every active action is compared with the kernel, and the emergency script's sign is looked for.
 const RECONCILE: Duration = Duration::from_secs(2);
@@ -41,6 +42,8 @@ fn due(last: &mut Instant, every: Duration) -> bool {
 /// The court's thread: judges what waits, and between cases keeps the actions true.
 pub(super) fn sit(shared: &Shared) {
     let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
+    let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
+    keep_watchdog(shared, &standing);
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -54,6 +57,7 @@ pub(super) fn sit(shared: &Shared) {
         let quiet = due(&mut decayed, DECAY);
         if due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
+            keep_watchdog(shared, &standing);
             // Every action passes over the screen's rows; the ledger itself is asked now and then all the same.
             if quiet || lock(&shared.live).actions.values().any(|action| action.state.is_active()) {
                 reconcile(shared, now);
@@ -65,6 +69,21 @@ pub(super) fn sit(shared: &Shared) {
             changed.iter().for_each(|incident| shared.incident_changed(incident, &[]));
         }
     }
+}
+
+/// Who ends our actions when we cannot must live: another one at once when it was ended, and the word is out.
+fn keep_watchdog(shared: &Shared, standing: &Result<Standing, WatchdogError>) {
+    let seen = standing.as_ref().map_or_else(|error| Seen::Missing(error.to_string()), Standing::look);
+    let trouble = match seen {
+        Seen::Watches | Seen::Started => None,
+        Seen::StartedAnew(found) => {
+            let detail = HostText::from(format!("{found}; a new one watches").as_str());
+            shared.lanes.emit(supervisor::alarmed(Alarm { what: AlarmKind::WatchdogGone, detail, action: None, path: None }));
+            None
+        }
+        Seen::Missing(why) => Some(format!("{why}; each action gets a shell or timer of its own instead")),
+    };
+    shared.degrade("watchdog", trouble);
 }
 
 /// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.

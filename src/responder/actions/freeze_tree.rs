@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Act, ActError, Hand, Sight, root_of};
 use crate::host::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
 use crate::host::pidfd::key_of;
-use crate::host::watchdog::{self, Watchdog};
+use crate::host::watchdog::{self, Expiry, Watchdog};
 use crate::model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
 use crate::responder::{evidence, group_name};
 
@@ -86,7 +86,8 @@ impl Act for FreezeTree {
         let lasts = (action.expires_at - action.planned_at).to_std().unwrap_or_default();
         let note = hand.freezer.note(&snapshot.name);
         // First the end, then the beginning: at no moment is something frozen that nobody will thaw.
-        let watchdog = watchdog::set(&snapshot.name, lasts, &note)?;
+        let expiry = Expiry { name: snapshot.name.clone(), note: note.clone(), after: lasts, lasting: false };
+        let watchdog = watchdog::set(&expiry)?;
         match hand.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(hand, root), &allowed) {
             Ok(frozen) => {
                 hand.keep_evidence(action, &snapshot.name, &frozen);
@@ -95,7 +96,7 @@ impl Act for FreezeTree {
             }
             Err(error) => {
                 if !note.exists() {
-                    watchdog::call_off(&watchdog, &note);
+                    watchdog::call_off(&watchdog);
                 }
                 Err(error.into())
             }
@@ -146,7 +147,7 @@ impl Act for FreezeTree {
         }
         // Only now: had the thawing failed, the watchdog would have tried again.
         match &snapshot.watchdog {
-            Some(watchdog) => watchdog::call_off(watchdog, &note),
+            Some(watchdog) => watchdog::call_off(watchdog),
             None => watchdog::call_off_noted(&note),
         }
         Ok(done)
