@@ -1,13 +1,17 @@
 //! Taking one container off its networks or stopping it where it stands, and what is needed to put it back.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{ApiError, ContainerApi, parse};
+use crate::host::mountinfo;
 use crate::model::HostText;
 
 /// Most networks of one container that are taken in; Docker itself has no bound.
@@ -16,6 +20,31 @@ const NETWORKS_MOST: usize = 64;
 const ENDPOINT_MOST: usize = 16 << 10;
 /// What of an endpoint is configuration (Docker Engine API, `EndpointSettings`); the rest is what came of it.
 const CONFIGURED: [&str; 5] = ["IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority"];
+
+/// Why a container is not cut off or put back. All texts are safe to show.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// The runtime.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// No runtime knows it.
+    #[error("no runtime of this host knows container {0}: `docker ps` or `podman ps` lists them")]
+    Unknown(String),
+    /// It is not running.
+    #[error("container {0} does not run: there is nothing to cut off")]
+    Stopped(HostText),
+    /// It is paused by somebody else.
+    #[error("container {0} is paused already, by somebody else: nothing was done")]
+    PausedAlready(HostText),
+    /// It shares the network of the host or of another container, or has none.
+    #[error("container {name} has no network of its own (network mode {mode}), so it cannot be disconnected: pause it instead", mode = .mode.escape_debug())]
+    NoOwnNetwork {
+        /// Its name.
+        name: HostText,
+        /// What `docker run --network` was told.
+        mode: String,
+    },
+}
 
 /// How a container stands on one network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +61,17 @@ pub struct Endpoint {
     pub address6: Option<IpAddr>,
     /// Its hardware address there.
     pub mac: String,
+}
+
+/// What came of connecting it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// As it was asked for.
+    AsItWas,
+    /// Connected, with another address.
+    Elsewhere,
+    /// There is no such network or container any more.
+    Gone,
 }
 
 /// How a container stands.
@@ -137,16 +177,20 @@ impl ContainerApi {
         }
     }
 
-    /// Puts a container on a network as it was there; `false` when there is no such network or container any more.
+    /// Puts a container on a network as it was there; when another has its address by now, with another address.
     ///
     /// # Errors
-    /// When the runtime refuses: another has the address by now.
-    pub fn connect_again(&self, id: &str, endpoint: &Endpoint) -> Result<bool, ApiError> {
-        match self.post(&format!("/networks/{}/connect", endpoint.id), Some(&endpoint.asked_for(id))) {
-            Ok(_) => Ok(true),
-            Err(ApiError::Refused(_, 404, _)) => Ok(false),
-            Err(why) => Err(why),
+    /// When the runtime refuses both.
+    pub fn connect_again(&self, id: &str, endpoint: &Endpoint) -> Result<Again, ApiError> {
+        let path = format!("/networks/{}/connect", endpoint.id);
+        match self.post(&path, Some(&endpoint.asked_for(id))) {
+            Ok(_) => return Ok(Again::AsItWas),
+            Err(ApiError::Refused(_, 404, _)) => return Ok(Again::Gone),
+            Err(ApiError::Refused(_, _, words)) if words.contains("already exists in network") => return Ok(Again::AsItWas),
+            Err(ApiError::Refused(..)) => {}
+            Err(why) => return Err(why),
         }
+        self.post(&path, Some(&endpoint.asked_anywhere(id))).map(|_| Again::Elsewhere)
     }
 
     /// Stops a container where it stands.
@@ -175,9 +219,39 @@ impl Endpoint {
     pub fn asked_for(&self, container: &str) -> Value {
         json!({ "Container": container, "EndpointConfig": self.config })
     }
+
+    /// The same without any address, for when another has it by now.
+    pub fn asked_anywhere(&self, container: &str) -> Value {
+        let mut config = self.config.clone();
+        if let Some(config) = config.as_object_mut() {
+            config.remove("IPAMConfig");
+            config.remove("MacAddress");
+        }
+        json!({ "Container": container, "EndpointConfig": config })
+    }
+
+    /// Its line in the note for whoever connects it without us: network, address, IPv6 address and aliases for a command
+    /// line, then both questions, a tab before each.
+    pub fn note_line(&self, container: &str) -> String {
+        let told = |key: &str| {
+            let address = self.config.get("IPAMConfig").and_then(|config| config.get(key)).and_then(Value::as_str);
+            address.filter(|text| text.parse::<IpAddr>().is_ok()).unwrap_or("-").to_owned()
+        };
+        let plain = |alias: &&str| !alias.is_empty() && alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+        let aliases = self.config.get("Aliases").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let aliases: Vec<&str> = aliases.iter().filter_map(Value::as_str).filter(plain).collect();
+        let aliases = if aliases.is_empty() { "-".to_owned() } else { aliases.join(",") };
+        let (asked, anywhere) = (self.asked_for(container), self.asked_anywhere(container));
+        format!("{} {} {} {aliases}\t{asked}\t{anywhere}", self.id, told("IPv4Address"), told("IPv6Address"))
+    }
 }
 
 impl Standing {
+    /// Whether the kernel shows its processes frozen; `None` when it does not run or the kernel does not tell.
+    pub fn frozen(&self) -> Option<bool> {
+        is_frozen(self.pid?)
+    }
+
     /// What the kernel shows in its network namespace beside loopback: interfaces that carry a network; `None` when it
     /// does not run. Tunnel devices that the kernel makes in every namespace carry none unless somebody sets them up.
     pub fn interfaces(&self) -> Option<Vec<String>> {
@@ -185,6 +259,34 @@ impl Standing {
         let names = table.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
         Some(names.filter(|name| name != "lo" && !FALLBACK_TUNNELS.contains(&name.as_str())).collect())
     }
+}
+
+/// Whether the kernel shows the control group of this process frozen: `cgroup.events` of version 2, `freezer.state` of
+/// version 1, which both tell of groups above it too. `None` when neither tells.
+fn is_frozen(pid: u32) -> Option<bool> {
+    let mounts = fs::read("/proc/thread-self/mountinfo").ok()?;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mut told = None;
+    for mount in mountinfo::lines(&mounts) {
+        let second = mount.kind == b"cgroup2";
+        let first = mount.kind == b"cgroup" && mount.options.split(|byte| *byte == b',').any(|option| option == b"freezer");
+        let own = |line: &&str| match line.splitn(3, ':').nth(1) {
+            Some(controllers) => second && controllers.is_empty() || first && controllers.split(',').any(|name| name == "freezer"),
+            None => false,
+        };
+        let Some(group) = groups.lines().find(own).and_then(|line| line.splitn(3, ':').nth(2)) else { continue };
+        let root = if mount.root == b"/" { Vec::new() } else { mount.root };
+        let Some(below) = group.as_bytes().strip_prefix(root.as_slice()) else { continue };
+        let dir = Path::new(OsStr::from_bytes(&mount.point)).join(OsStr::from_bytes(below.strip_prefix(b"/").unwrap_or(below)));
+        let read = |file: &str| fs::read_to_string(dir.join(file)).ok();
+        let frozen = match second {
+            true => read("cgroup.events").map(|text| text.lines().any(|line| line == "frozen 1")),
+            false => read("freezer.state").map(|text| text.trim() == "FROZEN"),
+        };
+        // On a host with both, the runtime uses one of them.
+        told = told.max(frozen);
+    }
+    told
 }
 
 /// Devices that tunnel modules make in every new network namespace (net.core.fb_tunnels_only_for_init_net).

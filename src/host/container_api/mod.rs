@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use events::{Events, Happened};
-pub use isolation::{Endpoint, Standing};
+pub use isolation::{Again, ContainerError, Endpoint, Standing};
 pub use listing::Found;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
@@ -60,6 +60,11 @@ impl ContainerApi {
     /// The runtime of this name (`docker`, `podman`) behind this socket.
     pub fn at(socket: &Path, runtime: &'static str) -> Self {
         Self { socket: socket.to_owned(), runtime }
+    }
+
+    /// The runtime that listens there, if it is one of ours.
+    pub fn behind(socket: &Path) -> Option<Self> {
+        runtimes().into_iter().find(|runtime| runtime.socket == socket)
     }
 
     /// Where it listens.

@@ -1,11 +1,15 @@
 //! What can be done, one file each, behind one trait.
 
 mod block_address;
+mod disable_user;
 mod freeze_tree;
+mod isolate_container;
 mod kill_tree;
 mod not_yet;
 pub(super) mod open_connections;
+mod outside_end;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -13,6 +17,8 @@ use serde_json::Value;
 use super::{RaiseAlarm, ReadLifeline, ReadTree};
 use crate::config::Policy;
 use crate::court::WarrantError;
+use crate::host::accounts::AccountError;
+use crate::host::container_api::ContainerError;
 use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
 use crate::host::nft::NftError;
@@ -87,6 +93,20 @@ pub enum ActError {
     /// No watchdog, so no freeze.
     #[error("no watchdog could be set, so nothing was frozen: {0}")]
     Watchdog(#[from] WatchdogError),
+    /// An account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A container.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// What tells others how to undo it could not be written, so nothing was begun.
+    #[error("the note {path} by which it is undone without us could not be written: {why}", path = .path.display())]
+    Note {
+        /// Where.
+        path: PathBuf,
+        /// errno in words.
+        why: std::io::Error,
+    },
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -157,10 +177,10 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::BlockAddress => &block_address::BlockAddress,
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
         ActionKind::KillTree => &kill_tree::KillTree,
+        ActionKind::DisableUser => &disable_user::DisableUser,
+        ActionKind::IsolateContainer => &isolate_container::IsolateContainer,
         ActionKind::LimitSource
         | ActionKind::BlockDestination
-        | ActionKind::DisableUser
-        | ActionKind::IsolateContainer
         | ActionKind::ContainHost
         | ActionKind::RestoreFile => &not_yet::NotYet,
     }
