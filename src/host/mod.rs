@@ -28,6 +28,8 @@ pub mod namespace;
 pub mod nft;
 pub mod overtaking;
 #[cfg(test)]
+pub(crate) mod own_mounts;
+#[cfg(test)]
 pub(crate) mod own_netns;
 pub mod own_usage;
 pub mod packages;
