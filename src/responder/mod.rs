@@ -161,7 +161,9 @@ impl Responder {
     }
 
     /// What was read of the packet filter is read anew from here on.
-    fn forget_ruleset(&self) {}
+    fn forget_ruleset(&self) {
+        self.hand.forget_ruleset();
+    }
 
     /// Keeps the ledger in order: copies its log when that has grown, and writes what a full disk left owing. Gives how
     /// many rows and lines are still only in memory.
@@ -203,7 +205,11 @@ fn group_name(id: ActionId, instance: &str) -> String {
 }
 
 #[cfg(test)]
+mod account_tests;
+#[cfg(test)]
 mod connection_tests;
+#[cfg(test)]
+mod container_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]

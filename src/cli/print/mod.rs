@@ -43,6 +43,7 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Preview(preview) => document(preview),
         Reply::Audit(entries) => list(entries, false),
         Reply::Copies(copies) => list(copies, false),
+        Reply::Target(target) => document(target),
         Reply::AuditVerdict(verdict) => document(verdict),
         Reply::Refused(refusal) => document(refusal),
     }

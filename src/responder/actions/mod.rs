@@ -3,13 +3,16 @@
 mod block_address;
 mod block_destination;
 mod contain_host;
+mod disable_user;
 mod freeze_tree;
+mod isolate_container;
 mod kill_tree;
 mod limit_source;
-mod not_yet;
 pub(super) mod open_connections;
 mod restore_file;
+mod outside_end;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -18,6 +21,8 @@ use super::{RaiseAlarm, ReadLifeline, ReadTree};
 use crate::config::Policy;
 use crate::court::WarrantError;
 use crate::host::access_copies::AccessError;
+use crate::host::accounts::AccountError;
+use crate::host::container_api::ContainerError;
 use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
 use crate::host::nft::NftError;
@@ -88,9 +93,6 @@ pub enum ActError {
     /// The kernel does not show what it should.
     #[error("the kernel does not show it: {0}")]
     Unverified(String),
-    /// This version has no hand for it.
-    #[error("this version cannot {0} yet: nothing was done")]
-    NotYet(&'static str),
     /// A plan or snapshot that belongs to another kind.
     #[error("{0} does not fit this kind of action: this is a mistake in bartizan, please report it")]
     Misfit(&'static str),
@@ -109,6 +111,20 @@ pub enum ActError {
     /// Copies of files that decide who gets in.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// An account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A container.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// What tells others how to undo it could not be written, so nothing was begun.
+    #[error("the note {path} by which it is undone without us could not be written: {why}", path = .path.display())]
+    Note {
+        /// Where.
+        path: PathBuf,
+        /// errno in words.
+        why: std::io::Error,
+    },
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -185,7 +201,8 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::BlockDestination => &block_destination::BlockDestination,
         ActionKind::ContainHost => &contain_host::ContainHost,
         ActionKind::RestoreFile => &restore_file::RestoreFile,
-        ActionKind::DisableUser | ActionKind::IsolateContainer => &not_yet::NotYet,
+        ActionKind::DisableUser => &disable_user::DisableUser,
+        ActionKind::IsolateContainer => &isolate_container::IsolateContainer,
     }
 }
 
