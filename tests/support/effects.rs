@@ -1,10 +1,11 @@
 //! What our actions leave on a host, as other programs show it, and what the rows say that there should be.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
-use bartizan::model::{Action, ActionKind, Direction, Target};
+use bartizan::model::{Action, ActionKind, Direction, Target, Whose};
 use serde_json::Value;
 
 use super::guarded::Guarded;
@@ -18,13 +19,29 @@ fn left_by(action: &Action, instance: &str) -> Vec<String> {
     match (action.kind, &action.target) {
         (ActionKind::BlockAddress, Target::Address { addr, direction }) => {
             let direction = if *direction == Direction::In { "in" } else { "out" };
-            vec![format!("nft block_{direction}{} {addr}", if addr.is_ipv4() { 4 } else { 6 })]
+            vec![format!("nft block_{direction}{} {addr}", family(*addr))]
         }
-        (ActionKind::FreezeTree, _) => vec![format!("group {name}"), format!("note freeze/{name}"), format!("watchdog {name}")],
+        (ActionKind::FreezeTree, _) => {
+            vec![format!("group {name}"), format!("note freeze/{name}"), format!("deadline {name}"), format!("watchdog {name}")]
+        }
+        (ActionKind::LimitSource, Target::Source { addr, .. }) => vec![format!("nft limit{} {addr}", family(*addr))],
+        (ActionKind::BlockDestination, Target::Destination { addr, whose }) => {
+            let whose = match whose {
+                Whose::User { .. } => "uid",
+                Whose::Cgroup { .. } => "cgroup",
+                Whose::Container { .. } => "from",
+            };
+            vec![format!("nft deny_{whose}{} {addr}", family(*addr))]
+        }
+        (ActionKind::ContainHost, _) => vec!["nft contain".to_owned()],
         // It has ended what it was about.
         (ActionKind::KillTree, _) => Vec::new(),
         (kind, target) => panic!("tests/support/effects.rs knows no {kind} of {target}"),
     }
+}
+
+fn family(addr: IpAddr) -> u8 {
+    if addr.is_ipv4() { 4 } else { 6 }
 }
 
 /// What all these actions leave.
@@ -40,10 +57,20 @@ pub fn found(host: &Guarded, runtime: &Path, data: &Path, instance: &str) -> Eff
     for (directory, name) in [(runtime.join("freeze"), "freeze"), (data.join("expiry"), "expiry")] {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
-            match file.strip_suffix(".watchdog") {
-                Some(note) => found.extend(is_watched(&entry.path()).then(|| format!("watchdog {note}"))),
-                None => drop(found.insert(format!("note {name}/{file}"))),
+            // Files of the standing watchdog itself begin with a dot; what is left of a killed writer ends in `.new`.
+            if file.starts_with('.') || file.ends_with(".new") {
+                continue;
             }
+            if let Some(note) = file.strip_suffix(".watchdog") {
+                found.extend(is_watched(&entry.path()).then(|| format!("watchdog {note}")));
+                continue;
+            }
+            if let Some(note) = file.strip_suffix(".until") {
+                found.insert(format!("deadline {note}"));
+                found.extend(is_watched(&entry.path().with_file_name(".watchdog")).then(|| format!("watchdog {note}")));
+                continue;
+            }
+            found.insert(format!("note {name}/{file}"));
         }
     }
     found
@@ -56,9 +83,16 @@ fn elements(host: &Guarded, found: &mut Effects) {
     let ours = |thing: &Value| thing["family"] == "inet" && thing["table"] == "bartizan";
     for set in listed["nftables"].as_array().into_iter().flatten().map(|object| &object["set"]).filter(|set| ours(set)) {
         for element in set["elem"].as_array().into_iter().flatten() {
-            let value = if element["elem"].is_object() { &element["elem"]["val"] } else { element };
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            found.insert(format!("nft {} {value}", set["name"].as_str().unwrap()));
+            let (name, value) = (set["name"].as_str().unwrap(), if element["elem"].is_object() { &element["elem"]["val"] } else { element });
+            // Containment is many elements, some of which the kernel adds by itself.
+            if name.starts_with("contain_") {
+                found.insert("nft contain".to_owned());
+                continue;
+            }
+            // Of several values joined, the address.
+            let parts = value["concat"].as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            let address = parts.iter().rev().filter_map(Value::as_str).find(|part| part.parse::<IpAddr>().is_ok());
+            found.insert(format!("nft {name} {}", address.map_or_else(|| value.to_string(), str::to_owned)));
         }
     }
 }
@@ -81,7 +115,7 @@ fn groups(instance: &str, found: &mut Effects) {
 fn is_watched(file: &Path) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [pid, start] = words[..] else { return false };
+    let [pid, start, ..] = words[..] else { return false };
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     fields.get(19) == Some(&start) && fields.first() != Some(&"Z")

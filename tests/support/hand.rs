@@ -11,7 +11,7 @@ use bartizan::config::Policy;
 use bartizan::court::{Court, Petition};
 use bartizan::host::pidfd::key_of;
 use bartizan::model::{
-    Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId,
+    Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId, Whose,
 };
 use bartizan::responder::{ActError, Responder, Ties};
 use bartizan::store::ledger::Ledger;
@@ -34,6 +34,12 @@ const KINDS: &[(ActionKind, fn(&mut Dice, &[u32]) -> Option<Target>)] = &[
         let direction = *dice.pick(&[Direction::In, Direction::Out]);
         Some(Target::Address { addr: address(dice), direction })
     }),
+    (ActionKind::LimitSource, |dice, _| Some(Target::Source { addr: address(dice), packets_per_second: 1 + dice.below(1000) as u32 })),
+    (ActionKind::BlockDestination, |dice, _| {
+        let whose = if dice.percent(50) { Whose::User { uid: 33 } } else { Whose::Cgroup { path: HostText::from("/bartizan-test") } };
+        Some(Target::Destination { addr: address(dice), whose })
+    }),
+    (ActionKind::ContainHost, |dice, _| dice.percent(40).then_some(Target::Host)),
     (ActionKind::FreezeTree, tree),
     (ActionKind::KillTree, |dice, trees| if dice.percent(15) { tree(dice, trees) } else { None }),
 ];
@@ -121,7 +127,16 @@ fn step(dice: &mut Dice, responder: &Responder, ledger: &Ledger, court: &mut Cou
     let now = chrono::Utc::now();
     match dice.below(100) {
         0..60 => act(dice, responder, ledger, court, trees),
-        60..85 => {
+        60..65 => {
+            let active = responder.active().unwrap();
+            if let Some(waiting) = active.iter().find(|action| action.awaits_confirmation().is_some()) {
+                say(&format!("step confirm {}", waiting.id));
+                if let Err(error) = responder.confirm(waiting.id, "root", now) {
+                    say(&format!("fault confirm {}: {error}", waiting.id));
+                }
+            }
+        }
+        65..85 => {
             let active = responder.active().unwrap();
             if active.is_empty() {
                 return;
