@@ -8,7 +8,7 @@ use crate::court::tree::below;
 use crate::model::*;
 use proptest::prelude::*;
 
-fn at(second: i64) -> Timestamp {
+pub(in crate::court) fn at(second: i64) -> Timestamp {
     chrono::DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
 }
 
@@ -68,6 +68,7 @@ struct Bench {
     lifeline: Lifeline,
     tree: Vec<Arc<Process>>,
     active: Vec<Action>,
+    connections: Vec<(IpAddr, u32)>,
     second: i64,
 }
 
@@ -84,13 +85,14 @@ impl Bench {
             lifeline: Lifeline::default(),
             tree,
             active: vec![],
+            connections: vec![],
             second: 0,
         }
     }
 
     fn propose(&mut self) -> Vec<Ruling> {
-        let Self { court, incident, proof, mode, lifeline, tree, active, second } = self;
-        court.propose(&Case { incident, proof, mode: *mode, lifeline, tree, active, now: at(*second) })
+        let Self { court, incident, proof, mode, lifeline, tree, active, connections, second } = self;
+        court.propose(&Case { incident, proof, mode: *mode, lifeline, tree, active, connections, now: at(*second) })
     }
 
     fn said(&mut self) -> Vec<String> {
@@ -120,7 +122,7 @@ fn say(ruling: &Ruling) -> String {
     }
 }
 
-fn block(addr: &str) -> ActionPlan {
+pub(in crate::court) fn block(addr: &str) -> ActionPlan {
     ActionPlan::new(
         ActionKind::BlockAddress,
         Target::Address { addr: addr.parse().unwrap(), direction: Direction::In },
@@ -133,7 +135,7 @@ fn on_tree(kind: ActionKind, pid: u32) -> ActionPlan {
     ActionPlan::new(kind, Target::ProcessTree { root: key(pid), exe: "/bin/sh".into() }, Duration::from_secs(60)).unwrap()
 }
 
-fn alive(id: u64, plan: &ActionPlan) -> Action {
+pub(in crate::court) fn alive(id: u64, plan: &ActionPlan) -> Action {
     Action {
         id: ActionId(id),
         kind: plan.kind(),
@@ -201,7 +203,8 @@ fn what_cannot_be_undone_is_never_done_alone_least_of_all_on_incomplete_evidence
             (bench.mode, bench.proof.confidence, bench.incident.complete) = (mode, Confidence::new(1.0), complete);
             let (incident, proof, lifeline, tree) =
                 (bench.incident.clone(), bench.proof.clone(), bench.lifeline.clone(), bench.tree.clone());
-            let case = Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree: &tree, active: &[], now: at(0) };
+            let case =
+                Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree: &tree, active: &[], connections: &[], now: at(0) };
             let held = bench.court.held_because(&case, &on_tree(ActionKind::KillTree, 900), &tree);
             let held = held.unwrap_or_default();
             assert!(held.contains("PARANOID") || held.contains("cannot be undone"), "{mode} {complete}: {held}");
