@@ -41,6 +41,7 @@ fn due(last: &mut Instant, every: Duration) -> bool {
 /// The court's thread: judges what waits, and between cases keeps the actions true.
 pub(super) fn sit(shared: &Shared) {
     let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
+    lock(&shared.desk).recall(shared, chrono::Utc::now());
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -89,6 +90,8 @@ fn reconcile(shared: &Shared, now: Timestamp) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));
+            let mut desk = lock(&shared.desk);
+            changed.iter().for_each(|action| desk.watch(shared, action, now));
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
     }

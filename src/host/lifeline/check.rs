@@ -1,0 +1,225 @@
+//! The second look: is exactly this target the owner's? Asked of the kernel about the one target, by other questions than
+//! those from which the lifeline is derived, so that a mistake in one of the two cuts nobody off.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+
+use super::accounts::{self, Files};
+use super::{connected, place, route_question, ssh};
+use crate::host::pidfd::Stat;
+use crate::model::{Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded};
+
+/// A line of resolv.conf(5) files is looked for in so many bytes.
+const MOST_BYTES: usize = 1 << 16;
+/// Ancestors of ours at most.
+const DEEPEST: usize = 64;
+
+/// What the target is to the owner, if anything. Some hundred microseconds for an address, some ten for a process.
+///
+/// # Errors
+/// What the kernel did not tell: then nobody knows, and only a person may decide.
+pub fn touches_owner(target: &Target) -> Result<Option<LifelineReason>, String> {
+    // The shape of addresses, init and root need no knowledge.
+    if let Some(why) = Lifeline::default().holds(target) {
+        return Ok(Some(why));
+    }
+    match target {
+        Target::Address { addr, .. } | Target::Source { addr, .. } => address(*addr),
+        Target::Destination { addr, whose } => {
+            let own = match whose {
+                Whose::Container { id } => container(id),
+                Whose::User { .. } | Whose::Cgroup { .. } => None,
+            };
+            own.map_or_else(|| address(*addr), |why| Ok(Some(why)))
+        }
+        Target::ProcessTree { root, .. } => Ok(process(*root)),
+        Target::User { uid, .. } => account(*uid),
+        Target::Container { id, .. } => Ok(container(id)),
+        Target::Host | Target::File { .. } => Ok(None),
+    }
+}
+
+/// An address, and the IPv4 one that it may embed.
+pub fn address(addr: IpAddr) -> Result<Option<LifelineReason>, String> {
+    let addr = addr.to_canonical();
+    for addr in [Some(addr), embedded(addr).map(IpAddr::from)].into_iter().flatten() {
+        if let Some(why) = one_address(addr).map_err(|why| format!("{addr} could not be looked up: {why}"))? {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
+}
+
+fn one_address(addr: IpAddr) -> io::Result<Option<LifelineReason>> {
+    match route_question::kind(addr)? {
+        route_question::Kind::Own => return Ok(Some(LifelineReason::OwnAddress)),
+        route_question::Kind::NoSingleHost => return Ok(Some(LifelineReason::NotAStranger)),
+        route_question::Kind::Other => {}
+    }
+    if is_name_server(addr)? {
+        return Ok(Some(LifelineReason::Resolver));
+    }
+    let ports = ssh_ports();
+    if connected::with_far_end(addr)?.iter().any(|connection| ports.contains(&connection.local_port)) {
+        return Ok(Some(LifelineReason::SshSession));
+    }
+    Ok(route_question::is_gateway(addr)?.then_some(LifelineReason::Gateway))
+}
+
+/// As sshd_config(5) says; the derivation looks at who listens instead.
+fn ssh_ports() -> BTreeSet<u16> {
+    let files = Files::default();
+    let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.rsplit(':').next()?.parse::<u16>().ok();
+    let said = files.sshd_values("port").into_iter().chain(files.sshd_values("listenaddress"));
+    said.filter_map(|value| number(&value)).chain([ssh::PORT]).collect()
+}
+
+fn is_name_server(addr: IpAddr) -> io::Result<bool> {
+    for file in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {
+        let text = match fs::read(file) {
+            Ok(bytes) => String::from_utf8_lossy(bytes.get(..MOST_BYTES).unwrap_or(&bytes)).into_owned(),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+            Err(why) => return Err(why),
+        };
+        let servers = text.split(['\n', '\r']).filter_map(|line| line.trim_start().strip_prefix("nameserver"));
+        let mut servers = servers.filter_map(|rest| rest.trim().split(['%', ' ', '\t']).next()?.parse::<IpAddr>().ok());
+        if servers.any(|server| server.to_canonical() == addr) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What a living process is to the owner, by its own entry in /proc alone; of one that has ended nothing is left to hold.
+pub fn process(key: ProcessKey) -> Option<LifelineReason> {
+    if key.pid <= 1 {
+        return Some(LifelineReason::Init);
+    }
+    let stat = Stat::read(key.pid).filter(|stat| stat.key() == key)?;
+    if stat.is_kernel_thread() {
+        return Some(LifelineReason::Init);
+    }
+    if is_above_us(key.pid) || runs_us(key.pid) {
+        return Some(LifelineReason::Agent);
+    }
+    let is_roots = |pid| ssh::is_ssh_server(pid) && (ssh::real_uid(pid) == Some(0) || Stat::read(pid).is_some_and(|own| ssh::is_ssh_server(own.ppid)));
+    // The shell of a session leads a session of its own, directly below the server.
+    (is_roots(key.pid) || stat.session == stat.pid && is_roots(stat.ppid)).then_some(LifelineReason::LoginPath)
+}
+
+/// This process, and what it runs under.
+fn is_above_us(pid: u32) -> bool {
+    let mut next = std::process::id();
+    for _ in 0..DEEPEST {
+        if next == pid {
+            return true;
+        }
+        match Stat::read(next) {
+            Some(stat) if stat.ppid > 0 => next = stat.ppid,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Consoles and watchdogs of ours run the same file.
+fn runs_us(pid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |pid: &str| fs::metadata(format!("/proc/{pid}/exe")).ok().map(|exe| (exe.dev(), exe.ino()));
+    file("self").is_some_and(|ours| file(&pid.to_string()) == Some(ours))
+}
+
+fn account(uid: u32) -> Result<Option<LifelineReason>, String> {
+    if accounts::whose(std::process::id()).any(|own| own == uid) {
+        return Ok(Some(LifelineReason::OwnAccount));
+    }
+    let last = Files::default().last_administrator().map_err(|why| format!("accounts could not be read: {why}"))?;
+    Ok((last == Some(uid)).then_some(LifelineReason::LastAdministrator))
+}
+
+fn container(id: &str) -> Option<LifelineReason> {
+    let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    place::containers(&text).any(|own| own.starts_with(id)).then_some(LifelineReason::OwnContainer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::own_netns::{connected_from, in_own_network};
+    use crate::host::pidfd::key_of;
+    use crate::model::Direction;
+    use std::net::TcpListener;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    fn ip(words: &str) {
+        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
+    }
+
+    #[test]
+    fn one_address_is_looked_up_by_itself_in_every_spelling() {
+        in_own_network(|| {
+            ip("link add veth0 type veth peer name veth1");
+            ip("link set veth0 up");
+            ip("link set veth1 up");
+            ip("addr add 198.51.100.2/24 dev veth0");
+            ip("route add default via 198.51.100.1");
+            let said = |addr: &str| touches_owner(&Target::Address { addr: addr.parse().unwrap(), direction: Direction::In }).unwrap();
+            for own in ["198.51.100.2", "::ffff:198.51.100.2", "::198.51.100.2", "64:ff9b::198.51.100.2"] {
+                assert_eq!(said(own), Some(LifelineReason::OwnAddress), "{own}");
+            }
+            assert_eq!(said("198.51.100.1"), Some(LifelineReason::Gateway));
+            assert_eq!(said("2002:c633:6401::1"), Some(LifelineReason::Gateway));
+            assert_eq!(said("127.0.0.1"), Some(LifelineReason::NotAStranger));
+            assert_eq!(said("203.0.113.9"), None);
+            let begun = Instant::now();
+            (0..50).for_each(|_| drop(said("203.0.113.9")));
+            let each = begun.elapsed() / 50;
+            eprintln!("second look at one address: {each:?}");
+            assert!(each < Duration::from_millis(20), "{each:?}");
+        });
+    }
+
+    #[test]
+    fn a_live_session_is_found_by_its_far_end() {
+        in_own_network(|| {
+            // Both ends are ours here, so the route would answer first: the connections are asked by themselves.
+            for addr in ["198.51.100.1/32", "198.51.100.7/32"] {
+                ip(&format!("addr add {addr} dev lo"));
+            }
+            let listener = TcpListener::bind("198.51.100.1:22").unwrap();
+            let session = connected_from("198.51.100.7", "198.51.100.1", 22);
+            let far = connected::with_far_end("198.51.100.7".parse().unwrap()).unwrap();
+            assert!(far.iter().any(|connection| ssh_ports().contains(&connection.local_port)), "{far:?}");
+            drop((session, listener));
+        });
+    }
+
+    #[test]
+    fn one_process_is_looked_up_by_its_own_entry() {
+        let of = |pid: u32| process(key_of(pid).unwrap());
+        assert_eq!(of(1), Some(LifelineReason::Init));
+        assert_eq!(of(std::process::id()), Some(LifelineReason::Agent));
+        assert_eq!(of(std::os::unix::process::parent_id()), Some(LifelineReason::Agent));
+        let mut child = Command::new("sleep").arg("20").spawn().unwrap();
+        let key = key_of(child.id()).unwrap();
+        assert_eq!(process(key), None);
+        assert_eq!(process(ProcessKey { start: key.start + 1, ..key }), None, "another process that had the pid");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn root_and_everything_are_never_targets() {
+        let addr = "203.0.113.9".parse().unwrap();
+        for target in [
+            Target::User { name: "root".into(), uid: 0 },
+            Target::Destination { addr, whose: Whose::User { uid: 0 } },
+            Target::Destination { addr, whose: Whose::Cgroup { path: "/".into() } },
+        ] {
+            assert!(touches_owner(&target).unwrap().is_some(), "{target}");
+        }
+    }
+}
