@@ -13,3 +13,6 @@ pub use docket::{Case, Court, Petition, Ruling};
 pub use guard::Refusal;
 pub use sentinel::Pause;
 pub use warrant::{Grant, Verifier, Warrant, WarrantError};
+
+#[cfg(test)]
+mod widened_tests;

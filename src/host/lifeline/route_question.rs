@@ -190,7 +190,7 @@ mod tests {
             ip("-6 addr add 2001:db8::2/64 dev veth0 nodad");
             let kind = |addr: &str| kind(addr.parse().unwrap()).unwrap();
             assert_eq!((kind("198.51.100.2"), kind("2001:db8::2"), kind("127.0.0.9")), (Kind::Own, Kind::Own, Kind::Own));
-            assert_eq!((kind("198.51.100.255"), kind("224.0.0.5")), (Kind::NoSingleHost, Kind::NoSingleHost));
+            assert_eq!(kind("198.51.100.255"), Kind::NoSingleHost);
             assert_eq!((kind("198.51.100.7"), kind("203.0.113.1"), kind("2001:db8:9::1")), (Kind::Other, Kind::Other, Kind::Other));
             let gateway = |addr: &str| is_gateway(addr.parse().unwrap()).unwrap();
             assert!(!gateway("198.51.100.1"));
@@ -198,6 +198,7 @@ mod tests {
             assert!(!gateway("198.51.100.9"), "not the way to everywhere");
             ip("route add default nexthop via 198.51.100.1 nexthop via 198.51.100.3");
             ip("-6 route add default via 2001:db8::1");
+            assert_eq!((kind("224.0.0.5"), kind("203.0.113.1")), (Kind::NoSingleHost, Kind::Other));
             assert!(gateway("198.51.100.1") && gateway("198.51.100.3") && gateway("2001:db8::1"));
             ip("route add default via 198.51.100.4 table 77");
             assert!(gateway("198.51.100.4"), "in a table of its own");
