@@ -11,7 +11,7 @@ use crate::model::{Action, ActionId, Alarm, AlarmKind, HostText, Mode, Target, T
 /// How far back undone and repeated actions count.
 const WINDOW: TimeDelta = TimeDelta::minutes(10);
 /// Actions remembered at most; more within ten minutes trip it anyway (`most_per_minute` is at most 1000).
-const MOST: usize = 4_096;
+const MOST: usize = 2_048;
 
 /// One action of our own hand.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ mod tests {
             sentinel.watch(&done(n, &format!("203.0.113.{n}"), 5000), &policy(), at(5000));
         }
         assert!(sentinel.holds(at(0)).is_some());
-        for n in 12..10_000 {
+        for n in 12..12 + MOST as u64 + 100 {
             sentinel.watch(&done(n, "203.0.113.77", 5000), &policy(), at(0));
         }
         assert!(sentinel.seen.len() <= MOST);

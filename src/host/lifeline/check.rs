@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use super::accounts::{self, Files};
 use super::{connected, place, route_question, ssh};
@@ -13,6 +14,8 @@ use crate::model::{Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded
 
 /// A line of resolv.conf(5) files is looked for in so many bytes.
 const MOST_BYTES: usize = 1 << 16;
+/// How long a "no" serves for the same address.
+const AGAIN: Duration = Duration::from_millis(5);
 /// Ancestors of ours at most.
 const DEEPEST: usize = 64;
 
@@ -26,13 +29,13 @@ pub fn touches_owner(target: &Target) -> Result<Option<LifelineReason>, String> 
         return Ok(Some(why));
     }
     match target {
-        Target::Address { addr, .. } | Target::Source { addr, .. } => address(*addr),
+        Target::Address { addr, .. } | Target::Source { addr, .. } => address_again(*addr),
         Target::Destination { addr, whose } => {
             let own = match whose {
                 Whose::Container { id } => container(id),
                 Whose::User { .. } | Whose::Cgroup { .. } => None,
             };
-            own.map_or_else(|| address(*addr), |why| Ok(Some(why)))
+            own.map_or_else(|| address_again(*addr), |why| Ok(Some(why)))
         }
         Target::ProcessTree { root, .. } => Ok(process(*root)),
         Target::User { uid, .. } => account(*uid),
@@ -42,6 +45,9 @@ pub fn touches_owner(target: &Target) -> Result<Option<LifelineReason>, String> 
 }
 
 /// An address, and the IPv4 one that it may embed.
+///
+/// # Errors
+/// What the kernel did not tell.
 pub fn address(addr: IpAddr) -> Result<Option<LifelineReason>, String> {
     let addr = addr.to_canonical();
     for addr in [Some(addr), embedded(addr).map(IpAddr::from)].into_iter().flatten() {
@@ -50,6 +56,25 @@ pub fn address(addr: IpAddr) -> Result<Option<LifelineReason>, String> {
         }
     }
     Ok(None)
+}
+
+/// The same for a question that one action asks again and again, as for every connection with the address: a "no" of the
+/// last few milliseconds, given on this thread, serves again.
+///
+/// # Errors
+/// As [`address`].
+pub fn address_again(addr: IpAddr) -> Result<Option<LifelineReason>, String> {
+    thread_local! {
+        static FREE: std::cell::Cell<Option<(IpAddr, Instant)>> = const { std::cell::Cell::new(None) };
+    }
+    let addr = addr.to_canonical();
+    if FREE.get().is_some_and(|(free, at)| free == addr && at.elapsed() < AGAIN) {
+        return Ok(None);
+    }
+    let asked = Instant::now();
+    let said = address(addr)?;
+    FREE.set(said.is_none().then_some((addr, asked)));
+    Ok(said)
 }
 
 fn one_address(addr: IpAddr) -> io::Result<Option<LifelineReason>> {
@@ -152,7 +177,6 @@ mod tests {
     use crate::model::Direction;
     use std::net::TcpListener;
     use std::process::Command;
-    use std::time::{Duration, Instant};
 
     fn ip(words: &str) {
         assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
@@ -175,7 +199,7 @@ mod tests {
             assert_eq!(said("127.0.0.1"), Some(LifelineReason::NotAStranger));
             assert_eq!(said("203.0.113.9"), None);
             let begun = Instant::now();
-            (0..50).for_each(|_| drop(said("203.0.113.9")));
+            (0..50).for_each(|_| drop(address("203.0.113.9".parse().unwrap()).unwrap()));
             let each = begun.elapsed() / 50;
             eprintln!("second look at one address: {each:?}");
             assert!(each < Duration::from_millis(20), "{each:?}");

@@ -195,7 +195,7 @@ impl Hand {
         complete(&lifeline, by_person)?;
         Ok(move |addr: std::net::IpAddr| {
             let what = || addr.to_canonical().to_string();
-            look_again(|| check::address(addr), by_person, what)?;
+            look_again(|| check::address_again(addr), by_person, what)?;
             match lifeline.holds_address(addr) {
                 Some(why) => Err(ActError::Lifeline { what: what(), why }),
                 None => Ok(()),
