@@ -182,4 +182,58 @@ mod tests {
         let held: Vec<String> = found.lifeline.addresses.iter().map(|(addr, _)| addr.to_string()).collect();
         assert_eq!(held, ["203.0.113.9"]);
     }
+
+    /// A real sshd on `port`, as user `uid`; nothing when there is none here.
+    fn sshd(dir: &std::path::Path, port: u16, uid: u32) -> Option<std::process::Child> {
+        use std::os::unix::process::CommandExt;
+        if !std::path::Path::new("/usr/sbin/sshd").exists() {
+            eprintln!("skipped: needs openssh-server");
+            return None;
+        }
+        fs::create_dir_all("/run/sshd").unwrap();
+        let key = dir.join(format!("key{port}"));
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
+        assert!(made.success());
+        std::os::unix::fs::chown(&key, Some(uid), None).unwrap();
+        let options = ["-D", "-f", "/dev/null", "-o", "PidFile=none", "-o", "UsePAM=no", "-p"];
+        let child = Command::new("/usr/sbin/sshd").args(options).arg(port.to_string()).arg("-h").arg(&key).uid(uid).spawn().unwrap();
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(child);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("sshd does not listen on {port}");
+    }
+
+    #[test]
+    fn roots_sshd_on_another_port_is_held_and_somebody_elses_is_not() {
+        use crate::host::lifeline::check::Processes;
+        use crate::host::pidfd::key_of;
+        in_own_network(|| {
+            for addr in ["198.51.100.1/32", "198.51.100.7/32", "198.51.100.8/32"] {
+                assert!(Command::new("ip").args(["addr", "add", addr, "dev", "lo"]).status().unwrap().success());
+            }
+            let dir = tempfile::tempdir().unwrap();
+            fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            let Some(mut roots) = sshd(dir.path(), 2222, 0) else { return };
+            let Some(mut rogue) = sshd(dir.path(), 2223, 65_534) else { return };
+            let session = connected_from("198.51.100.7", "198.51.100.1", 2222);
+            let other = connected_from("198.51.100.8", "198.51.100.1", 2223);
+            let mut found = Found::default();
+            let (ports, _) = peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
+            assert!(ports.contains(&2222) && !ports.contains(&2223), "{ports:?}");
+            let held = |addr: &str| found.lifeline.holds_address(addr.parse().unwrap());
+            assert_eq!((held("198.51.100.7"), held("198.51.100.8")), (Some(LifelineReason::SshSession), None));
+            let (real, fake) = (key_of(roots.id()).unwrap(), key_of(rogue.id()).unwrap());
+            let by_derivation = [real, fake].map(|key| found.lifeline.holds_process(key));
+            let by_itself = [real, fake].map(|key| Processes::new().look(key));
+            assert_eq!((by_derivation, by_itself), ([Some(LifelineReason::LoginPath), None], [Some(LifelineReason::LoginPath), None]));
+            drop((session, other));
+            for child in [&mut roots, &mut rogue] {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+        });
+    }
 }

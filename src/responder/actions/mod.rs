@@ -207,11 +207,11 @@ impl Hand {
     pub(super) fn may_stop(&self, by_person: bool) -> Result<impl Fn(ProcessKey) -> Result<(), String>, ActError> {
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
-        let me = std::process::id();
+        let (me, again) = (std::process::id(), check::Processes::new());
         Ok(move |key: ProcessKey| match lifeline.holds_process(key) {
             Some(why) => Err(why.noun().to_owned()),
             None if key.pid == me => Err(LifelineReason::Agent.noun().to_owned()),
-            None => check::process(key).map_or(Ok(()), |why| Err(why.noun().to_owned())),
+            None => again.look(key).map_or(Ok(()), |why| Err(why.noun().to_owned())),
         })
     }
 }
