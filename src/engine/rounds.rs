@@ -49,6 +49,7 @@ pub(super) fn sit(shared: &Shared) {
     keep_watchdog(shared, &standing);
     let mut copies = AccessCopies::of(&shared.settings.data);
     keep_copies(shared, &mut copies);
+    lock(&shared.desk).recall(shared, chrono::Utc::now());
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -135,6 +136,8 @@ fn reconcile(shared: &Shared, now: Timestamp) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));
+            let mut desk = lock(&shared.desk);
+            changed.iter().for_each(|action| desk.watch(shared, action, now));
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
     }
