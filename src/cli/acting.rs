@@ -157,11 +157,8 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb) -> Result<
         Verb::Kill(tree) => (process_tree(connection, ActionKind::KillTree, tree).await?, &tree.manner),
         Verb::Contain(args) => (plan(ActionKind::ContainHost, Target::Host, args.lasts)?, &args.manner),
         Verb::Isolate(args) => {
-            let target = match find(connection, Request::FindContainer { name: args.container.clone() }).await? {
-                Target::Container { id, name, .. } if args.pause => Target::Container { id, name, isolation: Isolation::Pause },
-                Target::Container { id, name, .. } => Target::Container { id, name, isolation: Isolation::Network },
-                _ => return Err(another()),
-            };
+            let isolation = if args.pause { Isolation::Pause } else { Isolation::Network };
+            let target = find(connection, Request::FindContainer { name: args.container.clone(), isolation }).await?;
             (plan(ActionKind::IsolateContainer, target, args.lasts)?, &args.manner)
         }
         Verb::DisableUser(args) => {
@@ -236,7 +233,7 @@ async fn whose(connection: &mut Connection, args: &BlockArgs) -> Result<Option<W
         };
     }
     if let Some(name) = &args.container {
-        return match find(connection, Request::FindContainer { name: name.clone() }).await? {
+        return match find(connection, Request::FindContainer { name: name.clone(), isolation: Isolation::Network }).await? {
             Target::Container { id, .. } => Ok(Some(Whose::Container { id })),
             _ => Err(another()),
         };

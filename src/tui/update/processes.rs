@@ -1,7 +1,7 @@
 //! The process tree: folding, following, and freezing or killing by hand.
 
 use crate::config::Command;
-use crate::model::{ActionKind, HostText, ProcessKey, Target};
+use crate::model::{ActionKind, HostText, Isolation, ProcessKey, Target};
 use crate::protocol::Request;
 use crate::tui::input::Effect;
 use crate::tui::state::{RowKey, Sound, State, rows};
@@ -124,7 +124,7 @@ fn isolate(state: &mut State) -> Vec<Effect> {
         state.say(Sound::Note, "the process under the cursor is in no container");
         return Vec::new();
     };
-    super::ask(state, Request::FindContainer { name: HostText::from(id) }, "which container it is")
+    super::ask(state, Request::FindContainer { name: HostText::from(id), isolation: Isolation::Network }, "which container it is")
 }
 
 /// Asks which account it is; the answer is followed by the preview.
