@@ -133,7 +133,7 @@ pub(super) struct RestoreArgs {
 pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Block(args) => {
-            let addr = address(&args.addr)?;
+            let addr = address(&args.addr, "block")?;
             let target = match &args.cgroup {
                 Some(path) => Target::Destination { addr, whose: Whose::Cgroup { path: path.clone() } },
                 None => Target::Address { addr, direction: Direction::In },
@@ -181,13 +181,13 @@ pub(super) fn is_one(verb: &Verb) -> bool {
     )
 }
 
-fn address(text: &str) -> Result<IpAddr, Failure> {
+fn address(text: &str, verb: &str) -> Result<IpAddr, Failure> {
     let shown = HostText::from(text).escaped();
     let bad = |why: &str| {
-        Failure::usage(format!("\"{shown}\" is not an address to block or limit: {why}"), "write one address, such as 203.0.113.7 or 2001:db8::7")
+        Failure::usage(format!("\"{shown}\" is not an address to {verb}: {why}"), "write one address, such as 203.0.113.7 or 2001:db8::7")
     };
     if text.contains('/') {
-        return Err(bad("it is a network, and one action is about one address"));
+        return Err(bad(&format!("it is a network, and one {verb} is one address")));
     }
     text.parse().map_err(|_| bad("it is neither IPv4 nor IPv6"))
 }
@@ -214,7 +214,7 @@ async fn find(connection: &mut Connection, request: Request) -> Result<Target, F
 }
 
 async fn block(connection: &mut Connection, args: &BlockArgs) -> Result<ActionPlan, Failure> {
-    let addr = address(&args.addr)?;
+    let addr = address(&args.addr, "block")?;
     let target = match whose(connection, args).await? {
         Some(whose) => Target::Destination { addr, whose },
         None => Target::Address { addr, direction: if args.out { Direction::Out } else { Direction::In } },
@@ -242,7 +242,7 @@ async fn whose(connection: &mut Connection, args: &BlockArgs) -> Result<Option<W
 }
 
 fn limit(args: &LimitArgs) -> Result<ActionPlan, Failure> {
-    let target = Target::Source { addr: address(&args.addr)?, packets_per_second: args.packets };
+    let target = Target::Source { addr: address(&args.addr, "limit")?, packets_per_second: args.packets };
     plan(ActionKind::LimitSource, target, args.lasts)
 }
 
@@ -374,10 +374,10 @@ mod tests {
     #[test]
     fn networks_and_names_are_no_addresses() {
         for text in ["10.0.0.0/8", "example.org", "", "1.2.3.4\u{1b}[2J"] {
-            let failure = address(text).unwrap_err();
+            let failure = address(text, "limit").unwrap_err();
             assert_eq!(failure.code, super::super::outcome::USAGE);
             assert!(!failure.message.contains('\u{1b}'));
         }
-        assert!(address("::ffff:203.0.113.7").is_ok());
+        assert!(address("::ffff:203.0.113.7", "block").is_ok());
     }
 }
