@@ -149,7 +149,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
 }
 
 /// The question that an acting verb stands for; `None` for any other verb.
-pub(super) async fn request(connection: &mut Connection, verb: &Verb) -> Result<Option<Request>, Failure> {
+pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result<Option<Request>, Failure> {
     let (plan, manner) = match verb {
         Verb::Block(args) => (block(connection, args).await?, &args.manner),
         Verb::Limit(args) => (limit(args)?, &args.manner),
@@ -169,6 +169,10 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb) -> Result<
         Verb::Thaw { process } => return thaw(connection, process).await.map(Some),
         _ => return Ok(None),
     };
+    if manner.preview {
+        let early = if plan.kind().is_disruptive() { "; done, it would have to be confirmed in time" } else { "" };
+        super::print::progress(&format!("preview of \"{plan}\" for {}: nothing is done{early}", humantime::format_duration(plan.lasts())), json);
+    }
     Ok(Some(if manner.preview { Request::Preview { plan } } else { Request::Act { plan, reason: manner.reason.clone() } }))
 }
 

@@ -52,7 +52,7 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
             let events = pages(&mut connection, query(args)?).await?;
             return print::reply(&Reply::Events(events), global.json, false);
         }
-        let request = request(&mut connection, &verb).await?;
+        let request = request(&mut connection, &verb, global.json).await?;
         match connection.ask(request).await? {
             Reply::Refused(refusal) => Err(refusal.into()),
             reply => {
@@ -116,8 +116,8 @@ fn single(verb: &Verb) -> bool {
     acting::is_one(verb) || matches!(verb, Verb::Incidents { id: Some(_) } | Verb::Approve { .. })
 }
 
-async fn request(connection: &mut Connection, verb: &Verb) -> Result<Request, Failure> {
-    if let Some(request) = acting::request(connection, verb).await? {
+async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result<Request, Failure> {
+    if let Some(request) = acting::request(connection, verb, json).await? {
         return Ok(request);
     }
     Ok(match verb {

@@ -128,6 +128,9 @@ fn the_countdown_stands_on_every_view_and_moves_nothing() {
             assert!(height < 14 || shown.contains("contain this host is undone at 14:05:02 unless you confirm it: C"), "{view}: {shown}");
             update(&mut other, Input::Tick, now() + chrono::TimeDelta::seconds(43));
             assert!(text(&other).lines().next().unwrap().starts_with("  CONFIRM A13   57s: C "), "of the same width");
+            update(&mut other, Input::Lost { reason: "cut".to_owned() }, now() + chrono::TimeDelta::seconds(200));
+            let first = text(&other).lines().next().unwrap().to_owned();
+            assert!(first.contains("CONFIRM A13  over"), "nobody can tell whether it was undone: {first}");
         }
     }
 }

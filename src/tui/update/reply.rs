@@ -59,11 +59,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
                 TonedLine::labelled("What    ", Tone::Plain, plan.to_string()),
                 TonedLine::labelled("Lasts   ", Tone::Plain, humantime::format_duration(plan.lasts()).to_string()),
             ];
-            if plan.kind().is_disruptive() {
-                let key = state.keymap.key(Command::Confirm).unwrap_or_default();
-                let text = format!("the host undoes it by itself, early, unless you confirm it afterwards with {key}");
-                lines.push(TonedLine::labelled("Confirm ", Tone::Warning, text));
-            }
+            lines.extend(super::approvals::early_end(state, plan.kind()));
             lines.extend(super::approvals::preview_lines(&preview));
             let what = plan.to_string();
             let act = Request::Act { plan, reason: "asked for in the console".to_owned() };

@@ -70,7 +70,9 @@ fn countdown(state: &State, paint: &Paint) -> Option<Part> {
     let waiting = rows::awaiting(state);
     let first = waiting.first()?;
     let more = if waiting.len() > 1 { format!(" +{}", waiting.len() - 1) } else { String::new() };
-    let left = span((first.ends_at() - state.now).max(chrono::TimeDelta::zero()));
+    // Without a connection nobody tells that it was undone; it is no question any more either way.
+    let left = first.ends_at() - state.now;
+    let left = if left > chrono::TimeDelta::zero() { span(left) } else { "over".to_owned() };
     let key = state.keymap.key(Command::Confirm).map(|key| format!(": {key}")).unwrap_or_default();
     Some(Part { text: format!(" CONFIRM {} {left:>5}{more}{key} ", first.id), style: paint.warning, rank: 0, badge: true })
 }
