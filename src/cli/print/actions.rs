@@ -77,6 +77,14 @@ pub(super) fn waiting(actions: &[Action]) -> Vec<(&Action, Timestamp)> {
     rows
 }
 
+/// The most urgent of them in a few words, for a status bar: "CONFIRM A3 1m40s +1".
+pub(super) fn countdown(actions: &[Action], now: Timestamp) -> Option<String> {
+    let waiting = waiting(actions);
+    let (first, until) = waiting.first()?;
+    let more = if waiting.len() > 1 { format!(" +{}", waiting.len() - 1) } else { String::new() };
+    Some(format!("CONFIRM {} {}{more}", first.id, span(*until - now)))
+}
+
 /// "1m40s"; what is over is "0s".
 pub(super) fn span(time: chrono::TimeDelta) -> String {
     let seconds = u64::try_from(time.num_seconds()).unwrap_or(0);
@@ -144,8 +152,11 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let (mut early, late) = (contained(now), contained(now + TimeDelta::seconds(9)));
         early.id = ActionId(4);
-        let order: Vec<u64> = waiting(&[late, early]).iter().map(|(action, _)| action.id.0).collect();
+        let both = [late, early];
+        let order: Vec<u64> = waiting(&both).iter().map(|(action, _)| action.id.0).collect();
         assert_eq!(order, [4, 3]);
+        assert_eq!(countdown(&both, now).as_deref(), Some("CONFIRM A4 1m40s +1"));
+        assert_eq!((countdown(&both[..1], now).as_deref(), countdown(&[], now)), (Some("CONFIRM A3 1m49s"), None));
         assert_eq!([span(TimeDelta::seconds(-5)), span(TimeDelta::seconds(60))], ["0s", "1m"]);
     }
 }

@@ -124,15 +124,12 @@ pub(super) async fn status(connection: &mut Connection, status: Reply, tmux: boo
     }
     let Reply::Health(health) = &status else { return Err(Failure::failed("the agent did not tell its health")) };
     let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else { return Ok(Outcome::Done) };
-    let waiting = actions::waiting(&actions);
     let now = chrono::Utc::now();
     if tmux {
-        let more = if waiting.len() > 1 { format!(" +{}", waiting.len() - 1) } else { String::new() };
-        let confirm = |(action, until): &(&crate::model::Action, _)| format!("CONFIRM {} {}{more} ", action.id, actions::span(*until - now));
-        let confirm = waiting.first().map(confirm).unwrap_or_default();
+        let confirm = actions::countdown(&actions, now).map(|words| words + " ").unwrap_or_default();
         return tmux_line(connection, health, &confirm, actions.len()).await;
     }
-    for (action, until) in waiting {
+    for (action, until) in actions::waiting(&actions) {
         let what = safe(&format!("{} {}", action.kind.verb(), action.target));
         let left = actions::span(until - now);
         let line = format!("CONFIRM   {} {what}: undone in {left} unless you confirm: bartizan confirm {}", action.id, action.id);
