@@ -11,7 +11,7 @@ use super::{answer, desk, supervisor};
 use crate::host::sock_diag::{self, Phase};
 use crate::host::watchdog::EMERGENCY_SIGN;
 use crate::host::{own_usage, service_manager};
-use crate::model::{ActionKind, Counts, Health, Posture, Protocol, Timestamp};
+use crate::model::{Counts, Health, Posture, Protocol, Timestamp};
 
 /// How often every active action is compared with the kernel, and the emergency script's sign is looked for.
 const RECONCILE: Duration = Duration::from_secs(2);
@@ -228,7 +228,7 @@ fn counts(shared: &Shared) -> Counts {
 /// How far the response has gone: what is live, not what would be allowed.
 fn posture(shared: &Shared) -> Posture {
     let active = shared.active_actions();
-    if active.iter().any(|action| action.kind == ActionKind::ContainHost) {
+    if active.iter().any(|action| action.kind == crate::model::ActionKind::ContainHost) {
         return Posture::Lockdown;
     }
     if active.is_empty() { Posture::Observe } else { Posture::Contain }
