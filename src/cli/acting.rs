@@ -170,7 +170,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         _ => return Ok(None),
     };
     if manner.preview {
-        let early = if plan.kind().is_disruptive() { "; done, it would have to be confirmed in time" } else { "" };
+        let early = if plan.kind().is_disruptive() { "; the action itself would have to be confirmed in time" } else { "" };
         super::print::progress(&format!("preview of \"{plan}\" for {}: nothing is done{early}", humantime::format_duration(plan.lasts())), json);
     }
     Ok(Some(if manner.preview { Request::Preview { plan } } else { Request::Act { plan, reason: manner.reason.clone() } }))
