@@ -171,7 +171,10 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
     };
     if manner.preview {
         let early = if plan.kind().is_disruptive() { "; the action itself would have to be confirmed in time" } else { "" };
-        super::print::progress(&format!("preview of \"{plan}\" for {}: nothing is done{early}", humantime::format_duration(plan.lasts())), json);
+        super::print::progress(
+            &format!("preview of \"{plan}\" for {}: nothing is done{early}", humantime::format_duration(plan.lasts())),
+            json,
+        );
     }
     Ok(Some(if manner.preview { Request::Preview { plan } } else { Request::Act { plan, reason: manner.reason.clone() } }))
 }
@@ -286,7 +289,8 @@ async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failur
     let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else {
         return Err(Failure::failed("the agent did not tell its actions"));
     };
-    let frozen = actions.iter().find(|a| a.kind == ActionKind::FreezeTree && a.state != ActionState::Failed && a.target.root() == Some(key));
+    let frozen =
+        actions.iter().find(|a| a.kind == ActionKind::FreezeTree && a.state != ActionState::Failed && a.target.root() == Some(key));
     match frozen {
         Some(action) => Ok(Request::Rollback { ids: vec![action.id] }),
         None => Err(Failure::usage(
@@ -316,7 +320,12 @@ async fn restore(connection: &mut Connection, args: &RestoreArgs) -> Result<Acti
 /// First digits of a copy's name, checked.
 fn whole(text: &str) -> Result<&str, Failure> {
     let fits = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    let bad = || Failure::usage(format!("\"{}\" does not name a copy", HostText::from(text)), "write at least 8 digits as `bartizan copies` shows them");
+    let bad = || {
+        Failure::usage(
+            format!("\"{}\" does not name a copy", HostText::from(text)),
+            "write at least 8 digits as `bartizan copies` shows them",
+        )
+    };
     if fits { Ok(text) } else { Err(bad()) }
 }
 
@@ -356,8 +365,12 @@ mod tests {
     #[test]
     fn the_newest_copy_that_differs_is_put_back_unless_another_is_named() {
         let path = HostText::from("/etc/sudoers");
-        let copies =
-            [copy("/etc/sudoers", 'a', 3, false), copy("/etc/sudoers", 'b', 2, true), copy("/etc/sudoers", 'c', 1, true), copy("/etc/x", 'd', 9, true)];
+        let copies = [
+            copy("/etc/sudoers", 'a', 3, false),
+            copy("/etc/sudoers", 'b', 2, true),
+            copy("/etc/sudoers", 'c', 1, true),
+            copy("/etc/x", 'd', 9, true),
+        ];
         assert_eq!(choose(&copies, &path, None).unwrap(), "b".repeat(64));
         assert_eq!(choose(&copies, &path, Some("cccccccc")).unwrap(), "c".repeat(64));
         assert!(choose(&copies, &path, Some("dddddddd")).unwrap_err().message.contains("no copy of /etc/sudoers begins with"));

@@ -367,7 +367,12 @@ pub(crate) fn unconfirmed() -> Action {
         undo: vec!["delete chain inet bartizan contain".to_owned()],
         note: "12 rules as they should be".to_owned(),
         confirmation: Some(Confirmation { until: now() + TimeDelta::seconds(100), confirmed_at: None, confirmed_by: None }),
-        vitals: Some(VitalCheck { at: Some(before(5)), well: 6, ill_before: vec!["unit backup.service: failed".to_owned()], harmed: Vec::new() }),
+        vitals: Some(VitalCheck {
+            at: Some(before(5)),
+            well: 6,
+            ill_before: vec!["unit backup.service: failed".to_owned()],
+            harmed: Vec::new(),
+        }),
         ..action(13, ActionKind::ContainHost, Target::Host, ActionState::Live, 20)
     }
 }
@@ -379,13 +384,22 @@ pub(crate) fn harmed_and_confirmed() -> [Action; 2] {
         ended_at: Some(before(200)),
         note: "undone: the SSH server 127.0.0.1:22 did not answer any more".to_owned(),
         confirmation: Some(Confirmation { until: before(100), confirmed_at: None, confirmed_by: None }),
-        vitals: Some(VitalCheck { at: Some(before(202)), well: 5, ill_before: Vec::new(), harmed: vec!["the SSH server 127.0.0.1:22".to_owned()] }),
+        vitals: Some(VitalCheck {
+            at: Some(before(202)),
+            well: 5,
+            ill_before: Vec::new(),
+            harmed: vec!["the SSH server 127.0.0.1:22".to_owned()],
+        }),
         ..action(14, ActionKind::DisableUser, Target::User { name: HostText::from("deploy"), uid: 1001 }, ActionState::RolledBack, 210)
     };
     let id = "3f1c".repeat(16);
     let container = Target::Container { id, name: HostText::from("shop"), isolation: Isolation::Network };
     let confirmed = Action {
-        confirmation: Some(Confirmation { until: before(10), confirmed_at: Some(before(50)), confirmed_by: Some("ann via uid 1000".to_owned()) }),
+        confirmation: Some(Confirmation {
+            until: before(10),
+            confirmed_at: Some(before(50)),
+            confirmed_by: Some("ann via uid 1000".to_owned()),
+        }),
         ..action(15, ActionKind::IsolateContainer, container, ActionState::Live, 130)
     };
     [harmed, confirmed]

@@ -118,7 +118,12 @@ mod tests {
             note: "as it should be".to_owned(),
             evidence: None,
             confirmation: Some(Confirmation { until: now + TimeDelta::seconds(100), confirmed_at: None, confirmed_by: None }),
-            vitals: Some(VitalCheck { at: Some(now), well: 3, ill_before: vec!["unit a".to_owned()], harmed: vec!["the SSH server".to_owned()] }),
+            vitals: Some(VitalCheck {
+                at: Some(now),
+                well: 3,
+                ill_before: vec!["unit a".to_owned()],
+                harmed: vec!["the SSH server".to_owned()],
+            }),
         }
     }
 

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::{safe, table};
 use crate::model::{
-    Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health,
-    Incident, KeptCopy, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
+    Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health, Incident, KeptCopy,
+    Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;

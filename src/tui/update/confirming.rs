@@ -83,7 +83,8 @@ pub(super) fn found(state: &mut State, target: Target) -> Vec<Effect> {
         way("network", "cut it off every network; it runs on", Isolation::Network),
         way("pause", "stop it where it stands", Isolation::Pause),
     ];
-    let options: Vec<Choice> = options.into_iter().filter(|choice| !matches!(&choice.then, Then::Do(effects) if effects.is_empty())).collect();
+    let options: Vec<Choice> =
+        options.into_iter().filter(|choice| !matches!(&choice.then, Then::Do(effects) if effects.is_empty())).collect();
     if options.is_empty() {
         // Why was said by whoever refused it.
         return Vec::new();

@@ -146,7 +146,9 @@ fn action(state: &State, row: &Action) -> Page {
     if let Some(confirmation) = &row.confirmation {
         let text = match confirmation.confirmed_at {
             Some(at) => format!("by {} at {}", confirmation.confirmed_by.as_deref().unwrap_or("a person"), time(state, at)),
-            None if row.awaits_confirmation().is_some() => format!("nobody yet; else it is undone then, and not at {}", time(state, row.expires_at)),
+            None if row.awaits_confirmation().is_some() => {
+                format!("nobody yet; else it is undone then, and not at {}", time(state, row.expires_at))
+            }
             None => format!("nobody did until {}", time(state, confirmation.until)),
         };
         lines.push(fact("confirmed", text));

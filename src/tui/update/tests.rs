@@ -346,7 +346,11 @@ fn a_container_is_isolated_where_the_cursor_is() {
     let target = Target::Container { id: id.clone(), name: evil.clone(), isolation: Isolation::Network };
     sent(&mut state, 7, Question { request: find, what: "which container it is".to_owned(), plan: None });
     update(&mut state, Input::Reply { ticket: 7, reply: Box::new(Reply::Target(target)) }, now());
-    assert!(text(&state).contains("Isolate container shop\\u{1b}[2J") || text(&state).contains("Isolate container shop\\x1b"), "{}", text(&state));
+    assert!(
+        text(&state).contains("Isolate container shop\\u{1b}[2J") || text(&state).contains("Isolate container shop\\x1b"),
+        "{}",
+        text(&state)
+    );
     let effects = press(&mut state, "j enter");
     let [Effect::Ask(question)] = effects.as_slice() else { panic!("{effects:?}") };
     let plan = question.plan.clone().unwrap();

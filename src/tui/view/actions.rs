@@ -55,7 +55,10 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
         Cell::new(row.id.to_string(), words),
         Cell::new(row.state.noun(), paint.action(row.state)),
         // The mark: it ends early, unless somebody confirms it.
-        Cell::new(if active { format!("{}{}", span(left), if waits { "!" } else { "" }) } else { String::new() }, if waits { paint.warning } else { words }),
+        Cell::new(
+            if active { format!("{}{}", span(left), if waits { "!" } else { "" }) } else { String::new() },
+            if waits { paint.warning } else { words },
+        ),
         Cell::new(if active { bar(row, left, paint) } else { String::new() }, paint.accent),
         Cell::new(if active { verified } else { String::new() }, paint.muted),
         Cell::new(safe(&row.by), paint.muted),
@@ -98,7 +101,11 @@ fn detail(buf: &mut Buffer, area: Rect, state: &State, row: &Action, paint: &Pai
 fn confirmation(state: &State, row: &Action) -> Option<TonedLine> {
     if let Some(until) = row.awaits_confirmation() {
         let key = state.keymap.key(crate::config::Command::Confirm).unwrap_or_default();
-        let text = format!("undone at {} unless you confirm it ({key}): then it lasts until {}", clock(state, until), clock(state, row.expires_at));
+        let text = format!(
+            "undone at {} unless you confirm it ({key}): then it lasts until {}",
+            clock(state, until),
+            clock(state, row.expires_at)
+        );
         return Some(TonedLine::labelled("Confirm  ", Tone::Warning, text));
     }
     let confirmation = row.confirmation.as_ref()?;

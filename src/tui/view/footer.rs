@@ -56,22 +56,24 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
 fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let waits = !rows::awaiting(state).is_empty();
     let shown = |command: Command| {
-        (waits || command != Command::Confirm) && !matches!(
-            command,
-            Command::Down
-                | Command::Up
-                | Command::First
-                | Command::Last
-                | Command::PageDown
-                | Command::PageUp
-                | Command::Back
-                | Command::NextView
-                | Command::PreviousView
-                | Command::Redraw
-                | Command::Show(_)
-                | Command::EmergencyStop
-                | Command::Help
-        ) && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
+        (waits || command != Command::Confirm)
+            && !matches!(
+                command,
+                Command::Down
+                    | Command::Up
+                    | Command::First
+                    | Command::Last
+                    | Command::PageDown
+                    | Command::PageUp
+                    | Command::Back
+                    | Command::NextView
+                    | Command::PreviousView
+                    | Command::Redraw
+                    | Command::Show(_)
+                    | Command::EmergencyStop
+                    | Command::Help
+            )
+            && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
     };
     // The way out of trouble and the way to all other keys are always shown.
     let always = [hint(state, Command::EmergencyStop, "stop all"), hint(state, Command::Help, "help")];

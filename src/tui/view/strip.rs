@@ -116,7 +116,12 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
 }
 
 fn rung(health: &Health, paint: &Paint, rank: u8) -> Part {
-    Part { text: health.rung.noun().to_owned(), style: if health.rung == Rung::Ebpf { paint.strip } else { paint.warning }, rank, badge: false }
+    Part {
+        text: health.rung.noun().to_owned(),
+        style: if health.rung == Rung::Ebpf { paint.strip } else { paint.warning },
+        rank,
+        badge: false,
+    }
 }
 
 /// What is watched, and since when without a gap.
@@ -132,7 +137,12 @@ fn coverage(health: &Health, roomy: bool, paint: &Paint) -> Vec<Part> {
             rank: 1,
             badge: false,
         },
-        Part { text: if roomy { format!("{whole} without a gap") } else { format!("no gap {whole}") }, style: paint.strip, rank: 2, badge: false },
+        Part {
+            text: if roomy { format!("{whole} without a gap") } else { format!("no gap {whole}") },
+            style: paint.strip,
+            rank: 2,
+            badge: false,
+        },
     ];
     if health.budget.level > 0 {
         parts.insert(1, Part { text: format!("saving, level {}", health.budget.level), style: paint.warning, rank: 1, badge: false });
