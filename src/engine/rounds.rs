@@ -285,8 +285,9 @@ fn counts(shared: &Shared) -> Counts {
 
 /// How far the response has gone: what is live, not what would be allowed.
 fn posture(shared: &Shared) -> Posture {
-    match shared.active_actions().len() {
-        0 => Posture::Observe,
-        _ => Posture::Contain,
+    let active = shared.active_actions();
+    if active.iter().any(|action| action.kind == crate::model::ActionKind::ContainHost) {
+        return Posture::Lockdown;
     }
+    if active.is_empty() { Posture::Observe } else { Posture::Contain }
 }
