@@ -35,7 +35,7 @@ pub use start::EngineError;
 
 use crate::config::Settings;
 use crate::host::reexec::{Candidate, Legacy};
-use crate::model::{Event, Role};
+use crate::model::Event;
 use crate::protocol::{Push, Refusal, Reply, Request, Snapshot};
 use record::Record;
 use shared::{Shared, lock};
@@ -93,10 +93,9 @@ impl Engine {
         }
     }
 
-    /// Somebody asked for more than their role allows.
-    pub fn record_refusal(&self, request: &Request, actor: &str, role: Role) {
-        let detail = format!("{} needs {}, has {role}", request.name(), request.needs());
-        desk::audit(&self.shared, chrono::Utc::now(), actor, "request.refused", request.name(), &detail);
+    /// Somebody (`actor`) asked for `what` and may not: `why`.
+    pub fn record_refusal(&self, actor: &str, what: &str, why: &str) {
+        desk::audit(&self.shared, chrono::Utc::now(), actor, "request.refused", what, why);
     }
 
     /// Reads the configuration again; what is wrong with it is told and nothing changes.

@@ -31,6 +31,7 @@ pub(crate) mod own_netns;
 pub mod own_usage;
 pub mod packages;
 mod peer_groups;
+pub mod peer_sender;
 pub mod pidfd;
 pub mod privacy;
 pub mod probe;

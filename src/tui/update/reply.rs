@@ -78,7 +78,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Alerts(_)
         | Reply::Approvals(_)
         | Reply::Actions(_)
-        | Reply::Copies(_) => {}
+        | Reply::Copies(_)
+        | Reply::Pass(_) => {}
     }
     Vec::new()
 }
