@@ -210,6 +210,47 @@ mod tests {
         agent.await.unwrap();
     }
 
+    /// Plays an agent that calls the first token lapsed, as after a night in which the host slept.
+    async fn forgetful(stream: UnixStream) -> Vec<&'static str> {
+        let (reader, mut writer) = stream.into_split();
+        let (mut lines, mut heard) = (BufReader::new(reader).lines(), Vec::new());
+        while let Ok(Some(line)) = lines.next_line().await {
+            let frame: ClientFrame = serde_json::from_str(&line).unwrap();
+            heard.push(frame.request.name());
+            let pass = |text: &str| crate::protocol::Pass { token: Token::new(text.to_owned()), scope: Role::Admin, lasts_ms: 300_000 };
+            let reply = match frame.request {
+                Request::Hello { .. } => {
+                    Reply::Hello(Hello { version: VERSION, agent: "9.9".to_owned(), role: Role::Admin, pass: Some(pass("old")) })
+                }
+                Request::Renew { .. } => Reply::Pass(pass("new")),
+                _ if frame.token == Some(Token::new("new".to_owned())) => Reply::Done("done".to_owned()),
+                _ => Reply::Refused(crate::protocol::Refusal { code: ErrorCode::Lapsed, message: String::new(), mend: String::new() }),
+            };
+            let line = serde_json::to_string(&ServerFrame::Reply { id: frame.id, reply: Box::new(reply) }).unwrap() + "\n";
+            writer.write_all(line.as_bytes()).await.unwrap();
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn what_the_agent_calls_lapsed_is_renewed_and_asked_again() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let agent = tokio::spawn(forgetful(far));
+        let mut connection = Connection::from_stream(near).await.unwrap();
+        assert_eq!(connection.ask(Request::EmergencyStop).await.unwrap(), Reply::Done("done".to_owned()));
+        drop(connection);
+        assert_eq!(agent.await.unwrap(), ["hello", "emergency-stop", "renew", "emergency-stop"]);
+
+        let (near, far) = UnixStream::pair().unwrap();
+        let agent = tokio::spawn(forgetful(far));
+        let (asker, mut inbox) = Connection::from_stream(near).await.unwrap().split();
+        let ticket = asker.ask(Request::EmergencyStop).unwrap();
+        let Ok(super::super::News::Reply { ticket: answered, reply }) = inbox.next().await else { panic!("no answer") };
+        assert_eq!((answered, *reply), (ticket, Reply::Done("done".to_owned())));
+        drop((asker, inbox));
+        assert_eq!(agent.await.unwrap(), ["hello", "emergency-stop", "renew", "emergency-stop"]);
+    }
+
     #[tokio::test]
     async fn the_halves_receive_pushes_and_replies_in_one_order() {
         let (near, far) = UnixStream::pair().unwrap();

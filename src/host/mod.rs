@@ -25,6 +25,8 @@ mod mountinfo;
 mod mounts;
 pub mod namespace;
 pub mod nft;
+#[cfg(test)]
+pub(crate) mod other_user;
 pub mod overtaking;
 #[cfg(test)]
 pub(crate) mod own_netns;
