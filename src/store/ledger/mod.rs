@@ -4,6 +4,7 @@
 //! any moment; after a power cut the host is freshly booted and holds nothing of ours, so the last rows matter less.
 
 mod actions;
+mod anchor;
 mod audit;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension};
 use rusqlite_migration::{M, Migrations};
 
+pub use anchor::Head;
 pub use audit::AuditVerdict;
 
 use crate::model::{AuditBody, AuditEntry, Timestamp};
@@ -61,6 +63,11 @@ pub struct Ledger {
     file: PathBuf,
     instance: String,
     notice: Option<String>,
+    /// Where the audit log ends, as far as we know.
+    head: Mutex<Head>,
+    anchor: anchor::Anchor,
+    /// Found out since somebody last asked: the log was cut or replaced.
+    cut: Mutex<Option<String>>,
 }
 
 const SCHEMA: &str = "
@@ -100,11 +107,12 @@ impl Ledger {
     pub fn open(dir: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let file = dir.join("ledger.db");
         std::fs::create_dir_all(dir).map_err(|why| LedgerError::File { what: "make the directory of", file: file.clone(), why })?;
-        match Self::try_open(&file) {
+        match Self::try_open(&file, now) {
             Err(LedgerError::Sqlite { why, .. }) if is_damage(&why) => {
                 let aside = dir.join(format!("ledger.db.damaged-{}", now.format("%Y%m%dT%H%M%SZ")));
                 put_aside(&file, &aside)?;
-                let mut ledger = Self::try_open(&file)?;
+                anchor::put_aside(dir, &now.format(".damaged-%Y%m%dT%H%M%SZ").to_string());
+                let mut ledger = Self::try_open(&file, now)?;
                 let notice = format!("the ledger was damaged ({why}); it was put aside as {} and a new one began", aside.display());
                 let body = AuditBody {
                     at: now,
@@ -121,7 +129,7 @@ impl Ledger {
         }
     }
 
-    fn try_open(file: &Path) -> Result<Self, LedgerError> {
+    fn try_open(file: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let fail = |what| move |why| LedgerError::Sqlite { what, file: file.to_owned(), why };
         untouched_if_newer(file)?;
         let mut connection = Connection::open(file).map_err(fail("open the database"))?;
@@ -143,7 +151,28 @@ impl Ledger {
         let instance = connection
             .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
             .map_err(fail("read the ledger's name"))?;
-        Ok(Self { connection: Mutex::new(connection), file: file.to_owned(), instance, notice: None })
+        Self::anchored(connection, file, instance, now)
+    }
+
+    /// Compares the log with its anchor, writes down what is wrong, and goes on from there.
+    fn anchored(mut connection: Connection, file: &Path, instance: String, now: Timestamp) -> Result<Self, LedgerError> {
+        let fail = |why| LedgerError::Sqlite { what: "read the audit log", file: file.to_owned(), why };
+        let dir = file.parent().unwrap_or(Path::new("."));
+        let wrong = audit::against(&connection, &anchor::look(dir)).map_err(fail)?.map(|(_, why)| why);
+        let (lines, hash) = audit::head(&connection).map_err(fail)?;
+        let mut head = Head { lines, hash, at: now };
+        if let Some(why) = &wrong {
+            let (_, entry) = audit::append(&mut connection, &head, audit::cut_line(now, why)).map_err(fail)?;
+            head = Head { lines: entry.seq, hash: entry.hash, at: now };
+        }
+        let anchor = anchor::Anchor::begin(dir, head.clone()).map_err(|why| LedgerError::File {
+            what: "anchor",
+            file: file.to_owned(),
+            why,
+        })?;
+        let notice = wrong.as_ref().map(|why| format!("the audit log was tampered with while no agent ran: {why}"));
+        let (connection, head, cut) = (Mutex::new(connection), Mutex::new(head), Mutex::new(wrong));
+        Ok(Self { connection, file: file.to_owned(), instance, notice, head, anchor, cut })
     }
 
     /// What the owner should know about how it was opened.
@@ -161,7 +190,17 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn audit(&self, body: AuditBody) -> Result<AuditEntry, LedgerError> {
-        audit::append(&mut self.lock(), body).map_err(self.sqlite("write the audit log"))
+        let at = body.at;
+        let mut connection = self.lock();
+        let mut head = locked(&self.head);
+        let (cut, entry) = audit::append(&mut connection, &head, body).map_err(self.sqlite("write the audit log"))?;
+        *head = Head { lines: entry.seq, hash: entry.hash.clone(), at };
+        self.anchor.moved(head.clone());
+        drop((head, connection));
+        if let Some(cut) = cut {
+            *locked(&self.cut) = Some(cut.body.detail);
+        }
+        Ok(entry)
     }
 
     /// The last `n` lines, oldest first.
@@ -177,7 +216,8 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read.
     pub fn verify(&self) -> Result<AuditVerdict, LedgerError> {
-        audit::verify(&self.lock()).map_err(self.sqlite("read the audit log"))
+        self.anchor.settle();
+        audit::verify(&self.lock(), &anchor::look(self.directory())).map_err(self.sqlite("read the audit log"))
     }
 
     /// Recomputes the chain of the ledger in `dir` without opening it for writing: no agent needs to run.
@@ -192,7 +232,22 @@ impl Ledger {
         };
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&file, flags).map_err(fail("open the database"))?;
-        audit::verify(&connection).map_err(fail("read the audit log"))
+        audit::verify(&connection, &anchor::look(dir)).map_err(fail("read the audit log"))
+    }
+
+    /// Where the audit log ends: to be told to somebody who keeps it elsewhere.
+    pub fn head(&self) -> Head {
+        locked(&self.head).clone()
+    }
+
+    /// Once: that the log was found cut or replaced, in words.
+    pub fn found_cut(&self) -> Option<String> {
+        locked(&self.cut).take()
+    }
+
+    /// Why the anchor cannot be written, if so.
+    pub fn anchor_trouble(&self) -> Option<String> {
+        self.anchor.trouble()
     }
 
     /// What the ledger remembers under a name of the caller's choice.
@@ -219,13 +274,17 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.connection)
     }
 
     fn sqlite(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {
         let file = self.file.clone();
         move |why| LedgerError::Sqlite { what, file, why }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
