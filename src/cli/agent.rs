@@ -26,6 +26,8 @@ use crate::server::{self, Access, Gate, Listener};
 use crate::telemetry::{self, Destination};
 use crate::tui;
 
+/// How a service ends that its owner ended by `bartizan stop`: `RestartPreventExitStatus` in the unit.
+const STOPPED: u8 = 6;
 /// Peers served at once; one more waits until another leaves.
 const PEERS: usize = 64;
 
@@ -40,7 +42,10 @@ pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
         service_manager::ready("watching");
         watch_alone(&mut agent).await;
         service_manager::stopping();
-        agent.finish(global).await
+        let stopped = agent.engine.was_told_to_stop() && service_manager::is_ours();
+        let outcome = agent.finish(global).await?;
+        // So that the service manager does not start again what its owner ended.
+        Ok(if stopped { Outcome::Code(STOPPED) } else { outcome })
     })
 }
 

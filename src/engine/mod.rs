@@ -1,6 +1,7 @@
 //! Wiring: collect, detect, correlate, judge, respond, publish; and everything that starts and ends it.
 
 mod admit;
+mod anchoring;
 mod answer;
 mod bell;
 mod coverage;
@@ -21,6 +22,7 @@ mod publish;
 mod record;
 pub mod replay;
 mod rounds;
+mod run_mark;
 mod shared;
 mod start;
 mod supervisor;
@@ -109,6 +111,11 @@ impl Engine {
         let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// Whether an admin asked the agent to end, and not to become a newer binary.
+    pub fn was_told_to_stop(&self) -> bool {
+        *self.shared.ended.borrow() && !self.is_upgrading()
+    }
+
     /// Whether somebody asked to become the newer binary.
     pub fn is_upgrading(&self) -> bool {
         self.shared.upgrade.load(Ordering::Relaxed)
@@ -149,6 +156,12 @@ impl Engine {
             let _ = thread.join();
         }
         self.shared.remember_coverage(watched_until);
+        anchoring::tell(&self.shared);
+        if !self.is_upgrading()
+            && let Err(error) = run_mark::end(&self.shared.ledger)
+        {
+            tracing::warn!(%error, "the next run will believe that this one was killed");
+        }
         self.shared.recorder.end();
         let _ = threads.recorder.join();
     }

@@ -47,6 +47,7 @@ pub mod service_manager;
 pub mod sighting;
 pub mod sock_destroy;
 pub mod sock_diag;
+pub mod system_log;
 pub mod temporary;
 pub mod user_names;
 pub mod watchdog;
