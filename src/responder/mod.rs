@@ -83,7 +83,17 @@ impl Responder {
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
         let policy = Mutex::new(Arc::new(policy));
-        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, alarm, policy, instance, shelf: ruleset::Shelf::default() };
+        let hand = Hand {
+            freezer,
+            locker,
+            ledger: Arc::clone(&ledger),
+            lifeline,
+            tree,
+            alarm,
+            policy,
+            instance,
+            shelf: ruleset::Shelf::default(),
+        };
         Ok(Self {
             ledger,
             verifier,

@@ -9,8 +9,8 @@ use super::Responder;
 use super::actions::{self, ActError, Sight, is_person};
 use crate::court::Warrant;
 use crate::model::{
-    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, HostText, IncidentId, Timestamp, Vital,
-    WarrantId,
+    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, HostText, IncidentId, Timestamp,
+    Vital, WarrantId,
 };
 use crate::store::ledger::Anchor;
 

@@ -186,7 +186,9 @@ fn cut(addr: IpAddr, case: &Case<'_>) -> Result<(), String> {
 
 fn complete(case: &Case<'_>) -> Result<(), String> {
     match case.lifeline.unknown.first() {
-        Some(unknown) if !case.by_person => Err(format!("the owner's own access could not be read completely ({})", unknown.escape_debug())),
+        Some(unknown) if !case.by_person => {
+            Err(format!("the owner's own access could not be read completely ({})", unknown.escape_debug()))
+        }
         _ => Ok(()),
     }
 }
@@ -196,12 +198,7 @@ fn is_known(added: &Added, case: &Case<'_>) -> bool {
 }
 
 /// Containment may be on only while every address of the lifeline is let through, for as long.
-fn lets_the_owner_through(
-    switched: u64,
-    kept: &BTreeMap<IpAddr, u64>,
-    released: &BTreeSet<IpAddr>,
-    case: &Case<'_>,
-) -> Result<(), String> {
+fn lets_the_owner_through(switched: u64, kept: &BTreeMap<IpAddr, u64>, released: &BTreeSet<IpAddr>, case: &Case<'_>) -> Result<(), String> {
     for (addr, why) in &case.lifeline.addresses {
         let addr = addr.to_canonical();
         let already = || (case.kept)(addr).filter(|_| !released.contains(&addr)).map(|left| left.as_millis() as u64);

@@ -11,7 +11,8 @@ use bartizan::config::Policy;
 use bartizan::court::{Court, Petition};
 use bartizan::host::pidfd::key_of;
 use bartizan::model::{
-    Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId, Whose,
+    Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId,
+    Whose,
 };
 use bartizan::responder::{ActError, Responder, Ties};
 use bartizan::store::ledger::Ledger;
@@ -38,7 +39,8 @@ const KINDS: &[(ActionKind, fn(&mut Dice, &[u32]) -> Option<Target>)] = &[
     }),
     (ActionKind::LimitSource, |dice, _| Some(Target::Source { addr: address(dice), packets_per_second: 1 + dice.below(1000) as u32 })),
     (ActionKind::BlockDestination, |dice, _| {
-        let whose = if dice.percent(50) { Whose::User { uid: 33 } } else { Whose::Cgroup { path: HostText::from(format!("/{GROUP}").as_str()) } };
+        let whose =
+            if dice.percent(50) { Whose::User { uid: 33 } } else { Whose::Cgroup { path: HostText::from(format!("/{GROUP}").as_str()) } };
         Some(Target::Destination { addr: address(dice), whose })
     }),
     (ActionKind::ContainHost, |dice, _| dice.percent(40).then_some(Target::Host)),

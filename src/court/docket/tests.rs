@@ -203,8 +203,16 @@ fn what_cannot_be_undone_is_never_done_alone_least_of_all_on_incomplete_evidence
             (bench.mode, bench.proof.confidence, bench.incident.complete) = (mode, Confidence::new(1.0), complete);
             let (incident, proof, lifeline, tree) =
                 (bench.incident.clone(), bench.proof.clone(), bench.lifeline.clone(), bench.tree.clone());
-            let case =
-                Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree: &tree, active: &[], connections: &[], now: at(0) };
+            let case = Case {
+                incident: &incident,
+                proof: &proof,
+                mode,
+                lifeline: &lifeline,
+                tree: &tree,
+                active: &[],
+                connections: &[],
+                now: at(0),
+            };
             let held = bench.court.held_because(&case, &on_tree(ActionKind::KillTree, 900), &tree);
             let held = held.unwrap_or_default();
             assert!(held.contains("PARANOID") || held.contains("cannot be undone"), "{mode} {complete}: {held}");
@@ -484,8 +492,14 @@ fn worst() -> Bench {
 #[test]
 fn containers_and_accounts_are_asked_however_sure_the_agent_is() {
     let said = worst().said();
-    assert!(said.iter().any(|s| s.starts_with("ask: isolate container web (0123456789ab) off every network: a running container")), "{said:#?}");
-    assert!(said.iter().any(|s| s.starts_with("ask: disable account ann (uid 1000): an account is disabled by a person only")), "{said:#?}");
+    assert!(
+        said.iter().any(|s| s.starts_with("ask: isolate container web (0123456789ab) off every network: a running container")),
+        "{said:#?}"
+    );
+    assert!(
+        said.iter().any(|s| s.starts_with("ask: disable account ann (uid 1000): an account is disabled by a person only")),
+        "{said:#?}"
+    );
     assert!(said.iter().any(|s| s == "act: contain this host"), "{said:#?}");
     let mut here = worst();
     here.lifeline.logged_in = vec![(1000, "ann".into())];
@@ -517,8 +531,7 @@ fn the_host_is_closed_alone_only_at_the_very_top() {
 
 #[test]
 fn system_accounts_and_those_without_a_name_or_from_the_host_itself_are_not_proposed() {
-    let alter: [fn(&mut Process); 3] =
-        [|p| (p.uid, p.loginuid) = (33, None), |p| p.user = None, |p| p.lineage.roots = Vec::new().into()];
+    let alter: [fn(&mut Process); 3] = [|p| (p.uid, p.loginuid) = (33, None), |p| p.user = None, |p| p.lineage.roots = Vec::new().into()];
     for alter in alter {
         let mut bench = worst();
         alter(Arc::make_mut(&mut bench.tree[0]));

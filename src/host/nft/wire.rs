@@ -250,7 +250,13 @@ impl Socket {
         let set = unsafe {
             let fd = socket.0.as_raw_fd();
             libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const second).cast(), size_of_val(&second) as u32)
-                | libc::setsockopt(fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, (&raw const group).cast(), size_of_val(&group) as u32)
+                | libc::setsockopt(
+                    fd,
+                    libc::SOL_NETLINK,
+                    libc::NETLINK_ADD_MEMBERSHIP,
+                    (&raw const group).cast(),
+                    size_of_val(&group) as u32,
+                )
         };
         if set < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
     }
@@ -274,7 +280,13 @@ impl Socket {
         let size = libc::c_int::try_from(length).unwrap_or(libc::c_int::MAX);
         // SAFETY: the pointer and length describe `size`, alive for the call.
         let set = unsafe {
-            libc::setsockopt(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, (&raw const size).cast(), size_of_val(&size) as u32)
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_SNDBUFFORCE,
+                (&raw const size).cast(),
+                size_of_val(&size) as u32,
+            )
         };
         if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }

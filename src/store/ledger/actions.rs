@@ -9,8 +9,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
-use super::book::{Anchor, Book, Held};
 use super::audit::Chain;
+use super::book::{Anchor, Book, Held};
 use super::{Ledger, LedgerError, audit, locked};
 use crate::model::{Action, ActionId, ActionState, AuditBody, BootId, WarrantId};
 
@@ -124,7 +124,9 @@ impl Ledger {
             return Ok(());
         }
         let rows = due.iter().map(|action| Ok((action, self.encode(action)?))).collect::<Result<Vec<_>, LedgerError>>()?;
-        self.change("refresh actions", false, |change, _| rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop)))
+        self.change("refresh actions", false, |change, _| {
+            rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop))
+        })
     }
 
     /// Writes what the disk still owes, when there is any; gives how many rows and lines wait still.
@@ -217,8 +219,7 @@ impl Ledger {
     /// # Errors
     /// When they cannot be read.
     pub fn actions(&self, limit: usize) -> Result<Vec<Action>, LedgerError> {
-        let mut rows =
-            self.read("SELECT body FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))?;
+        let mut rows = self.read("SELECT body FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))?;
         let book = self.book();
         // What was seen since, and what the disk does not know yet.
         for row in &mut rows {

@@ -127,7 +127,10 @@ fn a_cut_tail_shows_offline_online_and_for_ever() {
         tamper(dir.path(), &format!("DELETE FROM audit WHERE seq > {}", 8 - cut));
         let verdict = Ledger::verify_file(dir.path()).unwrap();
         assert!(!verdict.intact && verdict.entries == 8 - cut, "{verdict:?}");
-        assert_eq!((verdict.broken_at, verdict.detail), (Some(9 - cut), format!("the log had 8 lines at 2024-10-04T00:00:00Z, {} are left", 8 - cut)));
+        assert_eq!(
+            (verdict.broken_at, verdict.detail),
+            (Some(9 - cut), format!("the log had 8 lines at 2024-10-04T00:00:00Z, {} are left", 8 - cut))
+        );
         let ledger = Ledger::open(dir.path(), now()).unwrap();
         assert!(ledger.notice().unwrap().contains("tampered with") && ledger.found_cut().unwrap().contains("had 8 lines"));
         assert_eq!(ledger.found_cut(), None, "told once");
