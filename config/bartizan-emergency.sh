@@ -263,6 +263,7 @@ undo_file() {
     # From here on every name is looked up in this one directory, whatever its path is made to lead to meanwhile.
     cd -P -- "$directory" || return 0
     [ "$(pwd -P)" = "$directory" ] || { say "$directory is not where it was: left alone"; return 0; }
+    rm -f "./.$name.bartizan-new"
     if [ "$former" != - ] && [ ! -e "./$former" ] && [ ! -L "./$former" ]; then
         # Put back already.
         return 0

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::governor::Reading;
 use super::shared::{Shared, lock};
+use super::anchoring::Anchoring;
 use super::{answer, desk, supervisor};
 use crate::collector::Sink;
+use crate::host::access_copies::AccessCopies;
 use crate::host::sock_diag::{self, Phase};
 use crate::host::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use crate::host::{own_usage, service_manager};
@@ -19,6 +21,8 @@ const RECONCILE: Duration = Duration::from_secs(2);
 /// How often confidence decays and quiet incidents close, our files are looked at, and the ledger is read even when no
 /// action is known.
 const DECAY: Duration = Duration::from_secs(10);
+/// How often it is asked whether vital signs are due; each look is due at its own time.
+const VITALS: Duration = Duration::from_millis(500);
 /// Between two deltas: fast enough to feel live, slow enough to be cheap over SSH.
 const DELTA: Duration = Duration::from_millis(200);
 /// How often health is measured while somebody looks.
@@ -44,6 +48,9 @@ pub(super) fn sit(shared: &Shared) {
     let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
     let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
     keep_watchdog(shared, &standing);
+    let mut copies = AccessCopies::of(&shared.settings.data);
+    keep_copies(shared, &mut copies);
+    lock(&shared.desk).recall(shared, chrono::Utc::now());
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -58,12 +65,14 @@ pub(super) fn sit(shared: &Shared) {
         if due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
             keep_watchdog(shared, &standing);
+            keep_copies(shared, &mut copies);
             // Every action passes over the screen's rows; the ledger itself is asked now and then all the same.
             if quiet || lock(&shared.live).actions.values().any(|action| action.state.is_active()) {
                 reconcile(shared, now);
             }
         }
         if quiet {
+            tidy(shared);
             shared.check_files();
             let changed = lock(&shared.correlator).tick(now);
             changed.iter().for_each(|incident| shared.incident_changed(incident, &[]));
@@ -86,6 +95,16 @@ fn keep_watchdog(shared: &Shared, standing: &Result<Standing, WatchdogError>) {
     shared.degrade("watchdog", trouble);
 }
 
+/// Every change of a file that decides who gets in is a version of its own.
+fn keep_copies(shared: &Shared, copies: &mut AccessCopies) {
+    let taken = copies.look(chrono::Utc::now());
+    let trouble = taken.troubles.first().map(|first| match taken.troubles.len() {
+        1 => first.clone(),
+        more => format!("{first} (and {} more)", more - 1),
+    });
+    shared.degrade("access copies", trouble);
+}
+
 /// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.
 fn obey_emergency_script(shared: &Shared) {
     let sign = shared.settings.runtime.join(EMERGENCY_SIGN);
@@ -103,13 +122,34 @@ fn obey_emergency_script(shared: &Shared) {
     }
 }
 
+/// Keeps the journal in order, and tells when a full disk makes memory its only copy.
+fn tidy(shared: &Shared) {
+    let trouble = match shared.responder.tidy() {
+        Ok(0) => None,
+        Ok(owed) => Some(format!("{owed} records are in memory only, the disk takes none: make room on it; nothing new is begun meanwhile")),
+        Err(error) => Some(error.to_string()),
+    };
+    shared.degrade("journal", trouble);
+}
+
 fn reconcile(shared: &Shared, now: Timestamp) {
     match shared.responder.reconcile(now) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));
+            let mut desk = lock(&shared.desk);
+            changed.iter().for_each(|action| desk.watch(shared, action, now));
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
+    }
+}
+
+/// The nurse's thread: takes the host's vital signs, and undoes what does harm. Nobody who acts waits for it.
+pub(super) fn nurse(shared: &Shared) {
+    while !shared.stop.is_set() {
+        let changed = shared.responder.check_vitals(chrono::Utc::now());
+        changed.iter().for_each(|action| shared.action_changed(action));
+        std::thread::sleep(VITALS);
     }
 }
 
@@ -119,6 +159,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     let alone = WEIGH.min(watchdog.unwrap_or(WEIGH));
     let begun = Instant::now();
     let (mut measured, mut weighed, mut remembered, mut patted) = (begun, begun, begun, begun);
+    let mut anchoring = Anchoring::default();
     shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {
         // A console that comes rings the bell.
@@ -131,6 +172,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
         if due(&mut weighed, WEIGH) {
             weigh(shared);
             supervisor::tell_of_ended_outages(shared);
+            anchoring.tend(shared);
             shared.remember_gaps();
         }
         if due(&mut remembered, REMEMBER) {
@@ -246,8 +288,9 @@ fn counts(shared: &Shared) -> Counts {
 
 /// How far the response has gone: what is live, not what would be allowed.
 fn posture(shared: &Shared) -> Posture {
-    match shared.active_actions().len() {
-        0 => Posture::Observe,
-        _ => Posture::Contain,
+    let active = shared.active_actions();
+    if active.iter().any(|action| action.kind == crate::model::ActionKind::ContainHost) {
+        return Posture::Lockdown;
     }
+    if active.is_empty() { Posture::Observe } else { Posture::Contain }
 }

@@ -1,5 +1,6 @@
 //! Disabling an account for real: a copy of /etc, a real sshd with a key, real tools that change the account meanwhile.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use super::tests::{now, order, until};
 use super::*;
 use crate::court::Court;
+use crate::host::lifeline::{Known, derive};
 use crate::host::own_mounts::in_own_etc;
 use crate::host::own_netns::killed_in_a_child;
 use crate::host::pidfd::{Stat, key_of};
@@ -22,7 +24,8 @@ pub(super) fn responder(dir: &Path) -> Responder {
     let court = Court::new(&policy, [7; 32], WarrantId(1));
     let ties = Ties {
         lifeline: Box::new(|| {
-            let mut lifeline = crate::host::lifeline::read(&[], &[]);
+            let nobody = Known { consoles: &[], attached: &[], time_servers: &BTreeSet::new() };
+            let mut lifeline = derive(nobody).read(nobody);
             // A network of its own has no gateway and no name server: that is no gap here.
             lifeline.unknown.clear();
             lifeline

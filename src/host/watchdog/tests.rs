@@ -235,7 +235,9 @@ fn a_note_and_its_deadline_are_written_in_no_time() {
 fn what_outlives_a_reboot_has_a_trigger_on_disk_that_ends_it() {
     let dir = tempfile::tempdir().unwrap();
     let (units, cron, expiry) = (dir.path().join("units"), dir.path().join("cron"), dir.path().join("expiry"));
-    [&units, &cron, &expiry].map(|dir| fs::create_dir(dir).unwrap());
+    for dir in [&units, &cron, &expiry] {
+        fs::create_dir(dir).unwrap();
+    }
     let note = expiry.join("A7-x");
     empty_note(&note);
     for places in [lasting::Places { units: Some(units.clone()), cron: None }, lasting::Places { units: None, cron: Some(cron.clone()) }] {

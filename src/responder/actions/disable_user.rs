@@ -248,6 +248,6 @@ impl DisableUser {
         }
         let (ended, spared) = end_sessions(hand, uid, by_person)?;
         (snapshot.ended, snapshot.spared) = (snapshot.ended.saturating_add(ended), spared);
-        Ok(hand.ledger.set_snapshot(action.id, &written(&snapshot)?)?)
+        Ok(hand.ledger.settle(action, Some(&written(&snapshot)?), None)?)
     }
 }

@@ -170,7 +170,7 @@ impl Act for IsolateContainer {
         let (_, standing) = can(&snapshot.id, snapshot.isolation)?;
         if snapshot.isolation == Isolation::Network {
             snapshot.endpoints.clone_from(&standing.endpoints);
-            hand.ledger.set_snapshot(action.id, &written(&snapshot)?)?;
+            hand.ledger.settle(action, Some(&written(&snapshot)?), None)?;
         }
         snapshot.watchdog = Some(outside_end::begin(hand, &snapshot.name, action, &snapshot.note())?);
         match snapshot.cut(&standing) {
@@ -281,7 +281,7 @@ fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActErro
         let added: Vec<Endpoint> = standing.endpoints.iter().filter(new).cloned().collect();
         if !added.is_empty() {
             snapshot.endpoints.extend(added);
-            hand.ledger.set_snapshot(action.id, &written(&snapshot)?)?;
+            hand.ledger.settle(action, Some(&written(&snapshot)?), None)?;
             outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
         }
         snapshot.cut(&standing)?;
@@ -290,5 +290,5 @@ fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActErro
         outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
         snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, None, now)?);
     }
-    Ok(hand.ledger.set_snapshot(action.id, &written(&snapshot)?)?)
+    Ok(hand.ledger.settle(action, Some(&written(&snapshot)?), None)?)
 }

@@ -1,12 +1,15 @@
 //! What can be done, one file each, behind one trait.
 
 mod block_address;
+mod block_destination;
+mod contain_host;
 mod disable_user;
 mod freeze_tree;
 mod isolate_container;
 mod kill_tree;
-mod not_yet;
+mod limit_source;
 pub(super) mod open_connections;
+mod restore_file;
 mod outside_end;
 
 use std::path::PathBuf;
@@ -17,10 +20,12 @@ use serde_json::Value;
 use super::{RaiseAlarm, ReadLifeline, ReadTree};
 use crate::config::Policy;
 use crate::court::WarrantError;
+use crate::host::access_copies::AccessError;
 use crate::host::accounts::AccountError;
 use crate::host::container_api::ContainerError;
 use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
+use crate::host::lifeline::check;
 use crate::host::nft::NftError;
 use crate::host::watchdog::WatchdogError;
 use crate::model::{Action, ActionId, ActionKind, ActionPlan, ActionState, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp};
@@ -72,27 +77,41 @@ pub enum ActError {
         /// Where it stands.
         state: ActionState,
     },
+    /// Nobody is asked to confirm it.
+    #[error("{id} cannot be confirmed: {why}")]
+    NotAwaiting {
+        /// Which.
+        id: ActionId,
+        /// Why.
+        why: String,
+    },
+    /// Acting on it did harm minutes ago.
+    #[error("refused: acting on {0} did harm to this host within the last ten minutes and was undone, so only a person may decide")]
+    Harmful(String),
     /// It cannot be undone by nature.
     #[error("{0} cannot be undone: the processes have ended")]
     Irreversible(ActionId),
     /// The kernel does not show what it should.
     #[error("the kernel does not show it: {0}")]
     Unverified(String),
-    /// This version has no hand for it.
-    #[error("this version cannot {0} yet: nothing was done")]
-    NotYet(&'static str),
     /// A plan or snapshot that belongs to another kind.
     #[error("{0} does not fit this kind of action: this is a mistake in bartizan, please report it")]
     Misfit(&'static str),
+    /// The host does not tell who is meant.
+    #[error("nothing was done: {0}")]
+    Unknowable(String),
     /// nftables.
     #[error(transparent)]
     Nft(#[from] NftError),
     /// Freezing.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
-    /// No watchdog, so no freeze.
-    #[error("no watchdog could be set, so nothing was frozen: {0}")]
+    /// No watchdog, so no action.
+    #[error("no watchdog could be set, so nothing was done: {0}")]
     Watchdog(#[from] WatchdogError),
+    /// Copies of files that decide who gets in.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// An account.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -124,6 +143,8 @@ pub(super) struct Hand {
     pub(super) alarm: RaiseAlarm,
     pub(super) policy: Mutex<Arc<Policy>>,
     pub(super) instance: String,
+    /// Our table in the packet filter as it was read last.
+    pub(super) shelf: super::ruleset::Shelf,
 }
 
 /// What the kernel shows of an action.
@@ -177,12 +198,23 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::BlockAddress => &block_address::BlockAddress,
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
         ActionKind::KillTree => &kill_tree::KillTree,
+        ActionKind::LimitSource => &limit_source::LimitSource,
+        ActionKind::BlockDestination => &block_destination::BlockDestination,
+        ActionKind::ContainHost => &contain_host::ContainHost,
+        ActionKind::RestoreFile => &restore_file::RestoreFile,
         ActionKind::DisableUser => &disable_user::DisableUser,
         ActionKind::IsolateContainer => &isolate_container::IsolateContainer,
-        ActionKind::LimitSource
-        | ActionKind::BlockDestination
-        | ActionKind::ContainHost
-        | ActionKind::RestoreFile => &not_yet::NotYet,
+    }
+}
+
+/// What an action has in our table of the packet filter, and until when; nothing for kinds that have nothing there.
+pub(super) fn members_of(action: &Action, snapshot: &Value) -> Result<Vec<super::ruleset::Timed>, ActError> {
+    match action.kind {
+        ActionKind::BlockAddress => block_address::members(action),
+        ActionKind::LimitSource => limit_source::members(action),
+        ActionKind::BlockDestination => block_destination::members(action, snapshot),
+        ActionKind::ContainHost => contain_host::members(action, snapshot),
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -194,6 +226,7 @@ impl Hand {
 
     /// The second look at the owner's lifeline for any target, independent of the court's.
     pub(super) fn may_touch(&self, target: &Target, by_person: bool) -> Result<(), ActError> {
+        look_again(|| check::touches_owner(target), by_person, || target.to_string())?;
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
         match lifeline.holds(target) {
@@ -211,9 +244,13 @@ impl Hand {
     pub(super) fn may_cut_each(&self, by_person: bool) -> Result<impl Fn(std::net::IpAddr) -> Result<(), ActError>, ActError> {
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
-        Ok(move |addr: std::net::IpAddr| match lifeline.holds_address(addr) {
-            Some(why) => Err(ActError::Lifeline { what: addr.to_canonical().to_string(), why }),
-            None => Ok(()),
+        Ok(move |addr: std::net::IpAddr| {
+            let what = || addr.to_canonical().to_string();
+            look_again(|| check::address_again(addr), by_person, what)?;
+            match lifeline.holds_address(addr) {
+                Some(why) => Err(ActError::Lifeline { what: what(), why }),
+                None => Ok(()),
+            }
         })
     }
 
@@ -221,12 +258,28 @@ impl Hand {
     pub(super) fn may_stop(&self, by_person: bool) -> Result<impl Fn(ProcessKey) -> Result<(), String>, ActError> {
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
-        let me = std::process::id();
+        let (me, again) = (std::process::id(), check::Processes::new());
         Ok(move |key: ProcessKey| match lifeline.holds_process(key) {
             Some(why) => Err(why.noun().to_owned()),
             None if key.pid == me => Err(LifelineReason::Agent.noun().to_owned()),
-            None => Ok(()),
+            None => again.look(key).map_or(Ok(()), |why| Err(why.noun().to_owned())),
         })
+    }
+}
+
+/// Asks the kernel about exactly this target, by other means than the lifeline is derived by. Where tests play several
+/// hosts in one network namespace, every address is one of our own: there only what is asked for is looked at.
+fn look_again(
+    look: impl FnOnce() -> Result<Option<LifelineReason>, String>,
+    by_person: bool,
+    what: impl FnOnce() -> String,
+) -> Result<(), ActError> {
+    match look() {
+        Ok(Some(LifelineReason::OwnAddress)) if cfg!(test) => Ok(()),
+        Ok(Some(why)) => Err(ActError::Lifeline { what: what(), why }),
+        Ok(None) => Ok(()),
+        Err(_) if by_person => Ok(()),
+        Err(unknown) => Err(ActError::LifelineUnknown(unknown.escape_debug().to_string())),
     }
 }
 

@@ -1,10 +1,13 @@
 //! The ledger: what was intended, what was done, and the hash-chained record of every decision.
 //!
 //! An action is written here before the host is touched. WAL with `synchronous = NORMAL` survives our own death at
-//! any moment; after a power cut the host is freshly booted and holds nothing of ours, so the last rows matter less.
+//! any moment; after a power cut the host is freshly booted and holds nothing of ours but what outlives a reboot: such an
+//! intent is synced first.
 
 mod actions;
+mod anchor;
 mod audit;
+mod book;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension};
 use rusqlite_migration::{M, Migrations};
 
+pub use anchor::Head;
 pub use audit::AuditVerdict;
+pub use book::{Anchor, Held};
 
 use crate::model::{AuditBody, AuditEntry, Timestamp};
 
@@ -58,9 +63,15 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     connection: Mutex<Connection>,
+    book: Mutex<book::Book>,
     file: PathBuf,
     instance: String,
     notice: Option<String>,
+    /// Where the audit log ends, as far as we know.
+    head: Mutex<Head>,
+    anchor: anchor::Anchor,
+    /// Found out since somebody last asked: the log was cut or replaced.
+    cut: Mutex<Option<String>>,
 }
 
 const SCHEMA: &str = "
@@ -73,8 +84,17 @@ const SCHEMA: &str = "
     INSERT INTO meta VALUES ('instance', lower(hex(randomblob(4))));
 ";
 
+/// When each action was planned on the clock that nobody can set: boot, and nanoseconds since it.
+const CLOCKS: &str = "ALTER TABLE actions ADD COLUMN boot INTEGER; ALTER TABLE actions ADD COLUMN clock INTEGER;";
+
 /// Version of the tables, as SQLite's user_version; it counts the migrations.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// Pages of the write-ahead log (4 KiB each) at which a writer checkpoints it itself, should [`Ledger::tidy`] never come:
+/// a checkpoint syncs two files, which no action waits for.
+const LAST_RESORT: u32 = 16_384;
+/// Length of the write-ahead log from which it is worth copying into the database.
+const WORTH_TIDYING: u64 = 4 << 20;
 
 /// Looks at the version without writing a byte: the file of a later program stays exactly as it was.
 fn untouched_if_newer(file: &Path) -> Result<(), LedgerError> {
@@ -100,11 +120,12 @@ impl Ledger {
     pub fn open(dir: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let file = dir.join("ledger.db");
         std::fs::create_dir_all(dir).map_err(|why| LedgerError::File { what: "make the directory of", file: file.clone(), why })?;
-        match Self::try_open(&file) {
-            Err(LedgerError::Sqlite { why, .. }) if is_damage(&why) => {
+        match Self::try_open(&file, now) {
+            Err(why) if is_damage(&why) => {
                 let aside = dir.join(format!("ledger.db.damaged-{}", now.format("%Y%m%dT%H%M%SZ")));
                 put_aside(&file, &aside)?;
-                let mut ledger = Self::try_open(&file)?;
+                anchor::put_aside(dir, &now.format(".damaged-%Y%m%dT%H%M%SZ").to_string());
+                let mut ledger = Self::try_open(&file, now)?;
                 let notice = format!("the ledger was damaged ({why}); it was put aside as {} and a new one began", aside.display());
                 let body = AuditBody {
                     at: now,
@@ -121,21 +142,23 @@ impl Ledger {
         }
     }
 
-    fn try_open(file: &Path) -> Result<Self, LedgerError> {
+    fn try_open(file: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let fail = |what| move |why| LedgerError::Sqlite { what, file: file.to_owned(), why };
         untouched_if_newer(file)?;
         let mut connection = Connection::open(file).map_err(fail("open the database"))?;
         private(file)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail("set a limit"))?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;")
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = {LAST_RESORT};"
+            ))
             .map_err(fail("prepare the database"))?;
         let healthy: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail("check the database"))?;
         if healthy != "ok" {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(fail("check the database")(rusqlite::Error::SqliteFailure(code, Some(healthy))));
         }
-        Migrations::new(vec![M::up(SCHEMA)]).to_latest(&mut connection).map_err(|error| match error {
+        Migrations::new(vec![M::up(SCHEMA), M::up(CLOCKS)]).to_latest(&mut connection).map_err(|error| match error {
             rusqlite_migration::Error::MigrationDefinition(_) => LedgerError::Newer(file.to_owned()),
             rusqlite_migration::Error::RusqliteError { err, .. } => fail("prepare the tables")(err),
             other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },
@@ -143,7 +166,53 @@ impl Ledger {
         let instance = connection
             .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
             .map_err(fail("read the ledger's name"))?;
-        Ok(Self { connection: Mutex::new(connection), file: file.to_owned(), instance, notice: None })
+        let ledger = Self::anchored(connection, file, instance, now)?;
+        ledger.load()?;
+        // That the files exist must itself outlive a power cut.
+        std::fs::File::open(ledger.directory()).and_then(|dir| dir.sync_all()).map_err(|why| LedgerError::File {
+            what: "sync the directory of",
+            file: file.to_owned(),
+            why,
+        })?;
+        Ok(ledger)
+    }
+
+    /// Compares the log with its anchor, writes down what is wrong, and goes on from there.
+    fn anchored(mut connection: Connection, file: &Path, instance: String, now: Timestamp) -> Result<Self, LedgerError> {
+        let fail = |why| LedgerError::Sqlite { what: "read the audit log", file: file.to_owned(), why };
+        let dir = file.parent().unwrap_or(Path::new("."));
+        let wrong = audit::against(&connection, &anchor::look(dir)).map_err(fail)?.map(|(_, why)| why);
+        let (lines, hash) = audit::head(&connection).map_err(fail)?;
+        let mut chain = audit::Chain { head: Head { lines, hash, at: now }, cut: None };
+        if let Some(why) = &wrong {
+            let change = connection.transaction().map_err(fail)?;
+            audit::append(&change, &mut chain, &audit::cut_line(now, why)).map_err(fail)?;
+            change.commit().map_err(fail)?;
+        }
+        let head = chain.head;
+        let anchor = anchor::Anchor::begin(dir, head.clone()).map_err(|why| LedgerError::File {
+            what: "anchor",
+            file: file.to_owned(),
+            why,
+        })?;
+        let notice = wrong.as_ref().map(|why| format!("the audit log was tampered with while no agent ran: {why}"));
+        let (connection, head, cut) = (Mutex::new(connection), Mutex::new(head), Mutex::new(wrong));
+        Ok(Self { connection, book: Mutex::default(), file: file.to_owned(), instance, notice, head, anchor, cut })
+    }
+
+    /// Copies a long write-ahead log into the database, on a connection of its own: nobody who acts waits for the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is lost, the log only grows.
+    pub fn tidy(&self) -> Result<(), LedgerError> {
+        let mut log = self.file.as_os_str().to_owned();
+        log.push("-wal");
+        if std::fs::metadata(log).map_or(0, |log| log.len()) < WORTH_TIDYING {
+            return Ok(());
+        }
+        let tidied = Connection::open(&self.file)
+            .and_then(|own| own.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0)));
+        tidied.map(drop).map_err(self.sqlite("tidy the write-ahead log"))
     }
 
     /// What the owner should know about how it was opened.
@@ -161,7 +230,7 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn audit(&self, body: AuditBody) -> Result<AuditEntry, LedgerError> {
-        audit::append(&mut self.lock(), body).map_err(self.sqlite("write the audit log"))
+        self.change("write the audit log", false, |change, chain| audit::append(change, chain, &body))
     }
 
     /// The last `n` lines, oldest first.
@@ -177,7 +246,8 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read.
     pub fn verify(&self) -> Result<AuditVerdict, LedgerError> {
-        audit::verify(&self.lock()).map_err(self.sqlite("read the audit log"))
+        self.anchor.settle();
+        audit::verify(&self.lock(), &anchor::look(self.directory())).map_err(self.sqlite("read the audit log"))
     }
 
     /// Recomputes the chain of the ledger in `dir` without opening it for writing: no agent needs to run.
@@ -192,7 +262,22 @@ impl Ledger {
         };
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&file, flags).map_err(fail("open the database"))?;
-        audit::verify(&connection).map_err(fail("read the audit log"))
+        audit::verify(&connection, &anchor::look(dir)).map_err(fail("read the audit log"))
+    }
+
+    /// Where the audit log ends: to be told to somebody who keeps it elsewhere.
+    pub fn head(&self) -> Head {
+        locked(&self.head).clone()
+    }
+
+    /// Once: that the log was found cut or replaced, in words.
+    pub fn found_cut(&self) -> Option<String> {
+        locked(&self.cut).take()
+    }
+
+    /// Why the anchor cannot be written, if so.
+    pub fn anchor_trouble(&self) -> Option<String> {
+        self.anchor.trouble()
     }
 
     /// What the ledger remembers under a name of the caller's choice.
@@ -219,7 +304,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.connection)
     }
 
     fn sqlite(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {
@@ -228,8 +313,19 @@ impl Ledger {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the file itself is broken, or an active row of it: then it is better put aside than half believed.
+fn is_damage(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Sqlite { why, .. } => {
+            matches!(why.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+        }
+        LedgerError::Row { what, .. } => matches!(*what, "read an action" | "read a snapshot"),
+        LedgerError::Newer(_) | LedgerError::File { .. } => false,
+    }
 }
 
 /// The ledger names people and reasons: for root alone.
