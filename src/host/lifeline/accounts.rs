@@ -161,13 +161,17 @@ impl Files {
     /// All values of a keyword outside of Match blocks.
     pub(super) fn sshd_values(&self, keyword: &str) -> Vec<Vec<u8>> {
         let mut files: Vec<String> = match fs::read_dir(self.root.join("etc/ssh/sshd_config.d")) {
-            Ok(entries) => entries.flatten().take(MOST_FILES).map(|e| format!("/etc/ssh/sshd_config.d/{}", e.file_name().to_string_lossy())).collect(),
+            Ok(entries) => {
+                entries.flatten().take(MOST_FILES).map(|e| format!("/etc/ssh/sshd_config.d/{}", e.file_name().to_string_lossy())).collect()
+            }
             Err(_) => Vec::new(),
         };
         files.sort();
         files.push("/etc/ssh/sshd_config".to_owned());
         let mut values = Vec::new();
-        for text in files.iter().filter(|file| file.ends_with(".conf") || file.ends_with("sshd_config")).filter_map(|file| self.read(file).ok()) {
+        for text in
+            files.iter().filter(|file| file.ends_with(".conf") || file.ends_with("sshd_config")).filter_map(|file| self.read(file).ok())
+        {
             for line in text.split(|byte| *byte == b'\n').take(MOST) {
                 let mut words = line.split(|byte| byte.is_ascii_whitespace() || *byte == b'=').filter(|word| !word.is_empty());
                 let Some(word) = words.next() else { continue };
@@ -243,7 +247,8 @@ fn has_shell(account: &Account) -> bool {
 
 /// A hash that begins with `!` or `*` fits no password (shadow(5)).
 fn has_password(shadow: &[u8], account: &Account) -> bool {
-    let line = shadow.split(|byte| *byte == b'\n').find(|line| line.strip_prefix(account.name.as_slice()).is_some_and(|r| r.starts_with(b":")));
+    let line =
+        shadow.split(|byte| *byte == b'\n').find(|line| line.strip_prefix(account.name.as_slice()).is_some_and(|r| r.starts_with(b":")));
     let hash = line.and_then(|line| line.split(|byte| *byte == b':').nth(1));
     hash.is_some_and(|hash| !hash.starts_with(b"!") && !hash.starts_with(b"*"))
 }

@@ -175,7 +175,14 @@ mod tests {
     fn what_an_ordinary_user_forwards_is_not_held() {
         use crate::model::Flow;
         let socket = |uid, sport, dst: &str, phase| Socket {
-            flow: Flow { proto: Protocol::Tcp, src: "192.0.2.1".parse().unwrap(), sport, dst: dst.parse().ok(), dport: Some(443), name: None },
+            flow: Flow {
+                proto: Protocol::Tcp,
+                src: "192.0.2.1".parse().unwrap(),
+                sport,
+                dst: dst.parse().ok(),
+                dport: Some(443),
+                name: None,
+            },
             phase,
             inode: 7,
             uid,
