@@ -200,8 +200,18 @@ mod tests {
         assert_eq!(held, ["203.0.113.9"]);
     }
 
+    /// Ends with the test, however that ends.
+    struct Sshd(std::process::Child);
+
+    impl Drop for Sshd {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     /// A real sshd on `port`, as user `uid`; nothing when there is none here.
-    fn sshd(dir: &std::path::Path, port: u16, uid: u32) -> Option<std::process::Child> {
+    fn sshd(dir: &std::path::Path, port: u16, uid: u32) -> Option<Sshd> {
         use std::os::unix::process::CommandExt;
         if !std::path::Path::new("/usr/sbin/sshd").exists() {
             eprintln!("skipped: needs openssh-server");
@@ -213,7 +223,7 @@ mod tests {
         assert!(made.success());
         std::os::unix::fs::chown(&key, Some(uid), None).unwrap();
         let options = ["-D", "-f", "/dev/null", "-o", "PidFile=none", "-o", "UsePAM=no", "-p"];
-        let child = Command::new("/usr/sbin/sshd").args(options).arg(port.to_string()).arg("-h").arg(&key).uid(uid).spawn().unwrap();
+        let child = Sshd(Command::new("/usr/sbin/sshd").args(options).arg(port.to_string()).arg("-h").arg(&key).uid(uid).spawn().unwrap());
         for _ in 0..200 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(child);
@@ -233,8 +243,8 @@ mod tests {
             }
             let dir = tempfile::tempdir().unwrap();
             fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-            let Some(mut roots) = sshd(dir.path(), 2222, 0) else { return };
-            let Some(mut rogue) = sshd(dir.path(), 2223, 65_534) else { return };
+            let Some(roots) = sshd(dir.path(), 2222, 0) else { return };
+            let Some(rogue) = sshd(dir.path(), 2223, 65_534) else { return };
             let session = connected_from("198.51.100.7", "198.51.100.1", 2222);
             let other = connected_from("198.51.100.8", "198.51.100.1", 2223);
             let mut found = Found::default();
@@ -242,15 +252,11 @@ mod tests {
             assert!(ports.contains(&2222) && !ports.contains(&2223), "{ports:?}");
             let held = |addr: &str| found.lifeline.holds_address(addr.parse().unwrap());
             assert_eq!((held("198.51.100.7"), held("198.51.100.8")), (Some(LifelineReason::SshSession), None));
-            let (real, fake) = (key_of(roots.id()).unwrap(), key_of(rogue.id()).unwrap());
+            let (real, fake) = (key_of(roots.0.id()).unwrap(), key_of(rogue.0.id()).unwrap());
             let by_derivation = [real, fake].map(|key| found.lifeline.holds_process(key));
             let by_itself = [real, fake].map(|key| Processes::new().look(key));
             assert_eq!((by_derivation, by_itself), ([Some(LifelineReason::LoginPath), None], [Some(LifelineReason::LoginPath), None]));
             drop((session, other));
-            for child in [&mut roots, &mut rogue] {
-                child.kill().unwrap();
-                child.wait().unwrap();
-            }
         });
     }
 }
