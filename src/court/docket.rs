@@ -11,9 +11,7 @@ use super::proposals;
 use super::sentinel::{Pause, Sentinel};
 use super::warrant::{Terms, Verifier, Warrant, sentence};
 use crate::config::Policy;
-use crate::model::{
-    Action, ActionPlan, Alarm, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId,
-};
+use crate::model::{Action, ActionPlan, Alarm, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId};
 
 /// Rulings remembered so that the same is not asked twice. Beyond it the oldest is forgotten and may be asked again.
 const MOST_REMEMBERED: usize = 1024;

@@ -7,9 +7,7 @@ use std::time::Duration;
 use super::docket::Case;
 use super::tree::tops;
 use crate::config::Policy;
-use crate::model::{
-    Action, ActionKind, ActionPlan, Direction, Family, HostText, Isolation, Posture, Process, ServiceRole, Stage, Target,
-};
+use crate::model::{Action, ActionKind, ActionPlan, Direction, Family, HostText, Isolation, Posture, Process, ServiceRole, Stage, Target};
 
 /// Containers, and accounts, proposed at most for one case.
 const MOST_OF_EACH: usize = 2;
@@ -77,10 +75,7 @@ fn is_only_looking(case: &Case<'_>) -> bool {
     let incident = case.incident;
     let looking = |stage: &Stage| matches!(stage, Stage::Recon | Stage::InitialAccess);
     let outside = |family: &Family| matches!(family, Family::Auth | Family::Anomaly | Family::Tools);
-    case.tree.is_empty()
-        && !incident.stages.is_empty()
-        && incident.stages.iter().all(looking)
-        && incident.families.iter().all(outside)
+    case.tree.is_empty() && !incident.stages.is_empty() && incident.stages.iter().all(looking) && incident.families.iter().all(outside)
 }
 
 fn is_limited(addr: IpAddr, active: &[Action]) -> bool {

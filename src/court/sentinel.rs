@@ -94,8 +94,9 @@ impl Sentinel {
             return Some(format!("{undone} actions were undone within ten minutes because the host was worse off under them"));
         }
         let repeated = self.seen.iter().filter(|seen| within(seen.at, WINDOW) && seen.target.is_same(target)).count();
-        (repeated >= policy.sentinel.most_repeated as usize)
-            .then(|| format!("the same was done {repeated} times within ten minutes: {}", super::warrant::sentence(&target.to_string(), 120)))
+        (repeated >= policy.sentinel.most_repeated as usize).then(|| {
+            format!("the same was done {repeated} times within ten minutes: {}", super::warrant::sentence(&target.to_string(), 120))
+        })
     }
 }
 

@@ -37,7 +37,13 @@ fn each_field() -> Vec<(ActionKind, Vec<Target>)> {
     let tree = |root, exe: &str| Target::ProcessTree { root, exe: exe.into() };
     let trees = || {
         let root = key(1, 900, 5);
-        vec![tree(root, "/bin/sh"), tree(key(2, 900, 5), "/bin/sh"), tree(key(1, 901, 5), "/bin/sh"), tree(key(1, 900, 6), "/bin/sh"), tree(root, "/bin/ash")]
+        vec![
+            tree(root, "/bin/sh"),
+            tree(key(2, 900, 5), "/bin/sh"),
+            tree(key(1, 901, 5), "/bin/sh"),
+            tree(key(1, 900, 6), "/bin/sh"),
+            tree(root, "/bin/ash"),
+        ]
     };
     vec![
         (
@@ -128,7 +134,12 @@ fn hex(length: usize) -> impl Strategy<Value = String> {
 
 /// Small ranges, so that two of them often differ in one thing only, or in nothing.
 fn any_plan() -> impl Strategy<Value = ActionPlan> {
-    let addr = || prop_oneof![(0_u32..3).prop_map(|n| IpAddr::from(n.to_be_bytes())), (0_u128..3).prop_map(|n| IpAddr::from((n + (0xff << 120)).to_be_bytes()))];
+    let addr = || {
+        prop_oneof![
+            (0_u32..3).prop_map(|n| IpAddr::from(n.to_be_bytes())),
+            (0_u128..3).prop_map(|n| IpAddr::from((n + (0xff << 120)).to_be_bytes()))
+        ]
+    };
     let whose = prop_oneof![
         (0_u32..2).prop_map(|uid| Whose::User { uid }),
         path().prop_map(|path| Whose::Cgroup { path }),

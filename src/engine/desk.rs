@@ -72,7 +72,11 @@ impl Desk {
         let pause = self.court.pause(now);
         let told = pause.map(|pause| {
             let until = pause.until.format("%H:%M:%S UTC");
-            format!("{}; everything is asked until {until}; look, then set the mode again: bartizan mode {}", pause.why, self.mode.to_string().to_lowercase())
+            format!(
+                "{}; everything is asked until {until}; look, then set the mode again: bartizan mode {}",
+                pause.why,
+                self.mode.to_string().to_lowercase()
+            )
         });
         shared.degrade("sentinel", told);
     }

@@ -213,7 +213,8 @@ mod tests {
             assert_eq!(lifeline.holds_address(other.parse().unwrap()), None, "{other}");
         }
         assert_eq!(lifeline.holds_address("64:ff9b::127.0.0.1".parse().unwrap()), Some(LifelineReason::NotAStranger));
-        let tunnelled = Lifeline { addresses: vec![("2002:cb00:7109::1".parse().unwrap(), LifelineReason::SshSession)], ..Lifeline::default() };
+        let tunnelled =
+            Lifeline { addresses: vec![("2002:cb00:7109::1".parse().unwrap(), LifelineReason::SshSession)], ..Lifeline::default() };
         assert_eq!(tunnelled.holds_address("203.0.113.9".parse().unwrap()), Some(LifelineReason::SshSession));
     }
 

@@ -39,9 +39,10 @@ struct Account {
     shell: Vec<u8>,
 }
 
-/// Everything about accounts; `pids` are attached consoles, whoever asks, and what those run under.
-pub(super) fn find(found: &mut Found, files: &Files, pids: &[u32]) {
-    for uid in pids.iter().flat_map(|pid| whose(*pid)) {
+/// Everything about accounts; `people` are attached consoles, whoever asks, and what those run under; `shells` are those
+/// that the SSH server started.
+pub(super) fn find(found: &mut Found, files: &Files, people: &[u32], shells: &[u32]) {
+    for uid in people.iter().flat_map(|pid| whose(*pid)) {
         found.account(uid, LifelineReason::OwnAccount);
     }
     match files.last_administrator() {
@@ -49,7 +50,10 @@ pub(super) fn find(found: &mut Found, files: &Files, pids: &[u32]) {
         Ok(None) => {}
         Err(why) => found.unknown("accounts", why),
     }
-    for (uid, name) in files.logged_in() {
+    let accounts = files.accounts().unwrap_or_default();
+    let at_shell = shells.iter().filter_map(|pid| super::ssh::real_uid(*pid)).filter(|uid| *uid != 0);
+    let named = at_shell.filter_map(|uid| Some((uid, HostText::from(accounts.iter().find(|account| account.uid == uid)?.name.as_slice()))));
+    for (uid, name) in files.logged_in().into_iter().chain(named) {
         found.logged_in(uid, name);
     }
 }
@@ -157,13 +161,17 @@ impl Files {
     /// All values of a keyword outside of Match blocks.
     pub(super) fn sshd_values(&self, keyword: &str) -> Vec<Vec<u8>> {
         let mut files: Vec<String> = match fs::read_dir(self.root.join("etc/ssh/sshd_config.d")) {
-            Ok(entries) => entries.flatten().take(MOST_FILES).map(|e| format!("/etc/ssh/sshd_config.d/{}", e.file_name().to_string_lossy())).collect(),
+            Ok(entries) => {
+                entries.flatten().take(MOST_FILES).map(|e| format!("/etc/ssh/sshd_config.d/{}", e.file_name().to_string_lossy())).collect()
+            }
             Err(_) => Vec::new(),
         };
         files.sort();
         files.push("/etc/ssh/sshd_config".to_owned());
         let mut values = Vec::new();
-        for text in files.iter().filter(|file| file.ends_with(".conf") || file.ends_with("sshd_config")).filter_map(|file| self.read(file).ok()) {
+        for text in
+            files.iter().filter(|file| file.ends_with(".conf") || file.ends_with("sshd_config")).filter_map(|file| self.read(file).ok())
+        {
             for line in text.split(|byte| *byte == b'\n').take(MOST) {
                 let mut words = line.split(|byte| byte.is_ascii_whitespace() || *byte == b'=').filter(|word| !word.is_empty());
                 let Some(word) = words.next() else { continue };
@@ -239,7 +247,8 @@ fn has_shell(account: &Account) -> bool {
 
 /// A hash that begins with `!` or `*` fits no password (shadow(5)).
 fn has_password(shadow: &[u8], account: &Account) -> bool {
-    let line = shadow.split(|byte| *byte == b'\n').find(|line| line.strip_prefix(account.name.as_slice()).is_some_and(|r| r.starts_with(b":")));
+    let line =
+        shadow.split(|byte| *byte == b'\n').find(|line| line.strip_prefix(account.name.as_slice()).is_some_and(|r| r.starts_with(b":")));
     let hash = line.and_then(|line| line.split(|byte| *byte == b':').nth(1));
     hash.is_some_and(|hash| !hash.starts_with(b"!") && !hash.starts_with(b"*"))
 }

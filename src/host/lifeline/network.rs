@@ -63,7 +63,8 @@ pub(super) fn tunnels(found: &mut Found) {
         let under = |route: &&Route| route.bits == 32 && !route.gateway.is_unspecified() && !is_tunnel(&route.interface);
         let mut ends = routes.iter().filter(under).map(|route| route.destination).peekable();
         if ends.peek().is_none() {
-            found.unknown(&format!("the far end of the tunnel {}", tunnel.interface.escape_debug()), "no route leads to it past the tunnel");
+            found
+                .unknown(&format!("the far end of the tunnel {}", tunnel.interface.escape_debug()), "no route leads to it past the tunnel");
         }
         ends.for_each(|end| found.address(end.into(), LifelineReason::Gateway));
     }

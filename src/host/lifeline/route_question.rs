@@ -50,7 +50,9 @@ pub(super) fn kind(addr: IpAddr) -> io::Result<Kind> {
     });
     match outcome {
         // No way there, or it is refused: then it is nobody on our way.
-        Err(why) if matches!(why.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL)) => Ok(Kind::Other),
+        Err(why) if matches!(why.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL)) => {
+            Ok(Kind::Other)
+        }
         other => other.map(|()| kind),
     }
 }

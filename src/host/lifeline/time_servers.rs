@@ -22,13 +22,8 @@ const MOST_FILES: usize = 64;
 
 /// Files that name servers, and directories of such files (by the ending of their names).
 const FILES: [&str; 7] = [
-    "/etc/chrony/chrony.conf",
-    "/etc/chrony.conf",
-    "/etc/ntp.conf",
-    "/etc/ntpsec/ntp.conf",
-    "/etc/openntpd/ntpd.conf",
-    "/etc/systemd/timesyncd.conf",
-    "/usr/lib/systemd/timesyncd.conf",
+    "/etc/chrony/chrony.conf", "/etc/chrony.conf", "/etc/ntp.conf", "/etc/ntpsec/ntp.conf", "/etc/openntpd/ntpd.conf",
+    "/etc/systemd/timesyncd.conf", "/usr/lib/systemd/timesyncd.conf",
 ];
 const DIRECTORIES: [(&str, &str); 7] = [
     ("/etc/chrony/conf.d", ".conf"),
@@ -89,7 +84,8 @@ fn name_servers(text: &str, servers: &mut TimeServers) {
 
 /// With whom NTP is spoken now, over sockets that have a far end.
 pub(super) fn spoken_with(open: &[Socket]) -> impl Iterator<Item = IpAddr> {
-    let speaks = |socket: &&Socket| socket.flow.proto == Protocol::Udp && socket.phase == Phase::Connected && socket.flow.dport == Some(NTP);
+    let speaks =
+        |socket: &&Socket| socket.flow.proto == Protocol::Udp && socket.phase == Phase::Connected && socket.flow.dport == Some(NTP);
     open.iter().filter(speaks).filter_map(|socket| socket.flow.dst).take(MOST)
 }
 
@@ -107,7 +103,10 @@ mod tests {
     #[test]
     fn each_configuration_is_read_as_its_service_means_it() {
         let mut servers = TimeServers::default();
-        name_servers("# server 9.9.9.9\npool 2.debian.pool.ntp.org iburst\nserver 192.0.2.1 iburst minpoll 4\npeer 2001:db8::7\nserverx 1.1.1.1\n", &mut servers);
+        name_servers(
+            "# server 9.9.9.9\npool 2.debian.pool.ntp.org iburst\nserver 192.0.2.1 iburst minpoll 4\npeer 2001:db8::7\nserverx 1.1.1.1\n",
+            &mut servers,
+        );
         name_servers("[Time]\n#NTP=8.8.8.8\nNTP=192.0.2.2 time.example.org\nFallbackNTP=\n", &mut servers);
         name_servers("servers ntp.example.net\nsensor *\nlisten on *\n", &mut servers);
         let addresses: Vec<String> = servers.addresses.iter().map(ToString::to_string).collect();
