@@ -169,4 +169,8 @@ mod connection_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod ruleset_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verifier_tests;
