@@ -98,6 +98,11 @@ for script in test.sh .ci/run install.sh config/*.sh; do
 done
 # shellcheck disable=SC2086 # a list of names without blanks
 if have shellcheck; then shellcheck -s sh $scripts; else skip "shellcheck: not installed"; fi
+# What ends an action at its time is joined from parts, in this order; so is bartizan-emergency.sh, checked above.
+(cd config/expire && cat head.sh process.sh freeze.sh account.sh container.sh file.sh undo.sh tail.sh) >"${TMPDIR:-/tmp}/bartizan-expire.$$"
+sh -n "${TMPDIR:-/tmp}/bartizan-expire.$$"
+if have shellcheck; then shellcheck -s sh "${TMPDIR:-/tmp}/bartizan-expire.$$"; fi
+rm -f "${TMPDIR:-/tmp}/bartizan-expire.$$"
 
 note "Dependencies"
 if have cargo-deny; then

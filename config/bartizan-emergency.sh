@@ -1,23 +1,37 @@
 #!/bin/sh
-# Undoes everything that Bartizan did to this host, without Bartizan: needs only sh, cat, nft and kill.
-# Usage: bartizan-emergency.sh [RUNTIME DIRECTORY]      (default /run/bartizan)
+# Undoes everything that Bartizan did to this host, without Bartizan: needs only sh, cat, nft and kill, and for a
+# disabled account or an isolated container what their parts below name.
+# Usage: bartizan-emergency.sh [RUNTIME DIRECTORY [DATA DIRECTORY]]      (default /run/bartizan, /var/lib/bartizan)
 # It refuses nothing and asks nothing; it may be run at any time, any number of times, with the agent alive or dead.
-set -u
+# Made from the parts in config/expire, as `bartizan emergency-script` prints it: change them, not this file.
+set -uf
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LC_ALL=C
 runtime=${1:-${BARTIZAN_RUNTIME:-/run/bartizan}}
+data=${2:-${BARTIZAN_DATA:-}}
+[ -n "$data" ] || { [ -f "$runtime/data" ] && IFS= read -r data <"$runtime/data"; }
+[ -n "$data" ] || data=/var/lib/bartizan
 failed=0
 say() { echo "bartizan-emergency: $*"; }
 
-start_of() {
+# Field 22 of /proc/PID/stat; the name before it may hold anything, so count from the last parenthesis.
+start_of() { # PID
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     # shellcheck disable=SC2086 # split into fields
-    set -f -- ${stat##*') '}
-    set +f
+    set -- ${stat##*') '}
     shift 19
     echo "$1"
 }
 
+# Whether a process is this very one.
+is_still() { # PID START
+    [ "$(start_of "$1")" = "$2" ]
+}
+
+# Frozen processes run again, in the cgroups that they came from. The note goes on: hierarchy, group, then
+# "PID START STOPPED ORIGIN" lines.
+
+# To its cgroup, or to the nearest one above that takes it.
 give_back() { # HIERARCHY PID ORIGIN
     path=${3%' (deleted)'}
     while :; do
@@ -28,59 +42,205 @@ give_back() { # HIERARCHY PID ORIGIN
     done
 }
 
+inside() { # GROUP PID
+    [ -f "$1/cgroup.procs" ] || return 1
+    while read -r member; do
+        [ "$member" = "$2" ] && return 0
+    done <"$1/cgroup.procs"
+    return 1
+}
+
+undo_freeze() { # METHOD
+    IFS= read -r root || return 1
+    IFS= read -r name || return 1
+    group=$root/bartizan/$name
+    first=
+    while IFS= read -r line; do
+        pid=${line%% *} rest=${line#* }
+        start=${rest%% *} rest=${rest#* }
+        stopped=${rest%% *} origin=${rest#* }
+        [ -n "$first" ] || first=$origin
+        is_still "$pid" "$start" || continue
+        if [ "$1" = stop ]; then
+            [ "$stopped" = 1 ] || { kill -s CONT "$pid" && say "let pid $pid run again"; }
+        elif inside "$group" "$pid"; then
+            give_back "$root" "$pid" "$origin" && say "put pid $pid back into $origin"
+        fi
+    done
+    [ "$1" = stop ] && return 0
+    [ -d "$group" ] || return 0
+    tries=0
+    while [ "$tries" -lt 10 ]; do
+        left=$(cat "$group/cgroup.procs")
+        [ -n "$left" ] || break
+        for pid in $left; do give_back "$root" "$pid" "$first"; done
+        tries=$((tries + 1))
+    done
+    # Nothing may stay frozen, even what could not be moved.
+    if [ "$1" = v2 ]; then echo 0 >"$group/cgroup.freeze"; else echo THAWED >"$group/freezer.state"; fi
+    rmdir "$group" 2>/dev/null
+    rmdir "$root/bartizan" 2>/dev/null
+    return 0
+}
+
+# A disabled account. The note goes on as the action that makes it says.
+
+undo_account() {
+    return 1
+}
+
+# A container that was cut off. The note goes on as the action that makes it says.
+
+undo_container() {
+    return 1
+}
+
+# A file that was put back to a kept copy becomes again what it was. The note goes on: directory (no link in it), name,
+# name of the former file in that directory ("-": there was none), path of the copy that was put there.
+
+undo_file() {
+    IFS= read -r directory || return 1
+    IFS= read -r name || return 1
+    IFS= read -r former || return 1
+    IFS= read -r copy || return 1
+    case $name/$former in
+    */*/* | ../* | */.. | ./* | */. | /* | */) return 1 ;;
+    esac
+    # From here on every name is looked up in this one directory, whatever its path is made to lead to meanwhile.
+    cd -P -- "$directory" || return 0
+    [ "$(pwd -P)" = "$directory" ] || { say "$directory is not where it was: left alone"; return 0; }
+    rm -f "./.$name.bartizan-new"
+    if [ "$former" != - ] && [ ! -e "./$former" ] && [ ! -L "./$former" ]; then
+        # Put back already.
+        return 0
+    fi
+    # What somebody wrote there since is not ours to remove.
+    if [ -L "./$name" ] || ! holds "./$name" "$copy"; then
+        say "$directory/$name was changed since: left alone"
+        [ "$former" = - ] || rm -f "./$former"
+        return 0
+    fi
+    if [ "$former" = - ]; then
+        rm -f "./$name" || return 1
+        say "removed $directory/$name, which was not there before"
+    else
+        mv -f "./$former" "./$name" || return 1
+        say "put the former $directory/$name back"
+    fi
+}
+
+# Whether two files hold the same bytes; where there is no cmp, bytes that a shell can hold.
+holds() { # FILE FILE
+    if command -v cmp >/dev/null 2>&1; then
+        cmp -s "$1" "$2"
+    else
+        [ "$(cat "$1"; echo .)" = "$(cat "$2"; echo .)" ]
+    fi
+}
+
+# What one note tells of, by its first line.
+undo_note() { # NOTE
+    {
+        read -r method || return 1
+        case $method in
+        v1 | v2 | stop) undo_freeze "$method" ;;
+        account) undo_account ;;
+        container) undo_container ;;
+        file) undo_file ;;
+        *) return 1 ;;
+        esac
+    } <"$1"
+}
+
+# What would have undone it later: files beside the note, timers and cron files of ours.
+forget() { # NOTE
+    unit=bartizan-expiry-${1##*/}
+    if [ -e "/etc/systemd/system/$unit.timer" ]; then
+        rm -f "/etc/systemd/system/$unit.timer" "/etc/systemd/system/$unit.service" \
+            "/etc/systemd/system/timers.target.wants/$unit.timer"
+        if [ -d /run/systemd/system ]; then
+            # --no-block: this may be that very unit.
+            systemctl stop --no-block "$unit.timer"
+            systemctl daemon-reload
+        fi
+    fi
+    rm -f "/etc/cron.d/$unit"
+    rm -f "$1.watchdog" "$1.until"
+}
+
 # 0. A living agent must not take what follows for drift and bring it back: it sees this sign and undoes everything too.
 if [ -d "$runtime" ]; then
     { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not leave a sign for a running agent in $runtime"
 fi
 
-# 1. The timers that would have ended the freezes.
-for file in "$runtime"/freeze/*.watchdog; do
-    [ -f "$file" ] || continue
-    read -r pid start <"$file"
-    [ "$(start_of "$pid")" = "$start" ] && kill -s KILL -- "-$pid" 2>/dev/null && say "stopped the timer with pid $pid"
+# 1. Who would have ended the actions: the standing watchdog, shells and timers.
+end_watchdog() { # FILE PREFIX ("-": its whole group)
+    [ -f "$1" ] || return 0
+    read -r pid start _ <"$1" || return 0
+    [ "$pid" -gt 1 ] 2>/dev/null && is_still "$pid" "$start" || return 0
+    kill -s KILL -- "$2$pid" 2>/dev/null && say "stopped the watchdog with pid $pid"
+}
+set +f
+set -- "$runtime"/freeze/*.watchdog "$data"/expiry/*.watchdog
+set -f
+for file do
+    end_watchdog "$file" -
     rm -f "$file" 2>/dev/null
 done
+if [ -f "$runtime/freeze/.watchdog" ]; then
+    end_watchdog "$runtime/freeze/.watchdog" ""
+    # A living agent starts it anew and need not be alarmed.
+    { echo ended >"$runtime/freeze/.watchdog"; } 2>/dev/null
+fi
 if [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then
     systemctl stop 'bartizan-expiry-*.timer' 2>/dev/null
 fi
 
-# 2. Every process back where the notes say it was.
-for note in "$runtime"/freeze/*; do
+# 2. What the notes tell of: frozen processes, disabled accounts, isolated containers, files put back.
+set +f
+set -- "$runtime"/freeze/* "$data"/expiry/*
+set -f
+for note do
+    case ${note##*/} in *.*) continue ;; esac
     [ -f "$note" ] || continue
-    {
-        read -r method
-        IFS= read -r root
-        IFS= read -r name
-        while IFS= read -r line; do
-            pid=${line%% *} rest=${line#* }
-            start=${rest%% *} rest=${rest#* }
-            stopped=${rest%% *} origin=${rest#* }
-            [ "$(start_of "$pid")" = "$start" ] || continue
-            if [ "$method" = stop ]; then
-                [ "$stopped" = 1 ] || { kill -s CONT "$pid" && say "let pid $pid run again"; }
-                continue
-            fi
-            case $(cat "/proc/$pid/cgroup" 2>/dev/null) in
-            *":/bartizan/$name"*) give_back "$root" "$pid" "$origin" && say "put pid $pid back into $origin" ;;
-            esac
-        done
-    } <"$note"
-    rm -f "$note" 2>/dev/null
+    if (undo_note "$note"); then
+        rm -f "$note" "$note.ending" 2>/dev/null
+        forget "$note"
+    else
+        say "could not undo what $note tells of"
+        failed=1
+    fi
+done
+# Timers and cron files whose note is gone.
+set +f
+set -- /etc/systemd/system/bartizan-expiry-*.timer /etc/cron.d/bartizan-expiry-* "$runtime"/freeze/*.until "$data"/expiry/*.until
+set -f
+for file do
+    [ -f "$file" ] || continue
+    case $file in
+    *.until) note=${file%.until} ;;
+    *) note=$data/expiry/${file##*/bartizan-expiry-} note=${note%.timer} ;;
+    esac
+    [ -f "$note" ] || { forget "$note"; say "removed ${file##*/}"; }
 done
 
 # 3. Whatever is left in a group of ours, with or without a note: nothing may stay frozen.
 thaw_below() { # HIERARCHY FILE WORD
-    for group in "$1"/bartizan/*/; do
-        [ -f "$group$2" ] || continue
+    hierarchy=$1 file=$2 word=$3
+    set +f
+    set -- "$hierarchy"/bartizan/*/
+    set -f
+    for group do
+        [ -f "$group$file" ] || continue
         # shellcheck disable=SC2013 # one pid a line, and all of them are read before the first one moves
         for pid in $(cat "${group}cgroup.procs"); do
-            give_back "$1" "$pid" "" && say "let pid $pid run again"
+            give_back "$hierarchy" "$pid" "" && say "let pid $pid run again"
         done
-        { echo "$3" >"$group$2"; } 2>/dev/null
+        { echo "$word" >"$group$file"; } 2>/dev/null
         rmdir "$group" 2>/dev/null
         [ -d "$group" ] && { say "could not remove $group (nothing in it is frozen)"; }
     done
-    rmdir "$1/bartizan" 2>/dev/null
+    rmdir "$hierarchy/bartizan" 2>/dev/null
 }
 while read -r _ mount type options _; do
     case $type,$options in
@@ -100,5 +260,5 @@ elif nft list table inet bartizan >/dev/null 2>&1; then
         failed=1
     fi
 fi
-[ "$failed" = 0 ] && say "done: nothing is blocked or frozen by Bartizan"
+[ "$failed" = 0 ] && say "done: nothing is blocked or frozen, disabled or cut off by Bartizan"
 exit "$failed"

@@ -233,6 +233,13 @@ pub(super) enum Verb {
     },
     /// Print the manual page.
     Man,
+    /// The process outside of the agent that undoes actions at their time; the agent starts it.
+    #[command(hide = true)]
+    Watchdog {
+        /// Directories of notes.
+        #[arg(value_name = "DIR", required = true)]
+        directories: Vec<PathBuf>,
+    },
     /// A part that the sparring partner plays; the environment says which.
     #[command(hide = true)]
     Stage,

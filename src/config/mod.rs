@@ -6,6 +6,7 @@ pub mod keymap;
 mod layers;
 pub mod policy;
 mod policy_check;
+pub mod signs;
 pub mod theme;
 mod view;
 

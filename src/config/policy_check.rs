@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::policy::Policy;
+use super::signs;
 
 /// What is wrong with a policy: section, key, and what to write.
 #[derive(Debug)]
@@ -17,7 +18,8 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     shares(policy)?;
     order(policy)?;
     durations(policy)?;
-    counts(policy)
+    counts(policy)?;
+    vitals(policy)
 }
 
 fn shares(policy: &Policy) -> Result<(), Objection> {
@@ -94,6 +96,21 @@ fn durations(policy: &Policy) -> Result<(), Objection> {
         }
         None => Ok(()),
     }
+}
+
+/// Every word of `[vitals]` must be understood when it is written, not when an action depends on it.
+fn vitals(policy: &Policy) -> Result<(), Objection> {
+    let vitals = &policy.vitals;
+    let object = |key| move |problem| Objection { section: "vitals", key, problem };
+    for (key, many) in [("units", vitals.units.len()), ("listeners", vitals.listeners.len()), ("probes", vitals.probes.len())] {
+        if many > signs::MOST {
+            return Err(object(key)(format!("{many} of them: at most {} are looked at", signs::MOST)));
+        }
+    }
+    vitals.units.iter().try_for_each(|unit| signs::unit(unit)).map_err(object("units"))?;
+    vitals.listeners.iter().try_for_each(|word| word.parse::<signs::Listener>().map(drop)).map_err(object("listeners"))?;
+    vitals.probes.iter().try_for_each(|word| word.parse::<signs::Probe>().map(drop)).map_err(object("probes"))?;
+    signs::name(&vitals.resolve).map_err(object("resolve"))
 }
 
 fn counts(policy: &Policy) -> Result<(), Objection> {

@@ -274,7 +274,7 @@ fn carry_out(shared: &Shared, action: &Action, incident: Option<&Incident>) {
 }
 
 /// An action that was begun and undone again is shown as such; the error is the answer.
-fn told(shared: &Shared, error: ActError) -> Refusal {
+pub(super) fn told(shared: &Shared, error: ActError) -> Refusal {
     if let ActError::Failed { action, .. } = &error {
         shared.action_changed(action);
     }
@@ -284,8 +284,12 @@ fn told(shared: &Shared, error: ActError) -> Refusal {
 /// An error of the responder as an answer.
 pub(super) fn failed(error: ActError) -> Refusal {
     let code = match &error {
-        ActError::Lifeline { .. } | ActError::LifelineUnknown(_) | ActError::Warrant(_) => ErrorCode::Refused,
-        ActError::Duplicate { .. } | ActError::NotFound(_) | ActError::NotActive { .. } | ActError::Irreversible(_) => ErrorCode::Usage,
+        ActError::Lifeline { .. } | ActError::LifelineUnknown(_) | ActError::Warrant(_) | ActError::Harmful(_) => ErrorCode::Refused,
+        ActError::Duplicate { .. }
+        | ActError::NotFound(_)
+        | ActError::NotActive { .. }
+        | ActError::NotAwaiting { .. }
+        | ActError::Irreversible(_) => ErrorCode::Usage,
         _ => ErrorCode::Failed,
     };
     Refusal { code, message: error.to_string(), mend: String::new() }

@@ -8,16 +8,20 @@ use std::time::{Duration, Instant};
 use super::governor::Reading;
 use super::shared::{Shared, lock};
 use super::{answer, desk, supervisor};
+use crate::collector::Sink;
+use crate::host::access_copies::AccessCopies;
 use crate::host::sock_diag::{self, Phase};
-use crate::host::watchdog::EMERGENCY_SIGN;
+use crate::host::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use crate::host::{own_usage, service_manager};
-use crate::model::{Counts, Health, Posture, Protocol, Timestamp};
+use crate::model::{Alarm, AlarmKind, Counts, Health, HostText, Posture, Protocol, Timestamp};
 
 /// How often every active action is compared with the kernel, and the emergency script's sign is looked for.
 const RECONCILE: Duration = Duration::from_secs(2);
 /// How often confidence decays and quiet incidents close, our files are looked at, and the ledger is read even when no
 /// action is known.
 const DECAY: Duration = Duration::from_secs(10);
+/// How often it is asked whether vital signs are due; each look is due at its own time.
+const VITALS: Duration = Duration::from_millis(500);
 /// Between two deltas: fast enough to feel live, slow enough to be cheap over SSH.
 const DELTA: Duration = Duration::from_millis(200);
 /// How often health is measured while somebody looks.
@@ -41,6 +45,10 @@ fn due(last: &mut Instant, every: Duration) -> bool {
 /// The court's thread: judges what waits, and between cases keeps the actions true.
 pub(super) fn sit(shared: &Shared) {
     let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
+    let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
+    keep_watchdog(shared, &standing);
+    let mut copies = AccessCopies::of(&shared.settings.data);
+    keep_copies(shared, &mut copies);
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -54,17 +62,45 @@ pub(super) fn sit(shared: &Shared) {
         let quiet = due(&mut decayed, DECAY);
         if due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
+            keep_watchdog(shared, &standing);
+            keep_copies(shared, &mut copies);
             // Every action passes over the screen's rows; the ledger itself is asked now and then all the same.
             if quiet || lock(&shared.live).actions.values().any(|action| action.state.is_active()) {
                 reconcile(shared, now);
             }
         }
         if quiet {
+            tidy(shared);
             shared.check_files();
             let changed = lock(&shared.correlator).tick(now);
             changed.iter().for_each(|incident| shared.incident_changed(incident, &[]));
         }
     }
+}
+
+/// Who ends our actions when we cannot must live: another one at once when it was ended, and the word is out.
+fn keep_watchdog(shared: &Shared, standing: &Result<Standing, WatchdogError>) {
+    let seen = standing.as_ref().map_or_else(|error| Seen::Missing(error.to_string()), Standing::look);
+    let trouble = match seen {
+        Seen::Watches | Seen::Started => None,
+        Seen::StartedAnew(found) => {
+            let detail = HostText::from(format!("{found}; a new one watches").as_str());
+            shared.lanes.emit(supervisor::alarmed(Alarm { what: AlarmKind::WatchdogGone, detail, action: None, path: None }));
+            None
+        }
+        Seen::Missing(why) => Some(format!("{why}; each action gets a shell or timer of its own instead")),
+    };
+    shared.degrade("watchdog", trouble);
+}
+
+/// Every change of a file that decides who gets in is a version of its own.
+fn keep_copies(shared: &Shared, copies: &mut AccessCopies) {
+    let taken = copies.look(chrono::Utc::now());
+    let trouble = taken.troubles.first().map(|first| match taken.troubles.len() {
+        1 => first.clone(),
+        more => format!("{first} (and {} more)", more - 1),
+    });
+    shared.degrade("access copies", trouble);
 }
 
 /// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.
@@ -84,6 +120,16 @@ fn obey_emergency_script(shared: &Shared) {
     }
 }
 
+/// Keeps the journal in order, and tells when a full disk makes memory its only copy.
+fn tidy(shared: &Shared) {
+    let trouble = match shared.responder.tidy() {
+        Ok(0) => None,
+        Ok(owed) => Some(format!("{owed} records are in memory only, the disk takes none: make room on it; nothing new is begun meanwhile")),
+        Err(error) => Some(error.to_string()),
+    };
+    shared.degrade("journal", trouble);
+}
+
 fn reconcile(shared: &Shared, now: Timestamp) {
     match shared.responder.reconcile(now) {
         Ok(changed) => {
@@ -91,6 +137,15 @@ fn reconcile(shared: &Shared, now: Timestamp) {
             changed.iter().for_each(|action| shared.action_changed(action));
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
+    }
+}
+
+/// The nurse's thread: takes the host's vital signs, and undoes what does harm. Nobody who acts waits for it.
+pub(super) fn nurse(shared: &Shared) {
+    while !shared.stop.is_set() {
+        let changed = shared.responder.check_vitals(chrono::Utc::now());
+        changed.iter().for_each(|action| shared.action_changed(action));
+        std::thread::sleep(VITALS);
     }
 }
 

@@ -288,6 +288,8 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Thre
     threads.push(spawn("pipeline", Box::new(move || pipeline.run()))?);
     let court = Arc::clone(shared);
     threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
+    let nurse = Arc::clone(shared);
+    threads.push(spawn("nurse", Box::new(move || rounds::nurse(&nurse)))?);
     let crier = Arc::clone(shared);
     threads.push(spawn("crier", Box::new(move || rounds::cry(&crier)))?);
     let guard = Arc::clone(shared);

@@ -1,5 +1,6 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
+pub mod access_copies;
 pub mod bpf;
 pub mod bpf_programs;
 pub mod cgroup_number;
@@ -50,6 +51,7 @@ pub mod sock_diag;
 pub mod ssh_ports;
 pub mod temporary;
 pub mod user_names;
+pub mod vital;
 pub mod watchdog;
 
 pub use peer_groups::peer_groups;

@@ -182,6 +182,13 @@ impl PidFd {
     }
 }
 
+impl AsRawFd for PidFd {
+    /// Readable when the process has ended.
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
 /// Grows a set of processes by everything that belongs below it: children, and orphans that still carry the
 /// process group or session of a member (their parent may have ended between two looks).
 pub fn grow(members: &mut std::collections::BTreeSet<u32>, world: &[Stat]) {

@@ -73,6 +73,38 @@ pub fn dump() -> Result<Dump, SockDiagError> {
     ask(&[(Protocol::Tcp, TCP_STATES), (Protocol::Udp, UDP_STATES)])
 }
 
+/// One TCP connection, and whether the other side still answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Between whom.
+    pub flow: Flow,
+    /// Where it stands.
+    pub phase: Phase,
+    /// How often what waits for an answer was sent again (idiag_retrans while the retransmission timer runs): each time
+    /// after a longer pause, so that 3 means about a second and a half of silence (RFC 6298), 5 more than six.
+    pub retransmits: u8,
+}
+
+/// Every TCP connection that is open or being closed.
+///
+/// # Errors
+/// When the kernel refuses or cannot answer.
+pub fn connections() -> Result<Vec<Connection>, SockDiagError> {
+    let door = open()?;
+    let mut found = Vec::new();
+    for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
+        send(&door, &request(family, Protocol::Tcp, TCP_STATES & !(1 << LISTEN)))?;
+        each(&door, |message| {
+            if let Some(Socket { flow, phase, .. }) = socket(message, Protocol::Tcp).filter(|_| found.len() < MOST) {
+                // idiag_timer 1: retransmission.
+                let retransmits = if message.get(2) == Some(&1) { message.get(3).copied().unwrap_or(0) } else { 0 };
+                found.push(Connection { flow, phase, retransmits });
+            }
+        })?;
+    }
+    Ok(found)
+}
+
 /// TCP listeners alone.
 ///
 /// # Errors
@@ -150,6 +182,14 @@ pub(super) fn send(door: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn receive(door: &OwnedFd, protocol: Protocol, dump: &mut Dump) -> io::Result<()> {
+    each(door, |message| match dump.sockets.len() >= MOST {
+        true => dump.cut = true,
+        false => dump.sockets.extend(socket(message, protocol)),
+    })
+}
+
+/// Every message of one answer.
+fn each(door: &OwnedFd, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0_u8; 64 << 10];
     loop {
         // SAFETY: the buffer lives for the call and its length is given.
@@ -161,8 +201,7 @@ fn receive(door: &OwnedFd, protocol: Protocol, dump: &mut Dump) -> io::Result<()
             match i32::from(kind) {
                 libc::NLMSG_DONE => return Ok(()),
                 libc::NLMSG_ERROR => return refused(message),
-                _ if dump.sockets.len() >= MOST => dump.cut = true,
-                _ => dump.sockets.extend(socket(message, protocol)),
+                _ => take(message),
             }
         }
     }

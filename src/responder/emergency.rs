@@ -26,12 +26,13 @@ impl Responder {
         let _turn = self.my_turn();
         let mut report = EmergencyReport::default();
         let mut note = |result: Result<(), ActError>| report.failures.extend(result.err().map(|error| error.to_string()));
-        note(self.record(now, by, "emergency.stop", "everything", "begun").map_err(ActError::from));
+        self.tell(now, by, "emergency.stop", "everything", "begun");
+        self.checkpoint("emergency begun");
         let active = self.ledger.active();
         let (active, unread) = active.map_or_else(|error| (Vec::new(), Some(error)), |active| (active, None));
         note(unread.map_or(Ok(()), |error| Err(error.into())));
         for action in active {
-            match self.undo(action, by, now) {
+            match self.undo(action, by, &format!("undone by {by}"), now) {
                 Ok(action) => report.rolled_back.push(action),
                 Err(error) => report.failures.push(error.to_string()),
             }
@@ -45,9 +46,7 @@ impl Responder {
             report.removed.len(),
             report.failures.len()
         );
-        if let Err(error) = self.record(now, by, "emergency.done", "everything", words) {
-            report.failures.push(error.to_string());
-        }
+        self.tell(now, by, "emergency.done", "everything", words);
         report
     }
 }

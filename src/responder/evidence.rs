@@ -1,9 +1,15 @@
 //! Evidence of a tree that stands still: kept, put on record, told. Nothing here can stop the freeze or the kill.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+
+use super::Responder;
 use super::actions::Hand;
 use crate::host::evidence::{Captured, PATIENCE};
 use crate::host::freeze::Frozen;
-use crate::model::{Action, AuditBody, KeptEvidence, ProcessKey, Target};
+use crate::model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target};
 
 /// Files whose hash stands in the audit line; the manifest, whose hash stands there too, names the others.
 const MOST_LISTED: usize = 128;
@@ -26,30 +32,70 @@ pub(super) fn summary(evidence: &KeptEvidence) -> String {
     }
 }
 
+/// Trees of which evidence is kept at the same time, each on a thread of its own; one more is kept by who froze it.
+const AT_ONCE: usize = 4;
+static KEEPING: AtomicUsize = AtomicUsize::new(0);
+
 impl Hand {
     /// Keeps evidence of everybody in a frozen tree, the root first, and puts it on record: in the action's row and in
     /// one line of the audit log. What fails is in the row.
     pub(super) fn keep_evidence(&self, action: &Action, name: &str, frozen: &Frozen) {
+        let (evidence, line) = self.capture(action, name, frozen);
+        // A ledger that cannot be written is found, and the action taken back, at the receipt.
+        let row = Action { evidence: Some(evidence), ..action.clone() };
+        let _ = self.ledger.settle(&row, None, Some(&line));
+    }
+
+    fn capture(&self, action: &Action, name: &str, frozen: &Frozen) -> (KeptEvidence, AuditBody) {
         let captured = self.locker.capture(name, &in_order(action, frozen), PATIENCE);
-        let mut evidence = KeptEvidence {
+        let evidence = KeptEvidence {
             directory: captured.directory.to_string_lossy().escape_debug().to_string(),
             files: captured.files.len(),
             bytes: captured.files.iter().map(|file| file.bytes).sum(),
             missing: captured.missing.clone(),
         };
-        let body = AuditBody {
+        let line = AuditBody {
             at: action.planned_at,
             actor: action.by.clone(),
             what: "evidence.kept".to_owned(),
             subject: action.id.to_string(),
             detail: audit_line(&captured, &evidence),
         };
-        if let Err(error) = self.ledger.audit(body) {
-            evidence.missing.insert(0, format!("its line in the audit log: {error}"));
+        (evidence, line)
+    }
+
+    /// The same for a freeze that is live: its row may have changed meanwhile, and stays as it is but for the evidence.
+    fn keep_afterwards(&self, action: &Action, frozen: &Frozen, turn: &Mutex<()>) {
+        let (evidence, line) = self.capture(action, &frozen.name, frozen);
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(Some(mut row)) = self.ledger.action(action.id) {
+            if row.state == ActionState::Live {
+                row.note = format!("{}; {}", row.note, summary(&evidence));
+            }
+            row.evidence = Some(evidence);
+            // What cannot be written now is kept in memory until it can.
+            let _ = self.ledger.settle(&row, None, Some(&line));
         }
-        let row = Action { evidence: Some(evidence), ..action.clone() };
-        // A ledger that cannot be written is found, and the action taken back, at the receipt.
-        let _ = self.ledger.update(&row);
+    }
+}
+
+impl Responder {
+    /// Keeps evidence of a tree that stands still already, on a thread of its own: nobody else waits for it.
+    pub(super) fn keep_evidence_of(&self, action: &Action) {
+        let Ok(snapshot) = self.snapshot(action.id) else { return };
+        let Some(frozen) = snapshot.get("frozen").and_then(|frozen| Frozen::deserialize(frozen).ok()) else { return };
+        let (hand, turn, action) = (Arc::clone(&self.hand), Arc::clone(&self.turn), action.clone());
+        let keep = move || {
+            hand.keep_afterwards(&action, &frozen, &turn);
+            KEEPING.fetch_sub(1, Ordering::Relaxed);
+        };
+        if KEEPING.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
+            return keep();
+        }
+        if let Err(error) = std::thread::Builder::new().name("evidence".to_owned()).spawn(keep) {
+            KEEPING.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(%error, "no thread to keep evidence");
+        }
     }
 }
 

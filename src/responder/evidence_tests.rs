@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::tests::{Tree, lively_tree, now, on_bench, on_tree, stands_still, until};
+use super::tests::{Tree, lively_tree, now, on_bench, on_tree, stands_still, until, with_evidence};
 use crate::host::own_netns::killed_in_a_child;
 use crate::host::pidfd::Stat;
 use crate::model::{Action, ActionId, ActionKind, ActionState};
@@ -72,6 +72,8 @@ fn a_freeze_keeps_evidence_and_says_so_as_long_as_it_lasts() {
         let (responder, out) = (bench.responder(), bench.dir.path().join("out"));
         let tree = lively_tree(&out);
         let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
+        assert!(frozen.evidence.is_none(), "nobody waits for it");
+        let frozen = with_evidence(&responder, frozen.id);
         let evidence = frozen.evidence.clone().unwrap();
         assert!(evidence.missing.is_empty() && evidence.files >= 16, "{evidence:?}");
         let status = String::from_utf8(read(&frozen, tree.id(), "status")).unwrap();
@@ -92,6 +94,7 @@ fn evidence_that_cannot_be_kept_stops_neither_and_is_told() {
         let tree = lively_tree(&out);
         let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
         assert!(frozen.state == ActionState::Live && stands_still(&out));
+        let frozen = with_evidence(&responder, frozen.id);
         assert!(frozen.note.contains("no evidence was kept: ") && frozen.evidence.unwrap().missing[0].contains("could not be made"));
         let killed = responder.carry_out(on_tree(ActionKind::KillTree, &tree), now()).unwrap();
         assert_eq!(killed.state, ActionState::Expired, "{}", killed.note);

@@ -1,14 +1,18 @@
 //! The hand: journal, snapshot, apply, verify, commit or roll back.
 
 mod actions;
+mod confirm;
 mod emergency;
 mod evidence;
+mod pace;
 mod reconciler;
 mod recovery;
 mod rollback;
 mod ruleset;
+mod timeline;
 mod transaction;
 mod verifier;
+mod vitals;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +22,10 @@ pub use emergency::{EmergencyReport, sweep};
 
 use crate::config::Policy;
 use crate::court::Verifier;
+use crate::host::clock::Clock;
 use crate::host::evidence::Locker;
 use crate::host::freeze::Freezer;
-use crate::model::{Action, ActionId, ActionPlan, Alarm, AuditBody, Lifeline, Preview, ProcessKey, Timestamp};
+use crate::model::{Action, ActionId, ActionPlan, Alarm, Lifeline, Preview, ProcessKey, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
 use actions::Hand;
 
@@ -48,11 +53,17 @@ pub struct Ties {
 pub struct Responder {
     ledger: Arc<Ledger>,
     verifier: Verifier,
-    hand: Hand,
+    hand: Arc<Hand>,
+    /// Deadlines are counted on it.
+    clock: Clock,
+    /// The host's vital signs around each action.
+    signs: vitals::Signs,
     /// Held while anything is done, undone or compared: nobody sees a change half made.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
     #[cfg(test)]
     die_at: Mutex<Option<&'static str>>,
+    #[cfg(test)]
+    paces: Mutex<Vec<Vec<(&'static str, std::time::Duration)>>>,
 }
 
 impl std::fmt::Debug for Responder {
@@ -76,11 +87,21 @@ impl Responder {
         Ok(Self {
             ledger,
             verifier,
-            hand,
-            turn: Mutex::new(()),
+            hand: Arc::new(hand),
+            clock: Clock::of_this_host(),
+            signs: vitals::Signs::default(),
+            turn: Arc::default(),
             #[cfg(test)]
             die_at: Mutex::new(None),
+            #[cfg(test)]
+            paces: Mutex::default(),
         })
+    }
+
+    /// The same by another clock: for tests of clock jumps, reboots and deadlines.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Takes a changed policy over; what was begun under the old one ends as it was begun.
@@ -125,22 +146,31 @@ impl Responder {
     }
 
     /// An active action on the same target.
-    fn same_target(&self, plan: &ActionPlan) -> Result<Option<Action>, LedgerError> {
-        let same = |action: &Action| action.kind == plan.kind() && action.target.is_same(plan.target());
-        Ok(self.ledger.active()?.into_iter().find(same))
+    fn same_target(&self, plan: &ActionPlan) -> Option<Arc<Action>> {
+        self.ledger.find_active(|action| action.kind == plan.kind() && action.target.is_same(plan.target()))
     }
 
-    fn record(
-        &self,
-        now: Timestamp,
-        actor: &str,
-        what: &str,
-        subject: impl ToString,
-        detail: impl Into<String>,
-    ) -> Result<(), LedgerError> {
-        let body =
-            AuditBody { at: now, actor: actor.to_owned(), what: what.to_owned(), subject: subject.to_string(), detail: detail.into() };
-        self.ledger.audit(body).map(drop)
+    /// Puts a line on record, now or as soon as the disk takes it: for what must go on all the same.
+    fn tell(&self, now: Timestamp, actor: &str, what: &str, subject: impl ToString, detail: impl Into<String>) {
+        self.ledger.audit_or_owe(transaction::line(now, actor, what, subject, detail));
+    }
+
+    /// Puts an action's new standing on record together with the line that tells of it; memory knows it in any case.
+    fn put(&self, action: &Action, now: Timestamp, actor: &str, what: &str) -> Result<(), LedgerError> {
+        self.ledger.settle(action, None, Some(&transaction::line(now, actor, what, action.id, action.note.clone())))
+    }
+
+    /// What was read of the packet filter is read anew from here on.
+    fn forget_ruleset(&self) {}
+
+    /// Keeps the ledger in order: copies its log when that has grown, and writes what a full disk left owing. Gives how
+    /// many rows and lines are still only in memory.
+    ///
+    /// # Errors
+    /// When the log cannot be copied; nothing is lost.
+    pub fn tidy(&self) -> Result<usize, LedgerError> {
+        let owed = self.ledger.pay();
+        self.ledger.tidy().map(|()| owed)
     }
 
     fn snapshot(&self, id: ActionId) -> Result<serde_json::Value, ActError> {
@@ -157,6 +187,14 @@ impl Responder {
 
     #[cfg(not(test))]
     fn checkpoint(&self, _point: &'static str) {}
+
+    #[cfg(test)]
+    fn paced(&self, steps: Vec<(&'static str, std::time::Duration)>) {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner).push(steps);
+    }
+
+    #[cfg(not(test))]
+    fn paced(&self, _steps: Vec<(&'static str, std::time::Duration)>) {}
 }
 
 /// The name of a freeze in the kernel and on disk.

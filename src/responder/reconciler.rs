@@ -1,93 +1,170 @@
 //! What the journal says against what the kernel says, again and again: nothing drifts unseen.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use super::Responder;
 use super::actions::{self, ActError, Sight};
-use crate::model::{Action, ActionState, Timestamp};
+use super::confirm::time_given;
+use super::transaction::line;
+use crate::model::{Action, ActionKind, ActionState, Alarm, AlarmKind, HostText, Timestamp};
+use crate::store::ledger::Held;
 
 /// How long after its time the kernel or the watchdog may take before we end it ourselves.
 const GRACE: Duration = Duration::from_secs(3);
+/// How far before its deadline an end outside of us may come: the kernel's clocks are coarser than ours.
+const EARLY: Duration = Duration::from_secs(3);
+/// Actions undone by others that raise an alarm each in one round; the table of the packet filter is one alarm anyway.
+const MOST_ALARMS: usize = 16;
+
+/// What one round found to be undone by others.
+#[derive(Debug, Default)]
+struct Undone {
+    /// In the packet filter: how many, and the first of them.
+    filtered: usize,
+    first: Option<String>,
+    alarms: Vec<Alarm>,
+}
+
+/// The active actions as they were when the round began, copied only when something must be brought back.
+struct Others<'a> {
+    held: &'a [Held],
+    copied: OnceCell<Vec<Action>>,
+}
+
+impl Others<'_> {
+    fn all(&self) -> &[Action] {
+        self.copied.get_or_init(|| self.held.iter().map(|held| Action::clone(&held.action)).collect())
+    }
+}
 
 impl Responder {
-    /// Compares every active action with the kernel; gives those whose row changed. Drifted blocks are brought back
-    /// for the time they still have; a drifted freeze is only shown. What has ended is cleaned up.
+    /// Compares every active action with the kernel; gives those whose row changed, if only by the time at which they
+    /// were seen. What drifted is brought back for the time it still has, or alarmed, as its kind and the policy say. What
+    /// has ended, or was not confirmed in time, is cleaned up.
     ///
     /// # Errors
-    /// When the ledger cannot be read; errors of single actions are in their notes.
+    /// When the ledger cannot be written; errors of single actions are in their notes.
     pub fn reconcile(&self, now: Timestamp) -> Result<Vec<Action>, ActError> {
         let _turn = self.my_turn();
         self.compare_all(now)
     }
 
     pub(super) fn compare_all(&self, now: Timestamp) -> Result<Vec<Action>, ActError> {
-        let active = self.ledger.active()?;
-        let mut changed = Vec::new();
-        for action in &active {
-            let before = action.clone();
-            let after = self.compare(action.clone(), &active, now)?;
-            if after != before {
-                self.ledger.update(&after)?;
-                if after.state != before.state || after.note != before.note && after.state != ActionState::Live {
-                    self.record(now, "reconciler", &format!("action.{}", word(after.state)), after.id, after.note.clone())?;
-                }
+        let held = self.ledger.held();
+        let others = Others { held: &held, copied: OnceCell::new() };
+        let (mut changed, mut seen, mut undone) = (Vec::new(), Vec::new(), Undone::default());
+        let mut trouble = Ok(());
+        self.forget_ruleset();
+        for one in &held {
+            let after = self.compare(one, &others, &mut undone, now);
+            self.checkpoint("while comparing");
+            let before = &*one.action;
+            if after.state != before.state || after.ended_at.is_some() || after.note != before.note && after.state != ActionState::Live {
+                let word = format!("action.{}", word(after.state));
+                let written = self.put(&after, now, "reconciler", &word);
+                trouble = trouble.and(written);
                 changed.push(after);
+            } else if after != *before {
+                seen.push(after);
             }
         }
+        trouble = trouble.and(self.ledger.refresh(&seen));
+        self.alarm_undone(undone);
+        changed.append(&mut seen);
+        trouble?;
         Ok(changed)
     }
 
     /// One action as the kernel shows it now.
-    fn compare(&self, mut action: Action, others: &[Action], now: Timestamp) -> Result<Action, ActError> {
-        let act = actions::of(action.kind);
-        let snapshot = self.snapshot(action.id)?;
-        let overdue = now > action.expires_at + chrono::Duration::from_std(GRACE).unwrap_or_default();
-        match act.verify(&self.hand, &action, &snapshot, now) {
-            Ok(Sight::Gone(why)) => self.finish(&mut action, &snapshot, why, now),
+    fn compare(&self, held: &Held, others: &Others<'_>, undone: &mut Undone, now: Timestamp) -> Action {
+        let (mut action, snapshot) = (Action::clone(&held.action), &*held.snapshot);
+        let moment = self.moment_of(held, now);
+        if self.died_with_its_kernel(held) {
+            (action.state, action.ended_at) = (ActionState::Expired, Some(now));
+            action.note = "the host was rebooted: what the kernel held of it is over".into();
+            return action;
+        }
+        let grace = chrono::Duration::from_std(GRACE).unwrap_or_default();
+        let overdue = moment > action.ends_at() + grace;
+        match actions::of(action.kind).verify(&self.hand, &action, snapshot, moment) {
+            Ok(Sight::Gone(why)) => self.finish(&mut action, snapshot, why, moment, now),
             Ok(_) if overdue => {
-                self.finish(&mut action, &snapshot, "its time was over and it was still there: ended by bartizan".into(), now)
+                let why = "its time was over and it was still there: ended by bartizan".into();
+                self.finish(&mut action, snapshot, why, moment, now);
             }
             Ok(Sight::Live(proof)) => {
                 (action.state, action.verified_at, action.note) = (ActionState::Live, Some(now), proof.join("; "));
             }
             // About to end by itself: the difference is the ending.
-            Ok(Sight::Drifted(_)) if now > action.expires_at => {}
-            Ok(Sight::Drifted(why)) => self.bring_back(&mut action, others, &snapshot, why, now)?,
+            Ok(Sight::Drifted(_)) if moment > action.ends_at() => {}
+            Ok(Sight::Drifted(why)) => self.bring_back(&mut action, held, others, undone, &why, now),
             Err(error) => (action.state, action.note) = (ActionState::Unknown, format!("the kernel cannot be asked: {error}")),
         }
-        Ok(action)
+        action
     }
 
-    fn finish(&self, action: &mut Action, snapshot: &serde_json::Value, why: String, now: Timestamp) {
+    fn finish(&self, action: &mut Action, snapshot: &serde_json::Value, why: String, moment: Timestamp, now: Timestamp) {
+        let early = chrono::Duration::from_std(EARLY).unwrap_or_default();
+        let unconfirmed = action.awaits_confirmation().is_some_and(|until| moment + early >= until);
         match actions::of(action.kind).revert(&self.hand, action, snapshot) {
+            Ok(_) if unconfirmed => {
+                (action.state, action.ended_at, action.verified_at) = (ActionState::RolledBack, Some(now), Some(now));
+                action.note = format!("nobody confirmed it within {}: undone", time_given(action));
+            }
             Ok(_) => (action.state, action.ended_at, action.verified_at, action.note) = (ActionState::Expired, Some(now), Some(now), why),
             Err(error) => (action.state, action.note) = (ActionState::Drifted, format!("{why}; cleaning up failed: {error}")),
         }
+        if !action.state.is_active() {
+            self.signs.forget(action.id);
+        }
     }
 
-    fn bring_back(
-        &self,
-        action: &mut Action,
-        others: &[Action],
-        snapshot: &serde_json::Value,
-        why: String,
-        now: Timestamp,
-    ) -> Result<(), ActError> {
+    fn bring_back(&self, action: &mut Action, held: &Held, others: &Others<'_>, undone: &mut Undone, why: &str, now: Timestamp) {
         let act = actions::of(action.kind);
-        (action.state, action.note) = (ActionState::Drifted, why.clone());
-        let Some(restored) = act.restore(&self.hand, action, others, now) else { return Ok(()) };
-        self.record(now, "reconciler", "action.drifted", action.id, why.clone())?;
-        let shown = restored.and_then(|()| act.verify(&self.hand, action, snapshot, now));
+        let is_news = action.state != ActionState::Drifted;
+        (action.state, action.note) = (ActionState::Drifted, why.to_owned());
+        if is_news {
+            undone.note(action, why);
+        }
+        let moment = self.moment_of(held, now);
+        let Some(restored) = act.restore(&self.hand, action, others.all(), moment) else { return };
+        self.tell(now, "reconciler", "action.drifted", action.id, why);
+        self.forget_ruleset();
+        let shown = restored.and_then(|()| act.verify(&self.hand, action, &held.snapshot, moment));
         match shown {
             Ok(Sight::Live(proof)) => {
                 (action.state, action.verified_at) = (ActionState::Live, Some(now));
                 action.note = format!("brought back ({why}); {}", proof.join("; "));
-                self.record(now, "reconciler", "action.reapplied", action.id, action.note.clone())?;
+                self.ledger.audit_or_owe(line(now, "reconciler", "action.reapplied", action.id, action.note.clone()));
             }
             Ok(Sight::Drifted(still) | Sight::Gone(still)) => action.note = format!("{why}; bringing it back did not help: {still}"),
             Err(error) => action.note = format!("{why}; not brought back: {error}"),
         }
-        Ok(())
+    }
+
+    /// One alarm for the packet filter, however many addresses it held; one each for the rest.
+    fn alarm_undone(&self, undone: Undone) {
+        if let Some(first) = undone.first {
+            let more = if undone.filtered > 1 { format!(" (and {} more actions)", undone.filtered - 1) } else { String::new() };
+            let detail = HostText::from(format!("{first}{more}").as_str());
+            (self.hand.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
+        }
+        undone.alarms.into_iter().for_each(|alarm| (self.hand.alarm)(alarm));
+    }
+}
+
+impl Undone {
+    fn note(&mut self, action: &Action, why: &str) {
+        let filtered =
+            [ActionKind::BlockAddress, ActionKind::LimitSource, ActionKind::BlockDestination, ActionKind::ContainHost].contains(&action.kind);
+        if filtered {
+            self.filtered += 1;
+            self.first.get_or_insert_with(|| format!("{}: {why}", action.id));
+        } else if self.alarms.len() < MOST_ALARMS {
+            let detail = HostText::from(format!("{} {}: {why}", action.id, action.kind).as_str());
+            self.alarms.push(Alarm { what: AlarmKind::ActionUndone, detail, action: Some(action.id), path: None });
+        }
     }
 }
 

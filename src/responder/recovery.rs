@@ -4,6 +4,7 @@ use super::Responder;
 use super::actions::{self, ActError};
 use crate::host::watchdog;
 use crate::model::{Action, ActionKind, ActionState, Target, Timestamp};
+use crate::store::ledger::Held;
 
 impl Responder {
     /// Settles what a crash left behind: an intent without a receipt is adopted when the kernel shows the whole
@@ -15,25 +16,39 @@ impl Responder {
     pub fn recover(&self, now: Timestamp) -> Result<Vec<Action>, ActError> {
         let _turn = self.my_turn();
         let mut changed = Vec::new();
-        for action in self.ledger.active()?.into_iter().filter(|action| action.state == ActionState::Applying) {
-            changed.push(self.settle(action, now)?);
+        self.remember_harm(now);
+        self.forget_ruleset();
+        for held in self.ledger.held().into_iter().filter(|held| held.action.state == ActionState::Applying) {
+            if !self.died_with_its_kernel(&held) {
+                changed.push(self.settle(&held, now)?);
+                self.checkpoint("while settling");
+            }
         }
+        self.forget_ruleset();
         for orphan in self.remove_orphans() {
-            self.record(now, "recovery", "orphan.removed", "kernel", orphan)?;
+            self.tell(now, "recovery", "orphan.removed", "kernel", orphan);
         }
         changed.extend(self.compare_all(now)?);
+        // Frozen by an earlier life that ended before it could keep evidence.
+        for held in self.ledger.held() {
+            if held.action.kind == ActionKind::FreezeTree && held.action.state == ActionState::Live && held.action.evidence.is_none() {
+                self.keep_evidence_of(&held.action);
+            }
+        }
         Ok(changed)
     }
 
-    fn settle(&self, mut action: Action, now: Timestamp) -> Result<Action, ActError> {
+    fn settle(&self, held: &Held, now: Timestamp) -> Result<Action, ActError> {
+        let (mut action, snapshot) = (Action::clone(&held.action), &*held.snapshot);
         let act = actions::of(action.kind);
-        let snapshot = self.snapshot(action.id)?;
-        let whole = act.is_whole(&self.hand, &action, &snapshot, now).unwrap_or(false);
+        let moment = self.moment_of(held, now);
+        // What nobody saw whole and nobody confirmed in time is not adopted.
+        let whole = moment < action.ends_at() && act.is_whole(&self.hand, &action, snapshot, moment).unwrap_or(false);
         if whole {
             (action.state, action.applied_at, action.verified_at) = (ActionState::Live, Some(now), Some(now));
             action.note = "found whole in the kernel after a restart and adopted".into();
         } else {
-            match act.revert(&self.hand, &action, &snapshot) {
+            match act.revert(&self.hand, &action, snapshot) {
                 Ok(done) => {
                     (action.state, action.ended_at) = (ActionState::Failed, Some(now));
                     let undone = if done.is_empty() { "nothing of it was left".to_owned() } else { done.join("; ") };
@@ -46,8 +61,7 @@ impl Responder {
                 }
             }
         }
-        self.ledger.update(&action)?;
-        self.record(now, "recovery", if whole { "action.adopted" } else { "action.settled" }, action.id, action.note.clone())?;
+        self.put(&action, now, "recovery", if whole { "action.adopted" } else { "action.settled" })?;
         Ok(action)
     }
 

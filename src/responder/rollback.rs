@@ -1,4 +1,4 @@
-//! Undo one action: exactly the state before, read back from the kernel.
+//! Undo one action: exactly the state before, read back from the kernel. Works with a full disk.
 
 use super::Responder;
 use super::actions::{self, ActError};
@@ -12,35 +12,38 @@ impl Responder {
     /// the last case it stays active and is shown as drifted.
     pub fn rollback(&self, id: ActionId, by: &str, now: Timestamp) -> Result<Action, ActError> {
         let _turn = self.my_turn();
+        self.forget_ruleset();
         let action = self.ledger.action(id)?.ok_or(ActError::NotFound(id))?;
         match action.state {
             ActionState::RolledBack => Ok(action),
             _ if !action.kind.is_reversible() => Err(ActError::Irreversible(id)),
             state if !state.is_active() => Err(ActError::NotActive { id, state }),
-            _ => self.undo(action, by, now),
+            _ => self.undo(action, by, &format!("undone by {by}"), now),
         }
     }
 
-    /// The undoing itself, for an active action, by whoever has the turn.
-    pub(super) fn undo(&self, mut action: Action, by: &str, now: Timestamp) -> Result<Action, ActError> {
-        self.record(now, by, "action.rollback", action.id, "begun")?;
+    /// The undoing itself, for an active action, by whoever has the turn; `why` begins its note. No disk can stop it: what
+    /// cannot be written now is written later.
+    pub(super) fn undo(&self, mut action: Action, by: &str, why: &str, now: Timestamp) -> Result<Action, ActError> {
+        self.tell(now, by, "action.rollback", action.id, "begun");
+        self.checkpoint("before undoing");
         let snapshot = self.snapshot(action.id)?;
         match actions::of(action.kind).revert(&self.hand, &action, &snapshot) {
             Ok(done) => {
+                self.checkpoint("after undoing");
                 (action.state, action.ended_at, action.verified_at) = (ActionState::RolledBack, Some(now), Some(now));
-                action.note = if done.is_empty() {
-                    format!("undone by {by}: nothing of it was left")
-                } else {
-                    format!("undone by {by}: {}", done.join("; "))
+                action.note = match done.is_empty() {
+                    true => format!("{why}: nothing of it was left"),
+                    false => format!("{why}: {}", done.join("; ")),
                 };
-                self.ledger.update(&action)?;
-                self.record(now, by, "action.rolled_back", action.id, action.note.clone())?;
+                // Undone is undone, on record or not yet.
+                let _ = self.put(&action, now, by, "action.rolled_back");
+                self.signs.forget(action.id);
                 Ok(action)
             }
             Err(error) => {
                 (action.state, action.note) = (ActionState::Drifted, format!("could not be undone: {error}"));
-                self.ledger.update(&action)?;
-                self.record(now, by, "action.rollback_failed", action.id, action.note.clone())?;
+                let _ = self.put(&action, now, by, "action.rollback_failed");
                 Err(error)
             }
         }

@@ -39,6 +39,21 @@ impl Bench {
     }
 }
 
+impl Responder {
+    /// The same hand when so much time has passed by the clock that nobody can set.
+    pub(super) fn later(self, passed: Duration) -> Self {
+        let (clock, ns) = (self.clock.clone(), u64::try_from(passed.as_nanos()).unwrap());
+        let ahead = crate::host::clock::Clock::new(clock.boot(), move || clock.now() + ns);
+        self.with_clock(ahead)
+    }
+}
+
+/// The row of an action, once its evidence is on record.
+pub(super) fn with_evidence(responder: &Responder, id: ActionId) -> crate::model::Action {
+    assert!(until(|| responder.ledger.action(id).unwrap().unwrap().evidence.is_some()));
+    responder.ledger.action(id).unwrap().unwrap()
+}
+
 fn ties(lifeline: Lifeline) -> Ties {
     Ties {
         lifeline: Box::new(move || lifeline.clone()),
@@ -230,8 +245,9 @@ fn a_block_ends_by_the_kernel_and_tampering_is_mended() {
         assert!(!ruleset().contains("198.51.100.3"), "the kernel ended it by itself");
         responder.reconcile(now()).unwrap();
         assert_eq!(responder.ledger.action(short.id).unwrap().unwrap().state, ActionState::Expired);
-        let later = now() + chrono::Duration::seconds(70);
-        responder.reconcile(later).unwrap();
+        let ahead = responder.later(Duration::from_secs(70));
+        ahead.reconcile(now()).unwrap();
+        let responder = ahead;
         assert_eq!(responder.ledger.action(long.id).unwrap().unwrap().state, ActionState::Expired);
         assert_eq!(ruleset(), "", "with the last block the table goes");
     });

@@ -1,4 +1,6 @@
-//! One change, whole or not at all: warrant, lifeline, intent on disk, snapshot, apply, verify, receipt.
+//! One change, whole or not at all: warrant, lifeline, intent on disk, snapshot, apply, verify, receipt, vital signs.
+
+use std::sync::Arc;
 
 use chrono::Duration;
 use serde_json::Value;
@@ -6,7 +8,11 @@ use serde_json::Value;
 use super::Responder;
 use super::actions::{self, ActError, Sight, is_person};
 use crate::court::Warrant;
-use crate::model::{Action, ActionKind, ActionPlan, ActionState, IncidentId, Timestamp, WarrantId};
+use crate::model::{
+    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, HostText, IncidentId, Timestamp, Vital,
+    WarrantId,
+};
+use crate::store::ledger::Anchor;
 
 /// An opened warrant's content.
 #[derive(Debug)]
@@ -19,16 +25,20 @@ pub(super) struct Order {
 }
 
 impl Responder {
-    /// Does what the warrant allows, once. The action is returned when the kernel shows it.
+    /// Does what the warrant allows, once. The action is returned when the kernel shows it; of a disruptive kind, when the
+    /// host's vital signs have been compared too.
     ///
     /// # Errors
     /// [`ActError::Failed`] carries the action when it was begun and undone again; all others mean that nothing was
     /// begun.
     pub fn execute(&self, warrant: Warrant, now: Timestamp) -> Result<Action, ActError> {
+        let claimed = format!("{} for {}", warrant.id(), warrant.plan());
         let grant = match warrant.open(&self.verifier, now) {
             Ok(grant) => grant,
             Err(error) => {
-                self.record(now, "responder", "warrant.refused", "a warrant", error.to_string())?;
+                let detail = HostText::from(format!("{error} ({claimed})").as_str());
+                (self.hand.alarm)(Alarm { what: AlarmKind::WarrantRefused, detail, action: None, path: None });
+                self.tell(now, "responder", "warrant.refused", "a warrant", error.to_string());
                 return Err(error.into());
             }
         };
@@ -45,40 +55,100 @@ impl Responder {
     }
 
     pub(super) fn carry_out(&self, order: Order, now: Timestamp) -> Result<Action, ActError> {
-        let _turn = self.my_turn();
-        let (mut action, snapshot) = match self.begin(&order, now) {
+        let mut pace = super::pace::Pace::begin();
+        // What may cut people off is measured right before; the rest has no time for it: the last round counts.
+        let before = match order.plan.kind().is_disruptive() {
+            true => Arc::new(self.measure(true)),
+            false => self.signs.before(),
+        };
+        pace.step("vital signs before");
+        let turn = self.my_turn();
+        pace.step("turn");
+        let begun = self.begin(&order, now, &mut pace);
+        let (mut action, snapshot) = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                self.record(now, &order.approver, "action.refused", order.warrant, format!("{}: {error}", order.plan))?;
+                self.tell(now, &order.approver, "action.refused", order.warrant, format!("{}: {error}", order.plan));
                 return Err(error);
             }
         };
         self.checkpoint("after intent");
         let by_person = is_person(&order.approver);
         let act = actions::of(action.kind);
-        let applied = act.apply(&self.hand, &action, by_person, snapshot.clone());
+        let applied = act.apply(&self.hand, &action, by_person, snapshot);
+        pace.step("apply");
         self.checkpoint("after apply");
-        // On record since it was kept, whatever came of the rest.
-        action.evidence = self.ledger.action(action.id).ok().flatten().and_then(|row| row.evidence);
-        match applied.and_then(|snapshot| self.confirm(&mut action, snapshot, now)) {
-            Ok(()) => Ok(action),
-            Err(error) => Err(self.take_back(action, &error, now)),
+        if action.kind == ActionKind::KillTree {
+            // On record since it was kept, whatever came of the rest.
+            action.evidence = self.ledger.action(action.id).ok().flatten().and_then(|row| row.evidence);
+        }
+        if let Err(error) = applied.and_then(|snapshot| self.receipt(&mut action, &snapshot, now, &mut pace)) {
+            return Err(self.take_back(action, &error, now));
+        }
+        drop(turn);
+        pace.end(self, &action);
+        self.after_it(action, before, now)
+    }
+
+    /// What follows a change that stands: nobody waits for it but who asked for a disruptive one.
+    fn after_it(&self, action: Action, before: Arc<Vec<Vital>>, now: Timestamp) -> Result<Action, ActError> {
+        if action.kind == ActionKind::FreezeTree {
+            self.keep_evidence_of(&action);
+        }
+        if !action.state.is_active() {
+            return Ok(action);
+        }
+        self.signs.watch(action.id, before, self.clock.now());
+        if !action.kind.is_disruptive() {
+            return Ok(action);
+        }
+        let after = self.measure(true);
+        self.checkpoint("after vital signs");
+        match self.compare_signs(action.id, &after, now) {
+            Some(judged) if judged.state.is_active() => Ok(judged),
+            Some(judged) => Err(ActError::Failed { why: judged.note.clone(), action: Box::new(judged) }),
+            None => Ok(action),
         }
     }
 
     /// Everything that must be known before the host is touched; ends with the intent on disk.
-    fn begin(&self, order: &Order, now: Timestamp) -> Result<(Action, Value), ActError> {
-        self.lifeline_again(order)?;
-        if let Some(same) = self.same_target(&order.plan)? {
+    fn begin(&self, order: &Order, now: Timestamp, pace: &mut super::pace::Pace) -> Result<(Action, Value), ActError> {
+        let by_person = is_person(&order.approver);
+        if !by_person && self.signs.shuns(order.plan.target(), self.clock.now()) {
+            return Err(ActError::Harmful(order.plan.target().to_string()));
+        }
+        // The court asked this before; here it is asked again of the kernel, by other code, on the exact target. The rest
+        // of a tree is asked for one by one when it is caught.
+        self.hand.may_touch(order.plan.target(), by_person)?;
+        pace.step("lifeline");
+        self.forget_ruleset();
+        if let Some(same) = self.same_target(&order.plan) {
             let until = same.expires_at.format("%H:%M:%S UTC").to_string();
             return Err(ActError::Duplicate { id: same.id, target: same.target.to_string(), until });
         }
         let id = self.ledger.next_action_id()?;
         let act = actions::of(order.plan.kind());
         let preview = act.preview(&self.hand, &order.plan)?;
+        pace.step("preview");
         let snapshot = act.snapshot(&self.hand, id, &order.plan)?;
-        let lasts = Duration::from_std(order.plan.lasts()).unwrap_or_default();
-        let action = Action {
+        pace.step("snapshot");
+        let action = self.planned(id, order, preview, now);
+        let anchor = Anchor { boot: self.clock.boot(), ns: self.clock.now() };
+        let words = format!("{} under {}: {}", order.plan, order.warrant, action.reason);
+        self.ledger.intend(&action, &snapshot, anchor, &line(now, &action.by, "action.intended", id, words))?;
+        pace.step("intent");
+        Ok((action, snapshot))
+    }
+
+    fn planned(&self, id: ActionId, order: &Order, preview: crate::model::Preview, now: Timestamp) -> Action {
+        let expires_at = now + Duration::from_std(order.plan.lasts()).unwrap_or_default();
+        let confirm_within = Duration::from_std(self.hand.policy().actions.confirm_within).unwrap_or_default();
+        let confirmation = order.plan.kind().is_disruptive().then(|| Confirmation {
+            until: (now + confirm_within).min(expires_at),
+            confirmed_at: None,
+            confirmed_by: None,
+        });
+        Action {
             id,
             kind: order.plan.kind(),
             target: order.plan.target().clone(),
@@ -88,7 +158,7 @@ impl Responder {
             planned_at: now,
             applied_at: None,
             verified_at: None,
-            expires_at: now + lasts,
+            expires_at,
             ended_at: None,
             by: order.approver.clone(),
             reason: order.reason.clone(),
@@ -96,25 +166,19 @@ impl Responder {
             undo: preview.undo,
             note: String::new(),
             evidence: None,
-            confirmation: None,
+            confirmation,
             vitals: None,
-        };
-        self.ledger.intend(&action, &snapshot)?;
-        self.record(now, &action.by, "action.intended", id, format!("{} under {}: {}", order.plan, order.warrant, action.reason))?;
-        Ok((action, snapshot))
-    }
-
-    /// The court asked this before; here it is asked again of the kernel, by other code, on the exact target.
-    fn lifeline_again(&self, order: &Order) -> Result<(), ActError> {
-        let by_person = is_person(&order.approver);
-        // The rest of a tree is asked for one by one when it is caught.
-        self.hand.may_touch(order.plan.target(), by_person)
+        }
     }
 
     /// Reads the kernel back and writes the receipt.
-    fn confirm(&self, action: &mut Action, snapshot: Value, now: Timestamp) -> Result<(), ActError> {
-        self.ledger.set_snapshot(action.id, &snapshot)?;
-        let sight = actions::of(action.kind).verify(&self.hand, action, &snapshot, now)?;
+    fn receipt(&self, action: &mut Action, snapshot: &Value, now: Timestamp, pace: &mut super::pace::Pace) -> Result<(), ActError> {
+        // What undoes it is on record before anything can fail that makes undoing necessary.
+        self.ledger.settle(action, Some(snapshot), None)?;
+        pace.step("snapshot on record");
+        self.forget_ruleset();
+        let sight = actions::of(action.kind).verify(&self.hand, action, snapshot, now)?;
+        pace.step("verify");
         let (state, proof) = match (action.kind, sight) {
             (ActionKind::KillTree, Sight::Gone(proof)) => (ActionState::Expired, proof),
             (_, Sight::Live(proof)) => (ActionState::Live, proof.join("; ")),
@@ -124,15 +188,18 @@ impl Responder {
         action.ended_at = (state == ActionState::Expired).then_some(now);
         (action.applied_at, action.verified_at, action.note) = (Some(now), Some(now), proof);
         self.checkpoint("before receipt");
-        self.ledger.update(action)?;
-        self.record(now, &action.by, "action.applied", action.id, action.note.clone())?;
+        self.ledger.settle(action, None, Some(&line(now, &action.by, "action.applied", action.id, action.note.clone())))?;
+        self.checkpoint("after receipt");
+        pace.step("receipt");
         Ok(())
     }
 
-    /// Undoes what was begun and says so in the ledger; what cannot be undone stays active as unknown.
+    /// Undoes what was begun and says so in the ledger; what cannot be undone stays active as unknown. Works with a full
+    /// disk: an effect that cannot be put on record must not stay.
     fn take_back(&self, mut action: Action, why: &ActError, now: Timestamp) -> ActError {
         let snapshot = self.snapshot(action.id).unwrap_or_default();
         let undone = actions::of(action.kind).revert(&self.hand, &action, &snapshot);
+        self.checkpoint("after taking back");
         match undone {
             Ok(_) => {
                 (action.state, action.ended_at) = (ActionState::Failed, Some(now));
@@ -143,11 +210,14 @@ impl Responder {
                 action.note = format!("{why}; undoing it failed too: {undo}; use emergency-stop");
             }
         }
-        let written =
-            self.ledger.update(&action).and_then(|()| self.record(now, &action.by, "action.failed", action.id, action.note.clone()));
-        if let Err(error) = written {
-            action.note = format!("{}; and the ledger could not be written: {error}", action.note);
+        if let Err(error) = self.put(&action, now, &action.by, "action.failed") {
+            action.note = format!("{}; and the ledger could not be written yet: {error}", action.note);
         }
         ActError::Failed { why: action.note.clone(), action: Box::new(action) }
     }
+}
+
+/// A line of the record.
+pub(super) fn line(now: Timestamp, actor: &str, what: &str, subject: impl ToString, detail: impl Into<String>) -> AuditBody {
+    AuditBody { at: now, actor: actor.to_owned(), what: what.to_owned(), subject: subject.to_string(), detail: detail.into() }
 }

@@ -6,7 +6,7 @@ use super::freeze_tree::{radius, tree};
 use super::{Act, ActError, Hand, Sight, root_of};
 use crate::host::freeze::Purpose;
 use crate::host::pidfd::key_of;
-use crate::host::watchdog;
+use crate::host::watchdog::{self, Expiry};
 use crate::model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
 use crate::responder::{evidence, group_name};
 
@@ -39,14 +39,15 @@ impl Act for KillTree {
         let allowed = hand.may_stop(by_person)?;
         let note = hand.freezer.note(&group);
         // Should we die between freezing and killing, the tree does not stay frozen for ever.
-        let watchdog = watchdog::set(&group, std::time::Duration::from_secs(60), &note)?;
+        let expiry = Expiry { name: group.clone(), note: note.clone(), after: std::time::Duration::from_secs(60), lasting: false };
+        let watchdog = watchdog::set(&expiry)?;
         let ended = hand
             .freezer
             .freeze(&group, Purpose::End, &|| tree(hand, root), &allowed)
             .inspect(|frozen| hand.keep_evidence(action, &group, frozen))
             .and_then(|frozen| hand.freezer.kill(&frozen).inspect_err(|_| drop(hand.freezer.thaw(&frozen))));
         if !note.exists() {
-            watchdog::call_off(&watchdog, &note);
+            watchdog::call_off(&watchdog);
         }
         if let Some(place) = snapshot.get_mut("ended") {
             *place = json!(ended?);

@@ -8,6 +8,7 @@ mod kill_tree;
 mod limit_source;
 mod not_yet;
 pub(super) mod open_connections;
+mod restore_file;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 use super::{RaiseAlarm, ReadLifeline, ReadTree};
 use crate::config::Policy;
 use crate::court::WarrantError;
+use crate::host::access_copies::AccessError;
 use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
 use crate::host::nft::NftError;
@@ -69,6 +71,17 @@ pub enum ActError {
         /// Where it stands.
         state: ActionState,
     },
+    /// Nobody is asked to confirm it.
+    #[error("{id} cannot be confirmed: {why}")]
+    NotAwaiting {
+        /// Which.
+        id: ActionId,
+        /// Why.
+        why: String,
+    },
+    /// Acting on it did harm minutes ago.
+    #[error("refused: acting on {0} did harm to this host within the last ten minutes and was undone, so only a person may decide")]
+    Harmful(String),
     /// It cannot be undone by nature.
     #[error("{0} cannot be undone: the processes have ended")]
     Irreversible(ActionId),
@@ -90,9 +103,12 @@ pub enum ActError {
     /// Freezing.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
-    /// No watchdog, so no freeze.
-    #[error("no watchdog could be set, so nothing was frozen: {0}")]
+    /// No watchdog, so no action.
+    #[error("no watchdog could be set, so nothing was done: {0}")]
     Watchdog(#[from] WatchdogError),
+    /// Copies of files that decide who gets in.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -168,7 +184,8 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::LimitSource => &limit_source::LimitSource,
         ActionKind::BlockDestination => &block_destination::BlockDestination,
         ActionKind::ContainHost => &contain_host::ContainHost,
-        ActionKind::DisableUser | ActionKind::IsolateContainer | ActionKind::RestoreFile => &not_yet::NotYet,
+        ActionKind::RestoreFile => &restore_file::RestoreFile,
+        ActionKind::DisableUser | ActionKind::IsolateContainer => &not_yet::NotYet,
     }
 }
 

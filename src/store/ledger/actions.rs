@@ -1,51 +1,178 @@
 //! The journal of actions: an intent is a row before anything is done, and stays for ever.
+//!
+//! An intent and its audit line are one transaction, a receipt and its audit line another: the record never tells of
+//! one without the other. An intent is as durable as its effect: what dies with the kernel is handed to the kernel, what
+//! outlives a reboot is on the disk (`synchronous = FULL` syncs the write-ahead log at the commit) before it begins.
 
-use rusqlite::{OptionalExtension, params};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Ledger, LedgerError};
-use crate::model::{Action, ActionId, ActionState, WarrantId};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde_json::Value;
+
+use super::book::{Anchor, Book, Held};
+use super::{Ledger, LedgerError, audit};
+use crate::model::{Action, ActionId, ActionState, AuditBody, BootId, WarrantId};
+
+/// How old the `verified_at` on disk may grow, in seconds: what is in memory is never older than a round.
+const REFRESH: i64 = 60;
+/// Rows refreshed in one go; the rest waits for the next round.
+const MOST_REFRESHED: usize = 500;
+/// Active actions that are read at start.
+const MOST_ACTIVE: i64 = 1 << 16;
 
 impl Ledger {
-    /// Writes an intent down, with what the host looked like before. It is on disk when this returns.
+    /// Writes an intent down, with what the host looked like before and the line of the record that tells of it. When
+    /// this returns it survives our own death; for kinds that outlive a reboot, a power cut too.
     ///
     /// # Errors
     /// When it cannot be written: then nothing may be done. An id that is taken is an error.
-    pub fn intend(&self, action: &Action, snapshot: &serde_json::Value) -> Result<(), LedgerError> {
+    pub fn intend(&self, action: &Action, snapshot: &Value, anchor: Anchor, line: &AuditBody) -> Result<(), LedgerError> {
         let body = self.encode(action)?;
-        let values = params![number(action.id), state(action.state), action.state.is_active(), body, snapshot.to_string()];
-        let written = self.lock().execute("INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5)", values);
-        written.map(drop).map_err(self.sqlite("write an intent"))
+        let clock = i64::try_from(anchor.ns).unwrap_or(i64::MAX);
+        self.change("write an intent", action.kind.outlives_reboot(), |change| {
+            let mut row = change.prepare_cached(
+                "INSERT INTO actions (id, state, active, body, snapshot, boot, clock) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            let active = action.state.is_active();
+            row.execute(params![number(action.id), state(action.state), active, body, snapshot.to_string(), anchor.boot.0, clock])?;
+            audit::append_in(change, line).map(drop)
+        })?;
+        let mut book = self.book();
+        book.last = book.last.max(action.id.0);
+        if action.state.is_active() {
+            let (action, snapshot) = (Arc::new(action.clone()), Arc::new(snapshot.clone()));
+            book.active.insert(action.id, Held { written: action.verified_at, action, snapshot, anchor: Some(anchor) });
+        }
+        Ok(())
     }
 
-    /// Writes down where an action stands now.
+    /// Writes down where an action stands now. Memory knows it even when this fails, and the row follows as soon as the
+    /// disk takes it.
     ///
     /// # Errors
     /// When it cannot be written or was never intended.
     pub fn update(&self, action: &Action) -> Result<(), LedgerError> {
-        let body = self.encode(action)?;
-        let values = params![number(action.id), state(action.state), action.state.is_active(), body];
-        let changed = self.lock().execute("UPDATE actions SET state = ?2, active = ?3, body = ?4 WHERE id = ?1", values);
-        self.exactly_one(changed, action.id)
+        self.settle(action, None, None)
     }
 
-    /// Writes down what an action changed, once that is known better than before.
+    /// Writes down where an action stands now, what undoes it if that is known better than before, and the line of the
+    /// record that tells of it: all of it or nothing. What fails is kept in memory and written as soon as the disk takes it.
     ///
     /// # Errors
     /// When it cannot be written or was never intended.
-    pub fn set_snapshot(&self, id: ActionId, snapshot: &serde_json::Value) -> Result<(), LedgerError> {
-        let changed = self.lock().execute("UPDATE actions SET snapshot = ?2 WHERE id = ?1", params![number(id), snapshot.to_string()]);
-        self.exactly_one(changed, id)
+    pub fn settle(&self, action: &Action, snapshot: Option<&Value>, line: Option<&AuditBody>) -> Result<(), LedgerError> {
+        let body = self.encode(action)?;
+        let mut known = false;
+        let written = self.change("write an action", action.kind.outlives_reboot(), |change| {
+            known = write_row(change, action, &body)? == 1;
+            if let Some(snapshot) = snapshot {
+                let mut row = change.prepare_cached("UPDATE actions SET snapshot = ?2 WHERE id = ?1")?;
+                row.execute(params![number(action.id), snapshot.to_string()])?;
+            }
+            line.map_or(Ok(()), |line| audit::append_in(change, line).map(drop))
+        });
+        if written.is_ok() && !known {
+            return Err(LedgerError::Row {
+                what: "write an action",
+                file: self.file.clone(),
+                why: format!("{} was never intended", action.id),
+            });
+        }
+        let mut book = self.book();
+        if let (Some(snapshot), Some(held)) = (snapshot, book.active.get_mut(&action.id)) {
+            held.snapshot = Arc::new(snapshot.clone());
+        }
+        book.put(action);
+        match &written {
+            Ok(()) => {
+                book.owed_rows.remove(&action.id);
+                if let Some(held) = book.active.get_mut(&action.id) {
+                    held.written = action.verified_at;
+                }
+            }
+            Err(_) => book.owe(Some(action), line.cloned()),
+        }
+        written
+    }
+
+    /// Adds a line to the record, or keeps it in memory until the disk takes it: for what must go on without a disk.
+    pub fn audit_or_owe(&self, line: AuditBody) {
+        if self.audit(line.clone()).is_err() {
+            self.book().owe(None, Some(line));
+        }
+    }
+
+    /// Takes over that actions were seen unchanged; on disk at most once a minute each, some hundreds at a time.
+    ///
+    /// # Errors
+    /// When those that are due cannot be written; memory knows all of them.
+    pub fn refresh(&self, seen: &[Action]) -> Result<(), LedgerError> {
+        let mut book = self.book();
+        let mut due = Vec::new();
+        for action in seen {
+            book.put(action);
+            let Some(held) = book.active.get_mut(&action.id) else { continue };
+            let age = action.verified_at.zip(held.written).map(|(now, then)| (now - then).num_seconds());
+            if due.len() < MOST_REFRESHED && age.is_none_or(|age| age.abs() >= REFRESH) {
+                held.written = action.verified_at;
+                due.push(Arc::clone(&held.action));
+            }
+        }
+        drop(book);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let rows = due.iter().map(|action| Ok((action, self.encode(action)?))).collect::<Result<Vec<_>, LedgerError>>()?;
+        self.change("refresh actions", false, |change| rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop)))
+    }
+
+    /// Writes what the disk still owes, when there is any; gives how many rows and lines wait still.
+    pub fn pay(&self) -> usize {
+        let (rows, lines, lost) = {
+            let book = self.book();
+            if book.owed_rows.is_empty() && book.owed_lines.is_empty() {
+                return 0;
+            }
+            (book.owed_rows.clone(), book.owed_lines.clone(), book.lost_lines)
+        };
+        let written = self.change("write what was kept in memory", false, |change| {
+            for action in rows.values() {
+                let body = serde_json::to_string(action).unwrap_or_default();
+                write_row(change, action, &body)?;
+            }
+            for line in &lines {
+                audit::append_in(change, line)?;
+            }
+            if lost > 0 {
+                let last = lines.back().or(lines.front());
+                let detail = format!("{lost} lines could not be kept in memory while the disk took none");
+                let lost = last.map(|last| AuditBody { what: "audit.lost".into(), subject: "ledger.db".into(), detail, ..last.clone() });
+                lost.map_or(Ok(()), |line| audit::append_in(change, &line).map(drop))?;
+            }
+            Ok(())
+        });
+        let mut book = self.book();
+        if written.is_ok() {
+            book.owed_rows.retain(|id, action| rows.get(id) != Some(action));
+            let paid = lines.len().min(book.owed_lines.len());
+            book.owed_lines.drain(..paid);
+            book.lost_lines = 0;
+        }
+        book.owed_rows.len() + book.owed_lines.len()
     }
 
     /// What undoes an action; `None` when there is no such action.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn snapshot(&self, id: ActionId) -> Result<Option<serde_json::Value>, LedgerError> {
+    pub fn snapshot(&self, id: ActionId) -> Result<Option<Value>, LedgerError> {
+        if let Some(held) = self.book().active.get(&id) {
+            return Ok(Some(Value::clone(&held.snapshot)));
+        }
         let read =
             self.lock().query_row("SELECT snapshot FROM actions WHERE id = ?1", [number(id)], |row| row.get::<_, String>(0)).optional();
         let Some(text) = read.map_err(self.sqlite("read a snapshot"))? else { return Ok(None) };
-        serde_json::from_str(&text).map(Some).map_err(|error| self.bad_row("read a snapshot", error))
+        serde_json::from_str(&text).map(Some).map_err(|error| self.bad_row("read a snapshot", &error))
     }
 
     /// One action.
@@ -53,15 +180,35 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read.
     pub fn action(&self, id: ActionId) -> Result<Option<Action>, LedgerError> {
+        let book = self.book();
+        if let Some(known) = book.active.get(&id).map(|held| Action::clone(&held.action)).or_else(|| book.owed_rows.get(&id).cloned()) {
+            return Ok(Some(known));
+        }
+        drop(book);
         Ok(self.read("SELECT body FROM actions WHERE id = ?1", number(id))?.pop())
     }
 
     /// Those that may still have an effect on the host, oldest first.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// None any more: they are in memory. The signature stays for callers.
     pub fn active(&self) -> Result<Vec<Action>, LedgerError> {
-        self.read("SELECT body FROM actions WHERE active = 1 ORDER BY id LIMIT ?1", 1 << 16)
+        Ok(self.book().active.values().map(|held| Action::clone(&held.action)).collect())
+    }
+
+    /// The same with what undoes each, without copying them.
+    pub fn held(&self) -> Vec<Held> {
+        self.book().active.values().cloned().collect()
+    }
+
+    /// One active action with what undoes it, without copying it.
+    pub fn held_one(&self, id: ActionId) -> Option<Held> {
+        self.book().active.get(&id).cloned()
+    }
+
+    /// The first active action for which `wanted` says yes.
+    pub fn find_active(&self, wanted: impl Fn(&Action) -> bool) -> Option<Arc<Action>> {
+        self.book().active.values().find(|held| wanted(&held.action)).map(|held| Arc::clone(&held.action))
     }
 
     /// The newest `limit`, newest first.
@@ -69,16 +216,26 @@ impl Ledger {
     /// # Errors
     /// When they cannot be read.
     pub fn actions(&self, limit: usize) -> Result<Vec<Action>, LedgerError> {
-        self.read("SELECT body FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))
+        let mut rows =
+            self.read("SELECT body FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))?;
+        let book = self.book();
+        // What was seen since, and what the disk does not know yet.
+        for row in &mut rows {
+            if let Some(known) = book.owed_rows.get(&row.id) {
+                row.clone_from(known);
+            } else if let Some(held) = book.active.get(&row.id) {
+                row.clone_from(&held.action);
+            }
+        }
+        Ok(rows)
     }
 
     /// The name of the next action.
     ///
     /// # Errors
-    /// When the ledger cannot be read.
+    /// None any more: it is in memory. The signature stays for callers.
     pub fn next_action_id(&self) -> Result<ActionId, LedgerError> {
-        let read = self.lock().query_row("SELECT COALESCE(MAX(id), 0) + 1 FROM actions", [], |row| row.get::<_, i64>(0));
-        read.map(|id| ActionId(u64::try_from(id).unwrap_or(1))).map_err(self.sqlite("count actions"))
+        Ok(ActionId(self.book().last + 1))
     }
 
     /// The name of the first warrant after a restart: beyond every one that was ever used or audited.
@@ -94,6 +251,59 @@ impl Ledger {
         read.map(|id| WarrantId(u64::try_from(id).unwrap_or(0) + 1)).map_err(self.sqlite("count warrants"))
     }
 
+    /// One change of the database, whole or not at all; synced when it must outlive a power cut.
+    fn change(
+        &self,
+        what: &'static str,
+        synced: bool,
+        body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), LedgerError> {
+        let mut connection = self.lock();
+        let run = |connection: &mut Connection| {
+            if synced {
+                connection.execute_batch("PRAGMA synchronous = FULL")?;
+            }
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            body(&change)?;
+            change.commit()
+        };
+        let done = run(&mut connection);
+        if synced {
+            // Harmless when it fails: then more is synced than must be.
+            let _ = connection.execute_batch("PRAGMA synchronous = NORMAL");
+        }
+        drop(connection);
+        done.map_err(self.sqlite(what))
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads every active row into memory.
+    pub(super) fn load(&self) -> Result<(), LedgerError> {
+        const ACTIVE: &str = "SELECT body, snapshot, boot, clock FROM actions WHERE active = 1 ORDER BY id LIMIT ?1";
+        let connection = self.lock();
+        let rows = connection.prepare(ACTIVE).and_then(|mut statement| {
+            let rows = statement.query_map([MOST_ACTIVE], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<u32>>(2)?, row.get::<_, Option<i64>>(3)?))
+            })?;
+            rows.collect::<Result<Vec<_>, _>>()
+        });
+        let last = connection.query_row("SELECT COALESCE(MAX(id), 0) FROM actions", [], |row| row.get::<_, i64>(0));
+        drop(connection);
+        let mut book = self.book();
+        book.last = u64::try_from(last.map_err(self.sqlite("count actions"))?).unwrap_or(0);
+        for (body, snapshot, boot, clock) in rows.map_err(self.sqlite("read actions"))? {
+            let action: Action = serde_json::from_str(&body).map_err(|error| self.bad_row("read an action", &error))?;
+            let snapshot = serde_json::from_str(&snapshot).map_err(|error| self.bad_row("read a snapshot", &error))?;
+            let anchor = boot.zip(clock).map(|(boot, ns)| Anchor { boot: BootId(boot), ns: u64::try_from(ns).unwrap_or(0) });
+            let held = Held { written: action.verified_at, action: Arc::new(action), snapshot: Arc::new(snapshot), anchor };
+            book.active.insert(held.action.id, held);
+        }
+        Ok(())
+    }
+
     fn read(&self, query: &str, value: i64) -> Result<Vec<Action>, LedgerError> {
         let connection = self.lock();
         let rows = connection
@@ -101,23 +311,21 @@ impl Ledger {
             .and_then(|mut statement| statement.query_map([value], |row| row.get::<_, String>(0))?.collect::<Result<Vec<String>, _>>());
         drop(connection);
         let rows = rows.map_err(self.sqlite("read actions"))?;
-        rows.iter().map(|body| serde_json::from_str(body).map_err(|error| self.bad_row("read an action", error))).collect()
+        rows.iter().map(|body| serde_json::from_str(body).map_err(|error| self.bad_row("read an action", &error))).collect()
     }
 
     fn encode(&self, action: &Action) -> Result<String, LedgerError> {
-        serde_json::to_string(action).map_err(|error| self.bad_row("write an action", error))
+        serde_json::to_string(action).map_err(|error| self.bad_row("write an action", &error))
     }
 
-    fn exactly_one(&self, changed: rusqlite::Result<usize>, id: ActionId) -> Result<(), LedgerError> {
-        match changed.map_err(self.sqlite("write an action"))? {
-            1 => Ok(()),
-            _ => Err(LedgerError::Row { what: "write an action", file: self.file.clone(), why: format!("{id} was never intended") }),
-        }
-    }
-
-    fn bad_row(&self, what: &'static str, error: serde_json::Error) -> LedgerError {
+    fn bad_row(&self, what: &'static str, error: &serde_json::Error) -> LedgerError {
         LedgerError::Row { what, file: self.file.clone(), why: error.to_string() }
     }
+}
+
+fn write_row(connection: &Connection, action: &Action, body: &str) -> rusqlite::Result<usize> {
+    let mut row = connection.prepare_cached("UPDATE actions SET state = ?2, active = ?3, body = ?4 WHERE id = ?1")?;
+    row.execute(params![number(action.id), state(action.state), action.state.is_active(), body])
 }
 
 fn number(id: ActionId) -> i64 {

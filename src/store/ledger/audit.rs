@@ -23,11 +23,19 @@ fn broken(why: impl std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(why.to_string().into())
 }
 
-pub(super) fn append(connection: &mut Connection, body: AuditBody) -> rusqlite::Result<AuditEntry> {
-    let text = serde_json::to_string(&body).map_err(broken)?;
+pub(super) fn append(connection: &mut Connection, body: &AuditBody) -> rusqlite::Result<AuditEntry> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let last = transaction
-        .query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+    let entry = append_in(&transaction, body)?;
+    transaction.commit()?;
+    Ok(entry)
+}
+
+/// The same as a part of a transaction that is open on `connection`.
+pub(super) fn append_in(connection: &Connection, body: &AuditBody) -> rusqlite::Result<AuditEntry> {
+    let text = serde_json::to_string(body).map_err(broken)?;
+    let last = connection
+        .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
         .optional()?;
     let (seq, before) = match last {
         // A last line whose hash is no hash was tampered with: the chain goes on from nothing and `verify` shows where.
@@ -35,9 +43,9 @@ pub(super) fn append(connection: &mut Connection, body: AuditBody) -> rusqlite::
         None => (1, ORIGIN),
     };
     let hash = link(&before, seq, &text).to_hex().to_string();
-    transaction.execute("INSERT INTO audit VALUES (?1, ?2, ?3)", params![i64::try_from(seq).unwrap_or(i64::MAX), text, hash])?;
-    transaction.commit()?;
-    Ok(AuditEntry { seq, body, hash })
+    let mut row = connection.prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3)")?;
+    row.execute(params![i64::try_from(seq).unwrap_or(i64::MAX), text, hash])?;
+    Ok(AuditEntry { seq, body: body.clone(), hash })
 }
 
 pub(super) fn tail(connection: &Connection, n: usize) -> rusqlite::Result<Vec<AuditEntry>> {

@@ -1,10 +1,12 @@
 //! The ledger: what was intended, what was done, and the hash-chained record of every decision.
 //!
 //! An action is written here before the host is touched. WAL with `synchronous = NORMAL` survives our own death at
-//! any moment; after a power cut the host is freshly booted and holds nothing of ours, so the last rows matter less.
+//! any moment; after a power cut the host is freshly booted and holds nothing of ours but what outlives a reboot: such an
+//! intent is synced first.
 
 mod actions;
 mod audit;
+mod book;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension};
 use rusqlite_migration::{M, Migrations};
 
 pub use audit::AuditVerdict;
+pub use book::{Anchor, Held};
 
 use crate::model::{AuditBody, AuditEntry, Timestamp};
 
@@ -58,6 +61,7 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     connection: Mutex<Connection>,
+    book: Mutex<book::Book>,
     file: PathBuf,
     instance: String,
     notice: Option<String>,
@@ -73,8 +77,17 @@ const SCHEMA: &str = "
     INSERT INTO meta VALUES ('instance', lower(hex(randomblob(4))));
 ";
 
+/// When each action was planned on the clock that nobody can set: boot, and nanoseconds since it.
+const CLOCKS: &str = "ALTER TABLE actions ADD COLUMN boot INTEGER; ALTER TABLE actions ADD COLUMN clock INTEGER;";
+
 /// Version of the tables, as SQLite's user_version; it counts the migrations.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// Pages of the write-ahead log (4 KiB each) at which a writer checkpoints it itself, should [`Ledger::tidy`] never come:
+/// a checkpoint syncs two files, which no action waits for.
+const LAST_RESORT: u32 = 16_384;
+/// Length of the write-ahead log from which it is worth copying into the database.
+const WORTH_TIDYING: u64 = 4 << 20;
 
 /// Looks at the version without writing a byte: the file of a later program stays exactly as it was.
 fn untouched_if_newer(file: &Path) -> Result<(), LedgerError> {
@@ -101,7 +114,7 @@ impl Ledger {
         let file = dir.join("ledger.db");
         std::fs::create_dir_all(dir).map_err(|why| LedgerError::File { what: "make the directory of", file: file.clone(), why })?;
         match Self::try_open(&file) {
-            Err(LedgerError::Sqlite { why, .. }) if is_damage(&why) => {
+            Err(why) if is_damage(&why) => {
                 let aside = dir.join(format!("ledger.db.damaged-{}", now.format("%Y%m%dT%H%M%SZ")));
                 put_aside(&file, &aside)?;
                 let mut ledger = Self::try_open(&file)?;
@@ -128,14 +141,16 @@ impl Ledger {
         private(file)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail("set a limit"))?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;")
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = {LAST_RESORT};"
+            ))
             .map_err(fail("prepare the database"))?;
         let healthy: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail("check the database"))?;
         if healthy != "ok" {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(fail("check the database")(rusqlite::Error::SqliteFailure(code, Some(healthy))));
         }
-        Migrations::new(vec![M::up(SCHEMA)]).to_latest(&mut connection).map_err(|error| match error {
+        Migrations::new(vec![M::up(SCHEMA), M::up(CLOCKS)]).to_latest(&mut connection).map_err(|error| match error {
             rusqlite_migration::Error::MigrationDefinition(_) => LedgerError::Newer(file.to_owned()),
             rusqlite_migration::Error::RusqliteError { err, .. } => fail("prepare the tables")(err),
             other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },
@@ -143,7 +158,31 @@ impl Ledger {
         let instance = connection
             .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
             .map_err(fail("read the ledger's name"))?;
-        Ok(Self { connection: Mutex::new(connection), file: file.to_owned(), instance, notice: None })
+        let book = Mutex::default();
+        let ledger = Self { connection: Mutex::new(connection), book, file: file.to_owned(), instance, notice: None };
+        ledger.load()?;
+        // That the files exist must itself outlive a power cut.
+        std::fs::File::open(ledger.directory()).and_then(|dir| dir.sync_all()).map_err(|why| LedgerError::File {
+            what: "sync the directory of",
+            file: file.to_owned(),
+            why,
+        })?;
+        Ok(ledger)
+    }
+
+    /// Copies a long write-ahead log into the database, on a connection of its own: nobody who acts waits for the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is lost, the log only grows.
+    pub fn tidy(&self) -> Result<(), LedgerError> {
+        let mut log = self.file.as_os_str().to_owned();
+        log.push("-wal");
+        if std::fs::metadata(log).map_or(0, |log| log.len()) < WORTH_TIDYING {
+            return Ok(());
+        }
+        let tidied = Connection::open(&self.file)
+            .and_then(|own| own.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0)));
+        tidied.map(drop).map_err(self.sqlite("tidy the write-ahead log"))
     }
 
     /// What the owner should know about how it was opened.
@@ -161,7 +200,7 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn audit(&self, body: AuditBody) -> Result<AuditEntry, LedgerError> {
-        audit::append(&mut self.lock(), body).map_err(self.sqlite("write the audit log"))
+        audit::append(&mut self.lock(), &body).map_err(self.sqlite("write the audit log"))
     }
 
     /// The last `n` lines, oldest first.
@@ -228,8 +267,15 @@ impl Ledger {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+/// Whether the file itself is broken, or an active row of it: then it is better put aside than half believed.
+fn is_damage(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Sqlite { why, .. } => {
+            matches!(why.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+        }
+        LedgerError::Row { what, .. } => matches!(*what, "read an action" | "read a snapshot"),
+        LedgerError::Newer(_) | LedgerError::File { .. } => false,
+    }
 }
 
 /// The ledger names people and reasons: for root alone.

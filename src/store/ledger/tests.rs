@@ -35,14 +35,20 @@ fn action(id: u64, warrant: u64) -> Action {
     }
 }
 
+fn anchor() -> Anchor {
+    Anchor { boot: crate::model::BootId(7), ns: 1_000 }
+}
+
 #[test]
 fn an_intent_outlives_us_and_numbers_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let instance = {
         let ledger = Ledger::open(dir.path(), now()).unwrap();
         assert_eq!((ledger.next_action_id().unwrap(), ledger.next_warrant_id().unwrap()), (ActionId(1), WarrantId(1)));
-        ledger.intend(&action(1, 7), &serde_json::json!({"a": 1})).unwrap();
-        assert!(ledger.intend(&action(1, 8), &serde_json::Value::Null).is_err(), "an id is used once");
+        ledger.intend(&action(1, 7), &serde_json::json!({"a": 1}), anchor(), &body("action.intended", "A1")).unwrap();
+        let again = ledger.intend(&action(1, 8), &serde_json::Value::Null, anchor(), &body("action.intended", "A1"));
+        assert!(again.is_err(), "an id is used once");
+        assert_eq!(ledger.audit_tail(9).unwrap().len(), 1, "an intent that failed leaves no line");
         assert!(ledger.update(&action(2, 8)).is_err(), "never intended");
         ledger.audit(body("warrant.issued", "W9")).unwrap();
         ledger.instance().to_owned()

@@ -1,0 +1,6 @@
+# A disabled account. The note goes on as the action that makes it says.
+
+undo_account() {
+    return 1
+}
+

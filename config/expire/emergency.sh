@@ -1,0 +1,94 @@
+# 0. A living agent must not take what follows for drift and bring it back: it sees this sign and undoes everything too.
+if [ -d "$runtime" ]; then
+    { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not leave a sign for a running agent in $runtime"
+fi
+
+# 1. Who would have ended the actions: the standing watchdog, shells and timers.
+end_watchdog() { # FILE PREFIX ("-": its whole group)
+    [ -f "$1" ] || return 0
+    read -r pid start _ <"$1" || return 0
+    [ "$pid" -gt 1 ] 2>/dev/null && is_still "$pid" "$start" || return 0
+    kill -s KILL -- "$2$pid" 2>/dev/null && say "stopped the watchdog with pid $pid"
+}
+set +f
+set -- "$runtime"/freeze/*.watchdog "$data"/expiry/*.watchdog
+set -f
+for file do
+    end_watchdog "$file" -
+    rm -f "$file" 2>/dev/null
+done
+if [ -f "$runtime/freeze/.watchdog" ]; then
+    end_watchdog "$runtime/freeze/.watchdog" ""
+    # A living agent starts it anew and need not be alarmed.
+    { echo ended >"$runtime/freeze/.watchdog"; } 2>/dev/null
+fi
+if [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then
+    systemctl stop 'bartizan-expiry-*.timer' 2>/dev/null
+fi
+
+# 2. What the notes tell of: frozen processes, disabled accounts, isolated containers, files put back.
+set +f
+set -- "$runtime"/freeze/* "$data"/expiry/*
+set -f
+for note do
+    case ${note##*/} in *.*) continue ;; esac
+    [ -f "$note" ] || continue
+    if (undo_note "$note"); then
+        rm -f "$note" "$note.ending" 2>/dev/null
+        forget "$note"
+    else
+        say "could not undo what $note tells of"
+        failed=1
+    fi
+done
+# Timers and cron files whose note is gone.
+set +f
+set -- /etc/systemd/system/bartizan-expiry-*.timer /etc/cron.d/bartizan-expiry-* "$runtime"/freeze/*.until "$data"/expiry/*.until
+set -f
+for file do
+    [ -f "$file" ] || continue
+    case $file in
+    *.until) note=${file%.until} ;;
+    *) note=$data/expiry/${file##*/bartizan-expiry-} note=${note%.timer} ;;
+    esac
+    [ -f "$note" ] || { forget "$note"; say "removed ${file##*/}"; }
+done
+
+# 3. Whatever is left in a group of ours, with or without a note: nothing may stay frozen.
+thaw_below() { # HIERARCHY FILE WORD
+    hierarchy=$1 file=$2 word=$3
+    set +f
+    set -- "$hierarchy"/bartizan/*/
+    set -f
+    for group do
+        [ -f "$group$file" ] || continue
+        # shellcheck disable=SC2013 # one pid a line, and all of them are read before the first one moves
+        for pid in $(cat "${group}cgroup.procs"); do
+            give_back "$hierarchy" "$pid" "" && say "let pid $pid run again"
+        done
+        { echo "$word" >"$group$file"; } 2>/dev/null
+        rmdir "$group" 2>/dev/null
+        [ -d "$group" ] && { say "could not remove $group (nothing in it is frozen)"; }
+    done
+    rmdir "$hierarchy/bartizan" 2>/dev/null
+}
+while read -r _ mount type options _; do
+    case $type,$options in
+    cgroup2,*) thaw_below "$mount" cgroup.freeze 0 ;;
+    cgroup,*freezer*) thaw_below "$mount" freezer.state THAWED ;;
+    esac
+done </proc/mounts
+
+# 4. Every blocked address.
+if ! command -v nft >/dev/null 2>&1; then
+    say "nft is not installed: blocked addresses stay until their own time is over"
+    failed=1
+elif nft list table inet bartizan >/dev/null 2>&1; then
+    if nft delete table inet bartizan; then
+        say "removed the table inet bartizan with every blocked address"
+    else
+        failed=1
+    fi
+fi
+[ "$failed" = 0 ] && say "done: nothing is blocked or frozen, disabled or cut off by Bartizan"
+exit "$failed"

@@ -1,0 +1,43 @@
+# A file that was put back to a kept copy becomes again what it was. The note goes on: directory (no link in it), name,
+# name of the former file in that directory ("-": there was none), path of the copy that was put there.
+
+undo_file() {
+    IFS= read -r directory || return 1
+    IFS= read -r name || return 1
+    IFS= read -r former || return 1
+    IFS= read -r copy || return 1
+    case $name/$former in
+    */*/* | ../* | */.. | ./* | */. | /* | */) return 1 ;;
+    esac
+    # From here on every name is looked up in this one directory, whatever its path is made to lead to meanwhile.
+    cd -P -- "$directory" || return 0
+    [ "$(pwd -P)" = "$directory" ] || { say "$directory is not where it was: left alone"; return 0; }
+    rm -f "./.$name.bartizan-new"
+    if [ "$former" != - ] && [ ! -e "./$former" ] && [ ! -L "./$former" ]; then
+        # Put back already.
+        return 0
+    fi
+    # What somebody wrote there since is not ours to remove.
+    if [ -L "./$name" ] || ! holds "./$name" "$copy"; then
+        say "$directory/$name was changed since: left alone"
+        [ "$former" = - ] || rm -f "./$former"
+        return 0
+    fi
+    if [ "$former" = - ]; then
+        rm -f "./$name" || return 1
+        say "removed $directory/$name, which was not there before"
+    else
+        mv -f "./$former" "./$name" || return 1
+        say "put the former $directory/$name back"
+    fi
+}
+
+# Whether two files hold the same bytes; where there is no cmp, bytes that a shell can hold.
+holds() { # FILE FILE
+    if command -v cmp >/dev/null 2>&1; then
+        cmp -s "$1" "$2"
+    else
+        [ "$(cat "$1"; echo .)" = "$(cat "$2"; echo .)" ]
+    fi
+}
+

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Ends one action at its time, although the agent may be dead, hung or uninstalled.
+# Usage: bartizan-expire SECONDS|lasting NOTE
+# NOTE is what the agent wrote before it changed anything; its first line says how it is undone. With `lasting` the time
+# stands in NOTE.until, beside it, and is looked up again and again: it may be moved, and outlives a reboot.
+set -uf
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH LC_ALL=C
+when=$1
+note=$2
+trap '' HUP INT
+echo "$$"
+exec </dev/null >/dev/null 2>&1
+say() { :; }
+

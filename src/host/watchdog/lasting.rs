@@ -1,0 +1,162 @@
+//! What ends an action after a reboot: a unit pair of systemd on disk, or a line for cron. Neither holds a secret.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fallback::systemctl;
+use super::{EXPIRE_SCRIPT, SHELL, WatchdogError, fail};
+
+/// Where systemd looks for units of the host's owner (systemd.unit(5)).
+const UNITS: &str = "/etc/systemd/system";
+/// Where cron looks for tables of programs (cron(8)).
+const CRON: &str = "/etc/cron.d";
+/// The script's copy beside the notes: it must be there when we are not.
+const SCRIPT: &str = ".bartizan-expire.sh";
+
+/// What lies on disk to end an action after a reboot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// A timer and a service of this name, enabled.
+    Unit(String),
+    /// A file of this name for cron, run at every start of the host.
+    Cron(String),
+}
+
+/// Where triggers are put on this host.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) units: Option<PathBuf>,
+    pub(super) cron: Option<PathBuf>,
+}
+
+impl Places {
+    fn here() -> Self {
+        let systemd = Path::new("/run/systemd/system").is_dir().then(|| PathBuf::from(UNITS));
+        let has_cron = ["/usr/sbin/cron", "/usr/sbin/crond", "/usr/bin/crond"].iter().any(|program| Path::new(program).exists());
+        let cron = (has_cron && Path::new(CRON).is_dir()).then(|| PathBuf::from(CRON));
+        Self { units: systemd, cron }
+    }
+
+    /// Writes the trigger of a note; `None` when this host has nobody who would pull it.
+    pub(super) fn write(&self, name: &str, note: &Path, after: Duration) -> Result<Option<Trigger>, WatchdogError> {
+        if !is_plain(name) || !is_plain_path(note) {
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "name or path holds what a unit or a crontab cannot");
+            return Err(fail("set a trigger for after a reboot")(why));
+        }
+        let unit = format!("bartizan-expiry-{name}");
+        let script = self.script(note)?;
+        let run = format!("{SHELL} {} lasting {}", script.display(), note.display());
+        if let Some(units) = &self.units {
+            write_units(units, &unit, &run, after).map_err(fail("write the timer for after a reboot"))?;
+            return Ok(Some(Trigger::Unit(unit)));
+        }
+        let Some(cron) = &self.cron else { return Ok(None) };
+        let line = format!("# Ends an action of Bartizan that outlived a reboot; removed with the action.\n@reboot root {run}\n");
+        write(&cron.join(&unit), 0o644, &line).map_err(fail("write the line for cron"))?;
+        Ok(Some(Trigger::Cron(unit)))
+    }
+
+    fn script(&self, note: &Path) -> Result<PathBuf, WatchdogError> {
+        let at = note.with_file_name(SCRIPT);
+        if fs::read(&at).is_ok_and(|bytes| bytes == EXPIRE_SCRIPT.as_bytes()) {
+            return Ok(at);
+        }
+        write(&at, 0o700, EXPIRE_SCRIPT).map_err(fail("write the script for after a reboot"))?;
+        Ok(at)
+    }
+
+    /// Removes the trigger; whether there was a unit.
+    pub(super) fn remove(&self, name: &str) -> bool {
+        let unit = format!("bartizan-expiry-{name}");
+        let gone = |path: PathBuf| fs::remove_file(path).is_ok();
+        if let Some(cron) = &self.cron {
+            gone(cron.join(&unit));
+        }
+        self.units.as_deref().is_some_and(|units| {
+            let timer = format!("{unit}.timer");
+            let service = gone(units.join(format!("{unit}.service")));
+            [gone(units.join("timers.target.wants").join(&timer)), gone(units.join(timer)), service].contains(&true)
+        })
+    }
+}
+
+/// What a unit's and a crontab's line take without quoting; a percent sign means something in both.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+fn is_plain_path(path: &Path) -> bool {
+    path.is_absolute()
+        && path.to_str().is_some_and(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/')))
+}
+
+fn write_units(units: &Path, unit: &str, run: &str, after: Duration) -> io::Result<()> {
+    let at = chrono::Utc::now() + after + chrono::Duration::seconds(5);
+    let service = format!(
+        "[Unit]\nDescription=Ends an action of Bartizan at its time\n\n[Service]\nType=oneshot\nTimeoutStartSec=infinity\nExecStart={run}\n"
+    );
+    let timer = format!(
+        "[Unit]\nDescription=Ends an action of Bartizan at its time\n\n[Timer]\nOnCalendar={}\nPersistent=true\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n",
+        at.format("%Y-%m-%d %H:%M:%S UTC")
+    );
+    write(&units.join(format!("{unit}.service")), 0o644, &service)?;
+    let file = units.join(format!("{unit}.timer"));
+    write(&file, 0o644, &timer)?;
+    let wants = units.join("timers.target.wants");
+    fs::create_dir_all(&wants)?;
+    match symlink(&file, wants.join(format!("{unit}.timer"))) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(units)?.sync_all(),
+    }
+}
+
+/// The whole file or none, on the disk's platters.
+fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    // Neither systemd nor cron reads a name that begins with a dot.
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let new = path.with_file_name(format!(".{name}.new"));
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// Sets or moves the trigger of a note.
+pub(super) fn set(name: &str, note: &Path, after: Duration) -> Result<Option<Trigger>, WatchdogError> {
+    let trigger = Places::here().write(name, note, after)?;
+    if let Some(Trigger::Unit(unit)) = &trigger {
+        systemctl(&["daemon-reload"]);
+        if !systemctl(&["restart", &format!("{unit}.timer")]) {
+            remove(name);
+            return Err(fail("start the timer for after a reboot")(io::Error::other("systemd did not")));
+        }
+    }
+    Ok(trigger)
+}
+
+/// Removes it. Harmless when there is none.
+pub(super) fn remove(name: &str) {
+    let places = Places { units: Some(UNITS.into()), cron: Some(CRON.into()) };
+    if is_plain(name) && places.remove(name) && Path::new("/run/systemd/system").is_dir() {
+        systemctl(&["stop", &format!("bartizan-expiry-{name}.timer")]);
+        systemctl(&["daemon-reload"]);
+    }
+}
+
+/// Who pulls it on this host, for previews.
+pub(super) fn foretold() -> &'static str {
+    match Places::here() {
+        Places { units: Some(_), .. } => "after a reboot a timer of systemd ends it, bartizan or not",
+        Places { cron: Some(_), .. } => "after a reboot cron ends it, bartizan or not",
+        _ => "after a reboot only bartizan itself ends it: this host has neither systemd nor cron",
+    }
+}
