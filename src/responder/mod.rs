@@ -139,10 +139,7 @@ impl Responder {
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever is done in this turn begins with the kernel as it is now.
-        self.hand.forget_ruleset();
-        turn
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An active action on the same target.
@@ -161,7 +158,9 @@ impl Responder {
     }
 
     /// What was read of the packet filter is read anew from here on.
-    fn forget_ruleset(&self) {}
+    fn forget_ruleset(&self) {
+        self.hand.forget_ruleset();
+    }
 
     /// Keeps the ledger in order: copies its log when that has grown, and writes what a full disk left owing. Gives how
     /// many rows and lines are still only in memory.

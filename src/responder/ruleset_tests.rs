@@ -356,7 +356,10 @@ fn ten_thousand_blocks_reconcile() {
             action.id = responder.ledger.next_action_id().unwrap();
             let addr: IpAddr = std::net::Ipv4Addr::from(0x0a00_0000 + n).into();
             action.target = Target::Address { addr, direction: Direction::In };
-            responder.ledger.intend(&action, &serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } })).unwrap();
+            let anchor = crate::store::ledger::Anchor { boot: responder.clock.boot(), ns: responder.clock.now() };
+            let line = super::transaction::line(now(), "a test", "action.intended", action.id, "");
+            let snapshot = serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } });
+            responder.ledger.intend(&action, &snapshot, anchor, &line).unwrap();
             responder.ledger.update(&action).unwrap();
             members.push((crate::host::nft::Member::Block(addr, Direction::In), action.expires_at));
         }
