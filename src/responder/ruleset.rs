@@ -109,6 +109,13 @@ pub(super) fn until(end: Timestamp, now: Timestamp) -> Duration {
     (end - now).to_std().unwrap_or_default()
 }
 
+/// The moment of a change that was planned a little earlier: looking at the host before it may take seconds, by which its
+/// end must not move. A wall clock that was set meanwhile counts for nothing.
+pub(super) fn begun(action: &Action) -> Timestamp {
+    let passed = (chrono::Utc::now() - action.planned_at).to_std().unwrap_or_default();
+    if passed > Duration::from_secs(60) { action.planned_at } else { action.planned_at + passed }
+}
+
 /// Elements for those whose time is not over.
 pub(super) fn elements(members: &[Timed], now: Timestamp) -> Vec<Element> {
     let timed = members.iter().map(|(member, end)| Element { member: *member, lasts: until(*end, now) });
