@@ -40,7 +40,7 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 
 fn listen(shared: &Arc<Shared>, mut monitor: Monitor) -> std::io::Result<()> {
     while !shared.stop.is_set() {
-        // Waits at most a second, so that a stop is seen.
+        // Waits at most half a second, so that a stop is seen.
         let touched = monitor.next()?;
         // Without an action of ours the table is none of our business; the emergency script is the owner.
         let idle = !lock(&shared.live).actions.values().any(|action| action.state.is_active());

@@ -45,7 +45,7 @@ impl Monitor {
         self.missed
     }
 
-    /// The next change of our table by another process; `None` when nothing was heard for a second or it was our own.
+    /// The next change of our table by another process; empty when nothing was heard for half a second or it was our own.
     /// Elements that end by their time are not told by the kernel as anybody's change.
     ///
     /// # Errors
