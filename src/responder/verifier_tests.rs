@@ -111,7 +111,7 @@ fn hostile_transactions_are_refused() {
         ("a chain removed", transaction(&[(5, [ours(), attr(3, b"input\0")].concat())]), "never give"),
         ("another family", [message(0x10, 0, &[]), message(10 << 8 | 2, 2, &ours()), message(0x11, 0, &[])].concat(), "family"),
         ("an order outside", message(10 << 8 | 2, 1, &ours()), "outside"),
-        ("an order after the end", [transaction(&[]), message(10 << 8 | 2, 1, &ours())].concat(), "outside"),
+        ("an order after the end", [transaction(&[]), message(10 << 8 | 2, 1, &ours())].concat(), "none of the packet filter"),
         ("a cut message", transaction(&[(0, ours())]).get(..50).unwrap().to_vec(), "fit"),
     ];
     for (what, bytes, why) in cases {
