@@ -28,7 +28,8 @@ pub(super) fn watch(shared: &Arc<Shared>) {
             }
             Err(why) => why,
         };
-        shared.degrade(PART, Some(format!("the kernel does not tell who changes our table ({why}); it is still compared every two seconds")));
+        shared
+            .degrade(PART, Some(format!("the kernel does not tell who changes our table ({why}); it is still compared every two seconds")));
         for _ in 0..AGAIN.as_secs() {
             if shared.stop.is_set() {
                 return;

@@ -307,7 +307,8 @@ impl Hand {
             if *ruleset.state() == TableState::Intact {
                 return self.put(action, &members, by_person, now).map(Some);
             }
-            let come: Vec<Element> = self.owned(others.iter().filter(|other| other.id != action.id), now)?.into_iter().chain(mine).collect();
+            let come: Vec<Element> =
+                self.owned(others.iter().filter(|other| other.id != action.id), now)?.into_iter().chain(mine).collect();
             let known: HashSet<Place> = come.iter().map(|element| element.member.place()).collect();
             self.send(&ruleset, (Table::Replace, &[], &come), &known, by_person, action).map(Some)
         };

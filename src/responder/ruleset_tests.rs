@@ -171,7 +171,9 @@ fn containment_keeps_the_owner_and_what_is_open_and_cuts_the_rest_step_by_step()
 }
 
 fn gets_in_quickly(far: &Far, port: u16) -> bool {
-    far.within(|| TcpStream::connect_timeout(&std::net::SocketAddr::new("198.51.100.1".parse().unwrap(), port), Duration::from_millis(40)).is_ok())
+    far.within(|| {
+        TcpStream::connect_timeout(&std::net::SocketAddr::new("198.51.100.1".parse().unwrap(), port), Duration::from_millis(40)).is_ok()
+    })
 }
 
 #[test]
@@ -272,7 +274,11 @@ fn the_denied_users_open_connections_are_closed_and_no_others() {
         at_mine.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let mut theirs = Command::new("bash")
             .args(["-c", "exec 3<>/dev/tcp/198.51.100.66/9000; echo open >&3; cat <&3"])
-            .uid(65534).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            .uid(65534)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut at_theirs = listener.accept().unwrap().0;
         at_theirs.read_exact(&mut [0; 5]).unwrap();
         let done = responder.carry_out(deny(STRANGER, Whose::User { uid: 65534 }), now()).unwrap();
@@ -374,7 +380,10 @@ fn ten_thousand_blocks_reconcile() {
             responder.hand.forget_ruleset();
             let act = super::actions::of(ActionKind::BlockAddress);
             let snapshot = serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } });
-            let live = actions.iter().filter(|a| matches!(act.verify(&responder.hand, a, &snapshot, now()), Ok(super::actions::Sight::Live(_)))).count();
+            let live = actions
+                .iter()
+                .filter(|a| matches!(act.verify(&responder.hand, a, &snapshot, now()), Ok(super::actions::Sight::Live(_))))
+                .count();
             eprintln!("{live} blocks compared with the kernel in {:?}", began.elapsed());
             let began = Instant::now();
             responder.reconcile(now()).unwrap();

@@ -187,18 +187,15 @@ fn cut(addr: IpAddr, case: &Case<'_>) -> Result<(), String> {
 
 fn complete(case: &Case<'_>) -> Result<(), String> {
     match case.lifeline.unknown.first() {
-        Some(unknown) if !case.by_person => Err(format!("the owner's own access could not be read completely ({})", unknown.escape_debug())),
+        Some(unknown) if !case.by_person => {
+            Err(format!("the owner's own access could not be read completely ({})", unknown.escape_debug()))
+        }
         _ => Ok(()),
     }
 }
 
 /// Containment may be on only while every address of the lifeline is let through, for as long.
-fn lets_the_owner_through(
-    switched: u64,
-    kept: &BTreeMap<IpAddr, u64>,
-    released: &BTreeSet<IpAddr>,
-    case: &Case<'_>,
-) -> Result<(), String> {
+fn lets_the_owner_through(switched: u64, kept: &BTreeMap<IpAddr, u64>, released: &BTreeSet<IpAddr>, case: &Case<'_>) -> Result<(), String> {
     for (addr, why) in &case.lifeline.addresses {
         let addr = addr.to_canonical();
         // What never leaves the host is let through by its device.

@@ -46,8 +46,7 @@ fn time(milliseconds: u64) -> Vec<u8> {
 }
 
 fn says(bytes: &[u8], by_person: bool) -> Result<(), String> {
-    let lifeline =
-        Lifeline { addresses: vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession)], ..Lifeline::default() };
+    let lifeline = Lifeline { addresses: vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession)], ..Lifeline::default() };
     let case = Case { lifeline: &lifeline, by_person, known: &HashSet::new(), kept: &|_: IpAddr| None::<Duration>, contained: false };
     judge(&decode(bytes)?, &case)
 }

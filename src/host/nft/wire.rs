@@ -289,7 +289,13 @@ impl Socket {
         let size = libc::c_int::try_from(length).unwrap_or(libc::c_int::MAX);
         // SAFETY: the pointer and length describe `size`, alive for the call.
         let set = unsafe {
-            libc::setsockopt(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, (&raw const size).cast(), size_of_val(&size) as u32)
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_SNDBUFFORCE,
+                (&raw const size).cast(),
+                size_of_val(&size) as u32,
+            )
         };
         if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }

@@ -142,7 +142,8 @@ impl Act for BlockDestination {
             Err(sight) => sight,
             Ok(left) => {
                 let seconds = left.as_secs();
-                let mut proof = vec![format!("table inet {TABLE} is as we made it and keeps {whose} from {addr} for {seconds} more seconds")];
+                let mut proof =
+                    vec![format!("table inet {TABLE} is as we made it and keeps {whose} from {addr} for {seconds} more seconds")];
                 proof.extend(cut_of(snapshot).and_then(|cut| cut.told()));
                 Sight::Live(proof)
             }
