@@ -42,7 +42,7 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 fn listen(shared: &Arc<Shared>, mut monitor: Monitor) -> std::io::Result<()> {
     while !shared.stop.is_set() {
         // Waits at most half a second, so that a stop is seen.
-        let touched = monitor.next()?;
+        let touched = monitor.hear()?;
         // Without an action of ours the table is none of our business; the emergency script is the owner.
         let idle = !lock(&shared.live).actions.values().any(|action| action.state.is_active());
         if touched.is_empty() || idle || shared.settings.runtime.join(EMERGENCY_SIGN).exists() {

@@ -50,7 +50,7 @@ impl Monitor {
     ///
     /// # Errors
     /// When the kernel no longer tells.
-    pub fn next(&mut self) -> io::Result<Vec<Touched>> {
+    pub fn hear(&mut self) -> io::Result<Vec<Touched>> {
         let heard = match self.socket.hear() {
             Ok(heard) => heard,
             Err(why) if why.raw_os_error() == Some(libc::ENOBUFS) => {

@@ -202,7 +202,7 @@ fn another_process_that_touches_our_table_is_named() {
         let mut other = Command::new("nft").args(["flush", "set", "inet", "bartizan", "block_in4"]).spawn().unwrap();
         other.wait().unwrap();
         let began = Instant::now();
-        let heard: Vec<_> = std::iter::repeat_with(|| monitor.next().unwrap())
+        let heard: Vec<_> = std::iter::repeat_with(|| monitor.hear().unwrap())
             .take_while(|_| began.elapsed() < Duration::from_millis(900))
             .flatten()
             .collect();
