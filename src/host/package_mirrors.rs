@@ -110,7 +110,8 @@ fn resolve(names: BTreeSet<String>, patience: Duration) -> Mirrors {
     for name in waiting.clone() {
         let told = told.clone();
         let ask = move || {
-            let found = (name.as_str(), 80).to_socket_addrs().map(|all| all.map(|at| at.ip().to_canonical()).take(MOST_ADDRESSES).collect());
+            let found =
+                (name.as_str(), 80).to_socket_addrs().map(|all| all.map(|at| at.ip().to_canonical()).take(MOST_ADDRESSES).collect());
             // Nobody listens any more: the answer came too late.
             let _ = told.send((name, found));
         };
@@ -151,8 +152,7 @@ mod tests {
         write("etc/pacman.d/mirrorlist", "Server = https://arch.example.org/$repo/os/$arch\n");
         write("etc/apk/repositories", "https://apk.example.org/v3.20/main\n/media/cdrom/apks\n");
         let found: Vec<String> = names(dir.path()).into_iter().collect();
-        let wanted =
-            ["2001:db8::1", "apk.example.org", "arch.example.org", "deb.example.org", "rpm.example.org", "sec.example.org"];
+        let wanted = ["2001:db8::1", "apk.example.org", "arch.example.org", "deb.example.org", "rpm.example.org", "sec.example.org"];
         assert_eq!(found, wanted);
         let mirrors = resolve(BTreeSet::from(["198.51.100.3".to_owned()]), PATIENCE);
         assert_eq!(mirrors.found.get("198.51.100.3").unwrap().len(), 1, "{mirrors:?}");

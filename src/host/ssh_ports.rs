@@ -14,7 +14,8 @@ const SERVERS: [&[u8]; 2] = [b"sshd", b"dropbear"];
 /// The usual port, and every port that a process running an SSH server's program listens on.
 pub fn listening() -> BTreeSet<u16> {
     let mut ports = BTreeSet::from([USUAL]);
-    let held: BTreeSet<u64> = everything().unwrap_or_default().iter().filter(|stat| is_server(stat.pid)).flat_map(|stat| sockets(stat.pid)).collect();
+    let held: BTreeSet<u64> =
+        everything().unwrap_or_default().iter().filter(|stat| is_server(stat.pid)).flat_map(|stat| sockets(stat.pid)).collect();
     let listeners = sock_diag::listeners().map(|dump| dump.sockets).unwrap_or_default();
     ports.extend(listeners.iter().filter(|socket| held.contains(&socket.inode)).map(|socket| socket.flow.sport));
     ports

@@ -139,10 +139,7 @@ impl Responder {
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever is done in this turn begins with the kernel as it is now.
-        self.hand.forget_ruleset();
-        turn
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An active action on the same target.
@@ -213,4 +210,8 @@ mod container_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod ruleset_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verifier_tests;

@@ -158,8 +158,11 @@ fn limit(bytes: &[u8]) -> Result<u64, String> {
     rate.ok_or_else(|| "a limit that is none of packets a second".to_owned())
 }
 
+/// Says what the attributes of a thing are.
+type Line = fn(&[(u16, &[u8])]) -> String;
+
 /// The line of a listed object of ours; `None` when it belongs to another table.
-fn listed(attributes: &[u8], line: fn(&[(u16, &[u8])]) -> String) -> Option<String> {
+fn listed(attributes: &[u8], line: Line) -> Option<String> {
     let all = fields(attributes).ok()?;
     (get(&all, 1) == Some(OURS)).then(|| line(&all))
 }
@@ -232,10 +235,7 @@ fn expression(what: &str, data: &[(u16, &[u8])]) -> String {
         "cmp" => format!("cmp({} op {} {:02x?})", register(1), number(2), value(3)),
         "payload" => format!("payload({} base {} at {} length {})", register(1), number(2), number(3), number(4)),
         "bitwise" => {
-            format!(
-                "bitwise({} to {} length {} op {} {:02x?} {:02x?})",
-                register(1), register(2), number(3), number(6), value(4), value(5)
-            )
+            format!("bitwise({} to {} length {} op {} {:02x?} {:02x?})", register(1), register(2), number(3), number(6), value(4), value(5))
         }
         "lookup" => format!("lookup({} in {} flags {})", register(2), show_name(get(data, 1)), number(5)),
         "socket" => format!("socket({} level {} to {})", number(1), number(3), register(2)),

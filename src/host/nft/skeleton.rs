@@ -165,7 +165,8 @@ fn inward(rules: &mut Rules) {
         let contained = [Meta(NF_PROTO, R1), Within(Set::ContainOut, R1)];
         let (theirs, ours) = family.ports();
         let learn = then(protocol(&[UDP]), &contained);
-        let peer = [family.source(R1), Load(theirs, TRANSPORT, 0, 2), Load(ours, TRANSPORT, 2, 2), Learn(family.of(Set::Answer4, Set::Answer6))];
+        let peer =
+            [family.source(R1), Load(theirs, TRANSPORT, 0, 2), Load(ours, TRANSPORT, 2, 2), Learn(family.of(Set::Answer4, Set::Answer6))];
         rules.push(("inward", then(then(family.begin(), &learn), &peer)));
     }
 }

@@ -14,7 +14,7 @@ use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Element, Member, NftError, TABLE, conntrack};
 use crate::host::{package_mirrors, sock_diag, ssh_ports};
 use crate::model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
-use crate::responder::ruleset::Timed;
+use crate::responder::ruleset::{Timed, begun};
 
 /// TCP and UDP as the IP header numbers them.
 const TCP: u8 = 6;
@@ -126,7 +126,12 @@ impl Act for ContainHost {
         let bounds = settle(hand, keep.keys().copied());
         let ports = bounds.ssh.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
-        for member in [Member::ContainOut(false), Member::ContainOut(true), Member::ContainIn(TCP, bounds.connections), Member::ContainIn(UDP, bounds.datagrams)] {
+        for member in [
+            Member::ContainOut(false),
+            Member::ContainOut(true),
+            Member::ContainIn(TCP, bounds.connections),
+            Member::ContainIn(UDP, bounds.datagrams),
+        ] {
             steps.push(member.as_command(plan.lasts()));
         }
         steps.extend(bounds.ssh.iter().map(|port| Member::ContainSsh(*port).as_command(plan.lasts())));
@@ -134,12 +139,17 @@ impl Act for ContainHost {
         steps.extend(notes);
         let blast_radius = format!(
             "new outbound TCP connections and UDP packets to anybody but the {} kept addresses are dropped, of this host and of what it forwards; new inbound TCP connections pass {} a second, UDP packets {} a second; new SSH logins (port {ports}) only from the kept addresses. What is established, answers by UDP, ICMP, loopback and tunnels that are neither TCP nor UDP pass",
-            keep.len(), bounds.connections, bounds.datagrams
+            keep.len(),
+            bounds.connections,
+            bounds.datagrams
         );
         let step = humantime::format_duration(hand.policy().containment.release_step);
         let undo = vec![
             format!("nft delete element inet {TABLE} (all that the steps added); with the last element: nft delete table inet {TABLE}"),
-            format!("the kernel does it by itself: SSH logins two steps of {step} before the end, inbound one step, all after {}", humantime::format_duration(plan.lasts())),
+            format!(
+                "the kernel does it by itself: SSH logins two steps of {step} before the end, inbound one step, all after {}",
+                humantime::format_duration(plan.lasts())
+            ),
         ];
         Ok(Preview { steps, blast_radius, undo })
     }
@@ -155,7 +165,7 @@ impl Act for ContainHost {
 
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
         hand.may_touch(&action.target, by_person)?;
-        hand.put_with(action, &members(action, &snapshot)?, peers(), by_person, action.planned_at)?;
+        hand.put_with(action, &members(action, &snapshot)?, peers(), by_person, begun(action))?;
         Ok(snapshot)
     }
 
@@ -168,13 +178,18 @@ impl Act for ContainHost {
         if all > now + Duration::seconds(1) {
             let ruleset = hand.ruleset()?;
             for (addr, why) in (hand.lifeline)().addresses {
-                if ruleset.find(Member::Keep(addr))?.is_none() {
+                let inside = addr.to_canonical().is_loopback() || addr.is_unspecified();
+                if !inside && ruleset.find(Member::Keep(addr))?.is_none() {
                     return Ok(Sight::Drifted(format!("{addr} is {} by now and not let through yet", why.noun())));
                 }
             }
         }
         let seconds = |end: Timestamp| (end - now).num_seconds().max(0);
-        let mut proof = vec![format!("table inet {TABLE} is as we made it: outbound only to {} addresses for {} more seconds", bounds.keep.len(), seconds(all))];
+        let mut proof = vec![format!(
+            "table inet {TABLE} is as we made it: outbound only to {} addresses for {} more seconds",
+            bounds.keep.len(),
+            seconds(all)
+        )];
         if inbound > now {
             proof.push(format!("inbound limited for {}", seconds(inbound)));
         }

@@ -80,9 +80,7 @@ pub(super) fn cut_some(hand: &Hand, addr: IpAddr, by_person: bool, owner: &Owner
     let closed = match owner {
         Owner::User(uid) => sock_destroy::close_those(addr, |open| open.uid == *uid, same),
         Owner::Cgroups(numbers) => sock_destroy::close_those(addr, |open| open.cgroup.is_some_and(|n| numbers.contains(&n)), same),
-        Owner::Network(pid) => {
-            container_addresses::within(*pid, || sock_destroy::close_all(addr, same)).and_then(|outcome| outcome)
-        }
+        Owner::Network(pid) => container_addresses::within(*pid, || sock_destroy::close_all(addr, same)).and_then(|outcome| outcome),
     };
     let mut cut = Cut::default();
     match closed {
