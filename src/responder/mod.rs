@@ -202,4 +202,6 @@ mod connection_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod tests;

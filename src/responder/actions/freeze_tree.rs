@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight, is_person, root_of};
-use crate::config::DriftPolicy;
+use crate::config::policy::DriftPolicy;
 use crate::host::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
 use crate::host::pidfd::key_of;
 use crate::host::watchdog::{self, Expiry, Watchdog};
