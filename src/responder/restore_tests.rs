@@ -81,9 +81,10 @@ impl Bench {
 }
 
 fn clean(bench: &Bench) -> bool {
-    lasting_notes(&bench.data()).is_empty() && fs::read_dir(bench.data().join("expiry")).is_ok_and(|dir| {
-        dir.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with(".bartizan-expire"))
-    })
+    lasting_notes(&bench.data()).is_empty() && {
+        let left = fs::read_dir(bench.data().join("expiry")).into_iter().flatten().flatten();
+        left.into_iter().all(|entry| entry.file_name().to_string_lossy().starts_with(".bartizan-expire"))
+    }
 }
 
 fn can_write_etc() -> bool {
