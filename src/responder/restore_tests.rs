@@ -106,6 +106,7 @@ fn unless_confirmed_the_former_file_comes_back_without_us() {
         let before = file.state();
         let responder = bench.impatient(Duration::from_secs(2));
         let preview = responder.preview(&file.order().plan).unwrap();
+        eprintln!("{}", preview.steps.join("\n"));
         assert!(preview.steps.contains(&"- evil".to_owned()) && preview.steps.contains(&"+ good".to_owned()), "{preview:?}");
         let done = responder.carry_out(file.order(), now()).unwrap();
         assert_eq!((done.state, done.awaits_confirmation().is_some()), (ActionState::Live, true), "{}", done.note);

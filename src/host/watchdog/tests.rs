@@ -146,7 +146,8 @@ fn a_shell_called_off_leaves_nothing() {
     assert_eq!((stat.session, stat.group), (key.pid, key.pid), "a session of its own");
     call_off(&watchdog);
     assert!(!is_set(&watchdog));
-    assert!(!everything().unwrap().iter().any(|stat| stat.session == key.pid && !stat.is_dead()), "its sleep ended too");
+    let sleeps = || everything().unwrap().iter().any(|stat| stat.session == key.pid);
+    assert!(until(Duration::from_secs(1), || !sleeps()), "its sleep ended too");
     assert_eq!(names(dir.path()), BTreeSet::new());
 }
 
@@ -227,7 +228,7 @@ fn a_note_and_its_deadline_are_written_in_no_time() {
         })
         .collect();
     took.sort();
-    eprintln!("set: median {:?}, p99 {:?}", took[100], took[198]);
+    eprintln!("set: least {:?}, median {:?}, p99 {:?}", took[0], took[100], took[198]);
     assert!(took[100] < Duration::from_millis(2), "{:?}", took[100]);
 }
 
