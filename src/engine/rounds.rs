@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::governor::Reading;
 use super::shared::{Shared, lock};
+use super::anchoring::Anchoring;
 use super::{answer, desk, supervisor};
 use crate::collector::Sink;
 use crate::host::access_copies::AccessCopies;
@@ -49,6 +50,7 @@ pub(super) fn sit(shared: &Shared) {
     keep_watchdog(shared, &standing);
     let mut copies = AccessCopies::of(&shared.settings.data);
     keep_copies(shared, &mut copies);
+    lock(&shared.desk).recall(shared, chrono::Utc::now());
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -135,6 +137,8 @@ fn reconcile(shared: &Shared, now: Timestamp) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));
+            let mut desk = lock(&shared.desk);
+            changed.iter().for_each(|action| desk.watch(shared, action, now));
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
     }
@@ -155,6 +159,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     let alone = WEIGH.min(watchdog.unwrap_or(WEIGH));
     let begun = Instant::now();
     let (mut measured, mut weighed, mut remembered, mut patted) = (begun, begun, begun, begun);
+    let mut anchoring = Anchoring::default();
     shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {
         // A console that comes rings the bell.
@@ -167,6 +172,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
         if due(&mut weighed, WEIGH) {
             weigh(shared);
             supervisor::tell_of_ended_outages(shared);
+            anchoring.tend(shared);
             shared.remember_gaps();
         }
         if due(&mut remembered, REMEMBER) {
@@ -282,8 +288,9 @@ fn counts(shared: &Shared) -> Counts {
 
 /// How far the response has gone: what is live, not what would be allowed.
 fn posture(shared: &Shared) -> Posture {
-    match shared.active_actions().len() {
-        0 => Posture::Observe,
-        _ => Posture::Contain,
+    let active = shared.active_actions();
+    if active.iter().any(|action| action.kind == crate::model::ActionKind::ContainHost) {
+        return Posture::Lockdown;
     }
+    if active.is_empty() { Posture::Observe } else { Posture::Contain }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ActionId, ActionPlan, AlertId, ApprovalId, EventId, HostText, IncidentId, Mode, Role, Timestamp};
+use crate::model::{ActionId, ActionPlan, AlertId, ApprovalId, EventId, HostText, IncidentId, Isolation, Mode, Role, Timestamp};
 
 /// Which events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,6 +46,14 @@ pub enum Request {
     Hello {
         /// Protocol version of the client.
         version: u32,
+        /// The least scope that will do for now; without it the whole role.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Role>,
+    },
+    /// Another pass for this connection: the one at hand is old, or too narrow.
+    Renew {
+        /// The scope that is wanted; the answer never holds more than the role.
+        scope: Role,
     },
     /// Send a snapshot now and every change after it. `console` tells that a person is looking.
     Subscribe {
@@ -133,6 +141,18 @@ pub enum Request {
         /// Of this file only.
         path: Option<HostText>,
     },
+    /// Which account of the host has this name: the target of an action about it.
+    FindAccount {
+        /// Its name, as a person typed it.
+        name: HostText,
+    },
+    /// Which container of any runtime has this name or these first digits of an id: the target of an action about it.
+    FindContainer {
+        /// Name or id, as a person typed it.
+        name: HostText,
+        /// How it would be cut off.
+        isolation: Isolation,
+    },
     /// Undo everything and act no more until told.
     EmergencyStop,
     /// How much it may do alone.
@@ -167,6 +187,7 @@ impl Request {
     pub fn needs(&self) -> Role {
         match self {
             Self::Hello { .. }
+            | Self::Renew { .. }
             | Self::Subscribe { .. }
             | Self::Status
             | Self::Doctor
@@ -180,6 +201,8 @@ impl Request {
             | Self::Preview { .. }
             | Self::AuditShow { .. }
             | Self::AuditVerify
+            | Self::FindAccount { .. }
+            | Self::FindContainer { .. }
             | Self::Copies { .. } => Role::Viewer,
             Self::Ack { .. }
             | Self::Approve { .. }
@@ -197,6 +220,7 @@ impl Request {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Hello { .. } => "hello",
+            Self::Renew { .. } => "renew",
             Self::Subscribe { .. } => "subscribe",
             Self::Status => "status",
             Self::Doctor => "doctor",
@@ -215,6 +239,8 @@ impl Request {
             Self::Rollback { .. } => "rollback",
             Self::Confirm { .. } => "confirm",
             Self::Copies { .. } => "copies",
+            Self::FindAccount { .. } => "find account",
+            Self::FindContainer { .. } => "find container",
             Self::EmergencyStop => "emergency-stop",
             Self::SetMode { .. } => "mode",
             Self::Feedback { .. } => "feedback",

@@ -2,7 +2,6 @@
 
 use super::Responder;
 use super::actions::{self, ActError};
-use crate::host::nft::Nft;
 use crate::host::watchdog;
 use crate::model::{Action, ActionKind, ActionState, Target, Timestamp};
 use crate::store::ledger::Held;
@@ -18,6 +17,8 @@ impl Responder {
         let _turn = self.my_turn();
         let mut changed = Vec::new();
         self.remember_harm(now);
+        self.forget_ruleset();
+        changed.extend(self.finish_undoing(now));
         self.forget_ruleset();
         for held in self.ledger.held().into_iter().filter(|held| held.action.state == ActionState::Applying) {
             if !self.died_with_its_kernel(&held) {
@@ -79,7 +80,7 @@ impl Responder {
     /// What is in the kernel under our name and in no row; one sentence each.
     fn remove_orphans(&self) -> Vec<String> {
         let active = self.ledger.active().unwrap_or_default();
-        let mut said = orphan_blocks(&active).unwrap_or_else(|error| vec![format!("blocked addresses could not be compared: {error}")]);
+        let mut said = self.hand.remove_orphans(&active).unwrap_or_else(|error| vec![format!("our table could not be compared: {error}")]);
         let suffix = format!("-{}", self.hand.instance);
         let wanted: Vec<String> = active.iter().map(|action| super::group_name(action.id, &self.hand.instance)).collect();
         let freezer = &self.hand.freezer;
@@ -96,22 +97,4 @@ impl Responder {
         }
         said
     }
-}
-
-fn orphan_blocks(active: &[Action]) -> Result<Vec<String>, ActError> {
-    let nft = Nft::open()?;
-    if !nft.table_exists()? {
-        return Ok(Vec::new());
-    }
-    let owned = |addr, direction| active.iter().any(|action| action.target == Target::Address { addr, direction });
-    let mut said = Vec::new();
-    for entry in nft.blocked()? {
-        if !owned(entry.addr, entry.direction) && nft.remove(entry.addr, entry.direction)? {
-            said.push(format!("the block of {} had no owner and was removed", entry.addr));
-        }
-    }
-    if nft.blocked()?.is_empty() && !active.iter().any(|action| action.kind == ActionKind::BlockAddress) && nft.delete_table()? {
-        said.push("the empty table was removed".into());
-    }
-    Ok(said)
 }
