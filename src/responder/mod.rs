@@ -210,6 +210,8 @@ mod container_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod ruleset_tests;
 #[cfg(test)]
 mod tests;
