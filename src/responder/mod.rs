@@ -8,8 +8,10 @@ mod pace;
 mod reconciler;
 mod recovery;
 mod rollback;
+mod ruleset;
 mod timeline;
 mod transaction;
+mod verifier;
 mod vitals;
 
 use std::path::Path;
@@ -81,7 +83,7 @@ impl Responder {
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
         let policy = Mutex::new(Arc::new(policy));
-        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, alarm, policy, instance };
+        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, alarm, policy, instance, shelf: ruleset::Shelf::default() };
         Ok(Self {
             ledger,
             verifier,
@@ -137,7 +139,10 @@ impl Responder {
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever is done in this turn begins with the kernel as it is now.
+        self.hand.forget_ruleset();
+        turn
     }
 
     /// An active action on the same target.
@@ -156,7 +161,9 @@ impl Responder {
     }
 
     /// What was read of the packet filter is read anew from here on.
-    fn forget_ruleset(&self) {}
+    fn forget_ruleset(&self) {
+        self.hand.forget_ruleset();
+    }
 
     /// Keeps the ledger in order: copies its log when that has grown, and writes what a full disk left owing. Gives how
     /// many rows and lines are still only in memory.

@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use super::sealed::Sealed;
+
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// This is a request.
@@ -65,6 +67,12 @@ impl Batch {
             b.bytes.extend(header(family, 0));
             body(b);
         });
+    }
+
+    /// The bytes of the whole transaction, closed, and how many changes it holds.
+    pub(super) fn close(mut self) -> (Vec<u8>, usize) {
+        self.message(BATCH_END, REQUEST, |b| b.bytes.extend(header(0, NFTABLES)));
+        (self.bytes, self.changes)
     }
 
     fn message(&mut self, kind: u16, flags: u16, body: impl FnOnce(&mut Self)) {
@@ -143,11 +151,11 @@ impl Socket {
         if set < 0 { Err(io::Error::last_os_error()) } else { Ok(Self(fd)) }
     }
 
-    /// Ends and sends the transaction; the kernel has carried it out, or none of it, when this returns.
-    pub(super) fn commit(&self, mut batch: Batch) -> io::Result<()> {
-        let wanted = batch.changes;
-        batch.message(BATCH_END, REQUEST, |b| b.bytes.extend(header(0, NFTABLES)));
-        self.send(&batch.bytes)?;
+    /// Sends a transaction that was sealed; the kernel has carried it out, or none of it, when this returns.
+    pub(super) fn commit(&self, sealed: &Sealed) -> io::Result<()> {
+        let wanted = sealed.changes();
+        self.make_room(sealed.bytes().len())?;
+        self.send(sealed.bytes())?;
         // nfnetlink works inside sendmsg(2): every reply is queued already, so an empty queue means the end.
         let (mut acks, mut failure) = (0, None);
         while let Some(bytes) = self.receive(libc::MSG_DONTWAIT)? {
@@ -234,6 +242,43 @@ impl Socket {
         }
     }
 
+    /// A socket that hears what this group of the kernel tells.
+    pub(super) fn listening(group: u32) -> io::Result<Self> {
+        let socket = Self::open()?;
+        let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
+        // SAFETY: each pointer and length describe a value alive for the call.
+        let set = unsafe {
+            let fd = socket.0.as_raw_fd();
+            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const second).cast(), size_of_val(&second) as u32)
+                | libc::setsockopt(fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, (&raw const group).cast(), size_of_val(&group) as u32)
+        };
+        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+    }
+
+    /// What a [`Socket::listening`] one hears next of nftables; nothing after a second of silence.
+    pub(super) fn hear(&self) -> io::Result<Vec<Heard>> {
+        let Some(bytes) = self.receive(0)? else { return Ok(Vec::new()) };
+        let ours = messages(&bytes).filter(|message| message.kind >> 8 == NFTABLES);
+        let heard = ours.filter_map(|message| {
+            let attributes = message.body.get(4..)?.to_vec();
+            Some(Heard { kind: message.kind & 0xff, family: *message.body.first()?, attributes })
+        });
+        Ok(heard.collect())
+    }
+
+    /// A message longer than the socket's buffer is refused (EMSGSIZE); 212,992 bytes is the kernel's own choice.
+    fn make_room(&self, length: usize) -> io::Result<()> {
+        if length < 100_000 {
+            return Ok(());
+        }
+        let size = libc::c_int::try_from(length).unwrap_or(libc::c_int::MAX);
+        // SAFETY: the pointer and length describe `size`, alive for the call.
+        let set = unsafe {
+            libc::setsockopt(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, (&raw const size).cast(), size_of_val(&size) as u32)
+        };
+        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         // SAFETY: pointer and length describe `bytes`.
         let sent = unsafe { libc::send(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
@@ -258,6 +303,15 @@ impl Socket {
             }
         }
     }
+}
+
+/// One message of nftables that was not an answer.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// Which order it tells of.
+    pub(super) kind: u16,
+    pub(super) family: u8,
+    pub(super) attributes: Vec<u8>,
 }
 
 struct Message<'a> {

@@ -3,6 +3,7 @@
 mod block_address;
 mod freeze_tree;
 mod kill_tree;
+mod limit_source;
 mod not_yet;
 pub(super) mod open_connections;
 mod restore_file;
@@ -120,6 +121,8 @@ pub(super) struct Hand {
     pub(super) alarm: RaiseAlarm,
     pub(super) policy: Mutex<Arc<Policy>>,
     pub(super) instance: String,
+    /// Our table in the packet filter as it was read last.
+    pub(super) shelf: super::ruleset::Shelf,
 }
 
 /// What the kernel shows of an action.
@@ -173,12 +176,21 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::BlockAddress => &block_address::BlockAddress,
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
         ActionKind::KillTree => &kill_tree::KillTree,
+        ActionKind::LimitSource => &limit_source::LimitSource,
         ActionKind::RestoreFile => &restore_file::RestoreFile,
-        ActionKind::LimitSource
-        | ActionKind::BlockDestination
+        ActionKind::BlockDestination
         | ActionKind::DisableUser
         | ActionKind::IsolateContainer
         | ActionKind::ContainHost => &not_yet::NotYet,
+    }
+}
+
+/// What an action has in our table of the packet filter, and until when; nothing for kinds that have nothing there.
+pub(super) fn members_of(action: &Action, _snapshot: &Value) -> Result<Vec<super::ruleset::Timed>, ActError> {
+    match action.kind {
+        ActionKind::BlockAddress => block_address::members(action),
+        ActionKind::LimitSource => limit_source::members(action),
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -1,0 +1,310 @@
+//! Our table in the packet filter as one thing: read once and asked by key, changed only past the verifier, mended.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::actions::{ActError, Hand, Sight, is_person, members_of};
+use super::verifier::{self, Case};
+use crate::host::nft::{Element, Kept, Key, Member, Nft, NftError, Place, Set, TABLE, Table, TableState};
+use crate::model::{Action, ActionState, Alarm, AlarmKind, HostText, Timestamp};
+
+/// How far the kernel's remaining time may be from ours: clocks tick in 1 to 10 ms, and a busy host is late.
+pub(super) const SLACK: Duration = Duration::from_secs(3);
+
+/// A member and when it ends.
+pub(super) type Timed = (Member, Timestamp);
+
+/// The cached reading; empty when something was changed since.
+#[derive(Debug, Default)]
+pub(super) struct Shelf(Mutex<Option<Arc<Ruleset>>>);
+
+/// Our table at one moment. A set is read when it is first asked for.
+#[derive(Debug)]
+pub(super) struct Ruleset {
+    nft: Nft,
+    state: TableState,
+    sets: Mutex<HashMap<Set, Listing>>,
+}
+
+/// One set's elements, and when they were read.
+type Listing = Arc<(HashMap<Key, Kept>, Instant)>;
+
+impl Ruleset {
+    fn read() -> Result<Self, ActError> {
+        let nft = Nft::open()?;
+        let state = nft.table_state()?;
+        Ok(Self { nft, state, sets: Mutex::default() })
+    }
+
+    /// Whether the shape is as we made it.
+    pub(super) fn state(&self) -> &TableState {
+        &self.state
+    }
+
+    fn set(&self, set: Set) -> Result<Listing, ActError> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listing) = sets.get(&set) {
+            return Ok(Arc::clone(listing));
+        }
+        let elements = if self.state == TableState::Absent { HashMap::new() } else { self.nft.list(set)? };
+        let listing = Arc::new((elements, Instant::now()));
+        sets.insert(set, Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    /// The kernel's entry for a member, its remaining time as of now.
+    pub(super) fn find(&self, member: Member) -> Result<Option<Kept>, ActError> {
+        let place = member.place();
+        let listing = self.set(place.set)?;
+        let aged = |kept: &Kept| Kept { remaining: kept.remaining.map(|left| left.saturating_sub(listing.1.elapsed())), ..*kept };
+        Ok(listing.0.get(&place.key).map(aged))
+    }
+
+    /// Every element that an action may have put there.
+    pub(super) fn places(&self) -> Result<Vec<Place>, ActError> {
+        let mut all = Vec::new();
+        for set in Set::of_actions() {
+            all.extend(self.set(set)?.0.keys().map(|key| Place { set, key: *key }));
+        }
+        Ok(all)
+    }
+
+    /// Whether no action has anything there.
+    fn is_bare(&self) -> Result<bool, ActError> {
+        for set in Set::of_actions() {
+            if !self.set(set)?.0.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whole milliseconds until then; none when it is over.
+pub(super) fn until(end: Timestamp, now: Timestamp) -> Duration {
+    (end - now).to_std().unwrap_or_default()
+}
+
+/// Elements for those whose time is not over.
+pub(super) fn elements(members: &[Timed], now: Timestamp) -> Vec<Element> {
+    let timed = members.iter().map(|(member, end)| Element { member: *member, lasts: until(*end, now) });
+    timed.filter(|element| !element.lasts.is_zero()).collect()
+}
+
+impl Hand {
+    /// The table as the kernel shows it, read once for a round; [`Hand::forget_ruleset`] makes the next one read anew.
+    pub(super) fn ruleset(&self) -> Result<Arc<Ruleset>, ActError> {
+        let mut shelf = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ruleset) = shelf.as_ref() {
+            return Ok(Arc::clone(ruleset));
+        }
+        let ruleset = Arc::new(Ruleset::read()?);
+        *shelf = Some(Arc::clone(&ruleset));
+        Ok(ruleset)
+    }
+
+    /// What was read counts no longer.
+    pub(super) fn forget_ruleset(&self) {
+        *self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Adds elements, in place of what stands under the same key. A table that is gone or altered is made anew with
+    /// what the journal's live actions own.
+    pub(super) fn put(&self, action: &Action, members: &[Timed], by_person: bool, now: Timestamp) -> Result<(), ActError> {
+        let ruleset = self.ruleset()?;
+        let come = elements(members, now);
+        let (table, others) = match ruleset.state() {
+            TableState::Intact => (Table::Keep, Vec::new()),
+            TableState::Absent => (Table::Make, Vec::new()),
+            TableState::Altered(_) => (Table::Replace, self.owned_by_others(action, now)?),
+        };
+        let mut go = Vec::new();
+        if table == Table::Keep {
+            for element in &come {
+                if ruleset.find(element.member)?.is_some() {
+                    go.push(element.member.place());
+                }
+            }
+        }
+        let known: HashSet<Place> = others.iter().map(|element| element.member.place()).collect();
+        let come: Vec<Element> = come.into_iter().chain(others).collect();
+        self.send(&ruleset, (table, &go, &come), &known, by_person, action)
+    }
+
+    /// What the other live actions have in the table, for the time they still have; nothing that is on the lifeline by now.
+    fn owned_by_others(&self, action: &Action, now: Timestamp) -> Result<Vec<Element>, ActError> {
+        let active = self.ledger.active()?;
+        self.owned(active.iter().filter(|other| other.id != action.id), now)
+    }
+
+    fn owned<'a>(&self, actions: impl Iterator<Item = &'a Action>, now: Timestamp) -> Result<Vec<Element>, ActError> {
+        let lifeline = (self.lifeline)();
+        let mut all = Vec::new();
+        for other in actions.filter(|other| matches!(other.state, ActionState::Live | ActionState::Drifted)) {
+            let snapshot = self.ledger.snapshot(other.id)?.unwrap_or_default();
+            all.extend(elements(&members_of(other, &snapshot).unwrap_or_default(), now));
+        }
+        all.retain(|element| element.member.place().remote().is_none_or(|addr| lifeline.holds_address(addr).is_none()));
+        Ok(all)
+    }
+
+    /// The one way from here into the kernel: judged by its own bytes. A refusal is an alarm.
+    fn send(
+        &self,
+        ruleset: &Ruleset,
+        (table, go, come): (Table, &[Place], &[Element]),
+        known: &HashSet<Place>,
+        by_person: bool,
+        action: &Action,
+    ) -> Result<(), ActError> {
+        let lifeline = (self.lifeline)();
+        let kept = |addr| {
+            let there = if table == Table::Keep { ruleset.find(Member::Keep(addr)).ok().flatten() } else { None };
+            there.and_then(|kept| kept.remaining)
+        };
+        let on = table == Table::Keep && ruleset.find(Member::ContainOut(false))?.is_some();
+        let case = Case { lifeline: &lifeline, by_person, known, kept: &kept, contained: on };
+        let done = ruleset.nft.change(table, go, come, &|changes| verifier::judge(changes, &case));
+        self.forget_ruleset();
+        if let Err(NftError::Refused(why)) = &done {
+            (self.alarm)(Alarm {
+                what: AlarmKind::WarrantRefused,
+                detail: HostText::from(format!("the verifier refused a change of table inet {TABLE}: {why}").as_str()),
+                action: Some(action.id),
+                path: None,
+            });
+        }
+        Ok(done?)
+    }
+
+    /// Takes members away, whichever of them are there; with the last element the table goes. Gives what was done.
+    pub(super) fn take(&self, members: &[Timed]) -> Result<Vec<String>, ActError> {
+        let mut done = Vec::new();
+        for _ in 0..3 {
+            self.forget_ruleset();
+            let ruleset = self.ruleset()?;
+            let mut there = Vec::new();
+            for (member, _) in members {
+                if ruleset.find(*member)?.is_some() {
+                    there.push(member.place());
+                }
+            }
+            if there.is_empty() {
+                break;
+            }
+            // One may end by itself meanwhile: then none is removed, and we look again.
+            if ruleset.nft.remove(&there)? {
+                done.push(removed(&there));
+            }
+        }
+        self.forget_ruleset();
+        let ruleset = self.ruleset()?;
+        for (member, _) in members {
+            if ruleset.find(*member)?.is_some() {
+                let what = member.place().set.name();
+                return Err(ActError::Unverified(format!("something of it is still in set {what}")));
+            }
+        }
+        if *ruleset.state() != TableState::Absent && ruleset.is_bare()? && ruleset.nft.delete_table()? {
+            done.push(format!("removed the empty table inet {TABLE}"));
+            self.forget_ruleset();
+        }
+        Ok(done)
+    }
+
+    /// Whether the kernel shows these members with the time they should still have: the shortest of them, or why not.
+    pub(super) fn sees(&self, members: &[Timed], what: &str, now: Timestamp) -> Result<Result<Duration, Sight>, ActError> {
+        let ruleset = self.ruleset()?;
+        let longest = members.iter().map(|(_, end)| until(*end, now)).max().unwrap_or_default();
+        let (mut shortest, mut found) = (longest, 0);
+        for (member, end) in members {
+            let left = until(*end, now);
+            let Some(kept) = ruleset.find(*member)? else {
+                if left <= SLACK {
+                    continue;
+                }
+                return Ok(Err(Sight::Drifted(format!("{what} is no longer in our table: somebody removed it"))));
+            };
+            found += 1;
+            let Some(shown) = kept.remaining else {
+                return Ok(Err(Sight::Drifted(format!("somebody made it endless that {what} is in our table"))));
+            };
+            if shown > left + SLACK || shown + SLACK < left {
+                return Ok(Err(Sight::Drifted(format!("somebody changed the end of {what} in our table"))));
+            }
+            if kept.rate != member.rate().map(u64::from) {
+                return Ok(Err(Sight::Drifted(format!("somebody changed how much {what} may send"))));
+            }
+            shortest = shortest.min(shown);
+        }
+        if found == 0 {
+            return Ok(Err(Sight::Gone("the kernel ended it at its time".into())));
+        }
+        if let TableState::Altered(how) = ruleset.state() {
+            return Ok(Err(Sight::Drifted(format!("somebody changed table inet {TABLE} ({how})"))));
+        }
+        Ok(Ok(shortest))
+    }
+
+    /// Brings a drifted action's members back; when the table itself is not as we made it, it is made anew with
+    /// everything that live actions own. `None`: nothing of it would last long enough.
+    pub(super) fn mend(&self, action: &Action, snapshot: &Value, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        let mended = || -> Result<Option<()>, ActError> {
+            let members = members_of(action, snapshot)?;
+            let mine = elements(&members, now);
+            if mine.iter().all(|element| element.lasts <= SLACK) {
+                return Ok(None);
+            }
+            let by_person = is_person(&action.by);
+            let ruleset = self.ruleset()?;
+            if *ruleset.state() == TableState::Intact {
+                return self.put(action, &members, by_person, now).map(Some);
+            }
+            let come: Vec<Element> = self.owned(others.iter().filter(|other| other.id != action.id), now)?.into_iter().chain(mine).collect();
+            let known: HashSet<Place> = come.iter().map(|element| element.member.place()).collect();
+            self.send(&ruleset, (Table::Replace, &[], &come), &known, by_person, action).map(Some)
+        };
+        mended().transpose()
+    }
+
+    /// Removes what stands in the table and belongs to no active action; one sentence each.
+    pub(super) fn remove_orphans(&self, active: &[Action]) -> Result<Vec<String>, ActError> {
+        self.forget_ruleset();
+        let ruleset = self.ruleset()?;
+        if *ruleset.state() == TableState::Absent {
+            return Ok(Vec::new());
+        }
+        let mut owned = HashSet::new();
+        for action in active {
+            let snapshot = self.ledger.snapshot(action.id)?.unwrap_or_default();
+            owned.extend(members_of(action, &snapshot).unwrap_or_default().iter().map(|(member, _)| member.place()));
+        }
+        let mut said = Vec::new();
+        for place in ruleset.places()?.into_iter().filter(|place| !owned.contains(place)) {
+            if ruleset.nft.remove(&[place])? {
+                let whom = place.remote().map_or_else(|| "an entry".to_owned(), |addr| format!("the entry for {addr}"));
+                said.push(format!("{whom} in set {} had no owner and was removed", place.set.name()));
+            }
+        }
+        self.forget_ruleset();
+        let ruleset = self.ruleset()?;
+        if ruleset.is_bare()? && owned.is_empty() && ruleset.nft.delete_table()? {
+            said.push("the empty table was removed".into());
+            self.forget_ruleset();
+        }
+        Ok(said)
+    }
+}
+
+fn removed(places: &[Place]) -> String {
+    match places {
+        [one] => match one.remote() {
+            Some(addr) => format!("removed {addr} from set {} of table inet {TABLE}", one.set.name()),
+            None => format!("removed one entry of set {} of table inet {TABLE}", one.set.name()),
+        },
+        many => format!("removed {} entries of table inet {TABLE}", many.len()),
+    }
+}
