@@ -27,6 +27,7 @@ impl Responder {
                 self.checkpoint("while settling");
             }
         }
+        self.prolong_again(now);
         self.forget_ruleset();
         for orphan in self.remove_orphans() {
             self.tell(now, "recovery", "orphan.removed", "kernel", orphan);
