@@ -3,7 +3,9 @@
 pub mod access_copies;
 pub mod bpf;
 pub mod bpf_programs;
+pub mod cgroup_number;
 pub mod clock;
+pub mod container_addresses;
 pub mod container_api;
 pub mod data_lock;
 pub mod digest;
@@ -30,6 +32,7 @@ pub mod overtaking;
 #[cfg(test)]
 pub(crate) mod own_netns;
 pub mod own_usage;
+pub mod package_mirrors;
 pub mod packages;
 mod peer_groups;
 pub mod pidfd;
@@ -45,6 +48,7 @@ pub mod service_manager;
 pub mod sighting;
 pub mod sock_destroy;
 pub mod sock_diag;
+pub mod ssh_ports;
 pub mod temporary;
 pub mod user_names;
 pub mod vital;

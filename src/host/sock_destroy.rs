@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct Connection {
     /// Who is at the far end.
     pub remote: IpAddr,
+    /// Whose socket it is: user id.
+    pub uid: u32,
+    /// The number of its cgroup (v2), where the kernel tells (Linux 5.9).
+    pub cgroup: Option<u64>,
     family: u8,
     state: u8,
     id: [u8; ID],
@@ -71,9 +75,22 @@ pub fn with(addr: IpAddr, half_open: bool) -> io::Result<Vec<Connection>> {
 /// The outer error when the kernel does not tell which are open, the inner one when `allowed` refuses. A connection
 /// that the kernel does not close is no error: it is counted in [`Closed::left`].
 pub fn close_all<E>(addr: IpAddr, allowed: impl Fn(IpAddr) -> Result<(), E>) -> io::Result<Result<Closed, E>> {
+    close_those(addr, |_| true, allowed)
+}
+
+/// The same for those of them that `meant` picks. Half-open ones have no owner yet: only the whole kind picks them.
+///
+/// # Errors
+/// As [`close_all`].
+pub fn close_those<E>(
+    addr: IpAddr,
+    meant: impl Fn(&Connection) -> bool,
+    allowed: impl Fn(IpAddr) -> Result<(), E>,
+) -> io::Result<Result<Closed, E>> {
+    let look = || with(addr, true).map(|found| found.into_iter().filter(&meant).collect::<Vec<_>>());
     let (door, deadline, mut result) = (open()?, Instant::now() + PATIENCE, Closed::default());
     // A half-open connection may become a whole one while we look: look again until nobody is left.
-    let mut found = with(addr, true)?;
+    let mut found = look()?;
     for _ in 0..4 {
         if found.is_empty() {
             break;
@@ -96,7 +113,7 @@ pub fn close_all<E>(addr: IpAddr, allowed: impl Fn(IpAddr) -> Result<(), E>) -> 
                 Err(why) => result.why = Some(why.to_string()),
             }
         }
-        found = with(addr, true)?;
+        found = look()?;
     }
     result.left = found.iter().filter(|connection| !HALF_OPEN.contains(&connection.state)).count();
     result.why = result.why.filter(|_| result.left > 0);
@@ -167,13 +184,29 @@ fn receive(door: &OwnedFd, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
-/// `struct inet_diag_msg`.
+/// `struct inet_diag_msg`, and the attributes after it.
 fn connection(message: &[u8]) -> Option<Connection> {
-    let message = message.get(..MESSAGE)?;
+    let (message, attributes) = message.split_at_checked(MESSAGE)?;
     let (family, state) = (*message.first()?, *message.get(1)?);
     // Ports 4 bytes, then source and destination, 16 bytes each.
     let remote = address(family, message.get(ID_AT + 20..ID_AT + 36)?)?;
-    Some(Connection { remote, family, state, id: *message.get(ID_AT..)?.first_chunk()? })
+    let id = *message.get(ID_AT..)?.first_chunk()?;
+    Some(Connection { remote, uid: u32_at(message, 64)?, cgroup: cgroup(attributes), family, state, id })
+}
+
+/// INET_DIAG_CGROUP_ID, include/uapi/linux/inet_diag.h
+fn cgroup(attributes: &[u8]) -> Option<u64> {
+    const CGROUP_ID: u16 = 21;
+    let mut rest = attributes;
+    loop {
+        let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+        let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?);
+        let value = rest.get(4..length)?;
+        if kind == CGROUP_ID {
+            return value.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes));
+        }
+        rest = rest.get(length.next_multiple_of(4)..)?;
+    }
 }
 
 #[cfg(test)]

@@ -114,6 +114,18 @@ impl Hand {
     /// Adds elements, in place of what stands under the same key. A table that is gone or altered is made anew with
     /// what the journal's live actions own.
     pub(super) fn put(&self, action: &Action, members: &[Timed], by_person: bool, now: Timestamp) -> Result<(), ActError> {
+        self.put_with(action, members, Vec::new(), by_person, now)
+    }
+
+    /// The same, and elements that nobody owns and that end soon.
+    pub(super) fn put_with(
+        &self,
+        action: &Action,
+        members: &[Timed],
+        more: Vec<Element>,
+        by_person: bool,
+        now: Timestamp,
+    ) -> Result<(), ActError> {
         let ruleset = self.ruleset()?;
         let come = elements(members, now);
         let (table, others) = match ruleset.state() {
@@ -130,7 +142,7 @@ impl Hand {
             }
         }
         let known: HashSet<Place> = others.iter().map(|element| element.member.place()).collect();
-        let come: Vec<Element> = come.into_iter().chain(others).collect();
+        let come: Vec<Element> = come.into_iter().chain(others).chain(more).collect();
         self.send(&ruleset, (table, &go, &come), &known, by_person, action)
     }
 

@@ -57,6 +57,47 @@ pub fn forget(addr: IpAddr) -> io::Result<usize> {
     Ok(forgotten)
 }
 
+/// UDP peers that conntrack remembers: the far address, its port, our port; both readings of each entry, as an entry
+/// does not say which end is ours. At most `most`; none without conntrack.
+///
+/// # Errors
+/// When the kernel refuses the listing.
+pub fn udp_peers(most: usize) -> io::Result<Vec<(IpAddr, u16, u16)>> {
+    if std::fs::read_to_string(COUNT).ok().is_none_or(|count| count.trim() == "0") {
+        return Ok(Vec::new());
+    }
+    let socket = Socket::open()?;
+    let mut peers = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let entries = match socket.dump_tracked(GET, family as u8, MOST, |entry| udp(entry).is_some()) {
+            Err(why) if why.raw_os_error() == Some(libc::EINVAL) => continue,
+            entries => entries?,
+        };
+        for ((from, from_port), (to, to_port)) in entries.iter().filter_map(|entry| udp(entry)) {
+            peers.extend([(to, to_port, from_port), (from, from_port, to_port)]);
+        }
+    }
+    peers.truncate(most);
+    Ok(peers)
+}
+
+/// Both ends of an entry of UDP, in the direction in which it began.
+fn udp(entry: &[u8]) -> Option<((IpAddr, u16), (IpAddr, u16))> {
+    /// `enum ctattr_tuple`, `ctattr_ip` and `ctattr_l4proto`
+    const TUPLE_PROTO: u16 = 2;
+    let tuple = attr(entry, TUPLE_ORIG);
+    let (ip, proto) = (attr(tuple, TUPLE_IP), attr(tuple, TUPLE_PROTO));
+    if attr(proto, 1) != [libc::IPPROTO_UDP as u8] {
+        return None;
+    }
+    let addr = |four: u16, six: u16| -> Option<IpAddr> {
+        let v4 = attr(ip, four).first_chunk::<4>().map(|bytes| IpAddr::from(*bytes));
+        v4.or_else(|| attr(ip, six).first_chunk::<16>().map(|bytes| IpAddr::from(*bytes)))
+    };
+    let port = |kind| attr(proto, kind).first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
+    Some(((addr(1, 3)?, port(2)?), (addr(2, 4)?, port(3)?)))
+}
+
 /// Whether one of the four addresses of an entry (both ends, both ways) is this one.
 fn concerns(entry: &[u8], addr: IpAddr) -> bool {
     [TUPLE_ORIG, TUPLE_REPLY].iter().any(|tuple| {

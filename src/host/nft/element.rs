@@ -292,7 +292,9 @@ pub(super) fn write_all(batch: &mut Batch, elements: &[Element]) {
     for same in sorted.chunk_by(|(a, _), (b, _)| a.set == b.set) {
         for chunk in same.chunks(CHUNK) {
             let Some((place, _)) = chunk.first() else { continue };
-            message(batch, kind::NEW_ELEMENT, Existing::Refuse, place.set, |b| {
+            // A peer that the kernel learnt meanwhile is no mistake.
+            let learnt = matches!(place.set, Set::Answer4 | Set::Answer6);
+            message(batch, kind::NEW_ELEMENT, if learnt { Existing::Append } else { Existing::Refuse }, place.set, |b| {
                 for (place, element) in chunk {
                     b.nest(1, |b| write(b, place.key, Some(element)));
                 }

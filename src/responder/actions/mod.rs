@@ -1,6 +1,8 @@
 //! What can be done, one file each, behind one trait.
 
 mod block_address;
+mod block_destination;
+mod contain_host;
 mod freeze_tree;
 mod kill_tree;
 mod limit_source;
@@ -92,6 +94,9 @@ pub enum ActError {
     /// A plan or snapshot that belongs to another kind.
     #[error("{0} does not fit this kind of action: this is a mistake in bartizan, please report it")]
     Misfit(&'static str),
+    /// The host does not tell who is meant.
+    #[error("nothing was done: {0}")]
+    Unknowable(String),
     /// nftables.
     #[error(transparent)]
     Nft(#[from] NftError),
@@ -177,19 +182,20 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
         ActionKind::KillTree => &kill_tree::KillTree,
         ActionKind::LimitSource => &limit_source::LimitSource,
+        ActionKind::BlockDestination => &block_destination::BlockDestination,
+        ActionKind::ContainHost => &contain_host::ContainHost,
         ActionKind::RestoreFile => &restore_file::RestoreFile,
-        ActionKind::BlockDestination
-        | ActionKind::DisableUser
-        | ActionKind::IsolateContainer
-        | ActionKind::ContainHost => &not_yet::NotYet,
+        ActionKind::DisableUser | ActionKind::IsolateContainer => &not_yet::NotYet,
     }
 }
 
 /// What an action has in our table of the packet filter, and until when; nothing for kinds that have nothing there.
-pub(super) fn members_of(action: &Action, _snapshot: &Value) -> Result<Vec<super::ruleset::Timed>, ActError> {
+pub(super) fn members_of(action: &Action, snapshot: &Value) -> Result<Vec<super::ruleset::Timed>, ActError> {
     match action.kind {
         ActionKind::BlockAddress => block_address::members(action),
         ActionKind::LimitSource => limit_source::members(action),
+        ActionKind::BlockDestination => block_destination::members(action, snapshot),
+        ActionKind::ContainHost => contain_host::members(action, snapshot),
         _ => Ok(Vec::new()),
     }
 }

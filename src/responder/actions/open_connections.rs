@@ -1,12 +1,13 @@
 //! What is open already with an address when it is blocked: counted for the preview, closed, read back.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{ActError, Hand};
 use crate::host::nft::conntrack;
-use crate::host::sock_destroy;
+use crate::host::{container_addresses, sock_destroy};
 use crate::model::Direction;
 
 /// What closing came to; part of the snapshot of a block.
@@ -57,6 +58,47 @@ pub(in crate::responder) fn cut(hand: &Hand, addr: IpAddr, by_person: bool) -> R
     Ok(cut)
 }
 
+/// Whose connections are meant.
+pub(super) enum Owner {
+    /// Of sockets of this user.
+    User(u32),
+    /// Of sockets in one of these cgroups, by number.
+    Cgroups(BTreeSet<u64>),
+    /// All in the network in which this process lives.
+    Network(u32),
+}
+
+/// As [`cut`], only those of one owner. What conntrack remembers stays: it may belong to others.
+///
+/// # Errors
+/// As [`cut`].
+pub(super) fn cut_some(hand: &Hand, addr: IpAddr, by_person: bool, owner: &Owner) -> Result<Cut, ActError> {
+    let allowed = hand.may_cut_each(by_person)?;
+    allowed(addr)?;
+    // A check that can cross to the thread in the other network: the lifeline was asked for this very address.
+    let same = |far: IpAddr| if far == addr.to_canonical() { Ok(()) } else { Err(far) };
+    let closed = match owner {
+        Owner::User(uid) => sock_destroy::close_those(addr, |open| open.uid == *uid, same),
+        Owner::Cgroups(numbers) => sock_destroy::close_those(addr, |open| open.cgroup.is_some_and(|n| numbers.contains(&n)), same),
+        Owner::Network(pid) => {
+            container_addresses::within(*pid, || sock_destroy::close_all(addr, same)).and_then(|outcome| outcome)
+        }
+    };
+    let mut cut = Cut::default();
+    match closed {
+        Ok(Ok(outcome)) => {
+            cut.closed = outcome.closed;
+            if outcome.left > 0 {
+                let why = outcome.why.unwrap_or_else(|| "they came as fast as they were closed".to_owned());
+                cut.failures.push(format!("{} not closed ({why})", connections(outcome.left)));
+            }
+        }
+        Ok(Err(far)) => allowed(far)?,
+        Err(why) => cut.failures.push(format!("what was open could not be closed ({why})")),
+    }
+    Ok(cut)
+}
+
 impl Cut {
     /// For the receipt: what was closed, and what is open now by the kernel's own account. `None`: there was nothing.
     pub(super) fn receipt(&self, addr: IpAddr) -> Option<String> {
@@ -72,6 +114,13 @@ impl Cut {
         let closed = (self.closed > 0).then(|| format!("{} closed", connections(self.closed)));
         let forgotten = (self.forgotten > 0).then(|| format!("{} forgotten by conntrack", self.forgotten));
         let said: Vec<String> = closed.into_iter().chain(forgotten).collect();
+        (!said.is_empty()).then(|| said.join(", "))
+    }
+
+    /// What was closed and what could not be.
+    pub(super) fn told(&self) -> Option<String> {
+        let failures = self.failures.iter().map(|failure| format!("{failure}; their packets are dropped"));
+        let said: Vec<String> = self.tally().into_iter().chain(failures).collect();
         (!said.is_empty()).then(|| said.join(", "))
     }
 

@@ -1,0 +1,211 @@
+//! Containment mode: outbound only to what is kept, inbound limited, new SSH logins paused; the kernel itself ends each
+//! step of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::block_address::table_step;
+use super::{Act, ActError, Hand, Sight, is_person};
+use crate::host::nft::{Element, Member, NftError, TABLE, conntrack};
+use crate::host::{package_mirrors, sock_diag, ssh_ports};
+use crate::model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
+use crate::responder::ruleset::Timed;
+
+/// TCP and UDP as the IP header numbers them.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// How long a UDP peer from before may be answered; each packet from it begins the time anew.
+const ANSWERED: std::time::Duration = std::time::Duration::from_secs(120);
+/// The most UDP peers from before.
+const MOST_PEERS: usize = 8192;
+/// The most addresses that are kept.
+const MOST_KEPT: usize = 8192;
+
+pub(super) struct ContainHost;
+
+/// What was settled before the change; part of the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Bounds {
+    /// Who is let through.
+    keep: BTreeSet<IpAddr>,
+    /// On which ports nobody else logs in.
+    ssh: BTreeSet<u16>,
+    /// New TCP connections a second, and UDP packets a second.
+    connections: u32,
+    datagrams: u32,
+    /// Between two steps of the release, in milliseconds; at most a quarter of the whole.
+    step: u64,
+}
+
+/// Kept addresses with the reason why, for people.
+fn kept(lifeline: &Lifeline, hand: &Hand) -> (BTreeMap<IpAddr, String>, Vec<String>) {
+    let policy = hand.policy();
+    let mut keep: BTreeMap<IpAddr, String> = BTreeMap::new();
+    let mut notes = Vec::new();
+    let mut add = |addr: IpAddr, why: String| {
+        let addr = addr.to_canonical();
+        if !addr.is_loopback() && !addr.is_unspecified() {
+            keep.entry(addr).or_insert(why);
+        }
+    };
+    lifeline.addresses.iter().for_each(|(addr, why)| add(*addr, why.noun().to_owned()));
+    policy.containment.allow.iter().for_each(|addr| add(*addr, "allowed by the policy".to_owned()));
+    if policy.containment.package_mirrors {
+        let mirrors = package_mirrors::lately(Path::new("/"));
+        for (name, addresses) in &mirrors.found {
+            addresses.iter().for_each(|addr| add(*addr, format!("packages from {name}")));
+        }
+        notes.extend(mirrors.unresolved.iter().map(|line| format!("package server not kept: {}", line.escape_debug())));
+    }
+    (keep, notes)
+}
+
+fn settle(hand: &Hand, keep: impl IntoIterator<Item = IpAddr>) -> Bounds {
+    let policy = hand.policy();
+    let containment = &policy.containment;
+    Bounds {
+        keep: keep.into_iter().take(MOST_KEPT).collect(),
+        ssh: ssh_ports::listening(),
+        connections: containment.connections_per_second,
+        datagrams: containment.datagrams_per_second,
+        step: u64::try_from(containment.release_step.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn bounds(snapshot: &Value) -> Result<Bounds, ActError> {
+    Bounds::deserialize(snapshot).map_err(|_| ActError::Misfit("a snapshot without bounds"))
+}
+
+fn whole_host(target: &Target) -> Result<(), ActError> {
+    if *target == Target::Host { Ok(()) } else { Err(ActError::Misfit("what is no host")) }
+}
+
+/// The ends of the steps: SSH logins come back first, then inbound, then all.
+fn ends(action: &Action, step: u64) -> [Timestamp; 3] {
+    let end = action.ends_at();
+    let quarter = (end - action.planned_at) / 4;
+    let step = Duration::milliseconds(i64::try_from(step).unwrap_or(i64::MAX / 2)).min(quarter).max(Duration::zero());
+    [end - step * 2, end - step, end]
+}
+
+/// What it has in the table; nothing before its snapshot is known.
+pub(super) fn members(action: &Action, snapshot: &Value) -> Result<Vec<Timed>, ActError> {
+    whole_host(&action.target)?;
+    let Ok(bounds) = bounds(snapshot) else { return Ok(Vec::new()) };
+    let [ssh, inbound, all] = ends(action, bounds.step);
+    let mut members: Vec<Timed> = [false, true].map(|six| (Member::ContainOut(six), all)).to_vec();
+    members.extend([(Member::ContainIn(TCP, bounds.connections), inbound), (Member::ContainIn(UDP, bounds.datagrams), inbound)]);
+    members.extend(bounds.ssh.iter().map(|port| (Member::ContainSsh(*port), ssh)));
+    // Whoever is let through is let through a moment longer than others are not.
+    members.extend(bounds.keep.iter().map(|addr| (Member::Keep(*addr), all + Duration::seconds(1))));
+    Ok(members)
+}
+
+/// UDP peers of now: connected sockets, and what conntrack remembers where it runs.
+fn peers() -> Vec<Element> {
+    let sockets = sock_diag::dump().map(|dump| dump.sockets).unwrap_or_default();
+    let connected = sockets.iter().filter(|socket| socket.flow.proto == Protocol::Udp).filter_map(|socket| {
+        let flow = &socket.flow;
+        Some((flow.dst?, flow.dport?, flow.sport))
+    });
+    // A kernel that does not tell knows of none that we could.
+    let remembered = conntrack::udp_peers(MOST_PEERS).unwrap_or_default();
+    let all: BTreeSet<_> = connected.chain(remembered).filter(|(addr, ..)| !addr.is_loopback()).take(MOST_PEERS).collect();
+    all.into_iter().map(|(addr, theirs, ours)| Element { member: Member::Answer(addr, theirs, ours), lasts: ANSWERED }).collect()
+}
+
+impl Act for ContainHost {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        whole_host(plan.target())?;
+        let (keep, notes) = kept(&(hand.lifeline)(), hand);
+        let bounds = settle(hand, keep.keys().copied());
+        let ports = bounds.ssh.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
+        for member in [Member::ContainOut(false), Member::ContainOut(true), Member::ContainIn(TCP, bounds.connections), Member::ContainIn(UDP, bounds.datagrams)] {
+            steps.push(member.as_command(plan.lasts()));
+        }
+        steps.extend(bounds.ssh.iter().map(|port| Member::ContainSsh(*port).as_command(plan.lasts())));
+        steps.extend(keep.iter().map(|(addr, why)| format!("kept: {addr} ({why})")));
+        steps.extend(notes);
+        let blast_radius = format!(
+            "new outbound TCP connections and UDP packets to anybody but the {} kept addresses are dropped, of this host and of what it forwards; new inbound TCP connections pass {} a second, UDP packets {} a second; new SSH logins (port {ports}) only from the kept addresses. What is established, answers by UDP, ICMP, loopback and tunnels that are neither TCP nor UDP pass",
+            keep.len(), bounds.connections, bounds.datagrams
+        );
+        let step = humantime::format_duration(hand.policy().containment.release_step);
+        let undo = vec![
+            format!("nft delete element inet {TABLE} (all that the steps added); with the last element: nft delete table inet {TABLE}"),
+            format!("the kernel does it by itself: SSH logins two steps of {step} before the end, inbound one step, all after {}", humantime::format_duration(plan.lasts())),
+        ];
+        Ok(Preview { steps, blast_radius, undo })
+    }
+
+    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        whole_host(plan.target())?;
+        if hand.ruleset()?.find(Member::ContainOut(false))?.is_some() {
+            return Err(NftError::Exists.into());
+        }
+        let (keep, _) = kept(&(hand.lifeline)(), hand);
+        Ok(json!(settle(hand, keep.into_keys())))
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+        hand.may_touch(&action.target, by_person)?;
+        hand.put_with(action, &members(action, &snapshot)?, peers(), by_person, action.planned_at)?;
+        Ok(snapshot)
+    }
+
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        if let Err(sight) = hand.sees(&members(action, snapshot)?, "containment", now)? {
+            return Ok(sight);
+        }
+        let bounds = bounds(snapshot)?;
+        let [ssh, inbound, all] = ends(action, bounds.step);
+        if all > now + Duration::seconds(1) {
+            let ruleset = hand.ruleset()?;
+            for (addr, why) in (hand.lifeline)().addresses {
+                if ruleset.find(Member::Keep(addr))?.is_none() {
+                    return Ok(Sight::Drifted(format!("{addr} is {} by now and not let through yet", why.noun())));
+                }
+            }
+        }
+        let seconds = |end: Timestamp| (end - now).num_seconds().max(0);
+        let mut proof = vec![format!("table inet {TABLE} is as we made it: outbound only to {} addresses for {} more seconds", bounds.keep.len(), seconds(all))];
+        if inbound > now {
+            proof.push(format!("inbound limited for {}", seconds(inbound)));
+        }
+        if ssh > now {
+            proof.push(format!("new SSH logins paused for {}", seconds(ssh)));
+        }
+        Ok(Sight::Live(proof))
+    }
+
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        hand.take(&members(action, snapshot)?)
+    }
+
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
+        hand.put(action, &members(action, &snapshot)?, true, now)?;
+        Ok(snapshot)
+    }
+
+    /// Whoever came onto the lifeline since is let through too.
+    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        let widened = || {
+            hand.may_touch(&action.target, is_person(&action.by))?;
+            let mut bounds = bounds(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
+            bounds.keep.extend((hand.lifeline)().addresses.iter().map(|(addr, _)| addr.to_canonical()));
+            let snapshot = json!(bounds);
+            hand.ledger.set_snapshot(action.id, &snapshot)?;
+            Ok(snapshot)
+        };
+        match widened() {
+            Ok(snapshot) => hand.mend(action, &snapshot, others, now),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
