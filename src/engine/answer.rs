@@ -6,8 +6,9 @@ use super::desk::{self, audit};
 use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, rounds};
+use crate::host::access_copies::AccessCopies;
 use crate::host::{bpf, reexec};
-use crate::model::{ActionId, ActionPlan, AlertId, AlertState, Mode};
+use crate::model::{ActionId, ActionPlan, AlertId, AlertState, HostText, Mode};
 use crate::protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use crate::store::ledger::LedgerError;
 use crate::store::{EventFilter, Found, StoreError};
@@ -28,6 +29,7 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Approvals { all } => Ok(Reply::Approvals(lock(&shared.desk).approvals(all))),
         Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
         Request::Preview { plan } => preview(shared, &plan),
+        Request::Copies { path } => copies(shared, path.as_ref()),
         Request::AuditShow { limit } => {
             shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error))
         }
@@ -41,6 +43,12 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         }
     };
     outcome.unwrap_or_else(Reply::Refused)
+}
+
+/// Copies kept of files that decide who gets in.
+fn copies(shared: &Shared, path: Option<&HostText>) -> Result<Reply, Refusal> {
+    let listed = AccessCopies::of(&shared.settings.data).list(path);
+    listed.map(Reply::Copies).map_err(|error| refusal(ErrorCode::Failed, &error.to_string(), "look at the copies directory below the data directory"))
 }
 
 /// What a plan would do; for the owner's own access it is refused already here, not only after the yes.

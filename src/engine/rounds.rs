@@ -9,6 +9,7 @@ use super::governor::Reading;
 use super::shared::{Shared, lock};
 use super::{answer, desk, supervisor};
 use crate::collector::Sink;
+use crate::host::access_copies::AccessCopies;
 use crate::host::sock_diag::{self, Phase};
 use crate::host::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use crate::host::{own_usage, service_manager};
@@ -46,6 +47,8 @@ pub(super) fn sit(shared: &Shared) {
     let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
     let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
     keep_watchdog(shared, &standing);
+    let mut copies = AccessCopies::of(&shared.settings.data);
+    keep_copies(shared, &mut copies);
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -60,6 +63,7 @@ pub(super) fn sit(shared: &Shared) {
         if due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
             keep_watchdog(shared, &standing);
+            keep_copies(shared, &mut copies);
             // Every action passes over the screen's rows; the ledger itself is asked now and then all the same.
             if quiet || lock(&shared.live).actions.values().any(|action| action.state.is_active()) {
                 reconcile(shared, now);
@@ -87,6 +91,16 @@ fn keep_watchdog(shared: &Shared, standing: &Result<Standing, WatchdogError>) {
         Seen::Missing(why) => Some(format!("{why}; each action gets a shell or timer of its own instead")),
     };
     shared.degrade("watchdog", trouble);
+}
+
+/// Every change of a file that decides who gets in is a version of its own.
+fn keep_copies(shared: &Shared, copies: &mut AccessCopies) {
+    let taken = copies.look(chrono::Utc::now());
+    let trouble = taken.troubles.first().map(|first| match taken.troubles.len() {
+        1 => first.clone(),
+        more => format!("{first} (and {} more)", more - 1),
+    });
+    shared.degrade("access copies", trouble);
 }
 
 /// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.

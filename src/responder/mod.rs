@@ -209,4 +209,6 @@ mod connection_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod tests;

@@ -33,6 +33,11 @@ impl Group {
             _ => {}
         }
         fs::create_dir(&self.dir)?;
+        self.freeze()
+    }
+
+    /// Nothing in it runs any more.
+    pub(super) fn freeze(&self) -> io::Result<()> {
         match self.place.method {
             Method::V2 => fs::write(self.dir.join("cgroup.freeze"), "1"),
             _ => fs::write(self.dir.join("freezer.state"), "FROZEN"),

@@ -170,8 +170,10 @@ impl Freezer {
         let mut record = Record::create(&note, self.place.method, &self.place.root, name).map_err(file("write the note of the freeze"))?;
         let group = Group::named(&self.place, name);
         let mut frozen = Frozen { method: self.place.method, root: self.place.root.clone(), name: name.to_owned(), members: Vec::new() };
-        let caught =
-            self.catch(&group, &mut record, &mut frozen, &Catch { purpose, tree, allowed }).and_then(|()| self.confirm(&group, &frozen));
+        let made = if frozen.method == Method::Stop { Ok(()) } else { group.make().map_err(file("make a cgroup")) };
+        let caught = made
+            .and_then(|()| self.catch(&group, &mut record, &mut frozen, &Catch { purpose, tree, allowed }, BTreeSet::new()))
+            .and_then(|()| self.confirm(&group, &frozen));
         match caught {
             Ok(()) => Ok(frozen),
             Err(error) => match self.thaw(&frozen) {
@@ -181,14 +183,46 @@ impl Freezer {
         }
     }
 
-    fn catch(&self, group: &Group, record: &mut Record, frozen: &mut Frozen, catch: &Catch<'_>) -> Result<(), FreezeError> {
-        if frozen.method != Method::Stop {
-            group.make().map_err(file("make a cgroup"))?;
+    /// Holds again what somebody let go before its time: members and what they have forked since. What is still held
+    /// stays as it is. `tree` and `allowed` as for [`Freezer::freeze`].
+    ///
+    /// # Errors
+    /// [`FreezeError`]; whoever was caught until then stays held, and the note knows it.
+    pub fn freeze_again(
+        &self,
+        frozen: &Frozen,
+        tree: &dyn Fn() -> Vec<ProcessKey>,
+        allowed: &dyn Fn(ProcessKey) -> Result<(), String>,
+    ) -> Result<(), FreezeError> {
+        if self.place.method != frozen.method {
+            return Err(FreezeError::Unconfirmed(format!("{} is no longer how this host freezes", frozen.method.noun())));
         }
+        let mut record = Record::resume(&self.note(&frozen.name), frozen).map_err(file("write the note of the freeze"))?;
+        let group = Group::named(&self.place, &frozen.name);
+        match (frozen.method, group.exists()) {
+            (Method::Stop, _) => {}
+            (_, true) => group.freeze().map_err(file("freeze the cgroup again"))?,
+            (_, false) => group.make().map_err(file("make a cgroup"))?,
+        }
+        let held = self.look(frozen).held.into_iter().collect();
+        let mut more = frozen.clone();
+        self.catch(&group, &mut record, &mut more, &Catch { purpose: Purpose::Hold, tree, allowed }, held)?;
+        self.confirm(&group, frozen)
+    }
+
+    /// `caught` are held already.
+    fn catch(
+        &self,
+        group: &Group,
+        record: &mut Record,
+        frozen: &mut Frozen,
+        catch: &Catch<'_>,
+        mut caught: BTreeSet<ProcessKey>,
+    ) -> Result<(), FreezeError> {
         let deadline = Instant::now() + CATCHING;
         // Pids stay in `known` after their process ended: as long as a process group or session of that number
         // lives, the number is not given to anybody else.
-        let (mut known, mut caught) = (BTreeSet::new(), BTreeSet::new());
+        let mut known = BTreeSet::new();
         // Two looks in a row without anybody new: between them nobody was left who could fork unseen.
         let mut quiet = 0;
         while quiet < 2 {

@@ -37,6 +37,16 @@ impl Record {
         Ok(Self(file))
     }
 
+    /// The note of a freeze that is done again: the one that is there, or a new one that knows its members.
+    pub(super) fn resume(path: &Path, frozen: &Frozen) -> io::Result<Self> {
+        if read(path).is_some() {
+            return OpenOptions::new().append(true).open(path).map(Self);
+        }
+        let mut record = Self::create(path, frozen.method, &frozen.root, &frozen.name)?;
+        frozen.members.iter().try_for_each(|member| record.add(member))?;
+        Ok(record)
+    }
+
     /// One more member, in one write.
     pub(super) fn add(&mut self, member: &Member) -> io::Result<()> {
         let mut line = format!("{} {} {} ", member.key.pid, member.key.start, u8::from(member.was_stopped)).into_bytes();

@@ -182,3 +182,87 @@ fn an_overlapping_freeze_is_refused_and_a_kill_takes_over() {
         assert!(!left(&freezer, &first));
     }
 }
+
+/// A shell that forks itself without end, as far as its pids cgroup or limit lets it.
+#[test]
+fn a_fork_bomb_is_frozen_whole() {
+    if !is_root() {
+        return;
+    }
+    let _alone = crate::host::own_netns::alone_on_this_host();
+    let dir = tempfile::tempdir().unwrap();
+    for freezer in freezers(dir.path()).into_iter().filter(|freezer| freezer.method() != Method::Stop) {
+        // Every one tries to double itself all the time; the bound is one of its user, whom nobody else here is.
+        let bomb = "import os, resource, time
+os.setgid(54321); resource.setrlimit(resource.RLIMIT_NPROC, (200, 200)); os.setuid(54321)
+while True:
+    try: os.fork()
+    except OSError: time.sleep(0.001)
+";
+        let null = std::process::Stdio::null;
+        let Ok(child) = Command::new("python3").args(["-c", bomb]).stdout(null()).stderr(null()).process_group(0).spawn() else {
+            return eprintln!("skipped: no python3 here");
+        };
+        let tree = Tree(child);
+        let root = key_of(tree.0.id()).unwrap();
+        let of_tree = |world: Vec<Stat>| world.into_iter().filter(|stat| stat.group == root.pid).map(|stat| stat.pid).collect::<BTreeSet<_>>();
+        assert!(wait(Duration::from_secs(10), || of_tree(everything().unwrap()).len() > 150), "it grows");
+        let began = Instant::now();
+        let frozen = freezer.freeze(&unique("bomb", &freezer), Purpose::Hold, &|| vec![root], &allow).unwrap();
+        eprintln!("{}: {} processes of a fork bomb frozen in {:?}", freezer.method().noun(), frozen.members.len(), began.elapsed());
+        let caught = of_tree(everything().unwrap());
+        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
+        let inside: BTreeSet<u32> = group.pids().unwrap().into_iter().collect();
+        assert!(caught.len() > 100 && caught.is_subset(&inside), "{} of {} are held", caught.intersection(&inside).count(), caught.len());
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(of_tree(everything().unwrap()), caught, "nobody forked its way out");
+        freezer.kill(&frozen).unwrap();
+        assert!(of_tree(everything().unwrap()).is_empty() && !left(&freezer, &frozen.name));
+    }
+}
+
+#[test]
+fn what_somebody_let_go_is_held_again_and_goes_back_to_where_it_was_at_first() {
+    if !is_root() {
+        return;
+    }
+    let _alone = crate::host::own_netns::alone_on_this_host();
+    let dir = tempfile::tempdir().unwrap();
+    for freezer in freezers(dir.path()) {
+        let out = dir.path().join(format!("again-{:?}", freezer.method()));
+        let child = busy_tree(&out);
+        let root = key_of(child.0.id()).unwrap();
+        assert!(wait(SETTLING, || size(&out) > 20));
+        let before = group::origin_of(freezer.method(), root.pid);
+        let name = unique("again", &freezer);
+        let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow).unwrap();
+        let group = Group::named(&Place::named(frozen.method, &frozen.root), &name);
+        let let_go: [&dyn Fn(); 3] = [
+            // One let out, the whole thawed where it stands, and all of it undone, note and group.
+            &|| match freezer.method() {
+                Method::Stop => PidFd::open(root).unwrap().signal(libc::SIGCONT).unwrap(),
+                _ => drop(group.give_back(root.pid, &HostText::from("/")).unwrap()),
+            },
+            &|| match freezer.method() {
+                Method::Stop => drop(continue_stopped(&frozen.members).unwrap()),
+                _ => group.thaw_in_place().unwrap(),
+            },
+            &|| drop(freezer.thaw(&frozen).unwrap()),
+        ];
+        for undo in let_go {
+            let still = size(&out);
+            undo();
+            assert!(wait(SETTLING, || size(&out) > still), "it runs again");
+            let whole = || frozen.members.iter().map(|member| member.key).collect();
+            freezer.freeze_again(&frozen, &whole, &allow).unwrap();
+            let hold = freezer.look(&frozen);
+            assert!(hold.frozen && hold.loose.is_empty() && freezer.note(&name).exists(), "{hold:?}");
+            let still = size(&out);
+            std::thread::sleep(Duration::from_millis(200));
+            assert_eq!(size(&out), still);
+        }
+        freezer.thaw(&frozen).unwrap();
+        assert_eq!(group::origin_of(freezer.method(), root.pid), before);
+        assert!(!left(&freezer, &name));
+    }
+}

@@ -1,14 +1,29 @@
 //! Stop a process and everything below it, kept intact; a watchdog outside of us ends it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Act, ActError, Hand, Sight, root_of};
+use super::{Act, ActError, Hand, Sight, is_person, root_of};
+use crate::config::policy::DriftPolicy;
 use crate::host::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
 use crate::host::pidfd::key_of;
 use crate::host::watchdog::{self, Expiry, Watchdog};
 use crate::model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
 use crate::responder::{evidence, group_name};
+
+/// Holds again whoever of it lives, for the time that is left, under the same name: what undoes it stays true.
+fn again(hand: &Hand, action: &Action, left: Duration) -> Result<(), ActError> {
+    let id = action.id;
+    let snapshot = read(&hand.ledger.snapshot(id)?.unwrap_or_default())?;
+    let (Some(frozen), root) = (snapshot.frozen, root_of(&action.target)?) else { return Err(ActError::Misfit("this snapshot")) };
+    let allowed = hand.may_stop(is_person(&action.by))?;
+    let whole = || frozen.members.iter().map(|member| member.key).chain(tree(hand, root)).collect();
+    // First the end, then the beginning, as at first.
+    watchdog::set(&Expiry { name: snapshot.name, note: hand.freezer.note(&frozen.name), after: left, lasting: false })?;
+    Ok(hand.freezer.freeze_again(&frozen, &whole, &allowed)?)
+}
 
 /// Names shown in a preview.
 const SHOWN: usize = 12;
@@ -83,7 +98,7 @@ impl Act for FreezeTree {
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
         let (root, mut snapshot) = (root_of(&action.target)?, read(&snapshot)?);
         let allowed = hand.may_stop(by_person)?;
-        let lasts = (action.expires_at - action.planned_at).to_std().unwrap_or_default();
+        let lasts = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
         let note = hand.freezer.note(&snapshot.name);
         // First the end, then the beginning: at no moment is something frozen that nobody will thaw.
         let expiry = Expiry { name: snapshot.name.clone(), note: note.clone(), after: lasts, lasting: false };
@@ -108,7 +123,7 @@ impl Act for FreezeTree {
             return Ok(Sight::Gone("nothing was frozen".into()));
         };
         let hold = hand.freezer.look(&frozen);
-        let over = now >= action.expires_at;
+        let over = now >= action.ends_at();
         if hold.held.is_empty() && hold.loose.is_empty() {
             return Ok(Sight::Gone("all of its processes have ended".into()));
         }
@@ -150,6 +165,11 @@ impl Act for FreezeTree {
             None => watchdog::call_off_noted(&note),
         }
         Ok(done)
+    }
+
+    fn restore(&self, hand: &Hand, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        let left = (action.ends_at() - now).to_std().ok().filter(|left| !left.is_zero())?;
+        (hand.policy().actions.drifted_freeze == DriftPolicy::Reapply).then(|| again(hand, action, left))
     }
 
     fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, _now: Timestamp) -> Result<bool, ActError> {
