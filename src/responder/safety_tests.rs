@@ -43,9 +43,11 @@ impl SshServer {
         let (listener, silent) = (TcpListener::bind("0.0.0.0:22").unwrap(), Arc::new(AtomicBool::new(false)));
         let quiet = Arc::clone(&silent);
         std::thread::spawn(move || {
+            let mut open = Vec::new();
             while let Ok((mut stream, _)) = listener.accept() {
                 if !quiet.load(Ordering::SeqCst) {
                     let _ = stream.write_all(b"SSH-2.0-test\r\n");
+                    open.push(stream);
                 }
             }
         });
