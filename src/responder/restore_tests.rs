@@ -81,9 +81,10 @@ impl Bench {
 }
 
 fn clean(bench: &Bench) -> bool {
-    lasting_notes(&bench.data()).is_empty() && fs::read_dir(bench.data().join("expiry")).is_ok_and(|dir| {
-        dir.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with(".bartizan-expire"))
-    })
+    lasting_notes(&bench.data()).is_empty() && {
+        let left = fs::read_dir(bench.data().join("expiry")).into_iter().flatten().flatten();
+        left.into_iter().all(|entry| entry.file_name().to_string_lossy().starts_with(".bartizan-expire"))
+    }
 }
 
 fn can_write_etc() -> bool {
@@ -105,6 +106,7 @@ fn unless_confirmed_the_former_file_comes_back_without_us() {
         let before = file.state();
         let responder = bench.impatient(Duration::from_secs(2));
         let preview = responder.preview(&file.order().plan).unwrap();
+        eprintln!("{}", preview.steps.join("\n"));
         assert!(preview.steps.contains(&"- evil".to_owned()) && preview.steps.contains(&"+ good".to_owned()), "{preview:?}");
         let done = responder.carry_out(file.order(), now()).unwrap();
         assert_eq!((done.state, done.awaits_confirmation().is_some()), (ActionState::Live, true), "{}", done.note);

@@ -135,7 +135,9 @@ pub fn after_reboot() -> &'static str {
 /// When nobody can be found who does it: then nothing may be begun.
 pub fn set(expiry: &Expiry) -> Result<Watchdog, WatchdogError> {
     let dir = directory(&expiry.note);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail("make the directory for notes"))?;
+    if expiry.lasting {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail("make the directory for notes"))?;
+    }
     deadline::write(&expiry.note, expiry.after, expiry.lasting).map_err(fail("write down when it ends"))?;
     let made = || {
         let trigger = if expiry.lasting { lasting::set(&expiry.name, &expiry.note, expiry.after)? } else { None };
