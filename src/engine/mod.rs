@@ -24,6 +24,7 @@ mod rounds;
 mod shared;
 mod start;
 mod supervisor;
+mod table_watch;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};

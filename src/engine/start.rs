@@ -24,7 +24,7 @@ use super::presence::Attendance;
 use super::publish::Publisher;
 use super::record::{self, FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
-use super::{rounds, supervisor};
+use super::{rounds, supervisor, table_watch};
 use crate::collector::{self, Places, Sink, Stop, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
@@ -292,6 +292,8 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Thre
     threads.push(spawn("nurse", Box::new(move || rounds::nurse(&nurse)))?);
     let crier = Arc::clone(shared);
     threads.push(spawn("crier", Box::new(move || rounds::cry(&crier)))?);
+    let guard = Arc::clone(shared);
+    threads.push(spawn("table-watch", Box::new(move || table_watch::watch(&guard)))?);
     let places = Places::under(Path::new("/")).remembering(&shared.settings.data);
     let watchers = collector::watch_collectors(&policy, &places, &shared.world);
     for collector in watchers.into_iter().chain(shared.ladder.collectors()) {

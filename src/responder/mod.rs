@@ -220,8 +220,12 @@ mod connection_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
-mod safety_tests;
-#[cfg(test)]
 mod restore_tests;
 #[cfg(test)]
+mod ruleset_tests;
+#[cfg(test)]
+mod safety_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verifier_tests;

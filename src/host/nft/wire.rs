@@ -246,13 +246,18 @@ impl Socket {
     pub(super) fn listening(group: u32) -> io::Result<Self> {
         let socket = Self::open()?;
         let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
-        // SAFETY: each pointer and length describe a value alive for the call.
-        let set = unsafe {
-            let fd = socket.0.as_raw_fd();
-            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const second).cast(), size_of_val(&second) as u32)
-                | libc::setsockopt(fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, (&raw const group).cast(), size_of_val(&group) as u32)
-        };
-        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+        let fd = socket.0.as_raw_fd();
+        let done = |code: libc::c_int| if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+        // SAFETY: each pointer and length describe a value alive for the call; all zeros is a valid sockaddr_nl.
+        unsafe {
+            let mut own: libc::sockaddr_nl = std::mem::zeroed();
+            own.nl_family = libc::AF_NETLINK as u16;
+            done(libc::bind(fd, (&raw const own).cast(), size_of_val(&own) as u32))?;
+            done(libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const second).cast(), size_of_val(&second) as u32))?;
+            let (level, join) = (libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP);
+            done(libc::setsockopt(fd, level, join, (&raw const group).cast(), size_of_val(&group) as u32))?;
+        }
+        Ok(socket)
     }
 
     /// What a [`Socket::listening`] one hears next of nftables; nothing after a second of silence.

@@ -200,7 +200,7 @@ impl Act for ContainHost {
             let mut bounds = bounds(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
             bounds.keep.extend((hand.lifeline)().addresses.iter().map(|(addr, _)| addr.to_canonical()));
             let snapshot = json!(bounds);
-            hand.ledger.set_snapshot(action.id, &snapshot)?;
+            hand.ledger.settle(action, Some(&snapshot), None)?;
             Ok(snapshot)
         };
         match widened() {
