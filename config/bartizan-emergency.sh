@@ -83,16 +83,170 @@ undo_freeze() { # METHOD
     return 0
 }
 
-# A disabled account. The note goes on as the action that makes it says.
+# A disabled account: its line of /etc/shadow comes back, byte for byte while it is as it was left; of a line that
+# somebody changed meanwhile only the two marks go. The note goes on with the name, the line before, the line as left.
+# A lock of fcntl(2), which pam_unix and we take, cannot be had in a shell: the file is replaced only while it is still
+# the one that was read, under the lock file of the shadow tools.
 
 undo_account() {
+    IFS= read -r account && IFS= read -r before && IFS= read -r after || return 1
+    [ -f /etc/shadow ] || return 1
+    seen=/etc/.shadow.bartizan-seen fresh=/etc/.shadow.bartizan-undo
+    lock_shadow || return 1
+    undone=1 tries=0
+    while [ "$undone" != 0 ] && [ "$tries" -lt 10 ]; do
+        tries=$((tries + 1))
+        rm -f "$seen" "$fresh"
+        replace_shadow && undone=0
+    done
+    rm -f "$seen" "$fresh" /etc/shadow.lock
+    [ "$undone" = 0 ] && say "account $account is as it was before"
+    return "$undone"
+}
+
+# As the shadow tools do: a file with our pid, linked to the name of the lock; the lock of a dead one counts for nothing.
+lock_shadow() {
+    waits=0
+    while [ "$waits" -lt 10 ]; do
+        printf '%s' "$$" >/etc/shadow.bartizan
+        ln /etc/shadow.bartizan /etc/shadow.lock 2>/dev/null && { rm -f /etc/shadow.bartizan; return 0; }
+        rm -f /etc/shadow.bartizan
+        holder=$(cat /etc/shadow.lock 2>/dev/null)
+        if [ -z "$holder" ] || [ ! -d "/proc/$holder" ]; then rm -f /etc/shadow.lock; fi
+        waits=$((waits + 1))
+        sleep 1
+    done
     return 1
 }
 
-# A container that was cut off. The note goes on as the action that makes it says.
+# Owner, mode and labels come with the copy; its content is written over.
+replace_shadow() {
+    (umask 077 && cat /etc/shadow >"$seen") || return 1
+    cp --preserve=all /etc/shadow "$fresh" 2>/dev/null || cp -p /etc/shadow "$fresh" || return 1
+    without_marks <"$seen" >"$fresh" || return 1
+    content=$(cat "$seen")
+    [ "$content" = "$(cat "$fresh")" ] && return 0
+    sync "$fresh" 2>/dev/null || sync
+    [ "$content" = "$(cat /etc/shadow)" ] || return 1
+    mv -f "$fresh" /etc/shadow
+}
+
+without_marks() {
+    found=
+    while :; do
+        IFS= read -r line && end='\n' || end=
+        [ -n "$line$end" ] || return 0
+        if [ -z "$found" ] && [ "${line%%:*}" = "$account" ]; then
+            found=1
+            unmark
+        fi
+        # shellcheck disable=SC2059 # it is \n or nothing
+        printf "%s$end" "$line"
+        [ -n "$end" ] || return 0
+    done
+}
+
+# Fields from the left: name, password; from the right: flag, expiry.
+unmark() {
+    [ "$line" = "$after" ] && { line=$before; return; }
+    case $line in *:*:*:*:*:*:*:*:*) ;; *) return ;; esac
+    rest=${line#*:} old=${before#*:}
+    password=${rest%%:*} rest=${rest#*:} old=${old%%:*}
+    [ "$password" = "!$old" ] && password=$old
+    flag=${rest##*:} rest=${rest%:*}
+    expires=${rest##*:} rest=${rest%:*}
+    was=${before%:*}
+    [ "$expires" = 1 ] && expires=${was##*:}
+    line=$account:$password:$rest:$expires:$flag
+}
+
+# A container that was cut off: paused ones run on, the others go back to each network as they were there. The note goes
+# on with the runtime's socket, the container's id and `pause` or `network`; then one endpoint a line: network, address,
+# IPv6 address, aliases with commas (`-` for none), and after a tab each the question that connects it as it was and one
+# that asks for no address, for when another has it by now.
 
 undo_container() {
+    IFS= read -r socket && IFS= read -r container && read -r how || return 1
+    case $socket in *podman*) cli=podman ;; *) cli=docker ;; esac
+    # After a reboot the runtime may come later than we do.
+    waits=0
+    while [ ! -S "$socket" ] && [ "$waits" -lt "${runtime_patience:-60}" ]; do
+        waits=$((waits + 1))
+        sleep 1
+    done
+    if [ "$how" = pause ]; then
+        runtime_unpause && say "container $container runs on"
+        return
+    fi
+    undone=0
+    while IFS= read -r line; do
+        tab=$(printf '\t')
+        plain=${line%%"$tab"*} questions=${line#*"$tab"}
+        runtime_connect "${questions%%"$tab"*}" "${questions#*"$tab"}" || undone=1
+    done
+    [ "$undone" = 0 ] && say "container $container is on its networks again"
+    return "$undone"
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# POST: prints what was answered and, on the last line, the status. Nothing may read the note's own lines.
+runtime_post() { # PATH BODY
+    curl -s --max-time 20 --unix-socket "$socket" -H 'Content-Type: application/json' -X POST -d "$2" -w '\n%{http_code}' \
+        "http://localhost$1" </dev/null
+}
+
+runtime_cli() {
+    case $cli in
+    docker) docker -H "unix://$socket" "$@" 2>&1 </dev/null ;;
+    *) podman "$@" 2>&1 </dev/null ;;
+    esac
+}
+
+# Gone, or not paused any more, is well too.
+settled() { # ANSWER
+    case $1 in
+    *"o such container"* | *"o container with name"* | *"not paused"*) return 0 ;;
+    *"already exists in network"* | *"already connected"*) return 0 ;;
+    *"network "*" not found"* | *"o such network"* | *"unable to find network"*) return 0 ;;
+    esac
     return 1
+}
+
+runtime_unpause() {
+    if has curl; then
+        answer=$(runtime_post "/containers/$container/unpause" '')
+        case $answer in *204 | *200) return 0 ;; esac
+    else
+        answer=$(runtime_cli unpause "$container") && return 0
+    fi
+    settled "$answer"
+}
+
+runtime_connect() { # QUESTION QUESTION-WITHOUT-ADDRESS
+    network=${plain%% *}
+    if has curl; then
+        for question in "$1" "$2"; do
+            answer=$(runtime_post "/networks/$network/connect" "$question")
+            case $answer in *200 | *201 | *204) return 0 ;; esac
+            settled "$answer" && return 0
+        done
+        return 1
+    fi
+    # By hand what the question says, as far as the command line can: it has no word for the hardware address.
+    words=${plain#* }
+    address=${words%% *} words=${words#* }
+    address6=${words%% *} aliases=${words#* }
+    set -- network connect
+    [ "$address" = - ] || set -- "$@" --ip "$address"
+    [ "$address6" = - ] || set -- "$@" --ip6 "$address6"
+    while [ "$aliases" != - ] && [ -n "$aliases" ]; do
+        set -- "$@" --alias "${aliases%%,*}"
+        case $aliases in *,*) aliases=${aliases#*,} ;; *) aliases= ;; esac
+    done
+    answer=$(runtime_cli "$@" "$network" "$container") && return 0
+    settled "$answer" && return 0
+    answer=$(runtime_cli network connect "$network" "$container") || settled "$answer"
 }
 
 # A file that was put back to a kept copy becomes again what it was. The note goes on: directory (no link in it), name,

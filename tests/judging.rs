@@ -52,6 +52,7 @@ impl Bench {
             lifeline: &Lifeline::default(),
             tree,
             active: &[],
+            connections: &[],
             now: at(self.events as i64),
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
 use crate::model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
 use crate::redteam::Stage;
 
@@ -154,20 +155,10 @@ pub(super) enum Verb {
     },
     /// Undo everything; the mode becomes PARANOID.
     EmergencyStop,
-    /// Drop packets from an address; with --out, packets to it.
-    Block {
-        /// One address; never a network.
-        addr: String,
-        /// How long: 10m, 1h.
-        #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
-        lasts: Duration,
-        /// Drop packets to it instead of from it.
-        #[arg(long)]
-        out: bool,
-        /// Why, for the record.
-        #[arg(long, default_value = "by hand")]
-        reason: String,
-    },
+    /// Drop packets from an address; with --out, packets to it; with --user, --cgroup or --container, only theirs to it.
+    Block(BlockArgs),
+    /// Let only so many packets a second of an address pass.
+    Limit(LimitArgs),
     /// Stop a process and everything below it from running; it stays intact.
     Freeze(TreeArgs),
     /// Let a frozen process run again.
@@ -177,6 +168,24 @@ pub(super) enum Verb {
     },
     /// End a process and everything below it. Cannot be undone.
     Kill(TreeArgs),
+    /// Containment mode: outbound only to what is needed, inbound limited, new SSH logins paused. Confirm it in time.
+    Contain(ContainArgs),
+    /// Cut a container off its networks, or pause it. Confirm it in time.
+    Isolate(IsolateArgs),
+    /// Lock an account and end its login sessions. Confirm it in time.
+    DisableUser(DisableArgs),
+    /// Copies kept of the files that decide who gets in, newest first.
+    Copies {
+        /// Of this file only.
+        path: Option<PathBuf>,
+    },
+    /// Put such a file back to a kept copy. Confirm it in time.
+    Restore(RestoreArgs),
+    /// Stand behind an action that would be undone otherwise: it lasts to its end.
+    Confirm {
+        /// Which action.
+        id: ActionId,
+    },
     /// Show or change how much the agent may do alone.
     Mode {
         /// The new mode.
@@ -293,19 +302,6 @@ fn recorded(name: &str) -> Result<Recorded, String> {
     }
 }
 
-/// A process tree and a time.
-#[derive(Debug, Args)]
-pub(super) struct TreeArgs {
-    /// The top of the tree: BOOT-PID-START as the console shows it, or a pid.
-    pub(super) process: String,
-    /// How long: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
-    pub(super) lasts: Duration,
-    /// Why, for the record.
-    #[arg(long, default_value = "by hand")]
-    pub(super) reason: String,
-}
-
 /// Forms of the status.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum StatusFormat {
@@ -356,11 +352,11 @@ fn hold(text: &str) -> Result<Duration, String> {
     if time > longest { Err(format!("a drill is held for at most {}", humantime::format_duration(longest))) } else { Ok(time) }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write 90s, 10m or 1h"))
 }
 
 #[allow(clippy::unnecessary_wraps)] // the shape that clap wants
-fn host_text(text: &str) -> Result<HostText, std::convert::Infallible> {
+pub(super) fn host_text(text: &str) -> Result<HostText, std::convert::Infallible> {
     Ok(HostText::from(text))
 }

@@ -1,15 +1,15 @@
 //! Verbs that ask the running agent: one question, one answer, printed.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, TreeArgs, Verb, Verdict};
+use super::acting;
+use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, Verb, Verdict};
 use super::outcome::{Failure, Outcome};
 use super::print;
 use crate::client::Connection;
 use crate::config::{Flags, Settings};
-use crate::model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, Event, HostText, ProcessKey, Target, Timestamp};
+use crate::model::{Event, HostText, Timestamp};
 use crate::protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
 use crate::store::ledger::Ledger;
 
@@ -52,15 +52,22 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
             let events = pages(&mut connection, query(args)?).await?;
             return print::reply(&Reply::Events(events), global.json, false);
         }
-        let request = request(&mut connection, &verb).await?;
+        let request = request(&mut connection, &verb, global.json).await?;
         match connection.ask(request).await? {
             Reply::Refused(refusal) => Err(refusal.into()),
             reply => {
                 if matches!(verb, Verb::Stop) {
                     ended(&path).await;
                 }
-                let tmux = matches!(verb, Verb::Status { format: Some(StatusFormat::Tmux) });
-                if tmux { print::tmux_status(&mut connection, reply).await } else { print::reply(&reply, global.json, single(&verb)) }
+                if let Verb::Status { format } = &verb {
+                    let tmux = matches!(format, Some(StatusFormat::Tmux));
+                    return print::status(&mut connection, reply, tmux, global.json).await;
+                }
+                let outcome = print::reply(&reply, global.json, single(&verb))?;
+                if acting::is_one(&verb) || matches!(verb, Verb::Approve { .. }) {
+                    print::to_confirm(&reply, global.json);
+                }
+                Ok(outcome)
             }
         }
     })
@@ -99,26 +106,20 @@ async fn pages(connection: &mut Connection, mut query: EventQuery) -> Result<Vec
 /// What is wrong with the words themselves is told before anybody is asked.
 fn check(verb: &Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Block { addr, lasts, out, .. } => block(addr, *lasts, *out).map(drop),
         Verb::Events(args) => query(args).map(drop),
-        Verb::Freeze(tree) | Verb::Kill(tree) if tree.process.parse::<u32>().is_err() => named(&tree.process).map(drop),
-        _ => Ok(()),
+        other => acting::check(other),
     }
-}
-
-fn named(key: &str) -> Result<ProcessKey, Failure> {
-    key.parse().map_err(|error: crate::model::KeyError| Failure::usage(error.to_string(), ""))
 }
 
 /// Whether the answer to a verb is one thing rather than a list.
 fn single(verb: &Verb) -> bool {
-    matches!(
-        verb,
-        Verb::Incidents { id: Some(_) } | Verb::Approve { .. } | Verb::Block { .. } | Verb::Freeze(_) | Verb::Kill(_) | Verb::Thaw { .. }
-    )
+    acting::is_one(verb) || matches!(verb, Verb::Incidents { id: Some(_) } | Verb::Approve { .. })
 }
 
-async fn request(connection: &mut Connection, verb: &Verb) -> Result<Request, Failure> {
+async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result<Request, Failure> {
+    if let Some(request) = acting::request(connection, verb, json).await? {
+        return Ok(request);
+    }
     Ok(match verb {
         Verb::Status { .. } | Verb::Mode { mode: None } => Request::Status,
         Verb::Events(args) => Request::Events(query(args)?),
@@ -133,10 +134,8 @@ async fn request(connection: &mut Connection, verb: &Verb) -> Result<Request, Fa
         Verb::Actions { active } => Request::Actions { active: *active },
         Verb::Rollback { ids, .. } => Request::Rollback { ids: ids.clone() },
         Verb::EmergencyStop => Request::EmergencyStop,
-        Verb::Block { addr, lasts, out, reason } => Request::Act { plan: block(addr, *lasts, *out)?, reason: reason.clone() },
-        Verb::Freeze(tree) => act(connection, ActionKind::FreezeTree, tree).await?,
-        Verb::Kill(tree) => act(connection, ActionKind::KillTree, tree).await?,
-        Verb::Thaw { process } => thaw(connection, process).await?,
+        Verb::Confirm { id } => Request::Confirm { id: *id },
+        Verb::Copies { path } => Request::Copies { path: path.as_deref().map(acting::path).transpose()? },
         Verb::Mode { mode: Some(mode) } => Request::SetMode { mode: *mode },
         Verb::Feedback { id, verdict } => Request::Feedback { id: id.clone(), verdict: opinion(*verdict) },
         Verb::Audit { verb } => Request::AuditShow { limit: if let Some(AuditVerb::Show { limit }) = verb { *limit } else { 50 } },
@@ -153,66 +152,6 @@ fn opinion(verdict: Verdict) -> FeedbackVerdict {
         Verdict::FalsePositive => FeedbackVerdict::FalsePositive,
         Verdict::TooAggressive => FeedbackVerdict::TooAggressive,
         Verdict::Missed => FeedbackVerdict::Missed,
-    }
-}
-
-fn block(addr: &str, lasts: std::time::Duration, out: bool) -> Result<ActionPlan, Failure> {
-    let shown = HostText::from(addr).escaped();
-    let bad = |why: &str| {
-        Failure::usage(format!("\"{shown}\" is not an address to block: {why}"), "write one address, such as 203.0.113.7 or 2001:db8::7")
-    };
-    if addr.contains('/') {
-        return Err(bad("it is a network, and one block is one address"));
-    }
-    let addr: IpAddr = addr.parse().map_err(|_| bad("it is neither IPv4 nor IPv6"))?;
-    let direction = if out { Direction::Out } else { Direction::In };
-    plan(ActionKind::BlockAddress, Target::Address { addr, direction }, lasts)
-}
-
-fn plan(kind: ActionKind, target: Target, lasts: std::time::Duration) -> Result<ActionPlan, Failure> {
-    ActionPlan::new(kind, target, lasts).map_err(|error| Failure::usage(error.to_string(), ""))
-}
-
-async fn act(connection: &mut Connection, kind: ActionKind, tree: &TreeArgs) -> Result<Request, Failure> {
-    let (root, exe) = process(connection, &tree.process).await?;
-    Ok(Request::Act { plan: plan(kind, Target::ProcessTree { root, exe }, tree.lasts)?, reason: tree.reason.clone() })
-}
-
-/// The process that a person means: a key names one beyond doubt, a pid names the one that has it now.
-async fn process(connection: &mut Connection, text: &str) -> Result<(ProcessKey, HostText), Failure> {
-    connection.ask(Request::Subscribe { console: false, ssh_connection: None }).await?;
-    let Push::Snapshot(snapshot) = connection.next_push().await? else {
-        return Err(Failure::failed("the agent did not tell its processes"));
-    };
-    let found = match text.parse::<u32>() {
-        Ok(pid) => snapshot.processes.into_iter().find(|row| row.key.pid == pid),
-        Err(_) => {
-            let key = named(text)?;
-            snapshot.processes.into_iter().find(|row| row.key == key)
-        }
-    };
-    let missing = || Failure::failed(format!("no living process is {}: it has ended, or the agent does not see it", HostText::from(text)));
-    found.map(|row| (row.key, row.exe)).ok_or_else(missing)
-}
-
-async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failure> {
-    if let Ok(id) = text.parse::<ActionId>()
-        && text.starts_with(['A', 'a'])
-    {
-        return Ok(Request::Rollback { ids: vec![id] });
-    }
-    let (key, exe) = process(connection, text).await?;
-    let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else {
-        return Err(Failure::failed("the agent did not tell its actions"));
-    };
-    let holds = |target: &Target| matches!(target, Target::ProcessTree { root, .. } if *root == key);
-    let frozen = actions.iter().find(|a| a.kind == ActionKind::FreezeTree && a.state != ActionState::Failed && holds(&a.target));
-    match frozen {
-        Some(action) => Ok(Request::Rollback { ids: vec![action.id] }),
-        None => Err(Failure::usage(
-            format!("{exe} (pid {}) is not the top of a frozen tree", key.pid),
-            "`bartizan actions --active` lists what is frozen",
-        )),
     }
 }
 

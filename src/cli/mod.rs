@@ -1,5 +1,6 @@
 //! The command line: reads it, does it, and ends with the exit code that the contract promises.
 
+mod acting;
 mod agent;
 mod args;
 mod ask;

@@ -32,6 +32,7 @@ pub enum Command {
     Detach,
     Quit,
     Redraw,
+    Confirm,
     Approve,
     Reject,
     Duration,
@@ -44,6 +45,10 @@ pub enum Command {
     Freeze,
     Kill,
     Block,
+    Limit,
+    Isolate,
+    DisableUser,
+    Contain,
     Left,
     Right,
     SelfTest,
@@ -57,7 +62,7 @@ pub struct CommandInfo {
     pub command: Command,
     /// Its name in `keymap.toml` and in the palette.
     pub id: &'static str,
-    /// Its keys, unless the owner says otherwise.
+    /// Its keys, unless the owner says otherwise; what has none is found in the palette.
     pub keys: &'static [&'static str],
     /// One word for the footer.
     pub short: &'static str,
@@ -84,6 +89,7 @@ const LISTS: &[View] =
 
 /// The table. Order is the order of footer and help: what belongs to one view first.
 pub const COMMANDS: &[CommandInfo] = &[
+    row(Command::Confirm, "confirm", &["C"], "confirm", "stand behind the action that is undone otherwise", &[]),
     row(Command::Approve, "approve", &["a"], "approve", "approve the question under the cursor", &[View::Approvals]),
     row(Command::Reject, "reject", &["x"], "reject", "reject the question under the cursor", &[View::Approvals]),
     row(Command::Duration, "duration", &["t"], "time", "approve for another time than proposed", &[View::Approvals]),
@@ -95,7 +101,24 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::FollowNewest, "follow-newest", &["n"], "follow", "keep the cursor on the newest process", &[View::Processes]),
     row(Command::Freeze, "freeze", &["F"], "freeze", "freeze the process under the cursor and everything below it", &[View::Processes]),
     row(Command::Kill, "kill", &["K"], "kill", "kill the process under the cursor and everything below it", &[View::Processes]),
+    row(
+        Command::Isolate,
+        "isolate",
+        &["I"],
+        "isolate",
+        "cut off or pause the container of the process under the cursor",
+        &[View::Processes],
+    ),
+    row(
+        Command::DisableUser,
+        "disable-user",
+        &["D"],
+        "disable user",
+        "lock the account of the process under the cursor and end its logins",
+        &[View::Processes],
+    ),
     row(Command::Block, "block", &["b"], "block", "block the remote address under the cursor", &[View::Network]),
+    row(Command::Limit, "limit", &["L"], "limit", "let only so many packets of the address under the cursor pass", &[View::Network]),
     row(
         Command::Left,
         "left",
@@ -143,6 +166,7 @@ pub const COMMANDS: &[CommandInfo] = &[
         "undo every active action and ask about everything from then on",
         &[],
     ),
+    row(Command::Contain, "contain", &[], "contain", "containment mode: close the whole host but for its owner", &[]),
     row(Command::Detach, "detach", &["d"], "detach", "leave the console, the guard goes on", &[]),
     row(Command::Quit, "quit", &["q", "ctrl-c"], "quit", "leave the console", &[]),
     row(Command::Down, "down", &["j", "down"], "down", "next row", &[]),

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alone::{self, Bearing};
 use super::guard::{self, Refusal};
-use super::tree::tops;
+use super::proposals;
+use super::sentinel::{Pause, Sentinel};
 use super::warrant::{Terms, Verifier, Warrant, sentence};
 use crate::config::Policy;
 use crate::model::{
-    Action, ActionKind, ActionPlan, Direction, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Target, Timestamp, WarrantId,
+    Action, ActionPlan, Alarm, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId,
 };
 
 /// Rulings remembered so that the same is not asked twice. Beyond it the oldest is forgotten and may be asked again.
@@ -33,6 +35,8 @@ pub struct Case<'a> {
     pub tree: &'a [Arc<Process>],
     /// Actions alive.
     pub active: &'a [Action],
+    /// Established TCP connections of the host, counted by remote address.
+    pub connections: &'a [(IpAddr, u32)],
     /// The moment of judging.
     pub now: Timestamp,
 }
@@ -109,6 +113,7 @@ pub struct Court {
     docket: VecDeque<Entry>,
     /// When the agent allowed itself something, within the last minute.
     alone: VecDeque<Timestamp>,
+    sentinel: Sentinel,
     unasked: u64,
 }
 
@@ -123,7 +128,8 @@ impl Court {
     /// A court with a key that only this start of the agent knows; `first` is the first warrant's name.
     pub fn new(policy: &Policy, key: [u8; 32], first: WarrantId) -> Self {
         let (docket, alone) = (VecDeque::new(), VecDeque::new());
-        Self { policy: policy.clone(), verifier: Verifier::new(key), key, next: first, docket, alone, unasked: 0 }
+        let (policy, verifier, sentinel) = (policy.clone(), Verifier::new(key), Sentinel::default());
+        Self { policy, verifier, key, next: first, docket, alone, sentinel, unasked: 0 }
     }
 
     /// Takes a changed policy over; what was ruled before stays ruled.
@@ -141,6 +147,21 @@ impl Court {
         self.unasked
     }
 
+    /// Tells the sentinel how an action stands; the alarm, once, when our own hand does more than it should.
+    pub fn watch(&mut self, action: &Action, now: Timestamp) -> Option<Alarm> {
+        self.sentinel.watch(action, &self.policy, now)
+    }
+
+    /// Why the agent acts alone no more for now, if the sentinel says so.
+    pub fn pause(&self, now: Timestamp) -> Option<&Pause> {
+        self.sentinel.holds(now)
+    }
+
+    /// A person says how much may be done alone: the sentinel begins anew.
+    pub fn rearm(&mut self) {
+        self.sentinel.rearm();
+    }
+
     /// Judges a case: one ruling for each thing that could be done about it and was not ruled on before. A question
     /// already asked may become [`Ruling::Act`] when the evidence grows; the waiting question is then moot.
     pub fn propose(&mut self, case: &Case<'_>) -> Vec<Ruling> {
@@ -149,7 +170,7 @@ impl Court {
             return Vec::new();
         }
         let mut rulings = Vec::new();
-        for (plan, tree) in self.plans(case) {
+        for (plan, tree) in proposals::of(case, &self.policy) {
             rulings.extend(self.rule(case, plan, &tree));
         }
         rulings
@@ -240,7 +261,21 @@ impl Court {
         if case.mode == Mode::Balanced && !case.incident.complete {
             return Some("evidence was lost or cut, and BALANCED acts alone only on complete evidence".to_owned());
         }
-        guard::protected(plan, tree, &self.policy).or_else(|| self.spent_allowance(case))
+        if let Some(pause) = self.sentinel.holds(case.now) {
+            let until = pause.until.format("%H:%M:%S UTC");
+            return Some(format!("the agent acts alone no more until {until}, or until a person sets the mode: {}", pause.why));
+        }
+        let bearing = Bearing {
+            mode: case.mode,
+            posture: case.incident.posture,
+            score: case.proof.confidence,
+            complete: case.incident.complete,
+            lifeline: case.lifeline,
+            connections: case.connections,
+        };
+        alone::held(plan, &bearing, &self.policy)
+            .or_else(|| guard::protected(plan, tree, &self.policy))
+            .or_else(|| self.spent_allowance(case))
     }
 
     fn spent_allowance(&mut self, case: &Case<'_>) -> Option<String> {
@@ -254,31 +289,6 @@ impl Court {
         let alive = case.active.iter().filter(|action| action.state.is_active()).count() + pending;
         let most = self.policy.actions.most_active;
         (alive >= most as usize).then(|| format!("{most} actions are alive, the limit ([actions] most_active)"))
-    }
-
-    /// Everything that could be done about a case, narrowest first: freeze what grew below the service, then cut
-    /// its addresses off.
-    fn plans(&self, case: &Case<'_>) -> Vec<(ActionPlan, Vec<Arc<Process>>)> {
-        let limits = &self.policy.actions;
-        let mut plans = Vec::new();
-        if let Some(subject) = case.incident.subject {
-            for (root, tree) in tops(subject, case.tree) {
-                let target = Target::ProcessTree { root: root.key, exe: root.exe.clone() };
-                plans.extend(ActionPlan::new(ActionKind::FreezeTree, target, limits.freeze_for).ok().map(|plan| (plan, tree)));
-            }
-        }
-        let mut seen: Vec<IpAddr> = Vec::new();
-        for addr in case.incident.addresses.iter().map(IpAddr::to_canonical) {
-            if seen.contains(&addr) {
-                continue;
-            }
-            seen.push(addr);
-            for direction in [Direction::Out, Direction::In] {
-                let target = Target::Address { addr, direction };
-                plans.extend(ActionPlan::new(ActionKind::BlockAddress, target, limits.block_for).ok().map(|plan| (plan, Vec::new())));
-            }
-        }
-        plans
     }
 
     fn issue(&mut self, plan: ActionPlan, incident: Option<IncidentId>, reason: &str, approver: &str, now: Timestamp) -> Warrant {
@@ -308,4 +318,4 @@ fn same(a: &ActionPlan, b: &ActionPlan) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -105,18 +105,23 @@ pub(super) fn protected(plan: &ActionPlan, tree: &[Arc<Process>], policy: &Polic
             is_near(*addr).then(|| format!("{addr} is on a private network, where our own services live"))
         }
         Target::ProcessTree { .. } => tree.iter().find_map(|process| why_protected(process, policy)),
-        Target::User { name, uid } => protected_account(name, *uid, policy),
+        Target::User { name, uid } => Some(protected_account(name, *uid, policy)),
         Target::Container { name, .. } => Some(format!("container {name} serves somebody")),
         Target::Host => None,
         Target::File { path, .. } => Some(format!("{path} decides who gets in")),
     }
 }
 
-/// System accounts (user id below 1000, login.defs(5) UID_MIN) and those that the policy lists.
-fn protected_account(name: &HostText, uid: u32, policy: &Policy) -> Option<String> {
+/// Every account is (row G2): those of the system (user id below 1000, login.defs(5) UID_MIN), those that the policy
+/// lists, and those of people.
+fn protected_account(name: &HostText, uid: u32, policy: &Policy) -> String {
     let listed = policy.protected.users.iter().any(|listed| name == listed.as_str());
-    let why = if listed { "policy.toml protects it" } else { "it belongs to the system" };
-    (listed || uid < 1000).then(|| format!("account {name}: {why}"))
+    let why = match uid {
+        _ if listed => "policy.toml protects it",
+        ..1000 => "it belongs to the system",
+        _ => "it is a person's",
+    };
+    format!("account {name}: {why}")
 }
 
 fn why_protected(process: &Process, policy: &Policy) -> Option<String> {

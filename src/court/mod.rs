@@ -1,11 +1,18 @@
 //! The court: may this be done? It alone makes warrants, and without a warrant nothing is done.
 
+mod alone;
 mod docket;
 mod guard;
+mod proposals;
 mod seal;
+mod sentinel;
 mod tree;
 mod warrant;
 
 pub use docket::{Case, Court, Petition, Ruling};
 pub use guard::Refusal;
+pub use sentinel::Pause;
 pub use warrant::{Grant, Verifier, Warrant, WarrantError};
+
+#[cfg(test)]
+mod widened_tests;

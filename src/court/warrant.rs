@@ -139,6 +139,13 @@ impl Warrant {
         hasher.finalize()
     }
 
+    /// The same with another plan written into it, as a forger would.
+    #[cfg(test)]
+    pub(in crate::court) fn with_plan(mut self, plan: ActionPlan) -> Self {
+        self.plan = plan;
+        self
+    }
+
     /// The same warrant once more, as a thief would have it.
     #[cfg(test)]
     pub(in crate::court) fn stolen_copy(&self) -> Self {

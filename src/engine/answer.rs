@@ -7,8 +7,8 @@ use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, rounds};
 use crate::host::access_copies::AccessCopies;
-use crate::host::{bpf, reexec};
-use crate::model::{ActionId, ActionPlan, AlertId, AlertState, HostText, Mode};
+use crate::host::{accounts, bpf, container_api, reexec};
+use crate::model::{ActionId, ActionPlan, AlertId, AlertState, HostText, Isolation, Mode, Target};
 use crate::protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use crate::store::ledger::LedgerError;
 use crate::store::{EventFilter, Found, StoreError};
@@ -30,6 +30,8 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
         Request::Preview { plan } => preview(shared, &plan),
         Request::Copies { path } => copies(shared, path.as_ref()),
+        Request::FindAccount { name } => find_account(name),
+        Request::FindContainer { name, isolation } => find_container(&name, isolation),
         Request::AuditShow { limit } => {
             shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error))
         }
@@ -59,6 +61,32 @@ fn preview(shared: &Shared, plan: &ActionPlan) -> Result<Reply, Refusal> {
         return Err(refusal(ErrorCode::Refused, &message, ""));
     }
     shared.responder.preview(plan).map(Reply::Preview).map_err(desk::failed)
+}
+
+fn find_account(name: HostText) -> Result<Reply, Refusal> {
+    match accounts::find(&name) {
+        Ok(Some(account)) => Ok(Reply::Target(Target::User { name: account.name, uid: account.uid })),
+        Ok(None) => {
+            let message = format!("there is no account {name} in /etc/passwd");
+            Err(refusal(ErrorCode::Usage, &message, "only accounts of this host itself can be named, not those of a directory service"))
+        }
+        Err(why) => Err(refusal(ErrorCode::Failed, &why.to_string(), "see `bartizan doctor`")),
+    }
+}
+
+fn find_container(name: &HostText, isolation: Isolation) -> Result<Reply, Refusal> {
+    let mut trouble = Vec::new();
+    for runtime in container_api::runtimes() {
+        match runtime.named(name) {
+            Ok(Some((id, name))) => return Ok(Reply::Target(Target::Container { id, name, isolation })),
+            Ok(None) | Err(container_api::ApiError::Absent(..)) => {}
+            Err(why) => trouble.push(why.to_string()),
+        }
+    }
+    match trouble.is_empty() {
+        true => Err(refusal(ErrorCode::Usage, &format!("there is no container {name}"), "`docker ps` or `podman ps` lists them")),
+        false => Err(refusal(ErrorCode::Failed, &trouble.join("; "), "see whether the runtime works: `docker ps`, `podman ps`")),
+    }
 }
 
 /// Questions that change something.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::record::Record;
 use super::shared::{Shared, lock};
+use super::supervisor::alarmed;
+use crate::collector::Sink;
 use crate::court::{Case, Court, Petition, Ruling};
 use crate::model::{
     Action, ActionPlan, Approval, ApprovalId, ApprovalState, AuditBody, Incident, IncidentId, IncidentState, Mode, Preview, Process,
@@ -44,8 +46,35 @@ impl Desk {
         (self.asked, self.court.unasked())
     }
 
+    /// A person sets it: the sentinel begins anew.
     pub(super) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
+        self.court.rearm();
+    }
+
+    /// Tells the sentinel how an action of ours stands.
+    pub(super) fn watch(&mut self, shared: &Shared, action: &Action, now: Timestamp) {
+        if let Some(alarm) = self.court.watch(action, now) {
+            audit(shared, now, "the sentinel", "sentinel.tripped", "the court", &alarm.detail.escaped());
+            shared.lanes.emit(alarmed(alarm));
+            self.show_pause(shared, now);
+        }
+    }
+
+    /// What an earlier run did within the last minutes counts too.
+    pub(super) fn recall(&mut self, shared: &Shared, now: Timestamp) {
+        for action in shared.all_actions().iter().rev().filter(|action| action.planned_at > now - chrono::TimeDelta::minutes(10)) {
+            self.watch(shared, action, now);
+        }
+    }
+
+    fn show_pause(&self, shared: &Shared, now: Timestamp) {
+        let pause = self.court.pause(now);
+        let told = pause.map(|pause| {
+            let until = pause.until.format("%H:%M:%S UTC");
+            format!("{}; everything is asked until {until}; look, then set the mode again: bartizan mode {}", pause.why, self.mode.to_string().to_lowercase())
+        });
+        shared.degrade("sentinel", told);
     }
 
     /// Takes a changed policy over.
@@ -63,15 +92,25 @@ impl Desk {
         let lifeline = shared.owner.lifeline();
         let tree = incident.subject.map(|key| processes(shared, key)).unwrap_or_default();
         let active = shared.active_actions();
-        let case = Case { incident: &incident, proof: &proof, mode: self.mode, lifeline: &lifeline, tree: &tree, active: &active, now };
+        let connections = shared.owner.connections();
+        let (incident_now, mode, tree, active) = (&incident, self.mode, tree.as_slice(), active.as_slice());
+        let case = Case { incident: incident_now, proof: &proof, mode, lifeline: &lifeline, tree, active, connections: &connections, now };
         for ruling in self.court.propose(&case) {
             match ruling {
                 Ruling::Act(warrant) => {
                     self.settle_question(shared, warrant.plan());
                     match shared.responder.execute(warrant, now) {
-                        Ok(action) => carry_out(shared, &action, Some(&incident)),
+                        Ok(action) => {
+                            carry_out(shared, &action, Some(&incident));
+                            self.watch(shared, &action, now);
+                        }
                         // On screen and in the audit log; there is nobody to answer.
-                        Err(error) => drop(told(shared, error)),
+                        Err(error) => {
+                            if let ActError::Failed { action, .. } = &error {
+                                self.watch(shared, action, now);
+                            }
+                            drop(told(shared, error));
+                        }
                     }
                 }
                 Ruling::Ask { plan, reason, held_because } => self.ask(shared, &incident, plan, reason, held_because, now),
@@ -207,6 +246,7 @@ impl Desk {
 
     /// Questions that nobody answered in time.
     pub(super) fn lapse(&mut self, shared: &Shared, now: Timestamp) {
+        self.show_pause(shared, now);
         let late: Vec<Approval> =
             self.approvals.values().filter(|a| a.state == ApprovalState::Pending && a.expires_at <= now).cloned().collect();
         for approval in late {

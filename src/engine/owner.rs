@@ -1,14 +1,32 @@
-//! The owner's own access, read anew whenever somebody may be cut off: no answer is older than the question.
+//! The owner's own access: derived all the time by a thread of its own, and what changes fast read anew whenever somebody
+//! may be cut off.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::shared::lock;
-use crate::host::lifeline;
-use crate::model::{Lifeline, LifelineReason};
+use crate::host::lifeline::{self, Known, Snapshot, Waker};
+use crate::model::Lifeline;
 
 /// Sources from which consoles were attached, remembered while the agent lives.
 const CONSOLES: usize = 64;
+/// Consoles and askers at once; of more, the latest ones count.
+const ATTACHED: usize = 256;
+/// How often everything is derived anew, changes of the network and arriving consoles apart.
+const EVERY: Duration = Duration::from_secs(1);
+/// Deriving may take no more than this part of the time: on a host with a great many processes it is done less often.
+const SHARE: u32 = 50;
+/// ... but never less often than this, so that it is not stale (`lifeline::STALE`).
+const AT_LEAST: Duration = Duration::from_millis(3_500);
+/// At most so often, however fast addresses and routes change.
+const PAUSE: Duration = Duration::from_millis(200);
+/// An answer serves for so long: one decision asks several times. Whoever connects within it is seen by the responder's
+/// own look at the target (`host::lifeline::check`); an arriving console ends it.
+const ONE_DECISION: Duration = Duration::from_millis(5);
+/// How often names of time servers are asked for.
+const NAMES: Duration = Duration::from_secs(600);
 
 /// Knows whom never to cut.
 #[derive(Debug, Default)]
@@ -16,19 +34,36 @@ pub(super) struct Owner {
     /// Sources of consoles, the latest last.
     sources: Mutex<Vec<IpAddr>>,
     /// Processes of the consoles that are attached now.
-    attached: Mutex<Vec<u32>>,
+    attached: Mutex<VecDeque<u32>>,
     /// Addresses that the policy adds.
     listed: Vec<IpAddr>,
+    /// To what the names of time servers resolved.
+    time_servers: Mutex<Arc<BTreeSet<IpAddr>>>,
+    /// Which names were asked for, and when.
+    asked: Mutex<Option<(BTreeSet<String>, Instant)>>,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// The last answer.
+    recent: Mutex<Option<(Instant, Lifeline)>>,
+    waker: Option<Waker>,
 }
 
 impl Owner {
     pub(super) fn new(listed: Vec<IpAddr>) -> Self {
-        Self { listed, ..Self::default() }
+        // Without a waker time alone wakes.
+        Self { listed, waker: Waker::new().ok(), ..Self::default() }
     }
 
     /// A console attached; `ssh_connection` is what sshd(8) put in its environment: client, port, server, port.
     pub(super) fn arrived(&self, pid: Option<u32>, ssh_connection: Option<&str>) {
-        lock(&self.attached).extend(pid);
+        if let Some(pid) = pid {
+            let mut attached = lock(&self.attached);
+            if attached.len() >= ATTACHED {
+                attached.pop_front();
+            }
+            attached.push_back(pid);
+            drop(attached);
+            *lock(&self.recent) = None;
+        }
         let client = ssh_connection.and_then(|text| text.split_whitespace().next()).and_then(|text| text.parse::<IpAddr>().ok());
         let Some(client) = client else { return };
         let mut sources = lock(&self.sources);
@@ -37,22 +72,143 @@ impl Owner {
             sources.remove(0);
         }
         sources.push(client);
+        drop(sources);
+        *lock(&self.recent) = None;
+        self.nudge();
     }
 
     /// A console left; where it came from stays protected.
     pub(super) fn left(&self, pid: Option<u32>) {
         let mut attached = lock(&self.attached);
         if let Some(at) = attached.iter().position(|known| Some(*known) == pid) {
-            attached.swap_remove(at);
+            attached.remove(at);
         }
     }
 
     /// The lifeline at this moment.
     pub(super) fn lifeline(&self) -> Lifeline {
-        let sources = lock(&self.sources).clone();
-        let attached = lock(&self.attached).clone();
-        let mut lifeline = lifeline::read(&sources, &attached);
-        lifeline.addresses.extend(self.listed.iter().map(|addr| (addr.to_canonical(), LifelineReason::RecentLogin)));
+        let snapshot = lock(&self.snapshot).clone();
+        // Before the thread has begun, whoever asks derives it.
+        let snapshot = snapshot.unwrap_or_else(|| self.derive());
+        // Held until it is answered: a console that arrives meanwhile then throws the answer away.
+        let mut recent = lock(&self.recent);
+        if let Some((_, lifeline)) = recent.as_ref().filter(|(at, _)| at.elapsed() < ONE_DECISION) {
+            return lifeline.clone();
+        }
+        let asked = Instant::now();
+        let lifeline = self.with_known(|known| snapshot.read(known));
+        *recent = Some((asked, lifeline.clone()));
         lifeline
+    }
+
+    /// Established TCP connections by far end, a second old at most.
+    pub(super) fn connections(&self) -> Vec<(IpAddr, u32)> {
+        lock(&self.snapshot).as_ref().map(|snapshot| snapshot.connections.clone()).unwrap_or_default()
+    }
+
+    /// Derives everything now.
+    fn derive(&self) -> Arc<Snapshot> {
+        let snapshot = Arc::new(self.with_known(lifeline::derive));
+        *lock(&self.snapshot) = Some(Arc::clone(&snapshot));
+        *lock(&self.recent) = None;
+        snapshot
+    }
+
+    fn with_known<T>(&self, ask: impl FnOnce(Known<'_>) -> T) -> T {
+        let mut consoles = lock(&self.sources).clone();
+        consoles.extend(&self.listed);
+        let attached: Vec<u32> = lock(&self.attached).iter().copied().collect();
+        let time_servers = Arc::clone(&lock(&self.time_servers));
+        ask(Known { consoles: &consoles, attached: &attached, time_servers: &time_servers })
+    }
+
+    /// Wakes the thread before its time.
+    pub(super) fn nudge(&self) {
+        if let Some(waker) = &self.waker {
+            waker.ring();
+        }
+    }
+
+    /// The thread: derives until told to end. Gives how old the lifeline was and what is unknown of it to `tell`.
+    pub(super) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>)) {
+        while !is_over() {
+            let snapshot = self.derive();
+            tell(self.lifeline().unknown.first().cloned());
+            let rest = (snapshot.took * SHARE).clamp(EVERY, AT_LEAST);
+            match &self.waker {
+                Some(waker) => {
+                    std::thread::sleep(PAUSE);
+                    waker.sleep(rest.saturating_sub(PAUSE));
+                }
+                None => std::thread::sleep(rest),
+            }
+        }
+    }
+
+    /// Asks for the names of time servers when it is time to. A resolver that does not answer takes seconds, which the
+    /// lifeline must not wait for: call it from a thread of its own.
+    pub(super) fn ask_names(&self) {
+        let names = lock(&self.snapshot).as_ref().map(|snapshot| snapshot.time_names.clone()).unwrap_or_default();
+        let before = lock(&self.asked).clone();
+        if names.is_empty() || before.is_some_and(|(before, at)| before == names && at.elapsed() < NAMES) {
+            return;
+        }
+        let found = lifeline::resolve(&names);
+        // A resolver that is down for a while does not make us forget.
+        if !found.is_empty() {
+            *lock(&self.time_servers) = Arc::new(found);
+        }
+        *lock(&self.asked) = Some((names, Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::pidfd::key_of;
+    use crate::model::LifelineReason;
+
+    #[test]
+    fn several_questions_of_one_decision_cost_one_look() {
+        let owner = Owner::new(Vec::new());
+        owner.lifeline();
+        let begun = Instant::now();
+        let answers: Vec<Lifeline> = (0..10).map(|_| owner.lifeline()).collect();
+        eprintln!("ten answers within one decision: {:?}", begun.elapsed());
+        assert!(answers.windows(2).all(|two| two[0].addresses == two[1].addresses));
+        assert!(lock(&owner.recent).is_some());
+        owner.arrived(Some(std::process::id()), None);
+        assert!(lock(&owner.recent).is_none(), "a console that comes is seen at once");
+    }
+
+    #[test]
+    fn a_console_is_held_from_the_moment_it_arrives() {
+        let owner = Owner::new(vec!["198.51.100.200".parse().unwrap()]);
+        let mut child = std::process::Command::new("sleep").arg("20").spawn().unwrap();
+        let key = key_of(child.id()).unwrap();
+        assert_eq!(owner.lifeline().holds_process(key), None);
+        owner.arrived(Some(child.id()), Some("203.0.113.44 50000 198.51.100.1 22"));
+        let lifeline = owner.lifeline();
+        assert_eq!(lifeline.holds_process(key), Some(LifelineReason::LoginPath));
+        assert_eq!(lifeline.holds_address("203.0.113.44".parse().unwrap()), Some(LifelineReason::RecentLogin));
+        assert!(lifeline.holds_address("198.51.100.200".parse().unwrap()).is_some(), "the policy lists it");
+        owner.left(Some(child.id()));
+        assert!(owner.lifeline().holds_address("203.0.113.44".parse().unwrap()).is_some(), "where it came from stays");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_thread_derives_again_and_ends_when_told() {
+        let owner = Arc::new(Owner::new(Vec::new()));
+        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (keeper, flag) = (Arc::clone(&owner), Arc::clone(&over));
+        let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}));
+        std::thread::sleep(Duration::from_millis(1_800));
+        let snapshot = lock(&owner.snapshot).clone().unwrap();
+        assert!(snapshot.age() < Duration::from_millis(1_700), "{:?}", snapshot.age());
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        owner.nudge();
+        thread.join().unwrap();
     }
 }

@@ -49,6 +49,7 @@ pub(super) fn sit(shared: &Shared) {
     keep_watchdog(shared, &standing);
     let mut copies = AccessCopies::of(&shared.settings.data);
     keep_copies(shared, &mut copies);
+    lock(&shared.desk).recall(shared, chrono::Utc::now());
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
         let now = chrono::Utc::now();
@@ -135,6 +136,8 @@ fn reconcile(shared: &Shared, now: Timestamp) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));
+            let mut desk = lock(&shared.desk);
+            changed.iter().for_each(|action| desk.watch(shared, action, now));
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
     }
@@ -282,8 +285,9 @@ fn counts(shared: &Shared) -> Counts {
 
 /// How far the response has gone: what is live, not what would be allowed.
 fn posture(shared: &Shared) -> Posture {
-    match shared.active_actions().len() {
-        0 => Posture::Observe,
-        _ => Posture::Contain,
+    let active = shared.active_actions();
+    if active.iter().any(|action| action.kind == crate::model::ActionKind::ContainHost) {
+        return Posture::Lockdown;
     }
+    if active.is_empty() { Posture::Observe } else { Posture::Contain }
 }

@@ -146,6 +146,7 @@ impl Shared {
         self.ended.send_replace(true);
         self.bell.ring();
         self.docket.nudge();
+        self.owner.nudge();
     }
 
     /// The pipeline went round.

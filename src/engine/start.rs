@@ -294,12 +294,26 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Thre
     threads.push(spawn("crier", Box::new(move || rounds::cry(&crier)))?);
     let guard = Arc::clone(shared);
     threads.push(spawn("table-watch", Box::new(move || table_watch::watch(&guard)))?);
+    let keeper = Arc::clone(shared);
+    let body = move || keeper.owner.keep(|| keeper.stop.is_set(), |unknown| keeper.degrade("lifeline", unknown));
+    threads.push(spawn("lifeline", Box::new(body))?);
+    let names = Arc::downgrade(shared);
+    // Nobody waits for its end: a resolver that does not answer would hold the agent for seconds.
+    drop(spawn("time-servers", Box::new(move || keep_names(&names)))?);
     let places = Places::under(Path::new("/")).remembering(&shared.settings.data);
     let watchers = collector::watch_collectors(&policy, &places, &shared.world);
     for collector in watchers.into_iter().chain(shared.ladder.collectors()) {
         threads.push(supervisor::watch(Arc::clone(shared), collector)?);
     }
     Ok(Threads { workers: threads, recorder })
+}
+
+fn keep_names(shared: &std::sync::Weak<Shared>) {
+    while let Some(shared) = shared.upgrade().filter(|shared| !shared.stop.is_set()) {
+        shared.owner.ask_names();
+        drop(shared);
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn record_all(shared: &Shared, far_end: &FarEnd, writer: Writer, limits: (u64, Duration)) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::shared::{Shared, lock};
 use super::supervisor;
+use crate::collector::Sink;
 use crate::host::nft::monitor::{Monitor, Touched};
 use crate::host::watchdog::EMERGENCY_SIGN;
 use crate::model::{Alarm, AlarmKind, HostText};

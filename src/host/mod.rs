@@ -1,6 +1,7 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
 pub mod access_copies;
+pub mod accounts;
 pub mod bpf;
 pub mod bpf_programs;
 pub mod cgroup_number;
@@ -30,6 +31,8 @@ pub mod namespace;
 pub mod nft;
 pub mod overtaking;
 #[cfg(test)]
+pub(crate) mod own_mounts;
+#[cfg(test)]
 pub(crate) mod own_netns;
 pub mod own_usage;
 pub mod package_mirrors;
@@ -53,5 +56,6 @@ pub mod temporary;
 pub mod user_names;
 pub mod vital;
 pub mod watchdog;
+pub mod xattrs;
 
 pub use peer_groups::peer_groups;

@@ -38,7 +38,7 @@ pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, Signal
 pub use incident::{Entity, Explanation, Incident, IncidentState, Proof, Stage};
 pub use kept_copy::KeptCopy;
 pub use kept_evidence::KeptEvidence;
-pub use lifeline::{Lifeline, LifelineReason};
+pub use lifeline::{Lifeline, LifelineReason, embedded};
 pub use mode::{Mode, ModeError, Posture, Role};
 pub use network::{Flow, Protocol, is_public};
 pub use plan::{ActionPlan, PlanError, Preview};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal};
+use crate::model::{Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal, Target};
 
 /// Who the agent is and what the client may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,8 @@ pub enum Reply {
     Audit(Vec<AuditEntry>),
     /// Kept copies, newest first.
     Copies(Vec<KeptCopy>),
+    /// Who or what is meant by a name.
+    Target(Target),
     /// Whether the audit log is intact.
     AuditVerdict(AuditVerdict),
     /// It was not done.

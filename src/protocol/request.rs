@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ActionId, ActionPlan, AlertId, ApprovalId, EventId, HostText, IncidentId, Mode, Role, Timestamp};
+use crate::model::{ActionId, ActionPlan, AlertId, ApprovalId, EventId, HostText, IncidentId, Isolation, Mode, Role, Timestamp};
 
 /// Which events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -133,6 +133,18 @@ pub enum Request {
         /// Of this file only.
         path: Option<HostText>,
     },
+    /// Which account of the host has this name: the target of an action about it.
+    FindAccount {
+        /// Its name, as a person typed it.
+        name: HostText,
+    },
+    /// Which container of any runtime has this name or these first digits of an id: the target of an action about it.
+    FindContainer {
+        /// Name or id, as a person typed it.
+        name: HostText,
+        /// How it would be cut off.
+        isolation: Isolation,
+    },
     /// Undo everything and act no more until told.
     EmergencyStop,
     /// How much it may do alone.
@@ -180,6 +192,8 @@ impl Request {
             | Self::Preview { .. }
             | Self::AuditShow { .. }
             | Self::AuditVerify
+            | Self::FindAccount { .. }
+            | Self::FindContainer { .. }
             | Self::Copies { .. } => Role::Viewer,
             Self::Ack { .. }
             | Self::Approve { .. }
@@ -215,6 +229,8 @@ impl Request {
             Self::Rollback { .. } => "rollback",
             Self::Confirm { .. } => "confirm",
             Self::Copies { .. } => "copies",
+            Self::FindAccount { .. } => "find account",
+            Self::FindContainer { .. } => "find container",
             Self::EmergencyStop => "emergency-stop",
             Self::SetMode { .. } => "mode",
             Self::Feedback { .. } => "feedback",

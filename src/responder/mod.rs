@@ -216,7 +216,11 @@ fn group_name(id: ActionId, instance: &str) -> String {
 }
 
 #[cfg(test)]
+mod account_tests;
+#[cfg(test)]
 mod connection_tests;
+#[cfg(test)]
+mod container_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]

@@ -112,6 +112,8 @@ fn containment_keeps_the_owner_and_what_is_open_and_cuts_the_rest_step_by_step()
         policy.containment.release_step = Duration::from_secs(1);
         policy.containment.package_mirrors = false;
         policy.containment.connections_per_second = 5;
+        // Nobody answers names in this network; waiting for it is another test's matter.
+        policy.vitals.resolve = String::new();
         responder.set_policy(&policy);
         let ssh = TcpListener::bind(("198.51.100.1", 22)).unwrap();
         let web = TcpListener::bind(("198.51.100.1", 8080)).unwrap();
@@ -356,7 +358,10 @@ fn ten_thousand_blocks_reconcile() {
             action.id = responder.ledger.next_action_id().unwrap();
             let addr: IpAddr = std::net::Ipv4Addr::from(0x0a00_0000 + n).into();
             action.target = Target::Address { addr, direction: Direction::In };
-            responder.ledger.intend(&action, &serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } })).unwrap();
+            let anchor = crate::store::ledger::Anchor { boot: responder.clock.boot(), ns: responder.clock.now() };
+            let line = super::transaction::line(now(), "a test", "action.intended", action.id, "");
+            let snapshot = serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } });
+            responder.ledger.intend(&action, &snapshot, anchor, &line).unwrap();
             responder.ledger.update(&action).unwrap();
             members.push((crate::host::nft::Member::Block(addr, Direction::In), action.expires_at));
         }

@@ -353,6 +353,58 @@ pub(crate) fn mirror() -> Mirror {
     mirror
 }
 
+/// The host in containment mode, which nobody confirmed yet.
+pub(crate) fn unconfirmed() -> Action {
+    Action {
+        target: Target::Host,
+        kind: ActionKind::ContainHost,
+        incident: None,
+        reason: "asked for in the console".to_owned(),
+        preview: vec![
+            "outbound: only to 198.51.100.7, 10.0.0.1, 10.0.0.2 and what is open already".to_owned(),
+            "inbound: at most 20 new TCP connections a second; new SSH logins paused".to_owned(),
+        ],
+        undo: vec!["delete chain inet bartizan contain".to_owned()],
+        note: "12 rules as they should be".to_owned(),
+        confirmation: Some(Confirmation { until: now() + TimeDelta::seconds(100), confirmed_at: None, confirmed_by: None }),
+        vitals: Some(VitalCheck {
+            at: Some(before(5)),
+            well: 6,
+            ill_before: vec!["unit backup.service: failed".to_owned()],
+            harmed: Vec::new(),
+        }),
+        ..action(13, ActionKind::ContainHost, Target::Host, ActionState::Live, 20)
+    }
+}
+
+/// Undone by its own health check, and one that somebody stands behind.
+pub(crate) fn harmed_and_confirmed() -> [Action; 2] {
+    let harmed = Action {
+        state: ActionState::RolledBack,
+        ended_at: Some(before(200)),
+        note: "undone: the SSH server 127.0.0.1:22 did not answer any more".to_owned(),
+        confirmation: Some(Confirmation { until: before(100), confirmed_at: None, confirmed_by: None }),
+        vitals: Some(VitalCheck {
+            at: Some(before(202)),
+            well: 5,
+            ill_before: Vec::new(),
+            harmed: vec!["the SSH server 127.0.0.1:22".to_owned()],
+        }),
+        ..action(14, ActionKind::DisableUser, Target::User { name: HostText::from("deploy"), uid: 1001 }, ActionState::RolledBack, 210)
+    };
+    let id = "3f1c".repeat(16);
+    let container = Target::Container { id, name: HostText::from("shop"), isolation: Isolation::Network };
+    let confirmed = Action {
+        confirmation: Some(Confirmation {
+            until: before(10),
+            confirmed_at: Some(before(50)),
+            confirmed_by: Some("ann via uid 1000".to_owned()),
+        }),
+        ..action(15, ActionKind::IsolateContainer, container, ActionState::Live, 130)
+    };
+    [harmed, confirmed]
+}
+
 pub(crate) fn presence() -> Presence {
     Presence { away_since: Some(before(3_720)), events: 61_204, incidents: 1, alerts: 2, actions: 0, lapsed: 1 }
 }

@@ -4,14 +4,14 @@ use chrono::Offset;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::fixtures::{audit, mirror, now, presence};
+use super::fixtures::{audit, harmed_and_confirmed, mirror, now, presence, unconfirmed};
 use super::input::{Input, Question};
 use super::paint::Paint;
 use super::state::{Dialog, State};
 use super::update::{sent, update};
 use super::{screenshot_with_audit, view};
 use crate::config::keymap::{COMMANDS, reference};
-use crate::config::{Glyphs, Key, Keymap, Theme, View};
+use crate::config::{Command, Glyphs, Key, Keymap, Theme, View};
 use crate::model::{Confidence, HostText, Role};
 use crate::protocol::{Reply, Request};
 
@@ -99,6 +99,77 @@ fn what_stands_over_a_view() {
     insta::assert_snapshot!("quit_embedded", text(&state));
 }
 
+/// The same host while containment waits for a yes.
+fn waiting(view: View, width: u16, height: u16) -> State {
+    let mut state = state(view, width, height);
+    let rows = [unconfirmed()].into_iter().chain(harmed_and_confirmed());
+    state.mirror.actions.extend(rows.map(|row| (row.id, row)));
+    state
+}
+
+#[test]
+fn the_countdown_stands_on_every_view_and_moves_nothing() {
+    for view in View::ALL {
+        for (width, height) in [(200, 60), (80, 24), (80, 12), (40, 10)] {
+            let mut one = state(view, width, height);
+            one.single = width == 40;
+            let mut other = one.clone();
+            other.mirror.actions.insert(unconfirmed().id, unconfirmed());
+            let (without, with) = (text(&one), text(&other));
+            let first = with.lines().next().unwrap();
+            assert!(first.starts_with("  CONFIRM A13 1m40s: C "), "{view} {width}x{height}: {first}");
+            assert!(first.contains("PARANOID"), "the mode stays: {first}");
+            // Rows may have other words (one action more), but no row stands elsewhere.
+            if !matches!(view, View::Actions | View::Overview) {
+                let body = |text: &str| text.lines().skip(1).take(usize::from(height) - 3).map(str::to_owned).collect::<Vec<_>>();
+                assert_eq!(body(&without)[1..], body(&with)[1..], "{view} {width}x{height}");
+            }
+            let shown = with.lines().rev().nth(1).unwrap();
+            assert!(height < 14 || shown.contains("contain this host is undone at 14:05:02 unless you confirm it: C"), "{view}: {shown}");
+            update(&mut other, Input::Tick, now() + chrono::TimeDelta::seconds(43));
+            assert!(text(&other).lines().next().unwrap().starts_with("  CONFIRM A13   57s: C "), "of the same width");
+            update(&mut other, Input::Lost { reason: "cut".to_owned() }, now() + chrono::TimeDelta::seconds(200));
+            let first = text(&other).lines().next().unwrap().to_owned();
+            assert!(first.contains("CONFIRM A13  over"), "nobody can tell whether it was undone: {first}");
+        }
+    }
+}
+
+#[test]
+fn the_countdown_stands_out_without_any_colour() {
+    use ratatui::style::Modifier;
+    for theme in Theme::names() {
+        let buf = cells(&waiting(View::Network, 80, 24), &Theme::named(theme).unwrap());
+        let reversed = |x: u16| buf[(x, 0)].modifier.contains(Modifier::REVERSED);
+        assert_ne!(reversed(3), reversed(0), "{theme}: the badge is not as the strip");
+        assert!(buf[(3, 0)].modifier.contains(Modifier::BOLD), "{theme}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_yes() {
+    let shots = [
+        ("confirm_actions_80x24", View::Actions, 80, 24, "j k"),
+        ("confirm_actions_200x60", View::Actions, 200, 60, "j k"),
+        ("confirm_actions_40x10", View::Actions, 40, 10, "j k"),
+        ("confirm_overview_40x10", View::Overview, 40, 10, "j k"),
+        ("confirm_question", View::Network, 80, 24, "C"),
+        ("confirm_question_40x10", View::Network, 40, 10, "C"),
+        ("confirm_page", View::Actions, 80, 24, "enter"),
+        ("limit", View::Network, 80, 24, "L 0 0 0 0 0 0 0 enter"),
+    ];
+    for (name, view, width, height, keys) in shots {
+        let mut state = waiting(view, width, height);
+        state.single = width == 40;
+        press(&mut state, "g");
+        if view == View::Actions {
+            state.list_mut().choose(super::state::RowKey::Action(unconfirmed().id));
+        }
+        press(&mut state, keys);
+        insta::assert_snapshot!(name, text(&state));
+    }
+}
+
 #[test]
 fn a_lower_rung_that_saves_says_so_on_every_screen() {
     let mut state = state(View::Overview, 80, 24);
@@ -162,6 +233,10 @@ fn hostile_bytes_never_reach_a_cell() {
             .actions
             .values_mut()
             .for_each(|row| (row.by, row.note, row.reason) = (evil.to_owned(), evil.to_owned(), evil.to_owned()));
+        let mut row = unconfirmed();
+        row.target = crate::model::Target::User { name: HostText::from(evil), uid: 1 };
+        row.vitals.as_mut().unwrap().harmed = vec![evil.to_owned()];
+        state.mirror.actions.insert(row.id, row);
         state.mirror.signals.iter_mut().for_each(|row| (row.sentence, row.detector) = (evil.to_owned(), evil.to_owned()));
         state.audit.iter_mut().for_each(|row| row.body.detail = evil.to_owned());
         if let Some(health) = &mut state.mirror.health {
@@ -170,7 +245,7 @@ fn hostile_bytes_never_reach_a_cell() {
             health.gaps[1].why = evil.to_owned();
             health.budget.given_up = vec![evil.to_owned()];
         }
-        for keys in ["j", "enter", "esc"] {
+        for keys in ["j", "enter", "esc", "C", "esc"] {
             press(&mut state, keys);
             let buf = cells(&state, &Theme::named("dark").unwrap());
             for cell in buf.content() {
@@ -198,7 +273,8 @@ fn ascii_terminals_get_ascii() {
 #[test]
 fn the_keys_are_these() {
     insta::assert_snapshot!("keys", reference());
-    assert!(COMMANDS.iter().all(|info| !info.keys.is_empty() && info.about.len() > 3));
+    // What closes the whole host must be typed, not touched.
+    assert!(COMMANDS.iter().all(|info| info.keys.is_empty() == (info.command == Command::Contain) && info.about.len() > 3));
 }
 
 #[test]

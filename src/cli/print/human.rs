@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::{safe, table};
 use crate::model::{
-    Action, ActionState, Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health,
-    Incident, KeptCopy, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
+    Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health, Incident, KeptCopy,
+    Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use crate::protocol::Reply;
 use crate::redteam::Report;
@@ -25,10 +25,11 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Approvals(approvals) => {
             approvals.iter().try_for_each(|approval| write_approval(out, approval)).and_then(|()| none(out, approvals, "no questions wait"))
         }
-        Reply::Actions(actions) => write_actions(out, actions),
+        Reply::Actions(actions) => super::actions::write(out, actions, chrono::Utc::now()),
         Reply::Preview(preview) => write_preview(out, preview),
         Reply::Audit(entries) => write_audit(out, entries),
         Reply::Copies(copies) => write_copies(out, copies),
+        Reply::Target(target) => writeln!(out, "{}", safe(&target.to_string())),
         Reply::AuditVerdict(verdict) => {
             let word = if verdict.intact { "intact" } else { "BROKEN" };
             let place = verdict.broken_at.map(|seq| format!(" at line {seq}")).unwrap_or_default();
@@ -42,7 +43,7 @@ fn none<T>(out: &mut impl Write, items: &[T], words: &str) -> io::Result<()> {
     if items.is_empty() { writeln!(out, "{words}") } else { Ok(()) }
 }
 
-fn clock(at: Timestamp) -> String {
+pub(super) fn clock(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
@@ -295,30 +296,6 @@ fn write_preview(out: &mut impl Write, preview: &Preview) -> io::Result<()> {
     preview.steps.iter().try_for_each(|step| writeln!(out, "    would       {}", safe(step)))?;
     writeln!(out, "    touches     {}", safe(&preview.blast_radius))?;
     preview.undo.iter().try_for_each(|step| writeln!(out, "    undone by   {}", safe(step)))
-}
-
-fn write_actions(out: &mut impl Write, actions: &[Action]) -> io::Result<()> {
-    let rows: Vec<[String; 7]> = actions
-        .iter()
-        .map(|a| {
-            let seen = a.verified_at.map_or_else(|| "never".to_owned(), clock);
-            let ends = match a.state {
-                ActionState::Live | ActionState::Drifted | ActionState::Applying => clock(a.expires_at),
-                _ => a.ended_at.map_or_else(|| "-".to_owned(), clock),
-            };
-            [
-                a.id.to_string(),
-                a.state.noun().to_owned(),
-                format!("{} {}", a.kind.verb(), safe(&a.target.to_string())),
-                safe(&a.by),
-                seen,
-                ends,
-                safe(&a.note),
-            ]
-        })
-        .collect();
-    table::write(out, ["ID", "STATE", "WHAT", "BY", "VERIFIED (UTC)", "ENDS (UTC)", "NOTE"], &rows)?;
-    none(out, actions, "no actions")
 }
 
 fn write_audit(out: &mut impl Write, entries: &[AuditEntry]) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! Answers on standard output: tables for people, JSON for programs.
 
+mod actions;
 mod human;
 mod table;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::outcome::{Failure, Outcome};
 use crate::client::Connection;
-use crate::model::{CheckState, Event, HostText};
+use crate::model::{CheckState, Event, Health, HostText, Posture};
 use crate::protocol::{Reply, Request};
 
 pub(super) use human::redteam_report;
@@ -43,6 +44,7 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Preview(preview) => document(preview),
         Reply::Audit(entries) => list(entries, false),
         Reply::Copies(copies) => list(copies, false),
+        Reply::Target(target) => document(target),
         Reply::AuditVerdict(verdict) => document(verdict),
         Reply::Refused(refusal) => document(refusal),
     }
@@ -107,19 +109,47 @@ pub(super) fn failure(failure: &Failure, json: bool) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Actions that a person must confirm in time, on standard error: the answer itself stays what it is.
+pub(super) fn to_confirm(reply: &Reply, json: bool) {
+    let Reply::Actions(actions) = reply else { return };
+    if !json {
+        actions.iter().filter_map(actions::hint).for_each(|line| notice(&line));
+    }
+}
+
+/// How the agent is, and what waits for a person.
+pub(super) async fn status(connection: &mut Connection, status: Reply, tmux: bool, json: bool) -> Result<Outcome, Failure> {
+    if json && !tmux {
+        return reply(&status, json, false);
+    }
+    let Reply::Health(health) = &status else { return Err(Failure::failed("the agent did not tell its health")) };
+    let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else { return Ok(Outcome::Done) };
+    let now = chrono::Utc::now();
+    if tmux {
+        let confirm = actions::countdown(&actions, now).map(|words| words + " ").unwrap_or_default();
+        return tmux_line(connection, health, &confirm, actions.len()).await;
+    }
+    for (action, until) in actions::waiting(&actions) {
+        let what = safe(&format!("{} {}", action.kind.verb(), action.target));
+        let left = actions::span(until - now);
+        let line = format!("CONFIRM   {} {what}: undone in {left} unless you confirm: bartizan confirm {}", action.id, action.id);
+        written(writeln!(io::stdout().lock(), "{line}"))?;
+    }
+    reply(&status, json, false)
+}
+
 /// One line for a tmux status bar: what a person must know without looking closer.
-pub(super) async fn tmux_status(connection: &mut Connection, status: Reply) -> Result<Outcome, Failure> {
-    let Reply::Health(health) = status else { return Err(Failure::failed("the agent did not tell its health")) };
+async fn tmux_line(connection: &mut Connection, health: &Health, confirm: &str, active: usize) -> Result<Outcome, Failure> {
     let Reply::Approvals(approvals) = connection.ask(Request::Approvals { all: false }).await? else { return Ok(Outcome::Done) };
     let Reply::Alerts(alerts) = connection.ask(Request::Alerts).await? else { return Ok(Outcome::Done) };
-    let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else { return Ok(Outcome::Done) };
     let new = alerts.iter().filter(|alert| alert.state == crate::model::AlertState::New).count();
-    let parts = [(new, "new"), (approvals.len(), "to approve"), (actions.len(), "active")];
+    let parts = [(new, "new"), (approvals.len(), "to approve"), (active, "active")];
     let busy: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let state = if busy.is_empty() { "quiet".to_owned() } else { busy.join(", ") };
+    let closed = if health.posture == Posture::Lockdown { " LOCKDOWN" } else { "" };
     let lost = if health.dropped() > 0 { format!(" LOST {}", health.dropped()) } else { String::new() };
     let ill = if health.degraded.is_empty() { String::new() } else { format!(" {} degraded", health.degraded.len()) };
-    written(writeln!(io::stdout().lock(), "{} {state}{lost}{ill}", health.mode))?;
+    written(writeln!(io::stdout().lock(), "{confirm}{}{closed} {state}{lost}{ill}", health.mode))?;
     Ok(Outcome::Done)
 }
 

@@ -1,31 +1,136 @@
-//! The owner's own access, read from the kernel now: who is logged in from where, and what the way there needs.
+//! The owner's own access, read from the kernel: who is logged in from where, and what the way there needs.
+//!
+//! All of it takes milliseconds ([`derive`]), so a thread does that all the time; what changes within a second is read
+//! again whenever somebody may be cut off ([`Snapshot::read`]). [`check`] asks the kernel about one target by other means.
 
+mod accounts;
+pub mod check;
+mod connected;
 mod login;
 mod network;
+mod place;
+mod route_question;
 mod ssh;
+mod time_servers;
+mod waker;
 
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
-use crate::model::{Lifeline, LifelineReason, ProcessKey};
+pub use time_servers::resolve;
+pub use waker::Waker;
+
+use crate::host::pidfd::Stat;
+use crate::host::sock_diag::{self, Phase, Socket};
+use crate::model::{HostText, Lifeline, LifelineReason, ProcessKey, Protocol};
 
 /// The most addresses; more make the lifeline incomplete rather than wrong.
 const MOST_ADDRESSES: usize = 4096;
 /// The most processes, kernel threads among them (some hundreds for every core).
 const MOST_PROCESSES: usize = 16_384;
+/// The most accounts, containers and cgroups, each.
+const MOST_PLACES: usize = 1024;
+/// Far ends counted one by one; the rest is counted together.
+const MOST_PEERS: usize = 4096;
+/// An older snapshot is none: what the thread that makes it does not see may be the owner.
+pub const STALE: Duration = Duration::from_secs(5);
+/// Steps up from a console at most, when its ancestors are read one by one.
+const DEEPEST: usize = 64;
 
-/// Reads all of it. `consoles` are the far ends of attached consoles (the first word of their SSH_CONNECTION);
-/// `attached` are processes of attached consoles: they and what they run under belong to the owner.
-pub fn read(consoles: &[IpAddr], attached: &[u32]) -> Lifeline {
+/// What only the agent itself knows of its owner.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Far ends of attached consoles (the first word of their SSH_CONNECTION), and addresses that the policy adds.
+    pub consoles: &'a [IpAddr],
+    /// Processes of attached consoles and of whoever asks: they and what they run under belong to the owner.
+    pub attached: &'a [u32],
+    /// Addresses to which names of time servers resolved.
+    pub time_servers: &'a BTreeSet<IpAddr>,
+}
+
+/// Everything, as of one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    lifeline: Lifeline,
+    taken: Instant,
+    /// How long it took to make.
+    pub took: Duration,
+    /// The ports that the SSH server serves, 22 first.
+    ports: Vec<u16>,
+    /// Established TCP connections by far end; under 0.0.0.0 stand those of whom there were too many.
+    pub connections: Vec<(IpAddr, u32)>,
+    /// Names of time servers that the configuration mentions.
+    pub time_names: BTreeSet<String>,
+}
+
+/// Reads all of it; takes milliseconds, and longer on a host with many processes.
+pub fn derive(known: Known<'_>) -> Snapshot {
+    let taken = Instant::now();
     let mut found = Found::default();
+    let open = match sock_diag::dump() {
+        Ok(dump) => dump.sockets,
+        Err(why) => {
+            found.unknown("sockets", why);
+            Vec::new()
+        }
+    };
+    let (ports, people) = ssh::peers_and_processes(&mut found, known.attached, &open);
     network::own_addresses(&mut found);
     network::gateways(&mut found);
+    network::tunnels(&mut found);
     network::resolvers(&mut found);
-    ssh::peers_and_processes(&mut found, attached);
-    login::recent(&mut found);
-    for console in consoles {
-        found.address(*console, LifelineReason::RecentLogin);
+    let times = time_servers::configured();
+    for addr in times.addresses.iter().chain(known.time_servers).copied().chain(time_servers::spoken_with(&open)) {
+        found.address(addr, LifelineReason::TimeServer);
     }
-    found.lifeline
+    let files = accounts::Files::default();
+    accounts::find(&mut found, &files, &people);
+    login::recent(&mut found);
+    for addr in files.session_sources().iter().chain(known.consoles) {
+        found.address(*addr, LifelineReason::RecentLogin);
+    }
+    let connections = by_peer(&open);
+    Snapshot { lifeline: found.lifeline, taken, took: taken.elapsed(), ports, connections, time_names: times.names }
+}
+
+/// How many connections there are with whom.
+fn by_peer(open: &[Socket]) -> Vec<(IpAddr, u32)> {
+    let mut peers: BTreeMap<IpAddr, u32> = BTreeMap::new();
+    let talking = open.iter().filter(|socket| socket.flow.proto == Protocol::Tcp && socket.phase == Phase::Connected);
+    for peer in talking.filter_map(|socket| socket.flow.dst) {
+        let full = peers.len() >= MOST_PEERS && !peers.contains_key(&peer);
+        *peers.entry(if full { Ipv4Addr::UNSPECIFIED.into() } else { peer }).or_default() += 1;
+    }
+    peers.into_iter().collect()
+}
+
+impl Snapshot {
+    /// The lifeline at this moment: the snapshot, and over it who is connected to the SSH server and who sits at a console
+    /// right now. Takes some hundred microseconds.
+    pub fn read(&self, known: Known<'_>) -> Lifeline {
+        let mut found = Found { lifeline: self.lifeline.clone() };
+        let age = self.taken.elapsed();
+        if age > STALE {
+            found.unknown("the owner's access", format!("it was last read {} s ago", age.as_secs()));
+        }
+        match connected::to_ports(&self.ports) {
+            Ok(sessions) => sessions.iter().for_each(|session| found.address(session.remote, LifelineReason::SshSession)),
+            Err(why) => found.unknown("SSH connections", why),
+        }
+        for addr in known.consoles {
+            found.address(*addr, LifelineReason::RecentLogin);
+        }
+        for pid in known.attached {
+            found.upwards(*pid);
+        }
+        found.lifeline
+    }
+
+    /// How long ago it was made.
+    pub fn age(&self) -> Duration {
+        self.taken.elapsed()
+    }
 }
 
 /// What has been read so far.
@@ -35,17 +140,22 @@ struct Found {
 }
 
 impl Found {
-    /// The first reason given for an address stays: a live session is a better reason than an old login.
+    /// The first reason given for an address stays, but a live session is the best of all: it holds the whole /64.
     fn address(&mut self, addr: IpAddr, why: LifelineReason) {
         let addr = addr.to_canonical();
-        let addresses = &mut self.lifeline.addresses;
-        if addr.is_unspecified() || addr.is_loopback() || addresses.iter().any(|(known, _)| *known == addr) {
+        if addr.is_unspecified() || addr.is_loopback() {
             return;
         }
-        if addresses.len() >= MOST_ADDRESSES {
+        if let Some((_, known)) = self.lifeline.addresses.iter_mut().find(|(known, _)| *known == addr) {
+            if why == LifelineReason::SshSession && *known != LifelineReason::OwnAddress {
+                *known = why;
+            }
+            return;
+        }
+        if self.lifeline.addresses.len() >= MOST_ADDRESSES {
             return self.unknown("addresses", "more than 4096 of them");
         }
-        addresses.push((addr, why));
+        self.lifeline.addresses.push((addr, why));
     }
 
     fn process(&mut self, key: ProcessKey, why: LifelineReason) {
@@ -57,6 +167,61 @@ impl Found {
             return self.unknown("processes", "more than 16384 of them");
         }
         processes.push((key, why));
+    }
+
+    /// A process of a person and everything above it, each read by itself, and whose they are.
+    fn upwards(&mut self, pid: u32) {
+        let mut next = Stat::read(pid);
+        for _ in 0..DEEPEST {
+            let Some(stat) = next else { return };
+            let is_new = !self.lifeline.processes.iter().any(|(known, _)| *known == stat.key());
+            self.process(stat.key(), LifelineReason::LoginPath);
+            if is_new {
+                accounts::whose(stat.pid).for_each(|uid| self.account(uid, LifelineReason::OwnAccount));
+                place::of(self, stat.pid, LifelineReason::LoginPath);
+            }
+            next = Stat::read(stat.ppid);
+        }
+    }
+
+    fn account(&mut self, uid: u32, why: LifelineReason) {
+        let accounts = &mut self.lifeline.accounts;
+        if accounts.iter().any(|(known, _)| *known == uid) {
+            return;
+        }
+        if accounts.len() >= MOST_PLACES {
+            return self.unknown("accounts", "more than 1024 of them");
+        }
+        accounts.push((uid, why));
+    }
+
+    fn container(&mut self, id: String, why: LifelineReason) {
+        let containers = &mut self.lifeline.containers;
+        if containers.iter().any(|(known, _)| *known == id) {
+            return;
+        }
+        if containers.len() >= MOST_PLACES {
+            return self.unknown("containers", "more than 1024 of them");
+        }
+        containers.push((id, why));
+    }
+
+    fn cgroup(&mut self, path: HostText, why: LifelineReason) {
+        let cgroups = &mut self.lifeline.cgroups;
+        if cgroups.iter().any(|(known, _)| *known == path) {
+            return;
+        }
+        if cgroups.len() >= MOST_PLACES {
+            return self.unknown("cgroups", "more than 1024 of them");
+        }
+        cgroups.push((path, why));
+    }
+
+    /// Only tells: beyond the bound the rest is left out, and accounts are never disabled without a person anyway.
+    fn logged_in(&mut self, uid: u32, name: HostText) {
+        if self.lifeline.logged_in.len() < MOST_PLACES {
+            self.lifeline.logged_in.push((uid, name));
+        }
     }
 
     fn unknown(&mut self, what: &str, why: impl std::fmt::Display) {
@@ -73,6 +238,10 @@ mod tests {
     use crate::host::own_netns::in_own_network;
     use crate::host::pidfd::key_of;
     use std::process::Command;
+
+    fn read(consoles: &[IpAddr], attached: &[u32]) -> Lifeline {
+        derive(Known { consoles, attached, time_servers: &BTreeSet::new() }).lifeline
+    }
 
     fn ip(words: &str) {
         assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
@@ -112,5 +281,83 @@ mod tests {
         assert_eq!(read(&[], &[child.id()]).holds_process(key_of(child.id()).unwrap()), Some(LifelineReason::LoginPath));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn who_connects_after_the_snapshot_is_held_all_the_same() {
+        use crate::host::own_netns::connected_from;
+        in_own_network(|| {
+            for addr in ["198.51.100.1/32", "198.51.100.7/32"] {
+                ip(&format!("addr add {addr} dev lo"));
+            }
+            let none = BTreeSet::new();
+            let known = Known { consoles: &[], attached: &[], time_servers: &none };
+            let mut snapshot = derive(known);
+            // The near end stands for the host; only what a far end is counts here.
+            snapshot.lifeline.addresses.clear();
+            let listener = std::net::TcpListener::bind("198.51.100.1:22").unwrap();
+            assert_eq!(snapshot.read(known).holds_address("198.51.100.7".parse().unwrap()), None);
+            let session = connected_from("198.51.100.7", "198.51.100.1", 22);
+            let held = |known| snapshot.read(known).holds_address("::ffff:198.51.100.7".parse().unwrap());
+            assert_eq!(held(known), Some(LifelineReason::SshSession));
+            let mut child = Command::new("sleep").arg("20").spawn().unwrap();
+            let attached = [child.id()];
+            let at_console = snapshot.read(Known { attached: &attached, ..known });
+            assert_eq!(at_console.holds_process(key_of(child.id()).unwrap()), Some(LifelineReason::LoginPath));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            drop((session, listener));
+        });
+    }
+
+    #[test]
+    fn an_old_snapshot_is_no_knowledge() {
+        let none = BTreeSet::new();
+        let known = Known { consoles: &[], attached: &[], time_servers: &none };
+        let mut snapshot = derive(known);
+        let before = snapshot.read(known).unknown;
+        let Some(taken) = Instant::now().checked_sub(STALE + Duration::from_secs(1)) else {
+            eprintln!("skipped: this machine runs for less than six seconds");
+            return;
+        };
+        snapshot.taken = taken;
+        let unknown = snapshot.read(known).unknown;
+        assert_eq!(unknown.len(), before.len() + 1, "{unknown:?}");
+        assert!(unknown.iter().any(|line| line.contains("last read 6 s ago")), "{unknown:?}");
+    }
+
+    #[test]
+    fn a_tunnel_to_everywhere_is_told_unless_its_far_end_is_known() {
+        in_own_network(|| {
+            ip("link add veth0 type veth peer name veth1");
+            ip("link set veth0 up");
+            ip("link set veth1 up");
+            ip("addr add 198.51.100.2/24 dev veth0");
+            ip("tuntap add dev tun7 mode tun");
+            ip("addr add 10.8.0.2/24 dev tun7");
+            ip("link set tun7 up");
+            ip("route add 0.0.0.0/1 dev tun7");
+            let lifeline = read(&[], &[]);
+            assert!(lifeline.unknown.iter().any(|line| line.contains("far end of the tunnel tun7")), "{lifeline:?}");
+            ip("route add 203.0.113.77/32 via 198.51.100.1 dev veth0");
+            let lifeline = read(&[], &[]);
+            assert!(!lifeline.unknown.iter().any(|line| line.contains("tunnel")), "{lifeline:?}");
+            assert_eq!(lifeline.holds_address("203.0.113.77".parse().unwrap()), Some(LifelineReason::Gateway));
+        });
+    }
+
+    #[test]
+    fn what_both_cost() {
+        let none = BTreeSet::new();
+        let attached = [std::process::id()];
+        let known = Known { consoles: &[], attached: &attached, time_servers: &none };
+        let snapshot = derive(known);
+        let begun = Instant::now();
+        for _ in 0..20 {
+            snapshot.read(known);
+        }
+        let (whole, each) = (snapshot.took, begun.elapsed() / 20);
+        eprintln!("lifeline: all of it in {whole:?}, again at the moment of acting in {each:?}");
+        assert!(each < Duration::from_millis(20), "{each:?}");
     }
 }

@@ -53,6 +53,52 @@ fn gateway6(line: &str) -> Option<Ipv6Addr> {
     (*fields.get(1)? == "00" && !gateway.is_unspecified()).then_some(gateway)
 }
 
+/// When the way to everywhere is a tunnel, the way under it must stay open too. Its far end has a route of its own, past
+/// the tunnel, when whoever made the tunnel set one (OpenVPN's redirect-gateway does); else nobody tells it.
+pub(super) fn tunnels(found: &mut Found) {
+    let Ok(text) = fs::read_to_string("/proc/thread-self/net/route") else { return };
+    let routes: Vec<Route> = text.lines().skip(1).filter_map(route).take(MOST_ROUTES).collect();
+    let everywhere = |route: &&Route| route.bits <= 1 && is_tunnel(&route.interface);
+    for tunnel in routes.iter().filter(everywhere) {
+        let under = |route: &&Route| route.bits == 32 && !route.gateway.is_unspecified() && !is_tunnel(&route.interface);
+        let mut ends = routes.iter().filter(under).map(|route| route.destination).peekable();
+        if ends.peek().is_none() {
+            found.unknown(&format!("the far end of the tunnel {}", tunnel.interface.escape_debug()), "no route leads to it past the tunnel");
+        }
+        ends.for_each(|end| found.address(end.into(), LifelineReason::Gateway));
+    }
+}
+
+/// Routes looked at; a host with more has its default route among the first.
+const MOST_ROUTES: usize = 4096;
+
+struct Route {
+    interface: String,
+    destination: Ipv4Addr,
+    gateway: Ipv4Addr,
+    /// Length of the prefix.
+    bits: u32,
+}
+
+fn route(line: &str) -> Option<Route> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let number = |at: usize| u32::from_str_radix(fields.get(at)?, 16).ok();
+    let addr = |at: usize| number(at).map(|number| Ipv4Addr::from(number.to_ne_bytes()));
+    let interface = (*fields.first()?).to_owned();
+    Some(Route { interface, destination: addr(1)?, gateway: addr(2)?, bits: number(7)?.count_ones() })
+}
+
+/// By what the kernel says of the interface (tun_flags for tun and tap; DEVTYPE for WireGuard), else by its usual name.
+fn is_tunnel(interface: &str) -> bool {
+    if interface.contains('/') {
+        return false;
+    }
+    let dir = format!("/sys/class/net/{interface}");
+    let kind = fs::read_to_string(format!("{dir}/uevent")).unwrap_or_default();
+    let named = ["wg", "tun", "tap", "tailscale", "ppp"].iter().any(|name| interface.starts_with(name));
+    named || kind.contains("DEVTYPE=wireguard") || fs::exists(format!("{dir}/tun_flags")).unwrap_or(false)
+}
+
 /// resolv.conf(5), and the servers behind a local systemd-resolved.
 pub(super) fn resolvers(found: &mut Found) {
     for file in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {

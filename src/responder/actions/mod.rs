@@ -3,13 +3,16 @@
 mod block_address;
 mod block_destination;
 mod contain_host;
+mod disable_user;
 mod freeze_tree;
+mod isolate_container;
 mod kill_tree;
 mod limit_source;
-mod not_yet;
 pub(super) mod open_connections;
 mod restore_file;
+mod outside_end;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -18,8 +21,11 @@ use super::{RaiseAlarm, ReadLifeline, ReadTree};
 use crate::config::Policy;
 use crate::court::WarrantError;
 use crate::host::access_copies::AccessError;
+use crate::host::accounts::AccountError;
+use crate::host::container_api::ContainerError;
 use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
+use crate::host::lifeline::check;
 use crate::host::nft::NftError;
 use crate::host::watchdog::WatchdogError;
 use crate::model::{Action, ActionId, ActionKind, ActionPlan, ActionState, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp};
@@ -88,9 +94,6 @@ pub enum ActError {
     /// The kernel does not show what it should.
     #[error("the kernel does not show it: {0}")]
     Unverified(String),
-    /// This version has no hand for it.
-    #[error("this version cannot {0} yet: nothing was done")]
-    NotYet(&'static str),
     /// A plan or snapshot that belongs to another kind.
     #[error("{0} does not fit this kind of action: this is a mistake in bartizan, please report it")]
     Misfit(&'static str),
@@ -109,6 +112,20 @@ pub enum ActError {
     /// Copies of files that decide who gets in.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// An account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A container.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// What tells others how to undo it could not be written, so nothing was begun.
+    #[error("the note {path} by which it is undone without us could not be written: {why}", path = .path.display())]
+    Note {
+        /// Where.
+        path: PathBuf,
+        /// errno in words.
+        why: std::io::Error,
+    },
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -185,7 +202,8 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
         ActionKind::BlockDestination => &block_destination::BlockDestination,
         ActionKind::ContainHost => &contain_host::ContainHost,
         ActionKind::RestoreFile => &restore_file::RestoreFile,
-        ActionKind::DisableUser | ActionKind::IsolateContainer => &not_yet::NotYet,
+        ActionKind::DisableUser => &disable_user::DisableUser,
+        ActionKind::IsolateContainer => &isolate_container::IsolateContainer,
     }
 }
 
@@ -208,6 +226,7 @@ impl Hand {
 
     /// The second look at the owner's lifeline for any target, independent of the court's.
     pub(super) fn may_touch(&self, target: &Target, by_person: bool) -> Result<(), ActError> {
+        look_again(|| check::touches_owner(target), by_person, || target.to_string())?;
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
         match lifeline.holds(target) {
@@ -225,9 +244,13 @@ impl Hand {
     pub(super) fn may_cut_each(&self, by_person: bool) -> Result<impl Fn(std::net::IpAddr) -> Result<(), ActError>, ActError> {
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
-        Ok(move |addr: std::net::IpAddr| match lifeline.holds_address(addr) {
-            Some(why) => Err(ActError::Lifeline { what: addr.to_canonical().to_string(), why }),
-            None => Ok(()),
+        Ok(move |addr: std::net::IpAddr| {
+            let what = || addr.to_canonical().to_string();
+            look_again(|| check::address_again(addr), by_person, what)?;
+            match lifeline.holds_address(addr) {
+                Some(why) => Err(ActError::Lifeline { what: what(), why }),
+                None => Ok(()),
+            }
         })
     }
 
@@ -235,12 +258,28 @@ impl Hand {
     pub(super) fn may_stop(&self, by_person: bool) -> Result<impl Fn(ProcessKey) -> Result<(), String>, ActError> {
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
-        let me = std::process::id();
+        let (me, again) = (std::process::id(), check::Processes::new());
         Ok(move |key: ProcessKey| match lifeline.holds_process(key) {
             Some(why) => Err(why.noun().to_owned()),
             None if key.pid == me => Err(LifelineReason::Agent.noun().to_owned()),
-            None => Ok(()),
+            None => again.look(key).map_or(Ok(()), |why| Err(why.noun().to_owned())),
         })
+    }
+}
+
+/// Asks the kernel about exactly this target, by other means than the lifeline is derived by. Where tests play several
+/// hosts in one network namespace, every address is one of our own: there only what is asked for is looked at.
+fn look_again(
+    look: impl FnOnce() -> Result<Option<LifelineReason>, String>,
+    by_person: bool,
+    what: impl FnOnce() -> String,
+) -> Result<(), ActError> {
+    match look() {
+        Ok(Some(LifelineReason::OwnAddress)) if cfg!(test) => Ok(()),
+        Ok(Some(why)) => Err(ActError::Lifeline { what: what(), why }),
+        Ok(None) => Ok(()),
+        Err(_) if by_person => Ok(()),
+        Err(unknown) => Err(ActError::LifelineUnknown(unknown.escape_debug().to_string())),
     }
 }
 

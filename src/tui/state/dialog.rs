@@ -1,5 +1,7 @@
 //! What stands over a view and takes the keys until it is closed.
 
+use std::net::IpAddr;
+
 use crate::config::Command;
 use crate::model::{ApprovalId, Explanation, IncidentId, Timestamp};
 use crate::protocol::FeedbackVerdict;
@@ -83,6 +85,8 @@ pub(crate) enum Wants {
     Duration(ApprovalId),
     /// Why a question is answered no.
     Reason(ApprovalId),
+    /// How many packets a second of an address may pass.
+    Packets(IpAddr),
 }
 
 /// Something to read.

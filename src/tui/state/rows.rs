@@ -92,6 +92,13 @@ fn socket_text(row: &SocketRow) -> String {
     format!("{}:{} {far} {} {pid} {}", row.net.src, row.net.sport, row.exe, row.incident.map(|id| id.to_string()).unwrap_or_default())
 }
 
+/// Actions that wait for a person's yes, the most urgent first.
+pub(crate) fn awaiting(state: &State) -> Vec<&Action> {
+    let mut rows: Vec<_> = state.mirror.actions.values().filter(|row| row.awaits_confirmation().is_some()).collect();
+    rows.sort_by_key(|row| (row.ends_at(), row.id));
+    rows
+}
+
 /// Signals of the incident on the timeline, oldest first.
 pub(crate) fn signals(state: &State) -> Vec<&Signal> {
     let filter = &state.list().filter;

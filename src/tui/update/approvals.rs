@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Command;
-use crate::model::{Approval, ApprovalId, ApprovalState, Preview};
+use crate::model::{ActionKind, Approval, ApprovalId, ApprovalState, Preview};
 use crate::protocol::Request;
 use crate::tui::input::Effect;
 use crate::tui::state::dialog::{Confirm, Prompt, Wants};
@@ -60,6 +60,7 @@ pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) ->
         TonedLine::labelled("What    ", Tone::Plain, row.action.to_string()),
         TonedLine::labelled("Lasts   ", Tone::Plain, format!("{time}, then the host undoes it by itself")),
     ];
+    lines.extend(early_end(state, row.action.kind()));
     lines.extend(preview_lines(&row.preview));
     Some(Confirm {
         title: format!("Approve {id}?"),
@@ -69,6 +70,13 @@ pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) ->
         offset: 0,
         armed: None,
     })
+}
+
+/// What a person must know before beginning an action that may cut people off.
+pub(super) fn early_end(state: &State, kind: ActionKind) -> Option<TonedLine> {
+    let key = state.keymap.key(Command::Confirm).unwrap_or_default();
+    let text = format!("the host undoes it by itself, early, unless you confirm it afterwards with {key}");
+    kind.is_disruptive().then(|| TonedLine::labelled("Confirm ", Tone::Warning, text))
 }
 
 /// A preview as lines: what happens, what else it touches, how it is undone.

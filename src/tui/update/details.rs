@@ -139,10 +139,21 @@ fn action(state: &State, row: &Action) -> Page {
         fact("planned", time(state, row.planned_at)),
         fact("applied", when(row.applied_at)),
         fact("verified", when(row.verified_at)),
-        fact("ends", time(state, row.expires_at)),
+        fact("ends", time(state, row.ends_at())),
         fact("ended", when(row.ended_at)),
         fact("kernel says", row.note.clone()),
     ];
+    if let Some(confirmation) = &row.confirmation {
+        let text = match confirmation.confirmed_at {
+            Some(at) => format!("by {} at {}", confirmation.confirmed_by.as_deref().unwrap_or("a person"), time(state, at)),
+            None if row.awaits_confirmation().is_some() => {
+                format!("nobody yet; else it is undone then, and not at {}", time(state, row.expires_at))
+            }
+            None => format!("nobody did until {}", time(state, confirmation.until)),
+        };
+        lines.push(fact("confirmed", text));
+    }
+    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("vitals      ", super::tone(check), super::vitals(check))));
     for (title, texts) in [("What was done", &row.preview), ("How it is undone", &row.undo)] {
         lines.extend([TonedLine::new(Tone::Plain, ""), TonedLine::new(Tone::Title, title)]);
         lines.extend(texts.iter().map(|text| TonedLine::labelled("  ", Tone::Plain, text.clone())));

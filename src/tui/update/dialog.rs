@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{approvals, palette, run};
+use super::{approvals, network, palette, run};
 use crate::config::{Command, Key, KeyName};
+use crate::model::{ActionKind, Target};
 use crate::protocol::Request;
 use crate::tui::input::Effect;
 use crate::tui::state::dialog::{Choose, Confirm, Page, Prompt, Then, Wants};
@@ -152,6 +153,14 @@ fn in_prompt(state: &mut State, mut prompt: Prompt, key: Key) -> Vec<Effect> {
     let text = prompt.line.text().trim().to_owned();
     match prompt.wants {
         Wants::Reason(id) => vec![Effect::ask(Request::Reject { id, reason: text }, format!("rejecting {id}"))],
+        Wants::Packets(addr) => {
+            if let Ok(packets_per_second @ 1..=1_000_000) = text.parse::<u32>() {
+                return network::propose(state, ActionKind::LimitSource, Target::Source { addr, packets_per_second });
+            }
+            prompt.problem = Some("write a number of packets a second, 1 to 1000000".to_owned());
+            state.dialog = Some(Dialog::Prompt(prompt));
+            Vec::new()
+        }
         Wants::Duration(id) => {
             match humantime::parse_duration(&text) {
                 Ok(lasts) if (Duration::from_secs(1)..=crate::model::ActionPlan::LONGEST).contains(&lasts) => {

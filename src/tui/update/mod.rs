@@ -1,7 +1,7 @@
 //! One input in, the next state and what the runner shall do: pure, so every screen can be tested without a terminal.
 
 use crate::config::{Command, Key, View};
-use crate::model::{Role, Timestamp};
+use crate::model::{ActionKind, Role, Target, Timestamp};
 use crate::protocol::Request;
 
 use super::input::{Effect, Input, Question};
@@ -15,6 +15,7 @@ mod alerts;
 mod approvals;
 mod audit;
 mod choices;
+mod confirming;
 mod details;
 mod dialog;
 mod health;
@@ -25,6 +26,7 @@ mod push;
 mod reply;
 mod timeline;
 
+pub(super) use confirming::{tone, vitals};
 pub(super) use palette::found as palette_rows;
 
 /// How long a message stays.
@@ -98,6 +100,8 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Palette => state.dialog = Some(Dialog::Palette { line: TextLine::default(), at: 0 }),
         Command::Help => state.dialog = Some(Dialog::Help { offset: 0 }),
         Command::Mode => choices::mode(state),
+        Command::Confirm => confirming::ask(state),
+        Command::Contain => return network::propose(state, ActionKind::ContainHost, Target::Host),
         Command::EmergencyStop => state.dialog = Some(Dialog::Confirm(actions::stop_everything(state))),
         Command::Detach => return vec![Effect::Detach],
         Command::Quit => return choices::quit(state),

@@ -1,15 +1,24 @@
 //! Connections or listeners, and blocking a far end by hand.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::Command;
 use crate::model::{ActionKind, ActionPlan, Direction, Target};
 use crate::protocol::Request;
 use crate::tui::input::{Effect, Question};
-use crate::tui::state::{RowKey, Sound, State};
+use crate::tui::state::dialog::{Prompt, Wants};
+use crate::tui::state::{Dialog, RowKey, Sound, State};
+use crate::tui::widgets::TextLine;
 
-/// Life of an action that a person asks for here; the preview says it.
-pub(super) const BY_HAND: Duration = Duration::from_secs(600);
+/// Life of an action that a person asks for here, as the built-in policy has it; the preview says it.
+fn by_hand(kind: ActionKind) -> Duration {
+    Duration::from_secs(match kind {
+        ActionKind::IsolateContainer => 1_800,
+        ActionKind::DisableUser => 3_600,
+        _ => 600,
+    })
+}
 
 pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
     match command {
@@ -18,26 +27,44 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             state.list_mut().key = None;
             Vec::new()
         }
-        Command::Block => block(state),
+        Command::Block => match remote(state) {
+            Some(addr) => propose(state, ActionKind::BlockAddress, Target::Address { addr, direction: Direction::Out }),
+            None => Vec::new(),
+        },
+        Command::Limit => {
+            limit(state);
+            Vec::new()
+        }
         _ => Vec::new(),
     }
 }
 
-fn block(state: &mut State) -> Vec<Effect> {
+fn remote(state: &mut State) -> Option<IpAddr> {
     let socket = match state.chosen() {
         Some(RowKey::Socket(id)) => state.mirror.sockets.get(&id),
         _ => None,
     };
-    let Some(addr) = socket.and_then(|row| row.net.dst) else {
+    let addr = socket.and_then(|row| row.net.dst);
+    if addr.is_none() {
         state.say(Sound::Note, "no remote address is under the cursor");
-        return Vec::new();
-    };
-    propose(state, ActionKind::BlockAddress, Target::Address { addr, direction: Direction::Out })
+    }
+    addr
+}
+
+fn limit(state: &mut State) {
+    let Some(addr) = remote(state) else { return };
+    state.dialog = Some(Dialog::Prompt(Prompt {
+        title: format!("Limit {addr} to how many packets a second?"),
+        about: "What comes from it beyond that is dropped, for 10 minutes: 1 to 1000000.".to_owned(),
+        line: TextLine::new("50"),
+        wants: Wants::Packets(addr),
+        problem: None,
+    }));
 }
 
 /// Asks what an action would do; the answer opens the confirmation.
 pub(super) fn propose(state: &mut State, kind: ActionKind, target: Target) -> Vec<Effect> {
-    let plan = match ActionPlan::new(kind, target, BY_HAND) {
+    let plan = match ActionPlan::new(kind, target, by_hand(kind)) {
         Ok(plan) => plan,
         Err(problem) => {
             state.say(Sound::Refused, problem.to_string());

@@ -1,7 +1,8 @@
 //! The process tree: folding, following, and freezing or killing by hand.
 
 use crate::config::Command;
-use crate::model::{ActionKind, ProcessKey, Target};
+use crate::model::{ActionKind, HostText, Isolation, ProcessKey, Target};
+use crate::protocol::Request;
 use crate::tui::input::Effect;
 use crate::tui::state::{RowKey, Sound, State, rows};
 
@@ -30,6 +31,8 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         }
         Command::Freeze => return by_hand(state, ActionKind::FreezeTree),
         Command::Kill => return by_hand(state, ActionKind::KillTree),
+        Command::Isolate => return isolate(state),
+        Command::DisableUser => return disable(state),
         _ => {}
     }
     Vec::new()
@@ -112,4 +115,26 @@ fn by_hand(state: &mut State, kind: ActionKind) -> Vec<Effect> {
     let Some(key) = here(state) else { return Vec::new() };
     let Some(exe) = state.mirror.processes.get(&key).map(|row| row.exe.clone()) else { return Vec::new() };
     super::network::propose(state, kind, Target::ProcessTree { root: key, exe })
+}
+
+/// Asks which container it is; the answer offers the ways to isolate it.
+fn isolate(state: &mut State) -> Vec<Effect> {
+    let Some(key) = here(state) else { return Vec::new() };
+    let Some(id) = state.mirror.processes.get(&key).and_then(|row| row.container.clone()) else {
+        state.say(Sound::Note, "the process under the cursor is in no container");
+        return Vec::new();
+    };
+    super::ask(state, Request::FindContainer { name: HostText::from(id), isolation: Isolation::Network }, "which container it is")
+}
+
+/// Asks which account it is; the answer is followed by the preview.
+fn disable(state: &mut State) -> Vec<Effect> {
+    let Some(key) = here(state) else { return Vec::new() };
+    let Some(row) = state.mirror.processes.get(&key) else { return Vec::new() };
+    let Some(name) = row.user.clone() else {
+        let text = format!("uid {} has no account name on this host", row.uid);
+        state.say(Sound::Note, text);
+        return Vec::new();
+    };
+    super::ask(state, Request::FindAccount { name }, "which account it is")
 }

@@ -1,7 +1,7 @@
 //! What an answer changes: a message, a page, a confirmation, fresh data.
 
-use crate::config::View;
-use crate::model::{Approval, ApprovalState};
+use crate::config::{Command, View};
+use crate::model::{Action, Approval, ApprovalState};
 use crate::protocol::{Refusal, Reply, Request};
 use crate::tui::input::Effect;
 use crate::tui::state::dialog::{Confirm, Page};
@@ -23,6 +23,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         Reply::Done(text) => state.say(Sound::Done, text),
         Reply::Refused(refusal) => refused(state, &refusal),
         Reply::Explanation(why) if state.dialog.is_none() => state.dialog = Some(Dialog::Page(Page::explanation(&why))),
+        Reply::Actions(actions) => acted(state, &asked.question.request, &actions),
+        Reply::Target(target) => return super::confirming::found(state, target),
         Reply::Checks(checks) => state.checks = Some(checks),
         Reply::Audit(mut entries) => {
             let surplus = entries.len().saturating_sub(AUDIT_KEPT);
@@ -57,6 +59,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
                 TonedLine::labelled("What    ", Tone::Plain, plan.to_string()),
                 TonedLine::labelled("Lasts   ", Tone::Plain, humantime::format_duration(plan.lasts()).to_string()),
             ];
+            lines.extend(super::approvals::early_end(state, plan.kind()));
             lines.extend(super::approvals::preview_lines(&preview));
             let what = plan.to_string();
             let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
@@ -77,10 +80,24 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Incidents(_)
         | Reply::Alerts(_)
         | Reply::Approvals(_)
-        | Reply::Actions(_)
         | Reply::Copies(_) => {}
     }
     Vec::new()
+}
+
+/// What came of an action: that it is confirmed, or that it waits for that.
+fn acted(state: &mut State, request: &Request, actions: &[Action]) {
+    let clock = |state: &State, at| crate::tui::view::format::clock(state, at);
+    if let Request::Confirm { id } = request {
+        let end = actions.iter().find(|row| row.id == *id).map(|row| format!(": it lasts until {}", clock(state, row.ends_at())));
+        state.say(Sound::Done, format!("{id} is confirmed{}", end.unwrap_or_default()));
+        return;
+    }
+    if let Some((row, until)) = actions.iter().find_map(|row| Some((row, row.awaits_confirmation()?))) {
+        let key = state.keymap.key(Command::Confirm).unwrap_or_default();
+        let text = format!("{} holds and is undone at {} unless you confirm it: {key}", row.id, clock(state, until));
+        state.say(Sound::Note, text);
+    }
 }
 
 /// The person answered the question under the cursor: the cursor goes on to the next one that waits, as the answer

@@ -288,3 +288,101 @@ fn twenty_thousand_processes_are_drawn_as_any_number() {
     press(&mut state, "j");
     assert!(text(&state).contains("php-fpm"));
 }
+
+#[test]
+fn a_countdown_is_answered_from_every_view_and_never_by_a_held_key() {
+    for view in View::ALL {
+        let mut state = state(view, 80, 24);
+        assert_eq!(asks(&press(&mut state, "C")), [], "nothing waits");
+        assert!(state.dialog.is_none() && text(&state).contains("no action waits for a confirmation"));
+        let row = crate::tui::fixtures::unconfirmed();
+        state.mirror.actions.insert(row.id, row);
+        assert_eq!(asks(&press(&mut state, "C C C C enter")), [], "{view}");
+        assert!(text(&state).contains("the host undoes it by itself at 14:05:02") && text(&state).contains("6 well"));
+        assert_eq!(asks(&press(&mut state, "y")), [Request::Confirm { id: ActionId(13) }]);
+    }
+}
+
+#[test]
+fn the_most_urgent_countdown_is_asked_about_first_unless_the_cursor_says_another() {
+    let mut state = state(View::Actions, 80, 24);
+    let late = crate::tui::fixtures::unconfirmed();
+    let mut early = late.clone();
+    early.id = ActionId(16);
+    early.confirmation.as_mut().unwrap().until = now() + chrono::TimeDelta::seconds(9);
+    state.mirror.actions.extend([(late.id, late), (early.id, early)]);
+    assert!(text(&state).contains("CONFIRM A16    9s +1: C"));
+    state.list_mut().choose(RowKey::Action(ActionId(12)));
+    assert_eq!(asks(&press(&mut state, "C y")), [Request::Confirm { id: ActionId(16) }]);
+    state.list_mut().choose(RowKey::Action(ActionId(13)));
+    assert_eq!(asks(&press(&mut state, "C y")), [Request::Confirm { id: ActionId(13) }]);
+    state.role = Role::Viewer;
+    assert_eq!(asks(&press(&mut state, "C")), []);
+    assert!(state.dialog.is_none() && text(&state).contains("needs the role operator"));
+}
+
+#[test]
+fn what_came_of_a_confirmation_is_said() {
+    let mut state = state(View::Overview, 80, 24);
+    let mut row = crate::tui::fixtures::unconfirmed();
+    row.confirmation.as_mut().unwrap().confirmed_at = Some(now());
+    sent(&mut state, 9, Question { request: Request::Confirm { id: row.id }, what: "confirming A13".to_owned(), plan: None });
+    update(&mut state, Input::Reply { ticket: 9, reply: Box::new(Reply::Actions(vec![row])) }, now());
+    assert!(text(&state).contains("A13 is confirmed: it lasts until 14:13:02"), "{}", text(&state));
+}
+
+#[test]
+fn a_container_is_isolated_where_the_cursor_is() {
+    use crate::model::{ActionKind, HostText, Isolation, Preview, Target};
+    let mut state = state(View::Processes, 80, 24);
+    state.list_mut().choose(RowKey::Process(key(2214)));
+    assert_eq!(asks(&press(&mut state, "I")), []);
+    assert!(text(&state).contains("is in no container"));
+    let id = "3f1c".repeat(16);
+    state.mirror.processes.get_mut(&key(2214)).unwrap().container = Some(id.clone());
+    let find = Request::FindContainer { name: HostText::from(id.as_str()), isolation: Isolation::Network };
+    assert_eq!(asks(&press(&mut state, "I")), std::slice::from_ref(&find));
+    let evil = HostText::from("shop\u{1b}[2J");
+    let target = Target::Container { id: id.clone(), name: evil.clone(), isolation: Isolation::Network };
+    sent(&mut state, 7, Question { request: find, what: "which container it is".to_owned(), plan: None });
+    update(&mut state, Input::Reply { ticket: 7, reply: Box::new(Reply::Target(target)) }, now());
+    assert!(
+        text(&state).contains("Isolate container shop\\u{1b}[2J") || text(&state).contains("Isolate container shop\\x1b"),
+        "{}",
+        text(&state)
+    );
+    let effects = press(&mut state, "j enter");
+    let [Effect::Ask(question)] = effects.as_slice() else { panic!("{effects:?}") };
+    let plan = question.plan.clone().unwrap();
+    assert_eq!(plan.kind(), ActionKind::IsolateContainer);
+    assert_eq!(plan.target(), &Target::Container { id, name: evil, isolation: Isolation::Pause });
+    assert_eq!(plan.lasts(), Duration::from_secs(1_800));
+    sent(&mut state, 8, question.clone());
+    update(&mut state, Input::Reply { ticket: 8, reply: Box::new(Reply::Preview(Preview::default())) }, now());
+    assert!(text(&state).contains("unless you confirm it") && text(&state).contains("afterwards with C"), "{}", text(&state));
+}
+
+#[test]
+fn an_account_a_limit_and_containment_are_asked_for() {
+    use crate::model::{ActionKind, HostText, Target};
+    let mut one = state(View::Processes, 80, 24);
+    one.list_mut().choose(RowKey::Process(key(1890)));
+    let find = Request::FindAccount { name: HostText::from("deploy") };
+    assert_eq!(asks(&press(&mut one, "D")), std::slice::from_ref(&find));
+    sent(&mut one, 7, Question { request: find, what: String::new(), plan: None });
+    let target = Target::User { name: HostText::from("deploy"), uid: 1001 };
+    let effects = update(&mut one, Input::Reply { ticket: 7, reply: Box::new(Reply::Target(target.clone())) }, now());
+    assert!(matches!(asks(&effects).as_slice(), [Request::Preview { plan }] if plan.target() == &target));
+
+    let mut two = state(View::Network, 80, 24);
+    two.list_mut().choose(RowKey::Socket(13));
+    assert_eq!(asks(&press(&mut two, "L 0 0 0 0 0 0 0 enter")), []);
+    assert!(text(&two).contains("write a number of packets a second, 1 to 1000000"));
+    let asked = asks(&press(&mut two, "backspace backspace backspace backspace backspace enter"));
+    let addr = "203.0.113.66".parse().unwrap();
+    let limit = Target::Source { addr, packets_per_second: 5_000 };
+    assert!(matches!(asked.as_slice(), [Request::Preview { plan }] if plan.target() == &limit), "{asked:?}");
+
+    let asked = asks(&press(&mut two, ": c o n t a i n enter"));
+    assert!(matches!(asked.as_slice(), [Request::Preview { plan }] if plan.kind() == ActionKind::ContainHost), "{asked:?}");
+}

@@ -3,10 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::{ago, span};
+use super::format::{ago, clock, span};
 use crate::model::Action;
 use crate::tui::paint::Paint;
 use crate::tui::state::{State, rows};
+use crate::tui::update::{tone, vitals};
 use crate::tui::widgets::text::safe;
 use crate::tui::widgets::{Cell, Column, Table, Tone, TonedLine, column, draw_lines, fill, meter, right, rule, wrap_toned};
 
@@ -40,19 +41,24 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let table = Table { columns: &COLUMNS, count: actions.len(), place, empty: "no action: the guard has changed nothing on this host" };
     table.draw(buf, inside, paint, |index| actions.get(index).map(|row| cells(state, row, paint)).unwrap_or_default());
     if let Some(row) = place.cursor.filter(|_| !place.gone).and_then(|at| actions.get(at)) {
-        detail(buf, pane, row, paint);
+        detail(buf, pane, state, row, paint);
     }
 }
 
 fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
     let active = row.state.is_active();
     let words = if active { paint.base } else { paint.muted };
-    let left = (row.expires_at - state.now).max(chrono::TimeDelta::zero());
+    let left = (row.ends_at() - state.now).max(chrono::TimeDelta::zero());
+    let waits = row.awaits_confirmation().is_some();
     let verified = row.verified_at.map(|at| format!("{} ago", ago(state, at))).unwrap_or_else(|| "never".to_owned());
     vec![
         Cell::new(row.id.to_string(), words),
         Cell::new(row.state.noun(), paint.action(row.state)),
-        Cell::new(if active { span(left) } else { String::new() }, words),
+        // The mark: it ends early, unless somebody confirms it.
+        Cell::new(
+            if active { format!("{}{}", span(left), if waits { "!" } else { "" }) } else { String::new() },
+            if waits { paint.warning } else { words },
+        ),
         Cell::new(if active { bar(row, left, paint) } else { String::new() }, paint.accent),
         Cell::new(if active { verified } else { String::new() }, paint.muted),
         Cell::new(safe(&row.by), paint.muted),
@@ -63,19 +69,21 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
 
 /// How much of its life is left.
 fn bar(row: &Action, left: chrono::TimeDelta, paint: &Paint) -> String {
-    let whole = row.expires_at - row.applied_at.unwrap_or(row.planned_at);
+    let whole = row.ends_at() - row.applied_at.unwrap_or(row.planned_at);
     #[allow(clippy::cast_precision_loss)] // at most a day of seconds
     let share = left.num_seconds() as f64 / whole.num_seconds().max(1) as f64;
     let (full, empty) = meter(share, 8, &paint.glyphs);
     full + &empty
 }
 
-fn detail(buf: &mut Buffer, area: Rect, row: &Action, paint: &Paint) {
+fn detail(buf: &mut Buffer, area: Rect, state: &State, row: &Action, paint: &Paint) {
     if area.height < 2 {
         return;
     }
     let inside = rule(buf, area, &format!("Action {}", row.id), &safe(&row.reason), paint);
     let mut lines = Vec::new();
+    lines.extend(confirmation(state, row));
+    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("Vitals   ", tone(check), vitals(check))));
     for (label, tone, texts) in [("Did      ", Tone::Plain, &row.preview), ("Undo     ", Tone::Good, &row.undo)] {
         lines.extend(
             texts.iter().enumerate().map(|(at, text)| TonedLine::labelled(if at == 0 { label } else { "         " }, tone, text.clone())),
@@ -87,4 +95,23 @@ fn detail(buf: &mut Buffer, area: Rect, row: &Action, paint: &Paint) {
     lines.push(TonedLine::labelled("Kernel   ", Tone::Muted, row.note.clone()));
     let lines = wrap_toned(&lines, usize::from(inside.width.saturating_sub(2)));
     draw_lines(buf, Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }, &lines, 0, paint);
+}
+
+/// Whether somebody stands behind it.
+fn confirmation(state: &State, row: &Action) -> Option<TonedLine> {
+    if let Some(until) = row.awaits_confirmation() {
+        let key = state.keymap.key(crate::config::Command::Confirm).unwrap_or_default();
+        let text = format!(
+            "undone at {} unless you confirm it ({key}): then it lasts until {}",
+            clock(state, until),
+            clock(state, row.expires_at)
+        );
+        return Some(TonedLine::labelled("Confirm  ", Tone::Warning, text));
+    }
+    let confirmation = row.confirmation.as_ref()?;
+    let text = match (confirmation.confirmed_at, &confirmation.confirmed_by) {
+        (Some(at), by) => format!("by {} at {}", by.as_deref().unwrap_or("a person"), clock(state, at)),
+        (None, _) => format!("nobody did until {}", clock(state, confirmation.until)),
+    };
+    Some(TonedLine::labelled("Confirm  ", Tone::Muted, text))
 }

@@ -3,11 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::span;
+use super::format::{clock, span};
 use crate::config::keymap::COMMANDS;
 use crate::config::{Command, View};
 use crate::tui::paint::Paint;
-use crate::tui::state::{Dialog, Link, Sound, State};
+use crate::tui::state::{Dialog, Link, Sound, State, rows};
 use crate::tui::widgets::text::{fit, safe, width};
 
 pub(super) fn draw(buf: &mut Buffer, message: Rect, footer: Rect, state: &State, paint: &Paint) {
@@ -40,6 +40,11 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
         (format!("the agent last spoke {} ago: what you see may be old", span(age)), paint.warning)
     } else if !state.list().filter.is_empty() {
         (format!("filter: {}  (esc shows everything)", safe(&state.list().filter)), paint.accent)
+    } else if let Some(row) = rows::awaiting(state).first().filter(|_| area.y < buf.area.bottom().saturating_sub(1)) {
+        // Not on small screens, where this line is the line of keys: the strip has the countdown.
+        let key = state.keymap.key(Command::Confirm).unwrap_or_default();
+        let what = safe(&format!("{} {}", row.kind.verb(), row.target));
+        (format!("{}: {what} is undone at {} unless you confirm it: {key}", row.id, clock(state, row.ends_at())), paint.warning)
     } else {
         return false;
     };
@@ -49,23 +54,26 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
 
 /// Keys of this view first, then those that work everywhere, as many as fit; help is always among them.
 fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    let waits = !rows::awaiting(state).is_empty();
     let shown = |command: Command| {
-        !matches!(
-            command,
-            Command::Down
-                | Command::Up
-                | Command::First
-                | Command::Last
-                | Command::PageDown
-                | Command::PageUp
-                | Command::Back
-                | Command::NextView
-                | Command::PreviousView
-                | Command::Redraw
-                | Command::Show(_)
-                | Command::EmergencyStop
-                | Command::Help
-        ) && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
+        (waits || command != Command::Confirm)
+            && !matches!(
+                command,
+                Command::Down
+                    | Command::Up
+                    | Command::First
+                    | Command::Last
+                    | Command::PageDown
+                    | Command::PageUp
+                    | Command::Back
+                    | Command::NextView
+                    | Command::PreviousView
+                    | Command::Redraw
+                    | Command::Show(_)
+                    | Command::EmergencyStop
+                    | Command::Help
+            )
+            && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
     };
     // The way out of trouble and the way to all other keys are always shown.
     let always = [hint(state, Command::EmergencyStop, "stop all"), hint(state, Command::Help, "help")];

@@ -2,9 +2,10 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 
 use super::format::{count, span};
+use crate::config::Command;
 use crate::model::{Health, Rung};
 use crate::tui::paint::Paint;
 use crate::tui::state::{Link, State, rows};
@@ -15,6 +16,8 @@ struct Part {
     text: String,
     style: Style,
     rank: u8,
+    /// Stands out from the strip, whatever the theme.
+    badge: bool,
 }
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
@@ -48,10 +51,30 @@ fn line(buf: &mut Buffer, area: Rect, mut parts: Vec<Part>, reserved: u16, paint
         let text = fit(&part.text, usize::from(area.right().saturating_sub(x)), paint.glyphs.ellipsis);
         // Colour of the meaning on the ground of the strip.
         let style = Style { bg: paint.strip.bg, ..part.style }.add_modifier(paint.strip.add_modifier);
+        let style = if part.badge { turned(style) } else { style };
         let (end, _) = buf.set_stringn(x, area.y, text, usize::from(area.right().saturating_sub(x)), style);
         x = end + gap;
     }
     x
+}
+
+/// The same in reverse: light on dark where the strip is dark on light, also without any colour.
+fn turned(style: Style) -> Style {
+    let reverse = Modifier::REVERSED;
+    let style = style.add_modifier(Modifier::BOLD);
+    if style.add_modifier.contains(reverse) { style.remove_modifier(reverse) } else { style.add_modifier(reverse) }
+}
+
+/// The countdown: what is undone unless a person confirms it, and the key that does. Its width does not change by the second.
+fn countdown(state: &State, paint: &Paint) -> Option<Part> {
+    let waiting = rows::awaiting(state);
+    let first = waiting.first()?;
+    let more = if waiting.len() > 1 { format!(" +{}", waiting.len() - 1) } else { String::new() };
+    // Without a connection nobody tells that it was undone; it is no question any more either way.
+    let left = first.ends_at() - state.now;
+    let left = if left > chrono::TimeDelta::zero() { span(left) } else { "over".to_owned() };
+    let key = state.keymap.key(Command::Confirm).map(|key| format!(": {key}")).unwrap_or_default();
+    Some(Part { text: format!(" CONFIRM {} {left:>5}{more}{key} ", first.id), style: paint.warning, rank: 0, badge: true })
 }
 
 /// Width from which there is air between the parts.
@@ -63,7 +86,7 @@ fn total(parts: &[Part], gap: u16) -> usize {
 }
 
 fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
-    let part = |text: String, style: Style, rank: u8| Part { text, style, rank };
+    let part = |text: String, style: Style, rank: u8| Part { text, style, rank, badge: false };
     let Some(health) = &state.mirror.health else {
         return vec![part("bartizan".to_owned(), paint.title, 0)];
     };
@@ -83,6 +106,9 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
     if alone {
         parts.insert(3, rung(health, paint, 5));
     }
+    if let Some(countdown) = countdown(state, paint) {
+        parts.insert(0, countdown);
+    }
     if matches!(state.link, Link::Lost { .. }) {
         parts.insert(0, part("NOT CONNECTED".to_owned(), paint.critical, 0));
     }
@@ -90,7 +116,12 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
 }
 
 fn rung(health: &Health, paint: &Paint, rank: u8) -> Part {
-    Part { text: health.rung.noun().to_owned(), style: if health.rung == Rung::Ebpf { paint.strip } else { paint.warning }, rank }
+    Part {
+        text: health.rung.noun().to_owned(),
+        style: if health.rung == Rung::Ebpf { paint.strip } else { paint.warning },
+        rank,
+        badge: false,
+    }
 }
 
 /// What is watched, and since when without a gap.
@@ -104,11 +135,17 @@ fn coverage(health: &Health, roomy: bool, paint: &Paint) -> Vec<Part> {
             text: format!("{blind} blind spot{}", if blind == 1 { "" } else { "s" }),
             style: if blind > 0 { paint.warning } else { paint.strip },
             rank: 1,
+            badge: false,
         },
-        Part { text: if roomy { format!("{whole} without a gap") } else { format!("no gap {whole}") }, style: paint.strip, rank: 2 },
+        Part {
+            text: if roomy { format!("{whole} without a gap") } else { format!("no gap {whole}") },
+            style: paint.strip,
+            rank: 2,
+            badge: false,
+        },
     ];
     if health.budget.level > 0 {
-        parts.insert(1, Part { text: format!("saving, level {}", health.budget.level), style: paint.warning, rank: 1 });
+        parts.insert(1, Part { text: format!("saving, level {}", health.budget.level), style: paint.warning, rank: 1, badge: false });
     }
     parts
 }

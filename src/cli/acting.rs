@@ -1,0 +1,400 @@
+//! The acting verbs: what a person asks to be done to the host; words in, a plan out. Nothing here acts.
+
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::{Verb, duration, host_text};
+use super::outcome::Failure;
+use crate::client::Connection;
+use crate::model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, HostText, Isolation, KeptCopy, ProcessKey, Target, Whose};
+use crate::protocol::{Push, Reply, Request};
+
+/// How: for the record, or only as a preview.
+#[derive(Debug, Args, Clone)]
+pub(super) struct Manner {
+    /// Why, for the record.
+    #[arg(long, default_value = "by hand")]
+    pub(super) reason: String,
+    /// Say exactly what would happen, and do nothing.
+    #[arg(long)]
+    pub(super) preview: bool,
+}
+
+/// Whose packets, to where, for how long.
+#[derive(Debug, Args)]
+pub(super) struct BlockArgs {
+    /// One address; never a network.
+    addr: String,
+    /// How long: 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    lasts: Duration,
+    /// Drop packets to it instead of from it.
+    #[arg(long)]
+    out: bool,
+    /// Only packets to it that this user's processes send.
+    #[arg(long, value_name = "NAME|UID", group = "whose", value_parser = host_text)]
+    user: Option<HostText>,
+    /// Only packets to it that processes of this cgroup (v2) send.
+    #[arg(long, value_name = "PATH", group = "whose", value_parser = host_text)]
+    cgroup: Option<HostText>,
+    /// Only packets to it that this container sends.
+    #[arg(long, value_name = "NAME|ID", group = "whose", value_parser = host_text)]
+    container: Option<HostText>,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// Whom to slow down, and how far.
+#[derive(Debug, Args)]
+pub(super) struct LimitArgs {
+    /// One address; never a network.
+    addr: String,
+    /// Packets a second of it that still pass, 1 to 1000000.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    packets: u32,
+    /// How long: 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    lasts: Duration,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// A process tree and a time.
+#[derive(Debug, Args)]
+pub(super) struct TreeArgs {
+    /// The top of the tree: BOOT-PID-START as the console shows it, or a pid.
+    process: String,
+    /// How long: 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    lasts: Duration,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// For how long the host closes.
+#[derive(Debug, Args)]
+pub(super) struct ContainArgs {
+    /// How long: 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    lasts: Duration,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// Which container, and how.
+#[derive(Debug, Args)]
+pub(super) struct IsolateArgs {
+    /// Its name, or its id (at least the first twelve digits).
+    #[arg(value_parser = host_text)]
+    container: HostText,
+    /// Stop it where it stands, instead of cutting it off its networks.
+    #[arg(long)]
+    pause: bool,
+    /// How long: 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "30m")]
+    lasts: Duration,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// Which account.
+#[derive(Debug, Args)]
+pub(super) struct DisableArgs {
+    /// The account's name.
+    #[arg(value_parser = host_text)]
+    name: HostText,
+    /// How long: 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "1h")]
+    lasts: Duration,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// Which file, and which copy of it.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// The file, as `bartizan copies` lists it.
+    path: PathBuf,
+    /// Which copy: the first digits of its name, at least 8; else the newest that differs from the file.
+    #[arg(long, value_name = "HASH8")]
+    copy: Option<String>,
+    /// How long it lasts unless it is confirmed: 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    lasts: Duration,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// What is wrong with the words themselves is told before anybody is asked.
+pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Block(args) => {
+            let addr = address(&args.addr, "block")?;
+            let target = match &args.cgroup {
+                Some(path) => Target::Destination { addr, whose: Whose::Cgroup { path: path.clone() } },
+                None => Target::Address { addr, direction: Direction::In },
+            };
+            plan(kind(&target), target, args.lasts).map(drop)
+        }
+        Verb::Limit(args) => limit(args).map(drop),
+        Verb::Contain(args) => plan(ActionKind::ContainHost, Target::Host, args.lasts).map(drop),
+        Verb::Freeze(tree) | Verb::Kill(tree) if tree.process.parse::<u32>().is_err() => named(&tree.process).map(drop),
+        Verb::Restore(args) => args.copy.as_deref().map_or(Ok(()), |copy| whole(copy).map(drop)),
+        _ => Ok(()),
+    }
+}
+
+/// The question that an acting verb stands for; `None` for any other verb.
+pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result<Option<Request>, Failure> {
+    let (plan, manner) = match verb {
+        Verb::Block(args) => (block(connection, args).await?, &args.manner),
+        Verb::Limit(args) => (limit(args)?, &args.manner),
+        Verb::Freeze(tree) => (process_tree(connection, ActionKind::FreezeTree, tree).await?, &tree.manner),
+        Verb::Kill(tree) => (process_tree(connection, ActionKind::KillTree, tree).await?, &tree.manner),
+        Verb::Contain(args) => (plan(ActionKind::ContainHost, Target::Host, args.lasts)?, &args.manner),
+        Verb::Isolate(args) => {
+            let isolation = if args.pause { Isolation::Pause } else { Isolation::Network };
+            let target = find(connection, Request::FindContainer { name: args.container.clone(), isolation }).await?;
+            (plan(ActionKind::IsolateContainer, target, args.lasts)?, &args.manner)
+        }
+        Verb::DisableUser(args) => {
+            let target = find(connection, Request::FindAccount { name: args.name.clone() }).await?;
+            (plan(ActionKind::DisableUser, target, args.lasts)?, &args.manner)
+        }
+        Verb::Restore(args) => (restore(connection, args).await?, &args.manner),
+        Verb::Thaw { process } => return thaw(connection, process).await.map(Some),
+        _ => return Ok(None),
+    };
+    if manner.preview {
+        let early = if plan.kind().is_disruptive() { "; the action itself would have to be confirmed in time" } else { "" };
+        super::print::progress(
+            &format!("preview of \"{plan}\" for {}: nothing is done{early}", humantime::format_duration(plan.lasts())),
+            json,
+        );
+    }
+    Ok(Some(if manner.preview { Request::Preview { plan } } else { Request::Act { plan, reason: manner.reason.clone() } }))
+}
+
+/// Whether the verb asks for one action, whose answer is one thing rather than a list.
+pub(super) fn is_one(verb: &Verb) -> bool {
+    use Verb::{Block, Confirm, Contain, DisableUser, Freeze, Isolate, Kill, Limit, Restore, Thaw};
+    matches!(
+        verb,
+        Block(_) | Limit(_) | Freeze(_) | Kill(_) | Contain(_) | Isolate(_) | DisableUser(_) | Restore(_) | Thaw { .. } | Confirm { .. }
+    )
+}
+
+fn address(text: &str, verb: &str) -> Result<IpAddr, Failure> {
+    let shown = HostText::from(text).escaped();
+    let bad = |why: &str| {
+        Failure::usage(format!("\"{shown}\" is not an address to {verb}: {why}"), "write one address, such as 203.0.113.7 or 2001:db8::7")
+    };
+    if text.contains('/') {
+        return Err(bad(&format!("it is a network, and one {verb} is one address")));
+    }
+    text.parse().map_err(|_| bad("it is neither IPv4 nor IPv6"))
+}
+
+fn kind(target: &Target) -> ActionKind {
+    if matches!(target, Target::Destination { .. }) { ActionKind::BlockDestination } else { ActionKind::BlockAddress }
+}
+
+fn plan(kind: ActionKind, target: Target, lasts: Duration) -> Result<ActionPlan, Failure> {
+    ActionPlan::new(kind, target, lasts).map_err(|error| Failure::usage(error.to_string(), ""))
+}
+
+fn another() -> Failure {
+    Failure::failed("the agent answered something else: use a client of the same version")
+}
+
+/// What a name stands for on this host; only the agent can know.
+async fn find(connection: &mut Connection, request: Request) -> Result<Target, Failure> {
+    match connection.ask(request).await? {
+        Reply::Target(target) => Ok(target),
+        Reply::Refused(refusal) => Err(refusal.into()),
+        _ => Err(another()),
+    }
+}
+
+async fn block(connection: &mut Connection, args: &BlockArgs) -> Result<ActionPlan, Failure> {
+    let addr = address(&args.addr, "block")?;
+    let target = match whose(connection, args).await? {
+        Some(whose) => Target::Destination { addr, whose },
+        None => Target::Address { addr, direction: if args.out { Direction::Out } else { Direction::In } },
+    };
+    plan(kind(&target), target, args.lasts)
+}
+
+async fn whose(connection: &mut Connection, args: &BlockArgs) -> Result<Option<Whose>, Failure> {
+    if let Some(name) = &args.user {
+        if let Ok(uid) = name.lossy().parse::<u32>() {
+            return Ok(Some(Whose::User { uid }));
+        }
+        return match find(connection, Request::FindAccount { name: name.clone() }).await? {
+            Target::User { uid, .. } => Ok(Some(Whose::User { uid })),
+            _ => Err(another()),
+        };
+    }
+    if let Some(name) = &args.container {
+        return match find(connection, Request::FindContainer { name: name.clone(), isolation: Isolation::Network }).await? {
+            Target::Container { id, .. } => Ok(Some(Whose::Container { id })),
+            _ => Err(another()),
+        };
+    }
+    Ok(args.cgroup.clone().map(|path| Whose::Cgroup { path }))
+}
+
+fn limit(args: &LimitArgs) -> Result<ActionPlan, Failure> {
+    let target = Target::Source { addr: address(&args.addr, "limit")?, packets_per_second: args.packets };
+    plan(ActionKind::LimitSource, target, args.lasts)
+}
+
+fn named(key: &str) -> Result<ProcessKey, Failure> {
+    key.parse().map_err(|error: crate::model::KeyError| Failure::usage(error.to_string(), ""))
+}
+
+async fn process_tree(connection: &mut Connection, kind: ActionKind, tree: &TreeArgs) -> Result<ActionPlan, Failure> {
+    let (root, exe) = process(connection, &tree.process).await?;
+    plan(kind, Target::ProcessTree { root, exe }, tree.lasts)
+}
+
+/// The process that a person means: a key names one beyond doubt, a pid names the one that has it now.
+async fn process(connection: &mut Connection, text: &str) -> Result<(ProcessKey, HostText), Failure> {
+    connection.ask(Request::Subscribe { console: false, ssh_connection: None }).await?;
+    let Push::Snapshot(snapshot) = connection.next_push().await? else {
+        return Err(Failure::failed("the agent did not tell its processes"));
+    };
+    let found = match text.parse::<u32>() {
+        Ok(pid) => snapshot.processes.into_iter().find(|row| row.key.pid == pid),
+        Err(_) => {
+            let key = named(text)?;
+            snapshot.processes.into_iter().find(|row| row.key == key)
+        }
+    };
+    let missing = || Failure::failed(format!("no living process is {}: it has ended, or the agent does not see it", HostText::from(text)));
+    found.map(|row| (row.key, row.exe)).ok_or_else(missing)
+}
+
+async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failure> {
+    if let Ok(id) = text.parse::<ActionId>()
+        && text.starts_with(['A', 'a'])
+    {
+        return Ok(Request::Rollback { ids: vec![id] });
+    }
+    let (key, exe) = process(connection, text).await?;
+    let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else {
+        return Err(Failure::failed("the agent did not tell its actions"));
+    };
+    let frozen =
+        actions.iter().find(|a| a.kind == ActionKind::FreezeTree && a.state != ActionState::Failed && a.target.root() == Some(key));
+    match frozen {
+        Some(action) => Ok(Request::Rollback { ids: vec![action.id] }),
+        None => Err(Failure::usage(
+            format!("{exe} (pid {}) is not the top of a frozen tree", key.pid),
+            "`bartizan actions --active` lists what is frozen",
+        )),
+    }
+}
+
+/// A path as the agent knows it: whole, from the root.
+pub(super) fn path(path: &Path) -> Result<HostText, Failure> {
+    let whole = std::path::absolute(path).map_err(|error| Failure::usage(format!("{} is no path: {error}", path.display()), ""))?;
+    Ok(HostText::from(whole.as_os_str().as_bytes()))
+}
+
+async fn restore(connection: &mut Connection, args: &RestoreArgs) -> Result<ActionPlan, Failure> {
+    let path = path(&args.path)?;
+    let copies = match connection.ask(Request::Copies { path: Some(path.clone()) }).await? {
+        Reply::Copies(copies) => copies,
+        Reply::Refused(refusal) => return Err(refusal.into()),
+        _ => return Err(another()),
+    };
+    let copy = choose(&copies, &path, args.copy.as_deref())?;
+    plan(ActionKind::RestoreFile, Target::File { path, copy }, args.lasts)
+}
+
+/// First digits of a copy's name, checked.
+fn whole(text: &str) -> Result<&str, Failure> {
+    let fits = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let bad = || {
+        Failure::usage(
+            format!("\"{}\" does not name a copy", HostText::from(text)),
+            "write at least 8 digits as `bartizan copies` shows them",
+        )
+    };
+    if fits { Ok(text) } else { Err(bad()) }
+}
+
+/// The copy that is meant: the one that is named, else the newest that differs from the file as it is now.
+fn choose(copies: &[KeptCopy], path: &HostText, named: Option<&str>) -> Result<String, Failure> {
+    let list = "`bartizan copies` lists those that are kept";
+    let of = || copies.iter().filter(|copy| copy.path == *path);
+    if of().next().is_none() {
+        return Err(Failure::usage(format!("no copy of {path} is kept"), list));
+    }
+    let Some(text) = named else {
+        let newest = of().filter(|copy| copy.differs).max_by_key(|copy| copy.at);
+        let same = || Failure::usage(format!("{path} holds what every kept copy of it holds"), list);
+        return newest.map(|copy| copy.copy.clone()).ok_or_else(same);
+    };
+    let text = whole(text)?;
+    let mut found: Vec<&str> = of().map(|copy| copy.copy.as_str()).filter(|copy| copy.starts_with(text)).collect();
+    found.sort_unstable();
+    found.dedup();
+    match found.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => Err(Failure::usage(format!("no copy of {path} begins with {text}"), list)),
+        _ => Err(Failure::usage(format!("more than one copy of {path} begins with {text}"), "write more of its digits")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn copy(path: &str, copy: char, at: i64, differs: bool) -> KeptCopy {
+        let at = Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(at);
+        KeptCopy { path: path.into(), copy: copy.to_string().repeat(64), at, mode: 0o600, uid: 0, gid: 0, bytes: 1, differs }
+    }
+
+    #[test]
+    fn the_newest_copy_that_differs_is_put_back_unless_another_is_named() {
+        let path = HostText::from("/etc/sudoers");
+        let copies = [
+            copy("/etc/sudoers", 'a', 3, false),
+            copy("/etc/sudoers", 'b', 2, true),
+            copy("/etc/sudoers", 'c', 1, true),
+            copy("/etc/x", 'd', 9, true),
+        ];
+        assert_eq!(choose(&copies, &path, None).unwrap(), "b".repeat(64));
+        assert_eq!(choose(&copies, &path, Some("cccccccc")).unwrap(), "c".repeat(64));
+        assert!(choose(&copies, &path, Some("dddddddd")).unwrap_err().message.contains("no copy of /etc/sudoers begins with"));
+        assert!(choose(&copies, &path, Some("ccc")).unwrap_err().message.contains("does not name a copy"));
+        assert!(choose(&copies, &path, Some("cccccccc\u{1b}[2J")).unwrap_err().message.contains("\\"), "escaped");
+        assert!(choose(&copies[..1], &path, None).unwrap_err().message.contains("every kept copy"));
+        assert!(choose(&copies, &"/etc/y".into(), None).unwrap_err().message.contains("no copy of /etc/y is kept"));
+    }
+
+    #[test]
+    fn one_name_for_two_copies_is_asked_about() {
+        let mut two = [copy("/a", 'e', 1, true), copy("/a", 'e', 2, true)];
+        assert!(choose(&two, &"/a".into(), Some("eeeeeeee")).is_ok(), "the same content kept twice is one copy");
+        two[1].copy.replace_range(63.., "f");
+        assert!(choose(&two, &"/a".into(), Some("eeeeeeee")).unwrap_err().message.contains("more than one"));
+    }
+
+    #[test]
+    fn networks_and_names_are_no_addresses() {
+        for text in ["10.0.0.0/8", "example.org", "", "1.2.3.4\u{1b}[2J"] {
+            let failure = address(text, "limit").unwrap_err();
+            assert_eq!(failure.code, super::super::outcome::USAGE);
+            assert!(!failure.message.contains('\u{1b}'));
+        }
+        assert!(address("::ffff:203.0.113.7", "block").is_ok());
+    }
+}

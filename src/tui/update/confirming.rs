@@ -1,0 +1,96 @@
+//! Standing behind what is undone otherwise: the answer to the countdown.
+
+use crate::model::{Action, ActionId, ActionKind, Isolation, Target, Timestamp, VitalCheck};
+use crate::protocol::Request;
+use crate::tui::input::Effect;
+use crate::tui::state::dialog::{Choice, Choose, Confirm, Then};
+use crate::tui::state::{Dialog, RowKey, Sound, State, rows};
+use crate::tui::widgets::{Tone, TonedLine};
+
+/// Opens the question about the action under the cursor, if it waits for a yes, else about the most urgent one.
+pub(super) fn ask(state: &mut State) {
+    let here = match state.chosen() {
+        Some(RowKey::Action(id)) => state.mirror.actions.get(&id).filter(|row| row.awaits_confirmation().is_some()),
+        _ => None,
+    };
+    let Some(row) = here.or_else(|| rows::awaiting(state).first().copied()) else {
+        state.say(Sound::Note, "no action waits for a confirmation");
+        return;
+    };
+    let confirm = question(state, row);
+    if super::allowed(state, &Request::Confirm { id: confirm.0 }) {
+        state.dialog = Some(Dialog::Confirm(confirm.1));
+    }
+}
+
+fn question(state: &State, row: &Action) -> (ActionId, Confirm) {
+    let clock = |at: Timestamp| crate::tui::view::format::clock(state, at);
+    let id = row.id;
+    let mut lines = vec![
+        TonedLine::labelled("What    ", Tone::Plain, format!("{} {}", row.kind.verb(), row.target)),
+        TonedLine::labelled("Yes     ", Tone::Plain, format!("it lasts until {}, and can be undone before", clock(row.expires_at))),
+        TonedLine::labelled("Else    ", Tone::Warning, format!("the host undoes it by itself at {}", clock(row.ends_at()))),
+    ];
+    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("Vitals  ", tone(check), vitals(check))));
+    lines.extend(
+        row.preview
+            .iter()
+            .enumerate()
+            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Did     " } else { "        " }, Tone::Plain, text.clone())),
+    );
+    let yes = vec![Effect::ask(Request::Confirm { id }, format!("confirming {id}"))];
+    // Its own key is no yes: a held key must not answer what nobody has read.
+    (id, Confirm { title: format!("Confirm {id}?"), lines, yes, again: None, offset: 0, armed: None })
+}
+
+/// Vital signs in one line.
+pub(in crate::tui) fn vitals(check: &VitalCheck) -> String {
+    let mut parts = Vec::new();
+    if !check.harmed.is_empty() {
+        parts.push(format!("HARMED: {}", check.harmed.join(", ")));
+    }
+    parts.push(if check.at.is_some() { format!("{} well", check.well) } else { "not compared yet".to_owned() });
+    if !check.ill_before.is_empty() {
+        parts.push(format!("{} ill before already: {}", check.ill_before.len(), check.ill_before.join(", ")));
+    }
+    parts.join("; ")
+}
+
+/// How that sounds.
+pub(in crate::tui) fn tone(check: &VitalCheck) -> Tone {
+    match (check.harmed.is_empty(), check.at.is_some()) {
+        (false, _) => Tone::Danger,
+        (true, true) => Tone::Good,
+        (true, false) => Tone::Muted,
+    }
+}
+
+/// A name was looked up for an action: asks what it would do, or how a container shall be isolated.
+pub(super) fn found(state: &mut State, target: Target) -> Vec<Effect> {
+    if state.dialog.is_some() {
+        state.say(Sound::Note, format!("the answer about {target} came too late: ask again"));
+        return Vec::new();
+    }
+    let Target::Container { id, name, .. } = target else {
+        return if let Target::User { .. } = target { super::network::propose(state, ActionKind::DisableUser, target) } else { Vec::new() };
+    };
+    let mut way = |label: &str, about: &str, isolation| {
+        let target = Target::Container { id: id.clone(), name: name.clone(), isolation };
+        let then = Then::Do(super::network::propose(state, ActionKind::IsolateContainer, target));
+        Choice { label: label.to_owned(), about: about.to_owned(), then }
+    };
+    let options = vec![
+        way("network", "cut it off every network; it runs on", Isolation::Network),
+        way("pause", "stop it where it stands", Isolation::Pause),
+    ];
+    let options: Vec<Choice> =
+        options.into_iter().filter(|choice| !matches!(&choice.then, Then::Do(effects) if effects.is_empty())).collect();
+    if options.is_empty() {
+        // Why was said by whoever refused it.
+        return Vec::new();
+    }
+    let title = format!("Isolate container {name}");
+    let about = format!("{}. What it would do is shown next.", id.get(..12).unwrap_or(&id).escape_debug());
+    state.dialog = Some(Dialog::Choose(Choose { title, about, options, at: 0 }));
+    Vec::new()
+}
