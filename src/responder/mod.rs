@@ -145,10 +145,7 @@ impl Responder {
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever is done in this turn begins with the kernel as it is now.
-        self.hand.forget_ruleset();
-        turn
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An active action on the same target.

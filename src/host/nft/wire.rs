@@ -204,6 +204,16 @@ impl Socket {
         }
     }
 
+    /// The answer to one question about one thing; an error of the kernel when there is none such.
+    pub(super) fn ask(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<()> {
+        self.question((NFTABLES << 8) | kind, 0, family, &body)?;
+        let bytes = self.receive(0)?.ok_or(io::ErrorKind::TimedOut)?;
+        match messages(&bytes).find_map(|message| message.error()) {
+            None | Some(0) => Ok(()),
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
     fn question(&self, kind: u16, flags: u16, family: u8, body: &impl Fn(&mut Batch)) -> io::Result<()> {
         let mut request = Batch::default();
         request.message(kind, REQUEST | flags, |b| {
