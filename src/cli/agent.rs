@@ -22,10 +22,12 @@ use crate::engine::Engine;
 use crate::host::handover::{self, Leash, Side};
 use crate::host::reexec::{self, Legacy};
 use crate::host::{manners, privacy, service_manager};
-use crate::server::{self, Access, Listener, Peer};
+use crate::server::{self, Access, Gate, Listener};
 use crate::telemetry::{self, Destination};
 use crate::tui;
 
+/// How a service ends that its owner ended by `bartizan stop`: `RestartPreventExitStatus` in the unit.
+const STOPPED: u8 = 6;
 /// Peers served at once; one more waits until another leaves.
 const PEERS: usize = 64;
 
@@ -40,7 +42,10 @@ pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
         service_manager::ready("watching");
         watch_alone(&mut agent).await;
         service_manager::stopping();
-        agent.finish(global).await
+        let stopped = agent.engine.was_told_to_stop() && service_manager::is_ours();
+        let outcome = agent.finish(global).await?;
+        // So that the service manager does not start again what its owner ended.
+        Ok(if stopped { Outcome::Code(STOPPED) } else { outcome })
     })
 }
 
@@ -80,8 +85,7 @@ fn attach_to(global: &Global, look: Look) -> Result<Outcome, Failure> {
 async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global) -> Result<Outcome, Failure> {
     let agent = Agent::start(settings, LogTo::File, None).await?;
     let (near, far) = UnixStream::pair()?;
-    let peer = Peer::of(&far, &agent.access)?;
-    tokio::spawn(server::serve(Arc::clone(&agent.engine), far, peer));
+    tokio::spawn(server::serve(Arc::clone(&agent.engine), far, Arc::clone(&agent.gate)));
     let connection = Connection::from_stream(near).await?;
     // A task of its own: when the console fails, the guard does not fall with it.
     let mut console = tokio::spawn(tui::run(connection, look.options(None, true)));
@@ -137,7 +141,7 @@ enum LogTo {
 /// A running agent with its socket.
 struct Agent {
     engine: Arc<Engine>,
-    access: Access,
+    gate: Arc<Gate>,
     door: tokio::task::JoinHandle<()>,
     signals: Signals,
     /// Why it ends, once it does.
@@ -173,14 +177,16 @@ impl Agent {
             None => None,
         };
         let access = Access { listed: settings.access.clone(), own: privacy::own_uid() };
+        let lists = settings.clone();
+        let gate = Gate::new(access, server::LIFETIME, move || lists.read_access().inspect_err(|error| tracing::warn!(%error, "agent.toml")).ok())?;
         // The socket first: it is how a second agent on the same data finds out that there is one.
         let listener = Listener::bind(&settings.socket, group).await.map_err(Failure::failed)?;
         let engine = tokio::task::spawn_blocking(move || Engine::start(settings, legacy))
             .await
             .map_err(Failure::failed)?
             .map_err(Failure::failed)?;
-        let door = tokio::spawn(open_door(listener, Arc::clone(&engine), access.clone()));
-        Ok(Self { engine, access, door, signals, reason: String::new() })
+        let door = tokio::spawn(open_door(listener, Arc::clone(&engine), Arc::clone(&gate)));
+        Ok(Self { engine, gate, door, signals, reason: String::new() })
     }
 
     /// Serves until a signal or an admin ends it; SIGHUP reads the policy again. Returns why it ends.
@@ -191,8 +197,8 @@ impl Agent {
                 _ = self.signals.interrupt.recv() => return "SIGINT".to_owned(),
                 _ = self.signals.hangup.recv() => {
                     service_manager::reloading();
-                    let engine = Arc::clone(&self.engine);
-                    let _ = tokio::task::spawn_blocking(move || engine.reload("SIGHUP")).await;
+                    let (engine, gate) = (Arc::clone(&self.engine), Arc::clone(&self.gate));
+                    let _ = tokio::task::spawn_blocking(move || (engine.reload("SIGHUP"), gate.reread())).await;
                     service_manager::ready("watching");
                 }
                 () = self.engine.told_to_end() => {
@@ -256,21 +262,18 @@ fn no_group(name: &str) -> Failure {
     )
 }
 
-async fn open_door(listener: Listener, engine: Arc<Engine>, access: Access) {
+async fn open_door(listener: Listener, engine: Arc<Engine>, gate: Arc<Gate>) {
     let places = Arc::new(Semaphore::new(PEERS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok(stream) => match Peer::of(&stream, &access) {
-                Ok(peer) => {
-                    let engine = Arc::clone(&engine);
-                    tokio::spawn(async move {
-                        server::serve(engine, stream, peer).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => tracing::warn!(%error, "a peer without credentials was refused"),
-            },
+            Ok(stream) => {
+                let (engine, gate) = (Arc::clone(&engine), Arc::clone(&gate));
+                tokio::spawn(async move {
+                    server::serve(engine, stream, gate).await;
+                    drop(place);
+                });
+            }
             Err(error) => {
                 tracing::warn!(%error, "the control socket cannot accept");
                 tokio::time::sleep(Duration::from_millis(500)).await;

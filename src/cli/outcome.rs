@@ -53,7 +53,7 @@ impl From<Refusal> for Failure {
         let code = match refusal.code {
             ErrorCode::Failed => FAILED,
             ErrorCode::Usage => USAGE,
-            ErrorCode::Refused => REFUSED,
+            ErrorCode::Refused | ErrorCode::Lapsed => REFUSED,
         };
         Self { code, message: refusal.message, mend: refusal.mend }
     }

@@ -9,8 +9,10 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::line::{self, LineReader};
+use super::wallet::Wallet;
 use super::{Asker, ClientError, Inbox};
-use crate::protocol::{ClientFrame, Hello, Push, Reply, Request, ServerFrame, VERSION};
+use crate::model::Role;
+use crate::protocol::{ClientFrame, ErrorCode, Hello, Push, Reply, Request, ServerFrame, Token, VERSION};
 
 /// How long the agent may take to greet.
 const GREETING: Duration = Duration::from_secs(10);
@@ -25,6 +27,7 @@ pub struct Connection {
     reader: LineReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     hello: Hello,
+    wallet: Wallet,
     asked: u64,
     pushes: VecDeque<Push>,
     missed: u64,
@@ -54,10 +57,17 @@ impl Connection {
     /// As [`Connection::open`], but for those of connecting.
     pub async fn from_stream(stream: UnixStream) -> Result<Self, ClientError> {
         let (reader, writer) = stream.into_split();
-        let nobody = Hello { version: 0, agent: String::new(), role: crate::model::Role::Viewer };
-        let mut connection = Self { reader: LineReader::new(reader), writer, hello: nobody, asked: 0, pushes: VecDeque::new(), missed: 0 };
-        match connection.ask_within(Request::Hello { version: VERSION }, GREETING).await? {
-            Reply::Hello(hello) if hello.version == VERSION => connection.hello = hello,
+        let nobody = Hello { version: 0, agent: String::new(), role: Role::Viewer, pass: None };
+        let wallet = Wallet::default();
+        let mut connection =
+            Self { reader: LineReader::new(reader), writer, hello: nobody, wallet, asked: 0, pushes: VecDeque::new(), missed: 0 };
+        // The least that will do: a question that needs more brings its own pass.
+        let hello = Request::Hello { version: VERSION, scope: Some(Role::Viewer) };
+        match connection.ask_within(hello, GREETING).await? {
+            Reply::Hello(mut hello) if hello.version == VERSION => {
+                connection.wallet = Wallet::new(hello.pass.take());
+                connection.hello = hello;
+            }
             Reply::Hello(hello) => return Err(ClientError::OtherVersion { agent: hello.agent, theirs: hello.version }),
             Reply::Refused(refusal) => return Err(ClientError::Refused(refusal)),
             _ => return Err(ClientError::Garbled("its greeting is not a greeting".to_owned())),
@@ -80,13 +90,40 @@ impl Connection {
 
     async fn ask_within(&mut self, request: Request, after: Duration) -> Result<Reply, ClientError> {
         let name = request.name();
-        let answer = tokio::time::timeout(after, self.exchange(request)).await;
+        let answer = tokio::time::timeout(after, self.entitled(request)).await;
         answer.unwrap_or(Err(ClientError::Silent { request: name, after }))
     }
 
-    async fn exchange(&mut self, request: Request) -> Result<Reply, ClientError> {
+    /// Asks with a token where one is needed; one that the agent calls lapsed is renewed once.
+    async fn entitled(&mut self, request: Request) -> Result<Reply, ClientError> {
+        let needs = request.needs();
+        if !self.wallet.is_wanted(needs) {
+            return self.exchange(request, None).await;
+        }
+        let token = self.token(needs).await?;
+        match self.exchange(request.clone(), token).await? {
+            Reply::Refused(refusal) if refusal.code == ErrorCode::Lapsed => {}
+            reply => return Ok(reply),
+        }
+        self.wallet.throw_away();
+        let token = self.token(needs).await?;
+        self.exchange(request, token).await
+    }
+
+    /// A token for this, renewed when need be. None that fits: the agent says best why.
+    async fn token(&mut self, needs: Role) -> Result<Option<Token>, ClientError> {
+        if let Some(token) = self.wallet.fit_for(needs) {
+            return Ok(Some(token));
+        }
+        if let Reply::Pass(pass) = self.exchange(Request::Renew { scope: needs }, None).await? {
+            self.wallet.keep(pass);
+        }
+        Ok(self.wallet.any())
+    }
+
+    async fn exchange(&mut self, request: Request, token: Option<Token>) -> Result<Reply, ClientError> {
         self.asked += 1;
-        line::write(&mut self.writer, &ClientFrame { id: self.asked, request }).await?;
+        line::write(&mut self.writer, &ClientFrame { id: self.asked, request, token }).await?;
         loop {
             match self.frame().await? {
                 // An answer to an older question is one that was given up waiting for.
@@ -118,7 +155,7 @@ impl Connection {
     /// Two halves for the console: one asks without waiting, the other receives everything in one order.
     /// Must be called inside a tokio runtime.
     pub fn split(self) -> (Asker, Inbox) {
-        super::split::split(self.reader, self.writer, self.asked, self.pushes)
+        super::split::split(self.reader, self.writer, self.asked, self.pushes, self.wallet)
     }
 
     async fn frame(&mut self) -> Result<ServerFrame, ClientError> {
@@ -137,7 +174,6 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Role;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
     /// Plays an agent that greets with `version`, then answers one question between two pushes.
@@ -150,7 +186,7 @@ mod tests {
             let reply = if greeted {
                 Reply::Done("done".to_owned())
             } else {
-                Reply::Hello(Hello { version, agent: "9.9".to_owned(), role: Role::Operator })
+                Reply::Hello(Hello { version, agent: "9.9".to_owned(), role: Role::Operator, pass: None })
             };
             let mut out = Vec::new();
             if greeted {
@@ -172,6 +208,47 @@ mod tests {
         assert_eq!(connection.next_push().await.unwrap(), Push::Missed(3));
         drop(connection);
         agent.await.unwrap();
+    }
+
+    /// Plays an agent that calls the first token lapsed, as after a night in which the host slept.
+    async fn forgetful(stream: UnixStream) -> Vec<&'static str> {
+        let (reader, mut writer) = stream.into_split();
+        let (mut lines, mut heard) = (BufReader::new(reader).lines(), Vec::new());
+        while let Ok(Some(line)) = lines.next_line().await {
+            let frame: ClientFrame = serde_json::from_str(&line).unwrap();
+            heard.push(frame.request.name());
+            let pass = |text: &str| crate::protocol::Pass { token: Token::new(text.to_owned()), scope: Role::Admin, lasts_ms: 300_000 };
+            let reply = match frame.request {
+                Request::Hello { .. } => {
+                    Reply::Hello(Hello { version: VERSION, agent: "9.9".to_owned(), role: Role::Admin, pass: Some(pass("old")) })
+                }
+                Request::Renew { .. } => Reply::Pass(pass("new")),
+                _ if frame.token == Some(Token::new("new".to_owned())) => Reply::Done("done".to_owned()),
+                _ => Reply::Refused(crate::protocol::Refusal { code: ErrorCode::Lapsed, message: String::new(), mend: String::new() }),
+            };
+            let line = serde_json::to_string(&ServerFrame::Reply { id: frame.id, reply: Box::new(reply) }).unwrap() + "\n";
+            writer.write_all(line.as_bytes()).await.unwrap();
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn what_the_agent_calls_lapsed_is_renewed_and_asked_again() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let agent = tokio::spawn(forgetful(far));
+        let mut connection = Connection::from_stream(near).await.unwrap();
+        assert_eq!(connection.ask(Request::EmergencyStop).await.unwrap(), Reply::Done("done".to_owned()));
+        drop(connection);
+        assert_eq!(agent.await.unwrap(), ["hello", "emergency-stop", "renew", "emergency-stop"]);
+
+        let (near, far) = UnixStream::pair().unwrap();
+        let agent = tokio::spawn(forgetful(far));
+        let (asker, mut inbox) = Connection::from_stream(near).await.unwrap().split();
+        let ticket = asker.ask(Request::EmergencyStop).unwrap();
+        let Ok(super::super::News::Reply { ticket: answered, reply }) = inbox.next().await else { panic!("no answer") };
+        assert_eq!((answered, *reply), (ticket, Reply::Done("done".to_owned())));
+        drop((asker, inbox));
+        assert_eq!(agent.await.unwrap(), ["hello", "emergency-stop", "renew", "emergency-stop"]);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ mod connection;
 mod error;
 mod line;
 mod split;
+mod wallet;
 
 pub use connection::Connection;
 pub use error::ClientError;

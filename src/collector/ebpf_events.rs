@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::World;
 use super::sockets::chosen_endpoint;
+use super::{World, guarding};
 use crate::host::bpf::{Marks, RawEvent};
 use crate::host::clock;
 use crate::host::sighting::{Image, Who};
@@ -49,6 +49,10 @@ impl<'a> Teller<'a> {
                     signal: Some(signal),
                     ..Privilege::new(PrivilegeKind::Kill)
                 };
+                let actor = self.world.seen(&who);
+                let sent = format!("sent signal {signal} to");
+                let alarm = target.as_deref().and_then(|target| guarding::alarm(Some(&actor), who.pid, target, &sent));
+                events.extend(alarm.map(|alarm| about(alarm, clock::wall(who.at), Some(actor), true)));
                 self.privilege(&who, privilege, events);
             }
             RawEvent::Module(who, name) => {
@@ -126,8 +130,9 @@ pub(super) fn mark(process: &Process, marks: &Marks) {
     if process.lineage.network_facing().is_some() {
         marks.urgent(process.pid);
     }
-    let guards = |role| matches!(role, ServiceRole::SecurityService | ServiceRole::Agent);
-    if process.lineage.roots.iter().any(|root| root.key == process.key && guards(root.role)) {
+    let keeps_watch = process.lineage.roots.iter().any(|root| root.key == process.key && root.role == ServiceRole::SecurityService);
+    // The agent, and what it makes: the watchdogs that undo when it cannot.
+    if keeps_watch || guarding::is_own(process) {
         marks.guard(process.pid);
     }
 }

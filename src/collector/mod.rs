@@ -1,5 +1,6 @@
 //! The world into events: one file a source.
 
+mod access_keys;
 mod account_book;
 mod accounts;
 mod attribution;
@@ -15,6 +16,7 @@ mod ebpf_events;
 mod enrichment;
 mod executables;
 mod gather;
+mod guarding;
 mod intake;
 mod kernel_programs;
 mod ladder;
@@ -44,6 +46,9 @@ mod settling;
 mod sockets;
 #[cfg(test)]
 mod test_bench;
+mod tampering;
+#[cfg(test)]
+mod tampering_tests;
 mod watching;
 mod world;
 
@@ -62,6 +67,7 @@ pub use mounts::Mounts;
 pub use persistence::Persistence;
 pub use places::Places;
 pub use privilege::Privileges;
+pub use tampering::Tampering;
 pub use watching::{watch_blind_spots, watch_collectors};
 pub use world::World;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::access_keys::AccessKeys;
 use super::attribution::Attribution;
 use super::gather::{emit, gather, open, patience, source};
 use super::persistence_memory::{self as memory, Known};
@@ -13,7 +14,7 @@ use super::settling::Settling;
 use super::{Collector, CollectorError, Sink, Stop};
 use crate::host::digest::{Digest, digest};
 use crate::host::file_watch::{FileWatch, Noticed, Touch, Touched};
-use crate::model::{EventKind, FileChange, FileChangeKind, HostText, Process, Source};
+use crate::model::{EventKind, FileChange, FileChangeKind, HostText, PersistenceKind, Process, Source};
 
 /// The hop's name in loss counts.
 const HOP: &str = "fanotify-persistence";
@@ -82,6 +83,7 @@ struct Watching<'a> {
     sink: &'a dyn Sink,
     source: Source,
     known: Known,
+    keys: AccessKeys,
     settling: Settling,
     /// Places must be worked out anew, for what this process made.
     stale: Option<Deed>,
@@ -101,6 +103,7 @@ impl<'a> Watching<'a> {
             sink,
             source,
             known: Known::new(),
+            keys: AccessKeys::default(),
             settling: Settling::default(),
             stale: None,
             refreshed: now,
@@ -122,7 +125,15 @@ impl<'a> Watching<'a> {
                 run.learn();
             }
         }
+        run.count_keys();
         run
+    }
+
+    /// What a run before this one knew of files is taken over; how many keys are in them is counted anew.
+    fn count_keys(&mut self) {
+        for file in self.known.keys().filter(|file| self.places.classify(file) == Some(PersistenceKind::AuthorizedKeys)) {
+            self.keys.learn(file);
+        }
     }
 
     fn until(mut self, stop: &Stop) -> Result<(), CollectorError> {
@@ -245,6 +256,11 @@ impl<'a> Watching<'a> {
             };
             let complete = deed.complete && readable && !cut(&before) && !cut(&after);
             emit(self.sink, EventKind::PersistenceChange { file }, deed.process.clone(), self.source, complete);
+        }
+        if kind == PersistenceKind::AuthorizedKeys
+            && let Some(alarm) = self.keys.compare(path, before.is_some())
+        {
+            emit(self.sink, alarm, deed.process.clone(), self.source, deed.complete);
         }
         if readable && before != after {
             self.remember(path.to_owned(), after);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::attribution::Attribution;
 use super::gather::{emit, patience};
+use super::guarding;
 use super::{Collector, CollectorError, Sink, Stop};
 use crate::host::file_watch::Toucher;
 use crate::host::proc_events::{PrivilegeSeen, ProcEvents};
@@ -35,13 +36,18 @@ impl Privileges {
             PrivilegeSeen::Uid { pid, euid } => (process(pid), Privilege { new_uid: Some(euid), ..Privilege::new(PrivilegeKind::SetUid) }),
             PrivilegeSeen::Ptrace { tracer, tracee } => {
                 let (target, _) = process(tracee);
+                let actor = process(tracer);
+                let alarm = target.as_deref().and_then(|target| guarding::alarm(actor.0.as_ref(), tracer, target, "took control by ptrace of"));
+                if let Some(alarm) = alarm {
+                    emit(sink, alarm, actor.0.clone(), Source::ProcessConnector, actor.1);
+                }
                 let privilege = Privilege {
                     target: target.as_ref().map(|target| target.key),
                     target_exe: target.as_ref().map(|target| target.exe.clone()),
                     target_uid: target.as_ref().map(|target| target.uid),
                     ..Privilege::new(PrivilegeKind::Ptrace)
                 };
-                (process(tracer), privilege)
+                (actor, privilege)
             }
         };
         let (process, certain) = actor;

@@ -64,6 +64,7 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
         Ok(watch) if watch.tells_who() => {}
         Ok(watch) => {
             let why = format!("fanotify is refused ({}); inotify is used", watch.refused().unwrap_or_default());
+            spots.push(spot("who touches the agent's own records, settings and unit", why.clone(), "run as root on Linux 5.9 or later"));
             spots.push(spot("which process changes a start-up place or opens a secret", why, "run as root on Linux 5.9 or later"));
         }
         Err(why) => spots.push(spot(

@@ -113,6 +113,8 @@ pub struct Settings {
     /// Where the policy came from; `None` means it is the built-in one.
     pub policy_file: Option<PathBuf>,
     policy_place: PathBuf,
+    /// Where agent.toml is or would be.
+    file: PathBuf,
     layers: Layers,
 }
 
@@ -147,7 +149,7 @@ impl Settings {
         }
         let policy_file = file.with_file_name("policy.toml");
         let (policy, own) = policy_from(&policy_file)?;
-        Self::from_layers(layers, policy, policy_file, own)
+        Ok(Self { file, ..Self::from_layers(layers, policy, policy_file, own)? })
     }
 
     /// Reads the policy again, from where it was or would have been at the start.
@@ -156,6 +158,24 @@ impl Settings {
     /// As [`Settings::load`]; the policy in force is not touched.
     pub fn read_policy(&self) -> Result<Policy, ConfigError> {
         policy_from(&self.policy_place).map(|(policy, _)| policy)
+    }
+
+    /// Reads the lists of who may do what again, from where they were at the start.
+    ///
+    /// # Errors
+    /// As [`Settings::load`]; the lists in force are not touched.
+    pub fn read_access(&self) -> Result<Access, ConfigError> {
+        let mut layers = Layers::built_in(DEFAULT)?;
+        if let Some(text) = read_file(&self.file, false)? {
+            layers.add_file(&text, &self.file)?;
+        }
+        layers.add_environment(&|name| std::env::var_os(name))?;
+        access(&layers)
+    }
+
+    /// Where `agent.toml` is, or would be looked for.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     fn from_layers(layers: Layers, policy: Policy, policy_place: PathBuf, own_policy: bool) -> Result<Self, ConfigError> {
@@ -177,13 +197,7 @@ impl Settings {
             data,
             runtime,
             socket,
-            access: Access {
-                socket_group: text(&layers, "socket_group")?,
-                operators: ids(&layers, "operators")?,
-                operator_groups: ids(&layers, "operator_groups")?,
-                admins: ids(&layers, "admins")?,
-                admin_groups: ids(&layers, "admin_groups")?,
-            },
+            access: access(&layers)?,
             rung: rung(&layers)?,
             store_max_bytes: bytes(&layers, "store_max_bytes", 16 << 20..=1 << 40, "16MiB to 1TiB")?,
             store_max_age: Duration::from_secs(number(&layers, "store_max_days", 1, 3650)? * 86_400),
@@ -199,6 +213,7 @@ impl Settings {
             policy,
             policy_file: own_policy.then(|| policy_place.clone()),
             policy_place,
+            file: PathBuf::from(FILE),
             layers,
         })
     }
@@ -241,6 +256,17 @@ fn rung_name(rung: Rung) -> &'static str {
 fn policy_from(file: &Path) -> Result<(Policy, bool), ConfigError> {
     let text = read_file(file, false)?;
     Ok((Policy::parse(text.as_deref().unwrap_or_default(), &file.display().to_string())?, text.is_some()))
+}
+
+/// Who may do what.
+fn access(layers: &Layers) -> Result<Access, ConfigError> {
+    Ok(Access {
+        socket_group: text(layers, "socket_group")?,
+        operators: ids(layers, "operators")?,
+        operator_groups: ids(layers, "operator_groups")?,
+        admins: ids(layers, "admins")?,
+        admin_groups: ids(layers, "admin_groups")?,
+    })
 }
 
 fn bad(layers: &Layers, key: &str, problem: String) -> ConfigError {

@@ -3,6 +3,8 @@
 mod credential_read;
 mod database_calls_out;
 mod exec_from_writable;
+mod guard_alarm;
+mod guard_attacked;
 mod kinship;
 mod new_privileged_user;
 mod opinion;
@@ -36,5 +38,7 @@ fn registry(known_listeners: &[(Flow, Option<HostText>)]) -> Vec<Box<dyn Detecto
         Box::new(persistence_by_service::PersistenceByService),
         Box::new(ptrace_other::PtraceOther),
         Box::new(credential_read::CredentialRead),
+        Box::new(guard_attacked::GuardAttacked),
+        Box::new(guard_alarm::GuardAlarm),
     ]
 }

@@ -46,6 +46,8 @@ pub struct Opinion {
     pub confidence: Option<Confidence>,
     /// Other than the detector's usual.
     pub technique: Option<&'static [&'static str]>,
+    /// Other than the detector's usual.
+    pub family: Option<Family>,
     /// Earlier events that it also rests on.
     pub events: Vec<EventId>,
 }
@@ -53,7 +55,7 @@ pub struct Opinion {
 impl Opinion {
     /// The usual opinion of a detector in these words.
     pub fn new(sentence: String) -> Self {
-        Self { sentence, entities: Vec::new(), subject: None, severity: None, confidence: None, technique: None, events: Vec::new() }
+        Self { sentence, entities: Vec::new(), subject: None, severity: None, confidence: None, technique: None, family: None, events: Vec::new() }
     }
 
     /// With this process to act on.
@@ -71,6 +73,12 @@ impl Opinion {
     /// About this, too.
     pub fn about(mut self, entity: Entity) -> Self {
         self.entities.push(entity);
+        self
+    }
+
+    /// As another family of evidence than usual.
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = Some(family);
         self
     }
 

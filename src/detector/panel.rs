@@ -109,7 +109,7 @@ fn signal(event: &Event, ordinal: u16, info: &'static Info, opinion: Opinion, si
         severity,
         confidence: opinion.confidence.unwrap_or(Confidence::new(info.confidence)),
         tier: info.tier,
-        family: info.family,
+        family: opinion.family.unwrap_or(info.family),
         stage: info.stage,
         events,
         entities: unique,

@@ -1,6 +1,7 @@
 //! Wiring: collect, detect, correlate, judge, respond, publish; and everything that starts and ends it.
 
 mod admit;
+mod anchoring;
 mod answer;
 mod bell;
 mod coverage;
@@ -21,6 +22,7 @@ mod publish;
 mod record;
 pub mod replay;
 mod rounds;
+mod run_mark;
 mod shared;
 mod start;
 mod supervisor;
@@ -36,7 +38,7 @@ pub use start::EngineError;
 
 use crate::config::Settings;
 use crate::host::reexec::{Candidate, Legacy};
-use crate::model::{Event, Role};
+use crate::model::Event;
 use crate::protocol::{Push, Refusal, Reply, Request, Snapshot};
 use record::Record;
 use shared::{Shared, lock};
@@ -94,10 +96,9 @@ impl Engine {
         }
     }
 
-    /// Somebody asked for more than their role allows.
-    pub fn record_refusal(&self, request: &Request, actor: &str, role: Role) {
-        let detail = format!("{} needs {}, has {role}", request.name(), request.needs());
-        desk::audit(&self.shared, chrono::Utc::now(), actor, "request.refused", request.name(), &detail);
+    /// Somebody (`actor`) asked for `what` and may not: `why`.
+    pub fn record_refusal(&self, actor: &str, what: &str, why: &str) {
+        desk::audit(&self.shared, chrono::Utc::now(), actor, "request.refused", what, why);
     }
 
     /// Reads the configuration again; what is wrong with it is told and nothing changes.
@@ -109,6 +110,11 @@ impl Engine {
     pub async fn told_to_end(&self) {
         // An error would mean that the sender is gone: then the agent has ended.
         let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Whether an admin asked the agent to end, and not to become a newer binary.
+    pub fn was_told_to_stop(&self) -> bool {
+        *self.shared.ended.borrow() && !self.is_upgrading()
     }
 
     /// Whether somebody asked to become the newer binary.
@@ -151,6 +157,12 @@ impl Engine {
             let _ = thread.join();
         }
         self.shared.remember_coverage(watched_until);
+        anchoring::tell(&self.shared);
+        if !self.is_upgrading()
+            && let Err(error) = run_mark::end(&self.shared.ledger)
+        {
+            tracing::warn!(%error, "the next run will believe that this one was killed");
+        }
         self.shared.recorder.end();
         let _ = threads.recorder.join();
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::governor::Reading;
 use super::shared::{Shared, lock};
+use super::anchoring::Anchoring;
 use super::{answer, desk, supervisor};
 use crate::collector::Sink;
 use crate::host::access_copies::AccessCopies;
@@ -158,6 +159,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     let alone = WEIGH.min(watchdog.unwrap_or(WEIGH));
     let begun = Instant::now();
     let (mut measured, mut weighed, mut remembered, mut patted) = (begun, begun, begun, begun);
+    let mut anchoring = Anchoring::default();
     shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {
         // A console that comes rings the bell.
@@ -170,6 +172,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
         if due(&mut weighed, WEIGH) {
             weigh(shared);
             supervisor::tell_of_ended_outages(shared);
+            anchoring.tend(shared);
             shared.remember_gaps();
         }
         if due(&mut remembered, REMEMBER) {

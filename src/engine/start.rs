@@ -24,14 +24,14 @@ use super::presence::Attendance;
 use super::publish::Publisher;
 use super::record::{self, FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
-use super::{rounds, supervisor, table_watch};
-use crate::collector::{self, Places, Sink, Stop, World};
+use super::{rounds, run_mark, supervisor, table_watch};
+use crate::collector::{self, Attribution, Collector, Places, Sink, Stop, Tampering, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::court::Court;
 use crate::detector::Panel;
 use crate::host::data_lock::DataLock;
-use crate::host::reexec::Legacy;
+use crate::host::reexec::{self, Legacy};
 use crate::host::{manners, privacy, random};
 use crate::model::{Approval, ApprovalId, ApprovalState, Event, EventId, EventKind, IncidentId, Loss, Timestamp};
 use crate::outbound::Webhook;
@@ -160,6 +160,10 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         shared.lanes.emit(supervisor::unwatched(loss));
     }
     settle(&shared)?;
+    if let Some(alarm) = run_mark::begin(&shared.ledger, watched_until)? {
+        tracing::warn!(alarm = %alarm, "the run before this one did not end by itself");
+        shared.lanes.emit(supervisor::alarmed(alarm));
+    }
     let writer = archive.writer()?;
     let threads = threads(&shared, writer, far_end)?;
     Ok((shared, threads))
@@ -302,7 +306,8 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Thre
     drop(spawn("time-servers", Box::new(move || keep_names(&names)))?);
     let places = Places::under(Path::new("/")).remembering(&shared.settings.data);
     let watchers = collector::watch_collectors(&policy, &places, &shared.world);
-    for collector in watchers.into_iter().chain(shared.ladder.collectors()) {
+    let own: Box<dyn Collector> = Box::new(watch_over_ourselves(shared));
+    for collector in watchers.into_iter().chain([own]).chain(shared.ladder.collectors()) {
         threads.push(supervisor::watch(Arc::clone(shared), collector)?);
     }
     Ok(Threads { workers: threads, recorder })
@@ -314,6 +319,13 @@ fn keep_names(shared: &std::sync::Weak<Shared>) {
         drop(shared);
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// Who touches our records, settings, unit and program.
+fn watch_over_ourselves(shared: &Shared) -> Tampering {
+    let who = Attribution::from_world(Arc::clone(&shared.world));
+    let program = reexec::own_path().ok();
+    Tampering::new(&shared.settings.data, shared.settings.file(), program, Path::new("/"), who)
 }
 
 fn record_all(shared: &Shared, far_end: &FarEnd, writer: Writer, limits: (u64, Duration)) {

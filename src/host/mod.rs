@@ -29,6 +29,8 @@ mod mountinfo;
 mod mounts;
 pub mod namespace;
 pub mod nft;
+#[cfg(test)]
+pub(crate) mod other_user;
 pub mod overtaking;
 #[cfg(test)]
 pub(crate) mod own_mounts;
@@ -38,6 +40,7 @@ pub mod own_usage;
 pub mod package_mirrors;
 pub mod packages;
 mod peer_groups;
+pub mod peer_sender;
 pub mod pidfd;
 pub mod privacy;
 pub mod probe;
@@ -52,6 +55,7 @@ pub mod sighting;
 pub mod sock_destroy;
 pub mod sock_diag;
 pub mod ssh_ports;
+pub mod system_log;
 pub mod temporary;
 pub mod user_names;
 pub mod vital;

@@ -29,3 +29,8 @@ pub fn alive() {
 pub fn watchdog_period() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
+
+/// Whether systemd started this process as a service (INVOCATION_ID, systemd.exec(5)) and wants to be told.
+pub fn is_ours() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some() && std::env::var_os("NOTIFY_SOCKET").is_some()
+}

@@ -58,6 +58,8 @@ pub enum Entity {
     File(HostText),
     /// A container.
     Container(String),
+    /// Bartizan itself: something done to it by nobody knows whom.
+    Guard,
 }
 
 impl fmt::Display for Entity {
@@ -69,6 +71,7 @@ impl fmt::Display for Entity {
             Self::Address(addr) => write!(f, "{addr}"),
             Self::File(path) => write!(f, "{path}"),
             Self::Container(id) => write!(f, "container {}", HostText::from(id.as_str())),
+            Self::Guard => f.write_str("the guard"),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Push, Reply, Request};
+use super::{Push, Reply, Request, Token};
 
 /// Protocol version; both sides must speak the same one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest line that either side accepts, in bytes. A snapshot of 20,000 processes stays below it.
 pub const MAX_LINE: usize = 32 * 1024 * 1024;
@@ -17,6 +17,9 @@ pub struct ClientFrame {
     pub id: u64,
     /// The question.
     pub request: Request,
+    /// Leave to ask it, for all that needs more than looking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
 }
 
 /// From the agent.

@@ -2,12 +2,14 @@
 
 mod frame;
 mod mirror;
+mod pass;
 mod push;
 mod reply;
 mod request;
 
 pub use frame::{ClientFrame, MAX_LINE, ServerFrame, VERSION};
 pub use mirror::{Applied, Mirror};
+pub use pass::{Pass, Token};
 pub use push::{Change, ProcessRow, Push, Snapshot, SocketRow};
 pub use reply::{AuditVerdict, ErrorCode, Hello, Refusal, Reply};
 pub use request::{EventQuery, FeedbackVerdict, Request};

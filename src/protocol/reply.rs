@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Pass;
 use crate::model::{Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal, Target};
 
 /// Who the agent is and what the client may do.
@@ -13,6 +14,9 @@ pub struct Hello {
     pub agent: String,
     /// What this client may do.
     pub role: Role,
+    /// Leave to ask for what needs more than looking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<Pass>,
 }
 
 /// Why something was not done; maps to the exit codes of the command line.
@@ -25,6 +29,8 @@ pub enum ErrorCode {
     Usage,
     /// Not allowed: policy, role, lifeline (exit 4).
     Refused,
+    /// The token is too old or missing: renew it and ask again (exit 4 when that does not help).
+    Lapsed,
 }
 
 /// Why something was not done.
@@ -57,6 +63,8 @@ pub struct AuditVerdict {
 pub enum Reply {
     /// To `hello`.
     Hello(Hello),
+    /// Another pass for this connection.
+    Pass(Pass),
     /// It is done; one line says what.
     Done(String),
     /// How the agent is.

@@ -46,6 +46,14 @@ pub enum Request {
     Hello {
         /// Protocol version of the client.
         version: u32,
+        /// The least scope that will do for now; without it the whole role.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Role>,
+    },
+    /// Another pass for this connection: the one at hand is old, or too narrow.
+    Renew {
+        /// The scope that is wanted; the answer never holds more than the role.
+        scope: Role,
     },
     /// Send a snapshot now and every change after it. `console` tells that a person is looking.
     Subscribe {
@@ -179,6 +187,7 @@ impl Request {
     pub fn needs(&self) -> Role {
         match self {
             Self::Hello { .. }
+            | Self::Renew { .. }
             | Self::Subscribe { .. }
             | Self::Status
             | Self::Doctor
@@ -211,6 +220,7 @@ impl Request {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Hello { .. } => "hello",
+            Self::Renew { .. } => "renew",
             Self::Subscribe { .. } => "subscribe",
             Self::Status => "status",
             Self::Doctor => "doctor",

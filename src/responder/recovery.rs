@@ -21,6 +21,8 @@ impl Responder {
         let mut changed = Vec::new();
         self.remember_harm(now);
         self.forget_ruleset();
+        changed.extend(self.finish_undoing(now));
+        self.forget_ruleset();
         for held in self.ledger.held().into_iter().filter(|held| held.action.state == ActionState::Applying) {
             if !self.died_with_its_kernel(&held) {
                 changed.push(self.settle(&held, now)?);

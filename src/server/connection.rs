@@ -1,33 +1,36 @@
-//! One peer: reads its questions, answers each within its role, and feeds it news if it asked for them.
+//! One peer: hears its questions, answers each within its role and token, and feeds it news if it asked for them.
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::Peer;
+use super::ear::{Ear, Heard};
+use super::gate::Denial;
+use super::token::Fault;
+use super::{Gate, Peer};
 use crate::engine::Engine;
-use crate::model::Event;
-use crate::protocol::{ClientFrame, ErrorCode, Hello, Push, Refusal, Reply, Request, ServerFrame, VERSION};
+use crate::model::{Event, Role};
+use crate::protocol::{ClientFrame, ErrorCode, Hello, Push, Refusal, Reply, Request, ServerFrame, Token, VERSION};
 
-/// Longest question. The longest real one, an edited plan with a reason, is below 64 KiB.
-const MAX_QUESTION: u64 = 256 * 1024;
+/// What to do about a role that is too low.
+const BE_LISTED: &str = "ask as root, or have your uid or group listed as operator or admin in agent.toml";
+/// What to do about a connection or a token that is not one's own.
+const OWN_CONNECTION: &str = "let the process that asks open a connection of its own";
+/// What to do about words that are no question.
+const SAME_VERSION: &str = "use a client of the same version";
 
-/// Serves one peer until it leaves or says something that is no question.
-pub async fn serve(engine: Arc<Engine>, stream: UnixStream, peer: Peer) {
-    let (reader, writer) = stream.into_split();
-    let mut connection = Connection {
-        engine,
-        peer,
-        questions: BufReader::new(reader),
-        line: Vec::new(),
-        answers: writer,
-        greeted: false,
-        news: None,
-        events: None,
+/// Serves one peer until it leaves, says something that is no question, or floods us with what it may not.
+pub async fn serve(engine: Arc<Engine>, stream: UnixStream, gate: Arc<Gate>) {
+    let peer = match gate.peer(&stream) {
+        Ok(peer) => peer,
+        Err(error) => return tracing::warn!(%error, "a peer without credentials was refused"),
     };
+    let (reader, answers) = stream.into_split();
+    let ear = Ear::new(reader, &peer);
+    let mut connection = Connection { engine, gate, peer, ear, answers, greeted: false, news: None, events: None };
     connection.talk().await;
     if connection.news.as_ref().is_some_and(|news| news.console) {
         connection.engine.console_left(connection.peer.pid);
@@ -36,9 +39,9 @@ pub async fn serve(engine: Arc<Engine>, stream: UnixStream, peer: Peer) {
 
 struct Connection {
     engine: Arc<Engine>,
+    gate: Arc<Gate>,
     peer: Peer,
-    questions: BufReader<OwnedReadHalf>,
-    line: Vec<u8>,
+    ear: Ear,
     answers: OwnedWriteHalf,
     greeted: bool,
     news: Option<News>,
@@ -52,8 +55,7 @@ struct News {
 
 /// What woke the connection.
 enum Woken {
-    Question,
-    Left,
+    Heard(Heard),
     News(Result<Arc<Push>, RecvError>),
     Event(Result<Arc<Event>, RecvError>),
 }
@@ -62,8 +64,9 @@ impl Connection {
     async fn talk(&mut self) {
         loop {
             let goes_on = match self.wait().await {
-                Woken::Question => self.question().await,
-                Woken::Left => false,
+                Woken::Heard(Heard::Line(line)) => self.question(&line).await,
+                Woken::Heard(Heard::Stranger(pid)) => self.stranger(pid).await,
+                Woken::Heard(Heard::Left) => false,
                 Woken::News(Ok(push)) => self.push((*push).clone()).await,
                 Woken::News(Err(RecvError::Lagged(_))) => self.snapshot(self.news.as_ref().is_some_and(|news| news.console), false).await,
                 Woken::Event(Ok(event)) => self.push(Push::Events(vec![(*event).clone()])).await,
@@ -77,62 +80,96 @@ impl Connection {
     }
 
     async fn wait(&mut self) -> Woken {
-        let Self { questions, line, news, events, .. } = self;
-        let room = MAX_QUESTION.saturating_sub(line.len() as u64);
-        let mut bounded = questions.take(room);
+        let Self { ear, news, events, .. } = self;
         tokio::select! {
-            // A half-read line stays in `line` when another branch wins.
-            read = bounded.read_until(b'\n', line) => match read {
-                Ok(_) if line.last() == Some(&b'\n') => Woken::Question,
-                _ => Woken::Left,
-            },
+            heard = ear.listen() => Woken::Heard(heard),
             news = async { match news { Some(news) => news.receiver.recv().await, None => std::future::pending().await } } => Woken::News(news),
             event = async { match events { Some(events) => events.recv().await, None => std::future::pending().await } } => Woken::Event(event),
         }
     }
 
-    async fn question(&mut self) -> bool {
-        let line = std::mem::take(&mut self.line);
-        let Ok(ClientFrame { id, request }) = serde_json::from_slice::<ClientFrame>(&line) else {
-            self.reply(0, refusal(ErrorCode::Usage, "that is not a question this agent knows", "use a client of the same version")).await;
+    async fn question(&mut self, line: &[u8]) -> bool {
+        let Ok(ClientFrame { id, request, token }) = serde_json::from_slice::<ClientFrame>(line) else {
+            let garbled = refusal(ErrorCode::Usage, "that is not a question this agent knows", SAME_VERSION);
+            self.refuse(0, "a question", "it is none that this agent knows", garbled).await;
             return false;
         };
         match request {
-            Request::Hello { version } => self.hello(id, version).await,
-            _ if !self.greeted => {
-                self.reply(id, refusal(ErrorCode::Usage, "the first word must be hello", "use a client of the same version")).await;
+            Request::Hello { version, scope } => self.hello(id, version, scope).await,
+            request if !self.greeted => {
+                let first = refusal(ErrorCode::Usage, "the first word must be hello", SAME_VERSION);
+                self.refuse(id, request.name(), "it came before the greeting", first).await;
                 false
             }
-            request if request.needs() > self.peer.role => {
-                self.engine.record_refusal(&request, &self.peer.to_string(), self.peer.role);
-                let needs = format!("`{}` needs the role {}; {} is {}", request.name(), request.needs(), self.peer, self.peer.role);
-                self.reply(
-                    id,
-                    refusal(ErrorCode::Refused, &needs, "ask as root, or have your uid or group listed as operator or admin in agent.toml"),
-                )
-                .await
-            }
-            Request::Subscribe { console, ssh_connection } => self.subscribe(id, console, ssh_connection).await,
-            request => {
-                if matches!(&request, Request::Events(query) if query.follow) {
-                    // Before the query, so that nothing falls between the two.
-                    self.events = Some(self.engine.follow());
-                }
-                let (engine, actor, pid) = (Arc::clone(&self.engine), self.peer.to_string(), self.peer.pid);
-                // Answers read the disk or change the kernel: not on the thread that feeds the consoles.
-                let answer = tokio::task::spawn_blocking(move || engine.answer(request, &actor, pid)).await;
-                let reply = answer.unwrap_or_else(|_| {
-                    refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`")
-                });
-                self.reply(id, reply).await
-            }
+            Request::Renew { scope } => match self.gate.renew(&mut self.peer, scope) {
+                Ok(pass) => self.reply(id, Reply::Pass(pass)).await,
+                Err(denial) => self.deny(id, "renew", denial).await,
+            },
+            request => match self.gate.admit(&self.peer, token.as_ref(), request.needs()) {
+                Ok(()) => self.answer(id, request, token).await,
+                Err(denial) => self.deny(id, request.name(), denial).await,
+            },
         }
     }
 
-    async fn hello(&mut self, id: u64, version: u32) -> bool {
+    async fn answer(&mut self, id: u64, request: Request, token: Option<Token>) -> bool {
+        // Shown and looked at; nothing behind the gate needs it.
+        drop(token);
+        if let Request::Subscribe { console, ssh_connection } = request {
+            return self.subscribe(id, console, ssh_connection).await;
+        }
+        if matches!(&request, Request::Events(query) if query.follow) {
+            // Before the query, so that nothing falls between the two.
+            self.events = Some(self.engine.follow());
+        }
+        let reloads = matches!(request, Request::Reload);
+        let (engine, gate, actor, pid) = (Arc::clone(&self.engine), Arc::clone(&self.gate), self.peer.to_string(), self.peer.pid);
+        // Answers read the disk or change the kernel: not on the thread that feeds the consoles.
+        let answer = tokio::task::spawn_blocking(move || {
+            let reply = engine.answer(request, &actor, pid);
+            if reloads {
+                gate.reread();
+            }
+            reply
+        });
+        let reply =
+            answer.await.unwrap_or_else(|_| refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`"));
+        self.reply(id, reply).await
+    }
+
+    async fn hello(&mut self, id: u64, version: u32, scope: Option<Role>) -> bool {
         self.greeted = version == VERSION;
-        let hello = Hello { version: VERSION, agent: env!("CARGO_PKG_VERSION").to_owned(), role: self.peer.role };
+        if self.peer.pid.is_some() && self.peer.start.is_none() {
+            tracing::debug!(peer = %self.peer, "the process of a peer cannot be seen: its token is bound to its pid alone");
+        }
+        let pass = self.greeted.then(|| self.gate.pass(&self.peer, scope.unwrap_or(self.peer.role)));
+        let hello = Hello { version: VERSION, agent: env!("CARGO_PKG_VERSION").to_owned(), role: self.peer.role, pass };
         self.reply(id, Reply::Hello(hello)).await
+    }
+
+    /// A descriptor of the connection was handed to, or left with, another process: nobody may ask on it any more.
+    async fn stranger(&mut self, pid: u32) -> bool {
+        let said = refusal(ErrorCode::Refused, &format!("process {pid} wrote to a connection that another process opened"), OWN_CONNECTION);
+        self.refuse(0, "a question", &format!("process {pid} wrote it to a connection that it did not open"), said).await;
+        false
+    }
+
+    /// Says no, and writes it down.
+    async fn deny(&mut self, id: u64, what: &str, denial: Denial) -> bool {
+        let code = if matches!(denial, Denial::Token(Fault::Lapsed | Fault::Missing)) { ErrorCode::Lapsed } else { ErrorCode::Refused };
+        let (message, mend) = match denial {
+            Denial::Role { needs, has } => (format!("`{what}` needs the role {needs}; {} is {has}", self.peer), BE_LISTED),
+            Denial::Token(Fault::Narrow(_) | Fault::Lapsed | Fault::Missing) => (format!("`{what}` is refused: {denial}"), "ask for another token (a client does so by itself)"),
+            Denial::Gone | Denial::Token(_) => (format!("`{what}` is refused: {denial}"), OWN_CONNECTION),
+        };
+        self.refuse(id, what, &denial.to_string(), refusal(code, &message, mend)).await
+    }
+
+    /// Writes a refusal down and sends it; `false` when the peer floods us with them.
+    async fn refuse(&mut self, id: u64, what: &str, why: &str, said: Reply) -> bool {
+        let (gate, engine, peer) = (Arc::clone(&self.gate), Arc::clone(&self.engine), self.peer.clone());
+        let goes_on = gate.refused(&engine, &peer, what, why);
+        self.reply(id, said).await && goes_on
     }
 
     async fn subscribe(&mut self, id: u64, console: bool, ssh_connection: Option<String>) -> bool {

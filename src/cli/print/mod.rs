@@ -45,6 +45,8 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Audit(entries) => list(entries, false),
         Reply::Copies(copies) => list(copies, false),
         Reply::Target(target) => document(target),
+        // The connection keeps it: nobody else has a use for it.
+        Reply::Pass(_) => Ok(()),
         Reply::AuditVerdict(verdict) => document(verdict),
         Reply::Refused(refusal) => document(refusal),
     }

@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use serde_json::Value;
 
 use super::book::{Anchor, Book, Held};
-use super::{Ledger, LedgerError, audit};
+use super::audit::Chain;
+use super::{Ledger, LedgerError, audit, locked};
 use crate::model::{Action, ActionId, ActionState, AuditBody, BootId, WarrantId};
 
 /// How old the `verified_at` on disk may grow, in seconds: what is in memory is never older than a round.
@@ -29,13 +30,13 @@ impl Ledger {
     pub fn intend(&self, action: &Action, snapshot: &Value, anchor: Anchor, line: &AuditBody) -> Result<(), LedgerError> {
         let body = self.encode(action)?;
         let clock = i64::try_from(anchor.ns).unwrap_or(i64::MAX);
-        self.change("write an intent", action.kind.outlives_reboot(), |change| {
+        self.change("write an intent", action.kind.outlives_reboot(), |change, chain| {
             let mut row = change.prepare_cached(
                 "INSERT INTO actions (id, state, active, body, snapshot, boot, clock) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
             let active = action.state.is_active();
             row.execute(params![number(action.id), state(action.state), active, body, snapshot.to_string(), anchor.boot.0, clock])?;
-            audit::append_in(change, line).map(drop)
+            audit::append(change, chain, line).map(drop)
         })?;
         let mut book = self.book();
         book.last = book.last.max(action.id.0);
@@ -63,13 +64,13 @@ impl Ledger {
     pub fn settle(&self, action: &Action, snapshot: Option<&Value>, line: Option<&AuditBody>) -> Result<(), LedgerError> {
         let body = self.encode(action)?;
         let mut known = false;
-        let written = self.change("write an action", action.kind.outlives_reboot(), |change| {
+        let written = self.change("write an action", action.kind.outlives_reboot(), |change, chain| {
             known = write_row(change, action, &body)? == 1;
             if let Some(snapshot) = snapshot {
                 let mut row = change.prepare_cached("UPDATE actions SET snapshot = ?2 WHERE id = ?1")?;
                 row.execute(params![number(action.id), snapshot.to_string()])?;
             }
-            line.map_or(Ok(()), |line| audit::append_in(change, line).map(drop))
+            line.map_or(Ok(()), |line| audit::append(change, chain, line).map(drop))
         });
         if written.is_ok() && !known {
             return Err(LedgerError::Row {
@@ -137,7 +138,7 @@ impl Ledger {
             return Ok(());
         }
         let rows = due.iter().map(|action| Ok((action, self.encode(action)?))).collect::<Result<Vec<_>, LedgerError>>()?;
-        self.change("refresh actions", false, |change| rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop)))
+        self.change("refresh actions", false, |change, _| rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop)))
     }
 
     /// Writes what the disk still owes, when there is any; gives how many rows and lines wait still.
@@ -149,19 +150,19 @@ impl Ledger {
             }
             (book.owed_rows.clone(), book.owed_lines.clone(), book.lost_lines)
         };
-        let written = self.change("write what was kept in memory", false, |change| {
+        let written = self.change("write what was kept in memory", false, |change, chain| {
             for action in rows.values() {
                 let body = serde_json::to_string(action).unwrap_or_default();
                 write_row(change, action, &body)?;
             }
             for line in &lines {
-                audit::append_in(change, line)?;
+                audit::append(change, chain, line)?;
             }
             if lost > 0 {
                 let last = lines.back().or(lines.front());
                 let detail = format!("{lost} lines could not be kept in memory while the disk took none");
                 let lost = last.map(|last| AuditBody { what: "audit.lost".into(), subject: "ledger.db".into(), detail, ..last.clone() });
-                lost.map_or(Ok(()), |line| audit::append_in(change, &line).map(drop))?;
+                lost.map_or(Ok(()), |line| audit::append(change, chain, &line).map(drop))?;
             }
             Ok(())
         });
@@ -265,28 +266,38 @@ impl Ledger {
         read.map(|id| WarrantId(u64::try_from(id).unwrap_or(0) + 1)).map_err(self.sqlite("count warrants"))
     }
 
-    /// One change of the database, whole or not at all; synced when it must outlive a power cut.
-    fn change(
+    /// One change of the database, whole or not at all; synced when it must outlive a power cut. What it adds to the
+    /// audit log moves the log's end, and with it the anchor.
+    pub(super) fn change<T>(
         &self,
         what: &'static str,
         synced: bool,
-        body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(), LedgerError> {
+        body: impl FnOnce(&Transaction<'_>, &mut Chain) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
         let mut connection = self.lock();
+        let mut head = locked(&self.head);
+        let mut chain = Chain { head: head.clone(), cut: None };
         let run = |connection: &mut Connection| {
             if synced {
                 connection.execute_batch("PRAGMA synchronous = FULL")?;
             }
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            body(&change)?;
-            change.commit()
+            let given = body(&change, &mut chain)?;
+            change.commit().map(|()| given)
         };
         let done = run(&mut connection);
         if synced {
             // Harmless when it fails: then more is synced than must be.
             let _ = connection.execute_batch("PRAGMA synchronous = NORMAL");
         }
-        drop(connection);
+        if done.is_ok() && *head != chain.head {
+            *head = chain.head;
+            self.anchor.moved(head.clone());
+        }
+        drop((head, connection));
+        if let Some(cut) = chain.cut.filter(|_| done.is_ok()) {
+            *locked(&self.cut) = Some(cut);
+        }
         done.map_err(self.sqlite(what))
     }
 

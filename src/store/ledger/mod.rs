@@ -5,6 +5,7 @@
 //! intent is synced first.
 
 mod actions;
+mod anchor;
 mod audit;
 mod book;
 
@@ -14,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension};
 use rusqlite_migration::{M, Migrations};
 
+pub use anchor::Head;
 pub use audit::AuditVerdict;
 pub use book::{Anchor, Held};
 
@@ -65,6 +67,11 @@ pub struct Ledger {
     file: PathBuf,
     instance: String,
     notice: Option<String>,
+    /// Where the audit log ends, as far as we know.
+    head: Mutex<Head>,
+    anchor: anchor::Anchor,
+    /// Found out since somebody last asked: the log was cut or replaced.
+    cut: Mutex<Option<String>>,
 }
 
 const SCHEMA: &str = "
@@ -113,11 +120,12 @@ impl Ledger {
     pub fn open(dir: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let file = dir.join("ledger.db");
         std::fs::create_dir_all(dir).map_err(|why| LedgerError::File { what: "make the directory of", file: file.clone(), why })?;
-        match Self::try_open(&file) {
+        match Self::try_open(&file, now) {
             Err(why) if is_damage(&why) => {
                 let aside = dir.join(format!("ledger.db.damaged-{}", now.format("%Y%m%dT%H%M%SZ")));
                 put_aside(&file, &aside)?;
-                let mut ledger = Self::try_open(&file)?;
+                anchor::put_aside(dir, &now.format(".damaged-%Y%m%dT%H%M%SZ").to_string());
+                let mut ledger = Self::try_open(&file, now)?;
                 let notice = format!("the ledger was damaged ({why}); it was put aside as {} and a new one began", aside.display());
                 let body = AuditBody {
                     at: now,
@@ -134,7 +142,7 @@ impl Ledger {
         }
     }
 
-    fn try_open(file: &Path) -> Result<Self, LedgerError> {
+    fn try_open(file: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let fail = |what| move |why| LedgerError::Sqlite { what, file: file.to_owned(), why };
         untouched_if_newer(file)?;
         let mut connection = Connection::open(file).map_err(fail("open the database"))?;
@@ -158,8 +166,7 @@ impl Ledger {
         let instance = connection
             .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
             .map_err(fail("read the ledger's name"))?;
-        let book = Mutex::default();
-        let ledger = Self { connection: Mutex::new(connection), book, file: file.to_owned(), instance, notice: None };
+        let ledger = Self::anchored(connection, file, instance, now)?;
         ledger.load()?;
         // That the files exist must itself outlive a power cut.
         std::fs::File::open(ledger.directory()).and_then(|dir| dir.sync_all()).map_err(|why| LedgerError::File {
@@ -168,6 +175,29 @@ impl Ledger {
             why,
         })?;
         Ok(ledger)
+    }
+
+    /// Compares the log with its anchor, writes down what is wrong, and goes on from there.
+    fn anchored(mut connection: Connection, file: &Path, instance: String, now: Timestamp) -> Result<Self, LedgerError> {
+        let fail = |why| LedgerError::Sqlite { what: "read the audit log", file: file.to_owned(), why };
+        let dir = file.parent().unwrap_or(Path::new("."));
+        let wrong = audit::against(&connection, &anchor::look(dir)).map_err(fail)?.map(|(_, why)| why);
+        let (lines, hash) = audit::head(&connection).map_err(fail)?;
+        let mut chain = audit::Chain { head: Head { lines, hash, at: now }, cut: None };
+        if let Some(why) = &wrong {
+            let change = connection.transaction().map_err(fail)?;
+            audit::append(&change, &mut chain, &audit::cut_line(now, why)).map_err(fail)?;
+            change.commit().map_err(fail)?;
+        }
+        let head = chain.head;
+        let anchor = anchor::Anchor::begin(dir, head.clone()).map_err(|why| LedgerError::File {
+            what: "anchor",
+            file: file.to_owned(),
+            why,
+        })?;
+        let notice = wrong.as_ref().map(|why| format!("the audit log was tampered with while no agent ran: {why}"));
+        let (connection, head, cut) = (Mutex::new(connection), Mutex::new(head), Mutex::new(wrong));
+        Ok(Self { connection, book: Mutex::default(), file: file.to_owned(), instance, notice, head, anchor, cut })
     }
 
     /// Copies a long write-ahead log into the database, on a connection of its own: nobody who acts waits for the disk.
@@ -200,7 +230,7 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn audit(&self, body: AuditBody) -> Result<AuditEntry, LedgerError> {
-        audit::append(&mut self.lock(), &body).map_err(self.sqlite("write the audit log"))
+        self.change("write the audit log", false, |change, chain| audit::append(change, chain, &body))
     }
 
     /// The last `n` lines, oldest first.
@@ -216,7 +246,8 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read.
     pub fn verify(&self) -> Result<AuditVerdict, LedgerError> {
-        audit::verify(&self.lock()).map_err(self.sqlite("read the audit log"))
+        self.anchor.settle();
+        audit::verify(&self.lock(), &anchor::look(self.directory())).map_err(self.sqlite("read the audit log"))
     }
 
     /// Recomputes the chain of the ledger in `dir` without opening it for writing: no agent needs to run.
@@ -231,7 +262,22 @@ impl Ledger {
         };
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&file, flags).map_err(fail("open the database"))?;
-        audit::verify(&connection).map_err(fail("read the audit log"))
+        audit::verify(&connection, &anchor::look(dir)).map_err(fail("read the audit log"))
+    }
+
+    /// Where the audit log ends: to be told to somebody who keeps it elsewhere.
+    pub fn head(&self) -> Head {
+        locked(&self.head).clone()
+    }
+
+    /// Once: that the log was found cut or replaced, in words.
+    pub fn found_cut(&self) -> Option<String> {
+        locked(&self.cut).take()
+    }
+
+    /// Why the anchor cannot be written, if so.
+    pub fn anchor_trouble(&self) -> Option<String> {
+        self.anchor.trouble()
     }
 
     /// What the ledger remembers under a name of the caller's choice.
@@ -258,13 +304,17 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.connection)
     }
 
     fn sqlite(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {
         let file = self.file.clone();
         move |why| LedgerError::Sqlite { what, file, why }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the file itself is broken, or an active row of it: then it is better put aside than half believed.

@@ -174,3 +174,109 @@ fn what_was_seen_unchanged_is_in_memory_at_once_and_on_disk_once_a_minute() {
     ledger.refresh(&[seen(61)]).unwrap();
     assert_eq!(on_disk(), seen(61));
 }
+
+/// A ledger with so many lines, closed again; its directory.
+fn closed_with(lines: u64) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    (0..lines).for_each(|_| drop(ledger.audit(body("action.applied", "A1")).unwrap()));
+    drop(ledger);
+    dir
+}
+
+fn tamper(dir: &Path, sql: &str) {
+    let text = format!("DROP TRIGGER audit_stays; DROP TRIGGER audit_keeps; {sql};");
+    Connection::open(dir.join("ledger.db")).unwrap().execute_batch(&text).unwrap();
+}
+
+#[test]
+fn a_cut_tail_shows_offline_online_and_for_ever() {
+    for cut in [1, 3, 8] {
+        let dir = closed_with(8);
+        assert!(Ledger::verify_file(dir.path()).unwrap().intact);
+        tamper(dir.path(), &format!("DELETE FROM audit WHERE seq > {}", 8 - cut));
+        let verdict = Ledger::verify_file(dir.path()).unwrap();
+        assert!(!verdict.intact && verdict.entries == 8 - cut, "{verdict:?}");
+        assert_eq!((verdict.broken_at, verdict.detail), (Some(9 - cut), format!("the log had 8 lines at 2024-10-04T00:00:00Z, {} are left", 8 - cut)));
+        let ledger = Ledger::open(dir.path(), now()).unwrap();
+        assert!(ledger.notice().unwrap().contains("tampered with") && ledger.found_cut().unwrap().contains("had 8 lines"));
+        assert_eq!(ledger.found_cut(), None, "told once");
+        (0..9).for_each(|_| drop(ledger.audit(body("action.applied", "A2")).unwrap()));
+        let verdict = ledger.verify().unwrap();
+        assert_eq!((verdict.intact, verdict.broken_at), (false, Some(9 - cut)), "however long it grows");
+    }
+}
+
+#[test]
+fn lines_cut_under_a_running_agent_show_at_once_and_at_the_next_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    (0..5).for_each(|_| drop(ledger.audit(body("action.applied", "A1")).unwrap()));
+    tamper(dir.path(), "DELETE FROM audit WHERE seq > 3");
+    assert_eq!(ledger.verify().unwrap().broken_at, Some(4));
+    assert_eq!(ledger.audit(body("action.applied", "A2")).unwrap().seq, 5, "after the line that says so");
+    assert!(ledger.found_cut().unwrap().contains("3 are left"));
+    let verdict = ledger.verify().unwrap();
+    assert_eq!((verdict.intact, verdict.broken_at), (false, Some(4)), "{verdict:?}");
+    drop(ledger);
+    assert_eq!(Ledger::verify_file(dir.path()).unwrap(), verdict);
+}
+
+#[test]
+fn an_older_copy_and_another_chain_show() {
+    let dir = closed_with(3);
+    let copy = std::fs::read(dir.path().join("ledger.db")).unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    (0..3).for_each(|_| drop(ledger.audit(body("mode.changed", "PARANOID")).unwrap()));
+    drop(ledger);
+    std::fs::write(dir.path().join("ledger.db"), &copy).unwrap();
+    assert!(Ledger::verify_file(dir.path()).unwrap().detail.contains("had 6 lines"));
+    // A whole new chain, longer than the old one.
+    let other = closed_with(9);
+    std::fs::copy(other.path().join("ledger.db"), dir.path().join("ledger.db")).unwrap();
+    let verdict = Ledger::verify_file(dir.path()).unwrap();
+    assert!(verdict.broken_at == Some(6) && verdict.detail.contains("replaced or rewritten"), "{verdict:?}");
+    // And no database at all.
+    std::fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    assert!(ledger.found_cut().unwrap().contains("0 are left"));
+}
+
+#[test]
+fn an_anchor_that_was_changed_or_removed_shows_and_an_older_one_is_fine() {
+    let dir = closed_with(4);
+    let (anchor, key) = (dir.path().join("audit.anchor"), dir.path().join("anchor.key"));
+    for file in [&anchor, &key] {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let old = std::fs::read(&anchor).unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    drop(ledger.audit(body("action.applied", "A1")).unwrap());
+    drop(ledger);
+    let new = std::fs::read(&anchor).unwrap();
+    std::fs::write(&anchor, &old).unwrap();
+    assert!(Ledger::verify_file(dir.path()).unwrap().intact, "killed before the second was over");
+    std::fs::write(&anchor, String::from_utf8(new.clone()).unwrap().replace("\"lines\":5", "\"lines\":4")).unwrap();
+    assert!(Ledger::verify_file(dir.path()).unwrap().detail.contains("was changed"));
+    std::fs::remove_file(&anchor).unwrap();
+    assert!(Ledger::verify_file(dir.path()).unwrap().detail.contains("is gone"));
+    std::fs::write(&anchor, &new).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    assert!(Ledger::verify_file(dir.path()).unwrap().detail.contains("cannot be checked"));
+    std::fs::remove_file(&anchor).unwrap();
+    assert!(Ledger::verify_file(dir.path()).unwrap().intact, "as a version without anchors left it: who removes both is not noticed here");
+}
+
+#[test]
+fn nobody_who_acts_waits_for_the_anchor() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    let begun = std::time::Instant::now();
+    (0..200).for_each(|_| drop(ledger.audit(body("action.applied", "A1")).unwrap()));
+    eprintln!("200 lines took {:?}", begun.elapsed());
+    ledger.anchor.settle();
+    let anchored = anchor::look(dir.path());
+    assert!(matches!(&anchored, anchor::Found::Head(head) if head.lines == 200), "{anchored:?}");
+    assert_eq!(ledger.anchor_trouble(), None);
+}

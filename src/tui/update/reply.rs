@@ -80,7 +80,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Incidents(_)
         | Reply::Alerts(_)
         | Reply::Approvals(_)
-        | Reply::Copies(_) => {}
+        | Reply::Copies(_)
+        | Reply::Pass(_) => {}
     }
     Vec::new()
 }

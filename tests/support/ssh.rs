@@ -1,0 +1,153 @@
+//! The owner's way in: a real sshd on the guarded host, real ssh clients on the operator's, and a session that must live.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use super::agent::told;
+use super::guarded::Guarded;
+use super::lan::HOST;
+use super::network::Network;
+use super::wait_for;
+
+/// The account through which the operator comes.
+pub const ACCOUNT: &str = "owner";
+
+/// A running sshd with one account and its key.
+pub struct SshServer {
+    daemon: Child,
+    keys: tempfile::TempDir,
+}
+
+impl SshServer {
+    /// Starts it; `more` are lines for its configuration.
+    pub fn start(host: &Guarded, more: &str) -> Self {
+        let keys = tempfile::Builder::new().prefix("bartizan-keys-").tempdir().unwrap();
+        let key = keys.path().join("id");
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).output().unwrap();
+        assert!(made.status.success(), "{}", told(&made));
+        host.shell("getent passwd sshd >/dev/null || useradd -r -d /run/sshd -s /usr/sbin/nologin sshd");
+        host.shell(&format!("useradd -m -s /bin/sh {ACCOUNT} && usermod -p '*' {ACCOUNT} && {{ ! getent group sudo >/dev/null || usermod -aG sudo {ACCOUNT}; }}"));
+        host.shell(&format!(
+            "mkdir -p -m 700 ~{ACCOUNT}/.ssh && cp {}.pub ~{ACCOUNT}/.ssh/authorized_keys && chown -R {ACCOUNT} ~{ACCOUNT}/.ssh",
+            key.display()
+        ));
+        host.shell("rm -f /etc/ssh/ssh_host_*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key");
+        // MaxStartups: a hundred logins in a minute are this test's own.
+        let config = format!(
+            "HostKey /etc/ssh/ssh_host_ed25519_key\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100:30:200\nUseDNS no\nPidFile none\n{more}\n"
+        );
+        std::fs::write(host.path("/etc/ssh/sshd_config"), config).unwrap();
+        let log = std::fs::File::create(keys.path().join("log")).unwrap();
+        let daemon = host.command("/usr/sbin/sshd", &["-D", "-e"]).stderr(log).stdout(Stdio::null()).spawn().unwrap();
+        let server = Self { daemon, keys };
+        let open = || host.network.within(|| TcpStream::connect((HOST[0], 22)).ok());
+        wait_for("sshd to listen", Duration::from_secs(10), open, || server.log());
+        server
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.keys.path().join("log")).unwrap_or_default()
+    }
+
+    fn key(&self) -> PathBuf {
+        self.keys.path().join("id")
+    }
+
+    /// An ssh client on this network, from this address of it.
+    pub fn client(&self, from: &Network, source: &str, to: &str, line: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", from.file())).args(["ssh", "-F", "/dev/null", "-i"]).arg(self.key());
+        for option in [
+            "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/dev/null", "LogLevel=ERROR",
+            "ConnectTimeout=10", "BatchMode=yes", "IdentitiesOnly=yes",
+        ] {
+            command.args(["-o", option]);
+        }
+        command.args(["-b", source, &format!("{ACCOUNT}@{to}"), line]).env_remove("SSH_AUTH_SOCK");
+        command
+    }
+
+    /// Whether a new login succeeds now; why not, if not.
+    pub fn lets_in(&self, from: &Network, source: &str, to: &str) -> Result<(), String> {
+        let output = self.client(from, source, to, "echo in").stdin(Stdio::null()).output().unwrap();
+        if output.status.success() && output.stdout == b"in\n" {
+            return Ok(());
+        }
+        Err(format!("{}\nsshd: {}", told(&output), self.log().lines().rev().take(5).collect::<Vec<_>>().join("\n      ")))
+    }
+}
+
+impl Drop for SshServer {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+/// A session that stays open: what is typed comes back.
+pub struct Session {
+    client: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+    turn: u64,
+}
+
+impl Session {
+    pub fn open(server: &SshServer, from: &Network, source: &str, to: &str) -> Self {
+        Self::try_open(server, from, source, to).unwrap_or_else(|| panic!("no session from {source}: {}", server.log()))
+    }
+
+    /// `None` when the login does not succeed within ten seconds.
+    pub fn try_open(server: &SshServer, from: &Network, source: &str, to: &str) -> Option<Self> {
+        let mut command = server.client(from, source, to, "exec cat");
+        let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (stdin, stdout) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut session = Self { client, stdin, lines, turn: 0 };
+        session.echoes(Duration::from_secs(10)).then_some(session)
+    }
+
+    /// Whether what is typed now comes back within this time.
+    pub fn echoes(&mut self, patience: Duration) -> bool {
+        self.turn += 1;
+        let word = format!("still here {}", self.turn);
+        if writeln!(self.stdin, "{word}").and_then(|()| self.stdin.flush()).is_err() {
+            return false;
+        }
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line == word => return true,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// The client's own pid.
+    pub fn pid(&self) -> u32 {
+        self.client.id()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
+}
