@@ -178,7 +178,9 @@ impl Agent {
         };
         let access = Access { listed: settings.access.clone(), own: privacy::own_uid() };
         let lists = settings.clone();
-        let gate = Gate::new(access, server::LIFETIME, move || lists.read_access().inspect_err(|error| tracing::warn!(%error, "agent.toml")).ok())?;
+        let gate = Gate::new(access, server::LIFETIME, move || {
+            lists.read_access().inspect_err(|error| tracing::warn!(%error, "agent.toml")).ok()
+        })?;
         // The socket first: it is how a second agent on the same data finds out that there is one.
         let listener = Listener::bind(&settings.socket, group).await.map_err(Failure::failed)?;
         let engine = tokio::task::spawn_blocking(move || Engine::start(settings, legacy))

@@ -44,11 +44,11 @@ mod resolver_names;
 mod roles;
 mod settling;
 mod sockets;
-#[cfg(test)]
-mod test_bench;
 mod tampering;
 #[cfg(test)]
 mod tampering_tests;
+#[cfg(test)]
+mod test_bench;
 mod watching;
 mod world;
 

@@ -37,7 +37,8 @@ impl Privileges {
             PrivilegeSeen::Ptrace { tracer, tracee } => {
                 let (target, _) = process(tracee);
                 let actor = process(tracer);
-                let alarm = target.as_deref().and_then(|target| guarding::alarm(actor.0.as_ref(), tracer, target, "took control by ptrace of"));
+                let alarm =
+                    target.as_deref().and_then(|target| guarding::alarm(actor.0.as_ref(), tracer, target, "took control by ptrace of"));
                 if let Some(alarm) = alarm {
                     emit(sink, alarm, actor.0.clone(), Source::ProcessConnector, actor.1);
                 }

@@ -87,15 +87,16 @@ impl Tampering {
         let name = path.file_name().unwrap_or_default();
         let moved = what.deleted || what.moved_away || what.moved_in;
         if path.starts_with(&self.data) {
-            let opened_by_readers = [OsStr::new(LOCK)].contains(&name) || [b"-wal".as_slice(), b"-shm"].iter().any(|end| name.as_encoded_bytes().ends_with(end));
+            let opened_by_readers = [OsStr::new(LOCK)].contains(&name)
+                || [b"-wal".as_slice(), b"-shm"].iter().any(|end| name.as_encoded_bytes().ends_with(end));
             return (moved || !opened_by_readers).then_some(AlarmKind::DataTouched);
         }
         let text = name.to_str().unwrap_or_default();
         let parent = path.parent()?;
         let own_directory = parent.file_name() == Some(OsStr::new("bartizan"));
         let is_settings = self.settings.parent() == Some(parent) && (own_directory || SETTINGS.contains(&text) || self.settings == path);
-        let is_program = self.program.as_deref() == Some(path)
-            || (text == SCRIPT && self.program.as_deref().and_then(Path::parent) == Some(parent));
+        let is_program =
+            self.program.as_deref() == Some(path) || (text == SCRIPT && self.program.as_deref().and_then(Path::parent) == Some(parent));
         let is_unit = text == UNIT || text == format!("{UNIT}.d") || parent.file_name() == Some(OsStr::new(&format!("{UNIT}.d")));
         (is_settings || is_program || is_unit).then_some(AlarmKind::InstallationTouched)
     }
@@ -200,8 +201,7 @@ fn folded(noticed: Vec<Noticed>) -> Vec<Touched> {
     touches
 }
 
-fn alarm
-(what: AlarmKind, touched: &Touched) -> EventKind {
+fn alarm(what: AlarmKind, touched: &Touched) -> EventKind {
     let path = HostText::from(touched.path.as_os_str().as_encoded_bytes());
     let did = match touched.what {
         Touch { deleted: true, .. } => "removed",

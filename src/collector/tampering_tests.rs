@@ -26,7 +26,10 @@ fn who_touches_records_settings_unit_and_program_is_told() {
         return;
     }
     let tree = tree(&["data/evidence/A1", "data/expiry", "etc/bartizan", "etc/systemd/system", "bin", "elsewhere"]);
-    for file in ["data/ledger.db", "data/ledger.db-wal", "data/evidence/A1/exe", "etc/bartizan/policy.toml", "etc/systemd/system/bartizan.service", "bin/bartizan"] {
+    for file in [
+        "data/ledger.db", "data/ledger.db-wal", "data/evidence/A1/exe", "etc/bartizan/policy.toml", "etc/systemd/system/bartizan.service",
+        "bin/bartizan",
+    ] {
         std::fs::write(at(&tree, file), "x").unwrap();
     }
     let (mut shell, mut prober) = (Shell::start(tree.path()), Shell::start(tree.path()));

@@ -81,7 +81,9 @@ fn rated(alarm: &Alarm, process: Option<&Process>, weight: &Weight) -> Opinion {
     };
     let said = sentence(alarm, Some(process));
     match grown_from(process) {
-        Some(service) => Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process)),
+        Some(service) => {
+            Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process))
+        }
         None if by_person(process) => {
             let severity = if alarm.what == AlarmKind::InstallationTouched { Severity::Low } else { Severity::Medium };
             Opinion::new(said).rated(severity, weight.confidence.min(0.4))
@@ -97,7 +99,9 @@ fn sentence(alarm: &Alarm, process: Option<&Process>) -> String {
         (AlarmKind::DataTouched | AlarmKind::InstallationTouched | AlarmKind::AccessTouched, Some(process)) => {
             format!("{} {detail}", named(process))
         }
-        (AlarmKind::DataTouched | AlarmKind::InstallationTouched | AlarmKind::AccessTouched, None) => format!("an unknown process {detail}"),
+        (AlarmKind::DataTouched | AlarmKind::InstallationTouched | AlarmKind::AccessTouched, None) => {
+            format!("an unknown process {detail}")
+        }
         (what, Some(process)) => format!("{}: {detail}, by {}", what.noun(), named(process)),
         (what, None) => format!("{}: {detail}", what.noun()),
     };
@@ -117,8 +121,16 @@ mod tests {
     }
 
     const ALL: [AlarmKind; 10] = [
-        AlarmKind::WarrantRefused, AlarmKind::ActionRate, AlarmKind::TableChanged, AlarmKind::ActionUndone, AlarmKind::AgentKilled,
-        AlarmKind::AgentAttacked, AlarmKind::DataTouched, AlarmKind::InstallationTouched, AlarmKind::WatchdogGone, AlarmKind::AccessTouched,
+        AlarmKind::WarrantRefused,
+        AlarmKind::ActionRate,
+        AlarmKind::TableChanged,
+        AlarmKind::ActionUndone,
+        AlarmKind::AgentKilled,
+        AlarmKind::AgentAttacked,
+        AlarmKind::DataTouched,
+        AlarmKind::InstallationTouched,
+        AlarmKind::WatchdogGone,
+        AlarmKind::AccessTouched,
     ];
 
     #[test]
@@ -158,8 +170,12 @@ mod tests {
     #[test]
     fn lost_keys_name_what_can_be_restored() {
         let mut scene = Scene::new();
-        let lost = alarm(AlarmKind::AccessTouched, "took 2 of 3 keys out of /root/.ssh/authorized_keys", Some("/root/.ssh/authorized_keys"));
+        let lost =
+            alarm(AlarmKind::AccessTouched, "took 2 of 3 keys out of /root/.ssh/authorized_keys", Some("/root/.ssh/authorized_keys"));
         let said = by(&scene.see(None, lost), "guard_alarm").sentence.clone();
-        assert_eq!(said, "an unknown process took 2 of 3 keys out of /root/.ssh/authorized_keys; `bartizan copies` lists what can be restored");
+        assert_eq!(
+            said,
+            "an unknown process took 2 of 3 keys out of /root/.ssh/authorized_keys; `bartizan copies` lists what can be restored"
+        );
     }
 }

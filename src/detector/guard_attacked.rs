@@ -42,7 +42,9 @@ impl Detector for GuardAttacked {
 fn rated(process: &Process, did: &str) -> Opinion {
     let said = format!("{} {did}", named(process));
     match grown_from(process) {
-        Some(service) => Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process)),
+        Some(service) => {
+            Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process))
+        }
         // The owner at the keyboard: told, and nobody is stopped for it.
         None if by_person(process) => Opinion::new(said).rated(Severity::Medium, 0.5),
         None => Opinion::new(said).on(subject(process)),
@@ -74,6 +76,9 @@ mod tests {
         let login = scene.login();
         let owner = scene.see(Some(&login), attack("sent signal 15 to the agent"));
         assert_eq!((by(&owner, "guard_attacked").severity, by(&owner, "guard_attacked").subject), (Severity::Medium, None));
-        assert_eq!(by(&scene.see(None, attack("took control of the agent")), "guard_attacked").sentence, "somebody took control of the agent");
+        assert_eq!(
+            by(&scene.see(None, attack("took control of the agent")), "guard_attacked").sentence,
+            "somebody took control of the agent"
+        );
     }
 }

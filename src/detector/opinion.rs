@@ -55,7 +55,16 @@ pub struct Opinion {
 impl Opinion {
     /// The usual opinion of a detector in these words.
     pub fn new(sentence: String) -> Self {
-        Self { sentence, entities: Vec::new(), subject: None, severity: None, confidence: None, technique: None, family: None, events: Vec::new() }
+        Self {
+            sentence,
+            entities: Vec::new(),
+            subject: None,
+            severity: None,
+            confidence: None,
+            technique: None,
+            family: None,
+            events: Vec::new(),
+        }
     }
 
     /// With this process to act on.

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::anchoring::Anchoring;
 use super::governor::Reading;
 use super::shared::{Shared, lock};
-use super::anchoring::Anchoring;
 use super::{answer, desk, supervisor};
 use crate::collector::Sink;
 use crate::host::access_copies::AccessCopies;
@@ -126,7 +126,9 @@ fn obey_emergency_script(shared: &Shared) {
 fn tidy(shared: &Shared) {
     let trouble = match shared.responder.tidy() {
         Ok(0) => None,
-        Ok(owed) => Some(format!("{owed} records are in memory only, the disk takes none: make room on it; nothing new is begun meanwhile")),
+        Ok(owed) => {
+            Some(format!("{owed} records are in memory only, the disk takes none: make room on it; nothing new is begun meanwhile"))
+        }
         Err(error) => Some(error.to_string()),
     };
     shared.degrade("journal", trouble);

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Pass;
-use crate::model::{Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal, Target};
+use crate::model::{
+    Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal, Target,
+};
 
 /// Who the agent is and what the client may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -110,7 +110,9 @@ impl Sshd {
 
     fn ssh(&self, command: &str) -> Command {
         let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "none", "-p", "2222", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"]);
+        ssh.args([
+            "-F", "none", "-p", "2222", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+        ]);
         ssh.args(["-o", "ConnectTimeout=5", "-i"]).arg(&self.key).arg(format!("{NAME}@127.0.0.1")).arg(command);
         ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         ssh
@@ -132,7 +134,10 @@ impl Drop for Sshd {
 fn service(dir: &Path) -> u32 {
     let file = dir.join("service");
     let uid = uid();
-    shell(&format!("setsid -f setpriv --reuid {uid} --clear-groups sh -c 'exec sleep 301' & sleep 0.2; pgrep -u {uid} -f 'sleep 301' >{}", file.display()));
+    shell(&format!(
+        "setsid -f setpriv --reuid {uid} --clear-groups sh -c 'exec sleep 301' & sleep 0.2; pgrep -u {uid} -f 'sleep 301' >{}",
+        file.display()
+    ));
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }
 
@@ -197,7 +202,11 @@ fn libc_kill() -> i32 {
 fn left_in(dir: &Path) -> Vec<String> {
     let names = |place: &Path| fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
     let ours = |name: &String| name.contains("bartizan");
-    names(&dir.join("data/expiry")).filter(|name| !name.ends_with(".bartizan-expire.sh")).chain(names(Path::new("/etc")).filter(ours)).chain(names(Path::new("/etc/cron.d")).filter(ours)).collect()
+    names(&dir.join("data/expiry"))
+        .filter(|name| !name.ends_with(".bartizan-expire.sh"))
+        .chain(names(Path::new("/etc")).filter(ours))
+        .chain(names(Path::new("/etc/cron.d")).filter(ours))
+        .collect()
 }
 
 #[test]
@@ -326,16 +335,27 @@ fn the_script_undoes_what_we_would_undo() {
         ];
         for (number, line) in cases.iter().enumerate() {
             // The last line has no end: it is nobody's business to give it one.
-            let around = |line: &str| format!("root:*:1:0:99999:7:::\nx{NAME}:!:1:::::1:\n{line}\n{NAME}:!second:1:::::1:\nlast:\\n%d:::::::");
+            let around =
+                |line: &str| format!("root:*:1:0:99999:7:::\nx{NAME}:!:1:::::1:\n{line}\n{NAME}:!second:1:::::1:\nlast:\\n%d:::::::");
             fs::write("/etc/shadow", around(line)).unwrap();
             let wanted = match marks.remove(line.as_bytes()) {
-                crate::host::accounts::Removed::Exactly(line) | crate::host::accounts::Removed::Partly(line) => String::from_utf8(line).unwrap(),
+                crate::host::accounts::Removed::Exactly(line) | crate::host::accounts::Removed::Partly(line) => {
+                    String::from_utf8(line).unwrap()
+                }
                 crate::host::accounts::Removed::Nothing => line.clone(),
             };
             let note = dir.join(format!("note-{number}"));
             fs::write(&note, crate::host::accounts::Marks::note(&name, before.as_bytes(), after.as_bytes())).unwrap();
             let script = crate::host::watchdog::EXPIRE_SCRIPT;
-            assert!(Command::new("sh").args(["-c", script, "bartizan-expire", "0"]).arg(&note).stdout(Stdio::null()).status().unwrap().success());
+            assert!(
+                Command::new("sh")
+                    .args(["-c", script, "bartizan-expire", "0"])
+                    .arg(&note)
+                    .stdout(Stdio::null())
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             assert_eq!(shadow(), around(&wanted), "case {number}");
             assert!(!note.exists());
         }

@@ -62,6 +62,10 @@ pub struct Responder {
     turn: Arc<Mutex<()>>,
     #[cfg(test)]
     die_at: Mutex<Option<&'static str>>,
+    /// What a test does to the world at some point of a change.
+    #[cfg(test)]
+    #[allow(clippy::type_complexity)]
+    at_point: Mutex<Option<(&'static str, Box<dyn Fn(&Self) + Send>)>>,
     #[cfg(test)]
     paces: Mutex<Vec<Vec<(&'static str, std::time::Duration)>>>,
 }
@@ -83,7 +87,17 @@ impl Responder {
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
         let policy = Mutex::new(Arc::new(policy));
-        let hand = Hand { freezer, locker, ledger: Arc::clone(&ledger), lifeline, tree, alarm, policy, instance, shelf: ruleset::Shelf::default() };
+        let hand = Hand {
+            freezer,
+            locker,
+            ledger: Arc::clone(&ledger),
+            lifeline,
+            tree,
+            alarm,
+            policy,
+            instance,
+            shelf: ruleset::Shelf::default(),
+        };
         Ok(Self {
             ledger,
             verifier,
@@ -93,6 +107,8 @@ impl Responder {
             turn: Arc::default(),
             #[cfg(test)]
             die_at: Mutex::new(None),
+            #[cfg(test)]
+            at_point: Mutex::new(None),
             #[cfg(test)]
             paces: Mutex::default(),
         })
@@ -182,6 +198,11 @@ impl Responder {
         if *self.die_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(point) {
             crate::host::own_netns::die();
         }
+        if let Some((at, deed)) = &*self.at_point.lock().unwrap_or_else(PoisonError::into_inner)
+            && *at == point
+        {
+            deed(self);
+        }
     }
 
     #[cfg(not(test))]
@@ -213,6 +234,8 @@ mod evidence_tests;
 mod restore_tests;
 #[cfg(test)]
 mod ruleset_tests;
+#[cfg(test)]
+mod safety_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

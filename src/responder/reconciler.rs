@@ -156,8 +156,8 @@ impl Responder {
 
 impl Undone {
     fn note(&mut self, action: &Action, why: &str) {
-        let filtered =
-            [ActionKind::BlockAddress, ActionKind::LimitSource, ActionKind::BlockDestination, ActionKind::ContainHost].contains(&action.kind);
+        let filtered = [ActionKind::BlockAddress, ActionKind::LimitSource, ActionKind::BlockDestination, ActionKind::ContainHost]
+            .contains(&action.kind);
         if filtered {
             self.filtered += 1;
             self.first.get_or_insert_with(|| format!("{}: {why}", action.id));

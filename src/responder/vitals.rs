@@ -11,9 +11,7 @@ use super::Responder;
 use super::transaction::line;
 use crate::config::signs::{Listener, Probe};
 use crate::host::vital;
-use crate::model::{
-    Action, ActionId, ActionKind, ActionState, Target, Timestamp, Vital, VitalCheck, VitalKind, VitalState, harmed,
-};
+use crate::model::{Action, ActionId, ActionKind, ActionState, Target, Timestamp, Vital, VitalCheck, VitalKind, VitalState, harmed};
 use crate::outbound::probe;
 
 const SECOND: u64 = 1_000_000_000;

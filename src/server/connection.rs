@@ -132,8 +132,9 @@ impl Connection {
             }
             reply
         });
-        let reply =
-            answer.await.unwrap_or_else(|_| refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`"));
+        let reply = answer
+            .await
+            .unwrap_or_else(|_| refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`"));
         self.reply(id, reply).await
     }
 
@@ -159,7 +160,9 @@ impl Connection {
         let code = if matches!(denial, Denial::Token(Fault::Lapsed | Fault::Missing)) { ErrorCode::Lapsed } else { ErrorCode::Refused };
         let (message, mend) = match denial {
             Denial::Role { needs, has } => (format!("`{what}` needs the role {needs}; {} is {has}", self.peer), BE_LISTED),
-            Denial::Token(Fault::Narrow(_) | Fault::Lapsed | Fault::Missing) => (format!("`{what}` is refused: {denial}"), "ask for another token (a client does so by itself)"),
+            Denial::Token(Fault::Narrow(_) | Fault::Lapsed | Fault::Missing) => {
+                (format!("`{what}` is refused: {denial}"), "ask for another token (a client does so by itself)")
+            }
             Denial::Gone | Denial::Token(_) => (format!("`{what}` is refused: {denial}"), OWN_CONNECTION),
         };
         self.refuse(id, what, &denial.to_string(), refusal(code, &message, mend)).await

@@ -61,7 +61,11 @@ impl Gate {
     ///
     /// # Errors
     /// When the kernel has no randomness to give.
-    pub fn new(access: Access, lifetime: Duration, lists: impl Fn() -> Option<config::Access> + Send + Sync + 'static) -> io::Result<Arc<Self>> {
+    pub fn new(
+        access: Access,
+        lifetime: Duration,
+        lists: impl Fn() -> Option<config::Access> + Send + Sync + 'static,
+    ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             tokens: Tokens::new(random::key()?, lifetime),
             connections: AtomicU64::new(1),
@@ -139,7 +143,11 @@ impl Gate {
                 tokio::spawn(async move {
                     tokio::time::sleep(window).await;
                     let more = lock(&gate.refusals).settle(uid);
-                    engine.record_refusal(&format!("uid {uid}"), "flood", &format!("{more} refusals within a minute, beyond those recorded"));
+                    engine.record_refusal(
+                        &format!("uid {uid}"),
+                        "flood",
+                        &format!("{more} refusals within a minute, beyond those recorded"),
+                    );
                 });
                 false
             }

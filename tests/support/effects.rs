@@ -83,7 +83,8 @@ fn elements(host: &Guarded, found: &mut Effects) {
     let ours = |thing: &Value| thing["family"] == "inet" && thing["table"] == "bartizan";
     for set in listed["nftables"].as_array().into_iter().flatten().map(|object| &object["set"]).filter(|set| ours(set)) {
         for element in set["elem"].as_array().into_iter().flatten() {
-            let (name, value) = (set["name"].as_str().unwrap(), if element["elem"].is_object() { &element["elem"]["val"] } else { element });
+            let (name, value) =
+                (set["name"].as_str().unwrap(), if element["elem"].is_object() { &element["elem"]["val"] } else { element });
             // Containment is many elements, some of which the kernel adds by itself.
             if name.starts_with("contain_") {
                 found.insert("nft contain".to_owned());

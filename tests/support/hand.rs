@@ -11,7 +11,8 @@ use bartizan::config::Policy;
 use bartizan::court::{Court, Petition};
 use bartizan::host::pidfd::key_of;
 use bartizan::model::{
-    Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId, Whose,
+    Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId,
+    Whose,
 };
 use bartizan::responder::{ActError, Responder, Ties};
 use bartizan::store::ledger::Ledger;

@@ -17,8 +17,8 @@ pub use events::{Events, Happened};
 pub use isolation::{Again, ContainerError, Endpoint, Standing};
 pub use listing::Found;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use crate::model::HostText;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 /// Longest answer, in bytes; a thousand running containers take about 1.5 MB.
 const ANSWER_MOST: usize = 8 << 20;

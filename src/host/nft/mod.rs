@@ -154,7 +154,8 @@ impl Nft {
         match self.0.commit(&sealed) {
             Err(why) if why.raw_os_error() == Some(libc::EEXIST) => Err(NftError::Exists),
             Err(why) if table != Table::Keep && matches!(why.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP)) => {
-                let what = "make the table, which needs limit, dynset and socket cgroupv2 (Linux 5.13, CONFIG_NFT_LIMIT, CONFIG_NFT_SOCKET),";
+                let what =
+                    "make the table, which needs limit, dynset and socket cgroupv2 (Linux 5.13, CONFIG_NFT_LIMIT, CONFIG_NFT_SOCKET),";
                 Err(NftError::Kernel { what, why })
             }
             done => done.map_err(|why| classify("change elements", why)),

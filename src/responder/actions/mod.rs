@@ -9,8 +9,8 @@ mod isolate_container;
 mod kill_tree;
 mod limit_source;
 pub(super) mod open_connections;
-mod restore_file;
 mod outside_end;
+mod restore_file;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -36,9 +36,7 @@ fn action(kind: ActionKind, target: Target) -> Action {
 fn who_logs_out_is_no_harm_and_who_is_cut_is() {
     use VitalKind::OperatorConnection as Own;
     let well = |name: &str| sign(Own, name, VitalState::Well);
-    let block = |addr: &str| {
-        action(ActionKind::BlockAddress, Target::Address { addr: addr.parse().unwrap(), direction: Direction::In })
-    };
+    let block = |addr: &str| action(ActionKind::BlockAddress, Target::Address { addr: addr.parse().unwrap(), direction: Direction::In });
     let before = [well("203.0.113.9:5000"), well("203.0.113.8:5000")];
     let now = chrono::Utc::now();
     let harm = |action: &Action, after: &[Vital]| judge(action, &before, after, now).harmed.len();

@@ -9,8 +9,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
-use super::book::{Anchor, Book, Held};
 use super::audit::Chain;
+use super::book::{Anchor, Book, Held};
 use super::{Ledger, LedgerError, audit, locked};
 use crate::model::{Action, ActionId, ActionState, AuditBody, BootId, WarrantId};
 
@@ -96,6 +96,20 @@ impl Ledger {
         written
     }
 
+    /// Writes down what an action is about to change, once that is known better than before.
+    ///
+    /// # Errors
+    /// When it cannot be written or the action is not active: then what needs it must not be done.
+    pub fn set_snapshot(&self, id: ActionId, snapshot: &Value) -> Result<(), LedgerError> {
+        match self.held_one(id) {
+            Some(held) => self.settle(&held.action, Some(snapshot), None),
+            None => {
+                let why = format!("{id} is not active");
+                Err(LedgerError::Row { what: "write a snapshot", file: self.file.clone(), why })
+            }
+        }
+    }
+
     /// Adds a line to the record, or keeps it in memory until the disk takes it: for what must go on without a disk.
     pub fn audit_or_owe(&self, line: AuditBody) {
         if self.audit(line.clone()).is_err() {
@@ -124,7 +138,9 @@ impl Ledger {
             return Ok(());
         }
         let rows = due.iter().map(|action| Ok((action, self.encode(action)?))).collect::<Result<Vec<_>, LedgerError>>()?;
-        self.change("refresh actions", false, |change, _| rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop)))
+        self.change("refresh actions", false, |change, _| {
+            rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop))
+        })
     }
 
     /// Writes what the disk still owes, when there is any; gives how many rows and lines wait still.
@@ -217,8 +233,7 @@ impl Ledger {
     /// # Errors
     /// When they cannot be read.
     pub fn actions(&self, limit: usize) -> Result<Vec<Action>, LedgerError> {
-        let mut rows =
-            self.read("SELECT body FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))?;
+        let mut rows = self.read("SELECT body FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))?;
         let book = self.book();
         // What was seen since, and what the disk does not know yet.
         for row in &mut rows {

@@ -190,11 +190,8 @@ impl Ledger {
             change.commit().map_err(fail)?;
         }
         let head = chain.head;
-        let anchor = anchor::Anchor::begin(dir, head.clone()).map_err(|why| LedgerError::File {
-            what: "anchor",
-            file: file.to_owned(),
-            why,
-        })?;
+        let anchor =
+            anchor::Anchor::begin(dir, head.clone()).map_err(|why| LedgerError::File { what: "anchor", file: file.to_owned(), why })?;
         let notice = wrong.as_ref().map(|why| format!("the audit log was tampered with while no agent ran: {why}"));
         let (connection, head, cut) = (Mutex::new(connection), Mutex::new(head), Mutex::new(wrong));
         Ok(Self { connection, book: Mutex::default(), file: file.to_owned(), instance, notice, head, anchor, cut })
@@ -210,8 +207,8 @@ impl Ledger {
         if std::fs::metadata(log).map_or(0, |log| log.len()) < WORTH_TIDYING {
             return Ok(());
         }
-        let tidied = Connection::open(&self.file)
-            .and_then(|own| own.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0)));
+        let tidied =
+            Connection::open(&self.file).and_then(|own| own.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0)));
         tidied.map(drop).map_err(self.sqlite("tidy the write-ahead log"))
     }
 

@@ -81,7 +81,9 @@ async fn agent(stream: UnixStream, asked: Arc<Mutex<Vec<Request>>>, answers: usi
         let Ok(Some(line)) = lines.next_line().await else { return };
         let frame: ClientFrame = serde_json::from_str(&line).unwrap();
         let reply = match &frame.request {
-            Request::Hello { .. } => Reply::Hello(Hello { version: VERSION, agent: "test".to_owned(), role: crate::model::Role::Admin, pass: None }),
+            Request::Hello { .. } => {
+                Reply::Hello(Hello { version: VERSION, agent: "test".to_owned(), role: crate::model::Role::Admin, pass: None })
+            }
             _ => Reply::Done("it is done".to_owned()),
         };
         let mut out = serde_json::to_string(&ServerFrame::Reply { id: frame.id, reply: Box::new(reply) }).unwrap() + "\n";
