@@ -55,7 +55,10 @@ uninstall_it() {
     # Without systemd, or started by hand: asked to end.
     "$PREFIX/bin/bartizan" stop >/dev/null 2>&1 || true
     # After the agent ended, so that it cannot do anything new.
-    [ ! -e "$PREFIX/bin/bartizan-emergency" ] || sh "$PREFIX/bin/bartizan-emergency"
+    if ! sh config/bartizan-emergency.sh; then
+        say "not everything could be undone (see above): the notes in /var/lib/bartizan/expiry stay"
+        BARTIZAN_PURGE=no
+    fi
     rm -f "$PREFIX/bin/bartizan" "$PREFIX/bin/bartizan-emergency" "$PREFIX/share/man/man1/bartizan.1"
     rm -rf /run/bartizan
     if [ -d /var/lib/bartizan ] || [ -d /etc/bartizan ]; then

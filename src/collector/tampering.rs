@@ -3,7 +3,7 @@
 //! Only by fanotify, which knows who: below it our own writing could not be told from others'. The journals and locks
 //! of SQLite are opened for writing by whoever only reads, so their closing says nothing; the database itself is not.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,39 +130,14 @@ impl Collector for Tampering {
             return Ok(());
         }
         self.watch_all(&mut watch, sink);
-        let (mut told, mut window) = (0, Instant::now());
+        let mut bound = Bound { told: 0, begun: Instant::now() };
         while !stop.is_set() {
             let look = gather(&mut watch, Stop::LOOK, HOP, sink)?;
             let until = patience();
-            let (mut seen, mut stale) = (HashSet::new(), look.overflow);
-            for noticed in look.noticed {
-                let touched = match noticed {
-                    Noticed::Touched(touched) => touched,
-                    Noticed::Gone(path) => {
-                        let what = Touch { deleted: true, directory: true, ..Touch::default() };
-                        Touched { path, what, by: None }
-                    }
-                    Noticed::Overflow => continue,
-                };
-                stale |= touched.what.directory;
-                let Some(kind) = self.classify(&touched.path, touched.what) else { continue };
-                if !seen.insert((touched.path.clone(), touched.by.map(|by| by.pid))) {
-                    continue;
-                }
-                if window.elapsed() >= WINDOW {
-                    (told, window) = (0, Instant::now());
-                }
-                let (process, complete) = self.who.of(touched.by, until);
-                if self.is_excused(&touched.path, process.as_ref()) {
-                    continue;
-                }
-                told += 1;
-                if told > MOST_TOLD {
-                    sink.account(HOP, 0, 1);
-                    emit(sink, EventKind::Loss { loss: Loss::new(HOP, 1) }, None, Source::Agent, false);
-                    continue;
-                }
-                emit(sink, alarm(kind, &touched), process, Source::Fanotify, complete);
+            let touches = folded(look.noticed);
+            let stale = look.overflow || touches.iter().any(|touched| touched.what.directory);
+            for touched in touches {
+                self.tell(&touched, until, &mut bound, sink);
             }
             if stale {
                 self.watch_all(&mut watch, sink);
@@ -170,6 +145,60 @@ impl Collector for Tampering {
         }
         Ok(())
     }
+}
+
+impl Tampering {
+    fn tell(&self, touched: &Touched, until: Instant, bound: &mut Bound, sink: &dyn Sink) {
+        let Some(kind) = self.classify(&touched.path, touched.what) else { return };
+        let (process, complete) = self.who.of(touched.by, until);
+        if self.is_excused(&touched.path, process.as_ref()) {
+            return;
+        }
+        if bound.allows() {
+            emit(sink, alarm(kind, touched), process, Source::Fanotify, complete);
+        } else {
+            sink.account(HOP, 0, 1);
+            emit(sink, EventKind::Loss { loss: Loss::new(HOP, 1) }, None, Source::Agent, false);
+        }
+    }
+}
+
+/// How many alarms were told lately.
+struct Bound {
+    told: usize,
+    begun: Instant,
+}
+
+impl Bound {
+    fn allows(&mut self) -> bool {
+        if self.begun.elapsed() >= WINDOW {
+            (self.told, self.begun) = (0, Instant::now());
+        }
+        self.told += 1;
+        self.told <= MOST_TOLD
+    }
+}
+
+/// What one process did to one path within a look is one deed. The kernel's queue bounds how many there are.
+fn folded(noticed: Vec<Noticed>) -> Vec<Touched> {
+    let mut touches: Vec<Touched> = Vec::new();
+    let mut places: HashMap<(PathBuf, Option<u32>), usize> = HashMap::new();
+    for noticed in noticed {
+        let touched = match noticed {
+            Noticed::Touched(touched) => touched,
+            Noticed::Gone(path) => {
+                let what = Touch { deleted: true, directory: true, ..Touch::default() };
+                Touched { path, what, by: None }
+            }
+            Noticed::Overflow => continue,
+        };
+        let place = *places.entry((touched.path.clone(), touched.by.map(|by| by.pid))).or_insert(touches.len());
+        match touches.get_mut(place) {
+            Some(known) => known.what = known.what.and(touched.what),
+            None => touches.push(touched),
+        }
+    }
+    touches
 }
 
 fn alarm(what: AlarmKind, touched: &Touched) -> EventKind {

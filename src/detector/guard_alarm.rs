@@ -137,7 +137,7 @@ mod tests {
     fn every_alarm_is_somebodys_opinion_and_one_alone() {
         let mut scene = Scene::new();
         for what in ALL {
-            let signals = scene.see(None, alarm(what, "it happened", None));
+            let signals = scene.see(None, alarm(what, what.noun(), None));
             let wanted = if what == AlarmKind::AgentAttacked { "guard_attacked" } else { "guard_alarm" };
             assert_eq!(names(&signals), [wanted], "{what:?}");
             let signal = by(&signals, wanted);

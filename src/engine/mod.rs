@@ -26,6 +26,7 @@ mod run_mark;
 mod shared;
 mod start;
 mod supervisor;
+mod table_watch;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};

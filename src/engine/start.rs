@@ -24,7 +24,7 @@ use super::presence::Attendance;
 use super::publish::Publisher;
 use super::record::{self, FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
-use super::{rounds, run_mark, supervisor};
+use super::{rounds, run_mark, supervisor, table_watch};
 use crate::collector::{self, Attribution, Collector, Places, Sink, Stop, Tampering, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
@@ -296,6 +296,8 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Thre
     threads.push(spawn("nurse", Box::new(move || rounds::nurse(&nurse)))?);
     let crier = Arc::clone(shared);
     threads.push(spawn("crier", Box::new(move || rounds::cry(&crier)))?);
+    let guard = Arc::clone(shared);
+    threads.push(spawn("table-watch", Box::new(move || table_watch::watch(&guard)))?);
     let keeper = Arc::clone(shared);
     let body = move || keeper.owner.keep(|| keeper.stop.is_set(), |unknown| keeper.degrade("lifeline", unknown));
     threads.push(spawn("lifeline", Box::new(body))?);

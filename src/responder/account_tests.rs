@@ -165,6 +165,7 @@ fn a_disabled_account_is_out_and_comes_back_byte_for_byte() {
         let preview = responder.preview(&disable(Duration::from_secs(600)).plan).unwrap();
         assert!(preview.blast_radius.contains("processes of its login sessions end now"), "{preview:?}");
 
+        eprintln!("seen: {preview:#?}");
         let began = std::time::Instant::now();
         let action = responder.carry_out(disable(Duration::from_secs(600)), now()).unwrap();
         eprintln!("measured: account disabled and its session ended in {:?}", began.elapsed());
@@ -289,6 +290,28 @@ fn it_ends_outside_of_us_when_we_are_killed() {
         let settled = responder(dir).recover(now()).unwrap();
         assert_eq!(settled[0].state, ActionState::Expired, "{}", settled[0].note);
         assert_eq!(whole("/etc/shadow"), before);
+    });
+}
+
+#[test]
+fn a_confirmed_one_lasts_to_its_new_end() {
+    if !has(&["useradd", "chpasswd"]) {
+        return;
+    }
+    in_own_etc(|dir| {
+        add_user();
+        let before = whole("/etc/shadow");
+        let responder = responder(dir);
+        let mut action = responder.carry_out(disable(Duration::from_secs(3)), now()).unwrap();
+        action.expires_at = now() + Duration::from_secs(600);
+        let act = super::actions::of(ActionKind::DisableUser);
+        let snapshot = act.prolong(&responder.hand, &action, responder.snapshot(action.id).unwrap(), now()).unwrap();
+        // Past the former end, and past the moment at which the last of those who wait for it would come.
+        std::thread::sleep(Duration::from_secs(11));
+        let sight = act.verify(&responder.hand, &action, &snapshot, now()).unwrap();
+        assert!(matches!(sight, super::actions::Sight::Live(_)), "{sight:?}");
+        act.revert(&responder.hand, &action, &snapshot).unwrap();
+        assert_eq!((whole("/etc/shadow"), left_in(dir)), (before, Vec::new()));
     });
 }
 

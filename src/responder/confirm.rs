@@ -3,7 +3,7 @@
 use super::Responder;
 use super::actions::{self, ActError, Sight};
 use super::transaction::line;
-use crate::model::{Action, ActionId, Timestamp};
+use crate::model::{Action, ActionId, ActionState, Timestamp};
 
 impl Responder {
     /// A person stands behind a disruptive action: its end moves from the confirmation's deadline to its own. The host's
@@ -21,23 +21,67 @@ impl Responder {
             return Err(ActError::Failed { why: judged.note.clone(), action: Box::new(judged) });
         }
         let _turn = self.my_turn();
-        let (mut action, moment) = self.awaiting(id, now)?;
-        let snapshot = self.snapshot(id)?;
+        let (asked, moment) = self.awaiting(id, now)?;
+        let mut action = asked.clone();
         if let Some(confirmation) = &mut action.confirmation {
             (confirmation.confirmed_at, confirmation.confirmed_by) = (Some(moment), Some(by.to_owned()));
         }
+        self.checkpoint("before confirming");
+        // First the word, then the end outside of us: should we die between the two, recovery moves the end.
+        let words = format!("lasts until {}", action.expires_at.format("%H:%M:%S UTC"));
+        if let Err(error) = self.ledger.settle(&action, None, Some(&line(now, by, "action.confirmed", id, words))) {
+            return Err(self.unconfirm(&asked, error.into()));
+        }
         self.checkpoint("before prolonging");
+        match self.prolong(&mut action, by, moment, now) {
+            Ok(()) => Ok(action),
+            Err(error) => {
+                self.tell(now, by, "action.confirmation_failed", id, error.to_string());
+                Err(self.unconfirm(&asked, error))
+            }
+        }
+    }
+
+    /// Moves the end outside of us to where it belongs now that somebody stands behind the action, and looks at it.
+    fn prolong(&self, action: &mut Action, by: &str, moment: Timestamp, now: Timestamp) -> Result<(), ActError> {
         let act = actions::of(action.kind);
-        // First the end, then the row: should we die between the two, it is undone at the deadline, which is the safe side.
-        let snapshot = act.prolong(&self.hand, &action, snapshot, moment)?;
+        let snapshot = act.prolong(&self.hand, action, self.snapshot(action.id)?, moment)?;
         self.checkpoint("after prolonging");
         self.forget_ruleset();
-        match act.verify(&self.hand, &action, &snapshot, moment)? {
+        match act.verify(&self.hand, action, &snapshot, moment)? {
             Sight::Live(proof) => (action.verified_at, action.note) = (Some(now), format!("confirmed by {by}; {}", proof.join("; "))),
-            Sight::Drifted(why) | Sight::Gone(why) => return Err(ActError::Unverified(why)),
+            // A file that was put back stays from here on: there is nothing left to undo.
+            Sight::Gone(proof) => {
+                (action.state, action.ended_at, action.verified_at) = (ActionState::Expired, Some(now), Some(now));
+                action.note = format!("confirmed by {by}; {proof}");
+                self.signs.forget(action.id);
+            }
+            Sight::Drifted(why) => return Err(ActError::Unverified(why)),
         }
-        self.ledger.settle(&action, Some(&snapshot), Some(&line(now, by, "action.confirmed", id, action.note.clone())))?;
-        Ok(action)
+        // What cannot be written now is kept in memory until it can: the end is where it should be.
+        let _ = self.ledger.settle(action, Some(&snapshot), None);
+        Ok(())
+    }
+
+    /// Nobody stands behind it after all: it is undone at the deadline.
+    fn unconfirm(&self, asked: &Action, why: ActError) -> ActError {
+        let _ = self.ledger.update(asked);
+        why
+    }
+
+    /// After a crash between the word and the end outside of us: the end is moved once more, which does no harm.
+    pub(super) fn prolong_again(&self, now: Timestamp) {
+        for held in self.ledger.held() {
+            let confirmed = held.action.confirmation.as_ref().filter(|given| given.confirmed_at.is_some());
+            let Some(by) = confirmed.map(|given| given.confirmed_by.clone().unwrap_or_default()) else { continue };
+            let moment = self.moment_of(&held, now);
+            if held.action.state == ActionState::Live && moment < held.action.expires_at && !self.died_with_its_kernel(&held) {
+                let mut action = Action::clone(&held.action);
+                if let Err(error) = self.prolong(&mut action, &by, moment, now) {
+                    self.tell(now, "recovery", "action.confirmation_failed", action.id, error.to_string());
+                }
+            }
+        }
     }
 
     /// An action that awaits confirmation, and the moment on its own clock.

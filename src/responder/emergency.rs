@@ -9,6 +9,9 @@ use crate::host::nft::{Nft, TABLE};
 use crate::host::watchdog;
 use crate::model::{Action, Timestamp};
 
+/// Where an agent that noted nothing else down keeps its data.
+const DATA: &str = "/var/lib/bartizan";
+
 /// What an emergency stop did. All texts are safe to show.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EmergencyReport {
@@ -37,7 +40,7 @@ impl Responder {
                 Err(error) => report.failures.push(error.to_string()),
             }
         }
-        let swept = sweep_with(&self.hand.freezer);
+        let swept = sweep_with(&self.hand.freezer, self.ledger.directory());
         report.removed = swept.removed;
         report.failures.extend(swept.failures);
         let words = format!(
@@ -53,17 +56,31 @@ impl Responder {
 
 /// Removes everything under our name without a journal: for `emergency-stop` when no agent answers.
 pub fn sweep(runtime: &Path) -> EmergencyReport {
+    let data = watchdog::data_of(runtime).unwrap_or_else(|| Path::new(DATA).to_owned());
     match Freezer::open(runtime) {
-        Ok(freezer) => sweep_with(&freezer),
+        Ok(freezer) => sweep_with(&freezer, &data),
         Err(error) => {
             let mut report = EmergencyReport { failures: vec![error.to_string()], ..EmergencyReport::default() };
             sweep_table(&mut report);
+            sweep_lasting(&data, &mut report);
             report
         }
     }
 }
 
-fn sweep_with(freezer: &Freezer) -> EmergencyReport {
+/// What outlives a reboot, by the script that would have undone it at its time.
+fn sweep_lasting(data: &Path, report: &mut EmergencyReport) {
+    for note in watchdog::lasting_notes(data) {
+        let name = note.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
+        match watchdog::undo_now(&note) {
+            true => report.removed.push(format!("what the note {name} tells of")),
+            false => report.failures.push(format!("what {} tells of could not be undone: see docs/copies.md", note.display())),
+        }
+    }
+    report.removed.extend(watchdog::sweep_triggers(data));
+}
+
+fn sweep_with(freezer: &Freezer, data: &Path) -> EmergencyReport {
     let mut report = EmergencyReport::default();
     sweep_table(&mut report);
     for name in freezer.noted().into_iter().chain(freezer.groups()) {
@@ -74,6 +91,7 @@ fn sweep_with(freezer: &Freezer) -> EmergencyReport {
             None => {}
         }
     }
+    sweep_lasting(data, &mut report);
     report
 }
 

@@ -62,6 +62,10 @@ pub struct Responder {
     turn: Arc<Mutex<()>>,
     #[cfg(test)]
     die_at: Mutex<Option<&'static str>>,
+    /// What a test does to the world at some point of a change.
+    #[cfg(test)]
+    #[allow(clippy::type_complexity)]
+    at_point: Mutex<Option<(&'static str, Box<dyn Fn(&Self) + Send>)>>,
     #[cfg(test)]
     paces: Mutex<Vec<Vec<(&'static str, std::time::Duration)>>>,
 }
@@ -103,6 +107,8 @@ impl Responder {
             turn: Arc::default(),
             #[cfg(test)]
             die_at: Mutex::new(None),
+            #[cfg(test)]
+            at_point: Mutex::new(None),
             #[cfg(test)]
             paces: Mutex::default(),
         })
@@ -149,10 +155,7 @@ impl Responder {
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever is done in this turn begins with the kernel as it is now.
-        self.hand.forget_ruleset();
-        turn
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An active action on the same target.
@@ -195,6 +198,11 @@ impl Responder {
         if *self.die_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(point) {
             crate::host::own_netns::die();
         }
+        if let Some((at, deed)) = &*self.at_point.lock().unwrap_or_else(PoisonError::into_inner)
+            && *at == point
+        {
+            deed(self);
+        }
     }
 
     #[cfg(not(test))]
@@ -223,4 +231,12 @@ mod container_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
+mod ruleset_tests;
+#[cfg(test)]
+mod safety_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verifier_tests;

@@ -2,9 +2,12 @@
 
 use super::Responder;
 use super::actions::{self, ActError};
-use crate::host::watchdog;
+use crate::host::watchdog::{self, Expiry};
 use crate::model::{Action, ActionKind, ActionState, Target, Timestamp};
 use crate::store::ledger::Held;
+
+/// Notes without an owner that are ended at one start.
+const MOST_ORPHANS: usize = 4096;
 
 impl Responder {
     /// Settles what a crash left behind: an intent without a receipt is adopted when the kernel shows the whole
@@ -26,6 +29,7 @@ impl Responder {
                 self.checkpoint("while settling");
             }
         }
+        self.prolong_again(now);
         self.forget_ruleset();
         for orphan in self.remove_orphans() {
             self.tell(now, "recovery", "orphan.removed", "kernel", orphan);
@@ -95,6 +99,30 @@ impl Responder {
                 None => {}
             }
         }
+        said.extend(self.end_lasting_orphans(&wanted));
         said
+    }
+
+    /// Notes of actions that outlive a reboot are a second journal: what a lost ledger forgot is ended by them. Who waits
+    /// for their end outside of us is told that it is now.
+    fn end_lasting_orphans(&self, wanted: &[String]) -> Vec<String> {
+        let notes = watchdog::note_path(self.ledger.directory(), "x");
+        let entries = notes.parent().map(std::fs::read_dir).into_iter().flatten().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.contains('.'));
+        let orphans = names.filter(|name| !wanted.contains(name)).take(MOST_ORPHANS);
+        orphans.map(|name| self.end_lasting(&name)).collect()
+    }
+
+    fn end_lasting(&self, name: &str) -> String {
+        let note = watchdog::note_path(self.ledger.directory(), name);
+        let method: String = std::fs::read(&note).map_or_else(
+            |_| "unreadable".to_owned(),
+            |bytes| String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()).chars().take(32).collect(),
+        );
+        let expiry = Expiry { name: name.to_owned(), note, after: std::time::Duration::ZERO, lasting: true };
+        match watchdog::set(&expiry) {
+            Ok(_) => format!("note {} ({}) had no owner: its end is now", name.escape_debug(), method.escape_debug()),
+            Err(error) => format!("note {} ({}) has no owner and could not be ended: {error}", name.escape_debug(), method.escape_debug()),
+        }
     }
 }

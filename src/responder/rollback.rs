@@ -27,7 +27,6 @@ impl Responder {
     /// the last case it stays active and is shown as drifted.
     pub fn rollback(&self, id: ActionId, by: &str, now: Timestamp) -> Result<Action, ActError> {
         let _turn = self.my_turn();
-        self.forget_ruleset();
         let action = self.ledger.action(id)?.ok_or(ActError::NotFound(id))?;
         match action.state {
             ActionState::RolledBack => Ok(action),

@@ -63,6 +63,27 @@ impl Ruleset {
         Ok(listing.0.get(&place.key).map(aged))
     }
 
+    /// Where those of the members stand that are there.
+    fn there(&self, members: &[Timed]) -> Result<Vec<Place>, ActError> {
+        let mut there = Vec::new();
+        for (member, _) in members {
+            if self.find(*member)?.is_some() {
+                there.push(member.place());
+            }
+        }
+        Ok(there)
+    }
+
+    /// Leaves out of the reading what was just removed, so that ten thousand can go one by one.
+    fn strike(&self, gone: &[Place]) {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in gone {
+            if let Some(listing) = sets.get_mut(&place.set) {
+                Arc::make_mut(listing).0.remove(&place.key);
+            }
+        }
+    }
+
     /// Every element that an action may have put there.
     pub(super) fn places(&self) -> Result<Vec<Place>, ActError> {
         let mut all = Vec::new();
@@ -86,6 +107,13 @@ impl Ruleset {
 /// Whole milliseconds until then; none when it is over.
 pub(super) fn until(end: Timestamp, now: Timestamp) -> Duration {
     (end - now).to_std().unwrap_or_default()
+}
+
+/// The moment of a change that was planned a little earlier: looking at the host before it may take seconds, by which its
+/// end must not move. A wall clock that was set meanwhile counts for nothing.
+pub(super) fn begun(action: &Action) -> Timestamp {
+    let passed = (chrono::Utc::now() - action.planned_at).to_std().unwrap_or_default();
+    if passed > Duration::from_secs(60) { action.planned_at } else { action.planned_at + passed }
 }
 
 /// Elements for those whose time is not over.
@@ -153,11 +181,17 @@ impl Hand {
     }
 
     fn owned<'a>(&self, actions: impl Iterator<Item = &'a Action>, now: Timestamp) -> Result<Vec<Element>, ActError> {
-        let lifeline = (self.lifeline)();
+        let (lifeline, ruleset) = ((self.lifeline)(), self.ruleset()?);
         let mut all = Vec::new();
         for other in actions.filter(|other| matches!(other.state, ActionState::Live | ActionState::Drifted)) {
             let snapshot = self.ledger.snapshot(other.id)?.unwrap_or_default();
-            all.extend(elements(&members_of(other, &snapshot).unwrap_or_default(), now));
+            all.extend::<Vec<Element>>(elements(&members_of(other, &snapshot).unwrap_or_default(), now));
+        }
+        for element in &mut all {
+            // The kernel's own word for how long it still lasts, where it has one.
+            if let Some(left) = ruleset.find(element.member)?.and_then(|kept| kept.remaining) {
+                element.lasts = left.max(Duration::from_millis(1));
+            }
         }
         all.retain(|element| element.member.place().remote().is_none_or(|addr| lifeline.holds_address(addr).is_none()));
         Ok(all)
@@ -196,29 +230,27 @@ impl Hand {
     pub(super) fn take(&self, members: &[Timed]) -> Result<Vec<String>, ActError> {
         let mut done = Vec::new();
         for _ in 0..3 {
-            self.forget_ruleset();
             let ruleset = self.ruleset()?;
-            let mut there = Vec::new();
-            for (member, _) in members {
-                if ruleset.find(*member)?.is_some() {
-                    there.push(member.place());
-                }
-            }
+            let there = ruleset.there(members)?;
             if there.is_empty() {
                 break;
             }
             // One may end by itself meanwhile: then none is removed, and we look again.
-            if ruleset.nft.remove(&there)? {
-                done.push(removed(&there));
+            if !ruleset.nft.remove(&there)? {
+                self.forget_ruleset();
+                continue;
             }
+            for place in &there {
+                if ruleset.nft.holds(*place)? {
+                    return Err(ActError::Unverified(format!("something of it is still in set {}", place.set.name())));
+                }
+            }
+            ruleset.strike(&there);
+            done.push(removed(&there));
         }
-        self.forget_ruleset();
         let ruleset = self.ruleset()?;
-        for (member, _) in members {
-            if ruleset.find(*member)?.is_some() {
-                let what = member.place().set.name();
-                return Err(ActError::Unverified(format!("something of it is still in set {what}")));
-            }
+        if let Some(place) = ruleset.there(members)?.first() {
+            return Err(ActError::Unverified(format!("something of it is still in set {}", place.set.name())));
         }
         if *ruleset.state() != TableState::Absent && ruleset.is_bare()? && ruleset.nft.delete_table()? {
             done.push(format!("removed the empty table inet {TABLE}"));

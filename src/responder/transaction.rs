@@ -121,7 +121,6 @@ impl Responder {
         // of a tree is asked for one by one when it is caught.
         self.hand.may_touch(order.plan.target(), by_person)?;
         pace.step("lifeline");
-        self.forget_ruleset();
         if let Some(same) = self.same_target(&order.plan) {
             let until = same.expires_at.format("%H:%M:%S UTC").to_string();
             return Err(ActError::Duplicate { id: same.id, target: same.target.to_string(), until });

@@ -73,6 +73,7 @@ pub(super) fn judge(changes: &[Change], case: &Case<'_>) -> Result<(), String> {
     let (mut strangers, mut switched, mut kept, mut released) = (BTreeSet::new(), 0, BTreeMap::new(), BTreeSet::new());
     let anew = changes.iter().any(|change| matches!(change, Change::Shape(_) | Change::DeleteTable));
     let mut removed_switch = false;
+    let known: HashSet<(&str, &[u8])> = case.known.iter().map(|place| (place.set.name(), place.key.as_bytes())).collect();
     for change in changes {
         match change {
             Change::Add(added) => {
@@ -82,7 +83,7 @@ pub(super) fn judge(changes: &[Change], case: &Case<'_>) -> Result<(), String> {
                         carries(added, limited)?;
                         let addr = remote(added, before, length)?;
                         cut(addr, case)?;
-                        if !is_known(added, case) {
+                        if !known.contains(&(added.set.as_str(), added.key.as_slice())) {
                             strangers.insert(addr);
                         }
                     }
@@ -193,14 +194,14 @@ fn complete(case: &Case<'_>) -> Result<(), String> {
     }
 }
 
-fn is_known(added: &Added, case: &Case<'_>) -> bool {
-    case.known.iter().any(|place| place.set.name() == added.set && place.key.as_bytes() == added.key)
-}
-
 /// Containment may be on only while every address of the lifeline is let through, for as long.
 fn lets_the_owner_through(switched: u64, kept: &BTreeMap<IpAddr, u64>, released: &BTreeSet<IpAddr>, case: &Case<'_>) -> Result<(), String> {
     for (addr, why) in &case.lifeline.addresses {
         let addr = addr.to_canonical();
+        // What never leaves the host is let through by its device.
+        if addr.is_loopback() || addr.is_unspecified() {
+            continue;
+        }
         let already = || (case.kept)(addr).filter(|_| !released.contains(&addr)).map(|left| left.as_millis() as u64);
         let long = kept.get(&addr).copied().or_else(already).unwrap_or(0);
         if long == 0 || long + NEARLY < switched {

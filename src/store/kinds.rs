@@ -3,9 +3,9 @@
 use crate::model::EventKind;
 
 /// Names in the order of their bits. A bit once given keeps its kind: a new kind goes at the end.
-const BITS: [&str; 14] = [
+const BITS: [&str; 15] = [
     "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
-    "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss",
+    "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss", "agent.alarm",
 ];
 /// A kind that has no bit of its own: such a block is always opened. The sign bit of SQLite's integers stays free.
 pub(super) const OTHER: i64 = 1 << 62;

@@ -82,7 +82,9 @@ pub(super) fn all(etc: &Path) -> Vec<Place> {
     let of_root = |below: PathBuf| Place { base: etc.to_owned(), below, owner: None };
     let mut places: Vec<Place> = FILES.iter().map(|file| of_root(PathBuf::from(file))).collect();
     for dir in DIRECTORIES {
-        let names = fs::read_dir(etc.join(dir)).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        // Root's own directories: a link or a directory among the files is no sign of anything.
+        let plain = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
+        let names = fs::read_dir(etc.join(dir)).into_iter().flatten().flatten().filter(plain).map(|entry| entry.file_name());
         places.extend(names.filter(|name| !is_ours(name)).take(MOST).map(|name| of_root(Path::new(dir).join(name))));
     }
     for account in accounts(etc) {

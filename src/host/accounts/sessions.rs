@@ -52,7 +52,9 @@ impl Sessions {
     pub fn of(uid: u32, lifeline: &Lifeline) -> io::Result<Self> {
         let world: BTreeMap<u32, Stat> = everything()?.into_iter().map(|stat| (stat.pid, stat)).collect();
         let openers: BTreeSet<u32> = world.keys().copied().filter(|pid| opens_sessions(*pid)).collect();
+        let home = Namespaces::of_this_host();
         let own = world.values().filter(|stat| stat.pid > 1 && !stat.is_kernel_thread() && real_uid(stat.pid) == Some(uid));
+        let own = own.filter(|stat| home.holds(stat.pid));
         let members: BTreeSet<u32> = own.filter(|stat| in_session(stat, uid, &world, &openers)).map(|stat| stat.pid).collect();
         let above = |pid: u32| ancestors(pid, &world);
         let mut spared = BTreeSet::new();
@@ -89,6 +91,33 @@ impl Sessions {
         let left = last.open.iter().filter(|key| !gone.contains(*key)).count();
         Ok(Ended { ended: gone.len(), left, spared: last.spared.len() })
     }
+}
+
+/// Which mount and user namespaces are this host's: those of init and our own (a unit of systemd may have a mount
+/// namespace of its own).
+struct Namespaces {
+    mounts: Vec<u64>,
+    users: Vec<u64>,
+}
+
+impl Namespaces {
+    fn of_this_host() -> Self {
+        let both = |what| ["1", "self"].into_iter().filter_map(|pid| namespace(pid, what)).collect();
+        Self { mounts: both("mnt"), users: both("user") }
+    }
+
+    /// Whether a number means the same account there as here. With other mounts in the same user namespace root made
+    /// another system (a container), which has accounts of its own; with a user namespace of its own anybody may have
+    /// made it, to slip away. What cannot be read is this host's.
+    fn holds(&self, pid: u32) -> bool {
+        let pid = pid.to_string();
+        let known = |what, ours: &[u64]| namespace(&pid, what).is_none_or(|found| ours.contains(&found));
+        known("mnt", &self.mounts) || !known("user", &self.users)
+    }
+}
+
+fn namespace(pid: &str, what: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}/ns/{what}")).map(|found| found.ino()).ok()
 }
 
 fn finish(holds: Vec<(ProcessKey, PidFd)>, signals: &[i32]) -> Vec<ProcessKey> {
@@ -134,8 +163,7 @@ fn in_session(stat: &Stat, uid: u32, world: &BTreeMap<u32, Stat>, openers: &BTre
 /// By the file it executes, root's own, in our own process namespace: a name can be chosen by anybody, and what is called
 /// su in a container opens no session of this host.
 fn opens_sessions(pid: u32) -> bool {
-    let namespace = |pid: &str| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|meta| meta.ino()).ok();
-    exe_name(pid).is_some_and(|name| OPENERS.contains(&name.as_str())) && namespace(&pid.to_string()) == namespace("self")
+    exe_name(pid).is_some_and(|name| OPENERS.contains(&name.as_str())) && namespace(&pid.to_string(), "pid") == namespace("self", "pid")
 }
 
 fn exe_name(pid: u32) -> Option<String> {

@@ -39,9 +39,10 @@ struct Account {
     shell: Vec<u8>,
 }
 
-/// Everything about accounts; `pids` are attached consoles, whoever asks, and what those run under.
-pub(super) fn find(found: &mut Found, files: &Files, pids: &[u32]) {
-    for uid in pids.iter().flat_map(|pid| whose(*pid)) {
+/// Everything about accounts; `people` are attached consoles, whoever asks, and what those run under; `shells` are those
+/// that the SSH server started.
+pub(super) fn find(found: &mut Found, files: &Files, people: &[u32], shells: &[u32]) {
+    for uid in people.iter().flat_map(|pid| whose(*pid)) {
         found.account(uid, LifelineReason::OwnAccount);
     }
     match files.last_administrator() {
@@ -49,7 +50,10 @@ pub(super) fn find(found: &mut Found, files: &Files, pids: &[u32]) {
         Ok(None) => {}
         Err(why) => found.unknown("accounts", why),
     }
-    for (uid, name) in files.logged_in() {
+    let accounts = files.accounts().unwrap_or_default();
+    let at_shell = shells.iter().filter_map(|pid| super::ssh::real_uid(*pid)).filter(|uid| *uid != 0);
+    let named = at_shell.filter_map(|uid| Some((uid, HostText::from(accounts.iter().find(|account| account.uid == uid)?.name.as_slice()))));
+    for (uid, name) in files.logged_in().into_iter().chain(named) {
         found.logged_in(uid, name);
     }
 }

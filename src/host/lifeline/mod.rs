@@ -75,7 +75,7 @@ pub fn derive(known: Known<'_>) -> Snapshot {
             Vec::new()
         }
     };
-    let (ports, people) = ssh::peers_and_processes(&mut found, known.attached, &open);
+    let ssh::Served { ports, people, shells } = ssh::peers_and_processes(&mut found, known.attached, &open);
     network::own_addresses(&mut found);
     network::gateways(&mut found);
     network::tunnels(&mut found);
@@ -85,7 +85,7 @@ pub fn derive(known: Known<'_>) -> Snapshot {
         found.address(addr, LifelineReason::TimeServer);
     }
     let files = accounts::Files::default();
-    accounts::find(&mut found, &files, &people);
+    accounts::find(&mut found, &files, &people, &shells);
     login::recent(&mut found);
     for addr in files.session_sources().iter().chain(known.consoles) {
         found.address(*addr, LifelineReason::RecentLogin);
@@ -219,8 +219,9 @@ impl Found {
 
     /// Only tells: beyond the bound the rest is left out, and accounts are never disabled without a person anyway.
     fn logged_in(&mut self, uid: u32, name: HostText) {
-        if self.lifeline.logged_in.len() < MOST_PLACES {
-            self.lifeline.logged_in.push((uid, name));
+        let logged_in = &mut self.lifeline.logged_in;
+        if logged_in.len() < MOST_PLACES && !logged_in.iter().any(|(known, _)| *known == uid) {
+            logged_in.push((uid, name));
         }
     }
 

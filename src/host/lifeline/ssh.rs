@@ -11,14 +11,24 @@ use crate::model::{LifelineReason, Protocol};
 /// Where SSH is served when nobody says otherwise; a listener that systemd holds for sshd (socket activation) too.
 pub(super) const PORT: u16 = 22;
 
-/// Reads processes and finds the sockets of the SSH server among `open`. Gives the ports that it serves, and the pids of
-/// attached consoles and of what those run under.
-pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32], open: &[Socket]) -> (Vec<u16>, Vec<u32>) {
+/// What was found besides.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    /// The ports that the SSH server serves, 22 first.
+    pub(super) ports: Vec<u16>,
+    /// Attached consoles and what those run under: pids.
+    pub(super) people: Vec<u32>,
+    /// Shells of live sessions: pids.
+    pub(super) shells: Vec<u32>,
+}
+
+/// Reads processes and finds the sockets of the SSH server among `open`.
+pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32], open: &[Socket]) -> Served {
     let world = match everything() {
         Ok(world) => world,
         Err(why) => {
             found.unknown("processes", why);
-            return (vec![PORT], Vec::new());
+            return Served { ports: vec![PORT], ..Served::default() };
         }
     };
     let alive: BTreeMap<u32, Stat> = world.iter().map(|stat| (stat.pid, *stat)).collect();
@@ -43,10 +53,10 @@ pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32], open: &[S
     }
     // The shell of a session is what the server started: its direct child that leads a session of its own. What the
     // person runs in it is not protected: an intruder's programs look just like that.
-    for stat in world.iter().filter(|stat| servers.contains(&stat.ppid) && stat.session == stat.pid) {
-        found.lifeline_process(&alive, stat.pid);
-    }
-    (ports, people)
+    let is_shell = |stat: &&Stat| servers.contains(&stat.ppid) && stat.session == stat.pid && !servers.contains(&stat.pid);
+    let shells: Vec<u32> = world.iter().filter(is_shell).map(|stat| stat.pid).collect();
+    shells.iter().for_each(|pid| found.lifeline_process(&alive, *pid));
+    Served { ports, people, shells }
 }
 
 /// Holds the far ends of the server's connections. Only what root opened counts: a person's own forwarding, from or to
@@ -152,7 +162,7 @@ mod tests {
             let client = connected_from("198.51.100.7", "198.51.100.1", 22);
             let visitor = connected_from("198.51.100.1", "198.51.100.7", 80);
             let mut found = Found::default();
-            let (ports, _) = peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
+            let Served { ports, .. } = peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
             assert_eq!(ports[0], PORT);
             let held = |addr: &str| found.lifeline.holds_address(addr.parse().unwrap());
             assert_eq!(held("198.51.100.7"), Some(LifelineReason::SshSession), "{:?}", found.lifeline);
@@ -190,8 +200,18 @@ mod tests {
         assert_eq!(held, ["203.0.113.9"]);
     }
 
+    /// Ends with the test, however that ends.
+    struct Sshd(std::process::Child);
+
+    impl Drop for Sshd {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     /// A real sshd on `port`, as user `uid`; nothing when there is none here.
-    fn sshd(dir: &std::path::Path, port: u16, uid: u32) -> Option<std::process::Child> {
+    fn sshd(dir: &std::path::Path, port: u16, uid: u32) -> Option<Sshd> {
         use std::os::unix::process::CommandExt;
         if !std::path::Path::new("/usr/sbin/sshd").exists() {
             eprintln!("skipped: needs openssh-server");
@@ -203,7 +223,7 @@ mod tests {
         assert!(made.success());
         std::os::unix::fs::chown(&key, Some(uid), None).unwrap();
         let options = ["-D", "-f", "/dev/null", "-o", "PidFile=none", "-o", "UsePAM=no", "-p"];
-        let child = Command::new("/usr/sbin/sshd").args(options).arg(port.to_string()).arg("-h").arg(&key).uid(uid).spawn().unwrap();
+        let child = Sshd(Command::new("/usr/sbin/sshd").args(options).arg(port.to_string()).arg("-h").arg(&key).uid(uid).spawn().unwrap());
         for _ in 0..200 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(child);
@@ -223,24 +243,20 @@ mod tests {
             }
             let dir = tempfile::tempdir().unwrap();
             fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-            let Some(mut roots) = sshd(dir.path(), 2222, 0) else { return };
-            let Some(mut rogue) = sshd(dir.path(), 2223, 65_534) else { return };
+            let Some(roots) = sshd(dir.path(), 2222, 0) else { return };
+            let Some(rogue) = sshd(dir.path(), 2223, 65_534) else { return };
             let session = connected_from("198.51.100.7", "198.51.100.1", 2222);
             let other = connected_from("198.51.100.8", "198.51.100.1", 2223);
             let mut found = Found::default();
-            let (ports, _) = peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
+            let Served { ports, .. } = peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
             assert!(ports.contains(&2222) && !ports.contains(&2223), "{ports:?}");
             let held = |addr: &str| found.lifeline.holds_address(addr.parse().unwrap());
             assert_eq!((held("198.51.100.7"), held("198.51.100.8")), (Some(LifelineReason::SshSession), None));
-            let (real, fake) = (key_of(roots.id()).unwrap(), key_of(rogue.id()).unwrap());
+            let (real, fake) = (key_of(roots.0.id()).unwrap(), key_of(rogue.0.id()).unwrap());
             let by_derivation = [real, fake].map(|key| found.lifeline.holds_process(key));
             let by_itself = [real, fake].map(|key| Processes::new().look(key));
             assert_eq!((by_derivation, by_itself), ([Some(LifelineReason::LoginPath), None], [Some(LifelineReason::LoginPath), None]));
             drop((session, other));
-            for child in [&mut roots, &mut rogue] {
-                child.kill().unwrap();
-                child.wait().unwrap();
-            }
         });
     }
 }

@@ -320,6 +320,13 @@ pub(super) fn remove_all(batch: &mut Batch, places: &[Place]) {
     }
 }
 
+/// Appends the name of one element to a question.
+pub(super) fn write_name(b: &mut Batch, place: Place) {
+    b.name(1, TABLE);
+    b.name(2, place.set.name());
+    b.nest(3, |b| b.nest(1, |b| write(b, place.key, None)));
+}
+
 fn message(batch: &mut Batch, what: u16, existing: Existing, set: Set, body: impl FnOnce(&mut Batch)) {
     batch.change(what, existing, INET, |b| {
         b.name(1, TABLE);

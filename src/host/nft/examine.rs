@@ -158,8 +158,11 @@ fn limit(bytes: &[u8]) -> Result<u64, String> {
     rate.ok_or_else(|| "a limit that is none of packets a second".to_owned())
 }
 
+/// Says what the attributes of a thing are.
+type Line = fn(&[(u16, &[u8])]) -> String;
+
 /// The line of a listed object of ours; `None` when it belongs to another table.
-fn listed(attributes: &[u8], line: fn(&[(u16, &[u8])]) -> String) -> Option<String> {
+fn listed(attributes: &[u8], line: Line) -> Option<String> {
     let all = fields(attributes).ok()?;
     (get(&all, 1) == Some(OURS)).then(|| line(&all))
 }

@@ -153,6 +153,11 @@ impl Nft {
         let sealed = Sealed::judged(batch, judge).map_err(NftError::Refused)?;
         match self.0.commit(&sealed) {
             Err(why) if why.raw_os_error() == Some(libc::EEXIST) => Err(NftError::Exists),
+            Err(why) if table != Table::Keep && matches!(why.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP)) => {
+                let what =
+                    "make the table, which needs limit, dynset and socket cgroupv2 (Linux 5.13, CONFIG_NFT_LIMIT, CONFIG_NFT_SOCKET),";
+                Err(NftError::Kernel { what, why })
+            }
             done => done.map_err(|why| classify("change elements", why)),
         }
     }
@@ -184,6 +189,18 @@ impl Nft {
         }
     }
 
+    /// Whether one element is there now.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn holds(&self, place: Place) -> Result<bool, NftError> {
+        match self.0.ask(kind::GET_ELEMENT, INET, |b| element::write_name(b, place)) {
+            Ok(()) => Ok(true),
+            Err(why) if why.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(why) => Err(classify("look for an element", why)),
+        }
+    }
+
     /// Removes our table with everything in it. `false`: there was none.
     ///
     /// # Errors
@@ -200,6 +217,9 @@ impl Nft {
 
 /// Against the page of what it must be, line by line and in order.
 fn first_difference(found: &[String]) -> Option<String> {
+    if SKELETON.lines().eq(found.iter().map(String::as_str)) {
+        return None;
+    }
     let wanted: Vec<&str> = SKELETON.lines().collect();
     let cut = |line: &str| line.escape_debug().take(200).collect::<String>();
     if let Some(missing) = wanted.iter().find(|line| !found.iter().any(|other| other == *line)) {

@@ -13,7 +13,7 @@ const NEW_GENERATION: u16 = 15;
 /// Somebody else changed our table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
-    /// The process that did, by the kernel's account; 0 when it did not tell.
+    /// The process (its thread) that did, by the kernel's account; 0 when it did not tell.
     pub pid: u32,
     /// Its name (`comm`), as the kernel tells it; anybody can choose theirs.
     pub name: String,
@@ -45,12 +45,12 @@ impl Monitor {
         self.missed
     }
 
-    /// The next change of our table by another process; `None` when nothing was heard for a second or it was our own.
+    /// The next change of our table by another process; empty when nothing was heard for half a second or it was our own.
     /// Elements that end by their time are not told by the kernel as anybody's change.
     ///
     /// # Errors
     /// When the kernel no longer tells.
-    pub fn next(&mut self) -> io::Result<Vec<Touched>> {
+    pub fn hear(&mut self) -> io::Result<Vec<Touched>> {
         let heard = match self.socket.hear() {
             Ok(heard) => heard,
             Err(why) if why.raw_os_error() == Some(libc::ENOBUFS) => {
@@ -67,10 +67,11 @@ impl Monitor {
         if message.kind == NEW_GENERATION {
             let seen = std::mem::take(&mut self.seen);
             let pid = attr(&message.attributes, 2).first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-            if seen.is_empty() || pid == std::process::id() {
+            let name = text(attr(&message.attributes, 3));
+            if seen.is_empty() || is_our_own(pid, &name) {
                 return None;
             }
-            return Some(Touched { pid, name: text(attr(&message.attributes, 3)), what: seen.join(", ") });
+            return Some(Touched { pid, name, what: seen.join(", ") });
         }
         if message.family == INET
             && text(attr(&message.attributes, 1)) == TABLE
@@ -81,6 +82,18 @@ impl Monitor {
         }
         None
     }
+}
+
+/// The kernel names the thread, as the first pid namespace counts. In a nested one numbers say nothing to us: there the
+/// names of our threads decide.
+fn is_our_own(thread: u32, name: &str) -> bool {
+    /// PROC_PID_INIT_INO, include/linux/proc_ns.h
+    const FIRST: &str = "pid:[4026531836]";
+    if std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST) {
+        return std::path::Path::new(&format!("/proc/self/task/{thread}")).exists();
+    }
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    threads.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).any(|comm| comm.trim_end() == name)
 }
 
 /// Which orders change what we made. New elements of sets that rules fill are not told of.

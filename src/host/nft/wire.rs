@@ -204,6 +204,16 @@ impl Socket {
         }
     }
 
+    /// The answer to one question about one thing; an error of the kernel when there is none such.
+    pub(super) fn ask(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<()> {
+        self.question((NFTABLES << 8) | kind, 0, family, &body)?;
+        let bytes = self.receive(0)?.ok_or(io::ErrorKind::TimedOut)?;
+        match messages(&bytes).find_map(|message| message.error()) {
+            None | Some(0) => Ok(()),
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
     fn question(&self, kind: u16, flags: u16, family: u8, body: &impl Fn(&mut Batch)) -> io::Result<()> {
         let mut request = Batch::default();
         request.message(kind, REQUEST | flags, |b| {
@@ -245,23 +255,22 @@ impl Socket {
     /// A socket that hears what this group of the kernel tells.
     pub(super) fn listening(group: u32) -> io::Result<Self> {
         let socket = Self::open()?;
-        let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
-        // SAFETY: each pointer and length describe a value alive for the call.
-        let set = unsafe {
-            let fd = socket.0.as_raw_fd();
-            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const second).cast(), size_of_val(&second) as u32)
-                | libc::setsockopt(
-                    fd,
-                    libc::SOL_NETLINK,
-                    libc::NETLINK_ADD_MEMBERSHIP,
-                    (&raw const group).cast(),
-                    size_of_val(&group) as u32,
-                )
-        };
-        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+        let wait = libc::timeval { tv_sec: 0, tv_usec: 500_000 };
+        let fd = socket.0.as_raw_fd();
+        let done = |code: libc::c_int| if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+        // SAFETY: each pointer and length describe a value alive for the call; all zeros is a valid sockaddr_nl.
+        unsafe {
+            let mut own: libc::sockaddr_nl = std::mem::zeroed();
+            own.nl_family = libc::AF_NETLINK as u16;
+            done(libc::bind(fd, (&raw const own).cast(), size_of_val(&own) as u32))?;
+            done(libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const wait).cast(), size_of_val(&wait) as u32))?;
+            let (level, join) = (libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP);
+            done(libc::setsockopt(fd, level, join, (&raw const group).cast(), size_of_val(&group) as u32))?;
+        }
+        Ok(socket)
     }
 
-    /// What a [`Socket::listening`] one hears next of nftables; nothing after a second of silence.
+    /// What a [`Socket::listening`] one hears next of nftables; nothing after half a second of silence.
     pub(super) fn hear(&self) -> io::Result<Vec<Heard>> {
         let Some(bytes) = self.receive(0)? else { return Ok(Vec::new()) };
         let ours = messages(&bytes).filter(|message| message.kind >> 8 == NFTABLES);

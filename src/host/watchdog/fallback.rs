@@ -13,7 +13,7 @@ use crate::host::pidfd::{PidFd, key_of};
 use crate::model::ProcessKey;
 
 /// How long systemd may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sets one for this action alone: 1 to 20 ms.
 pub(super) fn set(expiry: &Expiry) -> Result<Keeper, WatchdogError> {
@@ -68,7 +68,7 @@ pub(super) fn timer_waits(unit: &str) -> bool {
 pub(super) fn systemctl(arguments: &[&str]) -> bool {
     let mut command = Command::new("systemctl");
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().is_ok_and(finish)
+    command.spawn().is_ok_and(|child| finish(child, PATIENCE))
 }
 
 /// The shell leads a session and group of its own, so that its `sleep` ends with it.
@@ -92,12 +92,12 @@ fn timer(unit: &str, seconds: u64, note: &Path) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .is_ok_and(finish)
+        .is_ok_and(|child| finish(child, PATIENCE))
 }
 
 /// Whether it ended well within our patience; ended by us otherwise.
-pub(super) fn finish(mut child: Child) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+pub(super) fn finish(mut child: Child, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return status.success(),

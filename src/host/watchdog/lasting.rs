@@ -152,6 +152,28 @@ pub(super) fn remove(name: &str) {
     }
 }
 
+/// Removes all that tell of a note in this directory, and deadlines without a note.
+pub(super) fn sweep(notes: &Path) -> Vec<String> {
+    let mut removed = Vec::new();
+    let files =
+        |dir: &Path| -> Vec<PathBuf> { fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).take(8192).collect() };
+    for file in files(Path::new(UNITS)).into_iter().chain(files(Path::new(CRON))) {
+        let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("bartizan-expiry-"));
+        let Some(name) = name.filter(|name| !name.ends_with(".timer")) else { continue };
+        let (text, name) = (fs::read_to_string(&file).unwrap_or_default(), name.trim_end_matches(".service"));
+        if text.contains(&format!("lasting {}/{name}", notes.display())) {
+            remove(name);
+            removed.push(format!("the trigger for after a reboot of {}", name.escape_debug()));
+        }
+    }
+    for file in files(notes).into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "until")) {
+        if !file.with_extension("").exists() {
+            let _ = fs::remove_file(file);
+        }
+    }
+    removed
+}
+
 /// Who pulls it on this host, for previews.
 pub(super) fn foretold() -> &'static str {
     match Places::here() {

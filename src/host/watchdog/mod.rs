@@ -53,6 +53,8 @@ pub const EMERGENCY_SCRIPT: &str = concat!(
     part!("emergency")
 );
 const SHELL: &str = "/bin/sh";
+/// How long an undoing script may take when somebody waits for it.
+const UNDOING: Duration = Duration::from_secs(60);
 
 /// Why no watchdog could be set.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +135,9 @@ pub fn after_reboot() -> &'static str {
 /// When nobody can be found who does it: then nothing may be begun.
 pub fn set(expiry: &Expiry) -> Result<Watchdog, WatchdogError> {
     let dir = directory(&expiry.note);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail("make the directory for notes"))?;
+    if expiry.lasting {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail("make the directory for notes"))?;
+    }
     deadline::write(&expiry.note, expiry.after, expiry.lasting).map_err(fail("write down when it ends"))?;
     let made = || {
         let trigger = if expiry.lasting { lasting::set(&expiry.name, &expiry.note, expiry.after)? } else { None };
@@ -173,6 +177,30 @@ pub fn call_off_noted(note: &Path) {
     if let Some(name) = note.file_name().and_then(|name| name.to_str()) {
         lasting::remove(name);
     }
+}
+
+/// Undoes now what a note tells of, by the same script as at its time; whether the note is gone then. Waits for it, at
+/// most a minute.
+pub fn undo_now(note: &Path) -> bool {
+    serve::run(note).is_ok_and(|child| fallback::finish(child, UNDOING)) && !note.exists()
+}
+
+/// The notes of actions that outlive a reboot, at most 4096.
+pub fn lasting_notes(data: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data.join("expiry")).into_iter().flatten().flatten();
+    let plain = |entry: &fs::DirEntry| !entry.file_name().as_encoded_bytes().contains(&b'.');
+    entries.filter(plain).map(|entry| entry.path()).take(4096).collect()
+}
+
+/// Removes every trigger for after a reboot that tells of a note below `data`, and deadlines whose note is gone; names
+/// what was removed.
+pub fn sweep_triggers(data: &Path) -> Vec<String> {
+    lasting::sweep(&data.join("expiry"))
+}
+
+/// The data directory that the agent of this runtime directory worked in, as it noted down.
+pub fn data_of(runtime: &Path) -> Option<PathBuf> {
+    standing::data_of(runtime)
 }
 
 /// Whether it still watches. Costs two small system calls for the standing one.

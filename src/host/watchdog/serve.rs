@@ -239,7 +239,7 @@ fn notes(watched: &[Watched]) -> Vec<PathBuf> {
     entries.filter_map(|entry| note(entry.path())).take(MOST).collect()
 }
 
-fn run(note: &Path) -> io::Result<Child> {
+pub(super) fn run(note: &Path) -> io::Result<Child> {
     let mut command = Command::new(SHELL);
     command.args(["-c", EXPIRE_SCRIPT, "bartizan-expire", "0"]).arg(note).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()

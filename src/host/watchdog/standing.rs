@@ -3,13 +3,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::fallback::{detach, finish};
+use super::fallback::{self, detach, finish};
 use super::{EXPIRE_SCRIPT, WatchdogError, fail};
 use crate::host::pidfd::{PidFd, Stat, key_of, this_boot};
 use crate::model::{BootId, ProcessKey};
@@ -55,7 +56,7 @@ impl Standing {
         for dir in &dirs {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail("make the directory for notes"))?;
         }
-        let mut pointer = std::os::unix::ffi::OsStrExt::as_bytes(data.as_os_str()).to_vec();
+        let mut pointer = data.as_os_str().as_bytes().to_vec();
         pointer.push(b'\n');
         replace(&runtime.join(DATA), &pointer).map_err(fail("note the data directory down for the emergency script"))?;
         Ok(Self { dirs })
@@ -138,7 +139,7 @@ impl Standing {
         command.arg(format!("--unit=bartizan-watchdog-{}", crate::host::clock::boot_ns() / 1_000_000)).arg(program);
         itself(&mut command, &self.dirs);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().is_ok_and(finish)
+        command.spawn().is_ok_and(|child| finish(child, fallback::PATIENCE))
     }
 
     fn wait(&self) -> bool {
@@ -151,6 +152,13 @@ impl Standing {
         }
         true
     }
+}
+
+/// What [`DATA`] says.
+pub(super) fn data_of(runtime: &Path) -> Option<PathBuf> {
+    let bytes = crate::host::digest::read_bounded(&runtime.join(DATA), 4096).ok()?;
+    let line = bytes.split(|b| *b == b'\n').next().filter(|line| line.starts_with(b"/"))?;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(line)))
 }
 
 #[cfg(not(test))]

@@ -9,7 +9,7 @@ use super::open_connections::{self, Cut};
 use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Member, NftError, TABLE, TableState};
 use crate::model::{Action, ActionId, ActionPlan, Direction, Preview, Target, Timestamp};
-use crate::responder::ruleset::Timed;
+use crate::responder::ruleset::{Timed, begun};
 
 /// Where the snapshot keeps what became of the open connections.
 pub(super) const CUT: &str = "connections";
@@ -73,7 +73,7 @@ impl Act for BlockAddress {
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
         let (addr, _) = whom(&action.target)?;
         hand.may_cut(addr, by_person)?;
-        hand.put(action, &members(action)?, by_person, action.planned_at)?;
+        hand.put(action, &members(action)?, by_person, begun(action))?;
         let cut = open_connections::cut(hand, addr, by_person)?;
         if let Some(fields) = snapshot.as_object_mut() {
             fields.insert(CUT.to_owned(), json!(cut));

@@ -11,7 +11,7 @@ use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Member, NftError, TABLE};
 use crate::host::{cgroup_number, container_addresses};
 use crate::model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp, Whose};
-use crate::responder::ruleset::Timed;
+use crate::responder::ruleset::{Timed, begun};
 
 pub(super) struct BlockDestination;
 
@@ -127,7 +127,7 @@ impl Act for BlockDestination {
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
         let (addr, _) = whom(&action.target)?;
         hand.may_touch(&action.target, by_person)?;
-        hand.put(action, &members(action, &snapshot)?, by_person, action.planned_at)?;
+        hand.put(action, &members(action, &snapshot)?, by_person, begun(action))?;
         let sender = sender_of(&snapshot).ok_or(ActError::Misfit("a snapshot without a sender"))?;
         let cut = open_connections::cut_some(hand, addr, by_person, &sender.owner()?)?;
         if let Some(fields) = snapshot.as_object_mut() {

@@ -14,7 +14,7 @@ use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Element, Member, NftError, TABLE, conntrack};
 use crate::host::{package_mirrors, sock_diag, ssh_ports};
 use crate::model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
-use crate::responder::ruleset::Timed;
+use crate::responder::ruleset::{Timed, begun};
 
 /// TCP and UDP as the IP header numbers them.
 const TCP: u8 = 6;
@@ -165,7 +165,7 @@ impl Act for ContainHost {
 
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
         hand.may_touch(&action.target, by_person)?;
-        hand.put_with(action, &members(action, &snapshot)?, peers(), by_person, action.planned_at)?;
+        hand.put_with(action, &members(action, &snapshot)?, peers(), by_person, begun(action))?;
         Ok(snapshot)
     }
 
@@ -178,7 +178,8 @@ impl Act for ContainHost {
         if all > now + Duration::seconds(1) {
             let ruleset = hand.ruleset()?;
             for (addr, why) in (hand.lifeline)().addresses {
-                if ruleset.find(Member::Keep(addr))?.is_none() {
+                let inside = addr.to_canonical().is_loopback() || addr.is_unspecified();
+                if !inside && ruleset.find(Member::Keep(addr))?.is_none() {
                     return Ok(Sight::Drifted(format!("{addr} is {} by now and not let through yet", why.noun())));
                 }
             }

@@ -149,7 +149,8 @@ impl Act for IsolateContainer {
                         described(endpoint)
                     )
                 };
-                standing.endpoints.iter().map(back).collect()
+                let numbers = "the runtime may number its interfaces anew (eth2 for eth0) until it is restarted".to_owned();
+                standing.endpoints.iter().map(back).chain([numbers]).collect()
             }
         };
         let radius = match isolation {
@@ -214,8 +215,10 @@ impl Act for IsolateContainer {
             None => vec!["the container was removed meanwhile: nothing to undo".to_owned()],
             Some(standing) => match snapshot.isolation {
                 Isolation::Network => snapshot.reconnect(&api, &standing)?,
-                // Whether we began at all is told by the note.
-                Isolation::Pause if standing.paused && outside_end::read(hand, &snapshot.name).is_some() => {
+                // Whether we began at all is told by the watchdog, or by the note that was there before it.
+                Isolation::Pause
+                    if standing.paused && (snapshot.watchdog.is_some() || outside_end::read(hand, &snapshot.name).is_some()) =>
+                {
                     api.unpause(&snapshot.id).map_err(ContainerError::from)?;
                     vec!["it runs on".to_owned()]
                 }

@@ -8,7 +8,7 @@ use super::block_address::{table_step, undo_steps};
 use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Member, NftError, TABLE};
 use crate::model::{Action, ActionId, ActionPlan, Preview, Target, Timestamp};
-use crate::responder::ruleset::Timed;
+use crate::responder::ruleset::{Timed, begun};
 
 pub(super) struct LimitSource;
 
@@ -46,7 +46,7 @@ impl Act for LimitSource {
 
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
         hand.may_touch(&action.target, by_person)?;
-        hand.put(action, &members(action)?, by_person, action.planned_at)?;
+        hand.put(action, &members(action)?, by_person, begun(action))?;
         Ok(snapshot)
     }
 

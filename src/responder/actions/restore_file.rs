@@ -191,7 +191,12 @@ impl Act for RestoreFile {
         let (path, copy) = whom(&action.target)?;
         let (snapshot, copies) = (Snapshot::read(snapshot)?, copies(hand));
         if snapshot.stays {
-            return Ok(Sight::Gone("a person confirmed it: it stays".into()));
+            // Shown once to whoever confirms it; from then on there is nothing that would end.
+            let at = action.confirmation.as_ref().and_then(|confirmation| confirmation.confirmed_at);
+            return Ok(match at.is_some_and(|at| now <= at) {
+                true => Sight::Live(vec![format!("{path} stays as copy {}", short(copy))]),
+                false => Sight::Gone("a person confirmed it: it stays".into()),
+            });
         }
         let present = copies.present(path)?;
         let over = now >= action.ends_at();

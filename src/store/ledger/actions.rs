@@ -96,6 +96,20 @@ impl Ledger {
         written
     }
 
+    /// Writes down what an action is about to change, once that is known better than before.
+    ///
+    /// # Errors
+    /// When it cannot be written or the action is not active: then what needs it must not be done.
+    pub fn set_snapshot(&self, id: ActionId, snapshot: &Value) -> Result<(), LedgerError> {
+        match self.held_one(id) {
+            Some(held) => self.settle(&held.action, Some(snapshot), None),
+            None => {
+                let why = format!("{id} is not active");
+                Err(LedgerError::Row { what: "write a snapshot", file: self.file.clone(), why })
+            }
+        }
+    }
+
     /// Adds a line to the record, or keeps it in memory until the disk takes it: for what must go on without a disk.
     pub fn audit_or_owe(&self, line: AuditBody) {
         if self.audit(line.clone()).is_err() {

@@ -105,6 +105,79 @@ fn a_damaged_file_is_put_aside_and_a_newer_one_is_left_alone() {
     assert!(matches!(newer, Err(LedgerError::Newer(_))), "{newer:?}");
 }
 
+fn copied(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for name in ["ledger.db", "ledger.db-wal"] {
+        std::fs::copy(from.join(name), to.path().join(name)).unwrap();
+    }
+    to
+}
+
+#[test]
+fn a_power_cut_in_the_middle_of_a_write_takes_only_what_was_not_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    let lasting = Action { kind: ActionKind::RestoreFile, ..action(1, 1) };
+    ledger.intend(&lasting, &serde_json::json!({"was": "x"}), anchor(), &body("action.intended", "A1")).unwrap();
+    let synced = std::fs::metadata(dir.path().join("ledger.db-wal")).unwrap().len();
+    ledger.intend(&action(2, 2), &serde_json::Value::Null, anchor(), &body("action.intended", "A2")).unwrap();
+    ledger.settle(&Action { state: ActionState::Live, ..action(2, 2) }, None, Some(&body("action.applied", "A2"))).unwrap();
+    let whole = std::fs::read(dir.path().join("ledger.db-wal")).unwrap();
+    assert!(synced > 0 && whole.len() as u64 > synced);
+    let mut seen = std::collections::BTreeSet::new();
+    for cut in (synced as usize..=whole.len()).step_by(512) {
+        for garbage in [false, true] {
+            let torn = copied(dir.path());
+            let mut bytes = whole[..cut].to_vec();
+            // What was not written may be nothing, or whatever the disk held there.
+            bytes.resize(if garbage { whole.len() } else { cut }, 0xa5);
+            std::fs::write(torn.path().join("ledger.db-wal"), bytes).unwrap();
+            let after = Ledger::open(torn.path(), now()).unwrap();
+            assert_eq!(after.notice(), None, "cut at {cut}");
+            let rows = after.active().unwrap();
+            assert_eq!(rows.first(), Some(&lasting), "cut at {cut}: the synced intent is there");
+            assert_eq!(after.snapshot(ActionId(1)).unwrap(), Some(serde_json::json!({"was": "x"})));
+            let verdict = after.verify().unwrap();
+            assert!(
+                verdict.intact && verdict.entries == rows.len() as u64 + u64::from(rows.iter().any(|row| row.state == ActionState::Live))
+            );
+            seen.insert((rows.len(), verdict.entries));
+            assert_eq!(after.next_action_id().unwrap().0, rows.len() as u64 + 1);
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(1, 1), (2, 2), (2, 3)], "each write is there whole or not at all");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_puts_the_file_aside_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    ledger.intend(&action(1, 1), &serde_json::Value::Null, anchor(), &body("action.intended", "A1")).unwrap();
+    ledger.lock().execute_batch("UPDATE actions SET body = '{}'").unwrap();
+    drop(ledger);
+    let anew = Ledger::open(dir.path(), now()).unwrap();
+    assert!(anew.notice().unwrap().contains("read an action"), "{:?}", anew.notice());
+    assert_eq!((anew.active().unwrap().len(), anew.audit_tail(3).unwrap()[0].body.what.as_str()), (0, "audit.restarted"));
+}
+
+#[test]
+fn what_was_seen_unchanged_is_in_memory_at_once_and_on_disk_once_a_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    let seen =
+        |second: i64| Action { state: ActionState::Live, verified_at: Some(now() + chrono::Duration::seconds(second)), ..action(1, 1) };
+    ledger.intend(&seen(0), &serde_json::Value::Null, anchor(), &body("action.intended", "A1")).unwrap();
+    let on_disk = || -> Action {
+        let text: String = ledger.lock().query_row("SELECT body FROM actions", [], |row| row.get(0)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    ledger.refresh(&[seen(30)]).unwrap();
+    assert_eq!((ledger.active().unwrap(), on_disk()), (vec![seen(30)], seen(0)));
+    assert_eq!(ledger.actions(1).unwrap(), [seen(30)]);
+    ledger.refresh(&[seen(61)]).unwrap();
+    assert_eq!(on_disk(), seen(61));
+}
+
 /// A ledger with so many lines, closed again; its directory.
 fn closed_with(lines: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
