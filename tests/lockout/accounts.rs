@@ -26,13 +26,15 @@ fn keys_wiped(stage: &Stage, wipe: &'static str) -> Result<bool, String> {
     }
     stage.lan.host.shell(&wipe.replace("{file}", &file));
     std::thread::sleep(Duration::from_millis(500));
-    let restored = stage.home.run(&["restore", &file, "--for", "10m"]);
-    let told = told(&restored);
-    let confirmed = stage
-        .home
-        .json(&["actions", "--active"])
-        .first()
-        .is_some_and(|action| stage.home.run(&["confirm", action["id"].as_str().unwrap()]).status.success());
+    let copy = blake3::hash(original.as_bytes()).to_hex();
+    let restored = stage.home.run(&["restore", &file, "--copy", &copy[..16], "--for", "10m"]);
+    let mut said = told(&restored);
+    let restoring = stage.home.json(&["actions", "--active"]).into_iter().find(|action| action["kind"] == "restore-file");
+    let confirmed = restoring.is_some_and(|action| {
+        let output = stage.home.run(&["confirm", action["id"].as_str().unwrap()]);
+        said = format!("{said}\n{}", told(&output));
+        output.status.success()
+    });
     let entered = stage.server.lets_in(&stage.lan.operator, OPERATOR[0], HOST[0]);
     // Undone, the intruder's file would be back: the next attempt needs its owner's.
     stage.home.run(&["rollback", "--all"]);
@@ -40,8 +42,8 @@ fn keys_wiped(stage: &Stage, wipe: &'static str) -> Result<bool, String> {
     stage.lan.host.shell(&put);
     match entered {
         Ok(()) if restored.status.success() && confirmed => Ok(false),
-        Ok(()) => Err(format!("not put back: {told}")),
-        Err(why) => Err(format!("put back, and no login: {why}\n{told}")),
+        Ok(()) => Err(format!("not put back: {said}")),
+        Err(why) => Err(format!("put back, and no login: {why}\n{said}")),
     }
 }
 
@@ -51,7 +53,7 @@ pub fn attempts(stage: &Stage) -> Vec<Attempt> {
     let mut all = vec![
         Attempt::by_command(Must::BeRefused, &["disable-user", "root"]),
         Attempt::by_command(Must::BeRefused, &["disable-user", ACCOUNT]),
-        Attempt::by_command(Must::DoNoHarm, &["disable-user", "sshd"]),
+        Attempt::by_command(Must::BeRefused, &["disable-user", "sshd"]),
         Attempt::by_command(Must::DoNoHarm, &["disable-user", "nobody"]),
         Attempt::by_wire(Must::BeRefused, "disable-user", user("root", 0), 600),
         Attempt::by_wire(Must::BeRefused, "disable-user", user(ACCOUNT, owner), 600),
