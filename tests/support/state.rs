@@ -98,6 +98,12 @@ impl State {
         out
     }
 
+    /// The same but for what is no part of it.
+    pub fn without(mut self, drop: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|what, _| !drop(what));
+        self
+    }
+
     /// How much is compared.
     pub fn size(&self) -> usize {
         self.0.len()
