@@ -8,6 +8,7 @@ mod support;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bartizan::store::ledger::Ledger;
 use support::agent::{Home, told};
 use support::docker::Docker;
 use support::guarded::Guarded;
@@ -39,6 +40,7 @@ struct Full {
     home: Home,
     tree: Tree,
     group: PathBuf,
+    instance: String,
 }
 
 impl Full {
@@ -60,13 +62,14 @@ impl Full {
         let group = PathBuf::from(unified.expect("no cgroup 2")[1]).join("bartizan-emergency-test");
         std::fs::create_dir_all(&group).unwrap();
         let home = Home::on(&host);
-        Self { host, docker, home, tree: Tree::grow(), group }
+        let instance = Ledger::open(&home.path("data"), chrono::Utc::now()).unwrap().instance().to_owned();
+        Self { host, docker, home, tree: Tree::grow(), group, instance }
     }
 
     fn state(&self) -> State {
         let notes = vec![self.home.path("data/run/freeze"), self.home.path("data/expiry")];
         // The agent's own marks come and go with it.
-        State::read(&Scene { host: &self.host, pids: self.tree.members(), notes, docker: Some(&self.docker) })
+        State::read(&Scene { host: &self.host, pids: self.tree.members(), notes, instance: &self.instance, docker: Some(&self.docker) })
             .without(|what| what.starts_with("note ") && what.rsplit('/').next().is_some_and(|name| name.starts_with('.')))
     }
 

@@ -154,8 +154,9 @@ fn the_whole_agent_killed_finds_itself_again() {
     let (runtime, data) = (home.path("data/run"), home.path("data"));
     let notes = || vec![runtime.join("freeze"), data.join("expiry")];
     let own = |what: &str| what.starts_with("note ") && what.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
-    let before = State::read(&Scene { host: &host, pids: Vec::new(), notes: notes(), docker: None }).without(own);
-    let (name, mut tree, mut told) = (instance(&data), Tree::grow(), Vec::new());
+    let name = instance(&data);
+    let before = State::read(&Scene { host: &host, pids: Vec::new(), notes: notes(), instance: &name, docker: None }).without(own);
+    let (mut tree, mut told) = (Tree::grow(), Vec::new());
     for point in 0..AGENT_POINTS {
         if !tree.is_alive() {
             tree = Tree::grow();
@@ -184,7 +185,7 @@ fn the_whole_agent_killed_finds_itself_again() {
     let agent = home.start();
     let undone = home.run(&["rollback", "--all"]);
     assert!(undone.status.success(), "{}\n{told:#?}", agent::told(&undone));
-    let after = State::read(&Scene { host: &host, pids: Vec::new(), notes: notes(), docker: None }).without(own);
+    let after = State::read(&Scene { host: &host, pids: Vec::new(), notes: notes(), instance: &name, docker: None }).without(own);
     assert_same(&before, &after, &format!("everything rolled back: {told:#?}"));
     let verdict = home.run(&["audit", "verify"]);
     assert!(verdict.status.success(), "{}", agent::told(&verdict));
@@ -229,9 +230,9 @@ fn compare(host: &Guarded, (runtime, data): (&Path, &Path), rows: &[Action], ins
 fn one_ledger(host: &Guarded, dice: &mut Dice, from: usize, until: usize) -> usize {
     let home = tempfile::Builder::new().prefix("bartizan-faults-").tempdir().unwrap();
     let mut round = Round { host, home, trees: (0..TREES).map(|_| Tree::grow()).collect(), told: Vec::new() };
-    let scene = || Scene { host, pids: Vec::new(), notes: vec![round.runtime().join("freeze"), round.data().join("expiry")], docker: None };
-    let before = State::read(&scene());
+    let notes = vec![round.runtime().join("freeze"), round.data().join("expiry")];
     let mut name = String::new();
+    let before = State::read(&Scene { host, pids: Vec::new(), notes: notes.clone(), instance: &name, docker: None });
     for point in from..until {
         let mut hand = round.start();
         hand.wait("recovering");
@@ -263,12 +264,7 @@ fn one_ledger(host: &Guarded, dice: &mut Dice, from: usize, until: usize) -> usi
     hand::rows(&hand.wait("ended")).iter().for_each(|row| assert!(!row.state.is_active(), "{row:#?}"));
     hand.part();
     wait_until("watchdogs to end", Duration::from_secs(10), || effects::watchers(round.home.path()).is_empty());
-    let after = State::read(&Scene {
-        host,
-        pids: Vec::new(),
-        notes: vec![round.runtime().join("freeze"), round.data().join("expiry")],
-        docker: None,
-    });
+    let after = State::read(&Scene { host, pids: Vec::new(), notes, instance: &name, docker: None });
     assert_same(&before, &after, "everything rolled back");
     for tree in &mut round.trees {
         assert!(!tree.is_alive() || tree.members().len() == 3, "a tree lost members");
