@@ -16,13 +16,11 @@ undo_note() { # NOTE
 forget() { # NOTE
     unit=bartizan-expiry-${1##*/}
     if [ -e "/etc/systemd/system/$unit.timer" ]; then
+        # First the timer, while its file is there: else it is shown as failed. Its service, which this may be, goes on.
+        [ ! -d /run/systemd/system ] || systemctl stop "$unit.timer"
         rm -f "/etc/systemd/system/$unit.timer" "/etc/systemd/system/$unit.service" \
             "/etc/systemd/system/timers.target.wants/$unit.timer"
-        if [ -d /run/systemd/system ]; then
-            # --no-block: this may be that very unit.
-            systemctl stop --no-block "$unit.timer"
-            systemctl daemon-reload
-        fi
+        [ ! -d /run/systemd/system ] || systemctl daemon-reload
     fi
     rm -f "/etc/cron.d/$unit"
     rm -f "$1.watchdog" "$1.until" "$1.until.new"

@@ -73,7 +73,6 @@ impl State {
             "systemctl list-units --all --plain --no-legend 'bartizan-expiry*'; ls -1d /etc/systemd/system/bartizan-expiry* /etc/cron.d/bartizan-expiry* 2>/dev/null; true",
         );
         each("note", "find /run/bartizan/freeze /var/lib/bartizan/expiry ! -type d ! -name '.*' 2>/dev/null; true");
-        each("group", "find /sys/fs/cgroup -path '*/bartizan/*' -name 'A*' -type d 2>/dev/null; true");
         for pid in pids {
             let shown = run(&format!(
                 "sed 's/^.*) //; s/ .*//; s/[RD]/S/' /proc/{pid}/stat 2>/dev/null; grep -v :cpuset: /proc/{pid}/cgroup 2>/dev/null; true"
@@ -107,6 +106,13 @@ impl State {
     /// The same but for what is no part of it.
     pub fn without(mut self, drop: impl Fn(&str) -> bool) -> Self {
         self.0.retain(|what, _| !drop(what));
+        self
+    }
+
+    /// Without what of our table has no effect: sets without elements and the rules that look into them. The kernel ends
+    /// elements by itself; the empty table goes when somebody of ours lives again, or is told to go.
+    pub fn effective(mut self) -> Self {
+        self.0.retain(|what, how| !what.starts_with("nft table inet bartizan") || how.contains("elements"));
         self
     }
 

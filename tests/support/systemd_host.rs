@@ -101,6 +101,7 @@ impl SystemdHost {
             (repository.join("config/bartizan-emergency.sh"), "/usr/local/bin/bartizan-emergency"),
             (repository.join("config/bartizan.service"), "/etc/systemd/system/bartizan.service"),
             (repository.join("install.sh"), "/usr/local/src/install.sh"),
+            (repository.join("config"), "/usr/local/src/config"),
         ];
         for (from, to) in files {
             let copied = self.docker.run(&["cp", from.to_str().unwrap(), &format!("{}:{to}", self.name)]);
