@@ -110,7 +110,9 @@ impl Sshd {
 
     fn ssh(&self, command: &str) -> Command {
         let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "none", "-p", "2222", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"]);
+        ssh.args([
+            "-F", "none", "-p", "2222", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+        ]);
         ssh.args(["-o", "ConnectTimeout=5", "-i"]).arg(&self.key).arg(format!("{NAME}@127.0.0.1")).arg(command);
         ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         ssh
@@ -132,7 +134,10 @@ impl Drop for Sshd {
 fn service(dir: &Path) -> u32 {
     let file = dir.join("service");
     let uid = uid();
-    shell(&format!("setsid -f setpriv --reuid {uid} --clear-groups sh -c 'exec sleep 301' & sleep 0.2; pgrep -u {uid} -f 'sleep 301' >{}", file.display()));
+    shell(&format!(
+        "setsid -f setpriv --reuid {uid} --clear-groups sh -c 'exec sleep 301' & sleep 0.2; pgrep -u {uid} -f 'sleep 301' >{}",
+        file.display()
+    ));
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }
 
@@ -197,7 +202,11 @@ fn libc_kill() -> i32 {
 fn left_in(dir: &Path) -> Vec<String> {
     let names = |place: &Path| fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
     let ours = |name: &String| name.contains("bartizan");
-    names(&dir.join("data/expiry")).filter(|name| !name.ends_with(".bartizan-expire.sh")).chain(names(Path::new("/etc")).filter(ours)).chain(names(Path::new("/etc/cron.d")).filter(ours)).collect()
+    names(&dir.join("data/expiry"))
+        .filter(|name| !name.ends_with(".bartizan-expire.sh"))
+        .chain(names(Path::new("/etc")).filter(ours))
+        .chain(names(Path::new("/etc/cron.d")).filter(ours))
+        .collect()
 }
 
 #[test]
@@ -279,7 +288,7 @@ fn it_ends_outside_of_us_when_we_are_killed() {
         assert!((0..6).any(|_| until(|| left_in(dir).is_empty())), "{:?} {}", left_in(dir), line());
         assert_eq!(whole("/etc/shadow"), before);
         let settled = responder(dir).recover(now()).unwrap();
-        assert_eq!(settled[0].state, ActionState::Expired, "{}", settled[0].note);
+        assert!(!settled[0].state.is_active(), "{}", settled[0].note);
         assert_eq!(whole("/etc/shadow"), before);
     });
 }
@@ -293,15 +302,17 @@ fn a_confirmed_one_lasts_to_its_new_end() {
         add_user();
         let before = whole("/etc/shadow");
         let responder = responder(dir);
-        let mut action = responder.carry_out(disable(Duration::from_secs(3)), now()).unwrap();
-        action.expires_at = now() + Duration::from_secs(600);
-        let act = super::actions::of(ActionKind::DisableUser);
-        let snapshot = act.prolong(&responder.hand, &action, responder.snapshot(action.id).unwrap(), now()).unwrap();
+        let mut policy = Policy::built_in().unwrap();
+        policy.actions.confirm_within = Duration::from_secs(3);
+        responder.set_policy(&policy);
+        let action = responder.carry_out(disable(Duration::from_secs(600)), now()).unwrap();
+        responder.confirm(action.id, "root", now()).unwrap();
         // Past the former end, and past the moment at which the last of those who wait for it would come.
         std::thread::sleep(Duration::from_secs(11));
-        let sight = act.verify(&responder.hand, &action, &snapshot, now()).unwrap();
-        assert!(matches!(sight, super::actions::Sight::Live(_)), "{sight:?}");
-        act.revert(&responder.hand, &action, &snapshot).unwrap();
+        assert!(line().contains(":!$"), "still locked");
+        responder.reconcile(now()).unwrap();
+        assert_eq!(responder.active().unwrap()[0].state, ActionState::Live, "{}", responder.active().unwrap()[0].note);
+        responder.rollback(action.id, "root", now()).unwrap();
         assert_eq!((whole("/etc/shadow"), left_in(dir)), (before, Vec::new()));
     });
 }
@@ -326,16 +337,27 @@ fn the_script_undoes_what_we_would_undo() {
         ];
         for (number, line) in cases.iter().enumerate() {
             // The last line has no end: it is nobody's business to give it one.
-            let around = |line: &str| format!("root:*:1:0:99999:7:::\nx{NAME}:!:1:::::1:\n{line}\n{NAME}:!second:1:::::1:\nlast:\\n%d:::::::");
+            let around =
+                |line: &str| format!("root:*:1:0:99999:7:::\nx{NAME}:!:1:::::1:\n{line}\n{NAME}:!second:1:::::1:\nlast:\\n%d:::::::");
             fs::write("/etc/shadow", around(line)).unwrap();
             let wanted = match marks.remove(line.as_bytes()) {
-                crate::host::accounts::Removed::Exactly(line) | crate::host::accounts::Removed::Partly(line) => String::from_utf8(line).unwrap(),
+                crate::host::accounts::Removed::Exactly(line) | crate::host::accounts::Removed::Partly(line) => {
+                    String::from_utf8(line).unwrap()
+                }
                 crate::host::accounts::Removed::Nothing => line.clone(),
             };
             let note = dir.join(format!("note-{number}"));
             fs::write(&note, crate::host::accounts::Marks::note(&name, before.as_bytes(), after.as_bytes())).unwrap();
             let script = crate::host::watchdog::EXPIRE_SCRIPT;
-            assert!(Command::new("sh").args(["-c", script, "bartizan-expire", "0"]).arg(&note).stdout(Stdio::null()).status().unwrap().success());
+            assert!(
+                Command::new("sh")
+                    .args(["-c", script, "bartizan-expire", "0"])
+                    .arg(&note)
+                    .stdout(Stdio::null())
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             assert_eq!(shadow(), around(&wanted), "case {number}");
             assert!(!note.exists());
         }

@@ -51,8 +51,12 @@ mod tests {
 
     #[test]
     fn only_accounts_of_the_host_itself_have_a_name() {
-        let file = b"root:x:0:0::/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nann:x:1001:1::/:/bin/sh\nbroken\n+nis:x:5:5::/:\n::7:7::/:\n";
+        let file =
+            b"root:x:0:0::/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nann:x:1001:1::/:/bin/sh\nbroken\n+nis:x:5:5::/:\n::7:7::/:\n";
         let uid = |name: &str| named(file, &HostText::from(name)).map(|account| account.uid);
-        assert_eq!((uid("ann"), uid("root"), uid("an"), uid("+nis"), uid(""), uid("broken")), (Some(1000), Some(0), None, None, None, None));
+        assert_eq!(
+            (uid("ann"), uid("root"), uid("an"), uid("+nis"), uid(""), uid("broken")),
+            (Some(1000), Some(0), None, None, None, None)
+        );
     }
 }

@@ -77,8 +77,7 @@ impl Sessions {
         let mut last = Self::default();
         for round in 0..ROUNDS {
             last = Self::of(uid, lifeline)?;
-            let holds: Vec<(ProcessKey, PidFd)> =
-                last.open.iter().filter_map(|key| Some((*key, PidFd::open(*key).ok()?))).collect();
+            let holds: Vec<(ProcessKey, PidFd)> = last.open.iter().filter_map(|key| Some((*key, PidFd::open(*key).ok()?))).collect();
             if holds.is_empty() {
                 last.open.clear();
                 break;
@@ -107,7 +106,9 @@ fn finish(holds: Vec<(ProcessKey, PidFd)>, signals: &[i32]) -> Vec<ProcessKey> {
         let _ended_already = hold.signal(libc::SIGKILL);
     }
     let until = Instant::now() + GRACE;
-    gone.extend(stubborn.into_iter().filter(|(_, hold)| hold.wait_gone(until.saturating_duration_since(Instant::now()))).map(|(key, _)| key));
+    gone.extend(
+        stubborn.into_iter().filter(|(_, hold)| hold.wait_gone(until.saturating_duration_since(Instant::now()))).map(|(key, _)| key),
+    );
     gone
 }
 

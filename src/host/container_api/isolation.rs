@@ -290,8 +290,7 @@ fn is_frozen(pid: u32) -> Option<bool> {
 }
 
 /// Devices that tunnel modules make in every new network namespace (net.core.fb_tunnels_only_for_init_net).
-const FALLBACK_TUNNELS: [&str; 10] =
-    ["tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0", "teql0"];
+const FALLBACK_TUNNELS: [&str; 10] = ["tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0", "teql0"];
 
 fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -306,8 +305,10 @@ fn endpoint(network: String, settings: &Map<String, Value>, container: &str) -> 
     if !id.bytes().all(sane) || id.len() > 256 || id.bytes().all(|byte| byte == b'.') {
         return None;
     }
-    let mut config: Map<String, Value> =
-        CONFIGURED.iter().filter_map(|key| Some(((*key).to_owned(), settings.get(*key).filter(|value| !value.is_null())?.clone()))).collect();
+    let mut config: Map<String, Value> = CONFIGURED
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), settings.get(*key).filter(|value| !value.is_null())?.clone())))
+        .collect();
     // Docker before 25 adds the short id itself, again and again.
     if let Some(aliases) = config.get_mut("Aliases").and_then(Value::as_array_mut) {
         aliases.retain(|alias| alias.as_str() != container.get(..12));

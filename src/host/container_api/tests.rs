@@ -71,9 +71,8 @@ fn hostile_answers_are_errors() {
 
 #[test]
 fn events_come_in_pieces_and_have_a_bound() {
-    let event = format!(
-        "{{\"Action\":\"start\",\"Actor\":{{\"ID\":\"{ID}\",\"Attributes\":{{\"name\":\"web\",\"image\":\"i\"}}}},\"time\":7}}\n"
-    );
+    let event =
+        format!("{{\"Action\":\"start\",\"Actor\":{{\"ID\":\"{ID}\",\"Attributes\":{{\"name\":\"web\",\"image\":\"i\"}}}},\"time\":7}}\n");
     let (_dir, api, asked) =
         saying(vec![ok(&format!("\n{event}{event}")), ok(&"x".repeat(HEAD_MOST + 9000)), b"HTTP/1.0 400 no\r\n\r\nno".to_vec()]);
     let mut events = api.events(Utc::now()).unwrap();

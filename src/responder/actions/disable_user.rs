@@ -203,7 +203,9 @@ impl Act for DisableUser {
                 (Err(why), _) => return Err(why.into()),
                 (Ok(_), Removed::Exactly(_)) => done.push(format!("the line of {name} in /etc/shadow is what it was, byte for byte")),
                 (Ok(_), Removed::Partly(_)) => {
-                    done.push(format!("somebody changed the line of {name} in /etc/shadow meanwhile: that stays, only our marks were taken away"));
+                    done.push(format!(
+                        "somebody changed the line of {name} in /etc/shadow meanwhile: that stays, only our marks were taken away"
+                    ));
                 }
                 (Ok(_), Removed::Nothing) => {}
             }

@@ -57,7 +57,8 @@ fn find(id: &str) -> Result<(ContainerApi, Standing), ContainerError> {
 /// The same, and it can be cut off like that.
 fn can(id: &str, isolation: Isolation) -> Result<(ContainerApi, Standing), ContainerError> {
     let (api, standing) = find(id)?;
-    let no_own = standing.endpoints.is_empty() || matches!(standing.mode.as_str(), "host" | "none") || standing.mode.starts_with("container:");
+    let no_own =
+        standing.endpoints.is_empty() || matches!(standing.mode.as_str(), "host" | "none") || standing.mode.starts_with("container:");
     match isolation {
         _ if !standing.running => Err(ContainerError::Stopped(standing.name)),
         Isolation::Pause if standing.paused => Err(ContainerError::PausedAlready(standing.name)),
@@ -142,7 +143,11 @@ impl Act for IsolateContainer {
                 let each = |endpoint: &Endpoint| format!("{runtime} network disconnect {} {short}", endpoint.network.escape_debug());
                 steps.extend(standing.endpoints.iter().map(each));
                 let back = |endpoint: &Endpoint| {
-                    format!("{runtime} network connect {} {short}, address, MAC and aliases as now ({})", endpoint.network.escape_debug(), described(endpoint))
+                    format!(
+                        "{runtime} network connect {} {short}, address, MAC and aliases as now ({})",
+                        endpoint.network.escape_debug(),
+                        described(endpoint)
+                    )
                 };
                 let numbers = "the runtime may number its interfaces anew (eth2 for eth0) until it is restarted".to_owned();
                 standing.endpoints.iter().map(back).chain([numbers]).collect()
@@ -150,7 +155,9 @@ impl Act for IsolateContainer {
         };
         let radius = match isolation {
             Isolation::Pause => format!("container {name} answers nobody while it is paused; its connections stay open and time out"),
-            Isolation::Network => format!("container {name} leaves {}; its open connections and published ports die", list(&standing.endpoints)),
+            Isolation::Network => {
+                format!("container {name} leaves {}; its open connections and published ports die", list(&standing.endpoints))
+            }
         };
         Ok(Preview { steps, blast_radius: radius, undo })
     }

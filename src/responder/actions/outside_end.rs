@@ -50,13 +50,7 @@ pub(super) fn write(path: &Path, text: &[u8]) -> Result<(), ActError> {
 }
 
 /// Moves the end to [`Action::ends_at`]; sets one when there is none any more.
-pub(super) fn renew(
-    hand: &Hand,
-    name: &str,
-    action: &Action,
-    watchdog: Option<&Watchdog>,
-    now: Timestamp,
-) -> Result<Watchdog, ActError> {
+pub(super) fn renew(hand: &Hand, name: &str, action: &Action, watchdog: Option<&Watchdog>, now: Timestamp) -> Result<Watchdog, ActError> {
     let expiry = Expiry { name: name.to_owned(), note: note(hand, name), after: left(action, now), lasting: true };
     let set = match watchdog {
         Some(watchdog) => watchdog::prolong(watchdog, &expiry)?,
