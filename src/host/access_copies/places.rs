@@ -11,8 +11,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use crate::host::digest::read_bounded;
 
 /// Single files below /etc.
-const FILES: [&str; 7] =
-    ["ssh/sshd_config", "sudoers", "pam.conf", "nsswitch.conf", "hosts.allow", "hosts.deny", "security/access.conf"];
+const FILES: [&str; 7] = ["ssh/sshd_config", "sudoers", "pam.conf", "nsswitch.conf", "hosts.allow", "hosts.deny", "security/access.conf"];
 /// Directories below /etc of which every plain file counts.
 const DIRECTORIES: [&str; 5] = ["ssh/sshd_config.d", "sudoers.d", "pam.d", "security", "ssh/authorized_keys.d"];
 /// Files in `.ssh` of an account's home.
@@ -42,7 +41,8 @@ impl Place {
 
     /// The directory that holds it, and its real path.
     pub(super) fn directory(&self) -> io::Result<(File, PathBuf)> {
-        let base = File::from(nix::fcntl::open(&self.base, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?);
+        let base =
+            File::from(nix::fcntl::open(&self.base, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?);
         let below = self.below.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let dir = unbent(&base, below, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
         let real = fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir)))?;
@@ -88,7 +88,11 @@ pub(super) fn all(etc: &Path) -> Vec<Place> {
         places.extend(names.filter(|name| !is_ours(name)).take(MOST).map(|name| of_root(Path::new(dir).join(name))));
     }
     for account in accounts(etc) {
-        places.extend(OF_ACCOUNTS.map(|file| Place { base: account.home.clone(), below: Path::new(".ssh").join(file), owner: Some(account.uid) }));
+        places.extend(OF_ACCOUNTS.map(|file| Place {
+            base: account.home.clone(),
+            below: Path::new(".ssh").join(file),
+            owner: Some(account.uid),
+        }));
     }
     let mut seen = std::collections::BTreeSet::new();
     places.retain(|place| seen.insert(place.path()));
@@ -108,8 +112,8 @@ pub(super) fn of(etc: &Path, path: &Path) -> Option<Place> {
         return None;
     }
     if let Ok(below) = path.strip_prefix(etc) {
-        let known = FILES.iter().any(|file| below == Path::new(file))
-            || DIRECTORIES.iter().any(|dir| below.parent() == Some(Path::new(dir)));
+        let known =
+            FILES.iter().any(|file| below == Path::new(file)) || DIRECTORIES.iter().any(|dir| below.parent() == Some(Path::new(dir)));
         return known.then(|| Place { base: etc.to_owned(), below: below.to_owned(), owner: None });
     }
     accounts(etc).into_iter().find_map(|account| {

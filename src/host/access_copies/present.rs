@@ -48,7 +48,9 @@ fn open(place: &Place) -> io::Result<Option<(File, std::fs::Metadata)>> {
     let file = match place.directory().and_then(|(dir, _)| unbent(&dir, Path::new(place.name()), OFlag::O_RDONLY | OFlag::O_NOFOLLOW)) {
         Ok(file) => file,
         Err(why) if gone(&why) => return Ok(None),
-        Err(why) if why.raw_os_error() == Some(libc::ELOOP) => return Err(io::Error::other("a symbolic link is on the way to it: not followed")),
+        Err(why) if why.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(io::Error::other("a symbolic link is on the way to it: not followed"));
+        }
         Err(why) => return Err(why),
     };
     let found = file.metadata()?;
@@ -63,9 +65,8 @@ fn open(place: &Place) -> io::Result<Option<(File, std::fs::Metadata)>> {
 }
 
 pub(super) fn trace(place: &Place) -> io::Result<Option<Trace>> {
-    Ok(open(place)?.map(|(_, found)| {
-        Trace(found.ino(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec(), found.size())
-    }))
+    Ok(open(place)?
+        .map(|(_, found)| Trace(found.ino(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec(), found.size())))
 }
 
 /// What it is now; `None` when there is nothing.

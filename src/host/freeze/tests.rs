@@ -205,7 +205,8 @@ while True:
         };
         let tree = Tree(child);
         let root = key_of(tree.0.id()).unwrap();
-        let of_tree = |world: Vec<Stat>| world.into_iter().filter(|stat| stat.group == root.pid).map(|stat| stat.pid).collect::<BTreeSet<_>>();
+        let of_tree =
+            |world: Vec<Stat>| world.into_iter().filter(|stat| stat.group == root.pid).map(|stat| stat.pid).collect::<BTreeSet<_>>();
         assert!(wait(Duration::from_secs(10), || of_tree(everything().unwrap()).len() > 150), "it grows");
         let began = Instant::now();
         let frozen = freezer.freeze(&unique("bomb", &freezer), Purpose::Hold, &|| vec![root], &allow).unwrap();

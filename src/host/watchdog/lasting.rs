@@ -155,7 +155,8 @@ pub(super) fn remove(name: &str) {
 /// Removes all that tell of a note in this directory, and deadlines without a note.
 pub(super) fn sweep(notes: &Path) -> Vec<String> {
     let mut removed = Vec::new();
-    let files = |dir: &Path| -> Vec<PathBuf> { fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).take(8192).collect() };
+    let files =
+        |dir: &Path| -> Vec<PathBuf> { fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).take(8192).collect() };
     for file in files(Path::new(UNITS)).into_iter().chain(files(Path::new(CRON))) {
         let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("bartizan-expiry-"));
         let Some(name) = name.filter(|name| !name.ends_with(".timer")) else { continue };

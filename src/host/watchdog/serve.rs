@@ -233,7 +233,9 @@ impl Work {
 /// The notes that have a deadline.
 fn notes(watched: &[Watched]) -> Vec<PathBuf> {
     let entries = watched.iter().filter_map(|held| fs::read_dir(&held.dir).ok()).flatten().flatten();
-    let note = |path: PathBuf| Some(PathBuf::from(std::ffi::OsStr::from_bytes(path.as_os_str().as_bytes().strip_suffix(deadline::SUFFIX.as_bytes())?)));
+    let note = |path: PathBuf| {
+        Some(PathBuf::from(std::ffi::OsStr::from_bytes(path.as_os_str().as_bytes().strip_suffix(deadline::SUFFIX.as_bytes())?)))
+    };
     entries.filter_map(|entry| note(entry.path())).take(MOST).collect()
 }
 

@@ -121,7 +121,10 @@ impl Act for RestoreFile {
         let confirm = humantime::format_duration(hand.policy().actions.confirm_within).to_string();
         let mut steps = vec![
             format!("what {path} is now is kept as a copy, and beside it until this is confirmed"),
-            format!("the copy is written whole, with owner {}:{} and mode {:04o}, and takes its place in one rename", wanted.uid, wanted.gid, wanted.mode),
+            format!(
+                "the copy is written whole, with owner {}:{} and mode {:04o}, and takes its place in one rename",
+                wanted.uid, wanted.gid, wanted.mode
+            ),
             "sshd -t or visudo -c is asked before, for the files that they read".to_owned(),
             format!("unless a person confirms it within {confirm}, the former file comes back; once confirmed it stays"),
             watchdog::after_reboot().to_owned(),
@@ -225,7 +228,9 @@ impl Act for RestoreFile {
             Undone::LeftAlone => Some(format!("{path} was changed by somebody since and left alone")),
             Undone::Nothing => None,
         };
-        if let Some((hash, mode, uid, gid)) = snapshot.was.as_ref().filter(|_| said.as_ref().is_some_and(|said| said.starts_with("the former"))) {
+        if let Some((hash, mode, uid, gid)) =
+            snapshot.was.as_ref().filter(|_| said.as_ref().is_some_and(|said| said.starts_with("the former")))
+        {
             let back = copies.present(path)?.map(|present| (present.hash, present.mode, present.uid, present.gid));
             if back != Some((hash.clone(), *mode, *uid, *gid)) {
                 return Err(ActError::Unverified(format!("{path} is not what it was before")));
