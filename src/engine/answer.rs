@@ -50,7 +50,8 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
 /// Copies kept of files that decide who gets in.
 fn copies(shared: &Shared, path: Option<&HostText>) -> Result<Reply, Refusal> {
     let listed = AccessCopies::of(&shared.settings.data).list(path);
-    listed.map(Reply::Copies).map_err(|error| refusal(ErrorCode::Failed, &error.to_string(), "look at the copies directory below the data directory"))
+    let mend = "look at the copies directory below the data directory";
+    listed.map(Reply::Copies).map_err(|error| refusal(ErrorCode::Failed, &error.to_string(), mend))
 }
 
 /// What a plan would do; for the owner's own access it is refused already here, not only after the yes.
