@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::pidfd::{PidError, PidFd, Stat, everything, grow, key_of};
+use super::pidfd::{PidError, PidFd, Stat, everything, grow, has_stop_pending, key_of};
 use crate::model::{HostText, ProcessKey};
 use group::{Group, wait};
 pub use place::Method;
@@ -476,14 +476,6 @@ impl Freezer {
         members.extend(noted.into_iter().filter(|member| !known.contains(&member.key)));
         members
     }
-}
-
-/// Whether SIGSTOP waits for the process (`ShdPnd` in /proc/PID/status, one bit a signal from 1).
-fn has_stop_pending(pid: u32) -> bool {
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pending =
-        String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
-    pending.is_some_and(|bits| bits & (1 << (libc::SIGSTOP - 1)) != 0)
 }
 
 fn continue_stopped(members: &[Member]) -> Result<Vec<ProcessKey>, FreezeError> {
