@@ -131,7 +131,7 @@ fn killed_at_a_thousand_points_nothing_is_orphaned_or_done_twice() {
     }
     let (_, mut dice) = Dice::of_this_run("faults");
     let points = std::env::var("BARTIZAN_TEST_POINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(POINTS);
-    let host = Guarded::new(Network::new());
+    let (host, _group) = (Guarded::new(Network::new()), hand::EmptyGroup::make());
     let (mut point, mut done) = (0, 0);
     while point < points {
         let until = points.min(point + ON_ONE_LEDGER);

@@ -6,8 +6,12 @@
 
 mod support;
 
+#[path = "lockout/accounts.rs"]
+mod accounts;
 #[path = "lockout/addresses.rs"]
 mod addresses;
+#[path = "lockout/containment.rs"]
+mod containment;
 #[path = "lockout/incidents.rs"]
 mod incidents;
 #[path = "lockout/processes.rs"]
@@ -26,11 +30,13 @@ use support::can_run;
 const LEAST: usize = 100;
 
 /// Every chapter: its name, and its attempts. A new one is one line.
-const CHAPTERS: [(&str, fn(&Stage) -> Vec<Attempt>); 5] = [
+const CHAPTERS: [(&str, fn(&Stage) -> Vec<Attempt>); 7] = [
     ("addresses", addresses::attempts),
     ("processes", processes::attempts),
     ("rules", rules::attempts),
     ("incidents", incidents::attempts),
+    ("containment", containment::attempts),
+    ("accounts", accounts::attempts),
     ("races", races::attempts),
 ];
 

@@ -67,6 +67,11 @@ pub fn attempts(_stage: &Stage) -> Vec<Attempt> {
     all.push(block(Must::BeRefused, CONSOLE, false));
     all.push(block(Must::DoNoHarm, "198.51.100.255", false));
     all.push(block(Must::DoNoHarm, "fe80::1", false));
+    for addr in [OPERATOR[0], OPERATOR[1], GATEWAY[0], RESOLVER] {
+        all.push(Attempt::by_command(Must::BeRefused, &["limit", addr, "--packets", "1"]));
+        all.push(Attempt::by_command(Must::BeRefused, &["block", addr, "--user", "0"]));
+        all.push(Attempt::by_command(Must::BeRefused, &["block", addr, "--cgroup", "/"]));
+    }
     all.extend(raw());
     all
 }

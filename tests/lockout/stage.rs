@@ -60,6 +60,8 @@ impl Attempt {
             let answer = Wire::open(&stage.home).act(&kind, &target, seconds);
             match &answer {
                 Value::Null => Ok(true),
+                // Refused for what it is, not for want of a token.
+                answer if answer["refused"]["code"] == "lapsed" => Err(answer.to_string()),
                 answer if answer.get("refused").is_some() => Ok(true),
                 answer if answer.get("actions").is_some() => Ok(false),
                 answer => Err(answer.to_string()),

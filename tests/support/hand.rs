@@ -25,6 +25,8 @@ use super::wait_for;
 pub const OPERATOR: &str = "203.0.113.99";
 /// How many different addresses and trees are acted on: few, so that actions meet each other.
 const ADDRESSES: u64 = 6;
+/// A cgroup whose packets to somewhere are dropped; made by whoever starts the child, empty.
+const GROUP: &str = "bartizan-fault-test";
 /// The environment variables by which the child knows its part.
 const PART: &str = "BARTIZAN_TEST_HAND";
 const TREES: &str = "BARTIZAN_TEST_TREES";
@@ -37,7 +39,8 @@ const KINDS: &[(ActionKind, fn(&mut Dice, &[u32]) -> Option<Target>)] = &[
     }),
     (ActionKind::LimitSource, |dice, _| Some(Target::Source { addr: address(dice), packets_per_second: 1 + dice.below(1000) as u32 })),
     (ActionKind::BlockDestination, |dice, _| {
-        let whose = if dice.percent(50) { Whose::User { uid: 33 } } else { Whose::Cgroup { path: HostText::from("/bartizan-test") } };
+        let whose =
+            if dice.percent(50) { Whose::User { uid: 33 } } else { Whose::Cgroup { path: HostText::from(format!("/{GROUP}").as_str()) } };
         Some(Target::Destination { addr: address(dice), whose })
     }),
     (ActionKind::ContainHost, |dice, _| dice.percent(40).then_some(Target::Host)),
@@ -54,6 +57,26 @@ fn address(dice: &mut Dice) -> std::net::IpAddr {
 fn tree(dice: &mut Dice, trees: &[u32]) -> Option<Target> {
     let root = key_of(*dice.pick(trees))?;
     Some(Target::ProcessTree { root, exe: HostText::from("/bin/sh") })
+}
+
+/// The empty cgroup, while it is there.
+pub struct EmptyGroup(PathBuf);
+
+impl EmptyGroup {
+    /// `None` on a host without cgroup 2.
+    pub fn make() -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let place = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|fields| fields.get(2) == Some(&"cgroup2"))?;
+        let directory = Path::new(place[1]).join(GROUP);
+        std::fs::create_dir_all(&directory).unwrap();
+        Some(Self(directory))
+    }
+}
+
+impl Drop for EmptyGroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }
 
 /// The child's whole life; call it from an ignored test named `the_hand`. Nothing happens without the part's environment.

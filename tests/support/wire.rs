@@ -12,22 +12,28 @@ use super::agent::Home;
 pub struct Wire {
     stream: BufReader<UnixStream>,
     next: u64,
+    /// Leave to ask for more than looking, as the agent gave it.
+    token: Value,
 }
 
 impl Wire {
     pub fn open(home: &Home) -> Self {
         let stream = UnixStream::connect(home.path("agent.sock")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut wire = Self { stream: BufReader::new(stream), next: 0 };
-        let hello = wire.ask(&json!({ "hello": { "version": bartizan::protocol::VERSION } }));
-        assert!(hello.get("hello").is_some(), "{hello}");
+        let mut wire = Self { stream: BufReader::new(stream), next: 0, token: Value::Null };
+        let hello = wire.ask(&json!({ "hello": { "version": bartizan::protocol::VERSION, "scope": "admin" } }));
+        wire.token = hello["hello"]["pass"]["token"].clone();
+        assert!(wire.token.is_string(), "no token for root: {hello}");
         wire
     }
 
     /// The answer to one question, or `null` when the agent hangs up.
     pub fn ask(&mut self, request: &Value) -> Value {
         self.next += 1;
-        let line = json!({ "id": self.next, "request": request });
+        let mut line = json!({ "id": self.next, "request": request });
+        if !self.token.is_null() {
+            line["token"] = self.token.clone();
+        }
         if writeln!(self.stream.get_mut(), "{line}").is_err() {
             return Value::Null;
         }

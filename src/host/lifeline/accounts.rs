@@ -17,6 +17,9 @@ const UNSET: u32 = u32::MAX;
 /// Groups whose members become root by convention (Debian: sudo; others: wheel, admin, doas).
 const ADMINISTRATORS: [&str; 4] = ["sudo", "wheel", "admin", "doas"];
 
+/// What the SSH server calls its unprivileged half: Debian and its relatives, the BSDs and macOS, older OpenSSH.
+const SEPARATED: [&[u8]; 3] = [b"sshd", b"_sshd", b"ssh"];
+
 /// Where the files lie; a test has its own.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
@@ -51,6 +54,10 @@ pub(super) fn find(found: &mut Found, files: &Files, people: &[u32], shells: &[u
         Err(why) => found.unknown("accounts", why),
     }
     let accounts = files.accounts().unwrap_or_default();
+    // Disabled, it ends the unprivileged half of every login (sshd(8), privilege separation): nobody comes in any more.
+    for account in accounts.iter().filter(|account| SEPARATED.contains(&account.name.as_slice())) {
+        found.account(account.uid, LifelineReason::LoginPath);
+    }
     let at_shell = shells.iter().filter_map(|pid| super::ssh::real_uid(*pid)).filter(|uid| *uid != 0);
     let named = at_shell.filter_map(|uid| Some((uid, HostText::from(accounts.iter().find(|account| account.uid == uid)?.name.as_slice()))));
     for (uid, name) in files.logged_in().into_iter().chain(named) {
