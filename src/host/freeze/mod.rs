@@ -297,13 +297,11 @@ impl Freezer {
     fn confirm(&self, group: &Group, frozen: &Frozen) -> Result<(), FreezeError> {
         let settled = match frozen.method {
             Method::Stop => wait(SETTLING, || self.look(frozen).loose.is_empty()),
-            _ => group.wait_frozen(SETTLING),
+            _ => group.wait_held(SETTLING),
         };
         let hold = self.look(frozen);
         if !settled || !hold.frozen {
-            return Err(FreezeError::Unconfirmed(
-                "some processes did not stop (waiting inside the kernel for a disk or network file system?)".into(),
-            ));
+            return Err(FreezeError::Unconfirmed("some processes did not stop".into()));
         }
         match hold.loose.first() {
             Some(key) => Err(FreezeError::Unconfirmed(format!("pid {} is not held", key.pid))),
@@ -332,7 +330,7 @@ impl Freezer {
         let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
         let inside: BTreeSet<u32> = group.pids().unwrap_or_default().into_iter().collect();
         let (held, loose) = living.into_iter().partition(|key| inside.contains(&key.pid));
-        Hold { held, loose, frozen: group.is_frozen() }
+        Hold { held, loose, frozen: group.is_held() }
     }
 
     /// Puts every living process back into exactly its cgroup, running again unless it was stopped before, and
