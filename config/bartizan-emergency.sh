@@ -319,7 +319,7 @@ forget() { # NOTE
         fi
     fi
     rm -f "/etc/cron.d/$unit"
-    rm -f "$1.watchdog" "$1.until"
+    rm -f "$1.watchdog" "$1.until" "$1.until.new"
 }
 
 # 0. A living agent must not take what follows for drift and bring it back: it sees this sign and undoes everything too.

@@ -25,6 +25,6 @@ forget() { # NOTE
         fi
     fi
     rm -f "/etc/cron.d/$unit"
-    rm -f "$1.watchdog" "$1.until"
+    rm -f "$1.watchdog" "$1.until" "$1.until.new"
 }
 

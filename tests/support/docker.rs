@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use super::guarded::Guarded;
 use super::network::Network;
 use super::{agent, unique, wait_for};
 
@@ -12,7 +13,9 @@ pub struct Docker {
     daemon: Child,
     directory: tempfile::TempDir,
     /// Kept until the daemon has ended: its own loopback, no bridge, no packet filter.
-    _network: Network,
+    _network: Option<Network>,
+    /// What a client's command line begins with.
+    client: Vec<String>,
     /// The cgroup below which its containers run.
     parent: String,
 }
@@ -20,17 +23,32 @@ pub struct Docker {
 impl Docker {
     pub fn start() -> Self {
         let (network, directory) = (Network::new(), tempfile::Builder::new().prefix("bartizan-docker-").tempdir().unwrap());
+        let enter = vec![format!("--net={}", network.file())];
+        let socket = format!("unix://{}", directory.path().join("sock").display());
+        Self::run_daemon(directory, &enter, &[], &socket, Some(network))
+    }
+
+    /// On a guarded host, at the socket where everybody looks for it; the host must outlive it.
+    pub fn start_on(host: &Guarded) -> Self {
+        let directory = tempfile::Builder::new().prefix("bartizan-docker-").tempdir().unwrap();
+        let enter = vec![format!("--net={}", host.network.file()), format!("--mount={}", host.mounts())];
+        let client: Vec<String> = ["nsenter".to_owned()].into_iter().chain(enter.clone()).collect();
+        Self::run_daemon(directory, &enter, &client, "unix:///run/docker.sock", None)
+    }
+
+    fn run_daemon(directory: tempfile::TempDir, enter: &[String], client: &[String], socket: &str, network: Option<Network>) -> Self {
         let path = |name: &str| directory.path().join(name).display().to_string();
         let parent = format!("/{}", unique("bartizan-docker"));
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", network.file())).arg("dockerd");
+        command.args(enter).arg("dockerd");
         command.args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")]);
-        command.args(["-H", &format!("unix://{}", path("sock")), "--cgroup-parent", &parent, "--config-file", &path("none.json")]);
+        command.args(["-H", socket, "--cgroup-parent", &parent, "--config-file", &path("none.json")]);
         command.args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none"]);
         std::fs::write(directory.path().join("none.json"), "{}").unwrap();
         let daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let docker = Self { daemon, directory, _network: network, parent };
+        let client = client.iter().cloned().chain(["docker", "-H", socket].map(str::to_owned)).collect();
+        let docker = Self { daemon, directory, _network: network, client, parent };
         let log = || std::fs::read_to_string(docker.path("log")).unwrap_or_default();
         wait_for("dockerd", Duration::from_secs(30), || docker.run(&["version"]).status.success().then_some(()), log);
         docker.import();
@@ -55,7 +73,7 @@ impl Docker {
 
     /// `docker ARGUMENTS`.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        Command::new("docker").arg("-H").arg(format!("unix://{}", self.path("sock").display())).args(arguments).output().unwrap()
+        Command::new(&self.client[0]).args(&self.client[1..]).args(arguments).output().unwrap()
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Scene<'a> {
     pub pids: Vec<u32>,
     /// Directories in which the agent keeps notes for those who undo its work.
     pub notes: Vec<PathBuf>,
+    /// Name of the agent's ledger: groups that end in it count; other agents of this machine have theirs.
+    pub instance: &'a str,
     /// Whose containers count.
     pub docker: Option<&'a Docker>,
 }
@@ -31,11 +33,15 @@ impl State {
         files(&scene.host.path("/etc"), &mut all);
         attributes(scene.host, &mut all);
         let mounts = scene.host.shell("cat /proc/self/mounts");
-        all.extend(mounts.lines().map(|line| (format!("mount {line}"), String::new())));
+        // What other tests of this machine mount comes and goes.
+        let foreign = |line: &&str| {
+            ["/tmp/", "/run/netns/", "/run/docker/", "/var/lib/docker/"].iter().any(|place| line.contains(&format!(" {place}")))
+        };
+        all.extend(mounts.lines().filter(|line| !foreign(line)).map(|line| (format!("mount {line}"), String::new())));
         for pid in &scene.pids {
             all.insert(format!("process {pid}"), process(*pid));
         }
-        groups(&mut all);
+        groups(scene.instance, &mut all);
         for place in &scene.notes {
             let names = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
             all.extend(names.map(|name| (format!("note {}", name.display()), String::new())));
@@ -96,6 +102,12 @@ impl State {
             let _ = writeln!(out, "new:     {what}: {how}");
         }
         out
+    }
+
+    /// The same but for what is no part of it.
+    pub fn without(mut self, drop: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|what, _| !drop(what));
+        self
     }
 
     /// How much is compared.
@@ -168,17 +180,22 @@ fn process(pid: u32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let letter = stat.rsplit(')').next().unwrap_or_default().split_whitespace().next().unwrap_or("gone").replace(['R', 'D'], "S");
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    format!("{letter} {}", groups.lines().collect::<Vec<_>>().join(" "))
+    // Of the many hierarchies of version 1, the one that can hold a process.
+    let groups: Vec<&str> = groups.lines().filter(|line| line.starts_with("0::") || line.contains(":freezer:")).collect();
+    // Their numbers change when somebody mounts another.
+    format!("{letter} {}", groups.iter().filter_map(|line| line.split_once(':')).map(|(_, rest)| rest).collect::<Vec<_>>().join(" "))
 }
 
 /// Groups below ours, in every hierarchy.
-fn groups(all: &mut BTreeMap<String, String>) {
+fn groups(instance: &str, all: &mut BTreeMap<String, String>) {
     for line in std::fs::read_to_string("/proc/self/mounts").unwrap().lines() {
         let mut fields = line.split(' ').skip(1);
         let (Some(place), Some(kind)) = (fields.next(), fields.next()) else { continue };
         let ours = Path::new(place).join("bartizan");
         if kind.starts_with("cgroup") && ours.is_dir() {
-            let names = std::fs::read_dir(&ours).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+            let mine =
+                |entry: &std::fs::DirEntry| entry.path().is_dir() && entry.file_name().to_string_lossy().ends_with(&format!("-{instance}"));
+            let names = std::fs::read_dir(&ours).into_iter().flatten().flatten().filter(mine);
             all.extend(names.map(|entry| (format!("group {}", entry.path().display()), String::new())));
         }
     }

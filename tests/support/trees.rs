@@ -10,7 +10,9 @@ impl Tree {
     pub fn grow() -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 1000 & sleep 1000 & wait"]).process_group(0);
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        let tree = Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        super::wait_until("a tree to grow", std::time::Duration::from_secs(10), || tree.members().len() == 3);
+        tree
     }
 
     pub fn pid(&self) -> u32 {

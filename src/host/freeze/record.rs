@@ -6,9 +6,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, AtFlags};
 
 use super::{Frozen, Member, Method};
 use crate::host::pidfd::this_boot;
@@ -24,7 +27,6 @@ pub(super) struct Record(File);
 impl Record {
     /// A new note, readable by root alone; refuses to overwrite one.
     pub(super) fn create(path: &Path, method: Method, root: &Path, name: &str) -> io::Result<Self> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let word = match method {
             Method::V2 => "v2",
             Method::V1 => "v1",
@@ -33,8 +35,7 @@ impl Record {
         let mut head = format!("{word}\n").into_bytes();
         head.extend(root.as_os_str().as_bytes());
         head.extend(format!("\n{name}\n").into_bytes());
-        file.write_all(&head)?;
-        Ok(Self(file))
+        whole(path, &head).map(Self)
     }
 
     /// The note of a freeze that is done again: the one that is there, or a new one that knows its members.
@@ -54,6 +55,26 @@ impl Record {
         line.push(b'\n');
         self.0.write_all(&line)
     }
+}
+
+/// A new file of this name with this content from its first moment on: whoever dies here leaves no empty note, which
+/// would say nothing and which nobody would dare to remove.
+fn whole(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let place = path.parent().unwrap_or(Path::new("/"));
+    let nameless = OpenOptions::new().write(true).mode(0o600).custom_flags(nix::libc::O_TMPFILE).open(place);
+    // File systems without O_TMPFILE (open(2)), and hosts without /proc, get it the plain way.
+    if let Ok(mut file) = nameless {
+        file.write_all(bytes)?;
+        let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match nix::unistd::linkat(AT_FDCWD, from.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW) {
+            Ok(()) => return Ok(file),
+            Err(nix::Error::EEXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => {}
+        }
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 /// Reads a note back; `None` when there is none or it is none.

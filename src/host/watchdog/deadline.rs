@@ -66,10 +66,7 @@ pub(super) fn path(note: &Path) -> PathBuf {
 
 /// Writes it whole or not at all; through to the disk when it must outlive the power.
 pub(super) fn write(note: &Path, after: Duration, lasting: bool) -> io::Result<()> {
-    let (at, deadline) = (path(note), Deadline::after(after));
-    let mut new = at.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
+    let (at, new, deadline) = (path(note), unfinished(note), Deadline::after(after));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&new)?;
     file.write_all(format!("{} {} {}\n", deadline.boot, deadline.boot_ns, deadline.wall).as_bytes())?;
     if lasting {
@@ -88,9 +85,17 @@ pub(super) fn read(note: &Path) -> Option<Deadline> {
     Deadline::parse(std::str::from_utf8(&bytes).ok()?)
 }
 
+/// What one is written as; left over by whoever died while writing.
+fn unfinished(note: &Path) -> PathBuf {
+    let mut name = path(note).into_os_string();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
 /// Nobody waits for it any more.
 pub(super) fn remove(note: &Path) {
     let _ = fs::remove_file(path(note));
+    let _ = fs::remove_file(unfinished(note));
 }
 
 #[cfg(test)]
