@@ -100,6 +100,14 @@ pub fn key_of(pid: u32) -> Option<ProcessKey> {
     Stat::read(pid).filter(|stat| !stat.is_dead()).map(|stat| stat.key())
 }
 
+/// Whether SIGSTOP waits for the process (`ShdPnd` in /proc/PID/status, one bit a signal from 1).
+pub fn has_stop_pending(pid: u32) -> bool {
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending =
+        String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
+    pending.is_some_and(|bits| bits & (1 << (libc::SIGSTOP - 1)) != 0)
+}
+
 /// Everything that lives now, ended ones left out.
 ///
 /// # Errors

@@ -52,6 +52,9 @@ fn ends_part(byte: u8) -> bool {
 /// What of a part must stand in a block as it is: not a number, moment, key or digest, which blocks write otherwise, not a word
 /// of the form itself, and not the end of an escape (`\n`, `\u001b`).
 fn telling(part: &[u8]) -> Option<&[u8]> {
+    if is_begun_escape(part) {
+        return None;
+    }
     let escape = (0..=part.len().min(5)).rev().find(|length| part.get(..*length).is_some_and(is_end_of_escape)).unwrap_or(0);
     let rest = part.get(escape..)?;
     let text = std::str::from_utf8(rest).ok()?;
@@ -78,6 +81,11 @@ fn is_end_of_escape(tail: &[u8]) -> bool {
             before.len() <= full.len() && last.is_ascii_hexdigit() && (fits(b'0') || fits(b'1'))
         }
     }
+}
+
+/// What stands of `\u001b` after the backslash when the text ends within it.
+fn is_begun_escape(part: &[u8]) -> bool {
+    b"u000".starts_with(part) || b"u001".starts_with(part)
 }
 
 /// Whether `text` holds `part` (Horspool: what stands at the end of the window says how far it may jump).
@@ -114,6 +122,7 @@ mod tests {
         assert_eq!(parts("http://h/\u{1b}[1m"), ["http", "//h/"], "what may be the end of an escape tells nothing");
         assert_eq!(parts("curl"), ["url"], "\\u001c is written so");
         assert_eq!(parts("\\u001b~~"), ["~~"]);
+        assert!(parts("0013\\u0").is_empty(), "an escape that is only begun tells nothing");
         assert_eq!(parts("203.0.113.7"), ["03.0.113.7"]);
         assert!(parts("20.000000005Z").is_empty());
         assert!(parts("\"kind\":\"process.exec\"").is_empty(), "these words are not written in a block");

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use super::place::{Method, Place};
 use crate::model::HostText;
 
+/// How long the kernel is asked before we look ourselves what keeps a group from being frozen.
+const IN_KERNEL: Duration = Duration::from_millis(25);
 /// The directory that all our groups stand in.
 pub(super) const PARENT: &str = "bartizan";
 
@@ -68,9 +70,24 @@ impl Group {
         }
     }
 
-    /// Waits until the kernel says frozen.
-    pub(super) fn wait_frozen(&self, limit: Duration) -> bool {
-        wait(limit, || self.is_frozen())
+    /// Waits until nothing in it can run an instruction of its own.
+    pub(super) fn wait_held(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        wait(limit, || self.is_frozen() || begun.elapsed() >= IN_KERNEL && self.is_held())
+    }
+
+    /// Whether nothing in it can run an instruction of its own: the kernel says frozen, or is told to freeze it and what is
+    /// not frozen yet waits inside the kernel (for a slow disk, for a child made by vfork(2)) and stops on its way out.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_frozen() || self.is_told_to_freeze() && self.pids().is_ok_and(|pids| waits_in_kernel(&pids))
+    }
+
+    fn is_told_to_freeze(&self) -> bool {
+        let read = |file| fs::read_to_string(self.dir.join(file)).unwrap_or_default();
+        match self.place.method {
+            Method::V2 => read("cgroup.freeze").trim() == "1",
+            _ => matches!(read("freezer.state").trim(), "FREEZING" | "FROZEN"),
+        }
     }
 
     /// Moves one process back to where it came from; when that group is gone, to the nearest one above it that takes it.
@@ -135,6 +152,18 @@ pub(super) fn origin_of(method: Method, pid: u32) -> Option<HostText> {
         };
         ours.then(|| HostText::from(path))
     })
+}
+
+/// Whether no thread of them runs, and some wait inside the kernel (D): those hold the kernel's "frozen" back, not us.
+fn waits_in_kernel(pids: &[u32]) -> bool {
+    let threads = pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten());
+    let state = |thread: fs::DirEntry| {
+        let stat = fs::read(thread.path().join("stat")).ok()?;
+        let after = stat.iter().rposition(|byte| *byte == b')')?;
+        stat.get(after + 2).copied()
+    };
+    let states: Vec<u8> = threads.filter_map(state).collect();
+    states.contains(&b'D') && !states.contains(&b'R')
 }
 
 /// Looks until `done` or the limit, at growing intervals; gives the last look.

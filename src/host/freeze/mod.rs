@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::pidfd::{PidError, PidFd, Stat, everything, grow, key_of};
+use super::pidfd::{PidError, PidFd, Stat, everything, grow, has_stop_pending, key_of};
 use crate::model::{HostText, ProcessKey};
 use group::{Group, wait};
 pub use place::Method;
@@ -297,13 +297,11 @@ impl Freezer {
     fn confirm(&self, group: &Group, frozen: &Frozen) -> Result<(), FreezeError> {
         let settled = match frozen.method {
             Method::Stop => wait(SETTLING, || self.look(frozen).loose.is_empty()),
-            _ => group.wait_frozen(SETTLING),
+            _ => group.wait_held(SETTLING),
         };
         let hold = self.look(frozen);
         if !settled || !hold.frozen {
-            return Err(FreezeError::Unconfirmed(
-                "some processes did not stop (waiting inside the kernel for a disk or network file system?)".into(),
-            ));
+            return Err(FreezeError::Unconfirmed("some processes did not stop".into()));
         }
         match hold.loose.first() {
             Some(key) => Err(FreezeError::Unconfirmed(format!("pid {} is not held", key.pid))),
@@ -332,7 +330,7 @@ impl Freezer {
         let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
         let inside: BTreeSet<u32> = group.pids().unwrap_or_default().into_iter().collect();
         let (held, loose) = living.into_iter().partition(|key| inside.contains(&key.pid));
-        Hold { held, loose, frozen: group.is_frozen() }
+        Hold { held, loose, frozen: group.is_held() }
     }
 
     /// Puts every living process back into exactly its cgroup, running again unless it was stopped before, and
@@ -476,14 +474,6 @@ impl Freezer {
         members.extend(noted.into_iter().filter(|member| !known.contains(&member.key)));
         members
     }
-}
-
-/// Whether SIGSTOP waits for the process (`ShdPnd` in /proc/PID/status, one bit a signal from 1).
-fn has_stop_pending(pid: u32) -> bool {
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pending =
-        String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
-    pending.is_some_and(|bits| bits & (1 << (libc::SIGSTOP - 1)) != 0)
 }
 
 fn continue_stopped(members: &[Member]) -> Result<Vec<ProcessKey>, FreezeError> {

@@ -91,7 +91,10 @@ fn seal(key: &[u8; 32], head: &Head) -> String {
 /// Puts the anchor aside with a damaged log.
 pub(super) fn put_aside(dir: &Path, suffix: &str) {
     // Best effort: the new chain's first line tells of the damage whatever becomes of this file.
-    let _ = std::fs::rename(dir.join(FILE), dir.join(format!("{FILE}{suffix}")));
+    // With its key: a key without an anchor would look as if somebody had removed the anchor.
+    for name in [FILE, KEY] {
+        let _ = std::fs::rename(dir.join(name), dir.join(format!("{name}{suffix}")));
+    }
 }
 
 /// Writes anchors for one ledger; its thread ends with it.

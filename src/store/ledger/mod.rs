@@ -167,7 +167,8 @@ impl Ledger {
             .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
             .map_err(fail("read the ledger's name"))?;
         let ledger = Self::anchored(connection, file, instance, now)?;
-        ledger.load()?;
+        // Its anchor is written before it is put aside: else it would come after, and look like lines that are gone.
+        ledger.load().inspect_err(|_| ledger.anchor.settle())?;
         // That the files exist must itself outlive a power cut.
         std::fs::File::open(ledger.directory()).and_then(|dir| dir.sync_all()).map_err(|why| LedgerError::File {
             what: "sync the directory of",
