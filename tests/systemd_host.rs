@@ -159,7 +159,7 @@ fn uninstalling_and_the_emergency_script_undo_everything_at_once() {
     let left: Vec<&str> = left.lines().filter(own).collect();
     assert!(left.is_empty(), "left after uninstalling:\n{}\n{}", left.join("\n"), told(&output));
     let traces =
-        host.shell("ls -d /run/bartizan /var/lib/bartizan /etc/bartizan /usr/local/bin/bartizan* 2>/dev/null; pgrep -af bartizan; true");
+        host.shell("ls -d /run/bartizan /var/lib/bartizan /etc/bartizan /usr/local/bin/bartizan* 2>/dev/null; pgrep -xa bartizan; true");
     assert_eq!(traces, "", "left after uninstalling");
 }
 
