@@ -29,8 +29,11 @@ use support::can_run;
 /// The least number of attempts that this suite must hold.
 const LEAST: usize = 100;
 
+/// Gives the attempts of one chapter.
+type Chapter = fn(&Stage) -> Vec<Attempt>;
+
 /// Every chapter: its name, and its attempts. A new one is one line.
-const CHAPTERS: [(&str, fn(&Stage) -> Vec<Attempt>); 7] = [
+const CHAPTERS: [(&str, Chapter); 7] = [
     ("addresses", addresses::attempts),
     ("processes", processes::attempts),
     ("rules", rules::attempts),

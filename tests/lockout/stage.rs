@@ -26,11 +26,14 @@ pub enum Must {
     DoNoHarm,
 }
 
+/// Does it; whether it was refused, or what went wrong.
+pub type Act = Box<dyn FnOnce(&Stage) -> Result<bool, String>>;
+
 /// One attempt: what it does gives whether it was refused, or what went wrong.
 pub struct Attempt {
     pub name: String,
     pub must: Must,
-    pub act: Box<dyn FnOnce(&Stage) -> Result<bool, String>>,
+    pub act: Act,
 }
 
 impl Attempt {
@@ -77,7 +80,8 @@ pub struct Stage {
     pub server: SshServer,
     /// The operator's sessions over IPv4 and IPv6.
     sessions: Vec<(usize, Session)>,
-    pub console: Terminal,
+    /// Somebody looks at it all the time.
+    _console: Terminal,
     agent: u32,
     faced: usize,
 }
@@ -96,7 +100,7 @@ impl Stage {
         let console = Terminal::new(100, 30);
         console.type_line(&format!("SSH_CONNECTION='{CONSOLE} 50000 {} 22' {}", HOST[0], home.shell_line(&["attach"])));
         console.wait_for("PARANOID");
-        Self { lan, home, server, sessions: sessions.into(), console, agent: pid, faced: 0 }
+        Self { lan, home, server, sessions: sessions.into(), _console: console, agent: pid, faced: 0 }
     }
 
     pub fn agent(&self) -> u32 {

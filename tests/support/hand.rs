@@ -31,8 +31,11 @@ const GROUP: &str = "bartizan-fault-test";
 const PART: &str = "BARTIZAN_TEST_HAND";
 const TREES: &str = "BARTIZAN_TEST_TREES";
 
+/// Chooses a target of one kind, among addresses of its own or these trees; none this time.
+type Choose = fn(&mut Dice, &[u32]) -> Option<Target>;
+
 /// What the child can be about: kinds, and how a target of each is chosen. A new kind is one line.
-const KINDS: &[(ActionKind, fn(&mut Dice, &[u32]) -> Option<Target>)] = &[
+const KINDS: &[(ActionKind, Choose)] = &[
     (ActionKind::BlockAddress, |dice, _| {
         let direction = *dice.pick(&[Direction::In, Direction::Out]);
         Some(Target::Address { addr: address(dice), direction })
@@ -277,12 +280,12 @@ impl Hand {
     }
 
     /// Lets it go in peace.
-    pub fn part(mut self) -> Vec<String> {
+    pub fn part(self) -> Vec<String> {
         drop(self.stdin);
-        let child = &mut self.child;
+        let (mut child, said) = (self.child, self.said);
         wait_for("the hand to end", Duration::from_secs(20), || child.try_wait().unwrap(), String::new);
-        let said = self.said.lock().unwrap().clone();
-        said
+        let said = said.lock().unwrap();
+        said.clone()
     }
 }
 
