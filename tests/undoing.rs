@@ -1,5 +1,5 @@
-//! The emergency stop, by key, by command and by the script that needs nobody: on a host full of every kind of action,
-//! afterwards nothing of ours is left.
+//! Undoing: each action by itself, and all at once in an emergency, by key, by command and by the script that needs nobody;
+//! afterwards the host is as it was.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panic
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bartizan::store::ledger::Ledger;
-use support::agent::{Home, told};
+use support::agent::{Agent, Home, told};
 use support::docker::Docker;
 use support::guarded::Guarded;
 use support::network::Network;
@@ -17,6 +17,8 @@ use support::state::{Scene, State};
 use support::terminal::Terminal;
 use support::trees::Tree;
 use support::{can_run, wait_for, wait_until};
+
+const NEEDS: [&str; 9] = ["ip", "nft", "nsenter", "unshare", "dockerd", "docker", "tmux", "useradd", "busybox"];
 
 /// Every kind of action, as its owner asks for it.
 const DEEDS: [&str; 10] = [
@@ -106,21 +108,54 @@ impl Drop for Full {
     }
 }
 
+impl Full {
+    /// With an agent that sees the tree and keeps copies; gives it and the state before anything is done.
+    fn begin(&self) -> (Agent<'_>, State) {
+        let agent = self.home.start();
+        let kept = || self.home.json(&["copies"]).iter().any(|copy| copy["path"] == "/etc/ssh/sshd_config").then_some(());
+        wait_for("a copy of sshd_config", Duration::from_secs(30), kept, String::new);
+        self.host.shell("echo '# changed since' >>/etc/ssh/sshd_config");
+        let tree = self.tree.pid().to_string();
+        wait_until("the agent to see the tree", Duration::from_secs(20), || {
+            self.home.run(&["freeze", &tree, "--preview"]).status.success()
+        });
+        let before = self.state();
+        assert!(before.size() > 100, "only {} things are compared", before.size());
+        (agent, before)
+    }
+}
+
 #[test]
-fn nothing_of_ours_is_left_however_it_is_stopped() {
-    if !can_run(&["ip", "nft", "nsenter", "unshare", "dockerd", "docker", "tmux", "useradd", "busybox"]) {
+fn each_action_undone_leaves_the_host_as_it_was() {
+    if !can_run(&NEEDS) {
         return;
     }
     let full = Full::prepare();
-    let agent = full.home.start();
-    let kept = || full.home.json(&["copies"]).iter().any(|copy| copy["path"] == "/etc/ssh/sshd_config").then_some(());
-    wait_for("a copy of sshd_config", Duration::from_secs(30), kept, String::new);
-    full.host.shell("echo '# changed since' >>/etc/ssh/sshd_config");
-    wait_until("the agent to see the tree", Duration::from_secs(20), || {
-        full.home.run(&["freeze", &full.tree.pid().to_string(), "--preview"]).status.success()
-    });
-    let before = full.state();
-    assert!(before.size() > 100, "only {} things are compared", before.size());
+    let (agent, before) = full.begin();
+    for deed in DEEDS.iter().chain([&CONTAIN]) {
+        let words = deed.replace("{tree}", &full.tree.pid().to_string());
+        let output = full.home.run(&words.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "bartizan {words}: {}", told(&output));
+        assert!(!before.differences(&full.state()).is_empty(), "bartizan {words} changed nothing");
+        let id = full.home.json(&["actions", "--active"])[0]["id"].as_str().unwrap().to_owned();
+        let output = full.home.run(&["rollback", &id]);
+        assert!(output.status.success(), "rollback of {words}: {}", told(&output));
+        full.nothing_is_left(&before, &format!("bartizan {words}, undone"));
+        // Once more changes nothing.
+        let output = full.home.run(&["rollback", &id]);
+        assert!(output.status.success(), "second rollback of {words}: {}", told(&output));
+        full.nothing_is_left(&before, &format!("bartizan {words}, undone twice"));
+    }
+    assert!(agent.stop().success());
+}
+
+#[test]
+fn nothing_of_ours_is_left_however_it_is_stopped() {
+    if !can_run(&NEEDS) {
+        return;
+    }
+    let full = Full::prepare();
+    let (agent, before) = full.begin();
 
     full.fill(&before);
     let output = full.home.run(&["emergency-stop"]);
