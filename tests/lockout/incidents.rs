@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bartizan::host::pidfd::key_of;
+
 use crate::stage::{Attempt, Must, Stage};
 use crate::support::attack::{WebServer, intrude_from};
 use crate::support::lan::{GATEWAY, OPERATOR, RESOLVER, STRANGER};
@@ -22,11 +24,12 @@ fn names_nobody(stage: &Stage, held: &[&str]) -> Result<bool, String> {
 
 /// A real stolen shell whose far end is `address`, on the host of that address, while the agent acts alone.
 fn shell_calling(stage: &Stage, address: &str, from_operator: bool) -> Result<bool, String> {
-    stage.home.json(&["mode", "aggressive"]);
+    // It calls while the agent only asks: acting alone, it would hold the shell before it has called anybody.
     let server = WebServer::start_calling(&stage.lan.host.network, address);
     let from = if from_operator { &stage.lan.operator } else { &stage.lan.stranger };
     let mut shell = intrude_from(from, address);
-    let _ = shell.type_line("id", Duration::from_secs(1));
+    stage.home.json(&["mode", "aggressive"]);
+    let _ = shell.type_line("sh -c id; sh -c 'cat /etc/passwd' | tail -1", Duration::from_secs(1));
     let began = Instant::now();
     let incident = loop {
         let incidents = stage.home.json(&["incidents"]);
@@ -44,6 +47,56 @@ fn shell_calling(stage: &Stage, address: &str, from_operator: bool) -> Result<bo
     names_nobody(stage, &[OPERATOR[0], OPERATOR[1], GATEWAY[0], RESOLVER])
 }
 
+/// Questions about a real stolen shell, changed on disk while the agent was down so that they name the owner; then a
+/// person says yes to all of them.
+fn questions_edited(stage: &Stage) -> Result<bool, String> {
+    let server = WebServer::start_calling(&stage.lan.host.network, STRANGER[0]);
+    let mut shell = intrude_from(&stage.lan.stranger, STRANGER[0]);
+    let _ = shell.type_line("id", Duration::from_secs(1));
+    let pending = || stage.home.json(&["approvals"]).into_iter().filter(|one| one["state"] == "pending").collect::<Vec<_>>();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !pending().iter().any(|one| one.to_string().contains(STRANGER[0])) {
+        if Instant::now() > deadline {
+            return Err("no question about the stranger was asked: nothing was tried".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let sshd = key_of(stage.server.pid()).unwrap().to_string();
+    let mut edited = 0;
+    stage.without_agent(|| {
+        let archive = rusqlite::Connection::open(stage.home.path("data/archive.db")).unwrap();
+        let rows: Vec<(i64, Vec<u8>)> = {
+            let mut all = archive.prepare("SELECT id, json FROM approvals").unwrap();
+            let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        for (id, json) in rows {
+            let mut question: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            let target = &mut question["action"]["target"];
+            if let Some(address) = target.get_mut("address").and_then(|part| part.as_object_mut()) {
+                address.insert("addr".to_owned(), OPERATOR[0].into());
+            } else if let Some(tree) = target.get_mut("process-tree").and_then(|part| part.as_object_mut()) {
+                tree.insert("root".to_owned(), sshd.clone().into());
+            } else {
+                continue;
+            }
+            edited += archive.execute("UPDATE approvals SET json = ?2 WHERE id = ?1", (id, question.to_string().into_bytes())).unwrap();
+        }
+    });
+    drop((shell, server));
+    let mut granted = Vec::new();
+    for question in pending() {
+        let output = stage.home.run(&["approve", question["id"].as_str().unwrap()]);
+        granted.extend(output.status.success().then(|| question["action"].to_string()));
+    }
+    let owned = |what: &&String| what.contains(&format!("\"{}\"", OPERATOR[0])) || what.contains(&sshd);
+    match granted.iter().find(owned) {
+        Some(what) => Err(format!("a question edited on disk was carried out: {what}")),
+        None if edited == 0 => Err("no question could be edited: nothing was tried".to_owned()),
+        None => Ok(true),
+    }
+}
+
 /// A harmless program below a web server with these arguments.
 fn arguments_naming(stage: &Stage, words: &str) -> Result<bool, String> {
     stage.home.json(&["mode", "aggressive"]);
@@ -58,6 +111,8 @@ fn arguments_naming(stage: &Stage, words: &str) -> Result<bool, String> {
 
 pub fn attempts(_stage: &Stage) -> Vec<Attempt> {
     let mut all = vec![
+        // First: what was answered once is not asked again so soon.
+        Attempt::new("questions edited on disk to name the owner", Must::BeRefused, questions_edited),
         Attempt::new("a stolen shell that calls the operator's own address", Must::BeRefused, |stage| {
             shell_calling(stage, OPERATOR[0], true)
         }),

@@ -1,5 +1,6 @@
 //! The stage: a guarded host with its operator logged in, and how one attempt is faced.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -82,7 +83,7 @@ pub struct Stage {
     sessions: Vec<(usize, Session)>,
     /// Somebody looks at it all the time.
     _console: Terminal,
-    agent: u32,
+    agent: Cell<u32>,
     faced: usize,
 }
 
@@ -100,11 +101,20 @@ impl Stage {
         let console = Terminal::new(100, 30);
         console.type_line(&format!("SSH_CONNECTION='{CONSOLE} 50000 {} 22' {}", HOST[0], home.shell_line(&["attach"])));
         console.wait_for("PARANOID");
-        Self { lan, home, server, sessions: sessions.into(), _console: console, agent: pid, faced: 0 }
+        Self { lan, home, server, sessions: sessions.into(), _console: console, agent: Cell::new(pid), faced: 0 }
     }
 
     pub fn agent(&self) -> u32 {
-        self.agent
+        self.agent.get()
+    }
+
+    /// Ends the agent, does this while none runs, and starts one again.
+    pub fn without_agent(&self, meanwhile: impl FnOnce()) {
+        self.home.end_agent();
+        meanwhile();
+        let agent = self.home.start();
+        self.agent.set(agent.pid());
+        std::mem::forget::<Agent<'_>>(agent);
     }
 
     /// Tries it, then proves that the owner is still in and can come in again.
