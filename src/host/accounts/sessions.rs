@@ -102,7 +102,7 @@ struct Namespaces {
 
 impl Namespaces {
     fn of_this_host() -> Self {
-        let both = |what| ["1", "self"].into_iter().filter_map(|pid| namespace(pid, what)).collect();
+        let both = |what| ["1", "thread-self"].into_iter().filter_map(|pid| namespace(pid, what)).collect();
         Self { mounts: both("mnt"), users: both("user") }
     }
 

@@ -124,10 +124,16 @@ impl Group {
 
     /// Removes the empty group, and the directory of all groups with the last.
     pub(super) fn remove(&self) -> io::Result<()> {
-        let removed = wait(Duration::from_secs(2), || match fs::remove_dir(&self.dir) {
+        let mut gone = || match fs::remove_dir(&self.dir) {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
-        });
+        };
+        let mut removed = wait(Duration::from_secs(2), &mut gone);
+        if !removed {
+            // What is ending in it, unlisted already, may wait for a slow disk; frozen it must not be.
+            let _ = self.thaw_in_place();
+            removed = wait(Duration::from_secs(5), gone);
+        }
         // Fails as long as another group stands there; that is the intention.
         let _ = fs::remove_dir(self.place.root.join(PARENT));
         if removed { Ok(()) } else { Err(io::Error::other("the group is still in use")) }

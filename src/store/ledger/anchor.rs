@@ -21,6 +21,8 @@ use crate::model::Timestamp;
 const FILE: &str = "audit.anchor";
 /// The key that seals it.
 const KEY: &str = "anchor.key";
+/// The key until the first anchor stands: one without the other would look as if somebody had removed it.
+const NEW_KEY: &str = "anchor.key.new";
 /// Between two writings.
 const EVERY: Duration = Duration::from_secs(1);
 /// Longest anchor that is read, in bytes; ours take about 250.
@@ -57,9 +59,11 @@ pub(super) enum Found {
 
 /// What is anchored in this directory; nothing is changed.
 pub(super) fn look(dir: &Path) -> Found {
-    let (key, text) = (read(&dir.join(KEY)), read(&dir.join(FILE)));
+    let (key, text) = (read_key(dir), read(&dir.join(FILE)));
     match (key, text) {
         (Ok(None), Ok(None)) => Found::Nothing,
+        // Begun, and ended before the first anchor stood.
+        (Ok(Some(_)), Ok(None)) if !dir.join(KEY).exists() => Found::Nothing,
         (Ok(Some(key)), Ok(Some(text))) => match (<[u8; 32]>::try_from(key), serde_json::from_slice::<Sealed>(&text)) {
             (Ok(key), Ok(sealed)) if sealed.mac == seal(&key, &sealed.head) => Found::Head(sealed.head),
             (Ok(_), _) => Found::Broken(format!("{FILE} was changed: its seal does not fit")),
@@ -68,6 +72,14 @@ pub(super) fn look(dir: &Path) -> Found {
         (Ok(Some(_)), Ok(None)) => Found::Broken(format!("{FILE} is gone: how far the log went cannot be told")),
         (Ok(None), Ok(Some(_))) => Found::Broken(format!("{KEY} is gone: {FILE} cannot be checked")),
         (Err(why), _) | (_, Err(why)) => Found::Broken(format!("{KEY} or {FILE} cannot be read: {why}")),
+    }
+}
+
+/// The key, or the one that was being made when we ended.
+fn read_key(dir: &Path) -> io::Result<Option<Vec<u8>>> {
+    match read(&dir.join(KEY))? {
+        Some(key) => Ok(Some(key)),
+        None => read(&dir.join(NEW_KEY)),
     }
 }
 
@@ -166,13 +178,16 @@ fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
 impl Anchor {
     /// Begins to anchor the log in this directory, which goes as far as `head` now. Makes the key when there is none.
     pub(super) fn begin(dir: &Path, head: Head) -> io::Result<Self> {
-        let key = match read(&dir.join(KEY))?.map(<[u8; 32]>::try_from) {
+        let key = match read_key(dir)?.map(<[u8; 32]>::try_from) {
             Some(Ok(key)) => key,
             _ => new_key(dir)?,
         };
         let state = Mutex::new(State { pending: Some(head), ..State::default() });
         let desk = Arc::new(Desk { dir: dir.to_owned(), key, state, moved: Condvar::new(), writing: Mutex::default() });
         desk.settle();
+        if dir.join(FILE).exists() && !dir.join(KEY).exists() {
+            std::fs::rename(dir.join(NEW_KEY), dir.join(KEY))?;
+        }
         let writing = Arc::clone(&desk);
         let writer = std::thread::Builder::new().name("anchor".to_owned()).spawn(move || keep(&writing))?;
         Ok(Self { desk, writer: Some(writer) })
@@ -231,6 +246,8 @@ fn keep(desk: &Desk) {
 fn new_key(dir: &Path) -> io::Result<[u8; 32]> {
     let mut key = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
-    replace(dir, KEY, &key)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(dir.join(NEW_KEY))?;
+    file.write_all(&key)?;
+    file.sync_data()?;
     Ok(key)
 }
