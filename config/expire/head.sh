@@ -18,6 +18,8 @@ lasting | 0) ;;
     set -- ${stat##*') '}
     shift 19
     echo "$$ $1" >"$note.watchdog"
+    # Called off before it could be written down: the deadline is gone already.
+    [ -f "$note.until" ] || { rm -f "$note.watchdog"; exit 0; }
     ;;
 esac
 echo "$$"
