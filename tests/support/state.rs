@@ -64,7 +64,7 @@ impl State {
         };
         each(
             "file",
-            "find /etc -xdev ! -type f -printf '%p %y %m %U:%G %l\\n'; find /etc -xdev -type f -printf '%p %y %m %U:%G '  -exec sha256sum {} \\;",
+            "find /etc -xdev ! -type f -printf '%p %y %m %U:%G %l\\n'; find /etc -xdev -type f -printf '%p %y %m %U:%G '  -exec sha256sum {} \\; 2>/dev/null; true",
         );
         each("attribute", "command -v getfattr >/dev/null && getfattr -R -h -d -m - --absolute-names /etc 2>/dev/null; true");
         each("mount", "cat /proc/self/mounts");
