@@ -60,7 +60,7 @@ uninstall_it() {
         BARTIZAN_PURGE=no
     fi
     rm -f "$PREFIX/bin/bartizan" "$PREFIX/bin/bartizan-emergency" "$PREFIX/share/man/man1/bartizan.1"
-    rm -rf /run/bartizan
+    rm -rf /run/bartizan /run/bartizan-homes
     if [ -d /var/lib/bartizan ] || [ -d /etc/bartizan ]; then
         answer=${BARTIZAN_PURGE:-}
         if [ -z "$answer" ] && [ -t 0 ]; then

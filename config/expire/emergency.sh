@@ -1,57 +1,95 @@
-# 0. A living agent must not take what follows for drift and bring it back: it sees this sign and undoes everything too.
-if [ -d "$runtime" ]; then
-    { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not leave a sign for a running agent in $runtime"
-fi
-
-# 1. Who would have ended the actions: the standing watchdog, shells and timers.
 end_watchdog() { # FILE PREFIX ("-": its whole group)
     [ -f "$1" ] || return 0
     read -r pid start _ <"$1" || return 0
     [ "$pid" -gt 1 ] 2>/dev/null && is_still "$pid" "$start" || return 0
     kill -s KILL -- "$2$pid" 2>/dev/null && say "stopped the watchdog with pid $pid"
 }
-set +f
-set -- "$runtime"/freeze/*.watchdog "$data"/expiry/*.watchdog
-set -f
-for file do
-    end_watchdog "$file" -
-    rm -f "$file" 2>/dev/null
-done
-if [ -f "$runtime/freeze/.watchdog" ]; then
-    end_watchdog "$runtime/freeze/.watchdog" ""
-    # A living agent starts it anew and need not be alarmed.
-    { echo ended >"$runtime/freeze/.watchdog"; } 2>/dev/null
-fi
+
+# What one agent left in its directories.
+undo_home() { # RUNTIME DATA ("": as the runtime directory says)
+    runtime=$1 data=$2
+    [ -n "$data" ] || { [ -f "$runtime/data" ] && IFS= read -r data <"$runtime/data"; }
+    [ -n "$data" ] || data=/var/lib/bartizan
+
+    # 0. A living agent must not take what follows for drift and bring it back: it sees this sign and undoes everything too.
+    if [ -d "$runtime" ]; then
+        { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not leave a sign for a running agent in $runtime"
+    fi
+
+    # 1. Who would have ended the actions: the standing watchdog, shells and timers.
+    set +f
+    set -- "$runtime"/freeze/*.watchdog "$data"/expiry/*.watchdog
+    set -f
+    for file do
+        end_watchdog "$file" -
+        rm -f "$file" 2>/dev/null
+    done
+    if [ -f "$runtime/freeze/.watchdog" ]; then
+        end_watchdog "$runtime/freeze/.watchdog" ""
+        # A living agent starts it anew and need not be alarmed.
+        { echo ended >"$runtime/freeze/.watchdog"; } 2>/dev/null
+    fi
+    # 2. What the notes tell of: frozen processes, disabled accounts, isolated containers, files put back.
+    set +f
+    set -- "$runtime"/freeze/* "$data"/expiry/*
+    set -f
+    for note do
+        case ${note##*/} in *.*) continue ;; esac
+        [ -f "$note" ] || continue
+        if (undo_note "$note"); then
+            rm -f "$note" "$note.ending" 2>/dev/null
+            forget "$note"
+        else
+            say "could not undo what $note tells of"
+            failed=1
+        fi
+    done
+    # Deadlines whose note is gone.
+    set +f
+    set -- "$runtime"/freeze/*.until "$data"/expiry/*.until
+    set -f
+    for file do
+        [ -f "$file" ] || continue
+        [ -f "${file%.until}" ] || { forget "${file%.until}"; say "removed ${file##*/}"; }
+    done
+}
+
 if [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then
     systemctl stop 'bartizan-expiry-*.timer' 2>/dev/null
 fi
-
-# 2. What the notes tell of: frozen processes, disabled accounts, isolated containers, files put back.
+looked=
+undo_home "$runtime" "$data"
+looked="$looked $runtime and $data"
+if [ -z "$only" ]; then
+    set +f
+    set -- "$homes"/*
+    set -f
+    for home do
+        [ -f "$home" ] || continue
+        { IFS= read -r runtime && IFS= read -r data; } <"$home" || continue
+        case " $looked " in *" $runtime and $data "*) continue ;; esac
+        undo_home "$runtime" "$data"
+        looked="$looked, $runtime and $data"
+    done
+fi
+# Timers and cron files that are left: each names its note last in the line that it runs.
 set +f
-set -- "$runtime"/freeze/* "$data"/expiry/*
-set -f
-for note do
-    case ${note##*/} in *.*) continue ;; esac
-    [ -f "$note" ] || continue
-    if (undo_note "$note"); then
-        rm -f "$note" "$note.ending" 2>/dev/null
-        forget "$note"
-    else
-        say "could not undo what $note tells of"
-        failed=1
-    fi
-done
-# Timers and cron files whose note is gone.
-set +f
-set -- /etc/systemd/system/bartizan-expiry-*.timer /etc/cron.d/bartizan-expiry-* "$runtime"/freeze/*.until "$data"/expiry/*.until
+set -- /etc/systemd/system/bartizan-expiry-*.service /etc/cron.d/bartizan-expiry-*
 set -f
 for file do
     [ -f "$file" ] || continue
-    case $file in
-    *.until) note=${file%.until} ;;
-    *) note=$data/expiry/${file##*/bartizan-expiry-} note=${note%.timer} ;;
-    esac
-    [ -f "$note" ] || { forget "$note"; say "removed ${file##*/}"; }
+    note=/nowhere/${file##*/bartizan-expiry-} note=${note%.service}
+    while read -r line; do
+        case $line in *" lasting /"*/expiry/*) note=${line##* } ;; esac
+    done <"$file"
+    if [ -f "$note" ] && ! (undo_note "$note"); then
+        say "could not undo what $note tells of"
+        failed=1
+        continue
+    fi
+    rm -f "$note" "$note.ending" 2>/dev/null
+    forget "$note"
+    say "removed ${file##*/}"
 done
 
 # 3. Whatever is left in a group of ours, with or without a note: nothing may stay frozen.
@@ -90,5 +128,5 @@ elif nft list table inet bartizan >/dev/null 2>&1; then
         failed=1
     fi
 fi
-[ "$failed" = 0 ] && say "done: nothing is blocked or frozen, disabled or cut off by Bartizan"
+[ "$failed" = 0 ] && say "done: nothing is blocked or frozen, disabled or cut off by an agent with$looked"
 exit "$failed"

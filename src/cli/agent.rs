@@ -183,6 +183,9 @@ impl Agent {
         })?;
         // The socket first: it is how a second agent on the same data finds out that there is one.
         let listener = Listener::bind(&settings.socket, group).await.map_err(Failure::failed)?;
+        if let Some(group) = group {
+            Listener::let_pass(&settings.runtime, &settings.socket, group).map_err(Failure::failed)?;
+        }
         let engine = tokio::task::spawn_blocking(move || Engine::start(settings, legacy))
             .await
             .map_err(Failure::failed)?

@@ -7,7 +7,7 @@ use super::acting;
 use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, Verb, Verdict};
 use super::outcome::{Failure, Outcome};
 use super::print;
-use crate::client::Connection;
+use crate::client::{ClientError, Connection};
 use crate::config::{Flags, Settings};
 use crate::model::{Event, HostText, Timestamp};
 use crate::protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
@@ -212,20 +212,36 @@ fn fits(event: &crate::model::Event, query: &EventQuery) -> bool {
     kind && query.containing.as_ref().is_none_or(holds)
 }
 
-/// `emergency-stop` also works without an agent: then everything under our name is removed.
+/// How long an agent may take to undo everything; one that hangs is not waited for.
+const EMERGENCY_PATIENCE: Duration = Duration::from_secs(20);
+
+/// `emergency-stop` also works without an agent, and with one that hangs or dies meanwhile: then everything under our name
+/// is removed from here, and a sign is left that keeps an agent from bringing it back.
 pub(super) fn emergency_stop(global: &Global) -> Result<Outcome, Failure> {
-    match ask(global, Verb::EmergencyStop) {
-        Err(failure) if failure.code == super::outcome::NO_AGENT => {
-            let report = crate::responder::sweep(&settings(global)?.runtime);
-            if let Some(trouble) = report.failures.first() {
-                return Err(Failure::new(super::outcome::FAILED, trouble, "run the emergency script: bartizan emergency-script | sh"));
-            }
-            let removed = if report.removed.is_empty() { "nothing was there".to_owned() } else { report.removed.join("; ") };
-            print::done(&format!("no agent answers; removed everything under our name: {removed}"), global.json)?;
-            Ok(Outcome::Done)
-        }
-        outcome => outcome,
+    let path = socket(global)?;
+    let asked = runtime()?.block_on(async {
+        let asking = async { Connection::open(&path).await?.ask(Request::EmergencyStop).await };
+        tokio::time::timeout(EMERGENCY_PATIENCE, asking)
+            .await
+            .unwrap_or(Err(ClientError::Silent { request: "emergency-stop", after: EMERGENCY_PATIENCE }))
+    });
+    match asked {
+        Ok(Reply::Refused(refusal)) => Err(refusal.into()),
+        Ok(reply) => print::reply(&reply, global.json, true),
+        Err(error @ (ClientError::Refused(_) | ClientError::Denied { .. })) => Err(error.into()),
+        Err(error) => by_ourselves(global, &error),
     }
+}
+
+fn by_ourselves(global: &Global, why: &ClientError) -> Result<Outcome, Failure> {
+    let report = crate::responder::sweep(&settings(global)?.runtime);
+    if let Some(trouble) = report.failures.first() {
+        let message = format!("{why}; undoing everything without it: {trouble}");
+        return Err(Failure::new(super::outcome::FAILED, message, "run the emergency script: bartizan emergency-script | sh"));
+    }
+    let removed = if report.removed.is_empty() { "nothing was there".to_owned() } else { report.removed.join("; ") };
+    print::done(&format!("{why}; removed everything under our name without it: {removed}"), global.json)?;
+    Ok(Outcome::Done)
 }
 
 /// `audit verify` also works without an agent: the file is the evidence, not the process.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -101,6 +102,15 @@ impl Tampering {
         (is_settings || is_program || is_unit).then_some(AlarmKind::InstallationTouched)
     }
 
+    /// Whether this is a standing watchdog that an earlier run left and that goes on for us: our own program in that part.
+    /// Whoever put another program there was told of.
+    fn is_watchdog(&self, process: &Process) -> bool {
+        let path = process.exe.as_bytes();
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        let ours = self.program.as_ref().is_some_and(|program| program.as_os_str().as_bytes() == path);
+        ours && process.argv.get(1).is_some_and(|part| *part == *"watchdog")
+    }
+
     /// Whether whoever touched this does it in our place: a process of ours, or a timer that undoes an action and takes
     /// its note away. A note's remover may have ended before it could be named; then nobody is accused.
     fn is_excused(&self, path: &Path, process: Option<&Arc<Process>>) -> bool {
@@ -109,7 +119,7 @@ impl Tampering {
             None => is_note,
             Some(process) => {
                 let undoes = |unit: &str| unit.starts_with(UNDOERS);
-                is_own(process) || (is_note && process.unit.as_deref().is_some_and(undoes))
+                is_own(process) || self.is_watchdog(process) || (is_note && process.unit.as_deref().is_some_and(undoes))
             }
         }
     }

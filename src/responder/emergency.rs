@@ -57,6 +57,10 @@ impl Responder {
 /// Removes everything under our name without a journal: for `emergency-stop` when no agent answers.
 pub fn sweep(runtime: &Path) -> EmergencyReport {
     let data = watchdog::data_of(runtime).unwrap_or_else(|| Path::new(DATA).to_owned());
+    // One that hangs, or is started again, must not take this for drift and bring it back.
+    if runtime.is_dir() {
+        let _ = std::fs::write(runtime.join(watchdog::EMERGENCY_SIGN), "");
+    }
     match Freezer::open(runtime) {
         Ok(freezer) => sweep_with(&freezer, &data),
         Err(error) => {

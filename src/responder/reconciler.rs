@@ -70,10 +70,21 @@ impl Responder {
             }
         }
         trouble = trouble.and(self.ledger.refresh(&seen));
+        self.remove_foreign(&mut undone, now);
         self.alarm_undone(undone);
         changed.append(&mut seen);
         trouble?;
         Ok(changed)
+    }
+
+    /// What somebody else put into our own sets drops packets in our name, perhaps the owner's, and nobody ends it: it goes.
+    fn remove_foreign(&self, undone: &mut Undone, now: Timestamp) {
+        // What cannot be read is found by the comparison of the actions, or at the next round.
+        for sentence in self.hand.remove_orphans(&self.ledger.held()).unwrap_or_default() {
+            undone.first.get_or_insert_with(|| sentence.clone());
+            undone.filtered += 1;
+            self.tell(now, "reconciler", "orphan.removed", "kernel", sentence);
+        }
     }
 
     /// One action as the kernel shows it now.
@@ -146,7 +157,7 @@ impl Responder {
     /// One alarm for the packet filter, however many addresses it held; one each for the rest.
     fn alarm_undone(&self, undone: Undone) {
         if let Some(first) = undone.first {
-            let more = if undone.filtered > 1 { format!(" (and {} more actions)", undone.filtered - 1) } else { String::new() };
+            let more = if undone.filtered > 1 { format!(" (and {} more)", undone.filtered - 1) } else { String::new() };
             let detail = HostText::from(format!("{first}{more}").as_str());
             (self.hand.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
         }

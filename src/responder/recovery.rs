@@ -84,7 +84,8 @@ impl Responder {
     /// What is in the kernel under our name and in no row; one sentence each.
     fn remove_orphans(&self) -> Vec<String> {
         let active = self.ledger.active().unwrap_or_default();
-        let mut said = self.hand.remove_orphans(&active).unwrap_or_else(|error| vec![format!("our table could not be compared: {error}")]);
+        let mut said =
+            self.hand.remove_orphans(&self.ledger.held()).unwrap_or_else(|error| vec![format!("our table could not be compared: {error}")]);
         let suffix = format!("-{}", self.hand.instance);
         let wanted: Vec<String> = active.iter().map(|action| super::group_name(action.id, &self.hand.instance)).collect();
         let freezer = &self.hand.freezer;

@@ -10,6 +10,7 @@ use super::actions::{ActError, Hand, Sight, is_person, members_of};
 use super::verifier::{self, Case};
 use crate::host::nft::{Element, Kept, Key, Member, Nft, NftError, Place, Set, TABLE, Table, TableState};
 use crate::model::{Action, ActionState, Alarm, AlarmKind, HostText, Timestamp};
+use crate::store::ledger::Held;
 
 /// How far the kernel's remaining time may be from ours: clocks tick in 1 to 10 ms, and a busy host is late.
 pub(super) const SLACK: Duration = Duration::from_secs(3);
@@ -316,19 +317,21 @@ impl Hand {
     }
 
     /// Removes what stands in the table and belongs to no active action; one sentence each.
-    pub(super) fn remove_orphans(&self, active: &[Action]) -> Result<Vec<String>, ActError> {
-        self.forget_ruleset();
+    pub(super) fn remove_orphans(&self, active: &[Held]) -> Result<Vec<String>, ActError> {
         let ruleset = self.ruleset()?;
         if *ruleset.state() == TableState::Absent {
             return Ok(Vec::new());
         }
         let mut owned = HashSet::new();
-        for action in active {
-            let snapshot = self.ledger.snapshot(action.id)?.unwrap_or_default();
-            owned.extend(members_of(action, &snapshot).unwrap_or_default().iter().map(|(member, _)| member.place()));
+        for held in active {
+            owned.extend(members_of(&held.action, &held.snapshot).unwrap_or_default().iter().map(|(member, _)| member.place()));
+        }
+        let foreign: Vec<Place> = ruleset.places()?.into_iter().filter(|place| !owned.contains(place)).collect();
+        if foreign.is_empty() && !(owned.is_empty() && ruleset.is_bare()?) {
+            return Ok(Vec::new());
         }
         let mut said = Vec::new();
-        for place in ruleset.places()?.into_iter().filter(|place| !owned.contains(place)) {
+        for place in foreign {
             if ruleset.nft.remove(&[place])? {
                 let whom = place.remote().map_or_else(|| "an entry".to_owned(), |addr| format!("the entry for {addr}"));
                 said.push(format!("{whom} in set {} had no owner and was removed", place.set.name()));

@@ -11,7 +11,7 @@ use super::Responder;
 use super::transaction::line;
 use crate::config::signs::{Listener, Probe};
 use crate::host::vital;
-use crate::model::{Action, ActionId, ActionKind, ActionState, Target, Timestamp, Vital, VitalCheck, VitalKind, VitalState, harmed};
+use crate::model::{Action, ActionId, ActionState, Target, Timestamp, Vital, VitalCheck, VitalKind, VitalState, harmed};
 use crate::outbound::probe;
 
 const SECOND: u64 = 1_000_000_000;
@@ -304,16 +304,12 @@ fn deaf(before: &[Vital], after: &[Vital]) -> Vec<Vital> {
 }
 
 /// Connections of the operator that are gone as if they had been cut. Somebody who logs out is gone too, so it counts only
-/// where the action can be the reason: its own address; or the last one of all, unless ending sessions is what was asked.
+/// where the action closes connections: those with its own address. An action that keeps packets from a connection shows as
+/// packets that are sent again and again.
 fn cut(action: &Action, before: &[Vital], after: &[Vital]) -> Vec<Vital> {
     let open = |vital: &&Vital| vital.kind == VitalKind::OperatorConnection && vital.state == VitalState::Well;
     let gone = |vital: &&Vital| !after.iter().any(|now| (now.kind, &now.name) == (vital.kind, &vital.name));
-    let none_left = !after.iter().any(|vital| vital.kind == VitalKind::OperatorConnection);
-    let counts = |vital: &&Vital| match (action.target.address(), action.kind) {
-        (Some(address), _) => vital::far_end(vital) == Some(address),
-        (None, ActionKind::DisableUser | ActionKind::KillTree) => false,
-        (None, _) => none_left,
-    };
+    let counts = |vital: &&Vital| action.target.address().is_some_and(|address| vital::far_end(vital) == Some(address));
     let lost = before.iter().filter(open).filter(gone).filter(counts);
     lost.map(|vital| Vital { state: VitalState::Ill, detail: "gone".to_owned(), ..vital.clone() }).collect()
 }

@@ -63,6 +63,24 @@ impl Listener {
         Ok(Self { socket, path: path.to_owned() })
     }
 
+    /// Lets the group reach a socket in the agent's own runtime directory, which is root's alone otherwise.
+    ///
+    /// # Errors
+    /// [`SocketError::Refused`] when the directory cannot be changed.
+    pub fn let_pass(runtime: &Path, path: &Path, group: u32) -> Result<(), SocketError> {
+        if path.parent() != Some(runtime) {
+            return Ok(());
+        }
+        let refused = |cause| SocketError::Refused { path: runtime.to_owned(), cause, user: "the agent" };
+        let mode = std::fs::metadata(runtime).map_err(refused)?.permissions().mode();
+        if mode & 0o011 == 0 {
+            std::os::unix::fs::chown(runtime, None, Some(group)).map_err(refused)?;
+            // To pass, not to list.
+            std::fs::set_permissions(runtime, std::fs::Permissions::from_mode(mode | 0o010)).map_err(refused)?;
+        }
+        Ok(())
+    }
+
     /// The next peer.
     ///
     /// # Errors
@@ -83,6 +101,10 @@ impl Drop for Listener {
 mod tests {
     use super::*;
 
+    fn group_of(dir: &Path) -> u32 {
+        std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(dir).unwrap())
+    }
+
     #[tokio::test]
     async fn a_living_agent_keeps_its_socket_and_a_dead_one_does_not() {
         let dir = tempfile::tempdir().unwrap();
@@ -94,6 +116,11 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         Listener::bind(&path, None).await.unwrap();
+        let runtime = dir.path().join("sub");
+        std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let own = group_of(&runtime);
+        Listener::let_pass(&runtime, &path, own).unwrap();
+        assert_eq!(std::fs::metadata(&runtime).unwrap().permissions().mode() & 0o777, 0o710);
         std::fs::write(dir.path().join("file"), "").unwrap();
         assert!(matches!(Listener::bind(&dir.path().join("file"), None).await, Err(SocketError::NotASocket(_))));
     }

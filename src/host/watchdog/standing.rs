@@ -21,6 +21,8 @@ pub(super) const MARK: &str = ".watchdog";
 pub(super) const AGENT: &str = ".agent";
 /// What [`MARK`] holds when it ended because nothing was left to do.
 pub(super) const ENDED: &str = "ended";
+/// Every agent of this host notes its two directories here, a line each, for the emergency script.
+const HOMES: &str = "/run/bartizan-homes";
 /// In the runtime directory, for the emergency script: where the data directory is.
 const DATA: &str = "data";
 /// How long a new one may take until it watches.
@@ -43,6 +45,21 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct Standing {
     dirs: Vec<PathBuf>,
+    /// Where the emergency script learns of this agent's directories.
+    home: PathBuf,
+}
+
+impl Drop for Standing {
+    /// Who ends and leaves nothing that would have to be undone need not be known.
+    fn drop(&mut self) {
+        let is_note = |entry: &fs::DirEntry| !entry.file_name().to_string_lossy().contains('.');
+        let notes = self.dirs.iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+        if !notes.into_iter().any(|entry| is_note(&entry)) {
+            let _ = fs::remove_file(&self.home);
+            // With the last one.
+            let _ = fs::remove_dir(HOMES);
+        }
+    }
 }
 
 impl Standing {
@@ -59,7 +76,11 @@ impl Standing {
         let mut pointer = data.as_os_str().as_bytes().to_vec();
         pointer.push(b'\n');
         replace(&runtime.join(DATA), &pointer).map_err(fail("note the data directory down for the emergency script"))?;
-        Ok(Self { dirs })
+        let both = [runtime.as_os_str().as_bytes(), b"\n", &pointer].concat();
+        let home = Path::new(HOMES).join(blake3::hash(&both).to_hex().get(..16).unwrap_or_default());
+        // Who may not write there (not root) can disable and freeze nobody either.
+        let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(HOMES).and_then(|()| replace(&home, &both));
+        Ok(Self { dirs, home })
     }
 
     /// Makes sure that it watches: starts it when there is none, or when the one there is was stopped or has an older

@@ -88,9 +88,13 @@ fn whole_host(target: &Target) -> Result<(), ActError> {
 /// The ends of the steps: SSH logins come back first, then inbound, then all.
 fn ends(action: &Action, step: u64) -> [Timestamp; 3] {
     let end = action.ends_at();
-    let quarter = (end - action.planned_at) / 4;
-    let step = Duration::milliseconds(i64::try_from(step).unwrap_or(i64::MAX / 2)).min(quarter).max(Duration::zero());
+    let step = step_of(end - action.planned_at, step);
     [end - step * 2, end - step, end]
+}
+
+/// Between two steps of the release of a containment that lasts so long: at most a quarter of it.
+fn step_of(lasts: Duration, step: u64) -> Duration {
+    Duration::milliseconds(i64::try_from(step).unwrap_or(i64::MAX / 2)).min(lasts / 4).max(Duration::zero())
 }
 
 /// What it has in the table; nothing before its snapshot is known.
@@ -126,15 +130,16 @@ impl Act for ContainHost {
         let bounds = settle(hand, keep.keys().copied());
         let ports = bounds.ssh.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
-        for member in [
-            Member::ContainOut(false),
-            Member::ContainOut(true),
-            Member::ContainIn(TCP, bounds.connections),
-            Member::ContainIn(UDP, bounds.datagrams),
-        ] {
-            steps.push(member.as_command(plan.lasts()));
+        // The kernel's own timeouts end with the time to confirm; confirming moves them.
+        let given = plan.lasts().min(hand.policy().actions.confirm_within);
+        let step = step_of(Duration::from_std(given).unwrap_or_default(), bounds.step).to_std().unwrap_or_default();
+        steps.extend([false, true].map(|six| Member::ContainOut(six).as_command(given)));
+        let inbound = [Member::ContainIn(TCP, bounds.connections), Member::ContainIn(UDP, bounds.datagrams)];
+        steps.extend(inbound.map(|member| member.as_command(given.saturating_sub(step))));
+        steps.extend(bounds.ssh.iter().map(|port| Member::ContainSsh(*port).as_command(given.saturating_sub(step * 2))));
+        if given < plan.lasts() {
+            steps.push(format!("once confirmed: the same timeouts for {} in all", humantime::format_duration(plan.lasts())));
         }
-        steps.extend(bounds.ssh.iter().map(|port| Member::ContainSsh(*port).as_command(plan.lasts())));
         steps.extend(keep.iter().map(|(addr, why)| format!("kept: {addr} ({why})")));
         steps.extend(notes);
         let blast_radius = format!(
@@ -143,12 +148,12 @@ impl Act for ContainHost {
             bounds.connections,
             bounds.datagrams
         );
-        let step = humantime::format_duration(hand.policy().containment.release_step);
+        let step = humantime::format_duration(step);
         let undo = vec![
             format!("nft delete element inet {TABLE} (all that the steps added); with the last element: nft delete table inet {TABLE}"),
             format!(
                 "the kernel does it by itself: SSH logins two steps of {step} before the end, inbound one step, all after {}",
-                humantime::format_duration(plan.lasts())
+                humantime::format_duration(given)
             ),
         ];
         Ok(Preview { steps, blast_radius, undo })

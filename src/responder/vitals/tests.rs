@@ -1,6 +1,7 @@
 //! What the signs say of an action, without and with a real server that falls silent.
 
 use super::*;
+use crate::model::ActionKind;
 use crate::model::{Direction, WarrantId};
 
 fn sign(kind: VitalKind, name: &str, state: VitalState) -> Vital {
@@ -44,7 +45,9 @@ fn who_logs_out_is_no_harm_and_who_is_cut_is() {
     assert_eq!(harm(&block("203.0.113.9"), &[well("203.0.113.8:5000")]), 1, "the blocked one is gone");
     let host = action(ActionKind::ContainHost, Target::Host);
     assert_eq!(harm(&host, &[well("203.0.113.8:5000")]), 0, "one of two logged out");
-    assert_eq!(harm(&host, &[]), 2, "nobody is left");
+    assert_eq!(harm(&host, &[]), 0, "the last one logged out: whoever can log out must not end a containment by it");
+    let starved = [sign(Own, "203.0.113.9:5000", VitalState::Ill), well("203.0.113.8:5000")];
+    assert_eq!(harm(&host, &starved), 1, "what it keeps from a connection is sent again and again");
     let user = Target::User { name: "eve".into(), uid: 1001 };
     assert_eq!(harm(&action(ActionKind::DisableUser, user), &[]), 0, "sessions are ended on purpose");
     let silent = [sign(Own, "203.0.113.7:99", VitalState::Ill), well("203.0.113.9:5000"), well("203.0.113.8:5000")];

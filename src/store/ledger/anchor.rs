@@ -154,12 +154,13 @@ impl Desk {
 
     /// First the log itself, so that the anchor never outlives what it speaks of; then a whole file by a rename.
     fn write(&self, head: &Head) -> io::Result<()> {
-        for log in ["ledger.db-wal", "ledger.db"] {
-            match File::open(self.dir.join(log)) {
-                Ok(file) => file.sync_data()?,
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => return Err(why),
-            }
+        // Only the write-ahead log, which has the newest lines; what left it was synced by the checkpoint. The database
+        // itself must never be opened here: closing any descriptor of it drops SQLite's own locks (fcntl(2)), and the next
+        // reader that ends would delete the log under us.
+        match File::open(self.dir.join("ledger.db-wal")) {
+            Ok(file) => file.sync_data()?,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(why),
         }
         let sealed = Sealed { head: head.clone(), mac: seal(&self.key, head) };
         replace(&self.dir, FILE, &serde_json::to_vec(&sealed).map_err(io::Error::other)?)

@@ -286,3 +286,24 @@ fn nobody_who_acts_waits_for_the_anchor() {
     assert!(matches!(&anchored, anchor::Found::Head(head) if head.lines == 200), "{anchored:?}");
     assert_eq!(ledger.anchor_trouble(), None);
 }
+
+/// A lock of fcntl(2) goes with the closing of any descriptor of the file in the process: nothing of ours may open the
+/// database but SQLite, or the next reader that ends takes itself for the last and deletes the log.
+#[test]
+fn nothing_of_ours_drops_the_lock_on_the_database() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    for _ in 0..3 {
+        ledger.audit(body("something", "somebody")).unwrap();
+        ledger.anchor.settle();
+    }
+    ledger.verify().unwrap();
+    ledger.tidy().unwrap();
+    let inode = std::fs::metadata(dir.path().join("ledger.db")).unwrap().ino();
+    let held = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains(&format!(" {} ", std::process::id())) && line.contains(&format!(":{inode} ")))
+    };
+    assert!(held(), "the agent holds no lock on its ledger");
+}
