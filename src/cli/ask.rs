@@ -214,16 +214,19 @@ fn fits(event: &crate::model::Event, query: &EventQuery) -> bool {
 
 /// How long an agent may take to undo everything; one that hangs is not waited for.
 const EMERGENCY_PATIENCE: Duration = Duration::from_secs(20);
+/// How long it may take to greet.
+const EMERGENCY_GREETING: Duration = Duration::from_secs(3);
 
 /// `emergency-stop` also works without an agent, and with one that hangs or dies meanwhile: then everything under our name
 /// is removed from here, and a sign is left that keeps an agent from bringing it back.
 pub(super) fn emergency_stop(global: &Global) -> Result<Outcome, Failure> {
     let path = socket(global)?;
     let asked = runtime()?.block_on(async {
-        let asking = async { Connection::open(&path).await?.ask(Request::EmergencyStop).await };
-        tokio::time::timeout(EMERGENCY_PATIENCE, asking)
-            .await
-            .unwrap_or(Err(ClientError::Silent { request: "emergency-stop", after: EMERGENCY_PATIENCE }))
+        let silent = |request, after| ClientError::Silent { request, after };
+        let greeted = tokio::time::timeout(EMERGENCY_GREETING, Connection::open(&path)).await;
+        let mut connection = greeted.unwrap_or_else(|_| Err(silent("hello", EMERGENCY_GREETING)))?;
+        let answer = tokio::time::timeout(EMERGENCY_PATIENCE, connection.ask(Request::EmergencyStop)).await;
+        answer.unwrap_or_else(|_| Err(silent("emergency-stop", EMERGENCY_PATIENCE)))
     });
     match asked {
         Ok(Reply::Refused(refusal)) => Err(refusal.into()),

@@ -75,7 +75,7 @@ fn hostile_transactions_are_refused() {
         ("an interval's flag", one("block_in4", &[stranger.clone(), attr(3, &1u32.to_be_bytes()), time(MINUTE)]), "attribute 3"),
         ("a short key", one("block_in4", &[key(&[198, 51, 100]), time(MINUTE)]), "3 bytes"),
         ("a network as a key", one("block_in6", &[key(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0]), time(MINUTE)]), "8 bytes"),
-        ("no end", one("block_in4", &[stranger.clone()]), "without an end"),
+        ("no end", one("block_in4", std::slice::from_ref(&stranger)), "without an end"),
         ("an end of nothing", one("block_in4", &[stranger.clone(), time(0)]), "without an end"),
         ("a year", one("block_in4", &[stranger.clone(), time(365 * 86_400_000)]), "longer than a day"),
         ("the owner", one("block_in4", &[owner.clone(), time(MINUTE)]), "live SSH session"),

@@ -214,7 +214,8 @@ impl Responder {
                 ask(VitalKind::SshServer, format!("tcp {server}"), Box::new(move || vital::greets(server, within)));
             }
         }
-        for unit in policy.vitals.units.iter().cloned() {
+        for unit in &policy.vitals.units {
+            let unit = unit.clone();
             ask(VitalKind::Unit, unit.clone(), Box::new(move || vital::is_active(&unit, within)));
         }
         let name = policy.vitals.resolve.clone();

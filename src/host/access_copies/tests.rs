@@ -55,9 +55,9 @@ fn every_change_is_a_new_version_and_nothing_else_is() {
     assert_eq!((first.kept.len(), first.troubles.len()), (2, 0), "{first:?}");
     assert_eq!(bench.copies.look(now()), Taken::default(), "nothing changed");
     bench.write("home/ann/.ssh/authorized_keys", "ssh-ed25519 EVIL\n");
-    assert_eq!(bench.copies.look(now()).kept, [keys.clone()]);
+    assert_eq!(bench.copies.look(now()).kept, std::slice::from_ref(&keys));
     fs::set_permissions(bench.at("home/ann/.ssh/authorized_keys"), fs::Permissions::from_mode(0o666)).unwrap();
-    assert_eq!(bench.copies.look(now()).kept, [keys.clone()], "who may write to it is part of it");
+    assert_eq!(bench.copies.look(now()).kept, std::slice::from_ref(&keys), "who may write to it is part of it");
     fs::remove_file(bench.at("home/ann/.ssh/authorized_keys")).unwrap();
     assert_eq!(bench.copies.look(now()), Taken::default(), "a removed file leaves its versions");
 

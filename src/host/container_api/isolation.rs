@@ -270,7 +270,7 @@ fn is_frozen(pid: u32) -> Option<bool> {
     for mount in mountinfo::lines(&mounts) {
         let second = mount.kind == b"cgroup2";
         let first = mount.kind == b"cgroup" && mount.options.split(|byte| *byte == b',').any(|option| option == b"freezer");
-        let own = |line: &&str| match line.splitn(3, ':').nth(1) {
+        let own = |line: &&str| match line.split(':').nth(1) {
             Some(controllers) => second && controllers.is_empty() || first && controllers.split(',').any(|name| name == "freezer"),
             None => false,
         };

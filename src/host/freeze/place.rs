@@ -84,14 +84,30 @@ fn mounted_privately(at: &Path) -> Option<Place> {
     works(&place, "cgroup.freeze").then_some(place)
 }
 
+/// How the name of a trial group begins; the pid of its maker follows.
+const PROBE: &str = "bartizan-probe-";
+
 /// Makes and removes an empty group: the only honest way to know.
 fn works(place: &Place, file: &str) -> bool {
-    let probe = place.root.join(format!("bartizan-probe-{}-{:?}", std::process::id(), std::thread::current().id()));
+    remove_left_probes(&place.root);
+    let probe = place.root.join(format!("{PROBE}{}-{:?}", std::process::id(), std::thread::current().id()));
     if fs::create_dir(&probe).is_err() {
         return false;
     }
     let found = probe.join(file).exists();
     fs::remove_dir(&probe).is_ok() && found
+}
+
+/// Trial groups of makers that were killed in between; an empty one does nothing, but nobody else would remove it.
+fn remove_left_probes(root: &Path) {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.strip_prefix(PROBE)?.split('-').next()?.parse::<u32>().ok());
+        if maker.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 struct Hierarchy {
