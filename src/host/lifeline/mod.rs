@@ -1,6 +1,6 @@
 //! The owner's own access, read from the kernel: who is logged in from where, and what the way there needs.
 //!
-//! All of it takes milliseconds ([`derive`]), so a thread does that all the time; what changes within a second is read
+//! All of it takes milliseconds ([`derive()`]), so a thread does that all the time; what changes within a second is read
 //! again whenever somebody may be cut off ([`Snapshot::read`]). [`check`] asks the kernel about one target by other means.
 
 mod accounts;

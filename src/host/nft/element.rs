@@ -8,7 +8,7 @@ use super::skeleton::{INET, TABLE, kind};
 use super::wire::{Batch, Existing, attr};
 use crate::model::Direction;
 
-/// Our sets. The order is that of [`SETS`].
+/// Our sets. The order is that of `SETS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Set {
     /// Sources whose packets are dropped, IPv4.
