@@ -53,7 +53,7 @@ pub(super) fn lifeline(plan: &ActionPlan, lifeline: &Lifeline, tree: &[Arc<Proce
     let refuse = |held: String, why| Err(Refusal::Lifeline { plan: plan.to_string(), held, why });
     let target = plan.target();
     if let Some(why) = lifeline.holds(target) {
-        return refuse(held(target), why);
+        return refuse(held(target, lifeline), why);
     }
     if let Some(addr) = target.address().filter(|addr| policy.protected.addresses.iter().any(|listed| listed.to_canonical() == *addr)) {
         return Err(Refusal::ListedAddress { plan: plan.to_string(), addr });
@@ -90,10 +90,11 @@ pub(super) fn same_active<'a>(plan: &ActionPlan, active: &'a [Action]) -> Option
 }
 
 /// What of a target is on the lifeline, in a few words.
-fn held(target: &Target) -> String {
-    match (target.address(), target.root()) {
-        (Some(addr), _) => addr.to_string(),
-        (_, Some(root)) => format!("pid {}", root.pid),
+fn held(target: &Target, lifeline: &Lifeline) -> String {
+    match (target, target.address(), target.root()) {
+        (Target::Destination { addr, whose }, ..) if lifeline.holds_address(*addr).is_none() => whose.to_string(),
+        (_, Some(addr), _) => addr.to_string(),
+        (_, _, Some(root)) => format!("pid {}", root.pid),
         _ => target.to_string(),
     }
 }

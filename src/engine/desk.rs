@@ -332,7 +332,6 @@ pub(super) fn failed(error: ActError) -> Refusal {
         ActError::Duplicate { .. }
         | ActError::NotFound(_)
         | ActError::NotActive { .. }
-        | ActError::NotAwaiting { .. }
         | ActError::Irreversible(_) => ErrorCode::Usage,
         _ => ErrorCode::Failed,
     };

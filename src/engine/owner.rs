@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::lock;
 use crate::host::lifeline::{self, Known, Snapshot, Waker};
-use crate::model::Lifeline;
+use crate::model::{Lifeline, LifelineReason};
 
 /// Sources from which consoles were attached, remembered while the agent lives.
 const CONSOLES: usize = 64;
@@ -37,6 +37,8 @@ pub(super) struct Owner {
     attached: Mutex<VecDeque<u32>>,
     /// Addresses that the policy adds.
     listed: Vec<IpAddr>,
+    /// Accounts that agent.toml lets use the guard.
+    accounts: Vec<u32>,
     /// To what the names of time servers resolved.
     time_servers: Mutex<Arc<BTreeSet<IpAddr>>>,
     /// Which names were asked for, and when.
@@ -51,6 +53,11 @@ impl Owner {
     pub(super) fn new(listed: Vec<IpAddr>) -> Self {
         // Without a waker time alone wakes.
         Self { listed, waker: Waker::new().ok(), ..Self::default() }
+    }
+
+    /// With the accounts that agent.toml lets use the guard: they must be able to log in.
+    pub(super) fn used_by(self, accounts: Vec<u32>) -> Self {
+        Self { accounts, ..self }
     }
 
     /// A console attached; `ssh_connection` is what sshd(8) put in its environment: client, port, server, port.
@@ -96,7 +103,8 @@ impl Owner {
             return lifeline.clone();
         }
         let asked = Instant::now();
-        let lifeline = self.with_known(|known| snapshot.read(known));
+        let mut lifeline = self.with_known(|known| snapshot.read(known));
+        lifeline.accounts.extend(self.accounts.iter().map(|uid| (*uid, LifelineReason::OwnAccount)));
         *recent = Some((asked, lifeline.clone()));
         lifeline
     }

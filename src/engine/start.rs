@@ -91,7 +91,8 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     }
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
-    let owner = Arc::new(Owner::new(policy.protected.addresses.clone()));
+    let users = settings.access.operators.iter().chain(&settings.access.admins).copied().collect();
+    let owner = Arc::new(Owner::new(policy.protected.addresses.clone()).used_by(users));
     let first_event = EventId(reader.max_event_id()?.0 + 1);
     let lanes = Arc::new(Lanes::new(settings.lanes, first_event));
     let ties = ties(&policy, &owner, &world, &lanes);

@@ -120,6 +120,9 @@ fn sensible(target: &Target) -> Result<(), PlanError> {
         Target::Destination { whose: Whose::Cgroup { path }, .. } if !is_absolute(path.as_bytes()) => {
             bad("a cgroup is named by its path, beginning with / and without ..")
         }
+        Target::Destination { whose: Whose::User { uid: u32::MAX }, .. } | Target::User { uid: u32::MAX, .. } => {
+            bad("4294967295 is nobody's user id")
+        }
         Target::User { name, .. } if name.as_bytes().is_empty() || name.as_bytes().len() > 256 || !is_account(name.as_bytes()) => {
             bad("an account name is 1 to 256 bytes without colon, slash or control characters")
         }

@@ -53,6 +53,8 @@ fn confirm(action: &Action, now: Timestamp) -> String {
 /// What the kernel says, after what became of the host's vital signs.
 fn note(action: &Action) -> String {
     match action.vitals.as_ref().map(vitals).filter(|text| !text.is_empty()) {
+        // What was ill before is the least of the news.
+        Some(signs) if action.vitals.as_ref().is_some_and(|check| check.harmed.is_empty()) => format!("{}; {signs}", action.note),
         Some(signs) => format!("{signs}; {}", action.note),
         None => action.note.clone(),
     }

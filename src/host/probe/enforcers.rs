@@ -115,6 +115,6 @@ pub(super) fn timers() -> Check {
         (true, None) => {
             degraded(NAME, "systemd runs, systemd-run is missing", "nothing need be done: a small shell script of ours waits instead")
         }
-        (false, _) => works(NAME, "systemd does not run here: a detached shell script of ours thaws a frozen tree instead"),
+        (false, _) => works(NAME, "systemd does not run here: our standing watchdog, a process of its own, ends every action instead"),
     }
 }
