@@ -9,6 +9,7 @@ use super::Responder;
 use super::actions::Hand;
 use crate::host::evidence::{Captured, PATIENCE};
 use crate::host::freeze::Frozen;
+use crate::host::manners;
 use crate::model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target};
 
 /// Files whose hash stands in the audit line; the manifest, whose hash stands there too, names the others.
@@ -92,6 +93,11 @@ impl Responder {
         if KEEPING.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
             return keep();
         }
+        // The thread that acts runs before others, and this one would inherit it.
+        let keep = move || {
+            manners::step_aside();
+            keep();
+        };
         if let Err(error) = std::thread::Builder::new().name("evidence".to_owned()).spawn(keep) {
             KEEPING.fetch_sub(1, Ordering::Relaxed);
             tracing::warn!(%error, "no thread to keep evidence");

@@ -1,0 +1,170 @@
+//! From the system call that completes a case to the last instruction of the intruder, measured from outside: the intruder
+//! itself writes what time it is until it is stopped.
+
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::agent::Agent;
+use crate::figures::{Table, median};
+use crate::namespace::Namespace;
+
+const ROUNDS: usize = 110;
+/// Without a sign of life for so long it was stopped.
+const QUIET: Duration = Duration::from_millis(400);
+/// After so long it was not stopped: the round is lost.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// More than are executed while a section lasts; the storm is ended with it.
+const ENDLESS: &str = "2000000000";
+
+/// Programs of the bench: where nobody but root may write, so that only what they do speaks against them.
+struct Programs(tempfile::TempDir);
+
+impl Programs {
+    fn compile() -> Self {
+        let programs = Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+        programs.cc("nginx", include_str!("programs/victim.c"), &["-O2"]);
+        std::fs::copy(programs.path("nginx"), programs.path("sh")).unwrap();
+        programs.cc("storm", include_str!("../sensing/programs/storm.c"), &["-O2"]);
+        programs.cc("tiny", include_str!("../sensing/programs/tiny.c"), &["-static", "-nostdlib"]);
+        programs
+    }
+
+    fn cc(&self, name: &str, source: &str, flags: &[&str]) {
+        let file = self.path(name).with_extension("c");
+        std::fs::write(&file, source).unwrap();
+        assert!(Command::new("cc").args(flags).arg("-o").arg(self.path(name)).arg(file).status().unwrap().success(), "cc {name}");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// The page that the intruder writes into, a file in memory.
+struct Page(tempfile::NamedTempFile);
+
+impl Page {
+    fn new() -> Self {
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        file.as_file().set_len(4096).unwrap();
+        Self(file)
+    }
+
+    /// Nanoseconds of the monotonic clock: 0 the begin, 1 the last sign of life.
+    fn word(&self, at: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.as_file().read_exact_at(&mut bytes, at * 8).unwrap();
+        u64::from_ne_bytes(bytes)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// A server with its intruder, in a process group of its own; ended in `Drop`.
+struct Intrusion(Child);
+
+impl Intrusion {
+    fn begin(namespace: &Namespace, programs: &Programs, page: &Page, address: &str) -> Self {
+        let mut command = Command::new("nsenter");
+        command.arg(namespace.flag()).arg(programs.path("nginx")).arg(page.path()).arg(address);
+        Self(command.stdin(Stdio::null()).process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Intrusion {
+    fn drop(&mut self) {
+        let group = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// Milliseconds until it was stopped; `None` when it was not.
+fn round(namespace: &Namespace, programs: &Programs, address: &str) -> Option<f64> {
+    let page = Page::new();
+    let _intrusion = Intrusion::begin(namespace, programs, &page, address);
+    let started = Instant::now();
+    while page.word(1) == 0 {
+        assert!(started.elapsed() < Duration::from_secs(20), "the intruder did not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (begun, mut last, mut heard) = (Instant::now(), page.word(1), Instant::now());
+    while heard.elapsed() < QUIET {
+        std::thread::sleep(Duration::from_millis(20));
+        let now = page.word(1);
+        if now != last {
+            (last, heard) = (now, Instant::now());
+        }
+        if begun.elapsed() > PATIENCE {
+            return None;
+        }
+    }
+    Some((last - page.word(0)) as f64 / 1e6)
+}
+
+/// Processes that this kernel ever made, and when (proc(5), stat).
+fn forks() -> (f64, Instant) {
+    let text = std::fs::read_to_string("/proc/stat").unwrap();
+    (text.lines().find_map(|line| line.strip_prefix("processes ")).unwrap().parse().unwrap(), Instant::now())
+}
+
+pub fn idle(table: &mut Table) {
+    measure(table, "idle", None);
+}
+
+pub fn flood(table: &mut Table) {
+    measure(table, "in an exec flood", Some(()));
+}
+
+fn measure(table: &mut Table, name: &str, flood: Option<()>) {
+    let (namespace, programs) = (Namespace::new(), Programs::compile());
+    let agent = Agent::start(&namespace);
+    let storm = flood.map(|()| Storm::begin(&programs));
+    let (before, began) = forks();
+    let (mut took, mut lost) = (Vec::new(), 0);
+    for number in 0..ROUNDS {
+        match round(&namespace, &programs, &format!("203.0.113.{}", number + 1)) {
+            Some(ms) => took.push(ms),
+            None => lost += 1,
+        }
+        agent.roll_back();
+    }
+    let (after, ended) = forks();
+    drop(storm);
+    took.sort_by(f64::total_cmp);
+    if std::env::var_os("ACTING_LOG_FILE").is_some() {
+        eprintln!("    all: {took:.2?}");
+    }
+    let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
+    table.row(&format!("{name}: rounds, of these lost"), format!("{ROUNDS}, {lost}"), ">= 100, 0");
+    table.row(&format!("{name}: event to enforcement, median"), format!("{:.2} ms", median(took.clone())), "<= 2 ms");
+    table.row(&format!("{name}: event to enforcement, 99 of 100"), format!("{:.2} ms", at(0.99)), "<= 10 ms");
+    table.row(&format!("{name}: the longest"), format!("{:.2} ms", took.last().copied().unwrap_or(f64::NAN)), "");
+    if flood.is_some() {
+        table.row("processes made a second meanwhile", format!("{:.0}", (after - before) / (ended - began).as_secs_f64()), "20000");
+    }
+}
+
+/// An endless storm of executions on both cores, in a process group of its own.
+struct Storm(Child);
+
+impl Storm {
+    fn begin(programs: &Programs) -> Self {
+        let mut command = Command::new(programs.path("storm"));
+        command.args([ENDLESS, "flood"]).arg(programs.path("tiny")).stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        let group = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
