@@ -66,13 +66,16 @@ impl<'a> Agent<'a> {
         if values.len() == 1 { values.remove(0) } else { Value::Array(values) }
     }
 
-    /// Undoes everything that is active.
-    pub fn roll_back(&self) {
+    /// Undoes everything that is active; whether a tree was held among it.
+    pub fn roll_back(&self) -> bool {
+        let held = |action: &Value| action["kind"] == "freeze-tree";
+        let active = serde_json::from_slice::<Value>(&self.ask(&["actions", "--active", "--json"]).stdout).unwrap_or_default();
         for _ in 0..3 {
             if self.ask(&["rollback", "--all", "--json"]).status.success() {
-                return;
+                break;
             }
         }
+        active.as_array().is_some_and(|all| all.iter().any(held)) || held(&active)
     }
 }
 

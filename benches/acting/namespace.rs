@@ -1,4 +1,4 @@
-//! A network namespace of the bench, gone at its end, with a device behind which strangers live.
+//! A network namespace of the bench, gone at its end, with a cable behind which nobody answers.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -23,9 +23,10 @@ impl Namespace {
         let own = Self(name);
         let name = &own.0;
         ip(&format!("-n {name} link set lo up"));
-        ip(&format!("-n {name} link add wire type dummy"));
+        ip(&format!("-n {name} link add wire type veth peer name nobody"));
         ip(&format!("-n {name} address add {HOST}/24 dev wire"));
         ip(&format!("-n {name} link set wire up"));
+        ip(&format!("-n {name} link set nobody up"));
         ip(&format!("-n {name} route add 203.0.113.0/24 dev wire"));
         own
     }

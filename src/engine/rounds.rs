@@ -148,7 +148,8 @@ fn tidy(shared: &Shared) {
 }
 
 fn reconcile(shared: &Shared, now: Timestamp) {
-    match shared.responder.reconcile(now) {
+    // Whoever acts waits until it is done.
+    match manners::forward(|| shared.responder.reconcile(now)) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));

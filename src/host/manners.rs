@@ -35,12 +35,25 @@ const SLICE: u64 = 100_000;
 /// From now on the calling thread is run before ordinary ones. For threads that sleep nearly always; without the right
 /// (CAP_SYS_NICE) it stays as it is.
 pub fn step_forward() {
+    ask(FORWARD, SLICE);
+}
+
+/// Does this before ordinary threads have their turn, because others wait for it; then the thread is an ordinary one.
+pub fn forward<T>(work: impl FnOnce() -> T) -> T {
+    step_forward();
+    let done = work();
+    ask(0, 0);
+    done
+}
+
+/// A slice of 0 is the kernel's own choice.
+fn ask(nice: libc::c_int, slice: u64) {
     // SAFETY: a plain structure of integers, for which zeros are values.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     attributes.size = size_of::<libc::sched_attr>() as u32;
     attributes.sched_policy = libc::SCHED_OTHER as u32;
-    attributes.sched_nice = FORWARD;
-    attributes.sched_runtime = SLICE;
+    attributes.sched_nice = nice;
+    attributes.sched_runtime = slice;
     // SAFETY: the structure lives for the call and says its own size; 0 means the calling thread (sched_setattr(2)).
     let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
 }

@@ -68,6 +68,8 @@ impl Hand {
     /// The same for a freeze that is live: its row may have changed meanwhile, and stays as it is but for the evidence.
     fn keep_afterwards(&self, action: &Action, frozen: &Frozen, turn: &Mutex<()>) {
         let (evidence, line) = self.capture(action, &frozen.name, frozen);
+        // Whoever acts next waits for the turn.
+        manners::step_forward();
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(Some(mut row)) = self.ledger.action(action.id) {
             if row.state == ActionState::Live {
