@@ -66,16 +66,32 @@ impl<'a> Agent<'a> {
         if values.len() == 1 { values.remove(0) } else { Value::Array(values) }
     }
 
-    /// Undoes everything that is active; whether a tree was held among it.
-    pub fn roll_back(&self) -> bool {
-        let held = |action: &Value| action["kind"] == "freeze-tree";
-        let active = serde_json::from_slice::<Value>(&self.ask(&["actions", "--active", "--json"]).stdout).unwrap_or_default();
-        for _ in 0..3 {
-            if self.ask(&["rollback", "--all", "--json"]).status.success() {
+    /// Waits until a tree is held and nothing is under way any more, then undoes everything; whether a tree was held.
+    pub fn settle(&self, acted: bool) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let (mut held, mut before) = (false, Vec::new());
+        while acted && Instant::now() < deadline {
+            let active = serde_json::from_slice::<Value>(&self.ask(&["actions", "--active", "--json"]).stdout).unwrap_or_default();
+            let rows = if let Value::Array(rows) = active { rows } else { vec![active] };
+            let states: Vec<Value> = rows.iter().map(|row| serde_json::json!([row["id"], row["kind"], row["state"]])).collect();
+            held |= rows.iter().any(|row| row["kind"] == "freeze-tree" && row["state"] == "live");
+            // The blocks of the same case follow the freeze.
+            if held && states == before && rows.iter().all(|row| row["state"] == "live") {
                 break;
             }
+            before = states;
+            std::thread::sleep(Duration::from_millis(150));
         }
-        active.as_array().is_some_and(|all| all.iter().any(held)) || held(&active)
+        self.roll_back();
+        held
+    }
+
+    fn roll_back(&self) {
+        for _ in 0..3 {
+            if self.ask(&["rollback", "--all", "--json"]).status.success() {
+                return;
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use bartizan::host::nft::{Element, Member, Nft, Table as Shape};
+use bartizan::host::nft::{Element, Member, Nft, Set, Table as Shape};
 use bartizan::model::Direction;
 
 use crate::figures::{Table, median};
@@ -26,7 +26,9 @@ pub fn measure(table: &mut Table) {
             nft.change(Shape::Keep, &[], &[element], &|_| Ok(())).unwrap();
             began.elapsed().as_secs_f64() * 1e6
         };
-        elements(BLOCKS).into_iter().map(one).collect::<Vec<f64>>()
+        let took = elements(BLOCKS).into_iter().map(one).collect::<Vec<f64>>();
+        assert_eq!(nft.list(Set::BlockIn4).unwrap().len(), BLOCKS as usize);
+        took
     });
     table.row(&format!("one block by netlink, median of {BLOCKS}"), format!("{:.0} us", median(took.clone())), "<= 100 us");
     took.sort_by(f64::total_cmp);

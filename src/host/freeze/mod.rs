@@ -249,6 +249,7 @@ impl Freezer {
             Ok(())
         };
         stop((catch.tree)(), frozen, waiting)?;
+        tracing::debug!(group = frozen.name, processes = waiting.len(), "whoever is known stands still");
         if frozen.method != Method::Stop && !group.exists() {
             group.make().map_err(file("make a cgroup"))?;
         }

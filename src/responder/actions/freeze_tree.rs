@@ -108,6 +108,7 @@ impl Act for FreezeTree {
 
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
         let (root, mut snapshot) = (root_of(&action.target)?, read(&snapshot)?);
+        tracing::debug!(action = %action.id, "applying");
         let allowed = hand.may_stop(by_person)?;
         let lasts = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
         let note = hand.freezer.note(&snapshot.name);
