@@ -14,7 +14,7 @@ use crate::namespace::Namespace;
 
 const ROUNDS: usize = 110;
 /// Without a sign of life for so long it was stopped.
-const QUIET: Duration = Duration::from_millis(400);
+const QUIET: Duration = Duration::from_millis(250);
 /// After so long it was not stopped: the round is lost.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// More than are executed while a section lasts; the storm is ended with it.

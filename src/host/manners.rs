@@ -38,6 +38,23 @@ pub fn step_forward() {
     ask(FORWARD, SLICE);
 }
 
+/// Does this before everything but real-time work of the same kind (SCHED_RR at the lowest priority, sched(7)): a thread
+/// with however good a nice value is made to wait a clock tick, 4 ms, as soon as it has had its share beside a busy one.
+/// What it starts meanwhile is ordinary. Then the thread is as [`step_forward`] leaves it. Only for what is short and rare.
+pub fn sprint<T>(work: impl FnOnce() -> T) -> T {
+    /// include/uapi/linux/sched.h, SCHED_FLAG_RESET_ON_FORK.
+    const RESET_ON_FORK: u64 = 1;
+    // SAFETY: a plain structure of integers, for which zeros are values.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    attributes.size = size_of::<libc::sched_attr>() as u32;
+    (attributes.sched_policy, attributes.sched_flags, attributes.sched_priority) = (libc::SCHED_RR as u32, RESET_ON_FORK, 1);
+    // SAFETY: as in `ask`. A refusal leaves the thread as it is.
+    let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    let done = work();
+    step_forward();
+    done
+}
+
 /// Does this before ordinary threads have their turn, because others wait for it; then the thread is an ordinary one.
 pub fn forward<T>(work: impl FnOnce() -> T) -> T {
     step_forward();
@@ -68,6 +85,21 @@ pub fn keep_one_heap() {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_sprint_ends_and_is_not_inherited() {
+        // SAFETY: no pointers.
+        let policy = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+        std::thread::spawn(move || {
+            let (own, child) = super::sprint(|| (policy(), std::thread::spawn(policy).join().unwrap()));
+            if own != libc::SCHED_RR {
+                eprintln!("skipped: real-time scheduling is refused here");
+            }
+            assert_eq!((child, policy()), (libc::SCHED_OTHER, libc::SCHED_OTHER));
+        })
+        .join()
+        .unwrap();
+    }
+
     #[test]
     fn only_the_calling_thread_steps_aside() {
         // SAFETY: no pointers.
