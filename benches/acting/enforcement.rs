@@ -17,8 +17,6 @@ const ROUNDS: usize = 110;
 const QUIET: Duration = Duration::from_millis(250);
 /// After so long it was not stopped: the round is lost.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// More than are executed while a section lasts; the storm is ended with it.
-const ENDLESS: &str = "2000000000";
 
 /// Programs of the bench: where nobody but root may write, so that only what they do speaks against them.
 struct Programs(tempfile::TempDir);
@@ -30,7 +28,7 @@ impl Programs {
         for name in ["sh", "farm"] {
             std::fs::copy(programs.path("nginx"), programs.path(name)).unwrap();
         }
-        programs.cc("storm", include_str!("../sensing/programs/storm.c"), &["-O2"]);
+        programs.cc("flood", include_str!("programs/flood.c"), &["-O2"]);
         programs.cc("tiny", include_str!("../sensing/programs/tiny.c"), &["-static", "-nostdlib"]);
         programs
     }
@@ -173,13 +171,13 @@ fn measure(table: &mut Table, name: &str, stormy: bool) {
     }
 }
 
-/// An endless storm of executions on both cores, in a process group of its own.
+/// Executions without end on both cores, in a process group of its own.
 struct Storm(Child);
 
 impl Storm {
     fn begin(programs: &Programs) -> Self {
-        let mut command = Command::new(programs.path("storm"));
-        command.args([ENDLESS, "flood"]).arg(programs.path("tiny")).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut command = Command::new(programs.path("flood"));
+        command.arg(programs.path("tiny")).stdin(Stdio::null()).stdout(Stdio::null());
         Self(command.process_group(0).spawn().unwrap())
     }
 }
