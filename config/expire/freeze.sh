@@ -20,6 +20,13 @@ inside() { # GROUP PID
     return 1
 }
 
+is_stopped() { # PID
+    while read -r key value _; do
+        [ "$key" = State: ] && { [ "$value" = T ]; return; }
+    done 2>/dev/null <"/proc/$1/status"
+    return 1
+}
+
 undo_freeze() { # METHOD
     IFS= read -r root || return 1
     IFS= read -r name || return 1
@@ -36,6 +43,8 @@ undo_freeze() { # METHOD
         elif inside "$group" "$pid"; then
             give_back "$root" "$pid" "$origin" && say "put pid $pid back into $origin"
         fi
+        # Stopped, and not held yet, by an agent that was killed in between.
+        if [ "$stopped" = 0 ] && is_stopped "$pid"; then kill -s CONT "$pid"; fi
     done
     [ "$1" = stop ] && return 0
     [ -d "$group" ] || return 0

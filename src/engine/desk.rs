@@ -102,6 +102,8 @@ impl Desk {
         for ruling in self.court.propose(&case) {
             match ruling {
                 Ruling::Act(warrant) => {
+                    let judged = chrono::Utc::now();
+                    tracing::debug!(incident = %id, waited_us = micros(now - incident.updated), judging_us = micros(judged - now), "acts alone");
                     self.settle_question(shared, warrant.plan());
                     match shared.responder.execute(warrant, now) {
                         Ok(action) => {
@@ -340,6 +342,10 @@ pub(super) fn failed(error: ActError) -> Refusal {
 
 fn usage(message: String, mend: &str) -> Refusal {
     Refusal { code: ErrorCode::Usage, message, mend: mend.to_owned() }
+}
+
+fn micros(time: chrono::TimeDelta) -> i64 {
+    time.num_microseconds().unwrap_or(i64::MAX)
 }
 
 fn processes(shared: &Shared, root: crate::model::ProcessKey) -> Vec<Arc<Process>> {

@@ -28,6 +28,13 @@ const ONE_DECISION: Duration = Duration::from_millis(5);
 /// How often names of time servers are asked for.
 const NAMES: Duration = Duration::from_secs(600);
 
+/// The last answer, and how often it was thrown away: an answer that was being made meanwhile is none.
+#[derive(Debug, Default)]
+struct Recent {
+    turn: u64,
+    answer: Option<(Instant, Lifeline)>,
+}
+
 /// Knows whom never to cut.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
@@ -45,7 +52,7 @@ pub(super) struct Owner {
     asked: Mutex<Option<(BTreeSet<String>, Instant)>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The last answer.
-    recent: Mutex<Option<(Instant, Lifeline)>>,
+    recent: Mutex<Recent>,
     waker: Option<Waker>,
 }
 
@@ -69,7 +76,7 @@ impl Owner {
             }
             attached.push_back(pid);
             drop(attached);
-            *lock(&self.recent) = None;
+            self.forget();
         }
         let client = ssh_connection.and_then(|text| text.split_whitespace().next()).and_then(|text| text.parse::<IpAddr>().ok());
         let Some(client) = client else { return };
@@ -80,7 +87,7 @@ impl Owner {
         }
         sources.push(client);
         drop(sources);
-        *lock(&self.recent) = None;
+        self.forget();
         self.nudge();
     }
 
@@ -92,21 +99,32 @@ impl Owner {
         }
     }
 
-    /// The lifeline at this moment.
+    /// The lifeline at this moment. Nobody who asks waits for another who does: on a busy host the other may be made to wait.
     pub(super) fn lifeline(&self) -> Lifeline {
-        let snapshot = lock(&self.snapshot).clone();
-        // Before the thread has begun, whoever asks derives it.
-        let snapshot = snapshot.unwrap_or_else(|| self.derive());
-        // Held until it is answered: a console that arrives meanwhile then throws the answer away.
-        let mut recent = lock(&self.recent);
-        if let Some((_, lifeline)) = recent.as_ref().filter(|(at, _)| at.elapsed() < ONE_DECISION) {
-            return lifeline.clone();
+        loop {
+            let snapshot = lock(&self.snapshot).clone();
+            // Before the thread has begun, whoever asks derives it.
+            let snapshot = snapshot.unwrap_or_else(|| self.derive());
+            let recent = lock(&self.recent);
+            if let Some((_, lifeline)) = recent.answer.as_ref().filter(|(at, _)| at.elapsed() < ONE_DECISION) {
+                return lifeline.clone();
+            }
+            let (turn, asked) = (recent.turn, Instant::now());
+            drop(recent);
+            let mut lifeline = self.with_known(|known| snapshot.read(known));
+            lifeline.accounts.extend(self.accounts.iter().map(|uid| (*uid, LifelineReason::OwnAccount)));
+            let mut recent = lock(&self.recent);
+            // A console that arrived meanwhile counts: then all of it is asked again.
+            if recent.turn == turn {
+                recent.answer = Some((asked, lifeline.clone()));
+                return lifeline;
+            }
         }
-        let asked = Instant::now();
-        let mut lifeline = self.with_known(|known| snapshot.read(known));
-        lifeline.accounts.extend(self.accounts.iter().map(|uid| (*uid, LifelineReason::OwnAccount)));
-        *recent = Some((asked, lifeline.clone()));
-        lifeline
+    }
+
+    fn forget(&self) {
+        let mut recent = lock(&self.recent);
+        (recent.turn, recent.answer) = (recent.turn.wrapping_add(1), None);
     }
 
     /// Established TCP connections by far end, a second old at most.
@@ -118,7 +136,7 @@ impl Owner {
     fn derive(&self) -> Arc<Snapshot> {
         let snapshot = Arc::new(self.with_known(lifeline::derive));
         *lock(&self.snapshot) = Some(Arc::clone(&snapshot));
-        *lock(&self.recent) = None;
+        self.forget();
         snapshot
     }
 
@@ -184,9 +202,9 @@ mod tests {
         let answers: Vec<Lifeline> = (0..10).map(|_| owner.lifeline()).collect();
         eprintln!("ten answers within one decision: {:?}", begun.elapsed());
         assert!(answers.windows(2).all(|two| two[0].addresses == two[1].addresses));
-        assert!(lock(&owner.recent).is_some());
+        assert!(lock(&owner.recent).answer.is_some());
         owner.arrived(Some(std::process::id()), None);
-        assert!(lock(&owner.recent).is_none(), "a console that comes is seen at once");
+        assert!(lock(&owner.recent).answer.is_none(), "a console that comes is seen at once");
     }
 
     #[test]

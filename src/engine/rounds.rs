@@ -13,7 +13,7 @@ use crate::collector::Sink;
 use crate::host::access_copies::AccessCopies;
 use crate::host::sock_diag::{self, Phase};
 use crate::host::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
-use crate::host::{own_usage, service_manager};
+use crate::host::{manners, own_usage, service_manager};
 use crate::model::{Alarm, AlarmKind, Counts, Health, HostText, Posture, Protocol, Timestamp};
 
 /// How often every active action is compared with the kernel, and the emergency script's sign is looked for.
@@ -21,7 +21,7 @@ const RECONCILE: Duration = Duration::from_secs(2);
 /// How often confidence decays and quiet incidents close, our files are looked at, and the ledger is read even when no
 /// action is known.
 const DECAY: Duration = Duration::from_secs(10);
-/// How often it is asked whether vital signs are due; each look is due at its own time.
+/// How often it is asked whether vital signs, questions or rounds are due; each at its own time.
 const VITALS: Duration = Duration::from_millis(500);
 /// Between two deltas: fast enough to feel live, slow enough to be cheap over SSH.
 const DELTA: Duration = Duration::from_millis(200);
@@ -43,24 +43,42 @@ fn due(last: &mut Instant, every: Duration) -> bool {
     due
 }
 
-/// The court's thread: judges what waits, and between cases keeps the actions true.
+/// The court's thread: judges what waits, and nothing else. An intruder is stopped as soon as it has judged, so it runs
+/// before whatever keeps the host busy.
 pub(super) fn sit(shared: &Shared) {
-    let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
-    let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
-    keep_watchdog(shared, &standing);
-    let mut copies = AccessCopies::of(&shared.settings.data);
-    keep_copies(shared, &mut copies);
+    // Before the first case: else a freeze needs a shell or timer of its own.
+    keep_watchdog(shared, &Standing::of(&shared.settings.runtime, &shared.settings.data));
     lock(&shared.desk).recall(shared, chrono::Utc::now());
+    manners::step_forward();
+    let (mut looked, mut rested) = (Instant::now(), Instant::now());
     while !shared.stop.is_set() {
         let waiting = shared.docket.take(RECONCILE);
-        let now = chrono::Utc::now();
-        let mut desk = lock(&shared.desk);
-        for id in waiting {
-            desk.judge(shared, id, now);
+        let (now, begun) = (chrono::Utc::now(), Instant::now());
+        let judge = || waiting.into_iter().for_each(|id| lock(&shared.desk).judge(shared, id, now));
+        // However many cases a flood brings, it sprints for no more than a fifth of the time.
+        if begun >= rested {
+            manners::sprint(judge);
+            rested = Instant::now() + begun.elapsed() * 4;
+        } else {
+            judge();
         }
-        desk.lapse(shared, now);
-        desk.drop_moot(shared, now);
-        drop(desk);
+        let mut desk = lock(&shared.desk);
+        if due(&mut looked, VITALS) {
+            desk.lapse(shared, now);
+            desk.drop_moot(shared, now);
+        }
+    }
+}
+
+/// The caretaker's thread: keeps the actions true, and what ends them alive. Nobody who acts waits for it.
+pub(super) fn care(shared: &Shared) {
+    let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
+    let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
+    let mut copies = AccessCopies::of(&shared.settings.data);
+    keep_copies(shared, &mut copies);
+    while !shared.stop.is_set() {
+        std::thread::sleep(VITALS);
+        let now = chrono::Utc::now();
         let quiet = due(&mut decayed, DECAY);
         if due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
@@ -135,7 +153,8 @@ fn tidy(shared: &Shared) {
 }
 
 fn reconcile(shared: &Shared, now: Timestamp) {
-    match shared.responder.reconcile(now) {
+    // Whoever acts waits until it is done.
+    match manners::forward(|| shared.responder.reconcile(now)) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));

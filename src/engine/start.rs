@@ -293,6 +293,8 @@ fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Thre
     threads.push(spawn("pipeline", Box::new(move || pipeline.run()))?);
     let court = Arc::clone(shared);
     threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
+    let caretaker = Arc::clone(shared);
+    threads.push(spawn("caretaker", Box::new(move || rounds::care(&caretaker)))?);
     let nurse = Arc::clone(shared);
     threads.push(spawn("nurse", Box::new(move || rounds::nurse(&nurse)))?);
     let crier = Arc::clone(shared);

@@ -35,12 +35,42 @@ const SLICE: u64 = 100_000;
 /// From now on the calling thread is run before ordinary ones. For threads that sleep nearly always; without the right
 /// (CAP_SYS_NICE) it stays as it is.
 pub fn step_forward() {
+    ask(FORWARD, SLICE);
+}
+
+/// Does this before everything but real-time work of the same kind (SCHED_RR at the lowest priority, sched(7)): a thread
+/// with however good a nice value is made to wait a clock tick, 4 ms, as soon as it has had its share beside a busy one.
+/// What it starts meanwhile is ordinary. Then the thread is as [`step_forward`] leaves it. Only for what is short and rare.
+pub fn sprint<T>(work: impl FnOnce() -> T) -> T {
+    /// include/uapi/linux/sched.h, SCHED_FLAG_RESET_ON_FORK.
+    const RESET_ON_FORK: u64 = 1;
+    // SAFETY: a plain structure of integers, for which zeros are values.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    attributes.size = size_of::<libc::sched_attr>() as u32;
+    (attributes.sched_policy, attributes.sched_flags, attributes.sched_priority) = (libc::SCHED_RR as u32, RESET_ON_FORK, 1);
+    // SAFETY: as in `ask`. A refusal leaves the thread as it is.
+    let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    let done = work();
+    step_forward();
+    done
+}
+
+/// Does this before ordinary threads have their turn, because others wait for it; then the thread is an ordinary one.
+pub fn forward<T>(work: impl FnOnce() -> T) -> T {
+    step_forward();
+    let done = work();
+    ask(0, 0);
+    done
+}
+
+/// A slice of 0 is the kernel's own choice.
+fn ask(nice: libc::c_int, slice: u64) {
     // SAFETY: a plain structure of integers, for which zeros are values.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     attributes.size = size_of::<libc::sched_attr>() as u32;
     attributes.sched_policy = libc::SCHED_OTHER as u32;
-    attributes.sched_nice = FORWARD;
-    attributes.sched_runtime = SLICE;
+    attributes.sched_nice = nice;
+    attributes.sched_runtime = slice;
     // SAFETY: the structure lives for the call and says its own size; 0 means the calling thread (sched_setattr(2)).
     let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
 }
@@ -55,6 +85,21 @@ pub fn keep_one_heap() {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_sprint_ends_and_is_not_inherited() {
+        // SAFETY: no pointers.
+        let policy = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+        std::thread::spawn(move || {
+            let (own, child) = super::sprint(|| (policy(), std::thread::spawn(policy).join().unwrap()));
+            if own != libc::SCHED_RR {
+                eprintln!("skipped: real-time scheduling is refused here");
+            }
+            assert_eq!((child, policy()), (libc::SCHED_OTHER, libc::SCHED_OTHER));
+        })
+        .join()
+        .unwrap();
+    }
+
     #[test]
     fn only_the_calling_thread_steps_aside() {
         // SAFETY: no pointers.

@@ -9,6 +9,7 @@ use super::Responder;
 use super::actions::Hand;
 use crate::host::evidence::{Captured, PATIENCE};
 use crate::host::freeze::Frozen;
+use crate::host::manners;
 use crate::model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target};
 
 /// Files whose hash stands in the audit line; the manifest, whose hash stands there too, names the others.
@@ -67,6 +68,8 @@ impl Hand {
     /// The same for a freeze that is live: its row may have changed meanwhile, and stays as it is but for the evidence.
     fn keep_afterwards(&self, action: &Action, frozen: &Frozen, turn: &Mutex<()>) {
         let (evidence, line) = self.capture(action, &frozen.name, frozen);
+        // Whoever acts next waits for the turn.
+        manners::step_forward();
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(Some(mut row)) = self.ledger.action(action.id) {
             if row.state == ActionState::Live {
@@ -92,6 +95,11 @@ impl Responder {
         if KEEPING.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
             return keep();
         }
+        // The thread that acts runs before others, and this one would inherit it.
+        let keep = move || {
+            manners::step_aside();
+            keep();
+        };
         if let Err(error) = std::thread::Builder::new().name("evidence".to_owned()).spawn(keep) {
             KEEPING.fetch_sub(1, Ordering::Relaxed);
             tracing::warn!(%error, "no thread to keep evidence");

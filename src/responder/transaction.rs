@@ -127,8 +127,8 @@ impl Responder {
         }
         let id = self.ledger.next_action_id()?;
         let act = actions::of(order.plan.kind());
-        let preview = act.preview(&self.hand, &order.plan)?;
-        pace.step("preview");
+        let preview = act.outline(&self.hand, &order.plan)?;
+        pace.step("outline");
         let snapshot = act.snapshot(&self.hand, id, &order.plan)?;
         pace.step("snapshot");
         let action = self.planned(id, order, preview, now);

@@ -4,7 +4,7 @@ mod group;
 mod place;
 mod record;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -170,9 +170,8 @@ impl Freezer {
         let mut record = Record::create(&note, self.place.method, &self.place.root, name).map_err(file("write the note of the freeze"))?;
         let group = Group::named(&self.place, name);
         let mut frozen = Frozen { method: self.place.method, root: self.place.root.clone(), name: name.to_owned(), members: Vec::new() };
-        let made = if frozen.method == Method::Stop { Ok(()) } else { group.make().map_err(file("make a cgroup")) };
-        let caught = made
-            .and_then(|()| self.catch(&group, &mut record, &mut frozen, &Catch { purpose, tree, allowed }, BTreeSet::new()))
+        let caught = self
+            .catch(&group, &mut record, &mut frozen, &Catch { purpose, tree, allowed }, BTreeSet::new())
             .and_then(|()| self.confirm(&group, &frozen));
         match caught {
             Ok(()) => Ok(frozen),
@@ -199,10 +198,8 @@ impl Freezer {
         }
         let mut record = Record::resume(&self.note(&frozen.name), frozen).map_err(file("write the note of the freeze"))?;
         let group = Group::named(&self.place, &frozen.name);
-        match (frozen.method, group.exists()) {
-            (Method::Stop, _) => {}
-            (_, true) => group.freeze().map_err(file("freeze the cgroup again"))?,
-            (_, false) => group.make().map_err(file("make a cgroup"))?,
+        if frozen.method != Method::Stop && group.exists() {
+            group.freeze().map_err(file("freeze the cgroup again"))?;
         }
         let held = self.look(frozen).held.into_iter().collect();
         let mut more = frozen.clone();
@@ -210,16 +207,52 @@ impl Freezer {
         self.confirm(&group, frozen)
     }
 
-    /// `caught` are held already.
+    /// `caught` are held already. Whoever is known is stopped at once; then everybody who belongs to the tree is looked for,
+    /// stopped, and moved into the frozen group: moving waits for the kernel (a grace period of RCU, often 10 ms), and for
+    /// so long nobody who is caught may run.
     fn catch(
         &self,
         group: &Group,
         record: &mut Record,
         frozen: &mut Frozen,
         catch: &Catch<'_>,
+        caught: BTreeSet<ProcessKey>,
+    ) -> Result<(), FreezeError> {
+        let mut waiting = VecDeque::new();
+        let done = self.catch_all(group, record, frozen, catch, caught, &mut waiting);
+        // None is left when all went well; else whoever was stopped and is not held runs on.
+        waiting.iter().for_each(|stopped| drop(release(&stopped.member, &stopped.hold)));
+        done
+    }
+
+    fn catch_all(
+        &self,
+        group: &Group,
+        record: &mut Record,
+        frozen: &mut Frozen,
+        catch: &Catch<'_>,
         mut caught: BTreeSet<ProcessKey>,
+        waiting: &mut VecDeque<Stopped>,
     ) -> Result<(), FreezeError> {
         let deadline = Instant::now() + CATCHING;
+        let mut stop = |new: Vec<ProcessKey>, frozen: &Frozen, waiting: &mut VecDeque<Stopped>| -> Result<(), FreezeError> {
+            for key in new {
+                if !caught.insert(key) {
+                    continue;
+                }
+                (catch.allowed)(key).map_err(|why| FreezeError::Forbidden { pid: key.pid, why })?;
+                waiting.extend(stop_one(self, record, frozen, catch.purpose, key)?);
+                if caught.len() > MOST_MEMBERS || Instant::now() > deadline {
+                    return Err(FreezeError::TooMany(caught.len()));
+                }
+            }
+            Ok(())
+        };
+        stop((catch.tree)(), frozen, waiting)?;
+        tracing::debug!(group = frozen.name, processes = waiting.len(), "whoever is known stands still");
+        if frozen.method != Method::Stop && !group.exists() {
+            group.make().map_err(file("make a cgroup"))?;
+        }
         // Pids stay in `known` after their process ended: as long as a process group or session of that number
         // lives, the number is not given to anybody else.
         let mut known = BTreeSet::new();
@@ -232,46 +265,34 @@ impl Freezer {
                 (catch.tree)().into_iter().filter(|key| alive.get(&key.pid).is_some_and(|stat| stat.key() == *key)).map(|key| key.pid),
             );
             grow(&mut known, &world);
-            let new: Vec<ProcessKey> =
-                known.iter().filter_map(|pid| alive.get(pid)).map(Stat::key).filter(|key| !caught.contains(key)).collect();
-            quiet = if new.is_empty() { quiet + 1 } else { 0 };
-            for key in new {
-                (catch.allowed)(key).map_err(|why| FreezeError::Forbidden { pid: key.pid, why })?;
-                caught.insert(key);
-                let member = self.catch_one(group, record, frozen, catch.purpose, key)?;
-                frozen.members.extend(member);
-                if frozen.members.len() > MOST_MEMBERS || Instant::now() > deadline {
-                    return Err(FreezeError::TooMany(frozen.members.len()));
+            let all = known.iter().filter_map(|pid| alive.get(pid)).map(Stat::key).collect();
+            stop(all, frozen, waiting)?;
+            quiet = if waiting.is_empty() { quiet + 1 } else { 0 };
+            while let Some(stopped) = waiting.pop_front() {
+                let held = self.hold_one(group, &stopped);
+                if held.is_err() {
+                    waiting.push_front(stopped);
                 }
+                frozen.members.extend(held?);
             }
         }
         if frozen.members.is_empty() { Err(FreezeError::Nothing) } else { Ok(()) }
     }
 
-    /// Notes one process down and stops it; `None` when it ended meanwhile.
-    fn catch_one(
-        &self,
-        group: &Group,
-        record: &mut Record,
-        frozen: &Frozen,
-        purpose: Purpose,
-        key: ProcessKey,
-    ) -> Result<Option<Member>, FreezeError> {
-        let (Ok(hold), Some(stat)) = (PidFd::open(key), Stat::read(key.pid)) else { return Ok(None) };
-        let Some(origin) = self.origin(frozen, purpose, &stat)? else { return Ok(None) };
-        let member = Member { key, origin, was_stopped: stat.state == b'T' };
-        record.add(&member).map_err(file("write the note of the freeze"))?;
-        let done = match self.place.method {
-            Method::Stop => hold.signal(libc::SIGSTOP).map_err(io::Error::other),
-            _ => group.take(key.pid),
-        };
-        match done {
-            Ok(()) if key_of(key.pid) == Some(key) => Ok(Some(member)),
-            // It ended and its pid was given away within microseconds: whoever has it now goes back.
-            Ok(()) if self.place.method != Method::Stop => {
-                group.give_back(key.pid, &member.origin).map(|_| None).map_err(file("move a stranger back"))
+    /// Moves a stopped process into the frozen group, where it is stopped no more but held; `None` when it ended meanwhile.
+    fn hold_one(&self, group: &Group, stopped: &Stopped) -> Result<Option<Member>, FreezeError> {
+        let Stopped { member, hold } = stopped;
+        let key = member.key;
+        if self.place.method == Method::Stop {
+            return Ok((key_of(key.pid) == Some(key)).then(|| member.clone()));
+        }
+        match group.take(key.pid) {
+            Ok(()) if key_of(key.pid) == Some(key) => {
+                release(member, hold)?;
+                Ok(Some(member.clone()))
             }
-            Ok(()) => Ok(None),
+            // It ended and its pid was given away within microseconds: whoever has it now goes back.
+            Ok(()) => group.give_back(key.pid, &member.origin).map(|_| None).map_err(file("move a stranger back")),
             Err(_) if !hold.is_alive() => Ok(None),
             Err(why) => Err(FreezeError::File { what: "move a process into the frozen cgroup", why }),
         }
@@ -343,7 +364,14 @@ impl Freezer {
         let members = self.with_note(frozen);
         let released = match frozen.method {
             Method::Stop => continue_stopped(&members)?,
-            _ => self.give_all_back(frozen, &members)?,
+            _ => {
+                let released = self.give_all_back(frozen, &members)?;
+                // Stopped by us and not held yet when we were interrupted.
+                let is_stopped = |stat: Stat| stat.state == b'T' || has_stop_pending(stat.pid);
+                let still = |member: &&Member| Stat::read(member.key.pid).is_some_and(is_stopped);
+                continue_stopped(&members.iter().filter(still).cloned().collect::<Vec<_>>())?;
+                released
+            }
         };
         match fs::remove_file(self.note(&frozen.name)) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(FreezeError::File { what: "remove the note of the freeze", why }),
@@ -473,6 +501,43 @@ impl Freezer {
         let known: BTreeSet<ProcessKey> = members.iter().map(|member| member.key).collect();
         members.extend(noted.into_iter().filter(|member| !known.contains(&member.key)));
         members
+    }
+}
+
+/// One who was told to stop and waits to be moved.
+#[derive(Debug)]
+struct Stopped {
+    member: Member,
+    hold: PidFd,
+}
+
+/// Notes one process down and stops it; `None` when it ended meanwhile.
+fn stop_one(
+    freezer: &Freezer,
+    record: &mut Record,
+    frozen: &Frozen,
+    purpose: Purpose,
+    key: ProcessKey,
+) -> Result<Option<Stopped>, FreezeError> {
+    let (Ok(hold), Some(stat)) = (PidFd::open(key), Stat::read(key.pid)) else { return Ok(None) };
+    let Some(origin) = freezer.origin(frozen, purpose, &stat)? else { return Ok(None) };
+    let member = Member { key, origin, was_stopped: stat.state == b'T' };
+    record.add(&member).map_err(file("write the note of the freeze"))?;
+    match hold.signal(libc::SIGSTOP) {
+        Ok(()) => Ok(Some(Stopped { member, hold })),
+        Err(PidError::Gone(_)) => Ok(None),
+        Err(error) => Err(FreezeError::Unconfirmed(error.to_string())),
+    }
+}
+
+/// It is held by its group: what stopped it until then is taken back.
+fn release(member: &Member, hold: &PidFd) -> Result<(), FreezeError> {
+    if member.was_stopped {
+        return Ok(());
+    }
+    match hold.signal(libc::SIGCONT) {
+        Ok(()) | Err(PidError::Gone(_)) => Ok(()),
+        Err(error) => Err(FreezeError::Unconfirmed(error.to_string())),
     }
 }
 

@@ -66,37 +66,49 @@ pub(super) fn radius(hand: &Hand, root: ProcessKey) -> Result<String, ActError> 
     Ok(format!("{} {noun}: {}{rest}", caught.len(), names.join(", ")))
 }
 
+fn steps(hand: &Hand, plan: &ActionPlan, blast_radius: String) -> Preview {
+    let until = humantime::format_duration(plan.lasts());
+    let first = format!("a watchdog outside of bartizan is set to undo it after {until}");
+    let then = match hand.freezer.group_dir("ID") {
+        Some(dir) => vec![
+            "SIGSTOP to each by pidfd, those that are known first".to_owned(),
+            format!("mkdir {0}; freeze it while it is empty", dir.display()),
+            "move the tree in, and SIGCONT: it is held there; look again until nobody new appears, a frozen process cannot fork".to_owned(),
+        ],
+        None => vec!["SIGSTOP to each by pidfd, look again until nobody new appears".to_owned()],
+    };
+    let steps = [first].into_iter().chain(then).chain([evidence::foretold(hand)]).collect();
+    let undo = vec![match hand.freezer.method() {
+        Method::Stop => "SIGCONT to each that ran before".to_owned(),
+        _ => "each process goes back to exactly its cgroup and runs on; the group is removed".to_owned(),
+    }];
+    Preview { steps, blast_radius, undo }
+}
+
 impl Act for FreezeTree {
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        let root = root_of(plan.target())?;
-        let caught = radius(hand, root)?;
-        let until = humantime::format_duration(plan.lasts());
-        let steps = match hand.freezer.group_dir("ID") {
-            Some(dir) => vec![
-                format!("a watchdog outside of bartizan is set to undo it after {until}"),
-                format!("mkdir {0}; freeze it while it is empty", dir.display()),
-                "move the tree in, look again until nobody new appears; a frozen process cannot fork".to_owned(),
-            ],
-            None => vec![
-                format!("a watchdog outside of bartizan is set to undo it after {until}"),
-                "SIGSTOP to each by pidfd, look again until nobody new appears".to_owned(),
-            ],
-        };
-        let steps = steps.into_iter().chain([evidence::foretold(hand)]).collect();
-        let undo = vec![match hand.freezer.method() {
-            Method::Stop => "SIGCONT to each that ran before".to_owned(),
-            _ => "each process goes back to exactly its cgroup and runs on; the group is removed".to_owned(),
-        }];
-        Ok(Preview { steps, blast_radius: format!("{caught}; their connections stay open and time out at the other end"), undo })
+        let caught = radius(hand, root_of(plan.target())?)?;
+        Ok(steps(hand, plan, format!("{caught}; their connections stay open and time out at the other end")))
+    }
+
+    /// Whom it would catch is not looked for: that takes longer than catching them.
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        root_of(plan.target())?;
+        Ok(steps(hand, plan, String::new()))
     }
 
     fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
-        radius(hand, root_of(plan.target())?)?;
+        let root = root_of(plan.target())?;
+        // Only when nobody whom we remember lives, all processes are looked through for orphans.
+        if !tree(hand, root).iter().any(|key| key_of(key.pid) == Some(*key)) {
+            radius(hand, root)?;
+        }
         written(&Snapshot { name: group_name(id, &hand.instance), frozen: None, watchdog: None })
     }
 
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
         let (root, mut snapshot) = (root_of(&action.target)?, read(&snapshot)?);
+        tracing::debug!(action = %action.id, "applying");
         let allowed = hand.may_stop(by_person)?;
         let lasts = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
         let note = hand.freezer.note(&snapshot.name);

@@ -163,6 +163,11 @@ pub(super) trait Act: Sync {
     /// What would happen.
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
 
+    /// The steps and the undoing of [`Act::preview`], for the record: without what takes longer to find out than to do.
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        self.preview(hand, plan)
+    }
+
     /// What the host looks like before: enough to restore exactly that. Refuses what cannot be undone exactly.
     fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError>;
 

@@ -1,0 +1,191 @@
+//! From the system call that completes a case to the last instruction of the intruder, measured from outside: the intruder
+//! itself writes what time it is until it is stopped.
+
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::agent::Agent;
+use crate::figures::{Table, median};
+use crate::namespace::Namespace;
+
+const ROUNDS: usize = 110;
+/// Without a sign of life for so long it was stopped.
+const QUIET: Duration = Duration::from_millis(250);
+/// After so long it was not stopped: the round is lost.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Programs of the bench: where nobody but root may write, so that only what they do speaks against them.
+struct Programs(tempfile::TempDir);
+
+impl Programs {
+    fn compile() -> Self {
+        let programs = Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+        programs.cc("nginx", include_str!("programs/victim.c"), &["-O2"]);
+        for name in ["sh", "farm"] {
+            std::fs::copy(programs.path("nginx"), programs.path(name)).unwrap();
+        }
+        programs.cc("flood", include_str!("programs/flood.c"), &["-O2"]);
+        programs.cc("tiny", include_str!("../sensing/programs/tiny.c"), &["-static", "-nostdlib"]);
+        programs
+    }
+
+    fn cc(&self, name: &str, source: &str, flags: &[&str]) {
+        let file = self.path(name).with_extension("c");
+        std::fs::write(&file, source).unwrap();
+        assert!(Command::new("cc").args(flags).arg("-o").arg(self.path(name)).arg(file).status().unwrap().success(), "cc {name}");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// The page that the intruder writes into, a file in memory.
+struct Page(tempfile::NamedTempFile);
+
+impl Page {
+    fn new() -> Self {
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        file.as_file().set_len(4096).unwrap();
+        Self(file)
+    }
+
+    /// Nanoseconds of the monotonic clock: 0 the begin, 1 the last sign of life. 2: the intruder's process group.
+    fn word(&self, at: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.as_file().read_exact_at(&mut bytes, at * 8).unwrap();
+        u64::from_ne_bytes(bytes)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// Who starts the servers: a child of init, older than the agent.
+struct Farm(ChildStdin);
+
+impl Farm {
+    fn begin(namespace: &Namespace, programs: &Programs) -> Self {
+        let mut command = Command::new("setsid");
+        command.args(["--fork", "nsenter"]).arg(namespace.flag()).arg(programs.path("farm"));
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        assert!(child.wait().unwrap().success());
+        Self(stdin)
+    }
+
+    fn intrude<'a>(&mut self, page: &'a Page, address: &str) -> Intrusion<'a> {
+        writeln!(self.0, "{} {address}", page.path().display()).unwrap();
+        Intrusion(page)
+    }
+}
+
+/// A server with its intruder; ended in `Drop`.
+struct Intrusion<'a>(&'a Page);
+
+impl Drop for Intrusion<'_> {
+    fn drop(&mut self) {
+        let group = self.0.word(2) as i32;
+        // 0 would be our own group.
+        if group > 1 {
+            let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
+/// Milliseconds until it was stopped; `None` when it was not.
+fn stopped(page: &Page) -> Option<f64> {
+    let started = Instant::now();
+    while page.word(1) == 0 {
+        if started.elapsed() > PATIENCE {
+            eprintln!("    an intruder did not begin: is there another agent on this machine?");
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (begun, mut last, mut heard) = (Instant::now(), page.word(1), Instant::now());
+    while heard.elapsed() < QUIET {
+        std::thread::sleep(Duration::from_millis(20));
+        let now = page.word(1);
+        if now != last {
+            (last, heard) = (now, Instant::now());
+        }
+        if begun.elapsed() > PATIENCE {
+            return None;
+        }
+    }
+    Some((last - page.word(0)) as f64 / 1e6)
+}
+
+/// Processes that this kernel ever made, and when (proc(5), stat).
+fn forks() -> (f64, Instant) {
+    let text = std::fs::read_to_string("/proc/stat").unwrap();
+    (text.lines().find_map(|line| line.strip_prefix("processes ")).unwrap().parse().unwrap(), Instant::now())
+}
+
+pub fn idle(table: &mut Table) {
+    measure(table, "idle", false);
+}
+
+pub fn flood(table: &mut Table) {
+    measure(table, "in an exec flood", true);
+}
+
+fn measure(table: &mut Table, name: &str, stormy: bool) {
+    let (namespace, programs) = (Namespace::new(), Programs::compile());
+    let mut farm = Farm::begin(&namespace, &programs);
+    let agent = Agent::start(&namespace);
+    let storm = stormy.then(|| Storm::begin(&programs));
+    let (before, began) = forks();
+    let (mut took, mut lost) = (Vec::new(), 0);
+    for number in 0..ROUNDS {
+        let page = Page::new();
+        let intrusion = farm.intrude(&page, &format!("203.0.113.{}", number + 1));
+        let stopped = stopped(&page);
+        // Whoever else watches this machine may have been faster: that is no figure of ours.
+        let by_us = agent.settle(stopped.is_some());
+        drop(intrusion);
+        match stopped.filter(|_| by_us) {
+            Some(ms) => took.push(ms),
+            None => lost += 1,
+        }
+    }
+    let (after, ended) = forks();
+    drop(storm);
+    took.sort_by(f64::total_cmp);
+    if std::env::var_os("ACTING_LOG_FILE").is_some() {
+        eprintln!("    all: {took:.2?}");
+    }
+    let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
+    table.row(&format!("{name}: rounds, of these lost"), format!("{ROUNDS}, {lost}"), ">= 100, 0");
+    table.row(&format!("{name}: event to enforcement, median"), format!("{:.2} ms", median(took.clone())), "<= 2 ms");
+    table.row(&format!("{name}: event to enforcement, 99 of 100"), format!("{:.2} ms", at(0.99)), "<= 10 ms");
+    table.row(&format!("{name}: the longest"), format!("{:.2} ms", took.last().copied().unwrap_or(f64::NAN)), "");
+    if stormy {
+        table.row("processes made a second meanwhile", format!("{:.0}", (after - before) / (ended - began).as_secs_f64()), "20000");
+    }
+}
+
+/// Executions without end on both cores, in a process group of its own.
+struct Storm(Child);
+
+impl Storm {
+    fn begin(programs: &Programs) -> Self {
+        let mut command = Command::new(programs.path("flood"));
+        command.arg(programs.path("tiny")).stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        let group = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,81 @@
+/* farm: starts a server for each line "MEMORY ADDRESS" of its input. It is there before the agent, and without a shell
+ * above it: processes that grow from one shell within ten minutes are one story, and each server shall be its own.
+ * nginx MEMORY ADDRESS: stands in for a web server that was broken into; it starts `sh` beside it with the same words.
+ * sh MEMORY ADDRESS: the intruder. It calls ADDRESS, port 4444, which completes the case, and then does nothing but write
+ * into shared memory what time it is, until somebody stops it. MEMORY: its begin, its last
+ * sign of life, in nanoseconds; the process group of both. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+static unsigned long now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000UL + t.tv_nsec;
+}
+
+static char program[4096];
+
+/* Another program beside this one. */
+static void become(const char *name, char *memory, char *address)
+{
+	strcpy(strrchr(program, '/') + 1, name);
+	char *words[] = { program, memory, address, 0 };
+	execv(program, words);
+	_exit(127);
+}
+
+static int farm(void)
+{
+	char memory[256], address[64];
+	signal(SIGCHLD, SIG_IGN);
+	while (scanf("%255s %63s", memory, address) == 2)
+		if (fork() == 0)
+			become("nginx", memory, address);
+	return 0;
+}
+
+static int serve(char **argv)
+{
+	setpgid(0, 0);
+	signal(SIGCHLD, SIG_DFL);
+	pid_t child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		become("sh", argv[1], argv[2]);
+	}
+	return child < 0 || waitpid(child, 0, 0) < 0;
+}
+
+int main(int argc, char **argv)
+{
+	snprintf(program, sizeof program, "%s", argv[0]);
+	if (strstr(argv[0], "/farm"))
+		return farm();
+	if (argc != 3)
+		return 2;
+	if (strstr(argv[0], "/nginx"))
+		return serve(argv);
+	int file = open(argv[1], O_RDWR);
+	volatile unsigned long *memory = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	struct sockaddr_in far = { .sin_family = AF_INET, .sin_port = htons(4444) };
+	inet_pton(AF_INET, argv[2], &far.sin_addr);
+	int sock = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	/* Everything before is history when the call comes. */
+	usleep(300000);
+	memory[2] = getpgrp();
+	memory[0] = now();
+	connect(sock, (struct sockaddr *)&far, sizeof far);
+	for (;;)
+		memory[1] = now();
+}
