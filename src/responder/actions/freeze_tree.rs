@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Act, ActError, Hand, Sight, is_person, root_of};
+use super::{Act, ActError, Hand, Sight, is_person, outrun, root_of};
 use crate::config::policy::DriftPolicy;
 use crate::host::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
 use crate::host::pidfd::key_of;
@@ -150,6 +150,12 @@ impl Act for FreezeTree {
         }
         if !hold.frozen {
             return Ok(Sight::Drifted("somebody thawed the group".into()));
+        }
+        // Not for the receipt: what is held must stay held although somebody is missing, who is caught a moment later.
+        if let (false, Some(_), Some(noted)) = (over, action.applied_at, hand.freezer.recall(&frozen.name))
+            && let Some(why) = outrun::by(hand, root_of(&action.target)?, &noted.members.iter().map(|member| member.key).collect())
+        {
+            return Ok(Sight::Drifted(why));
         }
         if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
             return Ok(Sight::Drifted("its watchdog is gone: roll it back by hand, or bartizan ends it at its time".into()));

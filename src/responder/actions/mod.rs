@@ -9,6 +9,7 @@ mod isolate_container;
 mod kill_tree;
 mod limit_source;
 pub(super) mod open_connections;
+mod outrun;
 mod outside_end;
 mod restore_file;
 
