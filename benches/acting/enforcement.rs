@@ -116,17 +116,19 @@ impl Drop for Server {
 /// Milliseconds until it was stopped; `None` when it was not.
 fn stopped(page: &Page) -> Option<f64> {
     let started = Instant::now();
-    while page.word(1) == 0 {
+    while page.word(0) == 0 {
         if started.elapsed() > PATIENCE {
             eprintln!("    an intruder did not begin: is there another agent on this machine?");
             return None;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let (begun, mut last, mut heard) = (Instant::now(), page.word(1), Instant::now());
+    // Who is stopped inside the call never comes to its first sign of life: then the begin is the last instruction.
+    let last_sign = || page.word(1).max(page.word(0));
+    let (begun, mut last, mut heard) = (Instant::now(), last_sign(), Instant::now());
     while heard.elapsed() < QUIET {
         std::thread::sleep(Duration::from_millis(20));
-        let now = page.word(1);
+        let now = last_sign();
         if now != last {
             (last, heard) = (now, Instant::now());
         }
