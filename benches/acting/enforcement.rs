@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
 use crate::agent::Agent;
 use crate::figures::{Table, median};
 use crate::namespace::Namespace;
 
-const ROUNDS: usize = 110;
+const ROUNDS: usize = 100;
 /// Without a sign of life for so long it was stopped.
 const QUIET: Duration = Duration::from_millis(250);
 /// After so long it was not stopped: the round is lost.
@@ -54,7 +57,8 @@ impl Page {
         Self(file)
     }
 
-    /// Nanoseconds of the monotonic clock: 0 the begin, 1 the last sign of life. 2: the intruder's process group.
+    /// Nanoseconds of the monotonic clock: 0 the begin, 1 the last sign of life. 2: the server's pid,
+    /// which is also its process group.
     fn word(&self, at: u64) -> u64 {
         let mut bytes = [0; 8];
         self.0.as_file().read_exact_at(&mut bytes, at * 8).unwrap();
@@ -79,39 +83,52 @@ impl Farm {
         Self(stdin)
     }
 
-    fn intrude<'a>(&mut self, page: &'a Page, address: &str) -> Intrusion<'a> {
+    /// A server that will be broken into. It is there long before: what a service does is urgent once it is known as one.
+    fn server(&mut self, address: &str) -> Server {
+        let page = Page::new();
         writeln!(self.0, "{} {address}", page.path().display()).unwrap();
-        Intrusion(page)
+        while page.word(2) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Server(page)
     }
 }
 
-/// A server with its intruder; ended in `Drop`.
-struct Intrusion<'a>(&'a Page);
+/// A server, then with its intruder; ended in `Drop`.
+struct Server(Page);
 
-impl Drop for Intrusion<'_> {
+impl Server {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.word(2) as i32)
+    }
+
+    fn break_in(&self) {
+        kill(self.pid(), Signal::SIGUSR1).unwrap();
+    }
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
-        let group = self.0.word(2) as i32;
-        // 0 would be our own group.
-        if group > 1 {
-            let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL);
-        }
+        let _ = killpg(self.pid(), Signal::SIGKILL);
     }
 }
 
 /// Milliseconds until it was stopped; `None` when it was not.
 fn stopped(page: &Page) -> Option<f64> {
     let started = Instant::now();
-    while page.word(1) == 0 {
+    while page.word(0) == 0 {
         if started.elapsed() > PATIENCE {
             eprintln!("    an intruder did not begin: is there another agent on this machine?");
             return None;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let (begun, mut last, mut heard) = (Instant::now(), page.word(1), Instant::now());
+    // Who is stopped inside the call never comes to its first sign of life: then the begin is the last instruction.
+    let last_sign = || page.word(1).max(page.word(0));
+    let (begun, mut last, mut heard) = (Instant::now(), last_sign(), Instant::now());
     while heard.elapsed() < QUIET {
         std::thread::sleep(Duration::from_millis(20));
-        let now = page.word(1);
+        let now = last_sign();
         if now != last {
             (last, heard) = (now, Instant::now());
         }
@@ -139,17 +156,16 @@ pub fn flood(table: &mut Table) {
 fn measure(table: &mut Table, name: &str, stormy: bool) {
     let (namespace, programs) = (Namespace::new(), Programs::compile());
     let mut farm = Farm::begin(&namespace, &programs);
+    let servers: Vec<Server> = (1..=ROUNDS).map(|number| farm.server(&format!("203.0.113.{number}"))).collect();
     let agent = Agent::start(&namespace);
     let storm = stormy.then(|| Storm::begin(&programs));
     let (before, began) = forks();
     let (mut took, mut lost) = (Vec::new(), 0);
-    for number in 0..ROUNDS {
-        let page = Page::new();
-        let intrusion = farm.intrude(&page, &format!("203.0.113.{}", number + 1));
-        let stopped = stopped(&page);
+    for server in servers {
+        server.break_in();
+        let stopped = stopped(&server.0);
         // Whoever else watches this machine may have been faster: that is no figure of ours.
         let by_us = agent.settle(stopped.is_some());
-        drop(intrusion);
         match stopped.filter(|_| by_us) {
             Some(ms) => took.push(ms),
             None => lost += 1,
@@ -184,8 +200,7 @@ impl Storm {
 
 impl Drop for Storm {
     fn drop(&mut self) {
-        let group = nix::unistd::Pid::from_raw(self.0.id() as i32);
-        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        let _ = killpg(Pid::from_raw(self.0.id() as i32), Signal::SIGKILL);
         let _ = self.0.wait();
     }
 }

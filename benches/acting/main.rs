@@ -11,6 +11,7 @@
 mod agent;
 mod block;
 mod enforcement;
+#[allow(dead_code)] // not every figure of the other bench is one here
 #[path = "../sensing/figures.rs"]
 mod figures;
 mod namespace;

@@ -1,6 +1,7 @@
 /* farm: starts a server for each line "MEMORY ADDRESS" of its input. It is there before the agent, and without a shell
  * above it: processes that grow from one shell within ten minutes are one story, and each server shall be its own.
- * nginx MEMORY ADDRESS: stands in for a web server that was broken into; it starts `sh` beside it with the same words.
+ * nginx MEMORY ADDRESS: stands in for a web server that was broken into; on SIGUSR1 it
+ * starts `sh` beside it with the same words.
  * sh MEMORY ADDRESS: the intruder. It calls ADDRESS, port 4444, which completes the case, and then does nothing but write
  * into shared memory what time it is, until somebody stops it. MEMORY: its begin, its last
  * sign of life, in nanoseconds; the process group of both. */
@@ -35,6 +36,11 @@ static void become(const char *name, char *memory, char *address)
 	_exit(127);
 }
 
+static volatile unsigned long *map(const char *path)
+{
+	return mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, open(path, O_RDWR), 0);
+}
+
 static int farm(void)
 {
 	char memory[256], address[64];
@@ -47,8 +53,16 @@ static int farm(void)
 
 static int serve(char **argv)
 {
-	setpgid(0, 0);
+	sigset_t go;
+	int number;
+
 	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&go);
+	sigaddset(&go, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &go, 0);
+	setpgid(0, 0);
+	map(argv[1])[2] = getpid();
+	sigwait(&go, &number);
 	pid_t child = fork();
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -66,14 +80,12 @@ int main(int argc, char **argv)
 		return 2;
 	if (strstr(argv[0], "/nginx"))
 		return serve(argv);
-	int file = open(argv[1], O_RDWR);
-	volatile unsigned long *memory = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	volatile unsigned long *memory = map(argv[1]);
 	struct sockaddr_in far = { .sin_family = AF_INET, .sin_port = htons(4444) };
 	inet_pton(AF_INET, argv[2], &far.sin_addr);
 	int sock = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	/* Everything before is history when the call comes. */
 	usleep(300000);
-	memory[2] = getpgrp();
 	memory[0] = now();
 	connect(sock, (struct sockaddr *)&far, sizeof far);
 	for (;;)
