@@ -26,11 +26,7 @@ impl<'a> Agent<'a> {
         let runtime = PathBuf::from(format!("/run/bartizan-bench-{}", std::process::id()));
         let path = |name: &str| home.path().join(name);
         let level = std::env::var("ACTING_LOG").unwrap_or_else(|_| "warn".to_owned());
-        let settings = format!(
-            "data = {:?}\nsocket = {:?}\nruntime = {runtime:?}\nlog = {level:?}\n",
-            path("data"),
-            path("agent.sock")
-        );
+        let settings = format!("data = {:?}\nsocket = {:?}\nruntime = {runtime:?}\nlog = {level:?}\n", path("data"), path("agent.sock"));
         std::fs::write(path("agent.toml"), settings).unwrap();
         std::fs::write(path("policy.toml"), LIMITS).unwrap();
         let log = match std::env::var_os("ACTING_LOG_FILE") {

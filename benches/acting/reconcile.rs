@@ -10,9 +10,7 @@ use bartizan::config::Policy;
 use bartizan::court::Court;
 use bartizan::host::clock::Clock;
 use bartizan::host::nft::{Nft, Table as Shape};
-use bartizan::model::{
-    Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId,
-};
+use bartizan::model::{Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId};
 use bartizan::responder::{Responder, Ties};
 use bartizan::store::ledger::{Anchor, Ledger};
 

@@ -115,7 +115,7 @@ fn vitals(policy: &Policy) -> Result<(), Objection> {
 
 fn counts(policy: &Policy) -> Result<(), Objection> {
     let actions = &policy.actions;
-    for (key, value, most) in [("most_per_minute", actions.most_per_minute, 1000), ("most_active", actions.most_active, 4096)] {
+    for (key, value, most) in [("most_per_minute", actions.most_per_minute, 1000), ("most_active", actions.most_active, 16_384)] {
         if value > most {
             return Err(Objection { section: "actions", key, problem: format!("{value} is not between 0 and {most}") });
         }

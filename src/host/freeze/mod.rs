@@ -1,8 +1,10 @@
 //! A process tree stopped where it stands, kept intact, and put back exactly where it was, or ended.
 
+mod error;
 mod group;
 mod place;
 mod record;
+mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -14,10 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use super::pidfd::{PidError, PidFd, Stat, everything, grow, has_stop_pending, key_of};
 use crate::model::{HostText, ProcessKey};
+pub use error::FreezeError;
 use group::{Group, wait};
 pub use place::Method;
 use place::Place;
 use record::Record;
+use stopping::{Stopped, continue_stopped, release, stop_one};
 
 /// The most processes that one freeze takes; above it nothing is frozen and the error says so.
 const MOST_MEMBERS: usize = 16_384;
@@ -25,44 +29,6 @@ const MOST_MEMBERS: usize = 16_384;
 const CATCHING: Duration = Duration::from_secs(5);
 /// How long the kernel may take to say "frozen", or the killed to be gone.
 const SETTLING: Duration = Duration::from_secs(3);
-
-/// Why a tree could not be held or released.
-#[derive(Debug, thiserror::Error)]
-pub enum FreezeError {
-    /// It has ended.
-    #[error("there is nothing to stop: the process and all below it have ended")]
-    Nothing,
-    /// Another freeze holds part of the tree.
-    #[error("pid {pid} is held already by {group}: undo that first, or kill the tree")]
-    Held {
-        /// Whom.
-        pid: u32,
-        /// The cgroup that holds it.
-        group: HostText,
-    },
-    /// One of the tree may not be stopped.
-    #[error("pid {pid} belongs to the tree and may not be stopped: {why}")]
-    Forbidden {
-        /// Whom.
-        pid: u32,
-        /// Why not.
-        why: String,
-    },
-    /// More processes than we take, or new ones faster than they can be caught.
-    #[error("the tree could not be caught whole within 5s ({0} processes so far): kill it instead")]
-    TooMany(usize),
-    /// The kernel does not confirm.
-    #[error("the kernel does not confirm it: {0}")]
-    Unconfirmed(String),
-    /// A file of a cgroup or of ours.
-    #[error("could not {what}: {why}")]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// errno in words.
-        why: io::Error,
-    },
-}
 
 fn file(what: &'static str) -> impl FnOnce(io::Error) -> FreezeError {
     move |why| FreezeError::File { what, why }
@@ -502,55 +468,6 @@ impl Freezer {
         members.extend(noted.into_iter().filter(|member| !known.contains(&member.key)));
         members
     }
-}
-
-/// One who was told to stop and waits to be moved.
-#[derive(Debug)]
-struct Stopped {
-    member: Member,
-    hold: PidFd,
-}
-
-/// Notes one process down and stops it; `None` when it ended meanwhile.
-fn stop_one(
-    freezer: &Freezer,
-    record: &mut Record,
-    frozen: &Frozen,
-    purpose: Purpose,
-    key: ProcessKey,
-) -> Result<Option<Stopped>, FreezeError> {
-    let (Ok(hold), Some(stat)) = (PidFd::open(key), Stat::read(key.pid)) else { return Ok(None) };
-    let Some(origin) = freezer.origin(frozen, purpose, &stat)? else { return Ok(None) };
-    let member = Member { key, origin, was_stopped: stat.state == b'T' };
-    record.add(&member).map_err(file("write the note of the freeze"))?;
-    match hold.signal(libc::SIGSTOP) {
-        Ok(()) => Ok(Some(Stopped { member, hold })),
-        Err(PidError::Gone(_)) => Ok(None),
-        Err(error) => Err(FreezeError::Unconfirmed(error.to_string())),
-    }
-}
-
-/// It is held by its group: what stopped it until then is taken back.
-fn release(member: &Member, hold: &PidFd) -> Result<(), FreezeError> {
-    if member.was_stopped {
-        return Ok(());
-    }
-    match hold.signal(libc::SIGCONT) {
-        Ok(()) | Err(PidError::Gone(_)) => Ok(()),
-        Err(error) => Err(FreezeError::Unconfirmed(error.to_string())),
-    }
-}
-
-fn continue_stopped(members: &[Member]) -> Result<Vec<ProcessKey>, FreezeError> {
-    let mut released = Vec::new();
-    for member in members.iter().filter(|member| !member.was_stopped) {
-        match PidFd::open(member.key).and_then(|hold| hold.signal(libc::SIGCONT)) {
-            Ok(()) => released.push(member.key),
-            Err(PidError::Gone(_)) => {}
-            Err(error) => return Err(FreezeError::Unconfirmed(error.to_string())),
-        }
-    }
-    Ok(released)
 }
 
 #[cfg(test)]
