@@ -20,8 +20,11 @@ mod reconcile;
 
 use figures::Table;
 
+/// What measures one section.
+type Measure = fn(&mut Table);
+
 /// Every section: its name, and what measures it.
-const SECTIONS: [(&str, fn(&mut Table)); 5] = [
+const SECTIONS: [(&str, Measure); 5] = [
     ("idle", enforcement::idle),
     ("flood", enforcement::flood),
     ("block", block::measure),

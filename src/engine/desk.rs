@@ -331,10 +331,7 @@ pub(super) fn told(shared: &Shared, error: ActError) -> Refusal {
 pub(super) fn failed(error: ActError) -> Refusal {
     let code = match &error {
         ActError::Lifeline { .. } | ActError::LifelineUnknown(_) | ActError::Warrant(_) | ActError::Harmful(_) => ErrorCode::Refused,
-        ActError::Duplicate { .. }
-        | ActError::NotFound(_)
-        | ActError::NotActive { .. }
-        | ActError::Irreversible(_) => ErrorCode::Usage,
+        ActError::Duplicate { .. } | ActError::NotFound(_) | ActError::NotActive { .. } | ActError::Irreversible(_) => ErrorCode::Usage,
         _ => ErrorCode::Failed,
     };
     Refusal { code, message: error.to_string(), mend: String::new() }
