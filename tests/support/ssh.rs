@@ -87,9 +87,29 @@ impl SshServer {
 
 impl Drop for SshServer {
     fn drop(&mut self) {
+        // Its sessions outlive it, and would wait for ever for clients in networks that are gone.
+        let below = below(self.daemon.id());
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
+        below.into_iter().for_each(|pid| super::agent::signal(pid, nix::sys::signal::Signal::SIGKILL));
     }
+}
+
+/// Every process below one that lives.
+fn below(root: u32) -> Vec<u32> {
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+    };
+    let all: Vec<u32> =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let mut found = vec![root];
+    let mut at = 0;
+    while let Some(above) = found.get(at).copied() {
+        found.extend(all.iter().copied().filter(|pid| parent(*pid) == Some(above)));
+        at += 1;
+    }
+    found.split_off(1)
 }
 
 /// A session that stays open: what is typed comes back.
