@@ -100,6 +100,8 @@ fn ask(filter: &[u8]) -> io::Result<Vec<Connected>> {
     receive(&door)
 }
 
+/// Stricter than `sock_diag::each`: where the kernel knows nothing (ENOENT), or there are too many, nobody may believe that
+/// nobody is connected.
 fn receive(door: &OwnedFd) -> io::Result<Vec<Connected>> {
     let mut found = Vec::new();
     let mut buffer = vec![0_u8; 32 << 10];
