@@ -15,7 +15,7 @@ const CONSOLES: usize = 64;
 /// Consoles and askers at once; of more, the latest ones count.
 const ATTACHED: usize = 256;
 /// How often everything is derived anew, changes of the network and arriving consoles apart.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(2_500);
 /// Deriving may take no more than this part of the time: on a host with a great many processes it is done less often.
 const SHARE: u32 = 50;
 /// ... but never less often than this, so that it is not stale (`lifeline::STALE`).
@@ -127,7 +127,7 @@ impl Owner {
         (recent.turn, recent.answer) = (recent.turn.wrapping_add(1), None);
     }
 
-    /// Established TCP connections by far end, a second old at most.
+    /// Established TCP connections by far end, some seconds old at most.
     pub(super) fn connections(&self) -> Vec<(IpAddr, u32)> {
         lock(&self.snapshot).as_ref().map(|snapshot| snapshot.connections.clone()).unwrap_or_default()
     }
@@ -230,9 +230,9 @@ mod tests {
         let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (keeper, flag) = (Arc::clone(&owner), Arc::clone(&over));
         let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}));
-        std::thread::sleep(Duration::from_millis(1_800));
+        std::thread::sleep(EVERY + Duration::from_millis(800));
         let snapshot = lock(&owner.snapshot).clone().unwrap();
-        assert!(snapshot.age() < Duration::from_millis(1_700), "{:?}", snapshot.age());
+        assert!(snapshot.age() < EVERY + Duration::from_millis(700), "{:?}", snapshot.age());
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         owner.nudge();
         thread.join().unwrap();

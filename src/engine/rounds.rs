@@ -18,6 +18,8 @@ use crate::model::{Alarm, AlarmKind, Counts, Health, HostText, Posture, Protocol
 
 /// How often every active action is compared with the kernel, and the emergency script's sign is looked for.
 const RECONCILE: Duration = Duration::from_secs(2);
+/// How often the files that decide who gets in are looked at.
+const COPIES: Duration = Duration::from_secs(6);
 /// How often confidence decays and quiet incidents close, our files are looked at, and the ledger is read even when no
 /// action is known.
 const DECAY: Duration = Duration::from_secs(10);
@@ -72,7 +74,7 @@ pub(super) fn sit(shared: &Shared) {
 
 /// The caretaker's thread: keeps the actions true, and what ends them alive. Nobody who acts waits for it.
 pub(super) fn care(shared: &Shared) {
-    let (mut reconciled, mut decayed) = (Instant::now(), Instant::now());
+    let (mut reconciled, mut decayed, mut copied) = (Instant::now(), Instant::now(), Instant::now());
     let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
     let mut copies = AccessCopies::of(&shared.settings.data);
     keep_copies(shared, &mut copies);
@@ -83,7 +85,9 @@ pub(super) fn care(shared: &Shared) {
         if due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
             keep_watchdog(shared, &standing);
-            keep_copies(shared, &mut copies);
+            if due(&mut copied, COPIES) {
+                keep_copies(shared, &mut copies);
+            }
             // Every action passes over the screen's rows; the ledger itself is asked now and then all the same.
             if quiet || lock(&shared.live).actions.values().any(|action| action.state.is_active()) {
                 reconcile(shared, now);

@@ -18,6 +18,8 @@ const SECOND: u64 = 1_000_000_000;
 /// How often everything is measured, and what the kernel alone knows.
 const ALL: u64 = 30 * SECOND;
 const QUICK: u64 = 2 * SECOND;
+/// ... and how often while no action is looked at: it is the "before" of the next one.
+const QUIET: u64 = 10 * SECOND;
 /// When after a fast action its signs are looked at.
 const LOOKS: [u64; 2] = [SECOND, 5 * SECOND];
 /// An SSH server that was asked so lately is not asked again but for a disruptive action: OpenSSH 9.8 and later count
@@ -101,7 +103,8 @@ impl Responder {
         let (quick, all) = {
             let book = self.signs.book();
             let due = |last: Option<u64>, every| last.is_none_or(|last| at.saturating_sub(last) >= every);
-            (due(book.quick_at, QUICK), due(book.all_at, ALL))
+            let quick = if book.watched.is_empty() { QUIET } else { QUICK };
+            (due(book.quick_at, quick), due(book.all_at, ALL))
         };
         let due = self.due(at);
         if !quick && !all && due.is_empty() {
