@@ -65,6 +65,10 @@ pub fn found(host: &Guarded, runtime: &Path, data: &Path, instance: &str) -> Eff
             if file.starts_with('.') || file.ends_with(".new") {
                 continue;
             }
+            // Somebody is ending it at this very moment; without its note the claim is a leftover.
+            if file.strip_suffix(".ending").is_some_and(|note| entry.path().with_file_name(note).exists()) {
+                continue;
+            }
             if let Some(note) = file.strip_suffix(".watchdog") {
                 found.extend(is_watched(&entry.path()).then(|| format!("watchdog {note}")));
                 continue;

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use crate::host::pidfd::{PidFd, Stat, everything};
+use crate::host::system_program;
 use crate::model::{Lifeline, LifelineReason, ProcessKey};
 
 /// How long they may take to end by themselves.
@@ -18,7 +19,6 @@ const ROUNDS: usize = 8;
 const NOBODY: u32 = u32::MAX;
 /// Programs that open sessions, by the name of their file, below directories that are root's.
 const OPENERS: [&str; 6] = ["sshd", "sshd-session", "sshd-auth", "dropbear", "login", "su"];
-const SYSTEM: [&str; 8] = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/", "/usr/lib/", "/usr/libexec/", "/usr/local/sbin/", "/lib/"];
 
 /// The processes of an account's sessions at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -156,21 +156,15 @@ fn in_session(stat: &Stat, uid: u32, world: &BTreeMap<u32, Stat>, openers: &BTre
     }
     let opener = ancestors(stat.pid, world).chain([stat.pid]).find(|pid| openers.contains(pid));
     // What a unit of the system starts by su is a service.
-    let by_su = opener.is_some_and(|pid| exe_name(pid).as_deref() == Some("su"));
+    let by_su = opener.is_some_and(|pid| system_program::name(pid).as_deref() == Some("su"));
     opener.is_some() && !(by_su && groups.contains("/system.slice/"))
 }
 
 /// By the file it executes, root's own, in our own process namespace: a name can be chosen by anybody, and what is called
 /// su in a container opens no session of this host.
 fn opens_sessions(pid: u32) -> bool {
-    exe_name(pid).is_some_and(|name| OPENERS.contains(&name.as_str())) && namespace(&pid.to_string(), "pid") == namespace("self", "pid")
-}
-
-fn exe_name(pid: u32) -> Option<String> {
-    let exe = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    let text = exe.to_string_lossy();
-    let path = text.strip_suffix(" (deleted)").unwrap_or(&text);
-    SYSTEM.iter().any(|dir| path.starts_with(dir)).then(|| path.rsplit('/').next().unwrap_or_default().to_owned())
+    system_program::name(pid).is_some_and(|name| OPENERS.contains(&name.as_str()))
+        && namespace(&pid.to_string(), "pid") == namespace("self", "pid")
 }
 
 /// Who logged in for it, as pam_loginuid noted (audit); `None` when nobody did.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::accounts::{self, Files};
 use super::{connected, place, route_question, ssh};
 use crate::host::pidfd::Stat;
+use crate::host::system_program;
 use crate::model::{Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded};
 
 /// A line of resolv.conf(5) files is looked for in so many bytes.
@@ -176,8 +177,8 @@ impl Default for Processes {
 
 /// Root's SSH server, or what such a one started of itself for a session.
 fn is_roots_ssh(pid: u32) -> bool {
-    let below_one = || Stat::read(pid).is_some_and(|stat| ssh::is_ssh_server(stat.ppid));
-    ssh::is_ssh_server(pid) && (ssh::real_uid(pid) == Some(0) || below_one())
+    let below_one = || Stat::read(pid).is_some_and(|stat| system_program::is_ssh_server(stat.ppid));
+    system_program::is_ssh_server(pid) && (ssh::real_uid(pid) == Some(0) || below_one())
 }
 
 fn exe_file(pid: &str) -> Option<(u64, u64)> {

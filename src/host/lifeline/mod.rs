@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+pub use network::name_servers;
 pub use time_servers::resolve;
 pub use waker::Waker;
 

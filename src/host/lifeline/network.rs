@@ -111,7 +111,8 @@ pub(super) fn resolvers(found: &mut Found) {
     }
 }
 
-fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> {
+/// The name servers of a resolv.conf(5).
+pub fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> {
     text.lines().take(1000).filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         (words.next()? == "nameserver").then_some(())?;

@@ -6,6 +6,7 @@ use std::fs;
 use super::{Found, place};
 use crate::host::pidfd::{Stat, everything};
 use crate::host::sock_diag::{Phase, Socket, first_chosen_port};
+use crate::host::system_program;
 use crate::model::{LifelineReason, Protocol};
 
 /// Where SSH is served when nobody says otherwise; a listener that systemd holds for sshd (socket activation) too.
@@ -79,7 +80,7 @@ fn peers(found: &mut Found, sockets: &BTreeSet<u64>, open: &[Socket]) -> Vec<u16
 
 /// Root's SSH servers and what those started: one that anybody else runs is no way in of the owner's.
 fn servers(world: &[Stat]) -> BTreeSet<u32> {
-    let looks_so: Vec<&Stat> = world.iter().filter(|stat| is_ssh_server(stat.pid)).collect();
+    let looks_so: Vec<&Stat> = world.iter().filter(|stat| system_program::is_ssh_server(stat.pid)).collect();
     let mut servers: BTreeSet<u32> = looks_so.iter().filter(|stat| real_uid(stat.pid) == Some(0)).map(|stat| stat.pid).collect();
     // sshd, its monitor, its child: three deep.
     for _ in 0..3 {
@@ -115,16 +116,6 @@ fn chain(found: &mut Found, alive: &BTreeMap<u32, Stat>, pid: u32, why: Lifeline
 pub(super) fn real_uid(pid: u32) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
-}
-
-/// By the file it executes, in a directory of the system: a name alone can be chosen by anybody.
-pub(super) fn is_ssh_server(pid: u32) -> bool {
-    let Ok(exe) = fs::read_link(format!("/proc/{pid}/exe")) else { return false };
-    let text = exe.to_string_lossy();
-    let path = text.strip_suffix(" (deleted)").unwrap_or(&text);
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let system = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/usr/lib/", "/usr/libexec/", "/usr/local/sbin/"];
-    matches!(name, "sshd" | "sshd-session" | "sshd-auth" | "dropbear") && system.iter().any(|dir| path.starts_with(dir))
 }
 
 fn sockets_of(found: &mut Found, pids: &BTreeSet<u32>) -> BTreeSet<u64> {

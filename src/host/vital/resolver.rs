@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::vital;
+use crate::host::lifeline;
 use crate::model::{Vital, VitalKind, VitalState};
 
 /// Name servers that are asked; resolv.conf(5) itself heeds three.
@@ -17,13 +18,7 @@ const NS: u16 = 2;
 /// The name servers of resolv.conf(5).
 pub fn servers() -> Vec<IpAddr> {
     let text = fs::read("/etc/resolv.conf").unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let server = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        (words.next()? == "nameserver").then_some(())?;
-        words.next()?.split('%').next()?.parse().ok()
-    };
-    let mut found: Vec<IpAddr> = text.lines().take(1000).filter_map(server).collect();
+    let mut found: Vec<IpAddr> = lifeline::name_servers(&String::from_utf8_lossy(&text)).collect();
     found.dedup();
     found.truncate(MOST);
     found

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::vital;
-use crate::host::sock_diag;
+use crate::host::{sock_diag, system_program};
 use crate::model::{Vital, VitalKind, VitalState};
 
 /// The port of SSH (IANA); systemd may listen on it for a server that is started by the first connection.
@@ -43,22 +43,17 @@ pub fn addresses() -> Vec<SocketAddr> {
     found
 }
 
+/// The ports on which new logins arrive: those on which an SSH server listens, and the usual one always, as systemd may hold
+/// it for a server that is not running.
+pub fn ports() -> BTreeSet<u16> {
+    addresses().iter().map(SocketAddr::port).chain([SSH]).collect()
+}
+
 /// Inodes of the sockets that processes of an SSH server hold.
 fn held_by_servers() -> BTreeSet<u64> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| is_server(*pid)).flat_map(sockets).collect()
-}
-
-fn is_server(pid: u32) -> bool {
-    // The cheap question first: a name can be chosen by anybody, the executable's place not.
-    let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    if !comm.starts_with(b"sshd") && !comm.starts_with(b"dropbear") {
-        return false;
-    }
-    let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let exe = exe.to_string_lossy();
-    exe.starts_with("/usr/") || exe.starts_with("/sbin/") || exe.starts_with("/bin/")
+    pids.filter(|pid| system_program::is_ssh_server(*pid)).flat_map(sockets).collect()
 }
 
 fn sockets(pid: u32) -> Vec<u64> {

@@ -174,6 +174,10 @@ pub fn call_off(watchdog: &Watchdog) {
 pub fn call_off_noted(note: &Path) {
     deadline::remove(note);
     fallback::call_off_noted(note);
+    // Whoever was ending it and was killed in between left its claim.
+    let mut claim = note.as_os_str().to_owned();
+    claim.push(".ending");
+    let _ = fs::remove_file(claim);
     if let Some(name) = note.file_name().and_then(|name| name.to_str()) {
         lasting::remove(name);
     }

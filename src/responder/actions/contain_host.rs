@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::block_address::table_step;
 use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Element, Member, NftError, TABLE, conntrack};
-use crate::host::{package_mirrors, sock_diag, ssh_ports};
+use crate::host::{package_mirrors, sock_diag, vital};
 use crate::model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
 use crate::responder::ruleset::{Timed, begun};
 
@@ -70,7 +70,7 @@ fn settle(hand: &Hand, keep: impl IntoIterator<Item = IpAddr>) -> Bounds {
     let containment = &policy.containment;
     Bounds {
         keep: keep.into_iter().take(MOST_KEPT).collect(),
-        ssh: ssh_ports::listening(),
+        ssh: vital::ssh_ports(),
         connections: containment.connections_per_second,
         datagrams: containment.datagrams_per_second,
         step: u64::try_from(containment.release_step.as_millis()).unwrap_or(u64::MAX),
