@@ -1,10 +1,13 @@
 #!/bin/sh
 # Installs Bartizan on this host, or removes it without a trace.
 #
-#   ./install.sh              build, install to /usr/local, enable the service where systemd runs
+#   ./install.sh              install to /usr/local, enable the service where systemd runs: the program that lies beside this
+#                             script, or, without one, what cargo builds
+#   ./install.sh --from FILE  install this program; nothing is built, no Rust is needed
 #   ./install.sh --uninstall  undo every action, stop the service, remove every file (asks about the data)
 #   PREFIX=/opt/bartizan ./install.sh
 set -eu
+started_in=$PWD
 cd "$(dirname "$0")"
 PREFIX="${PREFIX:-/usr/local}"
 UNIT=/etc/systemd/system/bartizan.service
@@ -15,12 +18,30 @@ systemd() { [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; 
 
 [ "$(id -u)" -eq 0 ] || die "needs root: sudo ./install.sh"
 
-install_it() {
-    command -v cargo >/dev/null 2>&1 || die "cargo is missing: install Rust from https://rustup.rs"
-    cargo build --release --locked
-    target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+# Where the program to install lies: named, beside this script, or built.
+the_program() { # [FILE]
+    if [ -n "${1:-}" ]; then
+        echo "$1"
+    elif [ -f bartizan ]; then
+        echo ./bartizan
+    else
+        command -v cargo >/dev/null 2>&1 ||
+            die "no program lies beside this script and cargo is missing: name one with --from FILE, or install Rust from https://rustup.rs"
+        cargo build --release --locked >&2 || die "the build failed"
+        echo "$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/bartizan"
+    fi
+}
+
+install_it() { # [FILE]
+    program=$(the_program "${1:-}")
+    [ -f "$program" ] || die "$program is no file"
     install -d -m 0755 "$PREFIX/bin" "$PREFIX/share/man/man1"
-    install -m 0755 "$target/release/bartizan" "$PREFIX/bin/bartizan.new"
+    install -m 0755 "$program" "$PREFIX/bin/bartizan.new"
+    # Before anything on this host changes: does it start here at all?
+    if ! "$PREFIX/bin/bartizan.new" --version >/dev/null 2>&1; then
+        rm -f "$PREFIX/bin/bartizan.new"
+        die "$program does not run on this host (another architecture, or a C library that is too old): take the static build"
+    fi
     # A rename: a running agent keeps its old file, and nobody ever sees half a program.
     mv -f "$PREFIX/bin/bartizan.new" "$PREFIX/bin/bartizan"
     "$PREFIX/bin/bartizan" man >"$PREFIX/share/man/man1/bartizan.1"
@@ -77,6 +98,11 @@ uninstall_it() {
 
 case ${1:-} in
     "") install_it ;;
+    --from)
+        [ -n "${2:-}" ] || die "--from needs the program: ./install.sh --from FILE"
+        # As the caller sees it, not as the folder of this script does.
+        case $2 in /*) install_it "$2" ;; *) install_it "$started_in/$2" ;; esac
+        ;;
     --uninstall) uninstall_it ;;
-    *) die "usage: ./install.sh [--uninstall]" ;;
+    *) die "usage: ./install.sh [--from FILE | --uninstall]" ;;
 esac

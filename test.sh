@@ -25,7 +25,8 @@ export PATH
 # command:package, one each; the C compiler builds SQLite, clang our BPF program (else the committed object is used).
 NEEDS="cc:gcc clang:clang llvm-strip:llvm nft:nftables ip:iproute2 tmux:tmux sshd:openssh-server ssh:openssh-client
 conntrack:conntrack socat:socat busybox:busybox-static dockerd:docker.io nginx:nginx-light ps:procps python3:python3 nsenter:util-linux
-curl:curl git:git shellcheck:shellcheck debootstrap:debootstrap getfattr:attr unshare:util-linux useradd:passwd"
+curl:curl git:git shellcheck:shellcheck debootstrap:debootstrap getfattr:attr unshare:util-linux useradd:passwd
+musl-gcc:musl-tools"
 
 missing_packages() {
     for need in $NEEDS; do
@@ -91,7 +92,7 @@ fi
 
 note "Shell scripts"
 scripts=""
-for script in test.sh .ci/run install.sh config/*.sh; do
+for script in test.sh .ci/run install.sh scripts/*.sh config/*.sh; do
     [ -e "$script" ] || continue
     sh -n "$script"
     scripts="$scripts $script"
@@ -103,6 +104,19 @@ if have shellcheck; then shellcheck -s sh $scripts; else skip "shellcheck: not i
 sh -n "${TMPDIR:-/tmp}/bartizan-expire.$$"
 if have shellcheck; then shellcheck -s sh "${TMPDIR:-/tmp}/bartizan-expire.$$"; fi
 rm -f "${TMPDIR:-/tmp}/bartizan-expire.$$"
+
+note "The static target"
+# What runs on hosts with an older C library: type-checked here, built by scripts/static.sh, run by tests/kernels.
+static=x86_64-unknown-linux-musl
+if [ "$(uname -m)" != x86_64 ]; then
+    skip "the static target: this is $(uname -m)"
+elif ! have musl-gcc; then
+    skip "the static target: no musl-gcc (Debian: musl-tools)"
+elif [ ! -d "$(rustc --print sysroot)/lib/rustlib/$static" ] && ! rustup target add "$static" >/dev/null 2>&1; then
+    skip "the static target: rustup target add $static failed"
+else
+    cargo check --locked --bin bartizan --target "$static" --quiet
+fi
 
 note "Dependencies"
 if have cargo-deny; then

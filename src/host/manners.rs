@@ -1,5 +1,7 @@
 //! Good manners towards the host's own work: background threads that step aside, and a heap that stays small.
 
+use std::io;
+
 /// Nice value of background threads (sched(7)): about a third of the weight of ordinary ones.
 const ASIDE: libc::c_int = 5;
 
@@ -42,14 +44,7 @@ pub fn step_forward() {
 /// with however good a nice value is made to wait a clock tick, 4 ms, as soon as it has had its share beside a busy one.
 /// What it starts meanwhile is ordinary. Then the thread is as [`step_forward`] leaves it. Only for what is short and rare.
 pub fn sprint<T>(work: impl FnOnce() -> T) -> T {
-    /// include/uapi/linux/sched.h, SCHED_FLAG_RESET_ON_FORK.
-    const RESET_ON_FORK: u64 = 1;
-    // SAFETY: a plain structure of integers, for which zeros are values.
-    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-    attributes.size = size_of::<libc::sched_attr>() as u32;
-    (attributes.sched_policy, attributes.sched_flags, attributes.sched_priority) = (libc::SCHED_RR as u32, RESET_ON_FORK, 1);
-    // SAFETY: as in `ask`. A refusal leaves the thread as it is.
-    let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    let _refused_is_ordinary = real_time(libc::SCHED_RR, 1);
     let done = work();
     step_forward();
     done
@@ -63,16 +58,45 @@ pub fn forward<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A slice of 0 is the kernel's own choice.
+/// A slice of 0 is the kernel's own choice. A refusal leaves the thread as it is.
 fn ask(nice: libc::c_int, slice: u64) {
+    let mut attributes = attributes(libc::SCHED_OTHER);
+    (attributes.sched_nice, attributes.sched_runtime) = (nice, slice);
+    let _refused_is_ordinary = set(&attributes);
+}
+
+/// Gives the calling thread a real-time policy (SCHED_FIFO, SCHED_RR: sched(7)); what it starts meanwhile is ordinary.
+///
+/// # Errors
+/// Without CAP_SYS_NICE.
+pub(super) fn real_time(policy: libc::c_int, priority: u32) -> io::Result<()> {
+    /// include/uapi/linux/sched.h, SCHED_FLAG_RESET_ON_FORK.
+    const RESET_ON_FORK: u64 = 1;
+    let mut attributes = attributes(policy);
+    (attributes.sched_flags, attributes.sched_priority) = (RESET_ON_FORK, priority);
+    set(&attributes)
+}
+
+/// Makes the calling thread an ordinary one again.
+pub(super) fn ordinary() -> io::Result<()> {
+    set(&attributes(libc::SCHED_OTHER))
+}
+
+fn attributes(policy: libc::c_int) -> libc::sched_attr {
     // SAFETY: a plain structure of integers, for which zeros are values.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     attributes.size = size_of::<libc::sched_attr>() as u32;
-    attributes.sched_policy = libc::SCHED_OTHER as u32;
-    attributes.sched_nice = nice;
-    attributes.sched_runtime = slice;
+    attributes.sched_policy = policy as u32;
+    attributes
+}
+
+/// By the system call itself: musl's own sched_setscheduler(3) only answers ENOSYS.
+fn set(attributes: &libc::sched_attr) -> io::Result<()> {
     // SAFETY: the structure lives for the call and says its own size; 0 means the calling thread (sched_setattr(2)).
-    let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, std::ptr::from_ref(attributes), 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Keeps the C library from making a heap for each thread: fragments of many heaps add up (mallopt(3)). Called once,
@@ -84,11 +108,16 @@ pub fn keep_one_heap() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    /// The policy of the calling thread, by the system call: musl's own function only answers ENOSYS.
+    pub(in crate::host) fn policy() -> libc::c_int {
+        // SAFETY: no pointers; 0 is the calling thread.
+        let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } as libc::c_int;
+        policy & !libc::SCHED_RESET_ON_FORK
+    }
+
     #[test]
     fn a_sprint_ends_and_is_not_inherited() {
-        // SAFETY: no pointers.
-        let policy = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
         std::thread::spawn(move || {
             let (own, child) = super::sprint(|| (policy(), std::thread::spawn(policy).join().unwrap()));
             if own != libc::SCHED_RR {

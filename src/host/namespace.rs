@@ -230,13 +230,14 @@ fn raise_loopback(address: Ipv4Addr) -> io::Result<()> {
         // SAFETY: both are plain 16-byte structures that begin with the family (ip(7)).
         unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(inet) }
     };
-    let ask = |name: &str, request: libc::Ioctl, value: libc::__c_anonymous_ifr_ifru| -> io::Result<()> {
+    // The type of the numbers and that of the argument differ between glibc and musl: hence the casts.
+    let ask = |name: &str, request: u64, value: libc::__c_anonymous_ifr_ifru| -> io::Result<()> {
         let mut asked = libc::ifreq { ifr_name: [0; libc::IFNAMSIZ], ifr_ifru: value };
         for (to, from) in asked.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
             *to = from as c_char;
         }
         // SAFETY: the request reads one ifreq, which outlives the call.
-        check(unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw const asked) }).map(drop)
+        check(unsafe { libc::ioctl(socket.as_raw_fd(), request as libc::Ioctl, &raw const asked) }).map(drop)
     };
     let up = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     ask("lo", libc::SIOCSIFFLAGS, libc::__c_anonymous_ifr_ifru { ifru_flags: up })?;

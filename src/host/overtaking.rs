@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::manners;
+
 /// While it lives, the thread that made it overtakes ordinary ones, but never for longer than half of the time: a
 /// storm that keeps it busy must not keep the host from its own work.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl Overtaking {
     pub fn stay_fair(&mut self) {
         let (waited, used) = (self.since.elapsed(), own_time().saturating_sub(self.used));
         if self.ahead && greedy(used) {
-            self.ahead = schedule(libc::SCHED_OTHER, 0).is_err();
+            self.ahead = manners::ordinary().is_err();
         } else if waited >= STRETCH {
             (self.since, self.used) = (Instant::now(), own_time());
             self.ahead = self.ahead || ahead().is_ok();
@@ -47,7 +49,7 @@ fn greedy(used: Duration) -> bool {
 }
 
 fn ahead() -> io::Result<()> {
-    schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 10)
+    manners::real_time(libc::SCHED_FIFO, 10)
 }
 
 /// Processor time that the calling thread has used.
@@ -57,29 +59,19 @@ fn own_time() -> Duration {
 
 impl Drop for Overtaking {
     fn drop(&mut self) {
-        let _always_allowed = schedule(libc::SCHED_OTHER, 0);
-    }
-}
-
-fn schedule(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
-    let priority = libc::sched_param { sched_priority: priority };
-    // SAFETY: a plain structure that lives for the call; 0 is the calling thread.
-    match unsafe { libc::sched_setscheduler(0, policy, &raw const priority) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+        let _always_allowed = manners::ordinary();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::manners::tests::policy;
 
     #[test]
     fn overtaking_ends_when_half_of_the_time_is_used() {
         assert!(!greedy(STRETCH / 2) && greedy(STRETCH / 2 + Duration::from_millis(1)));
         let Ok(mut overtaking) = overtake() else { return eprintln!("skipped: needs CAP_SYS_NICE") };
-        // SAFETY: 0 is the calling thread; nothing is passed.
-        let policy = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
         assert_eq!(policy(), libc::SCHED_FIFO);
         let begun = own_time();
         while own_time() - begun <= STRETCH / 2 + Duration::from_millis(5) {
