@@ -146,7 +146,7 @@ fn arm(timer: &OwnedFd, at: Option<u64>) -> io::Result<()> {
     // All zero would switch it off.
     let at = at.map_or(0, |at| at.max(1));
     let value = libc::timespec {
-        tv_sec: libc::time_t::try_from(at / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+        tv_sec: i64::try_from(at / 1_000_000_000).unwrap_or(i64::MAX) as _,
         tv_nsec: i64::try_from(at % 1_000_000_000).unwrap_or(0) as libc::c_long,
     };
     let spec = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
