@@ -348,6 +348,11 @@ undo_home() { # RUNTIME DATA ("": as the runtime directory says)
     if [ -d "$runtime" ]; then
         { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not leave a sign for a running agent in $runtime"
     fi
+    # Nor one that is started later: what has no file here is meant to be gone. Taking a file away needs no room on a disk.
+    set +f
+    set -- "$runtime"/wanted/*
+    set -f
+    for mark do rm -f "$mark" 2>/dev/null; done
 
     # 1. Who would have ended the actions: the standing watchdog, shells and timers.
     set +f

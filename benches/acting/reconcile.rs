@@ -30,6 +30,7 @@ fn action(n: u32) -> Action {
         incident: None,
         warrant: WarrantId(u64::from(n) + 1),
         state: ActionState::Live,
+        desired: bartizan::model::Desired::Live,
         planned_at: now,
         applied_at: Some(now),
         verified_at: Some(now),

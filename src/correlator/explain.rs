@@ -87,7 +87,7 @@ fn lower(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
 
 fn done(taken: &[&Action]) -> Vec<String> {
     let line = |action: &&Action| {
-        format!("{} {} {} ({}), allowed by {}", action.id, action.kind.verb(), action.target, action.state.noun(), action.by)
+        format!("{} {} {} ({}), allowed by {}", action.id, action.kind.verb(), action.target, action.standing(), action.by)
     };
     if taken.is_empty() { vec!["nothing".to_owned()] } else { taken.iter().map(line).collect() }
 }

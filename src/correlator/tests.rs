@@ -235,6 +235,7 @@ fn the_explanation_adds_up() {
         incident: Some(IncidentId(1)),
         warrant: WarrantId(1),
         state: ActionState::Live,
+        desired: crate::model::Desired::Live,
         planned_at: at(1),
         applied_at: Some(at(1)),
         verified_at: Some(at(1)),

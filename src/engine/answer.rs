@@ -228,7 +228,10 @@ fn rollback(shared: &Shared, ids: Vec<ActionId>, actor: &str) -> Result<Reply, R
                 undone.push(action);
             }
             // The rest is undone all the same; the first failure is told at the end.
-            Err(error) => trouble = trouble.or(Some(desk::failed(error))),
+            Err(error) => {
+                let told = desk::told(shared, error);
+                trouble = trouble.or(Some(told));
+            }
         }
     }
     match trouble {
@@ -253,7 +256,7 @@ pub(super) fn emergency_stop(shared: &Shared, actor: &str) -> Result<Reply, Refu
     // First the mode, so that nothing new begins while the old is undone.
     set_mode(shared, Mode::Paranoid, actor);
     let report = shared.responder.emergency_stop(actor, chrono::Utc::now());
-    report.rolled_back.iter().for_each(|action| shared.action_changed(action));
+    report.rolled_back.iter().chain(&report.pending).for_each(|action| shared.action_changed(action));
     let done = format!("{} actions undone, {} leftovers removed; mode is PARANOID", report.rolled_back.len(), report.removed.len());
     if report.failures.is_empty() {
         return Ok(Reply::Done(done));

@@ -112,7 +112,7 @@ impl Desk {
                         }
                         // On screen and in the audit log; there is nobody to answer.
                         Err(error) => {
-                            if let ActError::Failed { action, .. } = &error {
+                            if let ActError::Failed { action, .. } | ActError::UndoPending { action, .. } = &error {
                                 self.watch(shared, action, now);
                             }
                             drop(told(shared, error));
@@ -331,7 +331,11 @@ pub(super) fn told(shared: &Shared, error: ActError) -> Refusal {
 pub(super) fn failed(error: ActError) -> Refusal {
     let code = match &error {
         ActError::Lifeline { .. } | ActError::LifelineUnknown(_) | ActError::Warrant(_) | ActError::Harmful(_) => ErrorCode::Refused,
-        ActError::Duplicate { .. } | ActError::NotFound(_) | ActError::NotActive { .. } | ActError::Irreversible(_) => ErrorCode::Usage,
+        ActError::Duplicate { .. }
+        | ActError::StillUndoing { .. }
+        | ActError::NotFound(_)
+        | ActError::NotActive { .. }
+        | ActError::Irreversible(_) => ErrorCode::Usage,
         _ => ErrorCode::Failed,
     };
     Refusal { code, message: error.to_string(), mend: String::new() }

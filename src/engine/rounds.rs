@@ -128,7 +128,7 @@ fn keep_copies(shared: &Shared, copies: &mut AccessCopies) {
 }
 
 /// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.
-fn obey_emergency_script(shared: &Shared) {
+pub(super) fn obey_emergency_script(shared: &Shared) {
     let sign = shared.settings.runtime.join(EMERGENCY_SIGN);
     if !sign.exists() {
         return;
@@ -156,6 +156,17 @@ fn tidy(shared: &Shared) {
     shared.degrade("journal", trouble);
 }
 
+/// What is meant to be gone and is not yet: how many, and what keeps the first of them.
+fn tell_pending(shared: &Shared) {
+    let active = shared.responder.active().unwrap_or_default();
+    let pending: Vec<_> = active.iter().filter_map(|action| Some((action, action.pending_words()?))).collect();
+    let trouble = pending.first().map(|(first, why)| {
+        let more = if pending.len() > 1 { format!(" (and {} more)", pending.len() - 1) } else { String::new() };
+        format!("{} {} {}: {why}{more}", first.id, first.kind.verb(), first.target)
+    });
+    shared.degrade("undo", trouble);
+}
+
 fn reconcile(shared: &Shared, now: Timestamp) {
     // Whoever acts waits until it is done.
     match manners::forward(|| shared.responder.reconcile(now)) {
@@ -164,6 +175,8 @@ fn reconcile(shared: &Shared, now: Timestamp) {
             changed.iter().for_each(|action| shared.action_changed(action));
             let mut desk = lock(&shared.desk);
             changed.iter().for_each(|action| desk.watch(shared, action, now));
+            drop(desk);
+            tell_pending(shared);
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
     }
@@ -302,12 +315,14 @@ fn counts(shared: &Shared) -> Counts {
     let live = lock(&shared.live);
     let (open_incidents, new_alerts, pending_approvals) = live.open();
     drop(live);
+    let active = shared.active_actions();
     Counts {
         processes: shared.world.living().len() as u64,
         open_incidents,
         new_alerts,
         pending_approvals,
-        active_actions: shared.active_actions().len() as u64,
+        active_actions: active.len() as u64,
+        undo_pending: active.iter().filter(|action| action.undo_pending().is_some()).count() as u64,
     }
 }
 

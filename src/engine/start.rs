@@ -265,6 +265,8 @@ fn own_rights(shared: &Shared) {
 
 /// Settles what an earlier life began: every action gets an owner again or is undone, none is done twice.
 fn settle(shared: &Shared) -> Result<(), EngineError> {
+    // Everything was undone while no agent ran: nothing of it is taken for drift.
+    rounds::obey_emergency_script(shared);
     let changed = shared.responder.recover(chrono::Utc::now()).map_err(EngineError::Recovery)?;
     for action in &changed {
         tracing::info!(action = %action.id, state = action.state.noun(), "settled after restart");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionId, IncidentId, KeptEvidence, Target, Timestamp, VitalCheck, WarrantId};
+use super::{ActionId, Desired, Ending, IncidentId, KeptEvidence, Target, Timestamp, VitalCheck, WarrantId};
 
 /// What kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -165,8 +165,11 @@ pub struct Action {
     pub incident: Option<IncidentId>,
     /// By which warrant.
     pub warrant: WarrantId,
-    /// Where it stands.
+    /// Where it stands, as the host shows it.
     pub state: ActionState,
+    /// What it is meant to be: only its plan, a confirmation, an undo, its end and a failure decide that.
+    #[serde(default)]
+    pub desired: Desired,
     /// When the intent was recorded.
     pub planned_at: Timestamp,
     /// When it took.
@@ -201,11 +204,30 @@ pub struct Action {
 impl Action {
     /// Until when a person must confirm it, while nobody has.
     pub fn awaits_confirmation(&self) -> Option<Timestamp> {
-        self.confirmation.as_ref().filter(|c| c.confirmed_at.is_none() && self.state.is_active()).map(|c| c.until)
+        let open = self.state.is_active() && self.desired == Desired::Live;
+        self.confirmation.as_ref().filter(|c| c.confirmed_at.is_none() && open).map(|c| c.until)
     }
 
     /// When the host undoes it as things stand: at its end, or earlier when nobody confirms it.
     pub fn ends_at(&self) -> Timestamp {
         self.awaits_confirmation().map_or(self.expires_at, |until| until.min(self.expires_at))
+    }
+
+    /// Meant to be gone while the host may still show something of it: why, and what keeps it.
+    pub fn undo_pending(&self) -> Option<&Ending> {
+        self.desired.ending().filter(|_| self.state.is_active())
+    }
+
+    /// Where it stands, as people read it.
+    pub fn standing(&self) -> &'static str {
+        if self.undo_pending().is_some() { "undo pending" } else { self.state.noun() }
+    }
+
+    /// Why it is still there although it is meant to be gone: for a cell, a line of the log, a status bar.
+    pub fn pending_words(&self) -> Option<String> {
+        let ending = self.undo_pending()?;
+        let error = ending.last_error.as_deref().unwrap_or("not undone yet");
+        let tries = if ending.failed_tries > 1 { format!(" ({} tries)", ending.failed_tries) } else { String::new() };
+        Some(format!("undo pending, {}: {error}{tries}", ending.cause.noun()))
     }
 }

@@ -146,6 +146,9 @@ pub struct Counts {
     pub pending_approvals: u64,
     /// Actions that may still have an effect.
     pub active_actions: u64,
+    /// Those of them that are meant to be gone and could not be undone yet.
+    #[serde(default)]
+    pub undo_pending: u64,
 }
 
 /// What the agent tells of itself.

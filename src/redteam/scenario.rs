@@ -177,7 +177,7 @@ fn told(verdicts: &super::Verdicts) -> Vec<String> {
     let done = verdicts
         .actions
         .iter()
-        .map(|action| format!("did {} {} ({}, {})", action.kind.verb(), action.target, action.id, action.state.noun()));
+        .map(|action| format!("did {} {} ({}, {})", action.kind.verb(), action.target, action.id, action.standing()));
     let mut lines: Vec<String> = done.chain(asked).collect();
     if lines.is_empty() {
         lines.push("nothing was asked or done about it".to_owned());

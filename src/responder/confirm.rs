@@ -72,7 +72,8 @@ impl Responder {
     /// After a crash between the word and the end outside of us: the end is moved once more, which does no harm.
     pub(super) fn prolong_again(&self, now: Timestamp) {
         for held in self.ledger.held() {
-            let confirmed = held.action.confirmation.as_ref().filter(|given| given.confirmed_at.is_some());
+            let meant = held.action.undo_pending().is_none();
+            let confirmed = held.action.confirmation.as_ref().filter(|given| given.confirmed_at.is_some() && meant);
             let Some(by) = confirmed.map(|given| given.confirmed_by.clone().unwrap_or_default()) else { continue };
             let moment = self.moment_of(&held, now);
             if held.action.state == ActionState::Live && moment < held.action.expires_at && !self.died_with_its_kernel(&held) {
@@ -91,6 +92,9 @@ impl Responder {
             return Err(ActError::NotAwaiting { id, why: format!("it is {}", action.state.noun()) });
         };
         let moment = self.moment_of(&held, now);
+        if let Some(ending) = held.action.undo_pending() {
+            return Err(ActError::NotAwaiting { id, why: format!("it is being undone ({})", ending.cause.noun()) });
+        }
         let confirmation = held.action.confirmation.as_ref();
         match confirmation {
             None => Err(ActError::NotAwaiting { id, why: format!("a {} needs no confirmation", held.action.kind) }),

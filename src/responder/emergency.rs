@@ -4,10 +4,12 @@ use std::path::Path;
 
 use super::Responder;
 use super::actions::ActError;
+use super::marks::Marks;
+use super::transaction::line;
 use crate::host::freeze::Freezer;
 use crate::host::nft::{Nft, TABLE};
 use crate::host::watchdog;
-use crate::model::{Action, Timestamp};
+use crate::model::{Action, EndCause, Timestamp};
 
 /// Where an agent that noted nothing else down keeps its data.
 const DATA: &str = "/var/lib/bartizan";
@@ -17,6 +19,8 @@ const DATA: &str = "/var/lib/bartizan";
 pub struct EmergencyReport {
     /// Actions that were undone.
     pub rolled_back: Vec<Action>,
+    /// Those that could not be undone yet: they are tried until they are gone.
+    pub pending: Vec<Action>,
     /// What else was found under our name and removed.
     pub removed: Vec<String>,
     /// What could not be done; empty means that nothing of ours is left.
@@ -24,25 +28,37 @@ pub struct EmergencyReport {
 }
 
 impl Responder {
-    /// Undoes every active action, then removes whatever is left under our name. Goes on after every error.
+    /// Undoes every active action, then removes whatever is left under our name. Goes on after every error. First it is on
+    /// record that all of them are meant to be gone: whatever fails or ends us afterwards, nothing is applied again.
     pub fn emergency_stop(&self, by: &str, now: Timestamp) -> EmergencyReport {
         let _turn = self.my_turn();
         let mut report = EmergencyReport::default();
-        let mut note = |result: Result<(), ActError>| report.failures.extend(result.err().map(|error| error.to_string()));
-        self.tell(now, by, "emergency.stop", "everything", "begun");
+        let active = self.want_all_gone(by, now);
         self.checkpoint("emergency begun");
-        let active = self.ledger.active();
-        let (active, unread) = active.map_or_else(|error| (Vec::new(), Some(error)), |active| (active, None));
-        note(unread.map_or(Ok(()), |error| Err(error.into())));
+        self.forget_ruleset();
+        let mut pending = Vec::new();
         for action in active {
-            match self.undo(action, by, &format!("undone by {by}"), now) {
+            match self.undo_wanted(action, by, now) {
                 Ok(action) => report.rolled_back.push(action),
+                Err(ActError::UndoPending { id, .. }) => pending.push(id),
                 Err(error) => report.failures.push(error.to_string()),
             }
         }
         let swept = sweep_with(&self.hand.freezer, self.ledger.directory());
         report.removed = swept.removed;
         report.failures.extend(swept.failures);
+        // What kept them may have gone with the rest.
+        self.forget_ruleset();
+        for held in pending.into_iter().filter_map(|id| self.ledger.held_one(id)) {
+            match self.undo_wanted(Action::clone(&held.action), by, now) {
+                Ok(action) => report.rolled_back.push(action),
+                Err(ActError::UndoPending { why, action, .. }) => {
+                    report.failures.push(format!("{}: {why}; it will not be applied again, and undoing it goes on", action.id));
+                    report.pending.push(*action);
+                }
+                Err(error) => report.failures.push(error.to_string()),
+            }
+        }
         let words = format!(
             "{} actions undone, {} leftovers removed, {} failures",
             report.rolled_back.len(),
@@ -52,6 +68,18 @@ impl Responder {
         self.tell(now, by, "emergency.done", "everything", words);
         report
     }
+
+    /// One transaction for all of them; gives them as they are meant to be from here on.
+    fn want_all_gone(&self, by: &str, now: Timestamp) -> Vec<Action> {
+        let mut active: Vec<Action> = self.ledger.held().iter().map(|held| Action::clone(&held.action)).collect();
+        for action in &mut active {
+            self.decide_gone(action, EndCause::EmergencyStop, by, &format!("undone by {by}"), now);
+        }
+        self.hand.marks.remove_all();
+        // What cannot be written now is written later; memory knows it in any case.
+        let _ = self.ledger.settle_all(&active, &line(now, by, "emergency.stop", "everything", "begun"));
+        active
+    }
 }
 
 /// Removes everything under our name without a journal: for `emergency-stop` when no agent answers.
@@ -60,6 +88,7 @@ pub fn sweep(runtime: &Path) -> EmergencyReport {
     // One that hangs, or is started again, must not take this for drift and bring it back.
     if runtime.is_dir() {
         let _ = std::fs::write(runtime.join(watchdog::EMERGENCY_SIGN), "");
+        Marks::below(runtime).remove_all();
     }
     match Freezer::open(runtime) {
         Ok(freezer) => sweep_with(&freezer, &data),

@@ -3,7 +3,9 @@
 mod actions;
 mod confirm;
 mod emergency;
+mod ending;
 mod evidence;
+mod marks;
 mod pace;
 mod reconciler;
 mod recovery;
@@ -58,6 +60,8 @@ pub struct Responder {
     clock: Clock,
     /// The host's vital signs around each action.
     signs: vitals::Signs,
+    /// When what could not be undone is tried again.
+    retries: ending::Retries,
     /// Held while anything is done, undone or compared: nobody sees a change half made.
     turn: Arc<Mutex<()>>,
     #[cfg(test)]
@@ -88,6 +92,7 @@ impl Responder {
         let instance = ledger.instance().to_owned();
         let policy = Mutex::new(Arc::new(policy));
         let hand = Hand {
+            marks: marks::Marks::below(runtime),
             freezer,
             locker,
             ledger: Arc::clone(&ledger),
@@ -104,6 +109,7 @@ impl Responder {
             hand: Arc::new(hand),
             clock: Clock::of_this_host(),
             signs: vitals::Signs::default(),
+            retries: ending::Retries::default(),
             turn: Arc::default(),
             #[cfg(test)]
             die_at: Mutex::new(None),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::Responder;
 use super::actions::{self, ActError, Sight};
 use super::confirm::time_given;
+use super::ending::word;
 use super::transaction::line;
-use crate::model::{Action, ActionKind, ActionState, Alarm, AlarmKind, HostText, Timestamp};
+use crate::model::{Action, ActionKind, ActionState, Alarm, AlarmKind, EndCause, HostText, Timestamp};
 use crate::store::ledger::Held;
 
 /// How long after its time the kernel or the watchdog may take before we end it ourselves.
@@ -40,8 +41,9 @@ impl Others<'_> {
 
 impl Responder {
     /// Compares every active action with the kernel; gives those whose row changed, if only by the time at which they
-    /// were seen. What drifted is brought back for the time it still has, or alarmed, as its kind and the policy say. What
-    /// has ended, or was not confirmed in time, is cleaned up.
+    /// were seen. What is meant to be live and drifted is brought back for the time it still has, or alarmed, as its kind and
+    /// the policy say. What is meant to be gone (ended, not confirmed in time, failed, asked to be undone) is undone, as often
+    /// as it takes; it is never brought back.
     ///
     /// # Errors
     /// When the ledger cannot be written; errors of single actions are in their notes.
@@ -61,8 +63,7 @@ impl Responder {
             self.checkpoint("while comparing");
             let before = &*one.action;
             if after.state != before.state || after.ended_at.is_some() || after.note != before.note && after.state != ActionState::Live {
-                let word = format!("action.{}", word(after.state));
-                let written = self.put(&after, now, "reconciler", &word);
+                let written = self.put(&after, now, "reconciler", &word(&after));
                 trouble = trouble.and(written);
                 changed.push(after);
             } else if after != *before {
@@ -87,22 +88,28 @@ impl Responder {
         }
     }
 
-    /// One action as the kernel shows it now.
+    /// One action as the kernel shows it now, moved towards what it is meant to be.
     fn compare(&self, held: &Held, others: &Others<'_>, undone: &mut Undone, now: Timestamp) -> Action {
         let (mut action, snapshot) = (Action::clone(&held.action), &*held.snapshot);
         let moment = self.moment_of(held, now);
         if self.died_with_its_kernel(held) {
-            (action.state, action.ended_at) = (ActionState::Expired, Some(now));
-            action.note = "the host was rebooted: what the kernel held of it is over".into();
+            let why = "the host was rebooted: what the kernel held of it is over";
+            self.decide_gone(&mut action, EndCause::Expired, "reconciler", why, now);
+            let outcome = action.desired.ending().map_or(ActionState::Expired, |ending| ending.cause.outcome());
+            (action.state, action.ended_at, action.note) = (outcome, Some(now), why.to_owned());
+            return action;
+        }
+        if action.undo_pending().is_some() {
+            self.undo_again(&mut action, snapshot, now);
             return action;
         }
         let grace = chrono::Duration::from_std(GRACE).unwrap_or_default();
         let overdue = moment > action.ends_at() + grace;
         match actions::of(action.kind).verify(&self.hand, &action, snapshot, moment) {
-            Ok(Sight::Gone(why)) => self.finish(&mut action, snapshot, why, moment, now),
-            Ok(_) if overdue => {
-                let why = "its time was over and it was still there: ended by bartizan".into();
-                self.finish(&mut action, snapshot, why, moment, now);
+            Ok(Sight::Gone(why)) => self.finish(&mut action, held, &why, now),
+            // Even when nobody can tell whether it is still there.
+            Ok(_) | Err(_) if overdue => {
+                self.finish(&mut action, held, "its time was over and it was still there: ended by bartizan", now);
             }
             Ok(Sight::Live(proof)) => {
                 (action.state, action.verified_at, action.note) = (ActionState::Live, Some(now), proof.join("; "));
@@ -115,20 +122,21 @@ impl Responder {
         action
     }
 
-    fn finish(&self, action: &mut Action, snapshot: &serde_json::Value, why: String, moment: Timestamp, now: Timestamp) {
+    /// Its time is over, or the host shows it gone: from here on it is meant to be, and what is left of it is taken away.
+    fn finish(&self, action: &mut Action, held: &Held, why: &str, now: Timestamp) {
         let early = chrono::Duration::from_std(EARLY).unwrap_or_default();
-        let unconfirmed = action.awaits_confirmation().is_some_and(|until| moment + early >= until);
-        match actions::of(action.kind).revert(&self.hand, action, snapshot) {
-            Ok(_) if unconfirmed => {
-                (action.state, action.ended_at, action.verified_at) = (ActionState::RolledBack, Some(now), Some(now));
-                action.note = format!("nobody confirmed it within {}: undone", time_given(action));
-            }
-            Ok(_) => (action.state, action.ended_at, action.verified_at, action.note) = (ActionState::Expired, Some(now), Some(now), why),
-            Err(error) => (action.state, action.note) = (ActionState::Drifted, format!("{why}; cleaning up failed: {error}")),
+        let moment = self.moment_of(held, now);
+        if action.awaits_confirmation().is_some_and(|until| moment + early >= until) {
+            let why = format!("nobody confirmed it within {}: undone", time_given(action));
+            self.want_gone(action, EndCause::Unconfirmed, "reconciler", &why, now);
+        } else if action.kind.outlives_reboot() {
+            self.want_gone(action, EndCause::Expired, "reconciler", why, now);
+        } else {
+            // On record with what comes of it: no clock that this boot can have makes its time come again.
+            self.decide_gone(action, EndCause::Expired, "reconciler", why, now);
         }
-        if !action.state.is_active() {
-            self.signs.forget(action.id);
-        }
+        // Why it failed is in the action.
+        let _ = self.try_to_undo(action, &held.snapshot, now);
     }
 
     fn bring_back(&self, action: &mut Action, held: &Held, others: &Others<'_>, undone: &mut Undone, why: &str, now: Timestamp) {
@@ -177,8 +185,4 @@ impl Undone {
             self.alarms.push(Alarm { what: AlarmKind::ActionUndone, detail, action: Some(action.id), path: None });
         }
     }
-}
-
-fn word(state: ActionState) -> String {
-    state.noun().replace(' ', "_")
 }

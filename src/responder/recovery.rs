@@ -1,17 +1,22 @@
 //! At start: every intent without a receipt finds an end, and nothing in the kernel stays without an owner.
 
+use std::collections::BTreeSet;
+
 use super::Responder;
 use super::actions::{self, ActError};
 use crate::host::watchdog::{self, Expiry};
-use crate::model::{Action, ActionKind, ActionState, Target, Timestamp};
+use crate::model::{Action, ActionKind, ActionState, Desired, EndCause, Target, Timestamp};
 use crate::store::ledger::Held;
+
+/// Where snapshots of earlier versions keep that somebody began to undo the action.
+const UNDOING: &str = "undoing";
 
 /// Notes without an owner that are ended at one start.
 const MOST_ORPHANS: usize = 4096;
 
 impl Responder {
-    /// Settles what a crash left behind: an intent without a receipt is adopted when the kernel shows the whole
-    /// change, else undone; never done again. Blocks and groups of ours without a row are removed and recorded. Then
+    /// Settles what a crash left behind: what was ended without a record stays ended; an intent without a receipt is adopted
+    /// when the kernel shows the whole change, else undone; never done again. Blocks and groups of ours without a row are removed and recorded. Then
     /// everything is compared as by [`Responder::reconcile`]. Gives the actions whose row changed.
     ///
     /// # Errors
@@ -20,8 +25,7 @@ impl Responder {
         let _turn = self.my_turn();
         let mut changed = Vec::new();
         self.remember_harm(now);
-        self.forget_ruleset();
-        changed.extend(self.finish_undoing(now));
+        self.honour_endings(now);
         self.forget_ruleset();
         for held in self.ledger.held().into_iter().filter(|held| held.action.state == ActionState::Applying) {
             if !self.died_with_its_kernel(&held) {
@@ -44,27 +48,56 @@ impl Responder {
         Ok(changed)
     }
 
+    /// What was ended by an earlier life that could not put it on record is meant to be gone; so is what outlives a reboot
+    /// and whose note went before it. What is not known to be wanted is never applied again.
+    fn honour_endings(&self, now: Timestamp) {
+        let marks = &self.hand.marks;
+        let live: Vec<Held> = self.ledger.held().into_iter().filter(|held| held.action.desired == Desired::Live).collect();
+        let were_kept = marks.are_kept();
+        for held in &live {
+            let mut action = Action::clone(&held.action);
+            let name = self.name_of(&action);
+            let begun_to_undo = held.snapshot.get(UNDOING).is_some();
+            let unmarked = were_kept && !marks.is_set(&name) && !self.died_with_its_kernel(held);
+            if begun_to_undo || unmarked || self.lost_its_note(held, &name) {
+                let why = "undone before bartizan was started anew, which could not be put on record then";
+                self.want_gone(&mut action, EndCause::Undone, "recovery", why, now);
+            }
+        }
+        let meant: BTreeSet<String> =
+            self.ledger.held().iter().filter(|held| held.action.desired == Desired::Live).map(|held| self.name_of(&held.action)).collect();
+        if were_kept {
+            marks.retain(&format!("-{}", self.hand.instance), &meant);
+        } else if let Err(why) = marks.begin(&meant.into_iter().collect::<Vec<_>>()) {
+            self.tell(now, "recovery", "marks.failed", "runtime directory", why.to_string());
+        }
+    }
+
+    /// Of another boot: the note by which it is undone goes before its effect does, and only then.
+    fn lost_its_note(&self, held: &Held, name: &str) -> bool {
+        let another = held.anchor.is_some_and(|anchor| anchor.boot != self.clock.boot());
+        another
+            && held.action.kind.outlives_reboot()
+            && held.action.applied_at.is_some()
+            && !watchdog::note_path(self.ledger.directory(), name).exists()
+    }
+
     fn settle(&self, held: &Held, now: Timestamp) -> Result<Action, ActError> {
         let (mut action, snapshot) = (Action::clone(&held.action), &*held.snapshot);
         let act = actions::of(action.kind);
         let moment = self.moment_of(held, now);
         // What nobody saw whole and nobody confirmed in time is not adopted.
-        let whole = moment < action.ends_at() && act.is_whole(&self.hand, &action, snapshot, moment).unwrap_or(false);
+        let meant = action.desired == Desired::Live;
+        let whole = meant && moment < action.ends_at() && act.is_whole(&self.hand, &action, snapshot, moment).unwrap_or(false);
         if whole {
             (action.state, action.applied_at, action.verified_at) = (ActionState::Live, Some(now), Some(now));
             action.note = "found whole in the kernel after a restart and adopted".into();
         } else {
-            match act.revert(&self.hand, &action, snapshot) {
-                Ok(done) => {
-                    (action.state, action.ended_at) = (ActionState::Failed, Some(now));
-                    let undone = if done.is_empty() { "nothing of it was left".to_owned() } else { done.join("; ") };
-                    action.note = format!("bartizan ended in the middle of it; not done again: {undone}");
-                    self.killed_after_all(&mut action);
-                }
-                Err(error) => {
-                    (action.state, action.note) =
-                        (ActionState::Unknown, format!("bartizan ended in the middle of it, and undoing failed: {error}"))
-                }
+            self.want_gone(&mut action, EndCause::Failed, "recovery", "bartizan ended in the middle of it; not done again", now);
+            if let Ok(done) = self.try_to_undo(&mut action, snapshot, now) {
+                let undone = if done.is_empty() { "nothing of it was left".to_owned() } else { done.join("; ") };
+                action.note = format!("{}: {undone}", action.note);
+                self.killed_after_all(&mut action);
             }
         }
         self.put(&action, now, "recovery", if whole { "action.adopted" } else { "action.settled" })?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::actions::{ActError, Hand, Sight, is_person, members_of};
 use super::verifier::{self, Case};
 use crate::host::nft::{Element, Kept, Key, Member, Nft, NftError, Place, Set, TABLE, Table, TableState};
-use crate::model::{Action, ActionState, Alarm, AlarmKind, HostText, Timestamp};
+use crate::model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Timestamp};
 use crate::store::ledger::Held;
 
 /// How far the kernel's remaining time may be from ours: clocks tick in 1 to 10 ms, and a busy host is late.
@@ -184,7 +184,8 @@ impl Hand {
     fn owned<'a>(&self, actions: impl Iterator<Item = &'a Action>, now: Timestamp) -> Result<Vec<Element>, ActError> {
         let (lifeline, ruleset) = ((self.lifeline)(), self.ruleset()?);
         let mut all = Vec::new();
-        for other in actions.filter(|other| matches!(other.state, ActionState::Live | ActionState::Drifted)) {
+        let meant = |other: &&Action| matches!(other.state, ActionState::Live | ActionState::Drifted) && other.desired == Desired::Live;
+        for other in actions.filter(meant) {
             let snapshot = self.ledger.snapshot(other.id)?.unwrap_or_default();
             all.extend::<Vec<Element>>(elements(&members_of(other, &snapshot).unwrap_or_default(), now));
         }
@@ -253,9 +254,16 @@ impl Hand {
         if let Some(place) = ruleset.there(members)?.first() {
             return Err(ActError::Unverified(format!("something of it is still in set {}", place.set.name())));
         }
-        if *ruleset.state() != TableState::Absent && ruleset.is_bare()? && ruleset.nft.delete_table()? {
-            done.push(format!("removed the empty table inet {TABLE}"));
-            self.forget_ruleset();
+        if *ruleset.state() != TableState::Absent && ruleset.is_bare()? {
+            match ruleset.nft.delete_table() {
+                Ok(true) => {
+                    done.push(format!("removed the empty table inet {TABLE}"));
+                    self.forget_ruleset();
+                }
+                // Nothing of ours is in it.
+                Ok(false) | Err(NftError::Owned { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(done)
     }

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::Responder;
 use super::actions::{self, ActError, Sight, is_person};
+use super::ending::word;
 use crate::court::Warrant;
 use crate::model::{
-    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, HostText, IncidentId, Timestamp,
-    Vital, WarrantId,
+    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, Desired, EndCause, HostText,
+    IncidentId, Timestamp, Vital, WarrantId,
 };
 use crate::store::ledger::Anchor;
 
@@ -122,6 +123,9 @@ impl Responder {
         self.hand.may_touch(order.plan.target(), by_person)?;
         pace.step("lifeline");
         if let Some(same) = self.same_target(&order.plan) {
+            if let Some(why) = same.pending_words() {
+                return Err(ActError::StillUndoing { id: same.id, target: same.target.to_string(), why });
+            }
             let until = same.expires_at.format("%H:%M:%S UTC").to_string();
             return Err(ActError::Duplicate { id: same.id, target: same.target.to_string(), until });
         }
@@ -134,7 +138,10 @@ impl Responder {
         let action = self.planned(id, order, preview, now);
         let anchor = Anchor { boot: self.clock.boot(), ns: self.clock.now() };
         let words = format!("{} under {}: {}", order.plan, order.warrant, action.reason);
-        self.ledger.intend(&action, &snapshot, anchor, &line(now, &action.by, "action.intended", id, words))?;
+        let name = self.name_of(&action);
+        self.hand.marks.set(&name).map_err(|why| ActError::Unnoted { name: name.clone(), why })?;
+        let intended = self.ledger.intend(&action, &snapshot, anchor, &line(now, &action.by, "action.intended", id, words));
+        intended.inspect_err(|_| self.hand.marks.remove(&name))?;
         pace.step("intent");
         Ok((action, snapshot))
     }
@@ -154,6 +161,7 @@ impl Responder {
             incident: order.incident,
             warrant: order.warrant,
             state: ActionState::Applying,
+            desired: Desired::Live,
             planned_at: now,
             applied_at: None,
             verified_at: None,
@@ -193,26 +201,23 @@ impl Responder {
         Ok(())
     }
 
-    /// Undoes what was begun and says so in the ledger; what cannot be undone stays active as unknown. Works with a full
-    /// disk: an effect that cannot be put on record must not stay.
+    /// Undoes what was begun and says so in the ledger; what cannot be undone now is tried until it is gone. Works with a
+    /// full disk: an effect that cannot be put on record must not stay.
     fn take_back(&self, mut action: Action, why: &ActError, now: Timestamp) -> ActError {
+        let by = action.by.clone();
+        self.want_gone(&mut action, EndCause::Failed, &by, &why.to_string(), now);
         let snapshot = self.snapshot(action.id).unwrap_or_default();
-        let undone = actions::of(action.kind).revert(&self.hand, &action, &snapshot);
+        let undone = self.try_to_undo(&mut action, &snapshot, now);
         self.checkpoint("after taking back");
-        match undone {
-            Ok(_) => {
-                (action.state, action.ended_at) = (ActionState::Failed, Some(now));
-                action.note = why.to_string();
-            }
-            Err(undo) => {
-                action.state = ActionState::Unknown;
-                action.note = format!("{why}; undoing it failed too: {undo}; use emergency-stop");
-            }
+        let mut said = why.to_string();
+        if let Err(error) = undone {
+            said =
+                format!("{said}; undoing it failed too: {error}; it will not be applied again, and undoing it is tried until it is gone");
         }
-        if let Err(error) = self.put(&action, now, &action.by, "action.failed") {
-            action.note = format!("{}; and the ledger could not be written yet: {error}", action.note);
+        if let Err(error) = self.put(&action, now, &by, &word(&action)) {
+            said = format!("{said}; and the ledger could not be written yet: {error}");
         }
-        ActError::Failed { why: action.note.clone(), action: Box::new(action) }
+        ActError::Failed { why: said, action: Box::new(action) }
     }
 }
 

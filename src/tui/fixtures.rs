@@ -97,6 +97,7 @@ pub(crate) fn action(id: u64, kind: ActionKind, target: Target, state: ActionSta
         incident: Some(IncidentId(7)),
         warrant: WarrantId(id + 3),
         state,
+        desired: crate::model::Desired::Live,
         planned_at: before(age + 1),
         applied_at: Some(before(age)),
         verified_at: Some(before(12)),

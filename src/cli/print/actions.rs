@@ -26,7 +26,7 @@ fn row(action: &Action, now: Timestamp) -> [String; 8] {
     };
     [
         action.id.to_string(),
-        action.state.noun().to_owned(),
+        action.standing().to_owned(),
         format!("{} {}", action.kind.verb(), safe(&action.target.to_string())),
         safe(&action.by),
         confirm(action, now),
@@ -108,6 +108,7 @@ mod tests {
             incident: None,
             warrant: WarrantId(1),
             state: ActionState::Live,
+            desired: crate::model::Desired::Live,
             planned_at: now,
             applied_at: Some(now),
             verified_at: Some(now - TimeDelta::seconds(4)),

@@ -105,8 +105,13 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
     let counts = &health.counts;
     writeln!(
         out,
-        "counts    {} processes, {} open incidents, {} new alerts, {} questions, {} active actions",
-        counts.processes, counts.open_incidents, counts.new_alerts, counts.pending_approvals, counts.active_actions
+        "counts    {} processes, {} open incidents, {} new alerts, {} questions, {} active actions{}",
+        counts.processes,
+        counts.open_incidents,
+        counts.new_alerts,
+        counts.pending_approvals,
+        counts.active_actions,
+        if counts.undo_pending > 0 { format!(", {} UNDO PENDING", counts.undo_pending) } else { String::new() }
     )?;
     for hop in &health.hops {
         writeln!(out, "hop       {}: {} in, {} lost", safe(&hop.hop), hop.received, hop.dropped)?;

@@ -143,6 +143,7 @@ pub(in crate::court) fn alive(id: u64, plan: &ActionPlan) -> Action {
         incident: None,
         warrant: WarrantId(id),
         state: ActionState::Live,
+        desired: crate::model::Desired::Live,
         planned_at: at(0),
         applied_at: None,
         verified_at: None,

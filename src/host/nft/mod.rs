@@ -5,6 +5,7 @@ pub mod conntrack;
 mod element;
 mod examine;
 pub mod monitor;
+mod owner;
 mod sealed;
 mod skeleton;
 mod wire;
@@ -35,6 +36,16 @@ pub enum NftError {
         what: &'static str,
         /// errno in words.
         why: io::Error,
+    },
+    /// Another program made the table of our name its own.
+    #[error(
+        "could not {what}: another program owns table inet {TABLE}, {who}, and the kernel takes changes of it from that program alone; end it, or let it give up the table"
+    )]
+    Owned {
+        /// What was tried.
+        what: &'static str,
+        /// That program.
+        who: String,
     },
     /// It is there already, by us or by someone who uses our table.
     #[error("it is already in table inet {TABLE}")]
@@ -158,7 +169,16 @@ impl Nft {
                     "make the table, which needs limit, dynset and socket cgroupv2 (Linux 5.13, CONFIG_NFT_LIMIT, CONFIG_NFT_SOCKET),";
                 Err(NftError::Kernel { what, why })
             }
-            done => done.map_err(|why| classify("change elements", why)),
+            done => done.map_err(|why| self.denied("change elements", why)),
+        }
+    }
+
+    /// Why the kernel refused a change: to root it does so when the table belongs to another program.
+    fn denied(&self, what: &'static str, why: io::Error) -> NftError {
+        let is_refusal = matches!(why.raw_os_error(), Some(libc::EPERM | libc::EACCES));
+        match is_refusal.then(|| owner::other(&self.0)).flatten() {
+            Some(who) => NftError::Owned { what, who },
+            None => classify(what, why),
         }
     }
 
@@ -167,7 +187,7 @@ impl Nft {
     /// # Errors
     /// When the kernel refuses.
     pub fn remove(&self, places: &[Place]) -> Result<bool, NftError> {
-        match self.0.commit(&Sealed::removal(places)).map_err(|why| classify("remove elements", why)) {
+        match self.0.commit(&Sealed::removal(places)).map_err(|why| self.denied("remove elements", why)) {
             Err(absent) if absent.is_absent() => Ok(false),
             done => done.map(|()| true),
         }
@@ -206,7 +226,7 @@ impl Nft {
     /// # Errors
     /// When the kernel refuses.
     pub fn delete_table(&self) -> Result<bool, NftError> {
-        match self.0.commit(&Sealed::deletion()).map_err(|why| classify("delete the table", why)) {
+        match self.0.commit(&Sealed::deletion()).map_err(|why| self.denied("delete the table", why)) {
             Err(absent) if absent.is_absent() => Ok(false),
             // As above: no such subsystem in this kernel.
             Err(NftError::Kernel { why, .. }) if why.raw_os_error() == Some(libc::EINVAL) => Err(NftError::Missing(why)),

@@ -90,6 +90,17 @@ impl DisableUser {
         noted.map(|(_, marks)| marks).or_else(|| snapshot.marks.clone())
     }
 
+    /// Takes the marks away, on the line as it is at that moment; `removed` tells how.
+    fn unlock(name: &HostText, marks: &Marks, removed: &mut Removed) -> Result<bool, AccountError> {
+        accounts::rewrite(name, |line| {
+            *removed = marks.remove(line);
+            Ok(match removed {
+                Removed::Exactly(line) | Removed::Partly(line) => Some(line.clone()),
+                Removed::Nothing => None,
+            })
+        })
+    }
+
     /// Sets the marks, on the line as it is at that moment; the note and the watchdog stand before.
     fn lock(hand: &Hand, action: &Action, snapshot: &mut Snapshot) -> Result<(), ActError> {
         let (name, _) = account(&action.target)?;
@@ -151,17 +162,9 @@ impl Act for DisableUser {
         hand.may_touch(&action.target, by_person)?;
         // Again: what was found when planning may be another account by now.
         marks(name, uid)?;
-        let done = Self::lock(hand, action, &mut snapshot).and_then(|()| end_sessions(hand, uid, by_person));
-        match done {
-            Ok((ended, spared)) => {
-                (snapshot.ended, snapshot.spared) = (ended, spared);
-                written(&snapshot)
-            }
-            Err(error) => {
-                self.revert(hand, action, &written(&snapshot)?)?;
-                Err(error)
-            }
-        }
+        Self::lock(hand, action, &mut snapshot)?;
+        (snapshot.ended, snapshot.spared) = end_sessions(hand, uid, by_person)?;
+        written(&snapshot)
     }
 
     fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
@@ -191,13 +194,9 @@ impl Act for DisableUser {
         let mut done = Vec::new();
         if let Some(marks) = Self::known(hand, &snapshot) {
             let mut removed = Removed::Nothing;
-            let changed = accounts::rewrite(name, |line| {
-                removed = marks.remove(line);
-                Ok(match &removed {
-                    Removed::Exactly(line) | Removed::Partly(line) => Some(line.clone()),
-                    Removed::Nothing => None,
-                })
-            });
+            // Without a mark of ours there is nothing to take away, whoever holds the lock and whatever is read-only.
+            let bare = accounts::line_of(name)?.is_some_and(|line| marks.remove(&line) == Removed::Nothing);
+            let changed = if bare { Ok(false) } else { Self::unlock(name, &marks, &mut removed) };
             match (changed, removed) {
                 (Err(AccountError::NoShadow(_)), _) => done.push(format!("account {name} was removed meanwhile: nothing to undo")),
                 (Err(why), _) => return Err(why.into()),

@@ -180,13 +180,8 @@ impl Act for IsolateContainer {
             hand.ledger.settle(action, Some(&written(&snapshot)?), None)?;
         }
         snapshot.watchdog = Some(outside_end::begin(hand, &snapshot.name, action, &snapshot.note())?);
-        match snapshot.cut(&standing) {
-            Ok(()) => written(&snapshot),
-            Err(error) => {
-                self.revert(hand, action, &written(&snapshot)?)?;
-                Err(error)
-            }
-        }
+        snapshot.cut(&standing)?;
+        written(&snapshot)
     }
 
     fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {

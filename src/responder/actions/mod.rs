@@ -70,6 +70,26 @@ pub enum ActError {
     /// No such action.
     #[error("there is no action {0}: `bartizan actions` lists them")]
     NotFound(ActionId),
+    /// It could not be undone, and will be.
+    #[error("{id} could not be undone yet: {why}; it will not be applied again, and undoing it is tried until it is gone")]
+    UndoPending {
+        /// Which.
+        id: ActionId,
+        /// What keeps it.
+        why: String,
+        /// The action as it stands in the ledger.
+        action: Box<Action>,
+    },
+    /// One on the same target is still being undone.
+    #[error("nothing was done: {target} is still under {id}, whose undo is pending ({why}): wait until that is gone")]
+    StillUndoing {
+        /// Which action.
+        id: ActionId,
+        /// On whom.
+        target: String,
+        /// What keeps it.
+        why: String,
+    },
     /// There is nothing to undo.
     #[error("{id} cannot be undone: it is {state}", state = .state.noun())]
     NotActive {
@@ -127,6 +147,14 @@ pub enum ActError {
         /// errno in words.
         why: std::io::Error,
     },
+    /// That it is meant to be live could not be noted, so nothing was begun.
+    #[error("nothing was done: {name} could not be noted in the runtime directory: {why}")]
+    Unnoted {
+        /// The action's name there.
+        name: String,
+        /// errno in words.
+        why: std::io::Error,
+    },
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -134,6 +162,8 @@ pub enum ActError {
 
 /// What the actions work with.
 pub(super) struct Hand {
+    /// Which actions are meant to be live, where no full disk can refuse a change.
+    pub(super) marks: super::marks::Marks,
     pub(super) freezer: Freezer,
     /// Where evidence is kept.
     pub(super) locker: Locker,
@@ -172,7 +202,8 @@ pub(super) trait Act: Sync {
     /// What the host looks like before: enough to restore exactly that. Refuses what cannot be undone exactly.
     fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError>;
 
-    /// Changes the kernel; gives the snapshot back, completed. Leaves nothing behind when it fails.
+    /// Changes the kernel; gives the snapshot back, completed. When it fails, [`Act::revert`] finds what it left without the
+    /// completed snapshot.
     fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError>;
 
     /// Reads the kernel back.

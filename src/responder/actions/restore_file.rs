@@ -175,15 +175,8 @@ impl Act for RestoreFile {
         );
         noted.map_err(|why| AccessError::File { what: "write down how to undo", path: path.clone(), why })?;
         // First the end, then the beginning.
-        let done = watchdog::set(&expiry).map_err(ActError::from).and_then(|watchdog| {
-            snapshot.watchdog = Some(watchdog);
-            Ok(copies.put(path, &wanted, former.as_deref())?)
-        });
-        if let Err(error) = done {
-            copies.undo(path, former.as_deref(), copy)?;
-            forget(hand, &snapshot);
-            return Err(error);
-        }
+        snapshot.watchdog = Some(watchdog::set(&expiry)?);
+        copies.put(path, &wanted, former.as_deref())?;
         snapshot.written()
     }
 

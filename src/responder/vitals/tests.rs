@@ -17,6 +17,7 @@ fn action(kind: ActionKind, target: Target) -> Action {
         incident: None,
         warrant: WarrantId(1),
         state: ActionState::Live,
+        desired: crate::model::Desired::Live,
         planned_at: now,
         applied_at: Some(now),
         verified_at: Some(now),

@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::audit::Chain;
 use super::book::{Anchor, Book, Held};
+use super::row::{self, number};
 use super::{Ledger, LedgerError, audit, locked};
-use crate::model::{Action, ActionId, ActionState, AuditBody, BootId, WarrantId};
+use crate::model::{Action, ActionId, AuditBody, BootId, WarrantId};
 
 /// How old the `verified_at` on disk may grow, in seconds: what is in memory is never older than a round.
 const REFRESH: i64 = 60;
@@ -35,7 +36,8 @@ impl Ledger {
                 "INSERT INTO actions (id, state, active, body, snapshot, boot, clock) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
             let active = action.state.is_active();
-            row.execute(params![number(action.id), state(action.state), active, body, snapshot.to_string(), anchor.boot.0, clock])?;
+            row.execute(params![number(action.id), action.state.noun(), active, body, snapshot.to_string(), anchor.boot.0, clock])?;
+            row::write(change, action, &body)?;
             audit::append(change, chain, line).map(drop)
         })?;
         let mut book = self.book();
@@ -65,7 +67,7 @@ impl Ledger {
         let body = self.encode(action)?;
         let mut known = false;
         let written = self.change("write an action", action.kind.outlives_reboot(), |change, chain| {
-            known = write_row(change, action, &body)? == 1;
+            known = row::write(change, action, &body)? == 1;
             if let Some(snapshot) = snapshot {
                 let mut row = change.prepare_cached("UPDATE actions SET snapshot = ?2 WHERE id = ?1")?;
                 row.execute(params![number(action.id), snapshot.to_string()])?;
@@ -96,6 +98,32 @@ impl Ledger {
         written
     }
 
+    /// Writes down where several actions stand now with one line of the record: all of it or nothing. What fails is kept in
+    /// memory as by [`Ledger::settle`].
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle_all(&self, actions: &[Action], line: &AuditBody) -> Result<(), LedgerError> {
+        let rows = actions.iter().map(|action| Ok((action, self.encode(action)?))).collect::<Result<Vec<_>, LedgerError>>()?;
+        let synced = actions.iter().any(|action| action.kind.outlives_reboot());
+        let written = self.change("write actions", synced, |change, chain| {
+            rows.iter().try_for_each(|(action, body)| row::write(change, action, body).map(drop))?;
+            audit::append(change, chain, line).map(drop)
+        });
+        let mut book = self.book();
+        for action in actions {
+            book.put(action);
+            match &written {
+                Ok(()) => drop(book.owed_rows.remove(&action.id)),
+                Err(_) => book.owe(Some(action), None),
+            }
+        }
+        if written.is_err() {
+            book.owe(None, Some(line.clone()));
+        }
+        written
+    }
+
     /// Writes down what an action is about to change, once that is known better than before.
     ///
     /// # Errors
@@ -107,13 +135,6 @@ impl Ledger {
                 let why = format!("{id} is not active");
                 Err(LedgerError::Row { what: "write a snapshot", file: self.file.clone(), why })
             }
-        }
-    }
-
-    /// Adds a line to the record, or keeps it in memory until the disk takes it: for what must go on without a disk.
-    pub fn audit_or_owe(&self, line: AuditBody) {
-        if self.audit(line.clone()).is_err() {
-            self.book().owe(None, Some(line));
         }
     }
 
@@ -139,43 +160,8 @@ impl Ledger {
         }
         let rows = due.iter().map(|action| Ok((action, self.encode(action)?))).collect::<Result<Vec<_>, LedgerError>>()?;
         self.change("refresh actions", false, |change, _| {
-            rows.iter().try_for_each(|(action, body)| write_row(change, action, body).map(drop))
+            rows.iter().try_for_each(|(action, body)| row::write(change, action, body).map(drop))
         })
-    }
-
-    /// Writes what the disk still owes, when there is any; gives how many rows and lines wait still.
-    pub fn pay(&self) -> usize {
-        let (rows, lines, lost) = {
-            let book = self.book();
-            if book.owed_rows.is_empty() && book.owed_lines.is_empty() {
-                return 0;
-            }
-            (book.owed_rows.clone(), book.owed_lines.clone(), book.lost_lines)
-        };
-        let written = self.change("write what was kept in memory", false, |change, chain| {
-            for action in rows.values() {
-                let body = serde_json::to_string(action).unwrap_or_default();
-                write_row(change, action, &body)?;
-            }
-            for line in &lines {
-                audit::append(change, chain, line)?;
-            }
-            if lost > 0 {
-                let last = lines.back().or(lines.front());
-                let detail = format!("{lost} lines could not be kept in memory while the disk took none");
-                let lost = last.map(|last| AuditBody { what: "audit.lost".into(), subject: "ledger.db".into(), detail, ..last.clone() });
-                lost.map_or(Ok(()), |line| audit::append(change, chain, &line).map(drop))?;
-            }
-            Ok(())
-        });
-        let mut book = self.book();
-        if written.is_ok() {
-            book.owed_rows.retain(|id, action| rows.get(id) != Some(action));
-            let paid = lines.len().min(book.owed_lines.len());
-            book.owed_lines.drain(..paid);
-            book.lost_lines = 0;
-        }
-        book.owed_rows.len() + book.owed_lines.len()
     }
 
     /// What undoes an action; `None` when there is no such action.
@@ -202,7 +188,7 @@ impl Ledger {
             return Ok(Some(known));
         }
         drop(book);
-        Ok(self.read("SELECT body FROM actions WHERE id = ?1", number(id))?.pop())
+        Ok(self.read("SELECT body, desired FROM actions WHERE id = ?1", number(id))?.pop())
     }
 
     /// Those that may still have an effect on the host, oldest first.
@@ -233,7 +219,8 @@ impl Ledger {
     /// # Errors
     /// When they cannot be read.
     pub fn actions(&self, limit: usize) -> Result<Vec<Action>, LedgerError> {
-        let mut rows = self.read("SELECT body FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))?;
+        let mut rows =
+            self.read("SELECT body, desired FROM actions ORDER BY id DESC LIMIT ?1", i64::try_from(limit).unwrap_or(i64::MAX))?;
         let book = self.book();
         // What was seen since, and what the disk does not know yet.
         for row in &mut rows {
@@ -308,11 +295,12 @@ impl Ledger {
 
     /// Reads every active row into memory.
     pub(super) fn load(&self) -> Result<(), LedgerError> {
-        const ACTIVE: &str = "SELECT body, snapshot, boot, clock FROM actions WHERE active = 1 ORDER BY id LIMIT ?1";
+        const ACTIVE: &str = "SELECT body, desired, snapshot, boot, clock FROM actions WHERE active = 1 ORDER BY id LIMIT ?1";
         let connection = self.lock();
         let rows = connection.prepare(ACTIVE).and_then(|mut statement| {
             let rows = statement.query_map([MOST_ACTIVE], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<u32>>(2)?, row.get::<_, Option<i64>>(3)?))
+                let (body, desired, snapshot) = (row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
+                Ok((body, desired, snapshot, row.get::<_, Option<u32>>(3)?, row.get::<_, Option<i64>>(4)?))
             })?;
             rows.collect::<Result<Vec<_>, _>>()
         });
@@ -320,8 +308,8 @@ impl Ledger {
         drop(connection);
         let mut book = self.book();
         book.last = u64::try_from(last.map_err(self.sqlite("count actions"))?).unwrap_or(0);
-        for (body, snapshot, boot, clock) in rows.map_err(self.sqlite("read actions"))? {
-            let action: Action = serde_json::from_str(&body).map_err(|error| self.bad_row("read an action", &error))?;
+        for (body, desired, snapshot, boot, clock) in rows.map_err(self.sqlite("read actions"))? {
+            let action = row::read(&body, &desired).map_err(|error| self.bad_row("read an action", &error))?;
             let snapshot = serde_json::from_str(&snapshot).map_err(|error| self.bad_row("read a snapshot", &error))?;
             let anchor = boot.zip(clock).map(|(boot, ns)| Anchor { boot: BootId(boot), ns: u64::try_from(ns).unwrap_or(0) });
             let held = Held { written: action.verified_at, action: Arc::new(action), snapshot: Arc::new(snapshot), anchor };
@@ -334,10 +322,10 @@ impl Ledger {
         let connection = self.lock();
         let rows = connection
             .prepare(query)
-            .and_then(|mut statement| statement.query_map([value], |row| row.get::<_, String>(0))?.collect::<Result<Vec<String>, _>>());
+            .and_then(|mut statement| statement.query_map([value], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<_>, _>>());
         drop(connection);
-        let rows = rows.map_err(self.sqlite("read actions"))?;
-        rows.iter().map(|body| serde_json::from_str(body).map_err(|error| self.bad_row("read an action", &error))).collect()
+        let rows: Vec<(String, String)> = rows.map_err(self.sqlite("read actions"))?;
+        rows.iter().map(|(body, desired)| row::read(body, desired).map_err(|error| self.bad_row("read an action", &error))).collect()
     }
 
     fn encode(&self, action: &Action) -> Result<String, LedgerError> {
@@ -347,17 +335,4 @@ impl Ledger {
     fn bad_row(&self, what: &'static str, error: &serde_json::Error) -> LedgerError {
         LedgerError::Row { what, file: self.file.clone(), why: error.to_string() }
     }
-}
-
-fn write_row(connection: &Connection, action: &Action, body: &str) -> rusqlite::Result<usize> {
-    let mut row = connection.prepare_cached("UPDATE actions SET state = ?2, active = ?3, body = ?4 WHERE id = ?1")?;
-    row.execute(params![number(action.id), state(action.state), action.state.is_active(), body])
-}
-
-fn number(id: ActionId) -> i64 {
-    i64::try_from(id.0).unwrap_or(i64::MAX)
-}
-
-fn state(state: ActionState) -> &'static str {
-    state.noun()
 }

@@ -8,6 +8,8 @@ mod actions;
 mod anchor;
 mod audit;
 mod book;
+mod owed;
+mod row;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -87,8 +89,12 @@ const SCHEMA: &str = "
 /// When each action was planned on the clock that nobody can set: boot, and nanoseconds since it.
 const CLOCKS: &str = "ALTER TABLE actions ADD COLUMN boot INTEGER; ALTER TABLE actions ADD COLUMN clock INTEGER;";
 
+/// What each action is meant to be. Rows that were over before this column came are gone for good.
+const DESIRED: &str =
+    "ALTER TABLE actions ADD COLUMN desired TEXT NOT NULL DEFAULT 'live'; UPDATE actions SET desired = 'gone' WHERE active = 0;";
+
 /// Version of the tables, as SQLite's user_version; it counts the migrations.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Pages of the write-ahead log (4 KiB each) at which a writer checkpoints it itself, should [`Ledger::tidy`] never come:
 /// a checkpoint syncs two files, which no action waits for.
@@ -158,7 +164,7 @@ impl Ledger {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(fail("check the database")(rusqlite::Error::SqliteFailure(code, Some(healthy))));
         }
-        Migrations::new(vec![M::up(SCHEMA), M::up(CLOCKS)]).to_latest(&mut connection).map_err(|error| match error {
+        Migrations::new(vec![M::up(SCHEMA), M::up(CLOCKS), M::up(DESIRED)]).to_latest(&mut connection).map_err(|error| match error {
             rusqlite_migration::Error::MigrationDefinition(_) => LedgerError::Newer(file.to_owned()),
             rusqlite_migration::Error::RusqliteError { err, .. } => fail("prepare the tables")(err),
             other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },

@@ -19,6 +19,7 @@ fn action(id: u64, warrant: u64) -> Action {
         incident: None,
         warrant: WarrantId(warrant),
         state: ActionState::Applying,
+        desired: crate::model::Desired::Live,
         planned_at: now(),
         applied_at: None,
         verified_at: None,

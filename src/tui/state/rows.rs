@@ -150,7 +150,7 @@ pub(crate) fn actions(state: &State) -> Vec<&Action> {
         .mirror
         .actions
         .values()
-        .filter(|row| holds(&format!("{} {} {} {} {}", row.id, row.kind, row.target, row.state.noun(), row.by), filter))
+        .filter(|row| holds(&format!("{} {} {} {} {}", row.id, row.kind, row.target, row.standing(), row.by), filter))
         .collect();
     rows.sort_by_key(|row| (!row.state.is_active(), Reverse(row.id)));
     rows

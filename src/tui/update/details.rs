@@ -131,7 +131,7 @@ fn action(state: &State, row: &Action) -> Page {
     let when = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| time(state, at));
     let mut lines = vec![
         fact("what", format!("{} {}", row.kind.verb(), row.target)),
-        fact("state", row.state.noun()),
+        fact("state", row.standing()),
         fact("why", row.reason.clone()),
         fact("by", row.by.clone()),
         fact("warrant", row.warrant.to_string()),

@@ -53,7 +53,8 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
     let verified = row.verified_at.map(|at| format!("{} ago", ago(state, at))).unwrap_or_else(|| "never".to_owned());
     vec![
         Cell::new(row.id.to_string(), words),
-        Cell::new(row.state.noun(), paint.action(row.state)),
+        // The detail says what is pending, and why; the column is narrow.
+        Cell::new(if row.undo_pending().is_some() { "undoing" } else { row.state.noun() }, paint.action(row.state)),
         // The mark: it ends early, unless somebody confirms it.
         Cell::new(
             if active { format!("{}{}", span(left), if waits { "!" } else { "" }) } else { String::new() },
@@ -82,6 +83,7 @@ fn detail(buf: &mut Buffer, area: Rect, state: &State, row: &Action, paint: &Pai
     }
     let inside = rule(buf, area, &format!("Action {}", row.id), &safe(&row.reason), paint);
     let mut lines = Vec::new();
+    lines.extend(row.pending_words().map(|why| TonedLine::labelled("Undo     ", Tone::Danger, safe(&why))));
     lines.extend(confirmation(state, row));
     lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("Vitals   ", tone(check), vitals(check))));
     for (label, tone, texts) in [("Did      ", Tone::Plain, &row.preview), ("Undo     ", Tone::Good, &row.undo)] {

@@ -109,6 +109,10 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
     if let Some(countdown) = countdown(state, paint) {
         parts.insert(0, countdown);
     }
+    let pending = state.mirror.actions.values().filter(|row| row.undo_pending().is_some()).count();
+    if pending > 0 {
+        parts.insert(0, part(format!("{pending} UNDO PENDING"), paint.critical, 0));
+    }
     if matches!(state.link, Link::Lost { .. }) {
         parts.insert(0, part("NOT CONNECTED".to_owned(), paint.critical, 0));
     }
