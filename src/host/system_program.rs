@@ -5,7 +5,7 @@ use std::fs;
 /// Where the system keeps programs (file-hierarchy(7)); only root may put one there.
 const DIRECTORIES: [&str; 8] = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/", "/usr/lib/", "/usr/libexec/", "/usr/local/sbin/", "/lib/"];
 /// Programs that are SSH servers, or parts of one (OpenSSH 9.8 split it).
-const SSH_SERVERS: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "dropbear"];
+const SSH_SERVERS: [&str; 5] = ["sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd"];
 
 /// The name of the program in a directory of the system that a process runs, also when a newer one has replaced its file;
 /// `None` when it runs another, or has ended.
@@ -16,9 +16,14 @@ pub fn name(pid: u32) -> Option<String> {
     DIRECTORIES.iter().any(|directory| path.starts_with(directory)).then(|| path.rsplit('/').next().unwrap_or_default().to_owned())
 }
 
+/// The name of the system's SSH server, or of the part of it, that a process runs.
+pub fn ssh_server(pid: u32) -> Option<String> {
+    name(pid).filter(|name| SSH_SERVERS.contains(&name.as_str()))
+}
+
 /// Whether a process runs the system's SSH server.
 pub fn is_ssh_server(pid: u32) -> bool {
-    name(pid).is_some_and(|name| SSH_SERVERS.contains(&name.as_str()))
+    ssh_server(pid).is_some()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const UNSET: u32 = u32::MAX;
 const ADMINISTRATORS: [&str; 4] = ["sudo", "wheel", "admin", "doas"];
 
 /// What the SSH server calls its unprivileged half: Debian and its relatives, the BSDs and macOS, older OpenSSH.
-const SEPARATED: [&[u8]; 3] = [b"sshd", b"_sshd", b"ssh"];
+pub(super) const SEPARATED: [&[u8]; 3] = [b"sshd", b"_sshd", b"ssh"];
 
 /// Where the files lie; a test has its own.
 #[derive(Debug, Clone)]
@@ -106,6 +106,12 @@ impl Files {
             accounts.iter().filter(|account| account.uid != 0 && may_be_root(account)).filter(can).map(|account| account.uid).collect();
         able.dedup();
         Ok(if let [only] = able.as_slice() { Some(*only) } else { None })
+    }
+
+    /// User ids of accounts with these names.
+    pub(super) fn uids_of(&self, names: &[&[u8]]) -> Vec<u32> {
+        let accounts = self.accounts().unwrap_or_default();
+        accounts.iter().filter(|account| names.contains(&account.name.as_slice())).map(|account| account.uid).collect()
     }
 
     fn accounts(&self) -> io::Result<Vec<Account>> {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::accounts::{self, Files};
-use super::{connected, place, route_question, ssh};
+use super::{connected, place, route_question, session, ssh};
 use crate::host::pidfd::Stat;
 use crate::host::system_program;
 use crate::model::{Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded};
@@ -87,19 +87,12 @@ fn one_address(addr: IpAddr) -> io::Result<Option<LifelineReason>> {
     if is_name_server(addr)? {
         return Ok(Some(LifelineReason::Resolver));
     }
-    let ports = ssh_ports();
-    if connected::with_far_end(addr)?.iter().any(|connection| ports.contains(&connection.local_port)) {
+    // What root accepted is looked at: a session of the SSH server, whichever port it came to, a moment ago too.
+    let accepted: BTreeSet<u64> = connected::with_far_end(addr)?.iter().filter(|one| one.uid == 0).map(|one| one.inode).collect();
+    if !accepted.is_empty() && session::hold_any(&accepted)? {
         return Ok(Some(LifelineReason::SshSession));
     }
     Ok(route_question::is_gateway(addr)?.then_some(LifelineReason::Gateway))
-}
-
-/// As sshd_config(5) says; the derivation looks at who listens instead.
-fn ssh_ports() -> BTreeSet<u16> {
-    let files = Files::default();
-    let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.rsplit(':').next()?.parse::<u16>().ok();
-    let said = files.sshd_values("port").into_iter().chain(files.sshd_values("listenaddress"));
-    said.filter_map(|value| number(&value)).chain([ssh::PORT]).collect()
 }
 
 fn is_name_server(addr: IpAddr) -> io::Result<bool> {
@@ -202,10 +195,10 @@ fn container(id: &str) -> Option<LifelineReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::lifeline::test_sshd::{Login, Sshd, reach};
     use crate::host::own_netns::{connected_from, in_own_network};
     use crate::host::pidfd::key_of;
     use crate::model::Direction;
-    use std::net::TcpListener;
     use std::process::Command;
 
     fn ip(words: &str) {
@@ -237,17 +230,19 @@ mod tests {
     }
 
     #[test]
-    fn a_live_session_is_found_by_its_far_end() {
+    fn a_session_of_a_moment_ago_is_found_on_any_port_and_a_knock_is_none() {
         in_own_network(|| {
             // Both ends are ours here, so the route would answer first: the connections are asked by themselves.
-            for addr in ["198.51.100.1/32", "198.51.100.7/32"] {
-                ip(&format!("addr add {addr} dev lo"));
-            }
-            let listener = TcpListener::bind("198.51.100.1:22").unwrap();
-            let session = connected_from("198.51.100.7", "198.51.100.1", 22);
-            let far = connected::with_far_end("198.51.100.7".parse().unwrap()).unwrap();
-            assert!(far.iter().any(|connection| ssh_ports().contains(&connection.local_port)), "{far:?}");
-            drop((session, listener));
+            reach(&["198.51.100.1/32", "198.51.100.7/32", "198.51.100.8/32"]);
+            let Some(server) = Sshd::start("openssh", 2299) else { return };
+            let knock = connected_from("198.51.100.8", "198.51.100.1", 2299);
+            let login = Login::with(&server, "root", "198.51.100.7", &[]);
+            let holds = |addr: &str| {
+                let all = connected::with_far_end(addr.parse().unwrap()).unwrap();
+                session::hold_any(&all.iter().filter(|one| one.uid == 0).map(|one| one.inode).collect()).unwrap()
+            };
+            assert_eq!((holds("198.51.100.7"), holds("198.51.100.8")), (true, false));
+            drop((login, knock));
         });
     }
 

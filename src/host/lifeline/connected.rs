@@ -1,4 +1,4 @@
-//! Established TCP connections that fit a question, chosen inside the kernel: by local port, or by the far end.
+//! Established TCP connections with one far end, chosen inside the kernel.
 //!
 //! The filter is the bytecode of include/uapi/linux/inet_diag.h, the same that ss(8) sends.
 
@@ -12,28 +12,21 @@ use crate::host::sock_diag::{HEADER, MESSAGE, address, open, send, split, u32_at
 /// over the kernel's table, and the walk is what costs.
 const TCPDIAG_GETSOCK: u16 = 18;
 const REQ_BYTECODE: u16 = 1;
-const BC_JMP: u8 = 1;
-const BC_S_GE: u8 = 2;
-const BC_S_LE: u8 = 3;
 const BC_D_COND: u8 = 8;
 const ESTABLISHED: u32 = 1 << 1;
 /// Length of one instruction (`struct inet_diag_bc_op`).
 const OP: usize = 4;
-/// Ports asked for at most; an SSH server with more is asked for its first ones.
-const MOST_PORTS: usize = 16;
 /// Answers taken at most; more is told as an error, never cut in silence.
 const MOST: usize = 16_384;
 
 /// One established connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Connected {
-    pub(super) local_port: u16,
     pub(super) remote: IpAddr,
-}
-
-/// Connections that somebody made to one of these local ports.
-pub(super) fn to_ports(ports: &[u16]) -> io::Result<Vec<Connected>> {
-    ask(&ports_filter(ports.get(..MOST_PORTS).unwrap_or(ports)))
+    /// Who made or accepted it: user id.
+    pub(super) uid: u32,
+    /// Its inode number, as in `/proc/PID/fd`.
+    pub(super) inode: u64,
 }
 
 /// Connections with this far end; for IPv6 with its whole /64.
@@ -56,26 +49,6 @@ pub(super) fn with_far_end(addr: IpAddr) -> io::Result<Vec<Connected>> {
 fn op(filter: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
     filter.extend([code, yes]);
     filter.extend(no.to_ne_bytes());
-}
-
-/// "Local port is A, or B, ...": each as `>= A` and `<= A`. Arriving exactly at the end accepts, one instruction behind it
-/// refuses.
-fn ports_filter(ports: &[u16]) -> Vec<u8> {
-    const TEST: usize = 4 * OP;
-    let mut filter = Vec::new();
-    for (at, port) in ports.iter().enumerate() {
-        let after = (ports.len() - at - 1) * (TEST + OP);
-        // A failed test goes on behind this one's jump, at the next test; the last one's goes behind the end.
-        for (code, left) in [(BC_S_GE, TEST), (BC_S_LE, TEST / 2)] {
-            op(&mut filter, code, 2 * OP as u8, (left + OP) as u16);
-            op(&mut filter, 0, 0, *port);
-        }
-        if after > 0 {
-            // From here to the end: this jump itself, and all tests but for the jump that the last one lacks.
-            op(&mut filter, BC_JMP, OP as u8, after as u16);
-        }
-    }
-    filter
 }
 
 fn ask(filter: &[u8]) -> io::Result<Vec<Connected>> {
@@ -127,8 +100,8 @@ fn receive(door: &OwnedFd) -> io::Result<Vec<Connected>> {
 
 fn connected(message: &[u8]) -> Option<Connected> {
     let message = message.get(..MESSAGE)?;
-    let local_port = u16::from_be_bytes(*message.get(4..)?.first_chunk()?);
-    Some(Connected { local_port, remote: address(*message.first()?, message.get(24..40)?)? })
+    let remote = address(*message.first()?, message.get(24..40)?)?;
+    Some(Connected { remote, uid: u32_at(message, 64)?, inode: u64::from(u32_at(message, 68)?) })
 }
 
 #[cfg(test)]
@@ -144,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_chooses_by_any_of_several_ports_and_by_the_far_end() {
+    fn the_kernel_chooses_by_the_far_end() {
         in_own_network(|| {
             for addr in ["198.51.100.1/32", "198.51.100.7/32", "198.51.100.8/32"] {
                 ip(&format!("addr add {addr} dev lo"));
@@ -152,32 +125,21 @@ mod tests {
             for addr in ["2001:db8:1:2::1/128", "2001:db8:1:2::7/128"] {
                 ip(&format!("-6 addr add {addr} dev lo nodad"));
             }
-            let listeners: Vec<TcpListener> = [22, 2222, 2223, 80].map(|port| TcpListener::bind(("::", port)).unwrap()).into();
-            let ours = "198.51.100.1";
+            let listeners: Vec<TcpListener> = [22, 2222].map(|port| TcpListener::bind(("::", port)).unwrap()).into();
+            let (ours, ours6) = ("198.51.100.1", "2001:db8:1:2::1");
             let talks = [
                 connected_from("198.51.100.7", ours, 22),
-                connected_from("198.51.100.8", ours, 2223),
-                connected_from("198.51.100.7", ours, 80),
-                connected_from("2001:db8:1:2::7", "2001:db8:1:2::1", 2222),
+                connected_from("198.51.100.7", ours, 2222),
+                connected_from("198.51.100.8", ours, 22),
+                connected_from("2001:db8:1:2::7", ours6, 2222),
             ];
-            let sorted = |mut all: Vec<Connected>| {
-                all.sort_by_key(|c| c.local_port);
-                all.into_iter().map(|c| format!("{} {}", c.local_port, c.remote)).collect::<Vec<_>>()
-            };
-            let all = ["22 198.51.100.7", "2222 2001:db8:1:2::7", "2223 198.51.100.8"];
-            assert_eq!(sorted(to_ports(&[22, 2222, 2223]).unwrap()), all);
-            assert_eq!(sorted(to_ports(&[22]).unwrap()), all[..1]);
-            assert_eq!(sorted(to_ports(&[2222, 22]).unwrap()), all[..2]);
-            assert_eq!(to_ports(&[]).unwrap(), []);
-            assert_eq!(to_ports(&(1000..1016).collect::<Vec<_>>()).unwrap(), [], "as many as may be asked for");
-            let server_side = |addr: &str| {
+            let count = |addr: &str| {
                 let all = with_far_end(addr.parse().unwrap()).unwrap();
-                sorted(all.into_iter().filter(|c| c.local_port < 32_768).collect())
+                assert!(all.iter().all(|c| c.uid == 0), "{all:?}");
+                all.iter().filter(|c| c.remote != ours.parse::<IpAddr>().unwrap() && c.remote != ours6.parse::<IpAddr>().unwrap()).count()
             };
-            assert_eq!(server_side("198.51.100.7"), ["22 198.51.100.7", "80 198.51.100.7"]);
-            assert_eq!(server_side("::ffff:198.51.100.8"), ["2223 198.51.100.8"]);
-            assert_eq!(server_side("2001:db8:1:2:ffff::1"), ["2222 2001:db8:1:2::7"], "the whole /64");
-            assert_eq!(server_side("2001:db8:1:3::7"), Vec::<String>::new());
+            assert_eq!((count("198.51.100.7"), count("::ffff:198.51.100.8")), (2, 1));
+            assert_eq!((count("2001:db8:1:2:ffff::1"), count("2001:db8:1:3::7")), (1, 0), "the whole /64");
             drop((talks, listeners));
         });
     }
@@ -186,10 +148,10 @@ mod tests {
     fn a_question_is_answered_fast() {
         let begun = Instant::now();
         for _ in 0..50 {
-            to_ports(&[22, 2222]).unwrap();
+            with_far_end("203.0.113.9".parse().unwrap()).unwrap();
         }
         let each = begun.elapsed() / 50;
-        eprintln!("established connections to two ports: {each:?}");
+        eprintln!("established connections with one far end: {each:?}");
         assert!(each < std::time::Duration::from_millis(20), "{each:?}");
     }
 }

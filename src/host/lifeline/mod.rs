@@ -10,7 +10,10 @@ mod login;
 mod network;
 mod place;
 mod route_question;
+mod session;
 mod ssh;
+#[cfg(test)]
+mod test_sshd;
 mod time_servers;
 mod waker;
 
@@ -23,7 +26,9 @@ pub use time_servers::resolve;
 pub use waker::Waker;
 
 use crate::host::pidfd::Stat;
+use crate::host::procfs;
 use crate::host::sock_diag::{self, Phase, Socket};
+use crate::host::system_program;
 use crate::model::{HostText, Lifeline, LifelineReason, ProcessKey, Protocol};
 
 /// The most addresses; more make the lifeline incomplete rather than wrong.
@@ -57,8 +62,8 @@ pub struct Snapshot {
     taken: Instant,
     /// How long it took to make.
     pub took: Duration,
-    /// The ports that the SSH server serves, 22 first.
-    ports: Vec<u16>,
+    /// What ran then: whatever else runs has begun since.
+    pids: BTreeSet<u32>,
     /// Established TCP connections by far end; under 0.0.0.0 stand those of whom there were too many.
     pub connections: Vec<(IpAddr, u32)>,
     /// Names of time servers that the configuration mentions.
@@ -76,7 +81,7 @@ pub fn derive(known: Known<'_>) -> Snapshot {
             Vec::new()
         }
     };
-    let ssh::Served { ports, people, shells } = ssh::peers_and_processes(&mut found, known.attached, &open);
+    let ssh::Served { people, shells, pids } = ssh::peers_and_processes(&mut found, known.attached, &open);
     network::own_addresses(&mut found);
     network::gateways(&mut found);
     network::tunnels(&mut found);
@@ -92,7 +97,15 @@ pub fn derive(known: Known<'_>) -> Snapshot {
         found.address(*addr, LifelineReason::RecentLogin);
     }
     let connections = by_peer(&open);
-    Snapshot { lifeline: found.lifeline, taken, took: taken.elapsed(), ports, connections, time_names: times.names }
+    Snapshot { lifeline: found.lifeline, taken, took: taken.elapsed(), pids, connections, time_names: times.names }
+}
+
+/// The sessions of this very moment.
+fn sessions_now(found: &mut Found, attached: &[u32]) {
+    match sock_diag::dump() {
+        Ok(dump) => drop(ssh::peers_and_processes(found, attached, &dump.sockets)),
+        Err(why) => found.unknown("sockets", why),
+    }
 }
 
 /// How many connections there are with whom.
@@ -107,17 +120,21 @@ fn by_peer(open: &[Socket]) -> Vec<(IpAddr, u32)> {
 }
 
 impl Snapshot {
-    /// The lifeline at this moment: the snapshot, and over it who is connected to the SSH server and who sits at a console
-    /// right now. Takes some hundred microseconds.
+    /// The lifeline at this moment: the snapshot, and over it who has logged in since and who sits at a console right now.
+    /// Takes some hundred microseconds while no SSH server has started a process since.
     pub fn read(&self, known: Known<'_>) -> Lifeline {
         let mut found = Found { lifeline: self.lifeline.clone() };
         let age = self.taken.elapsed();
         if age > STALE {
             found.unknown("the owner's access", format!("it was last read {} s ago", age.as_secs()));
         }
-        match connected::to_ports(&self.ports) {
-            Ok(sessions) => sessions.iter().for_each(|session| found.address(session.remote, LifelineReason::SshSession)),
-            Err(why) => found.unknown("SSH connections", why),
+        match procfs::pids() {
+            Ok(now) => {
+                if now.into_iter().filter(|pid| !self.pids.contains(pid)).any(system_program::is_ssh_server) {
+                    sessions_now(&mut found, known.attached);
+                }
+            }
+            Err(why) => found.unknown("processes", why),
         }
         for addr in known.consoles {
             found.address(*addr, LifelineReason::RecentLogin);
@@ -236,6 +253,7 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use super::test_sshd::{Login, Sshd, reach};
     use super::*;
     use crate::host::own_netns::in_own_network;
     use crate::host::pidfd::key_of;
@@ -286,29 +304,30 @@ mod tests {
     }
 
     #[test]
-    fn who_connects_after_the_snapshot_is_held_all_the_same() {
+    fn who_logs_in_after_the_snapshot_is_held_all_the_same_and_who_only_connects_is_not() {
         use crate::host::own_netns::connected_from;
         in_own_network(|| {
-            for addr in ["198.51.100.1/32", "198.51.100.7/32"] {
-                ip(&format!("addr add {addr} dev lo"));
-            }
+            reach(&["198.51.100.1/32", "198.51.100.7/32", "198.51.100.8/32"]);
             let none = BTreeSet::new();
             let known = Known { consoles: &[], attached: &[], time_servers: &none };
             let mut snapshot = derive(known);
             // The near end stands for the host; only what a far end is counts here.
             snapshot.lifeline.addresses.clear();
-            let listener = std::net::TcpListener::bind("198.51.100.1:22").unwrap();
-            assert_eq!(snapshot.read(known).holds_address("198.51.100.7".parse().unwrap()), None);
-            let session = connected_from("198.51.100.7", "198.51.100.1", 22);
-            let held = |known| snapshot.read(known).holds_address("::ffff:198.51.100.7".parse().unwrap());
-            assert_eq!(held(known), Some(LifelineReason::SshSession));
+            // On a port that the snapshot does not know of.
+            let Some(server) = Sshd::start("openssh", 2277) else { return };
+            let knock = connected_from("198.51.100.8", "198.51.100.1", 2277);
+            let held = |known, addr: &str| snapshot.read(known).holds_address(addr.parse().unwrap());
+            assert_eq!(held(known, "198.51.100.7"), None);
+            let session = Login::with(&server, "root", "198.51.100.7", &[]);
+            assert_eq!(held(known, "::ffff:198.51.100.7"), Some(LifelineReason::SshSession));
+            assert_eq!(held(known, "198.51.100.8"), None);
             let mut child = Command::new("sleep").arg("20").spawn().unwrap();
             let attached = [child.id()];
             let at_console = snapshot.read(Known { attached: &attached, ..known });
             assert_eq!(at_console.holds_process(key_of(child.id()).unwrap()), Some(LifelineReason::LoginPath));
             child.kill().unwrap();
             child.wait().unwrap();
-            drop((session, listener));
+            drop((session, knock));
         });
     }
 
