@@ -132,7 +132,7 @@ mod tests {
             let six = connected_from("2001:db8:7::7", "2001:db8::1", 2222);
             // Somebody with a wrong key: as far as one comes without a login.
             let refused = Login::try_with(&server, "root", "198.51.100.9", &["-o", "PreferredAuthentications=password"]);
-            for (account, more) in [("root", &["-N"][..]), ("root", &[]), ("nobody", &["-N"]), ("root", &["-tt"])] {
+            for (account, more) in [("root", &["-N"][..]), ("root", &[]), ("nobody", &["-N"])] {
                 let login = Login::with(&server, account, "198.51.100.7", more);
                 let held = held();
                 assert_eq!(held("198.51.100.7"), Some(LifelineReason::SshSession), "{account} {more:?}");
@@ -198,7 +198,7 @@ mod tests {
             let Some(roots) = Sshd::start("openssh", 2222) else { return };
             let Some(rogue) = Sshd::start_as("openssh", 2223, 65_534) else { return };
             let session = Login::with(&roots, "root", "198.51.100.7", &[]);
-            let other = Login::with(&rogue, "nobody", "198.51.100.8", &["-N"]);
+            let other = Login::try_with(&rogue, "nobody", "198.51.100.8", &["-N"]);
             let mut found = Found::default();
             peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
             let held = |addr: &str| found.lifeline.holds_address(addr.parse().unwrap());

@@ -44,14 +44,18 @@ impl Sshd {
         }
         chown(dir.path().join("host"), Some(uid), None).unwrap();
         std::fs::copy(dir.path().join("id.pub"), dir.path().join("authorized_keys")).unwrap();
-        let mut command = Command::new(program);
+        let mut command;
         if which == "dropbear" {
             let key = dir.path().join("dropbear");
             let made = Command::new("dropbearkey").args(["-t", "ed25519", "-f"]).arg(&key).stdout(Stdio::null()).status().unwrap();
             assert!(made.success());
-            // Only an owner of the directory may have keys there.
-            command.args(["-F", "-E", "-p", &port.to_string(), "-D"]).arg(dir.path()).arg("-r").arg(key);
+            // It takes keys from root's home alone: this one has a home of its own.
+            let line = "mount -t tmpfs -o mode=700 home /root && mkdir -m 700 /root/.ssh && cp \"$1/id.pub\" /root/.ssh/authorized_keys \
+                && exec /usr/sbin/dropbear -F -E -p \"$2\" -P \"$1/pid\" -r \"$1/dropbear\"";
+            command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", line, "sh"]).arg(dir.path()).arg(port.to_string());
         } else {
+            command = Command::new(program);
             let keys = format!("AuthorizedKeysFile={}", dir.path().join("authorized_keys").display());
             command.args(["-D", "-e", "-f", "/dev/null", "-o", "PidFile=none", "-o", "UsePAM=no", "-o", "StrictModes=no", "-o", &keys]);
             command.args(["-o", "MaxStartups=200", "-p", &port.to_string(), "-h"]).arg(dir.path().join("host"));
@@ -86,7 +90,8 @@ impl Drop for Sshd {
 pub(crate) struct Login(Child);
 
 impl Login {
-    /// Logs in from this address to 198.51.100.1 and stays.
+    /// Logs in from this address to 198.51.100.1 and stays. Without a terminal: a session with one is written into the logs of
+    /// this machine.
     pub(crate) fn with(server: &Sshd, account: &str, from: &str, more: &[&str]) -> Self {
         let marked = server.dir.path().join(format!("in-{from}"));
         let _ = std::fs::remove_file(&marked);
