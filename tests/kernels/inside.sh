@@ -22,8 +22,6 @@ wait_until() { # SECONDS CONDITION
     return 1
 }
 
-# One field of a JSON document on standard input, by a Python expression over `d`.
-json() { python3 -c "import json,sys; d=json.load(sys.stdin); print($1)"; }
 agent_pid() { systemctl show -p MainPID --value bartizan.service; }
 answers() { bartizan status --json >/dev/null 2>&1; }
 active() { bartizan actions --active 2>/dev/null; }
@@ -56,6 +54,7 @@ is_held() { # PID: it uses no processor time and stands in a frozen group, or is
 
 install_phase() {
     useradd -m -s /bin/bash bob 2>/dev/null
+    usermod -p '$5$x$y' bob
     useradd -m -s /bin/bash -G sudo owner 2>/dev/null
     usermod -p '$5$x$y' owner
     began=$(date +%s)
@@ -71,15 +70,11 @@ install_phase() {
 }
 
 look_phase() {
-    ok rung "$(bartizan status --json | json 'd.get("sensor") or d.get("rung") or {k:v for k,v in d.items() if "rung" in k or "sensor" in k}')"
-    bartizan doctor --json >/tmp/doctor.json
+    ok rung "$(bartizan status | sed -n 's/^sensors *//p')"
+    bartizan doctor >/tmp/doctor
     code=$?
-    ok "doctor" "exit $code; not working: $(json '"; ".join("%s (%s: %s)" % (c["name"], c["state"], c["detail"][:90]) for c in d if c["state"]!="works") or "nothing"' </tmp/doctor.json)"
-    bartizan redteam live --json >/tmp/drill.json 2>/tmp/drill.err
-    code=$?
-    seen=$(json 'str(sum(s["outcome"]=="seen" for s in d["steps"]))+" of "+str(len(d["steps"]))' </tmp/drill.json 2>/dev/null)
-    score=$(json 'd["incident"]["confidence"] if d.get("incident") else "none"' </tmp/drill.json 2>/dev/null)
-    if [ "$code" -eq 0 ]; then ok drill "$seen steps seen, score $score"; else bad drill "exit $code: ${seen:-nothing}; $(tail -1 /tmp/drill.err)"; fi
+    ok doctor "exit $code; $(grep -c '^works' /tmp/doctor) work; $(grep -v '^works' /tmp/doctor | grep -vE '^ |blind spot' | cut -c1-160)"
+    if bartizan redteam live >/tmp/drill 2>&1; then ok drill "$(grep -c '^ *SEEN' /tmp/drill) steps seen, $(sed -n 's/^Incident [A-Z0-9]* *//p' /tmp/drill | head -1)"; else bad drill "$(grep -E 'MISSED|missed|FAILED' /tmp/drill | head -3)"; fi
     ok memory "$(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$(agent_pid)/status") resident"
     ok exposure "systemd-analyze security: $(systemd-analyze security --no-pager bartizan.service 2>/dev/null | sed -n 's/.*exposure level for bartizan.service: //p')"
 }
@@ -175,7 +170,7 @@ hang_phase() {
 before_reboot_phase() {
     bartizan block $STRANGER --for 30m >/dev/null 2>&1 || tell note "block before the reboot" "not possible here"
     bartizan disable-user bob --for 30m >/dev/null 2>&1 && bartizan confirm --help >/dev/null
-    id=$(active | grep -i bob | grep -oE 'A[0-9]+' | head -1)
+    id=$(active | grep bob | grep -oE '^A[0-9]+' | head -1)
     [ -z "$id" ] || bartizan confirm "$id" >/dev/null 2>&1
     active | tail -3
     bartizan alerts --json 2>/dev/null | grep -c . >/root/alerts-before
