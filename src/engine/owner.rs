@@ -1,5 +1,5 @@
-//! The owner's own access: derived all the time by a thread of its own, and what changes fast read anew whenever somebody
-//! may be cut off.
+//! The owner's own access: derived by a thread of its own, often while something may be decided and rarely on a quiet
+//! host, and read anew whenever somebody may be cut off.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -14,8 +14,14 @@ use crate::model::{Lifeline, LifelineReason};
 const CONSOLES: usize = 64;
 /// Consoles and askers at once; of more, the latest ones count.
 const ATTACHED: usize = 256;
-/// How often everything is derived anew, changes of the network and arriving consoles apart.
+/// How often everything is derived anew while something may be decided, changes of the network and arriving consoles apart.
 const EVERY: Duration = Duration::from_millis(2_500);
+/// How often on a quiet host: a derivation reads every process, and was half of what an idle agent cost.
+const QUIET: Duration = Duration::from_secs(30);
+/// Something may be decided for so long after a signal or a question.
+const ALERT: Duration = Duration::from_secs(60);
+/// Whoever asks derives it, unless it is younger than this.
+const FRESH: Duration = Duration::from_millis(4_500);
 /// Deriving may take no more than this part of the time: on a host with a great many processes it is done less often.
 const SHARE: u32 = 50;
 /// ... but never less often than this, so that it is not stale (`lifeline::STALE`).
@@ -53,6 +59,8 @@ pub(super) struct Owner {
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The last answer.
     recent: Mutex<Recent>,
+    /// When something was last about to be decided.
+    alerted: Mutex<Option<Instant>>,
     waker: Option<Waker>,
 }
 
@@ -101,10 +109,11 @@ impl Owner {
 
     /// The lifeline at this moment. Nobody who asks waits for another who does: on a busy host the other may be made to wait.
     pub(super) fn lifeline(&self) -> Lifeline {
+        *lock(&self.alerted) = Some(Instant::now());
         loop {
             let snapshot = lock(&self.snapshot).clone();
-            // Before the thread has begun, whoever asks derives it.
-            let snapshot = snapshot.unwrap_or_else(|| self.derive());
+            // On a quiet host, and before the thread has begun, whoever asks derives it.
+            let snapshot = snapshot.filter(|snapshot| snapshot.age() < FRESH).unwrap_or_else(|| self.derive());
             let recent = lock(&self.recent);
             if let Some((_, lifeline)) = recent.answer.as_ref().filter(|(at, _)| at.elapsed() < ONE_DECISION) {
                 return lifeline.clone();
@@ -148,6 +157,20 @@ impl Owner {
         ask(Known { consoles: &consoles, attached: &attached, time_servers: &time_servers })
     }
 
+    /// Something was seen about which may soon be decided: from now on the lifeline is kept fresh, so that the decision
+    /// need not wait for it.
+    pub(super) fn alert(&self) {
+        *lock(&self.alerted) = Some(Instant::now());
+        if lock(&self.snapshot).as_ref().is_some_and(|snapshot| snapshot.age() >= between(snapshot.took)) {
+            self.nudge();
+        }
+    }
+
+    /// How long the thread may rest after a derivation that took so long.
+    fn rest(&self, took: Duration) -> Duration {
+        if lock(&self.alerted).is_some_and(|at| at.elapsed() < ALERT) { between(took) } else { QUIET }
+    }
+
     /// Wakes the thread before its time.
     pub(super) fn nudge(&self) {
         if let Some(waker) = &self.waker {
@@ -159,8 +182,9 @@ impl Owner {
     pub(super) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>)) {
         while !is_over() {
             let snapshot = self.derive();
-            tell(self.lifeline().unknown.first().cloned());
-            let rest = (snapshot.took * SHARE).clamp(EVERY, AT_LEAST);
+            let now = self.with_known(|known| snapshot.read(known));
+            tell(now.unknown.first().cloned());
+            let rest = self.rest(snapshot.took);
             match &self.waker {
                 Some(waker) => {
                     std::thread::sleep(PAUSE);
@@ -186,6 +210,11 @@ impl Owner {
         }
         *lock(&self.asked) = Some((names, Instant::now()));
     }
+}
+
+/// From one derivation to the next while something may be decided.
+fn between(took: Duration) -> Duration {
+    (took * SHARE).clamp(EVERY, AT_LEAST)
 }
 
 #[cfg(test)]
@@ -225,8 +254,20 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_derives_again_and_ends_when_told() {
+    fn a_quiet_host_is_looked_at_rarely_and_whoever_asks_gets_a_fresh_answer() {
+        let owner = Owner::new(Vec::new());
+        assert_eq!(owner.rest(Duration::from_millis(10)), QUIET);
+        let old = owner.derive();
+        std::thread::sleep(FRESH + Duration::from_millis(100));
+        assert!(!owner.lifeline().unknown.iter().any(|line| line.contains("last read")), "an old derivation served");
+        assert!(lock(&owner.snapshot).as_ref().unwrap().age() < FRESH && old.age() >= FRESH);
+        assert_eq!(owner.rest(Duration::from_millis(10)), EVERY, "and for a while it is kept fresh");
+    }
+
+    #[test]
+    fn the_thread_derives_again_while_something_may_be_decided_and_ends_when_told() {
         let owner = Arc::new(Owner::new(Vec::new()));
+        owner.alert();
         let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (keeper, flag) = (Arc::clone(&owner), Arc::clone(&over));
         let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}));

@@ -66,6 +66,7 @@ impl Pipeline {
         let judged = !signals.is_empty();
         if judged {
             self.shared.latency.add(event.at, chrono::Utc::now());
+            self.shared.owner.alert();
         }
         signals.into_iter().for_each(|signal| self.join(signal));
         lock(&self.shared.live).event(&event);
