@@ -2,9 +2,11 @@
 
 pub mod access_copies;
 pub mod accounts;
+pub mod administrators;
 pub mod bpf;
 pub mod bpf_programs;
 pub mod cgroup_number;
+mod child;
 pub mod clock;
 pub mod container_addresses;
 pub mod container_api;
@@ -54,6 +56,8 @@ pub mod service_manager;
 pub mod sighting;
 pub mod sock_destroy;
 pub mod sock_diag;
+pub mod socket_units;
+pub mod ssh_ports;
 pub mod system_log;
 pub mod system_program;
 pub mod temporary;

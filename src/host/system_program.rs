@@ -18,12 +18,17 @@ pub fn name(pid: u32) -> Option<String> {
 
 /// The name of the system's SSH server, or of the part of it, that a process runs.
 pub fn ssh_server(pid: u32) -> Option<String> {
-    name(pid).filter(|name| SSH_SERVERS.contains(&name.as_str()))
+    name(pid).filter(|name| names_ssh_server(name))
 }
 
 /// Whether a process runs the system's SSH server.
 pub fn is_ssh_server(pid: u32) -> bool {
     ssh_server(pid).is_some()
+}
+
+/// Whether a program of this name, in a directory of the system, is an SSH server.
+pub fn names_ssh_server(name: &str) -> bool {
+    SSH_SERVERS.contains(&name)
 }
 
 #[cfg(test)]

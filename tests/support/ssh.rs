@@ -38,7 +38,7 @@ impl SshServer {
         host.shell("rm -f /etc/ssh/ssh_host_*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key");
         // MaxStartups: a hundred logins in a minute are this test's own.
         let config = format!(
-            "HostKey /etc/ssh/ssh_host_ed25519_key\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100:30:200\nUseDNS no\nPidFile none\n{more}\n"
+            "HostKey /etc/ssh/ssh_host_ed25519_key\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100:30:200\nUseDNS no\nPidFile none\n{more}\nPermitRootLogin no\n"
         );
         std::fs::write(host.path("/etc/ssh/sshd_config"), config).unwrap();
         let log = std::fs::File::create(keys.path().join("log")).unwrap();

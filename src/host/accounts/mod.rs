@@ -4,11 +4,15 @@ mod passwd;
 mod rewrite;
 mod sessions;
 mod shadow;
+mod standing;
 
-pub use passwd::{Account, find};
+pub use passwd::{Account, all, find, find_uid};
+pub(super) use passwd::{Group, groups};
 pub use rewrite::{line_of, rewrite};
+pub(super) use sessions::real_uid;
 pub use sessions::{Ended, Sessions};
 pub use shadow::{Look, Marks, Removed};
+pub(super) use standing::{Password, Standing, standing};
 
 use std::io;
 

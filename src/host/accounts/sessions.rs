@@ -173,7 +173,7 @@ fn login_uid(pid: u32) -> Option<u32> {
 }
 
 /// Its real user id, as this host counts it, whatever its own user namespace says.
-fn real_uid(pid: u32) -> Option<u32> {
+pub(in crate::host) fn real_uid(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
 }

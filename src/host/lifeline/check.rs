@@ -7,11 +7,12 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::accounts::{self, Files};
+use super::accounts;
 use super::{connected, place, route_question, session, ssh};
+use crate::host::administrators::{self, Meaning};
 use crate::host::pidfd::Stat;
 use crate::host::system_program;
-use crate::model::{Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded};
+use crate::model::{HostText, Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded};
 
 /// A line of resolv.conf(5) files is looked for in so many bytes.
 const MOST_BYTES: usize = 1 << 16;
@@ -39,7 +40,7 @@ pub fn touches_owner(target: &Target) -> Result<Option<LifelineReason>, String> 
             own.map_or_else(|| address_again(*addr), |why| Ok(Some(why)))
         }
         Target::ProcessTree { root, .. } => Ok(Processes::new().look(*root)),
-        Target::User { uid, .. } => account(*uid),
+        Target::User { name, uid } => account(name, *uid),
         Target::Container { id, .. } => Ok(container(id)),
         Target::Host | Target::File { .. } => Ok(None),
     }
@@ -179,12 +180,19 @@ fn exe_file(pid: &str) -> Option<(u64, u64)> {
     fs::metadata(format!("/proc/{pid}/exe")).ok().map(|exe| (exe.dev(), exe.ino()))
 }
 
-fn account(uid: u32) -> Result<Option<LifelineReason>, String> {
+/// Of an account whether it is one's own, or the last one that can become root.
+///
+/// # Errors
+/// What cannot be told about others who may become root.
+pub fn account(name: &HostText, uid: u32) -> Result<Option<LifelineReason>, String> {
     if accounts::whose(std::process::id()).any(|own| own == uid) {
         return Ok(Some(LifelineReason::OwnAccount));
     }
-    let last = Files::default().last_administrator().map_err(|why| format!("accounts could not be read: {why}"))?;
-    Ok((last == Some(uid)).then_some(LifelineReason::LastAdministrator))
+    match administrators::without(name).map_err(|why| format!("who can become root: {why}"))? {
+        Meaning::TheLast => Ok(Some(LifelineReason::LastAdministrator)),
+        Meaning::NotTheLast => Ok(None),
+        Meaning::CannotTell(why) => Err(format!("cannot tell who else can become root ({why})")),
+    }
 }
 
 fn container(id: &str) -> Option<LifelineReason> {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 
-use super::accounts::SEPARATED;
+use super::accounts::{SEPARATED, uids_of};
 use crate::host::pidfd::{Stat, everything};
 use crate::host::system_program;
 
@@ -133,8 +133,7 @@ fn uptime() -> u64 {
 
 /// Users under whom an SSH server runs its half without rights.
 pub(super) fn unprivileged() -> BTreeSet<u32> {
-    let files = super::accounts::Files::default();
-    files.uids_of(&SEPARATED).into_iter().collect()
+    uids_of(&SEPARATED).into_iter().collect()
 }
 
 /// Sockets that these processes hold, by inode number.

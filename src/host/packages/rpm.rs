@@ -1,11 +1,11 @@
 //! rpm(8): its database is asked through the program itself, with fixed arguments and little patience.
 
-use std::io::Read;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::host::child;
 use crate::model::HostText;
 
 /// Where the database lies, of each age and distribution.
@@ -16,7 +16,7 @@ const DATABASES: [&str; 5] = [
 /// Longest answer; another look-up may hold the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest name of a package that is believed, in bytes.
-const LONGEST: u64 = 256;
+const LONGEST: usize = 256;
 
 /// The package that owns this path; `None` too when there is no rpm database or it does not answer.
 pub(super) fn owner(root: &Path, path: &HostText) -> Option<HostText> {
@@ -26,48 +26,22 @@ pub(super) fn owner(root: &Path, path: &HostText) -> Option<HostText> {
     if !path.starts_with(b"/") {
         return None;
     }
-    let mut rpm = Command::new("rpm");
-    rpm.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
-    rpm.arg("--root")
-        .arg(root)
-        .arg("--dbpath")
-        .arg(database)
-        .args(["-qf", "--qf", "%{NAME}\\n", "--"])
-        .arg(std::ffi::OsStr::from_bytes(path.as_bytes()));
-    rpm.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = rpm.spawn().ok()?;
-    let answered = wait(&mut child);
-    let mut answer = Vec::new();
-    if answered {
-        child.stdout.take()?.take(LONGEST).read_to_end(&mut answer).ok()?;
-    }
+    let mut arguments: Vec<&OsStr> = vec!["--root".as_ref(), root.as_os_str(), "--dbpath".as_ref(), database.as_os_str()];
+    arguments.extend(["-qf", "--qf", "%{NAME}\\n", "--"].map(OsStr::new));
+    arguments.push(OsStr::from_bytes(path.as_bytes()));
+    let said = child::ask("rpm".as_ref(), &arguments, PATIENCE).ok().filter(|said| said.success);
+    let answer = said.map(|said| said.out).unwrap_or_default();
     // Several packages may own one path; the first is told.
     let name = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let believable = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic());
+    let believable = !name.is_empty() && name.len() <= LONGEST && name.iter().all(|byte| byte.is_ascii_graphic());
     believable.then(|| HostText::from(name))
-}
-
-/// Whether it ended by itself and well; it is ended when it takes too long. Its answer fits into the pipe.
-fn wait(child: &mut Child) -> bool {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return status.success(),
-            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
-            _ => {
-                // Our own unreaped child: its pid cannot be another's.
-                let _ = child.kill();
-                let _ = child.wait();
-                return false;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::process::{Command, Stdio};
 
     const SPEC: &str = "Name: some-tool\nVersion: 1\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n\
         %description\nx\n%install\nmkdir -p %{buildroot}/opt\necho x > %{buildroot}/opt/tool\n%files\n/opt/tool\n";

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Act, ActError, Hand, Sight, complete, is_person, outside_end};
 use crate::host::accounts::{self, AccountError, Look, Marks, Removed, Sessions};
 use crate::host::digest::{Digest, digest};
+use crate::host::lifeline::check;
 use crate::host::watchdog::{self, Watchdog};
 use crate::model::{Action, ActionId, ActionPlan, Alarm, AlarmKind, HostText, Lifeline, Preview, Target, Timestamp};
 use crate::responder::group_name;
@@ -50,6 +51,16 @@ fn marks(name: &HostText, uid: u32) -> Result<(Marks, Vec<u8>), AccountError> {
     }
     let line = accounts::line_of(name)?.ok_or_else(|| AccountError::NoShadow(name.clone()))?;
     Marks::set(&line).ok_or_else(|| AccountError::Malformed(name.clone()))
+}
+
+/// Refuses the last account that can become root; where that cannot be told, says so: then a person may do it, for as long as
+/// they confirm it in time.
+fn others_remain(name: &HostText, uid: u32) -> Result<Option<String>, ActError> {
+    match check::account(name, uid) {
+        Ok(Some(why)) => Err(ActError::Lifeline { what: format!("account {name}"), why }),
+        Ok(None) => Ok(None),
+        Err(unknown) => Ok(Some(unknown)),
+    }
 }
 
 fn sessions(uid: u32, lifeline: &Lifeline) -> Result<Sessions, ActError> {
@@ -130,14 +141,16 @@ impl Act for DisableUser {
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (name, uid) = account(plan.target())?;
         marks(name, uid)?;
+        let doubt = others_remain(name, uid)?;
         let found = sessions(uid, &(hand.lifeline)())?;
         let (open, spared) = (found.open.len(), found.spared.len());
-        let steps = vec![
+        let mut steps: Vec<String> = doubt.into_iter().map(|doubt| format!("{doubt}: make sure that you can before you confirm")).collect();
+        steps.extend([
             outside_end::foretold(hand, plan.lasts()),
             format!("/etc/shadow, line of {name}: ! before the password, expiry day 1 (1970-01-02), so that password, key and su are refused"),
             "each process of its login sessions: SIGHUP and SIGTERM, after 1s SIGKILL; what a service runs under this account is left alone"
                 .to_owned(),
-        ];
+        ]);
         let kept = if spared > 0 { format!("; {spared} left alone: the owner's own path runs through them") } else { String::new() };
         Ok(Preview {
             steps,
@@ -152,6 +165,7 @@ impl Act for DisableUser {
     fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
         let (name, uid) = account(plan.target())?;
         let (marks, _) = marks(name, uid)?;
+        others_remain(name, uid)?;
         let file = digest(std::path::Path::new("/etc/shadow")).ok().flatten();
         let name = group_name(id, &hand.instance);
         written(&Snapshot { name, marks: Some(marks), file, watchdog: None, ended: 0, spared: 0 })

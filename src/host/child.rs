@@ -1,0 +1,77 @@
+//! Asking a program of the system: an environment of our own, little patience, a bounded answer.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest answer; it fits into the pipe, so nobody has to read while the program runs.
+const LONGEST: u64 = 60 << 10;
+
+/// What a program said.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// Whether it ended with 0.
+    pub(super) success: bool,
+    pub(super) out: Vec<u8>,
+    pub(super) err: Vec<u8>,
+}
+
+/// Runs it with these arguments and waits for its end.
+///
+/// # Errors
+/// When it cannot be started, or has not ended in time: then it is killed.
+pub(super) fn ask<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A], patience: Duration) -> io::Result<Said> {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
+    let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let success = wait(&mut child, patience)?;
+    let mut said = Said { success, out: Vec::new(), err: Vec::new() };
+    if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
+        // Somebody whom it left behind may hold the pipe: what is in it is read without waiting for its end.
+        read(out, &mut said.out)?;
+        read(err, &mut said.err)?;
+    }
+    Ok(said)
+}
+
+fn read(mut pipe: impl Read + std::os::fd::AsFd, into: &mut Vec<u8>) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    match pipe.by_ref().take(LONGEST).read_to_end(into) {
+        Err(why) if why.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn wait(child: &mut Child, patience: Duration) -> io::Result<bool> {
+    let until = Instant::now() + patience;
+    loop {
+        match child.try_wait()? {
+            Some(status) => return Ok(status.success()),
+            None if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
+            None => {
+                // Our own unreaped child: its pid cannot be another's.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}", humantime::format_duration(patience))));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_bounded_in_time_and_its_end_is_not_waited_for() {
+        let sh = |line: &str| ask(OsStr::new("sh"), &["-c", line], Duration::from_millis(500));
+        let said = sh("echo out; echo err >&2; exit 3").unwrap();
+        assert_eq!((said.success, said.out.as_slice(), said.err.as_slice()), (false, &b"out\n"[..], &b"err\n"[..]));
+        assert_eq!(sh("sleep 9").unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let begun = Instant::now();
+        assert_eq!(sh("sleep 3 & echo left behind").unwrap().out, b"left behind\n");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+}
