@@ -56,6 +56,7 @@ impl Responder {
                 action.note = format!("confirmed by {by}; {proof}");
                 self.signs.forget(action.id);
             }
+            Sight::Outgrown(why) => (action.verified_at, action.note) = (Some(now), format!("confirmed by {by}; {why}")),
             Sight::Drifted(why) => return Err(ActError::Unverified(why)),
         }
         // What cannot be written now is kept in memory until it can: the end is where it should be.

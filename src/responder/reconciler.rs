@@ -115,8 +115,10 @@ impl Responder {
                 (action.state, action.verified_at, action.note) = (ActionState::Live, Some(now), proof.join("; "));
             }
             // About to end by itself: the difference is the ending.
-            Ok(Sight::Drifted(_)) if moment > action.ends_at() => {}
-            Ok(Sight::Drifted(why)) => self.bring_back(&mut action, held, others, undone, &why, now),
+            Ok(Sight::Drifted(_) | Sight::Outgrown(_)) if moment > action.ends_at() => {}
+            Ok(Sight::Drifted(why)) => self.bring_back(&mut action, held, others, Some(undone), &why, now),
+            // Nobody touched it, so nobody is blamed.
+            Ok(Sight::Outgrown(why)) => self.bring_back(&mut action, held, others, None, &why, now),
             Err(error) => (action.state, action.note) = (ActionState::Unknown, format!("the kernel cannot be asked: {error}")),
         }
         action
@@ -139,11 +141,11 @@ impl Responder {
         let _ = self.try_to_undo(action, &held.snapshot, now);
     }
 
-    fn bring_back(&self, action: &mut Action, held: &Held, others: &Others<'_>, undone: &mut Undone, why: &str, now: Timestamp) {
+    fn bring_back(&self, action: &mut Action, held: &Held, others: &Others<'_>, undone: Option<&mut Undone>, why: &str, now: Timestamp) {
         let act = actions::of(action.kind);
         let is_news = action.state != ActionState::Drifted;
         (action.state, action.note) = (ActionState::Drifted, why.to_owned());
-        if is_news {
+        if let Some(undone) = undone.filter(|_| is_news) {
             undone.note(action, why);
         }
         let moment = self.moment_of(held, now);
@@ -157,7 +159,9 @@ impl Responder {
                 action.note = format!("brought back ({why}); {}", proof.join("; "));
                 self.ledger.audit_or_owe(line(now, "reconciler", "action.reapplied", action.id, action.note.clone()));
             }
-            Ok(Sight::Drifted(still) | Sight::Gone(still)) => action.note = format!("{why}; bringing it back did not help: {still}"),
+            Ok(Sight::Drifted(still) | Sight::Outgrown(still) | Sight::Gone(still)) => {
+                action.note = format!("{why}; bringing it back did not help: {still}")
+            }
             Err(error) => action.note = format!("{why}; not brought back: {error}"),
         }
     }

@@ -190,6 +190,58 @@ fn containment_is_undone_at_once_and_brought_back_when_flushed() {
     });
 }
 
+/// sshd on this port, which nobody but systemd would have known of before; ended with the test.
+struct Sshd {
+    server: Child,
+    _keys: tempfile::TempDir,
+}
+
+impl Sshd {
+    fn start(port: u16) -> Option<Self> {
+        if !std::path::Path::new("/usr/sbin/sshd").exists() {
+            eprintln!("skipped: there is no /usr/sbin/sshd");
+            return None;
+        }
+        let keys = tempfile::tempdir().unwrap();
+        let key = keys.path().join("key");
+        std::fs::create_dir_all("/run/sshd").unwrap();
+        assert!(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap().success());
+        let mut command = Command::new("/usr/sbin/sshd");
+        command.args(["-D", "-f", "/dev/null", "-o", "PidFile=none", "-o", "UsePAM=no", "-p", &port.to_string(), "-h"]).arg(&key);
+        Some(Self { server: command.stderr(Stdio::null()).spawn().unwrap(), _keys: keys })
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn logins_are_paused_on_a_port_that_ssh_takes_while_containment_lives() {
+    on_bench(|bench| {
+        let (far, responder) = (cable(), bench.responder());
+        let done = responder.carry_out(contain(MINUTE), now()).unwrap();
+        let Some(_sshd) = Sshd::start(2299) else { return };
+        let listens = || TcpStream::connect("127.0.0.1:2299").is_ok();
+        let began = Instant::now();
+        while !listens() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(gets_in(&far, STRANGER, 2299), "nobody has looked yet");
+        let mended = responder.reconcile(now()).unwrap();
+        assert_eq!(mended[0].state, ActionState::Live, "{}", mended[0].note);
+        assert!(mended[0].note.contains("port 2299"), "{}", mended[0].note);
+        assert!(!gets_in(&far, STRANGER, 2299) && gets_in(&far, OWNER, 2299));
+        assert_eq!(bench.alarms(), Vec::<String>::new(), "nobody touched the table, so nobody is blamed");
+        responder.rollback(done.id, "root", now()).unwrap();
+        assert!(gets_in(&far, STRANGER, 2299));
+        assert_eq!(ruleset(), "");
+    });
+}
+
 #[test]
 fn a_confirmed_containment_lasts_to_its_end() {
     on_bench(|bench| {

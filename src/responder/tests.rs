@@ -18,6 +18,7 @@ use crate::model::{ActionKind, ActionState, Direction, HostText, LifelineReason,
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,
     lifeline: Lifeline,
+    alarms: Arc<Mutex<Vec<String>>>,
 }
 
 impl Bench {
@@ -25,7 +26,8 @@ impl Bench {
         let addresses =
             vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession), ("2001:db8::9".parse().unwrap(), LifelineReason::Gateway)];
         let processes = vec![(key_of(std::process::id()).unwrap(), LifelineReason::Agent)];
-        Self { dir: tempfile::tempdir().unwrap(), lifeline: Lifeline { addresses, processes, ..Lifeline::default() } }
+        let lifeline = Lifeline { addresses, processes, ..Lifeline::default() };
+        Self { dir: tempfile::tempdir().unwrap(), lifeline, alarms: Arc::default() }
     }
 
     fn runtime(&self) -> PathBuf {
@@ -34,8 +36,14 @@ impl Bench {
 
     pub(super) fn responder(&self) -> Responder {
         let ledger = Arc::new(Ledger::open(&self.dir.path().join("data"), now()).unwrap());
-        let lifeline = self.lifeline.clone();
-        Responder::new(ledger, &self.runtime(), court().verifier(), ties(lifeline)).unwrap()
+        let (lifeline, alarms) = (self.lifeline.clone(), Arc::clone(&self.alarms));
+        let alarm: RaiseAlarm = Box::new(move |alarm| alarms.lock().unwrap().push(alarm.to_string()));
+        Responder::new(ledger, &self.runtime(), court().verifier(), Ties { alarm, ..ties(lifeline) }).unwrap()
+    }
+
+    /// What the responder was alarmed about.
+    pub(super) fn alarms(&self) -> Vec<String> {
+        self.alarms.lock().unwrap().clone()
     }
 }
 

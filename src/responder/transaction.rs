@@ -189,6 +189,8 @@ impl Responder {
         let (state, proof) = match (action.kind, sight) {
             (ActionKind::KillTree, Sight::Gone(proof)) => (ActionState::Expired, proof),
             (_, Sight::Live(proof)) => (ActionState::Live, proof.join("; ")),
+            // The next comparison covers what is new.
+            (_, Sight::Outgrown(why)) => (ActionState::Live, why),
             (_, Sight::Drifted(why) | Sight::Gone(why)) => return Err(ActError::Unverified(why)),
         };
         action.state = state;

@@ -11,8 +11,7 @@ use crate::model::{HostText, LifelineReason};
 
 /// Larger files are read up to here; a host with more accounts has a directory service.
 const MOST_BYTES: u64 = 1 << 20;
-/// Accounts looked at (those that have a login shell), files in a directory, and sessions.
-const MOST: usize = 4_096;
+/// Sessions.
 const MOST_FILES: usize = 256;
 /// A login user id that was never set.
 const UNSET: u32 = u32::MAX;

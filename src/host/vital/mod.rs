@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use resolver::{ask as ask_resolver, servers as resolvers};
-pub use ssh_server::{addresses as ssh_servers, greets, ports as ssh_ports};
+pub use ssh_server::{addresses as ssh_servers, greets};
 pub use unit::is_active;
 
 use super::sock_diag::{self, Connection, Phase};

@@ -43,12 +43,6 @@ pub fn addresses() -> Vec<SocketAddr> {
     found
 }
 
-/// The ports on which new logins arrive: those on which an SSH server listens, and the usual one always, as systemd may hold
-/// it for a server that is not running.
-pub fn ports() -> BTreeSet<u16> {
-    addresses().iter().map(SocketAddr::port).chain([SSH]).collect()
-}
-
 /// Inodes of the sockets that processes of an SSH server hold.
 fn held_by_servers() -> BTreeSet<u64> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

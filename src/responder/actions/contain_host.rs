@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::block_address::table_step;
 use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Element, Member, NftError, TABLE, conntrack};
-use crate::host::{package_mirrors, sock_diag, vital};
+use crate::host::{package_mirrors, sock_diag, ssh_ports};
 use crate::model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
 use crate::responder::ruleset::{Timed, begun};
 
@@ -70,7 +70,7 @@ fn settle(hand: &Hand, keep: impl IntoIterator<Item = IpAddr>) -> Bounds {
     let containment = &policy.containment;
     Bounds {
         keep: keep.into_iter().take(MOST_KEPT).collect(),
-        ssh: vital::ssh_ports(),
+        ssh: ssh_ports::open_or_configured(),
         connections: containment.connections_per_second,
         datagrams: containment.datagrams_per_second,
         step: u64::try_from(containment.release_step.as_millis()).unwrap_or(u64::MAX),
@@ -185,7 +185,15 @@ impl Act for ContainHost {
             for (addr, why) in (hand.lifeline)().addresses {
                 let inside = addr.to_canonical().is_loopback() || addr.is_unspecified();
                 if !inside && ruleset.find(Member::Keep(addr))?.is_none() {
-                    return Ok(Sight::Drifted(format!("{addr} is {} by now and not let through yet", why.noun())));
+                    return Ok(Sight::Outgrown(format!("{addr} is {} by now and not let through yet", why.noun())));
+                }
+            }
+        }
+        if ssh > now + Duration::seconds(1) {
+            let ruleset = hand.ruleset()?;
+            for port in ssh_ports::open().difference(&bounds.ssh) {
+                if ruleset.find(Member::ContainSsh(*port))?.is_none() {
+                    return Ok(Sight::Outgrown(format!("SSH is served on port {port} by now, where logins are not paused yet")));
                 }
             }
         }
@@ -213,12 +221,13 @@ impl Act for ContainHost {
         Ok(snapshot)
     }
 
-    /// Whoever came onto the lifeline since is let through too.
+    /// Whoever came onto the lifeline since is let through too, and logins are paused on ports that SSH has taken since.
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let widened = || {
             hand.may_touch(&action.target, is_person(&action.by))?;
             let mut bounds = bounds(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
             bounds.keep.extend((hand.lifeline)().addresses.iter().map(|(addr, _)| addr.to_canonical()));
+            bounds.ssh.extend(ssh_ports::open());
             let snapshot = json!(bounds);
             hand.ledger.settle(action, Some(&snapshot), None)?;
             Ok(snapshot)

@@ -185,6 +185,8 @@ pub(super) enum Sight {
     Live(Vec<String>),
     /// Something of it is there, not as we left it, or missing before its time.
     Drifted(String),
+    /// It is as we left it, and the host has changed since: more belongs to it now. Nobody touched it.
+    Outgrown(String),
     /// Nothing of it is left; why that may be.
     Gone(String),
 }
@@ -225,7 +227,7 @@ pub(super) trait Act: Sync {
 
     /// After a crash between intent and receipt: whether what the kernel shows is the whole change.
     fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
-        Ok(matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_)))
+        Ok(matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_) | Sight::Outgrown(_)))
     }
 }
 
