@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use bartizan::host::nft::{Element, Member, Nft, Set, Table as Shape};
+use bartizan::host::nft::{Element, Member, Nft, Piece, Set, Table as Shape};
 use bartizan::model::Direction;
 
 use crate::figures::{Table, median};
@@ -20,7 +20,7 @@ pub fn elements(count: u32) -> Vec<Element> {
 pub fn measure(table: &mut Table) {
     let mut took = alone(|| {
         let nft = Nft::open().unwrap();
-        nft.change(Shape::Make, &[], &[], &|_| Ok(())).unwrap();
+        nft.change(Shape::Make([Piece::BlockIn4].into_iter().collect()), &[], &[], &|_| Ok(())).unwrap();
         let one = |element: Element| {
             let began = Instant::now();
             nft.change(Shape::Keep, &[], &[element], &|_| Ok(())).unwrap();

@@ -9,7 +9,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use bartizan::config::Policy;
 use bartizan::court::Court;
 use bartizan::host::clock::Clock;
-use bartizan::host::nft::{Nft, Table as Shape};
+use bartizan::host::nft::{Nft, Pieces, Table as Shape};
 use bartizan::model::{Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId};
 use bartizan::responder::{Responder, Ties};
 use bartizan::store::ledger::{Anchor, Ledger};
@@ -79,7 +79,8 @@ pub fn measure(table: &mut Table) {
             };
             ledger.intend(action, &snapshot, Anchor { boot: clock.boot(), ns: clock.now() }, &line).unwrap();
         }
-        Nft::open().unwrap().change(Shape::Make, &[], &elements(BLOCKS), &|_| Ok(())).unwrap();
+        let blocks = elements(BLOCKS);
+        Nft::open().unwrap().change(Shape::Make(Pieces::of(&blocks)), &[], &blocks, &|_| Ok(())).unwrap();
         let round = || {
             let (began, cpu) = (Instant::now(), cpu_ms());
             let seen = responder.reconcile(chrono::Utc::now()).unwrap();

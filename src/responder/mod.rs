@@ -243,6 +243,8 @@ mod ruleset_tests;
 #[cfg(test)]
 mod safety_tests;
 #[cfg(test)]
+mod shape_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod verifier_tests;

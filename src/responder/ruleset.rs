@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::actions::{ActError, Hand, Sight, is_person, members_of};
 use super::verifier::{self, Case};
-use crate::host::nft::{Element, Kept, Key, Member, Nft, NftError, Place, Set, TABLE, Table, TableState};
+use crate::host::nft::{Element, Kept, Key, Member, Nft, NftError, Pieces, Place, Set, TABLE, Table, TableState};
 use crate::model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Timestamp};
 use crate::store::ledger::Held;
 
@@ -50,7 +50,12 @@ impl Ruleset {
         if let Some(listing) = sets.get(&set) {
             return Ok(Arc::clone(listing));
         }
-        let elements = if self.state == TableState::Absent { HashMap::new() } else { self.nft.list(set)? };
+        let may_hold = match &self.state {
+            TableState::Absent => false,
+            TableState::Intact(pieces) => pieces.hold(set),
+            TableState::Altered(_) => true,
+        };
+        let elements = if may_hold { self.nft.list(set)? } else { HashMap::new() };
         let listing = Arc::new((elements, Instant::now()));
         sets.insert(set, Arc::clone(&listing));
         Ok(listing)
@@ -73,6 +78,56 @@ impl Ruleset {
             }
         }
         Ok(there)
+    }
+
+    /// Those of the places that no other denial of the same address needs: `going` go with them.
+    fn unshared(&self, going: Vec<Place>) -> Result<Vec<Place>, ActError> {
+        let mut alone = Vec::with_capacity(going.len());
+        for place in &going {
+            let needed = match place.set {
+                Set::DenyTo4 => self.denies(place, [Set::DenyUid4, Set::DenyCgroup4], &going)?,
+                Set::DenyTo6 => self.denies(place, [Set::DenyUid6, Set::DenyCgroup6], &going)?,
+                _ => false,
+            };
+            if !needed {
+                alone.push(*place);
+            }
+        }
+        Ok(alone)
+    }
+
+    /// Whether one of these sets keeps somebody from the place's address, apart from those that go.
+    fn denies(&self, to: &Place, sets: [Set; 2], going: &[Place]) -> Result<bool, ActError> {
+        for set in sets {
+            let listing = self.set(set)?;
+            let mut others = listing.0.keys().map(|key| Place { set, key: *key }).filter(|other| !going.contains(other));
+            if others.any(|other| other.remote() == to.remote()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The pieces that the elements which are there need.
+    fn needed(&self) -> Result<Pieces, ActError> {
+        let mut needed = Pieces::default();
+        for set in Set::of_actions() {
+            if !self.set(set)?.0.is_empty() {
+                needed = needed.and(Pieces::of_set(set));
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The shape that holds what is there and these, too.
+    fn shape_for(&self, come: &[Element]) -> Table {
+        let needed = Pieces::of(come);
+        match self.state {
+            TableState::Intact(there) if there.has_all(needed) => Table::Keep,
+            TableState::Intact(from) => Table::Reshape { from, to: from.and(needed) },
+            TableState::Absent => Table::Make(needed),
+            TableState::Altered(_) => Table::Replace(needed),
+        }
     }
 
     /// Leaves out of the reading what was just removed, so that ten thousand can go one by one.
@@ -156,23 +211,25 @@ impl Hand {
         now: Timestamp,
     ) -> Result<(), ActError> {
         let ruleset = self.ruleset()?;
-        let come = elements(members, now);
-        let (table, others) = match ruleset.state() {
-            TableState::Intact => (Table::Keep, Vec::new()),
-            TableState::Absent => (Table::Make, Vec::new()),
-            TableState::Altered(_) => (Table::Replace, self.owned_by_others(action, now)?),
-        };
+        let mut come = elements(members, now);
         let mut go = Vec::new();
-        if table == Table::Keep {
-            for element in &come {
-                if ruleset.find(element.member)?.is_some() {
+        let others = match ruleset.state() {
+            TableState::Absent => Vec::new(),
+            TableState::Altered(_) => self.owned_by_others(action, now)?,
+            TableState::Intact(_) => {
+                for element in &mut come {
+                    let Some(kept) = ruleset.find(element.member)? else { continue };
                     go.push(element.member.place());
+                    if element.member.is_shared() {
+                        element.lasts = element.lasts.max(kept.remaining.unwrap_or_default());
+                    }
                 }
+                Vec::new()
             }
-        }
+        };
         let known: HashSet<Place> = others.iter().map(|element| element.member.place()).collect();
         let come: Vec<Element> = come.into_iter().chain(others).chain(more).collect();
-        self.send(&ruleset, (table, &go, &come), &known, by_person, action)
+        self.send(&ruleset, (ruleset.shape_for(&come), &go, &come), &known, by_person, Some(action))
     }
 
     /// What the other live actions have in the table, for the time they still have; nothing that is on the lifeline by now.
@@ -206,22 +263,23 @@ impl Hand {
         (table, go, come): (Table, &[Place], &[Element]),
         known: &HashSet<Place>,
         by_person: bool,
-        action: &Action,
+        action: Option<&Action>,
     ) -> Result<(), ActError> {
         let lifeline = (self.lifeline)();
+        let before = if let TableState::Intact(pieces) = ruleset.state { Some(pieces) } else { None };
         let kept = |addr| {
-            let there = if table == Table::Keep { ruleset.find(Member::Keep(addr)).ok().flatten() } else { None };
+            let there = if before.is_some() { ruleset.find(Member::Keep(addr)).ok().flatten() } else { None };
             there.and_then(|kept| kept.remaining)
         };
-        let on = table == Table::Keep && ruleset.find(Member::ContainOut(false))?.is_some();
-        let case = Case { lifeline: &lifeline, by_person, known, kept: &kept, contained: on };
+        let on = before.is_some() && ruleset.find(Member::ContainOut(false))?.is_some();
+        let case = Case { lifeline: &lifeline, by_person, known, before, kept: &kept, contained: on };
         let done = ruleset.nft.change(table, go, come, &|changes| verifier::judge(changes, &case));
         self.forget_ruleset();
         if let Err(NftError::Refused(why)) = &done {
             (self.alarm)(Alarm {
                 what: AlarmKind::WarrantRefused,
                 detail: HostText::from(format!("the verifier refused a change of table inet {TABLE}: {why}").as_str()),
-                action: Some(action.id),
+                action: action.map(|action| action.id),
                 path: None,
             });
         }
@@ -233,7 +291,7 @@ impl Hand {
         let mut done = Vec::new();
         for _ in 0..3 {
             let ruleset = self.ruleset()?;
-            let there = ruleset.there(members)?;
+            let there = ruleset.unshared(ruleset.there(members)?)?;
             if there.is_empty() {
                 break;
             }
@@ -251,7 +309,7 @@ impl Hand {
             done.push(removed(&there));
         }
         let ruleset = self.ruleset()?;
-        if let Some(place) = ruleset.there(members)?.first() {
+        if let Some(place) = ruleset.unshared(ruleset.there(members)?)?.first() {
             return Err(ActError::Unverified(format!("something of it is still in set {}", place.set.name())));
         }
         if *ruleset.state() != TableState::Absent && ruleset.is_bare()? {
@@ -265,7 +323,20 @@ impl Hand {
                 Err(error) => return Err(error.into()),
             }
         }
+        // What stays too large costs packets some time and changes nothing: the next round tries again.
+        let _ = self.narrow();
         Ok(done)
+    }
+
+    /// Takes the sets, rules and hooks away whose last element is gone. Elements of the other kinds are not touched.
+    pub(super) fn narrow(&self) -> Result<(), ActError> {
+        let ruleset = self.ruleset()?;
+        let TableState::Intact(from) = *ruleset.state() else { return Ok(()) };
+        let to = ruleset.needed()?;
+        if to.is_empty() || from == to || !from.has_all(to) {
+            return Ok(());
+        }
+        self.send(&ruleset, (Table::Reshape { from, to }, &[], &[]), &HashSet::new(), false, None)
     }
 
     /// Whether the kernel shows these members with the time they should still have: the shortest of them, or why not.
@@ -285,7 +356,7 @@ impl Hand {
             let Some(shown) = kept.remaining else {
                 return Ok(Err(Sight::Drifted(format!("somebody made it endless that {what} is in our table"))));
             };
-            if shown > left + SLACK || shown + SLACK < left {
+            if shown > left + SLACK && !member.is_shared() || shown + SLACK < left {
                 return Ok(Err(Sight::Drifted(format!("somebody changed the end of {what} in our table"))));
             }
             if kept.rate != member.rate().map(u64::from) {
@@ -313,13 +384,13 @@ impl Hand {
             }
             let by_person = is_person(&action.by);
             let ruleset = self.ruleset()?;
-            if *ruleset.state() == TableState::Intact {
+            if let TableState::Intact(_) = ruleset.state() {
                 return self.put(action, &members, by_person, now).map(Some);
             }
             let come: Vec<Element> =
                 self.owned(others.iter().filter(|other| other.id != action.id), now)?.into_iter().chain(mine).collect();
             let known: HashSet<Place> = come.iter().map(|element| element.member.place()).collect();
-            self.send(&ruleset, (Table::Replace, &[], &come), &known, by_person, action).map(Some)
+            self.send(&ruleset, (ruleset.shape_for(&come), &[], &come), &known, by_person, Some(action)).map(Some)
         };
         mended().transpose()
     }
@@ -336,6 +407,8 @@ impl Hand {
         }
         let foreign: Vec<Place> = ruleset.places()?.into_iter().filter(|place| !owned.contains(place)).collect();
         if foreign.is_empty() && !(owned.is_empty() && ruleset.is_bare()?) {
+            // Tried again in the next round.
+            let _ = self.narrow();
             return Ok(Vec::new());
         }
         let mut said = Vec::new();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::host::nft::{Added, Change, Place, SKELETON};
+use crate::host::nft::{Added, Change, Pieces, Place, lines, pieces_of};
 use crate::model::{ActionPlan, Lifeline};
 
 /// How much longer than the longest action an element may last: it is written a moment after it was planned.
@@ -22,6 +22,8 @@ pub(super) struct Case<'a> {
     pub(super) by_person: bool,
     /// What live actions own already: bringing it back adds nobody.
     pub(super) known: &'a HashSet<Place>,
+    /// The pieces of our table as it stands; `None` when there is none, or one that is not as we made it.
+    pub(super) before: Option<Pieces>,
     /// How long an address that the kernel keeps now is still kept; nothing when the table is made anew.
     pub(super) kept: &'a dyn Fn(IpAddr) -> Option<Duration>,
     /// Whether the kernel is in containment now, and stays so.
@@ -44,8 +46,8 @@ enum Role {
 fn role(set: &str) -> Option<Role> {
     let cut = |before, length, limited| Some(Role::Cut { before, length, limited });
     match set {
-        "block_in4" | "block_out4" => cut(0, 4, false),
-        "block_in6" | "block_out6" => cut(0, 16, false),
+        "block_in4" | "block_out4" | "deny_to4" => cut(0, 4, false),
+        "block_in6" | "block_out6" | "deny_to6" => cut(0, 16, false),
         "limit4" => cut(0, 4, true),
         "limit6" => cut(0, 16, true),
         "deny_uid4" | "deny_from4" => cut(4, 4, false),
@@ -69,9 +71,15 @@ fn role(set: &str) -> Option<Role> {
 /// # Errors
 /// One sentence: the first reason why not.
 pub(super) fn judge(changes: &[Change], case: &Case<'_>) -> Result<(), String> {
-    shape(changes)?;
+    shape(changes, case.before)?;
     let (mut strangers, mut switched, mut kept, mut released) = (BTreeSet::new(), 0, BTreeMap::new(), BTreeSet::new());
-    let anew = changes.iter().any(|change| matches!(change, Change::Shape(_) | Change::DeleteTable));
+    // What was contained or kept before counts no longer when the table, or these sets of it, are removed.
+    let anew = case.before.is_none()
+        || changes.iter().any(|change| match change {
+            Change::DeleteTable => true,
+            Change::DropSet(set) => set.starts_with("contain_"),
+            Change::Shape(_) | Change::Clear | Change::DropChain(_) | Change::Add(_) | Change::Remove(..) => false,
+        });
     let mut removed_switch = false;
     let known: HashSet<(&str, &[u8])> = case.known.iter().map(|place| (place.set.name(), place.key.as_bytes())).collect();
     for change in changes {
@@ -109,7 +117,7 @@ pub(super) fn judge(changes: &[Change], case: &Case<'_>) -> Result<(), String> {
                 Some(_) => {}
                 None => return Err(format!("{set} is no set of ours")),
             },
-            Change::Shape(_) | Change::DeleteTable => {}
+            Change::Shape(_) | Change::DeleteTable | Change::Clear | Change::DropChain(_) | Change::DropSet(_) => {}
         }
     }
     if strangers.len() > 1 && !case.by_person {
@@ -117,28 +125,54 @@ pub(super) fn judge(changes: &[Change], case: &Case<'_>) -> Result<(), String> {
     }
     let stays = case.contained && !anew && !removed_switch;
     if switched > 0 || stays && !released.is_empty() {
-        lets_the_owner_through(switched, &kept, &released, case)?;
+        let before = |addr| if anew { None } else { (case.kept)(addr).filter(|_| !released.contains(&addr)) };
+        lets_the_owner_through(switched, &kept, &before, case)?;
     }
     Ok(())
 }
 
-/// Nothing of the table's shape, or all of it and in its order.
-fn shape(changes: &[Change]) -> Result<(), String> {
-    let lines: Vec<&str> = changes.iter().filter_map(|c| if let Change::Shape(line) = c { Some(line.as_str()) } else { None }).collect();
-    let removals: Vec<usize> = (0..).zip(changes).filter(|(_, c)| **c == Change::DeleteTable).map(|(at, _)| at).collect();
-    if lines.is_empty() {
-        return if removals.is_empty() { Ok(()) } else { Err("the table would be removed and not made again".to_owned()) };
-    }
-    if removals.iter().any(|at| *at != 0) {
-        return Err("the table would be removed after something was added".to_owned());
-    }
-    let mut wanted = SKELETON.lines();
-    for line in lines {
-        if wanted.next() != Some(line) {
-            return Err(format!("a set, chain or rule that is not ours or not in its place: {}", line.escape_debug()));
+/// Whatever the changes do to the table's shape: what stands at the end are all lines of some pieces, each in its place.
+fn shape(changes: &[Change], before: Option<Pieces>) -> Result<(), String> {
+    let mut table: Option<Vec<String>> = before.map(|pieces| lines(pieces).into_iter().map(str::to_owned).collect());
+    let (mut dropped, mut touched) = (BTreeSet::new(), false);
+    for (at, change) in changes.iter().enumerate() {
+        touched |= !matches!(change, Change::Add(_) | Change::Remove(..));
+        match change {
+            Change::DeleteTable if at == 0 => table = None,
+            Change::DeleteTable => return Err("the table would be removed after something was added".to_owned()),
+            Change::Shape(line) if line.starts_with("table ") && table.is_none() => table = Some(vec![line.clone()]),
+            Change::Shape(line) => {
+                if line.split(' ').nth(1).is_some_and(|name| line.starts_with("set ") && dropped.contains(name)) {
+                    return Err(format!("a set that would be emptied by making it anew: {}", line.escape_debug()));
+                }
+                table
+                    .as_mut()
+                    .ok_or_else(|| format!("something without our table, not in its place: {}", line.escape_debug()))?
+                    .push(line.clone());
+            }
+            Change::Clear => table.as_mut().ok_or("rules of no table would be removed")?.retain(|line| !line.starts_with("rule ")),
+            Change::DropChain(name) => remove(table.as_mut(), &format!("chain {name}"))?,
+            Change::DropSet(name) => {
+                remove(table.as_mut(), &format!("set {name}"))?;
+                dropped.insert(name.as_str());
+            }
+            Change::Add(_) | Change::Remove(..) => {}
         }
     }
-    wanted.next().map_or(Ok(()), |missing| Err(format!("the table would lack {missing}")))
+    match table {
+        _ if !touched => Ok(()),
+        None => Err("the table would be removed and not made again".to_owned()),
+        Some(lines) => pieces_of(&lines).map(drop).map_err(|why| format!("the table would not be as we make it; {why}")),
+    }
+}
+
+/// Takes out the one line that is or begins with these words.
+fn remove(table: Option<&mut Vec<String>>, words: &str) -> Result<(), String> {
+    let table = table.ok_or("something of no table would be removed")?;
+    let is = |line: &String| line.strip_prefix(words).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+    let at = table.iter().position(is).ok_or_else(|| format!("{} would be removed, which our table has not", words.escape_debug()))?;
+    table.remove(at);
+    Ok(())
 }
 
 /// In milliseconds.
@@ -194,15 +228,21 @@ fn complete(case: &Case<'_>) -> Result<(), String> {
     }
 }
 
-/// Containment may be on only while every address of the lifeline is let through, for as long.
-fn lets_the_owner_through(switched: u64, kept: &BTreeMap<IpAddr, u64>, released: &BTreeSet<IpAddr>, case: &Case<'_>) -> Result<(), String> {
+/// Containment may be on only while every address of the lifeline is let through, for as long: by what comes, or by what was
+/// there before and stays.
+fn lets_the_owner_through(
+    switched: u64,
+    kept: &BTreeMap<IpAddr, u64>,
+    before: &dyn Fn(IpAddr) -> Option<Duration>,
+    case: &Case<'_>,
+) -> Result<(), String> {
     for (addr, why) in &case.lifeline.addresses {
         let addr = addr.to_canonical();
         // What never leaves the host is let through by its device.
         if addr.is_loopback() || addr.is_unspecified() {
             continue;
         }
-        let already = || (case.kept)(addr).filter(|_| !released.contains(&addr)).map(|left| left.as_millis() as u64);
+        let already = || before(addr).map(|left| left.as_millis() as u64);
         let long = kept.get(&addr).copied().or_else(already).unwrap_or(0);
         if long == 0 || long + NEARLY < switched {
             return Err(format!("containment would cut off {addr}, which is {}", why.noun()));

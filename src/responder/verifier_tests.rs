@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::verifier::{Case, judge};
-use crate::host::nft::{SKELETON, decode};
+use crate::host::nft::{Pieces, SKELETON, decode, lines};
 use crate::model::{Lifeline, LifelineReason};
 
 fn attr(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -47,7 +47,14 @@ fn time(milliseconds: u64) -> Vec<u8> {
 
 fn says(bytes: &[u8], by_person: bool) -> Result<(), String> {
     let lifeline = Lifeline { addresses: vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession)], ..Lifeline::default() };
-    let case = Case { lifeline: &lifeline, by_person, known: &HashSet::new(), kept: &|_: IpAddr| None::<Duration>, contained: false };
+    let case = Case {
+        lifeline: &lifeline,
+        by_person,
+        known: &HashSet::new(),
+        before: Some(Pieces::all()),
+        kept: &|_: IpAddr| None::<Duration>,
+        contained: false,
+    };
     judge(&decode(bytes)?, &case)
 }
 
@@ -55,6 +62,19 @@ fn says(bytes: &[u8], by_person: bool) -> Result<(), String> {
 fn one_block_with_an_end_passes() {
     let good = element("bartizan", "block_in4", &[key(&[198, 51, 100, 7]), time(60_000)]);
     assert_eq!(says(&transaction(&[good]), false), Ok(()));
+}
+
+/// The set of kept addresses, made as we make it.
+fn keep4() -> (u16, Vec<u8>) {
+    let numbers = [(3, 0x10u32), (4, 7), (5, 4)].map(|(kind, number)| attr(kind, &number.to_be_bytes())).concat();
+    let size = attr(9, &attr(1, &65_535u32.to_be_bytes()));
+    (9, [attr(1, b"bartizan\0"), attr(2, b"contain_keep4\0"), numbers, size].concat())
+}
+
+/// The chain of what comes in, with a policy that drops.
+fn dropping() -> (u16, Vec<u8>) {
+    let hook = [attr(1, &1u32.to_be_bytes()), attr(2, &(-10i32).to_be_bytes())].concat();
+    (3, [attr(1, b"bartizan\0"), attr(3, b"input\0"), attr(4, &hook), attr(5, &[0; 4]), attr(7, b"filter\0")].concat())
 }
 
 #[test]
@@ -102,12 +122,23 @@ fn hostile_transactions_are_refused() {
             ]),
             "would cut off",
         ),
-        ("a rule", transaction(&[(6, [ours(), attr(2, b"input\0")].concat())]), "not in its place"),
-        ("a chain", transaction(&[(3, [ours(), attr(3, b"other\0")].concat())]), "not in its place"),
-        ("a table and no more", transaction(&[(0, ours())]), "would lack"),
+        ("a rule", transaction(&[(6, [ours(), attr(2, b"input\0")].concat())]), "not ours: rule input"),
+        ("a chain", transaction(&[(3, [ours(), attr(3, b"other\0")].concat())]), "not ours: chain other"),
+        ("a table more", transaction(&[(0, ours())]), "sets, chains and rules instead of"),
+        ("all rules gone", transaction(&[(8, ours())]), "missing: rule"),
+        ("rules of one chain gone", transaction(&[(8, [ours(), attr(2, b"input\0")].concat())]), "attribute 2"),
+        ("a set gone", transaction(&[(11, [ours(), attr(2, b"contain_keep4\0")].concat())]), "missing: set contain_keep4"),
+        ("a set that is not there gone", transaction(&[(11, [ours(), attr(2, b"other\0")].concat())]), "which our table has not"),
+        (
+            "the kept emptied by making their set anew",
+            transaction(&[(11, [ours(), attr(2, b"contain_keep4\0")].concat()), keep4()]),
+            "emptied",
+        ),
+        ("a chain that drops", transaction(&[(5, [ours(), attr(3, b"input\0")].concat()), dropping()]), "missing: chain input"),
         ("the table's end", transaction(&[(2, ours())]), "not made again"),
         ("a set emptied", transaction(&[(14, [ours(), attr(2, b"contain_keep4\0")].concat())]), "without a list"),
-        ("a chain removed", transaction(&[(5, [ours(), attr(3, b"input\0")].concat())]), "never give"),
+        ("a chain removed", transaction(&[(5, [ours(), attr(3, b"input\0")].concat())]), "missing: chain input"),
+        ("an order that we never give", transaction(&[(18, ours())]), "never give"),
         ("another family", [message(0x10, 0, &[]), message(10 << 8 | 2, 2, &ours()), message(0x11, 0, &[])].concat(), "family"),
         ("an order outside", message(10 << 8 | 2, 1, &ours()), "outside"),
         ("an order after the end", [transaction(&[]), message(10 << 8 | 2, 1, &ours())].concat(), "none of the packet filter"),
@@ -132,6 +163,7 @@ fn by_itself_it_adds_one_address_and_a_person_may_add_more() {
 #[test]
 fn the_page_of_the_table_ends_every_base_chain_with_accept() {
     // A policy that drops would cut off everybody when a rule is lost.
+    assert_eq!(lines(Pieces::all()).len(), SKELETON.lines().count());
     let hooks: Vec<&str> = SKELETON.lines().filter(|line| line.contains(" hook ")).collect();
     assert_eq!(hooks.len(), 3);
     assert!(hooks.iter().all(|line| line.contains("policy 1 ")), "{hooks:?}");

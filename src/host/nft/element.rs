@@ -23,6 +23,10 @@ pub enum Set {
     Limit4,
     /// The same, IPv6.
     Limit6,
+    /// Destinations that somebody's sockets may not reach: only packets to them are asked whose they are. IPv4.
+    DenyTo4,
+    /// The same, IPv6.
+    DenyTo6,
     /// A user id and a destination that its sockets may not reach, IPv4.
     DenyUid4,
     /// The same, IPv6.
@@ -80,13 +84,15 @@ const fn shape(set: Set, name: &'static str, key_type: u32, key_length: usize, f
 }
 
 /// All of them.
-pub(super) static SETS: [Shape; 19] = [
+pub(super) static SETS: [Shape; 21] = [
     shape(Set::BlockIn4, "block_in4", ADDR4, 4, TIMED),
     shape(Set::BlockIn6, "block_in6", ADDR6, 16, TIMED),
     shape(Set::BlockOut4, "block_out4", ADDR4, 4, TIMED),
     shape(Set::BlockOut6, "block_out6", ADDR6, 16, TIMED),
     shape(Set::Limit4, "limit4", ADDR4, 4, TIMED),
     shape(Set::Limit6, "limit6", ADDR6, 16, TIMED),
+    shape(Set::DenyTo4, "deny_to4", ADDR4, 4, TIMED),
+    shape(Set::DenyTo6, "deny_to6", ADDR6, 16, TIMED),
     shape(Set::DenyUid4, "deny_uid4", UID << 6 | ADDR4, 8, TIMED),
     shape(Set::DenyUid6, "deny_uid6", UID << 6 | ADDR6, 20, TIMED),
     shape(Set::DenyCgroup4, "deny_cgroup4", CGROUP << 6 | ADDR4, 12, TIMED),
@@ -173,6 +179,8 @@ pub enum Member {
     Block(IpAddr, Direction),
     /// Of this source so many packets a second pass.
     Limit(IpAddr, u32),
+    /// Packets to this address are asked whose they are; drops none by itself. Denials of one address share it.
+    DenyTo(IpAddr),
     /// Sockets of this user may not reach this address.
     DenyUser(u32, IpAddr),
     /// Sockets of this cgroup (by its number) and below may not reach this address.
@@ -206,6 +214,7 @@ impl Member {
             Self::Block(addr, Direction::In) => (Set::either(addr.to_canonical(), Set::BlockIn4, Set::BlockIn6), octets(addr)),
             Self::Block(addr, Direction::Out) => (Set::either(addr.to_canonical(), Set::BlockOut4, Set::BlockOut6), octets(addr)),
             Self::Limit(addr, _) => (Set::either(addr.to_canonical(), Set::Limit4, Set::Limit6), octets(addr)),
+            Self::DenyTo(addr) => (Set::either(addr.to_canonical(), Set::DenyTo4, Set::DenyTo6), octets(addr)),
             Self::DenyUser(uid, addr) => {
                 (Set::either(addr.to_canonical(), Set::DenyUid4, Set::DenyUid6), join(&[&uid.to_ne_bytes(), &octets(addr)]))
             }
@@ -231,6 +240,11 @@ impl Member {
         Place { set, key }
     }
 
+    /// Whether several actions may own it: it goes with the last of them and ends with the longest.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::DenyTo(_))
+    }
+
     /// Packets a second, of members that carry a limit.
     pub fn rate(self) -> Option<u32> {
         match self {
@@ -242,7 +256,7 @@ impl Member {
     /// The nft command that would add the same: for previews and for people. A cgroup stands as its number.
     pub fn as_command(self, lasts: Duration) -> String {
         let what = match self {
-            Self::Block(addr, _) | Self::Limit(addr, _) | Self::Keep(addr) => addr.to_canonical().to_string(),
+            Self::Block(addr, _) | Self::Limit(addr, _) | Self::DenyTo(addr) | Self::Keep(addr) => addr.to_canonical().to_string(),
             Self::DenyUser(uid, addr) => format!("{uid} . {}", addr.to_canonical()),
             Self::DenyCgroup(id, addr) => format!("{id} . {}", addr.to_canonical()),
             Self::DenyFrom(from, addr) => format!("{} . {}", from.to_canonical(), addr.to_canonical()),
@@ -285,16 +299,18 @@ pub struct Kept {
 const CHUNK: usize = 256;
 
 /// Appends elements to a transaction, many to a message.
-pub(super) fn write_all(batch: &mut Batch, elements: &[Element]) {
+pub(super) fn write_all(batch: &mut Batch, table: &str, elements: &[Element]) {
     let mut sorted: Vec<(Place, Element)> = elements.iter().map(|element| (element.member.place(), *element)).collect();
-    sorted.sort_by_key(|(place, _)| *place);
+    // Of those that share a place the longest stays.
+    sorted.sort_by_key(|(place, element)| (*place, std::cmp::Reverse(element.lasts)));
     sorted.dedup_by_key(|(place, _)| *place);
     for same in sorted.chunk_by(|(a, _), (b, _)| a.set == b.set) {
         for chunk in same.chunks(CHUNK) {
             let Some((place, _)) = chunk.first() else { continue };
             // A peer that the kernel learnt meanwhile is no mistake.
             let learnt = matches!(place.set, Set::Answer4 | Set::Answer6);
-            message(batch, kind::NEW_ELEMENT, if learnt { Existing::Append } else { Existing::Refuse }, place.set, |b| {
+            let existing = if learnt { Existing::Append } else { Existing::Refuse };
+            message(batch, (kind::NEW_ELEMENT, existing), table, place.set, |b| {
                 for (place, element) in chunk {
                     b.nest(1, |b| write(b, place.key, Some(element)));
                 }
@@ -311,7 +327,7 @@ pub(super) fn remove_all(batch: &mut Batch, places: &[Place]) {
     for same in sorted.chunk_by(|a, b| a.set == b.set) {
         for chunk in same.chunks(CHUNK) {
             let Some(place) = chunk.first() else { continue };
-            message(batch, kind::DELETE_ELEMENT, Existing::Need, place.set, |b| {
+            message(batch, (kind::DELETE_ELEMENT, Existing::Need), TABLE, place.set, |b| {
                 for place in chunk {
                     b.nest(1, |b| write(b, place.key, None));
                 }
@@ -327,9 +343,9 @@ pub(super) fn write_name(b: &mut Batch, place: Place) {
     b.nest(3, |b| b.nest(1, |b| write(b, place.key, None)));
 }
 
-fn message(batch: &mut Batch, what: u16, existing: Existing, set: Set, body: impl FnOnce(&mut Batch)) {
+fn message(batch: &mut Batch, (what, existing): (u16, Existing), table: &str, set: Set, body: impl FnOnce(&mut Batch)) {
     batch.change(what, existing, INET, |b| {
-        b.name(1, TABLE);
+        b.name(1, table);
         b.name(2, set.name());
         b.nest(3, body);
     });
@@ -366,14 +382,15 @@ impl Place {
     /// The remote address that a block, limit or denial cuts off; `None` of others.
     pub fn remote(&self) -> Option<IpAddr> {
         use Set::{
-            BlockIn4, BlockIn6, BlockOut4, BlockOut6, DenyCgroup4, DenyCgroup6, DenyFrom4, DenyFrom6, DenyUid4, DenyUid6, Limit4, Limit6,
+            BlockIn4, BlockIn6, BlockOut4, BlockOut6, DenyCgroup4, DenyCgroup6, DenyFrom4, DenyFrom6, DenyTo4, DenyTo6, DenyUid4, DenyUid6,
+            Limit4, Limit6,
         };
         let bytes = self.key.as_bytes();
         match self.set {
-            BlockIn4 | BlockOut4 | Limit4 | DenyUid4 | DenyCgroup4 | DenyFrom4 => {
+            BlockIn4 | BlockOut4 | Limit4 | DenyTo4 | DenyUid4 | DenyCgroup4 | DenyFrom4 => {
                 bytes.last_chunk::<4>().map(|four| Ipv4Addr::from(*four).into())
             }
-            BlockIn6 | BlockOut6 | Limit6 | DenyUid6 | DenyCgroup6 | DenyFrom6 => {
+            BlockIn6 | BlockOut6 | Limit6 | DenyTo6 | DenyUid6 | DenyCgroup6 | DenyFrom6 => {
                 bytes.last_chunk::<16>().map(|sixteen| IpAddr::from(*sixteen))
             }
             _ => None,

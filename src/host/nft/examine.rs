@@ -8,8 +8,14 @@
 pub enum Change {
     /// Our table is removed with all in it.
     DeleteTable,
-    /// A table, set, chain or rule is added: its line, as [`SKELETON`] has it.
+    /// A table, set, chain or rule is added: its line, as [`super::SKELETON`] has it.
     Shape(String),
+    /// Every rule of our table is removed.
+    Clear,
+    /// A chain is removed.
+    DropChain(String),
+    /// A set is removed with its elements.
+    DropSet(String),
     /// An element is added.
     Add(Added),
     /// An element is removed: set and key.
@@ -28,9 +34,6 @@ pub struct Added {
     /// Packets a second above which it matches; absent: it matches always.
     pub over: Option<u64>,
 }
-
-/// What our table must look like: every set, chain and rule in its order. The writer makes it, this page judges it.
-pub const SKELETON: &str = include_str!("skeleton.txt");
 
 const OURS: &[u8] = b"bartizan\0";
 const INET: u8 = 1;
@@ -116,8 +119,12 @@ fn change(kind: u16, body: &[u8], into: &mut Vec<Change>) -> Result<(), String> 
         0 => (only(&all, &[1], "a table")?, into.push(Change::Shape(table(&all)))).1,
         2 => (only(&all, &[1], "the removal of a table")?, into.push(Change::DeleteTable)).1,
         3 => (only(&all, &[1, 3, 4, 5, 7], "a chain")?, into.push(Change::Shape(chain(&all)))).1,
+        5 => (only(&all, &[1, 3], "the removal of a chain")?, into.push(Change::DropChain(name(get(&all, 3))?))).1,
         6 => (only(&all, &[1, 2, 4], "a rule")?, into.push(Change::Shape(rule(&all)))).1,
+        // Without a chain the order means all of the table.
+        8 => (only(&all, &[1], "the removal of all rules")?, into.push(Change::Clear)).1,
         9 => (only(&all, &[1, 2, 3, 4, 5, 9, 10], "a set")?, into.push(Change::Shape(set(&all)))).1,
+        11 => (only(&all, &[1, 2], "the removal of a set")?, into.push(Change::DropSet(name(get(&all, 2))?))).1,
         12 | 14 => {
             only(&all, &[1, 2, 3], "elements")?;
             let set = name(get(&all, 2))?;

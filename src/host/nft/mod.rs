@@ -1,11 +1,15 @@
-//! Our own nftables table, by netlink and without the `nft` program: a fixed skeleton, and elements with a time that the
-//! kernel itself keeps, so that each ends although we may be dead.
+//! Our own nftables table, by netlink and without the `nft` program: the shape that live actions need, and elements with a
+//! time that the kernel itself keeps, so that each ends although we may be dead.
 
 pub mod conntrack;
 mod element;
 mod examine;
 pub mod monitor;
 mod owner;
+mod page;
+mod piece;
+mod rehearsal;
+mod rules;
 mod sealed;
 mod skeleton;
 mod wire;
@@ -14,11 +18,14 @@ use std::collections::HashMap;
 use std::io;
 
 pub use element::{Element, Kept, Key, Member, Place, Set};
-pub use examine::{Added, Change, SKELETON, decode};
+pub use examine::{Added, Change, decode};
+pub use page::{SKELETON, lines, pieces_of};
+pub use piece::{Piece, Pieces};
+pub use rehearsal::in_words;
 pub use sealed::Judge;
 use sealed::Sealed;
 pub use skeleton::TABLE;
-use skeleton::{INET, kind};
+use skeleton::{INET, Layout, kind};
 use wire::{Batch, Existing, Socket, attr, attrs};
 
 /// Why nftables could not be used.
@@ -53,6 +60,9 @@ pub enum NftError {
     /// The change was judged by its own bytes, and refused: nothing was sent.
     #[error("the change to table inet {TABLE} was refused before it was sent: {0}")]
     Refused(String),
+    /// The kernel is too old or built without something: what that takes from us, action by action.
+    #[error("this kernel cannot do that: {0}")]
+    Lacks(String),
     /// Anything else.
     #[error("could not {what} in table inet {TABLE}: {why}")]
     Kernel {
@@ -75,21 +85,38 @@ impl NftError {
 pub enum TableState {
     /// There is no table of our name.
     Absent,
-    /// Every set, chain and rule is as we made it.
-    Intact,
+    /// Every set, chain and rule is as we made it, for these pieces.
+    Intact(Pieces),
     /// Somebody changed it; the first difference, safe to show.
     Altered(String),
 }
 
-/// What shall become of the table's skeleton.
+/// What shall become of the table's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
-    /// It is there.
+    /// It has all that is needed.
     Keep,
-    /// It is made.
-    Make,
-    /// Whatever bears our name is removed with all in it, and it is made anew.
-    Replace,
+    /// It is made with these pieces.
+    Make(Pieces),
+    /// Pieces come or go; elements of those that stay are not touched.
+    Reshape {
+        /// What it has now.
+        from: Pieces,
+        /// What it shall have.
+        to: Pieces,
+    },
+    /// Whatever bears our name is removed with all in it, and it is made anew with these pieces.
+    Replace(Pieces),
+}
+
+impl Table {
+    /// The pieces that are written.
+    fn written(self) -> Pieces {
+        match self {
+            Self::Keep => Pieces::default(),
+            Self::Make(pieces) | Self::Replace(pieces) | Self::Reshape { to: pieces, .. } => pieces,
+        }
+    }
 }
 
 /// The door to nftables, in the network namespace of the thread that opened it.
@@ -125,7 +152,7 @@ impl Nft {
         found.extend(self.lines(kind::GET_SET, examine::set_line)?);
         found.extend(self.lines(kind::GET_CHAIN, examine::chain_line)?);
         found.extend(self.lines(kind::GET_RULE, examine::rule_line)?);
-        Ok(first_difference(&found).map_or(TableState::Intact, TableState::Altered))
+        Ok(pieces_of(&found).map_or_else(TableState::Altered, TableState::Intact))
     }
 
     fn lines(&self, what: u16, line: fn(&[u8]) -> Option<String>) -> Result<Vec<String>, NftError> {
@@ -145,7 +172,7 @@ impl Nft {
         }
     }
 
-    /// The only way to add anything: in one transaction the skeleton (if so), what goes, and what comes. `judge` is given
+    /// The only way to add anything: in one transaction the shape (if so), what goes, and what comes. `judge` is given
     /// what the finished bytes say, read by other code than wrote them; nothing is sent that it refuses.
     ///
     /// # Errors
@@ -153,21 +180,24 @@ impl Nft {
     /// already; others when the kernel refuses. Then nothing changed.
     pub fn change(&self, table: Table, go: &[Place], come: &[Element], judge: Judge<'_>) -> Result<(), NftError> {
         let mut batch = Batch::begin();
-        if table == Table::Replace && self.table_exists()? {
-            batch.change(kind::DELETE_TABLE, Existing::Need, INET, |b| b.name(1, TABLE));
-        }
-        if table != Table::Keep {
-            skeleton::write(&mut batch);
+        match table {
+            Table::Keep => {}
+            Table::Make(pieces) => skeleton::make(&mut batch, TABLE, &Layout::of(pieces)),
+            Table::Reshape { from, to } => skeleton::reshape(&mut batch, from, to),
+            Table::Replace(pieces) => {
+                if self.table_exists()? {
+                    batch.change(kind::DELETE_TABLE, Existing::Need, INET, |b| b.name(1, TABLE));
+                }
+                skeleton::make(&mut batch, TABLE, &Layout::of(pieces));
+            }
         }
         element::remove_all(&mut batch, go);
-        element::write_all(&mut batch, come);
+        element::write_all(&mut batch, TABLE, come);
         let sealed = Sealed::judged(batch, judge).map_err(NftError::Refused)?;
         match self.0.commit(&sealed) {
             Err(why) if why.raw_os_error() == Some(libc::EEXIST) => Err(NftError::Exists),
-            Err(why) if table != Table::Keep && matches!(why.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP)) => {
-                let what =
-                    "make the table, which needs limit, dynset and socket cgroupv2 (Linux 5.13, CONFIG_NFT_LIMIT, CONFIG_NFT_SOCKET),";
-                Err(NftError::Kernel { what, why })
+            Err(why) if table != Table::Keep && !matches!(why.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
+                Err(self.lacking(table.written()).unwrap_or_else(|| self.denied("change the table", why)))
             }
             done => done.map_err(|why| self.denied("change elements", why)),
         }
@@ -233,26 +263,6 @@ impl Nft {
             done => done.map(|()| true),
         }
     }
-}
-
-/// Against the page of what it must be, line by line and in order.
-fn first_difference(found: &[String]) -> Option<String> {
-    if SKELETON.lines().eq(found.iter().map(String::as_str)) {
-        return None;
-    }
-    let wanted: Vec<&str> = SKELETON.lines().collect();
-    let cut = |line: &str| line.escape_debug().take(200).collect::<String>();
-    if let Some(missing) = wanted.iter().find(|line| !found.iter().any(|other| other == *line)) {
-        return Some(format!("missing: {}", cut(missing)));
-    }
-    if let Some(extra) = found.iter().find(|line| !wanted.contains(&line.as_str())) {
-        return Some(format!("not ours: {}", cut(extra)));
-    }
-    if found.len() != wanted.len() {
-        return Some(format!("{} sets, chains and rules instead of {}", found.len(), wanted.len()));
-    }
-    let other = found.iter().zip(&wanted).find(|(found, wanted)| found.as_str() != **wanted);
-    other.map(|(found, _)| format!("not in its place: {}", cut(found)))
 }
 
 fn classify(what: &'static str, why: io::Error) -> NftError {

@@ -23,6 +23,13 @@ impl Sealed {
         Ok(Self { bytes, changes })
     }
 
+    /// Asks whether the kernel would carry it out: a transaction without its end is checked, and undone again whatever the
+    /// answer.
+    pub(super) fn rehearsal(batch: Batch) -> Self {
+        let (bytes, changes) = batch.leave_open();
+        Self { bytes, changes }
+    }
+
     /// Takes elements away.
     pub(super) fn removal(places: &[Place]) -> Self {
         let mut batch = Batch::begin();

@@ -75,6 +75,11 @@ impl Batch {
         (self.bytes, self.changes)
     }
 
+    /// The same without its end: the kernel tries each change, answers, and takes all of them back.
+    pub(super) fn leave_open(self) -> (Vec<u8>, usize) {
+        (self.bytes, self.changes)
+    }
+
     fn message(&mut self, kind: u16, flags: u16, body: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         self.bytes.extend([0; 4]);

@@ -53,8 +53,8 @@ fn find(whose: &Whose) -> Result<Sender, ActError> {
 impl Sender {
     fn members(&self, addr: IpAddr) -> Vec<Member> {
         match self {
-            Self::User(uid) => vec![Member::DenyUser(*uid, addr)],
-            Self::Cgroup { number, .. } => vec![Member::DenyCgroup(*number, addr)],
+            Self::User(uid) => vec![Member::DenyTo(addr), Member::DenyUser(*uid, addr)],
+            Self::Cgroup { number, .. } => vec![Member::DenyTo(addr), Member::DenyCgroup(*number, addr)],
             Self::Behind { addresses, .. } => {
                 let same_family = addresses.iter().filter(|own| own.is_ipv4() == addr.is_ipv4());
                 same_family.map(|own| Member::DenyFrom(*own, addr)).collect()
@@ -117,7 +117,7 @@ impl Act for BlockDestination {
         let sender = find(whose)?;
         let ruleset = hand.ruleset()?;
         for member in known(addr, &sender)? {
-            if ruleset.find(member)?.is_some() {
+            if !member.is_shared() && ruleset.find(member)?.is_some() {
                 return Err(NftError::Exists.into());
             }
         }
