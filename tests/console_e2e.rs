@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use support::agent::{Home, is_alive};
 use support::attack::{WebServer, intrude};
+use support::guarded::Guarded;
 use support::network::{Network, STRANGER};
 use support::terminal::Terminal;
 use support::{can_run, wait_for, wait_until};
@@ -44,9 +45,10 @@ fn approve_all(home: &Home, terminal: &Terminal) {
         terminal.wait("a question in the list", |screen| screen.contains("freeze") || screen.contains("block"));
         terminal.press(&["g", "a"]);
         let screen = terminal.wait_for("Approve Q");
-        assert!(screen.contains("Undo"), "the confirmation does not say how it is undone:\n{screen}");
-        terminal.press(&["y"]);
-        wait_for("the answer to be taken", Duration::from_secs(10), || (pending(home).len() < before).then_some(()), || terminal.screen());
+        for essential in ["What ", "Lasts ", "Stays ", "Undo "] {
+            assert!(screen.contains(essential), "the question does not say {essential}:\n{screen}");
+        }
+        terminal.say_yes("the answer to be taken", || pending(home).len() < before);
     }
     panic!("questions never end:\n{}", terminal.screen());
 }
@@ -61,8 +63,7 @@ fn undo_all(home: &Home, terminal: &Terminal) {
         }
         terminal.press(&["g", "u"]);
         terminal.wait("a confirmation", |screen| screen.contains('?') && screen.to_lowercase().contains("undo"));
-        terminal.press(&["y"]);
-        wait_for("the action to be undone", Duration::from_secs(10), || (active(home).len() < before).then_some(()), || terminal.screen());
+        terminal.say_yes("the action to be undone", || active(home).len() < before);
         terminal.press(&["g", "j"]);
     }
     panic!("actions never end:\n{}", terminal.screen());
@@ -98,9 +99,13 @@ fn an_attack_is_seen_contained_by_one_key_and_undone_by_another() {
     if !can_run(TOOLS) {
         return;
     }
-    let (host, stranger) = Network::pair();
-    let web = WebServer::start(&host);
-    let home = Home::new(Some(&host));
+    let (network, stranger) = Network::pair();
+    let web = WebServer::start(&network);
+    let guarded = Guarded::new(network);
+    let (host, home) = (&guarded.network, Home::on(&guarded));
+    // The owner of a real host has more to keep than fits on the screen.
+    let kept: Vec<String> = (1..=12).map(|n| format!("\"192.0.2.{n}\"")).collect();
+    std::fs::write(home.path("policy.toml"), format!("[containment]\nallow = [{}]\n", kept.join(", "))).unwrap();
     let (rules_before, terminal) = (host.ruleset(), Terminal::new(80, 24));
     terminal.type_line(&home.shell_line(&[]));
     terminal.wait_for("PARANOID");
@@ -142,7 +147,7 @@ fn an_attack_is_seen_contained_by_one_key_and_undone_by_another() {
     if has("block-address") {
         let rules = host.ruleset();
         assert!(rules.contains(STRANGER) && rules.contains("timeout") && rules.contains("expires"), "{rules}");
-        assert!(!can_reach(&host), "a blocked address is still reached");
+        assert!(!can_reach(host), "a blocked address is still reached");
     }
 
     // Another size and back, in the middle of it.
@@ -164,8 +169,50 @@ fn an_attack_is_seen_contained_by_one_key_and_undone_by_another() {
         assert_eq!(shell.type_line("echo again", Duration::from_secs(5)).as_deref(), Some("again"));
     }
     support::agent::signal(below, nix::sys::signal::Signal::SIGKILL);
-    assert!(can_reach(&host));
+    assert!(can_reach(host));
     assert!(home.run(&["audit", "verify"]).status.success());
     home.end_agent();
     terminal.wait_for("prompt>");
+}
+
+#[test]
+fn text_written_at_once_answers_nothing_on_terminals_that_do_not_mark_a_paste() {
+    if !can_run(TOOLS) {
+        return;
+    }
+    let network = Network::new();
+    let guarded = Guarded::new(network);
+    let home = Home::on(&guarded);
+    let agent = home.start();
+    let blocked = home.run(&["block", "198.51.100.99", "--for", "10m"]);
+    assert!(blocked.status.success(), "{}", support::agent::told(&blocked));
+    for term in ["linux", "vt100", "tmux-256color"] {
+        let terminal = Terminal::new(80, 24);
+        terminal.type_line(&format!("TERM={term} {}", home.shell_line(&["attach"])));
+        terminal.wait_for("PARANOID");
+        for text in ["hello!y there", "7uy", "6 a y", "!y", "!!", "7u\ny\n"] {
+            terminal.write_at_once(text);
+            // Whatever it did is done by then.
+            std::thread::sleep(Duration::from_millis(700));
+            let screen = terminal.screen();
+            assert_eq!(active(&home).len(), 1, "{term} {text:?} undid something:\n{screen}");
+            assert_eq!(home.json(&["status"])[0]["mode"], "PARANOID", "{term} {text:?}");
+            assert!(screen.contains("ignored") || screen.contains("read it first"), "{term} {text:?} is not told:\n{screen}");
+            terminal.press(&["Escape"]);
+        }
+        terminal.press(&["!"]);
+        terminal.wait_for("Emergency stop");
+        terminal.write_at_once("y there");
+        std::thread::sleep(Duration::from_millis(700));
+        assert_eq!(active(&home).len(), 1, "{term}: {}", terminal.screen());
+        terminal.press(&["n"]);
+    }
+    // And the same keys by a person do it.
+    let terminal = Terminal::new(80, 24);
+    terminal.type_line(&format!("TERM=linux {}", home.shell_line(&["attach"])));
+    terminal.wait_for("PARANOID");
+    terminal.press(&["!"]);
+    terminal.wait_for("Emergency stop");
+    terminal.say_yes("the emergency stop", || active(&home).is_empty());
+    agent.stop();
 }

@@ -169,7 +169,7 @@ fn nothing_of_ours_is_left_however_it_is_stopped() {
     console.wait_for("PARANOID");
     console.press(&["!"]);
     console.wait("the question of the emergency stop", |screen| screen.to_lowercase().contains("emergency"));
-    console.press(&["y"]);
+    console.say_yes("the emergency stop", || full.home.json(&["actions", "--active"]).is_empty());
     full.nothing_is_left(&before, "by key");
     wait_until("the rows to say so", Duration::from_secs(20), || full.home.json(&["actions", "--active"]).is_empty());
     drop(console);

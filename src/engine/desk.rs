@@ -134,7 +134,7 @@ impl Desk {
         let preview = shared.responder.preview(&plan).unwrap_or_else(|error| Preview {
             steps: vec![format!("cannot be previewed: {error}")],
             blast_radius: "unknown".to_owned(),
-            undo: Vec::new(),
+            ..Preview::default()
         });
         let id = ApprovalId(self.next_approval);
         self.next_approval += 1;

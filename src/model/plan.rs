@@ -168,6 +168,12 @@ pub struct Preview {
     pub blast_radius: String,
     /// How it is undone, in order.
     pub undo: Vec<String>,
+    /// What stays open for the person who is asked, in one short sentence.
+    #[serde(default)]
+    pub stays: String,
+    /// A disruptive action is undone after this time unless somebody confirms it.
+    #[serde(default)]
+    pub confirm_within: Option<Duration>,
 }
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod reconciler;
 mod recovery;
 mod rollback;
 mod ruleset;
+mod stays;
 mod timeline;
 mod transaction;
 mod verifier;
@@ -136,7 +137,8 @@ impl Responder {
     /// # Errors
     /// When the target no longer exists or the kernel cannot be asked.
     pub fn preview(&self, plan: &ActionPlan) -> Result<Preview, ActError> {
-        actions::of(plan.kind()).preview(&self.hand, plan)
+        let preview = actions::of(plan.kind()).preview(&self.hand, plan)?;
+        Ok(stays::complete(&self.hand, plan, preview))
     }
 
     /// All actions, newest first, at most `limit`.

@@ -132,6 +132,8 @@ fn approval(id: u64, plan: ActionPlan, age: i64, state: ApprovalState) -> Approv
             ],
             blast_radius: radius.clone(),
             undo: vec!["write 0 to cgroup.freeze".to_owned(), "move the processes back to /system.slice/nginx.service".to_owned()],
+            stays: "your access from 198.51.100.7; every other program".to_owned(),
+            confirm_within: None,
         },
         blast_radius: radius,
         asked_at: before(age),

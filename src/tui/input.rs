@@ -7,8 +7,10 @@ use crate::protocol::{Push, Reply, Request};
 /// What reaches the console.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// A key press.
+    /// A key press, alone in its read.
     Key(Key),
+    /// Several keys that arrived in one read: pasted text on a terminal that does not mark it, or a held key on a slow line.
+    Burst(Vec<Key>),
     /// Pasted text: goes into a text field or nowhere, never a command.
     Paste(String),
     /// The terminal's new size.

@@ -1,5 +1,6 @@
 //! The console: one inbound stream of inputs, pure updates, paint from an immutable state. Speaks only the protocol.
 
+mod bounded;
 mod input;
 mod paint;
 mod run;
@@ -12,6 +13,8 @@ mod widgets;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod question_tests;
 #[cfg(test)]
 mod tests;
 

@@ -12,17 +12,23 @@ use ratatui::backend::Backend;
 use ratatui::buffer::Buffer;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::bounded::Bounded;
 use super::input::{Effect, Input, Question};
 use super::paint::Paint;
-use super::state::{Link, Sound, State};
-use super::terminal::{Guard, Inside, input};
-use super::update::{sent, show, subscribe, update};
+use super::state::{Dialog, Link, Sound, State};
+use super::terminal::{Guard, Inside, read};
+use super::update::{painted, sent, show, subscribe, update};
 use super::view;
 use crate::client::{Asker, ClientError, Connection, Inbox, News};
 use crate::config::{Keymap, Theme, View};
+use crate::model::Timestamp;
 
 /// Least time between two paintings: at most 20 a second go over the wire.
 const FRAME: Duration = Duration::from_millis(50);
+/// How long a key that may answer a question waits for company: a letter takes 8 ms on a line of 1200 baud.
+const LINGER: Duration = Duration::from_millis(30);
+/// Most inputs that are looked at together.
+const MOST_KEYS: usize = 1_024;
 /// Most questions that may wait for an answer.
 const OPEN_QUESTIONS: usize = 64;
 /// Pauses between attempts to connect again; the last one is kept up.
@@ -69,14 +75,15 @@ pub struct ConsoleError(#[source] std::io::Error);
 /// [`ConsoleError`] when there is no usable terminal. It is restored on every way out.
 pub async fn run(connection: Connection, options: Options) -> Result<Outcome, ConsoleError> {
     let guard = Guard::enter().map_err(ConsoleError)?;
-    let mut terminal = Terminal::new(guard.backend()).map_err(ConsoleError)?;
+    let mut terminal = Terminal::new(Bounded(guard.backend())).map_err(ConsoleError)?;
     terminal.backend_mut().clear().map_err(ConsoleError)?;
-    let events = crossterm::event::EventStream::new().filter_map(|event| {
-        // An error on the terminal means that it is gone.
-        std::future::ready(event.map_or(Some(Input::Hangup), input))
-    });
-    let events = events.chain(futures_util::stream::once(std::future::ready(Input::Hangup)));
-    let outcome = Inside::new(drive(&mut terminal, Box::pin(events), signals(), connection, options)).await;
+    // Read by a task of its own: a slow painting must not make keys that came one by one look like pasted text.
+    let (sender, mut arrivals) = tokio::sync::mpsc::channel(64);
+    let mut reader = tokio::task::JoinSet::new();
+    reader.spawn(read(sender));
+    let events = futures_util::stream::poll_fn(move |context| arrivals.poll_recv(context));
+    let outcome = Inside::new(drive(&mut terminal, events, signals(), connection, options)).await;
+    reader.shutdown().await;
     drop(guard);
     outcome.map_err(ConsoleError)
 }
@@ -107,7 +114,7 @@ struct Runner<'t, B: Backend> {
 /// The loop, whatever the terminal is.
 pub(crate) async fn drive<B: Backend>(
     terminal: &mut Terminal<B>,
-    mut events: impl Stream<Item = Input> + Unpin,
+    mut events: impl Stream<Item = (Timestamp, Input)> + Unpin,
     signals: impl Future<Output = Input>,
     connection: Connection,
     options: Options,
@@ -137,31 +144,35 @@ pub(crate) async fn drive<B: Backend>(
         let next_frame = painted.unwrap_or_else(Instant::now) + FRAME;
         let input = tokio::select! {
             biased;
-            signal = &mut signals => Some(signal),
-            event = events.next() => Some(event.unwrap_or(Input::Hangup)),
+            signal = &mut signals => Some((Utc::now(), signal)),
+            event = events.next() => Some(event.unwrap_or_else(|| (Utc::now(), Input::Hangup))),
             () = sleep_until(next_frame), if dirty => None,
-            _ = ticks.tick() => Some(Input::Tick),
-            news = inbox.next(), if reconnecting.is_none() => Some(heard(news)),
+            _ = ticks.tick() => Some((Utc::now(), Input::Tick)),
+            news = inbox.next(), if reconnecting.is_none() => Some((Utc::now(), heard(news))),
             connection = again(&mut reconnecting) => {
                 reconnecting = None;
-                Some(runner.attach(connection, &mut inbox)?)
+                Some((Utc::now(), runner.attach(connection, &mut inbox)?))
             }
         };
-        let Some(input) = input else { continue };
+        let Some((at, input)) = input else { continue };
         dirty = true;
         if let Input::Lost { reason } = &input {
             let Some(path) = options.reconnect.clone() else { return Ok(Outcome::Lost(reason.clone())) };
             reconnecting = Some(Box::pin(connect(path)));
         }
-        if let Some(outcome) = runner.take(input)? {
-            return Ok(outcome);
+        let asks = matches!(runner.state.dialog, Some(Dialog::Confirm(_)));
+        let inputs = if asks { unless_more_follows(at, input, &mut events).await } else { vec![(at, input)] };
+        for (at, input) in inputs {
+            if let Some(outcome) = runner.take(at, input)? {
+                return Ok(outcome);
+            }
         }
     }
 }
 
 impl<B: Backend> Runner<'_, B> {
-    fn take(&mut self, input: Input) -> Result<Option<Outcome>, B::Error> {
-        let effects = update(&mut self.state, input, Utc::now());
+    fn take(&mut self, at: Timestamp, input: Input) -> Result<Option<Outcome>, B::Error> {
+        let effects = update(&mut self.state, input, at);
         self.perform(effects)
     }
 
@@ -217,14 +228,35 @@ impl<B: Backend> Runner<'_, B> {
         let buf = self.terminal.current_buffer_mut();
         buf.reset();
         view::draw(buf, area, &self.state, &self.paint);
-        if self.shown.as_ref() == Some(&*buf) {
-            return Ok(());
+        if self.shown.as_ref() != Some(&*buf) {
+            self.shown = Some(buf.clone());
+            self.terminal.flush()?;
+            self.terminal.swap_buffers();
+            self.terminal.backend_mut().flush()?;
         }
-        self.shown = Some(buf.clone());
-        self.terminal.flush()?;
-        self.terminal.swap_buffers();
-        self.terminal.backend_mut().flush()
+        painted(&mut self.state, Utc::now());
+        Ok(())
     }
+}
+
+/// A key that may answer a question waits a moment for the next one: on a serial line pasted letters come one by one.
+async fn unless_more_follows(
+    at: Timestamp,
+    input: Input,
+    events: &mut (impl Stream<Item = (Timestamp, Input)> + Unpin),
+) -> Vec<(Timestamp, Input)> {
+    let Input::Key(key) = input else { return vec![(at, input)] };
+    let (mut keys, mut others) = (vec![key], Vec::new());
+    while keys.len() < MOST_KEYS && others.len() < MOST_KEYS {
+        match tokio::time::timeout(LINGER, events.next()).await {
+            Ok(Some((_, Input::Key(next)))) => keys.push(next),
+            Ok(Some((_, Input::Burst(more)))) => keys.extend(more),
+            Ok(Some(other)) => others.push(other),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let together = if keys.len() == 1 { Input::Key(key) } else { Input::Burst(keys) };
+    std::iter::once((at, together)).chain(others).collect()
 }
 
 fn heard(news: Result<News, ClientError>) -> Input {

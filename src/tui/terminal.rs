@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once};
 use std::task::{Context, Poll};
 
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
+use futures_util::StreamExt;
 use ratatui::backend::CrosstermBackend;
+use tokio::sync::mpsc::Sender;
 
 use super::input::Input;
 use crate::config::{Key, KeyName};
+use crate::model::Timestamp;
 
 /// Whether the terminal is ours now.
 static BORROWED: AtomicBool = AtomicBool::new(false);
@@ -23,6 +26,8 @@ static HOOK: Once = Once::new();
 static HELD: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Most panics that are held; an endless row of them must not fill the memory.
 const HELD_MOST: usize = 16;
+/// Most events of the terminal that are looked at together.
+const MOST_AT_ONCE: usize = 256;
 
 thread_local! {
     /// This thread is inside the console just now.
@@ -114,8 +119,37 @@ fn restore() {
     }
 }
 
+/// What the terminal sends, read at once and told with the moment: keys of one read stay together.
+pub(crate) async fn read(sender: Sender<(Timestamp, Input)>) {
+    let mut chunks = EventStream::new().ready_chunks(MOST_AT_ONCE);
+    while let Some(events) = chunks.next().await {
+        // An error on the terminal means that it is gone.
+        let inputs = events.into_iter().filter_map(|event| event.map_or(Some(Input::Hangup), input)).collect();
+        for input in together(inputs) {
+            if sender.send((chrono::Utc::now(), input)).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _ = sender.send((chrono::Utc::now(), Input::Hangup)).await;
+}
+
+/// Joins the keys of one read that follow each other.
+fn together(inputs: Vec<Input>) -> Vec<Input> {
+    let alone = inputs.iter().filter(|input| matches!(input, Input::Key(_) | Input::Paste(_))).count() < 2;
+    let mut out: Vec<Input> = Vec::new();
+    for input in inputs {
+        match (input, out.last_mut()) {
+            (Input::Key(key), Some(Input::Burst(keys))) => keys.push(key),
+            (Input::Key(key), _) if !alone => out.push(Input::Burst(vec![key])),
+            (input, _) => out.push(input),
+        }
+    }
+    out
+}
+
 /// What a terminal event means to the console, if anything.
-pub(crate) fn input(event: Event) -> Option<Input> {
+fn input(event: Event) -> Option<Input> {
     match event {
         Event::Key(press) if press.kind != KeyEventKind::Release => key(press).map(Input::Key),
         Event::Paste(text) => Some(Input::Paste(text)),

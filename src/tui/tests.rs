@@ -8,7 +8,7 @@ use super::fixtures::{audit, harmed_and_confirmed, mirror, now, presence, unconf
 use super::input::{Input, Question};
 use super::paint::Paint;
 use super::state::{Dialog, State};
-use super::update::{sent, update};
+use super::update::{painted, sent, update};
 use super::{screenshot_with_audit, view};
 use crate::config::keymap::{COMMANDS, reference};
 use crate::config::{Command, Glyphs, Key, Keymap, Theme, View};
@@ -27,8 +27,14 @@ pub(crate) fn state(view: View, width: u16, height: u16) -> State {
     state
 }
 
+/// Presses keys as a person does who reads what is on screen before each of them.
 pub(crate) fn press(state: &mut State, keys: &str) -> Vec<super::input::Effect> {
-    keys.split(' ').flat_map(|key| update(state, Input::Key(key.parse::<Key>().unwrap()), now())).collect()
+    let mut effects = Vec::new();
+    for key in keys.split(' ') {
+        painted(state, now() - chrono::TimeDelta::seconds(1));
+        effects.extend(update(state, Input::Key(key.parse::<Key>().unwrap()), now()));
+    }
+    effects
 }
 
 pub(crate) fn cells(state: &State, theme: &Theme) -> Buffer {
@@ -197,7 +203,7 @@ fn before_the_first_word_and_after_the_last() {
 #[test]
 fn an_empty_host_and_the_smallest_terminals() {
     for view in View::ALL {
-        for (width, height) in [(1, 1), (3, 2), (10, 4), (20, 3), (80, 24)] {
+        for (width, height) in [(0, 0), (80, 0), (0, 24), (80, 1), (1, 80), (1, 1), (3, 2), (10, 4), (20, 3), (80, 3), (80, 24)] {
             let mut bare = state(view, width, height);
             let _ = text(&bare);
             bare.mirror = crate::protocol::Mirror::default();
@@ -206,8 +212,10 @@ fn an_empty_host_and_the_smallest_terminals() {
             let _ = text(&bare);
             press(&mut bare, "j G enter e f");
             let _ = text(&bare);
-            press(&mut bare, "esc ?");
-            let _ = text(&bare);
+            for keys in ["esc ?", "esc :", "k i l l", "j j j", "esc m", "enter", "esc !", "j G", "esc /", "x", "esc C", "esc q"] {
+                press(&mut bare, keys);
+                let _ = text(&bare);
+            }
         }
     }
 }

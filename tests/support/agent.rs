@@ -53,7 +53,8 @@ impl Home {
         let mut argv = Vec::new();
         if let Some(file) = &self.network {
             argv.extend(["nsenter".to_owned(), format!("--net={file}")]);
-            argv.extend(self.mounts.as_ref().map(|mounts| format!("--mount={mounts}")));
+            argv.extend(self.mounts.iter().map(|mounts| format!("--mount={mounts}")));
+            argv.extend(self.mounts.iter().map(|mounts| format!("--uts={}", mounts.replace("/ns/mnt", "/ns/uts"))));
         }
         argv.push(BINARY.to_owned());
         argv.extend(arguments.iter().map(|argument| (*argument).to_owned()));

@@ -1,5 +1,5 @@
 //! A host to be guarded, on a machine that stays as it is: a network of its own and an `/etc`, `/home`, `/run` and
-//! `/var/log` of its own. Processes and cgroups are the machine's.
+//! `/var/log` of its own, and its own host name, name server and package mirror. Processes and cgroups are the machine's.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,14 @@ mount -t tmpfs -o mode=0755 guarded /home
 mount -t tmpfs -o mode=0755 guarded /var/log
 mount -t tmpfs -o mode=0755 guarded /run
 mkdir -p /run/sshd /run/lock
+# Its own name, name server and package mirror: what the machine has of them is nobody's business.
+rm -f /etc/resolv.conf /etc/hosts 2>/dev/null || true
+echo 'nameserver 192.0.2.53' >/etc/resolv.conf
+printf '127.0.0.1 localhost\n::1 localhost\n192.0.2.80 packages.example.org\n' >/etc/hosts
+rm -rf /etc/apt/sources.list.d /etc/yum.repos.d /etc/zypp /etc/pacman.d /etc/apk
+mkdir -p /etc/apt
+echo 'deb http://packages.example.org/debian stable main' >/etc/apt/sources.list
+echo guarded >/proc/sys/kernel/hostname 2>/dev/null || true
 echo ready
 exec sleep infinity
 "#;
@@ -38,7 +46,7 @@ impl Guarded {
     pub fn new(network: Network) -> Self {
         let directory = tempfile::Builder::new().prefix("bartizan-guarded-").tempdir().unwrap();
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", FURNISH, "guarded"]).arg(directory.path());
+        command.args(["--mount", "--uts", "--propagation", "private", "sh", "-c", FURNISH, "guarded"]).arg(directory.path());
         let mut holder = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
@@ -51,6 +59,11 @@ impl Guarded {
         format!("/proc/{}/ns/mnt", self.holder.id())
     }
 
+    /// For `nsenter --uts=`.
+    pub fn name(&self) -> String {
+        format!("/proc/{}/ns/uts", self.holder.id())
+    }
+
     /// One of its files as seen from outside.
     pub fn path(&self, path: &str) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.holder.id())).join(path.trim_start_matches('/'))
@@ -59,7 +72,7 @@ impl Guarded {
     /// A program on it.
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.args([format!("--net={}", self.network.file()), format!("--mount={}", self.mounts())]);
+        command.args([format!("--net={}", self.network.file()), format!("--mount={}", self.mounts()), format!("--uts={}", self.name())]);
         command.arg(program).args(arguments).stdin(Stdio::null());
         command
     }

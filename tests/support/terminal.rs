@@ -41,10 +41,33 @@ impl Terminal {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-t", "test"]).stdout).into_owned()
     }
 
-    /// Presses keys by tmux's names: `a`, `Enter`, `Escape`, `Tab`.
+    /// Presses keys by tmux's names: `a`, `Enter`, `Escape`, `Tab`; one after the other, as a person does.
     pub fn press(&self, keys: &[&str]) {
-        for key in keys {
+        for (at, key) in keys.iter().enumerate() {
+            if at > 0 {
+                std::thread::sleep(Duration::from_millis(100));
+            }
             assert!(self.tmux(&["send-keys", "-t", "test", key]).status.success());
+        }
+    }
+
+    /// Writes text in one go, unmarked: what a paste is on a terminal without bracketed paste.
+    pub fn write_at_once(&self, text: &str) {
+        assert!(self.tmux(&["set-buffer", "--", text]).status.success());
+        assert!(self.tmux(&["paste-buffer", "-r", "-t", "test"]).status.success());
+    }
+
+    /// Says yes to the question on the screen, as a person who has read it; until `done` tells that it was taken.
+    pub fn say_yes(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !done() {
+            assert!(std::time::Instant::now() < deadline, "waited for {what}; now:\n{}", self.screen());
+            // On a busy machine the painting may have been late: the question then says that it was not read yet.
+            std::thread::sleep(Duration::from_millis(450));
+            if self.screen().contains(" yes") {
+                self.press(&["y"]);
+            }
+            std::thread::sleep(Duration::from_millis(250));
         }
     }
 

@@ -302,6 +302,9 @@ fn write_approval(out: &mut impl Write, approval: &Approval) -> io::Result<()> {
 fn write_preview(out: &mut impl Write, preview: &Preview) -> io::Result<()> {
     preview.steps.iter().try_for_each(|step| writeln!(out, "    would       {}", safe(step)))?;
     writeln!(out, "    touches     {}", safe(&preview.blast_radius))?;
+    if !preview.stays.is_empty() {
+        writeln!(out, "    stays open  {}", safe(&preview.stays))?;
+    }
     preview.undo.iter().try_for_each(|step| writeln!(out, "    undone by   {}", safe(step)))
 }
 

@@ -58,7 +58,7 @@ impl Act for BlockAddress {
         };
         let mut undo = undo_steps(plan);
         undo.push("connections that were closed are not opened again: both ends may connect anew".to_owned());
-        Ok(Preview { steps, blast_radius: format!("{packets}; nobody else is touched"), undo })
+        Ok(Preview { steps, blast_radius: format!("{packets}; nobody else is touched"), undo, ..Preview::default() })
     }
 
     fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {

@@ -109,7 +109,7 @@ impl Act for BlockDestination {
         let blast_radius = format!("{} no longer reach {addr}; everybody else does", sender.words());
         let mut undo = undo_steps(plan);
         undo.push("connections that were closed are not opened again".to_owned());
-        Ok(Preview { steps, blast_radius, undo })
+        Ok(Preview { steps, blast_radius, undo, ..Preview::default() })
     }
 
     fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {

@@ -43,7 +43,7 @@ struct Bounds {
 }
 
 /// Kept addresses with the reason why, for people.
-fn kept(lifeline: &Lifeline, hand: &Hand) -> (BTreeMap<IpAddr, String>, Vec<String>) {
+pub(super) fn kept(lifeline: &Lifeline, hand: &Hand) -> (BTreeMap<IpAddr, String>, Vec<String>) {
     let policy = hand.policy();
     let mut keep: BTreeMap<IpAddr, String> = BTreeMap::new();
     let mut notes = Vec::new();
@@ -156,7 +156,7 @@ impl Act for ContainHost {
                 humantime::format_duration(given)
             ),
         ];
-        Ok(Preview { steps, blast_radius, undo })
+        Ok(Preview { steps, blast_radius, undo, ..Preview::default() })
     }
 
     fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {

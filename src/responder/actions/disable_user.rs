@@ -159,6 +159,7 @@ impl Act for DisableUser {
                 "the line of /etc/shadow comes back byte for byte; when it was changed meanwhile, only the two marks go".to_owned(),
                 "ended sessions are not reopened".to_owned(),
             ],
+            ..Preview::default()
         })
     }
 

@@ -82,7 +82,7 @@ fn steps(hand: &Hand, plan: &ActionPlan, blast_radius: String) -> Preview {
         Method::Stop => "SIGCONT to each that ran before".to_owned(),
         _ => "each process goes back to exactly its cgroup and runs on; the group is removed".to_owned(),
     }];
-    Preview { steps, blast_radius, undo }
+    Preview { steps, blast_radius, undo, ..Preview::default() }
 }
 
 impl Act for FreezeTree {

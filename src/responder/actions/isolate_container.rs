@@ -159,7 +159,7 @@ impl Act for IsolateContainer {
                 format!("container {name} leaves {}; its open connections and published ports die", list(&standing.endpoints))
             }
         };
-        Ok(Preview { steps, blast_radius: radius, undo })
+        Ok(Preview { steps, blast_radius: radius, undo, ..Preview::default() })
     }
 
     fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {

@@ -25,7 +25,7 @@ impl Act for KillTree {
             "SIGKILL to all of it at once (cgroup.kill where the kernel has it)".to_owned(),
             "wait until the kernel shows every one gone".to_owned(),
         ];
-        Ok(Preview { steps, blast_radius: caught, undo: vec!["cannot be undone".to_owned()] })
+        Ok(Preview { steps, blast_radius: caught, undo: vec!["cannot be undone".to_owned()], ..Preview::default() })
     }
 
     fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {

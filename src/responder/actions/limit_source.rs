@@ -33,7 +33,7 @@ impl Act for LimitSource {
         let blast_radius = format!(
             "of the packets from {addr} to this host or through it {rate} a second pass (as many at once), the rest is dropped; what is open stays open; nobody else is touched"
         );
-        Ok(Preview { steps, blast_radius, undo: undo_steps(plan) })
+        Ok(Preview { steps, blast_radius, undo: undo_steps(plan), ..Preview::default() })
     }
 
     fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {

@@ -257,6 +257,11 @@ pub(super) fn members_of(action: &Action, snapshot: &Value) -> Result<Vec<super:
     }
 }
 
+/// How many addresses containment lets through now.
+pub(super) fn kept_by_containment(lifeline: &crate::model::Lifeline, hand: &Hand) -> usize {
+    contain_host::kept(lifeline, hand).0.len()
+}
+
 impl Hand {
     /// What the owner decided, as of now.
     pub(super) fn policy(&self) -> Arc<Policy> {

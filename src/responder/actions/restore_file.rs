@@ -134,7 +134,12 @@ impl Act for RestoreFile {
             Some(_) => "the former file comes back, the very same inode, as long as it was not confirmed".to_owned(),
             None => format!("{path}, which does not exist now, is removed again, as long as it was not confirmed"),
         };
-        Ok(Preview { steps, blast_radius: format!("{path} alone; who may log in or become root may change with it"), undo: vec![undo] })
+        Ok(Preview {
+            steps,
+            blast_radius: format!("{path} alone; who may log in or become root may change with it"),
+            undo: vec![undo],
+            ..Preview::default()
+        })
     }
 
     fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {

@@ -107,11 +107,15 @@ fn options(view: View) -> Options {
     }
 }
 
-/// Keys, each a while after the one before.
-fn typed(keys: &'static str) -> impl Stream<Item = Input> + Unpin {
-    let keys = stream::iter(keys.split(' ').filter(|key| !key.is_empty())).then(|key| async move {
-        sleep(Duration::from_millis(120)).await;
-        Input::Key(key.parse().unwrap())
+/// Keys, each a while after the one before; `yy` are two letters a few milliseconds apart, as on a serial line.
+fn typed(keys: &'static str) -> impl Stream<Item = (Timestamp, Input)> + Unpin {
+    let letters = keys.split(' ').filter(|key| !key.is_empty()).flat_map(|key| {
+        let pieces = if key.starts_with("yy") { key.chars().map(String::from).collect() } else { vec![key.to_owned()] };
+        pieces.into_iter().enumerate().map(|(at, key)| (if at == 0 { 420 } else { 5 }, key))
+    });
+    let keys = stream::iter(letters).then(|(pause, key)| async move {
+        sleep(Duration::from_millis(pause)).await;
+        (Utc::now(), Input::Key(key.parse().unwrap()))
     });
     Box::pin(keys.chain(stream::pending()))
 }
@@ -136,11 +140,18 @@ async fn drive_for(keys: &'static str, view: View, answers: usize, end: Duration
 
 #[tokio::test]
 async fn a_question_goes_out_and_its_answer_is_on_screen() {
-    let (outcome, screen, asked, _) = drive_for("g a y", View::Approvals, 99, Duration::from_millis(900)).await;
+    let (outcome, screen, asked, _) = drive_for("g a y", View::Approvals, 99, Duration::from_millis(2_000)).await;
     assert_eq!(outcome, Outcome::Detached);
     assert!(screen.contains("it is done"), "{screen}");
     assert!(matches!(&asked[1], Request::Subscribe { console: true, ssh_connection: Some(from) } if from.starts_with("198.51.100.7")));
     assert!(matches!(asked[2], Request::Approve { .. }));
+}
+
+#[tokio::test]
+async fn letters_that_come_one_by_one_without_a_pause_answer_nothing() {
+    let (_, screen, asked, _) = drive_for("g a yyy", View::Approvals, 99, Duration::from_millis(2_000)).await;
+    assert!(!asked.iter().any(|request| matches!(request, Request::Approve { .. })), "{screen}");
+    assert!(screen.contains("read it first"), "told, never silently dropped: {screen}");
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::config::Command;
-use crate::model::{ApprovalId, Explanation, IncidentId, Timestamp};
+use crate::model::{ApprovalId, Explanation, IncidentId};
 use crate::protocol::FeedbackVerdict;
 use crate::tui::input::Effect;
+use crate::tui::state::question::Confirm;
 use crate::tui::widgets::{TextLine, Tone, TonedLine};
 
 /// What stands over a view.
@@ -25,21 +25,6 @@ pub(crate) enum Dialog {
     Prompt(Prompt),
     /// Something to read.
     Page(Page),
-}
-
-/// Says exactly what will happen and waits for a yes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Confirm {
-    pub title: String,
-    pub lines: Vec<TonedLine>,
-    /// What a yes does.
-    pub yes: Vec<Effect>,
-    /// The command whose key means yes when it is pressed again.
-    pub again: Option<Command>,
-    /// First line on screen.
-    pub offset: usize,
-    /// A question that opens by itself takes no yes before this moment: the key may have been meant for what was there before.
-    pub armed: Option<Timestamp>,
 }
 
 /// One of a few.

@@ -10,6 +10,7 @@ use crate::protocol::{AuditVerdict, Mirror};
 
 pub(crate) mod dialog;
 mod list;
+pub(crate) mod question;
 pub(crate) mod rows;
 
 pub(crate) use dialog::Dialog;
@@ -87,6 +88,8 @@ pub(crate) struct State {
     pub verdict: Option<AuditVerdict>,
     pub checks: Option<Vec<Check>>,
     pub dialog: Option<Dialog>,
+    /// The key of now came alone in its read: only such a one can answer anything.
+    pub alone: bool,
     /// "While you were away" is on screen.
     pub away: bool,
     pub asked: BTreeMap<u64, Asked>,
@@ -118,6 +121,7 @@ impl State {
             verdict: None,
             checks: None,
             dialog: None,
+            alone: true,
             away: false,
             asked: BTreeMap::new(),
             message: None,

@@ -4,7 +4,7 @@ use crate::config::Command;
 use crate::model::Action;
 use crate::protocol::Request;
 use crate::tui::input::Effect;
-use crate::tui::state::dialog::Confirm;
+use crate::tui::state::question::{Confirm, Essential};
 use crate::tui::state::{Dialog, RowKey, Sound, State};
 use crate::tui::widgets::{Tone, TonedLine};
 
@@ -36,56 +36,41 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 }
 
 fn undo(row: &Action) -> Confirm {
-    let mut lines = vec![TonedLine::labelled("What    ", Tone::Plain, format!("{} {}", row.kind.verb(), row.target))];
-    lines.extend(
-        row.undo
-            .iter()
-            .enumerate()
-            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Does    " } else { "        " }, Tone::Plain, text.clone())),
-    );
-    lines.push(TonedLine::labelled("After   ", Tone::Plain, "the kernel is read back; the state must be as before the action"));
+    let what = format!("undo \"{} {}\"", row.kind.verb(), row.target);
+    let essentials = vec![
+        Essential::name("What", what),
+        Essential::new("Lasts", Tone::Plain, "for good; only a new action, by you or by the mode, does it again").or("for good"),
+        Essential::new("After", Tone::Plain, "the kernel is read back; the state must be as before the action").or("as before, read back"),
+    ];
+    let does = |(at, text): (usize, &String)| TonedLine::labelled(if at == 0 { "Does    " } else { "        " }, Tone::Plain, text.clone());
     let id = row.id;
-    Confirm {
-        title: format!("Undo {id}?"),
-        lines,
-        yes: vec![Effect::ask(Request::Rollback { ids: vec![id] }, format!("undoing {id}"))],
-        again: None,
-        offset: 0,
-        armed: None,
-    }
+    let yes = vec![Effect::ask(Request::Rollback { ids: vec![id] }, format!("undoing {id}"))];
+    Confirm::new(format!("Undo {id}?"), essentials, row.undo.iter().enumerate().map(does).collect(), yes)
 }
 
 /// The question before the emergency stop.
 pub(super) fn stop_everything(state: &State) -> Confirm {
     let active: Vec<_> = state.mirror.actions.values().filter(|row| row.state.is_active()).collect();
-    let mut lines = vec![TonedLine::new(
-        Tone::Danger,
-        match active.len() {
-            0 => "No action is active; the mode becomes PARANOID, in which nothing is done without you.".to_owned(),
-            1 => {
-                "Undoes what can be undone of the one active action; then the guard acts no more until you choose a mode again.".to_owned()
-            }
-            n => format!("Undoes what can be undone of all {n} active actions; then the guard acts no more until you choose a mode again."),
-        },
-    )];
-    lines.extend(active.iter().take(8).map(|row| {
+    let (what, short) = match active.len() {
+        0 => ("no action is active; the mode becomes PARANOID, in which nothing is done without you".to_owned(), String::new()),
+        1 => ("undoes what can be undone of the one active action".to_owned(), "undo 1 action".to_owned()),
+        n => (format!("undoes what can be undone of all {n} active actions"), format!("undo {n} actions")),
+    };
+    let short = if short.is_empty() { "the mode becomes PARANOID".to_owned() } else { short };
+    let essentials = vec![
+        Essential::new("What", Tone::Danger, what).or(short),
+        Essential::new("Lasts", Tone::Plain, "the guard acts no more until you choose a mode again").or("until you choose a mode"),
+        Essential::new("Stays", Tone::Plain, "your own access; it goes on watching and recording").or("your access; it watches on"),
+        Essential::new("Undo", Tone::Plain, "choose a mode (m); what was undone is not begun again by itself").or("choose a mode (m)"),
+    ];
+    let details = active.iter().map(|row| {
         let stays = if row.kind.is_reversible() { "" } else { " (cannot be undone)" };
         TonedLine::labelled(
             format!("  {:<6}", row.id),
             if stays.is_empty() { Tone::Plain } else { Tone::Muted },
             format!("{} {}{stays}", row.kind.verb(), row.target),
         )
-    }));
-    if active.len() > 8 {
-        lines.push(TonedLine::labelled("  ", Tone::Muted, format!("and {} more", active.len() - 8)));
-    }
-    lines.push(TonedLine::new(Tone::Muted, "It goes on watching and recording."));
-    Confirm {
-        title: "Emergency stop".to_owned(),
-        lines,
-        yes: vec![Effect::ask(Request::EmergencyStop, "stopping everything")],
-        again: Some(Command::EmergencyStop),
-        offset: 0,
-        armed: None,
-    }
+    });
+    let yes = vec![Effect::ask(Request::EmergencyStop, "stopping everything")];
+    Confirm { again: Some(Command::EmergencyStop), ..Confirm::new("Emergency stop", essentials, details.collect(), yes) }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::config::Command;
-use crate::model::{ActionKind, Approval, ApprovalId, ApprovalState, Preview};
+use crate::model::{ActionKind, ActionPlan, Approval, ApprovalId, ApprovalState, Preview};
 use crate::protocol::Request;
 use crate::tui::input::Effect;
-use crate::tui::state::dialog::{Confirm, Prompt, Wants};
+use crate::tui::state::dialog::{Prompt, Wants};
+use crate::tui::state::question::{Confirm, Essential};
 use crate::tui::state::{Dialog, RowKey, Sound, State};
 use crate::tui::widgets::{TextLine, Tone, TonedLine};
 
@@ -55,44 +56,70 @@ fn lasts(state: &State, id: ApprovalId) -> Option<Duration> {
 /// The confirmation of a yes.
 pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) -> Option<Confirm> {
     let row: &Approval = state.mirror.approvals.get(&id)?;
-    let time = humantime::format_duration(lasts.unwrap_or(row.action.lasts()));
-    let mut lines = vec![
-        TonedLine::labelled("What    ", Tone::Plain, row.action.to_string()),
-        TonedLine::labelled("Lasts   ", Tone::Plain, format!("{time}, then the host undoes it by itself")),
-    ];
-    lines.extend(early_end(state, row.action.kind()));
-    lines.extend(preview_lines(&row.preview));
-    Some(Confirm {
-        title: format!("Approve {id}?"),
-        lines,
-        yes: vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))],
-        again: None,
-        offset: 0,
-        armed: None,
-    })
+    let plan = lasts.and_then(|lasts| row.action.lasting(lasts).ok()).unwrap_or_else(|| row.action.clone());
+    let mut details = preview_lines(&row.preview);
+    details.push(TonedLine::labelled("Why     ", Tone::Plain, row.reason.clone()));
+    let yes = vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))];
+    Some(Confirm::new(format!("Approve {id}?"), essentials(state, &plan, &row.preview), details, yes))
 }
 
-/// What a person must know before beginning an action that may cut people off.
-pub(super) fn early_end(state: &State, kind: ActionKind) -> Option<TonedLine> {
+/// What a person must know before an action begins: what, for how long, what stays open, how it is undone.
+pub(in crate::tui) fn essentials(state: &State, plan: &ActionPlan, preview: &Preview) -> Vec<Essential> {
+    let stays = if preview.stays.is_empty() { "not known" } else { preview.stays.as_str() };
+    vec![
+        Essential::name("What", plan.to_string()),
+        lasts_line(state, plan, preview),
+        Essential::new("Stays", Tone::Plain, stays).or(stays_shortly(stays)),
+        undo_line(state, plan.kind(), preview),
+    ]
+}
+
+/// On a small screen a long address gives way; it is among the details.
+fn stays_shortly(stays: &str) -> String {
+    match (stays.len() > 58, stays.split_once(" from "), stays.split_once(';')) {
+        (true, Some((yours, _)), Some((_, rest))) => format!("{yours};{rest}"),
+        _ => stays.to_owned(),
+    }
+}
+
+/// Until when, and what becomes of it when nobody says anything.
+fn lasts_line(state: &State, plan: &ActionPlan, preview: &Preview) -> Essential {
     let key = state.keymap.key(Command::Confirm).unwrap_or_default();
-    let text = format!("the host undoes it by itself, early, unless you confirm it afterwards with {key}");
-    kind.is_disruptive().then(|| TonedLine::labelled("Confirm ", Tone::Warning, text))
+    let whole = humantime::format_duration(plan.lasts());
+    if !plan.kind().is_reversible() {
+        return Essential::new("Lasts", Tone::Danger, "for good");
+    }
+    if !plan.kind().is_disruptive() {
+        return Essential::new("Lasts", Tone::Plain, format!("{whole}, then the host undoes it by itself"))
+            .or(format!("{whole}, then undone"));
+    }
+    let early = preview
+        .confirm_within
+        .map_or_else(|| "early".to_owned(), |time| format!("after {}", humantime::format_duration(time.min(plan.lasts()))));
+    let then = if plan.kind() == ActionKind::RestoreFile { "for good".to_owned() } else { whole.to_string() };
+    Essential::new("Lasts", Tone::Warning, format!("{then}; undone by itself {early} unless you confirm it afterwards with {key}"))
+        .or(format!("{}; {then} once confirmed: {key}", early.trim_start_matches("after ")))
 }
 
-/// A preview as lines: what happens, what else it touches, how it is undone.
+fn undo_line(state: &State, kind: ActionKind, preview: &Preview) -> Essential {
+    if !kind.is_reversible() || preview.undo.is_empty() {
+        return Essential::new("Undo", Tone::Danger, "cannot be undone");
+    }
+    let key = state.keymap.key(Command::Undo).unwrap_or_default();
+    let until = if kind == ActionKind::RestoreFile { "until it is confirmed" } else { "at any time" };
+    Essential::new("Undo", Tone::Good, format!("{key} in Actions {until}: {}", preview.undo.join("; ")))
+        .or(format!("{key} in Actions {until}"))
+}
+
+/// A preview as lines: what else it touches, and each step.
 pub(super) fn preview_lines(preview: &Preview) -> Vec<TonedLine> {
-    let listed = |label: &'static str, tone, texts: &[String]| {
-        texts
+    let mut lines = vec![TonedLine::labelled("Touches ", Tone::Warning, preview.blast_radius.clone())];
+    lines.extend(
+        preview
+            .steps
             .iter()
             .enumerate()
-            .map(|(at, text)| TonedLine::labelled(if at == 0 { label } else { "        " }, tone, text.clone()))
-            .collect::<Vec<_>>()
-    };
-    let mut lines = listed("Does    ", Tone::Plain, &preview.steps);
-    lines.push(TonedLine::labelled("Touches ", Tone::Warning, preview.blast_radius.clone()));
-    lines.extend(listed("Undo    ", Tone::Good, &preview.undo));
-    if preview.undo.is_empty() {
-        lines.push(TonedLine::labelled("Undo    ", Tone::Danger, "cannot be undone"));
-    }
+            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Does    " } else { "        " }, Tone::Plain, text.clone())),
+    );
     lines
 }

@@ -3,9 +3,10 @@
 use crate::model::{Mode, Role};
 use crate::protocol::Request;
 use crate::tui::input::Effect;
-use crate::tui::state::dialog::{Choice, Choose, Confirm, Then};
+use crate::tui::state::dialog::{Choice, Choose, Then};
+use crate::tui::state::question::{Confirm, Essential};
 use crate::tui::state::{Dialog, Sound, State};
-use crate::tui::widgets::{Tone, TonedLine};
+use crate::tui::widgets::Tone;
 
 pub(super) fn mode(state: &mut State) {
     if state.role < Role::Admin {
@@ -16,22 +17,7 @@ pub(super) fn mode(state: &mut State) {
     let options = Mode::ALL.into_iter().map(|mode| Choice {
         label: mode.to_string(),
         about: format!("{}{}", mode.meaning(), if Some(mode) == now { " (now)" } else { "" }),
-        then: Then::Confirm(Box::new(Confirm {
-            title: format!("Change the mode to {mode}?"),
-            lines: vec![
-                TonedLine::labelled("From now on  ", Tone::Plain, mode.meaning()),
-                TonedLine::labelled(
-                    "Stays        ",
-                    Tone::Plain,
-                    "protected programs and your own access are never touched without a person",
-                ),
-                TonedLine::labelled("Undo         ", Tone::Plain, "choose another mode; actions already begun keep their own end"),
-            ],
-            yes: vec![Effect::ask(Request::SetMode { mode }, format!("changing the mode to {mode}"))],
-            again: None,
-            offset: 0,
-            armed: None,
-        })),
+        then: Then::Confirm(Box::new(mode_question(mode))),
     });
     let at = Mode::ALL.iter().position(|mode| Some(*mode) == now).unwrap_or(0);
     state.dialog = Some(Dialog::Choose(Choose {
@@ -40,6 +26,19 @@ pub(super) fn mode(state: &mut State) {
         options: options.collect(),
         at,
     }));
+}
+
+fn mode_question(mode: Mode) -> Confirm {
+    let essentials = vec![
+        Essential::new("What", Tone::Plain, format!("from now on: {}", mode.meaning())),
+        Essential::new("Lasts", Tone::Plain, "until you choose another mode"),
+        Essential::new("Stays", Tone::Plain, "your own access and protected programs are never touched without a person")
+            .or("your access is never touched"),
+        Essential::new("Undo", Tone::Plain, "choose another mode (m); actions already begun keep their own end")
+            .or("choose another mode (m)"),
+    ];
+    let yes = vec![Effect::ask(Request::SetMode { mode }, format!("changing the mode to {mode}"))];
+    Confirm::new(format!("Change the mode to {mode}?"), essentials, Vec::new(), yes)
 }
 
 pub(super) fn quit(state: &mut State) -> Vec<Effect> {

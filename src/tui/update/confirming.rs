@@ -1,9 +1,11 @@
 //! Standing behind what is undone otherwise: the answer to the countdown.
 
+use crate::config::Command;
 use crate::model::{Action, ActionId, ActionKind, Isolation, Target, Timestamp, VitalCheck};
 use crate::protocol::Request;
 use crate::tui::input::Effect;
-use crate::tui::state::dialog::{Choice, Choose, Confirm, Then};
+use crate::tui::state::dialog::{Choice, Choose, Then};
+use crate::tui::state::question::{Confirm, Essential};
 use crate::tui::state::{Dialog, RowKey, Sound, State, rows};
 use crate::tui::widgets::{Tone, TonedLine};
 
@@ -26,21 +28,34 @@ pub(super) fn ask(state: &mut State) {
 fn question(state: &State, row: &Action) -> (ActionId, Confirm) {
     let clock = |at: Timestamp| crate::tui::view::format::clock(state, at);
     let id = row.id;
-    let mut lines = vec![
-        TonedLine::labelled("What    ", Tone::Plain, format!("{} {}", row.kind.verb(), row.target)),
-        TonedLine::labelled("Yes     ", Tone::Plain, format!("it lasts until {}, and can be undone before", clock(row.expires_at))),
-        TonedLine::labelled("Else    ", Tone::Warning, format!("the host undoes it by itself at {}", clock(row.ends_at()))),
+    let (until, early) = (clock(row.expires_at), clock(row.ends_at()));
+    let undo = state.keymap.key(Command::Undo).unwrap_or_default();
+    let (yes, back) = if row.kind == ActionKind::RestoreFile {
+        ("it stays for good".to_owned(), Essential::new("Undo", Tone::Danger, "cannot be undone once you confirm it"))
+    } else {
+        let back = Essential::new("Undo", Tone::Good, format!("{undo} in Actions, at any time before")).or(format!("{undo} in Actions"));
+        (format!("it lasts until {until}"), back)
+    };
+    let mut essentials = vec![
+        Essential::name("What", format!("keep \"{} {}\"", row.kind.verb(), row.target)),
+        Essential::new("Yes", Tone::Plain, yes),
+        Essential::new("Else", Tone::Warning, format!("the host undoes it by itself at {early}")).or(format!("undone at {early}")),
+        back,
     ];
-    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("Vitals  ", tone(check), vitals(check))));
-    lines.extend(
-        row.preview
-            .iter()
-            .enumerate()
-            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Did     " } else { "        " }, Tone::Plain, text.clone())),
-    );
+    let said = row.vitals.as_ref().map(|check| Essential::new("Vitals", tone(check), vitals(check)).or(vitals_shortly(check)));
+    essentials.extend(said);
+    let did = |(at, text): (usize, &String)| TonedLine::labelled(if at == 0 { "Did     " } else { "        " }, Tone::Plain, text.clone());
     let yes = vec![Effect::ask(Request::Confirm { id }, format!("confirming {id}"))];
     // Its own key is no yes: a held key must not answer what nobody has read.
-    (id, Confirm { title: format!("Confirm {id}?"), lines, yes, again: None, offset: 0, armed: None })
+    (id, Confirm::new(format!("Confirm {id}?"), essentials, row.preview.iter().enumerate().map(did).collect(), yes))
+}
+
+fn vitals_shortly(check: &VitalCheck) -> String {
+    match (check.harmed.len(), check.ill_before.len()) {
+        (0, 0) => format!("{} well", check.well),
+        (0, before) => format!("{} well; {before} ill before already", check.well),
+        (harmed, _) => format!("{harmed} HARMED"),
+    }
 }
 
 /// Vital signs in one line.

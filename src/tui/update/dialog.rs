@@ -7,9 +7,13 @@ use crate::config::{Command, Key, KeyName};
 use crate::model::{ActionKind, Target};
 use crate::protocol::Request;
 use crate::tui::input::Effect;
-use crate::tui::state::dialog::{Choose, Confirm, Page, Prompt, Then, Wants};
+use crate::tui::state::dialog::{Choose, Page, Prompt, Then, Wants};
+use crate::tui::state::question::Confirm;
 use crate::tui::state::{Dialog, Sound, State};
 use crate::tui::widgets::TextLine;
+
+/// Why keys that came together answer nothing.
+const PASTED: &str = "read it first; keys pasted";
 
 /// Takes a key. The dialog is taken out first: whatever does not put one back has closed it.
 pub(super) fn key(state: &mut State, key: Key) -> Vec<Effect> {
@@ -17,6 +21,11 @@ pub(super) fn key(state: &mut State, key: Key) -> Vec<Effect> {
     let command = state.keymap.command(key, state.view);
     let closes = key.name == KeyName::Esc || (key.ctrl && key.name == KeyName::Char('c'));
     if closes {
+        return Vec::new();
+    }
+    if key.name == KeyName::Enter && !state.alone && matches!(dialog, Dialog::Choose(_) | Dialog::Prompt(_) | Dialog::Palette { .. }) {
+        state.say(Sound::Note, "enter was ignored: it came together with other keys, as pasted text does");
+        state.dialog = Some(dialog);
         return Vec::new();
     }
     match dialog {
@@ -45,6 +54,10 @@ pub(super) fn paste(state: &mut State, text: &str) -> Vec<Effect> {
             line.paste(text);
             let filter = line.text().to_owned();
             refilter(state, filter);
+        }
+        Some(Dialog::Confirm(confirm)) => {
+            confirm.ignored = Some(PASTED);
+            state.say(Sound::Note, format!("{PASTED}; nothing was done"));
         }
         _ => state.say(Sound::Note, "pasted text is ignored here: it could press keys that nobody meant"),
     }
@@ -106,17 +119,33 @@ fn refilter(state: &mut State, filter: String) {
 
 fn in_confirm(state: &mut State, mut confirm: Confirm, key: Key, command: Option<Command>) -> Vec<Effect> {
     let yes = key == Key::char('y') || (confirm.again.is_some() && command == confirm.again);
-    let early = confirm.armed.is_some_and(|armed| state.now < armed);
-    if yes && !early {
+    if yes && state.alone && confirm.is_read(state.now) {
         return confirm.yes;
     }
     // Only n closes it otherwise: a key typed a moment too late must not make the question vanish unseen.
-    if key != Key::char('n') {
-        let last = confirm.lines.len().saturating_mul(8);
-        confirm.offset = scrolled(command, confirm.offset, 1).unwrap_or(confirm.offset).min(last);
-        state.dialog = Some(Dialog::Confirm(confirm));
+    if key == Key::char('n') {
+        return Vec::new();
     }
+    confirm.ignored = None;
+    if yes {
+        unread(state, &mut confirm);
+    }
+    let last = confirm.details.len().saturating_add(confirm.essentials.len()).saturating_mul(8);
+    confirm.offset = scrolled(command, confirm.offset, 1).unwrap_or(confirm.offset).min(last);
+    state.dialog = Some(Dialog::Confirm(confirm));
     Vec::new()
+}
+
+/// A yes that nobody can have meant is told, never silently dropped.
+fn unread(state: &mut State, confirm: &mut Confirm) {
+    let why = match (state.alone, confirm.shown) {
+        (false, _) => PASTED,
+        (true, Some(_)) => "not yet: read it first",
+        (true, None) if super::view::question_fits(state) => "not yet: read it first",
+        (true, None) => "enlarge the window first",
+    };
+    confirm.ignored = Some(why);
+    state.say(Sound::Note, format!("{why}; nothing was done"));
 }
 
 fn in_choice(state: &mut State, mut choose: Choose, key: Key, command: Option<Command>) -> Vec<Effect> {

@@ -1,9 +1,12 @@
 //! One input in, the next state and what the runner shall do: pure, so every screen can be tested without a terminal.
 
-use crate::config::{Command, Key, View};
+use crate::config::{Command, Key, KeyName, View};
 use crate::model::{ActionKind, Role, Target, Timestamp};
 use crate::protocol::Request;
 
+use ratatui::layout::Size;
+
+use super::bounded::bounded;
 use super::input::{Effect, Input, Question};
 use super::state::dialog::Choose;
 use super::state::{Asked, Dialog, Link, Move, RowKey, Sound, State, rows};
@@ -26,6 +29,7 @@ mod push;
 mod reply;
 mod timeline;
 
+pub(super) use approvals::essentials;
 pub(super) use confirming::{tone, vitals};
 pub(super) use palette::found as palette_rows;
 
@@ -36,10 +40,19 @@ const MESSAGE_STAYS: chrono::TimeDelta = chrono::TimeDelta::seconds(12);
 pub(crate) fn update(state: &mut State, input: Input, now: Timestamp) -> Vec<Effect> {
     state.now = now;
     let effects = match input {
-        Input::Key(key) => pressed(state, key),
+        Input::Key(key) => {
+            state.alone = true;
+            pressed(state, key)
+        }
+        Input::Burst(keys) => burst(state, &keys),
         Input::Paste(text) => dialog::paste(state, &text),
         Input::Resize(width, height) => {
-            state.size = (width, height);
+            let size = bounded(Size { width, height });
+            state.size = (size.width, size.height);
+            if let Some(Dialog::Confirm(confirm)) = &mut state.dialog {
+                // What was read at another size may not stand there any more.
+                confirm.shown = None;
+            }
             Vec::new()
         }
         Input::Push(push) => push::pushed(state, *push),
@@ -63,6 +76,35 @@ pub(crate) fn subscribe(ssh_connection: Option<String>) -> Question {
 /// Notes that a question was sent.
 pub(crate) fn sent(state: &mut State, ticket: u64, question: Question) {
     state.asked.insert(ticket, Asked { question });
+}
+
+/// The state was painted: from now on a question that stands there whole can be read.
+pub(crate) fn painted(state: &mut State, now: Timestamp) {
+    let fits = view::question_fits(state);
+    if let Some(Dialog::Confirm(confirm)) = &mut state.dialog {
+        if fits {
+            confirm.painted(now);
+        } else {
+            confirm.shown = None;
+        }
+    }
+}
+
+/// Several keys of one read. Nobody types two letters within a millisecond: that is text, whatever the terminal calls it.
+fn burst(state: &mut State, keys: &[Key]) -> Vec<Effect> {
+    let is_text = |key: &&Key| matches!(key.name, KeyName::Char(_) | KeyName::Enter | KeyName::Tab) && !key.ctrl && !key.alt;
+    let held = keys.iter().all(|key| Some(key) == keys.first() && state.keymap.command(*key, state.view).is_some_and(moves));
+    if !held && keys.iter().filter(is_text).count() > 1 {
+        let letter = |key: &Key| if let KeyName::Char(letter) = key.name { letter } else { '\n' };
+        let text: String = keys.iter().filter(is_text).map(letter).collect();
+        return dialog::paste(state, &text);
+    }
+    state.alone = keys.len() < 2;
+    keys.iter().flat_map(|key| pressed(state, *key)).collect()
+}
+
+fn moves(command: Command) -> bool {
+    matches!(command, Command::Down | Command::Up | Command::PageDown | Command::PageUp | Command::Left | Command::Right)
 }
 
 fn pressed(state: &mut State, key: Key) -> Vec<Effect> {

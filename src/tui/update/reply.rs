@@ -4,12 +4,10 @@ use crate::config::{Command, View};
 use crate::model::{Action, Approval, ApprovalState};
 use crate::protocol::{Refusal, Reply, Request};
 use crate::tui::input::Effect;
-use crate::tui::state::dialog::{Confirm, Page};
+use crate::tui::state::dialog::Page;
+use crate::tui::state::question::Confirm;
 use crate::tui::state::{Dialog, RowKey, Sound, State};
-use crate::tui::widgets::{Tone, TonedLine};
 
-/// How long a question that opens by itself must be on screen before it takes a yes.
-const SETTLES: chrono::TimeDelta = chrono::TimeDelta::milliseconds(500);
 /// Lines of the audit log kept for the screen.
 const AUDIT_KEPT: usize = 1_000;
 
@@ -55,22 +53,11 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
                 state.say(Sound::Note, format!("the preview of \"{plan}\" came too late: ask again"));
                 return Vec::new();
             }
-            let mut lines = vec![
-                TonedLine::labelled("What    ", Tone::Plain, plan.to_string()),
-                TonedLine::labelled("Lasts   ", Tone::Plain, humantime::format_duration(plan.lasts()).to_string()),
-            ];
-            lines.extend(super::approvals::early_end(state, plan.kind()));
-            lines.extend(super::approvals::preview_lines(&preview));
+            let essentials = super::approvals::essentials(state, &plan, &preview);
+            let details = super::approvals::preview_lines(&preview);
             let what = plan.to_string();
             let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
-            state.dialog = Some(Dialog::Confirm(Confirm {
-                title: "Do this now?".to_owned(),
-                lines,
-                yes: vec![Effect::ask(act, what)],
-                again: None,
-                offset: 0,
-                armed: Some(state.now + SETTLES),
-            }));
+            state.dialog = Some(Dialog::Confirm(Confirm::new("Do this now?", essentials, details, vec![Effect::ask(act, what)])));
         }
         Reply::Explanation(_)
         | Reply::Hello(_)

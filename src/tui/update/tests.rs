@@ -113,12 +113,16 @@ fn acting_by_hand_shows_the_preview_before_it_asks() {
         steps: vec!["stop three".to_owned()],
         blast_radius: "nothing else".to_owned(),
         undo: vec!["start three".to_owned()],
+        ..Default::default()
     };
     update(&mut state, Input::Reply { ticket: 9, reply: Box::new(Reply::Preview(preview)) }, now());
     assert!(text(&state).contains("stop three"));
-    assert_eq!(asks(&press(&mut state, "y")), [], "a yes typed before the question was there is no yes");
-    let later = now() + chrono::TimeDelta::seconds(1);
-    let effects = update(&mut state, Input::Key(Key::char('y')), later);
+    let yes = |state: &mut State, after: i64| update(state, Input::Key(Key::char('y')), now() + chrono::TimeDelta::milliseconds(after));
+    assert_eq!(asks(&yes(&mut state, 5_000)), [], "a yes to what nobody has painted is no yes");
+    painted(&mut state, now());
+    assert_eq!(asks(&yes(&mut state, 299)), [], "nor is one typed before the question can have been read");
+    assert!(text(&state).contains("not yet: read it first; nothing was done"), "{}", text(&state));
+    let effects = yes(&mut state, 300);
     assert!(matches!(asks(&effects).as_slice(), [Request::Act { plan: acted, .. }] if *acted == plan));
 }
 
@@ -359,7 +363,7 @@ fn a_container_is_isolated_where_the_cursor_is() {
     assert_eq!(plan.lasts(), Duration::from_secs(1_800));
     sent(&mut state, 8, question.clone());
     update(&mut state, Input::Reply { ticket: 8, reply: Box::new(Reply::Preview(Preview::default())) }, now());
-    assert!(text(&state).contains("unless you confirm it") && text(&state).contains("afterwards with C"), "{}", text(&state));
+    assert!(text(&state).contains("unless you confirm it afterwards with"), "{}", text(&state));
 }
 
 #[test]
@@ -385,4 +389,53 @@ fn an_account_a_limit_and_containment_are_asked_for() {
 
     let asked = asks(&press(&mut two, ": c o n t a i n enter"));
     assert!(matches!(asked.as_slice(), [Request::Preview { plan }] if plan.kind() == ActionKind::ContainHost), "{asked:?}");
+}
+
+#[test]
+fn several_letters_of_one_read_are_text_and_press_no_key() {
+    let keys = |text: &str| text.chars().map(|c| if c == '\n' { "enter".parse().unwrap() } else { Key::char(c) }).collect::<Vec<_>>();
+    for (view, text) in [
+        (View::Overview, "hello!y there"),
+        (View::Overview, "7uy"),
+        (View::Overview, "6 a y"),
+        (View::Approvals, "ay"),
+        (View::Approvals, "x\n"),
+        (View::Actions, "uy"),
+        (View::Actions, "!!"),
+        (View::Overview, "q\n"),
+        (View::Overview, ":\n"),
+        (View::Overview, "yy"),
+    ] {
+        let mut state = state(view, 80, 24);
+        assert_eq!(update(&mut state, Input::Burst(keys(text)), now()), [], "{text}");
+        assert!(state.dialog.is_none(), "{text}: {:?}", state.dialog);
+        assert!(self::text(&state).contains("ignored"), "it is told");
+    }
+    // Into an open question, however long it was read.
+    for together in ["y there", "yy", "y\n", "yj", "jy"] {
+        let mut state = state(View::Actions, 80, 24);
+        press(&mut state, "!");
+        painted(&mut state, now() - chrono::TimeDelta::seconds(9));
+        assert_eq!(update(&mut state, Input::Burst(keys(together)), now()), [], "{together}");
+        assert!(self::text(&state).contains("read it first"), "{}", self::text(&state));
+        assert_eq!(asks(&press(&mut state, "y")), [Request::EmergencyStop], "and one that is meant still works");
+    }
+    let mut state = state(View::Actions, 80, 24);
+    press(&mut state, "!");
+    painted(&mut state, now() - chrono::TimeDelta::seconds(9));
+    let with_an_arrow = vec!["down".parse().unwrap(), Key::char('y')];
+    assert_eq!(update(&mut state, Input::Burst(with_an_arrow), now()), [], "not alone in its read");
+    assert!(self::text(&state).contains("read it first"));
+}
+
+#[test]
+fn a_held_key_on_a_slow_line_moves_and_text_goes_into_a_field() {
+    let mut state = state(View::Processes, 80, 24);
+    press(&mut state, "g");
+    let before = state.chosen();
+    update(&mut state, Input::Burst(vec![Key::char('j'); 3]), now());
+    assert_ne!(state.chosen(), before);
+    press(&mut state, "/");
+    update(&mut state, Input::Burst("nginx".chars().map(Key::char).collect()), now());
+    assert_eq!(state.list().filter, "nginx");
 }

@@ -7,7 +7,7 @@ use super::format::span;
 use crate::model::{Approval, ApprovalState};
 use crate::tui::paint::Paint;
 use crate::tui::state::{State, rows};
-use crate::tui::widgets::text::safe;
+use crate::tui::update::essentials;
 use crate::tui::widgets::{Cell, Column, Table, Tone, TonedLine, column, draw_lines, fill, right, rule, wrap_toned};
 
 const COLUMNS: [Column; 6] =
@@ -66,20 +66,18 @@ fn cells(state: &State, row: &Approval, paint: &Paint) -> Vec<Cell> {
 fn preview(buf: &mut Buffer, area: Rect, state: &State, row: &Approval, paint: &Paint) {
     let inside =
         rule(buf, area, &format!("If you approve {}", row.id), &format!("for {}", humantime::format_duration(row.action.lasts())), paint);
-    let mut lines = vec![TonedLine::labelled("What     ", Tone::Plain, safe(&row.action.to_string()))];
-    let listed = |label: &str, tone, texts: &[String]| {
-        texts
+    let mut lines: Vec<TonedLine> = essentials(state, &row.action, &row.preview)
+        .into_iter()
+        .map(|line| TonedLine::labelled(format!("{:<9}", line.label), line.tone, line.full))
+        .collect();
+    lines.push(TonedLine::labelled("Touches  ", Tone::Warning, row.preview.blast_radius.clone()));
+    lines.extend(
+        row.preview
+            .steps
             .iter()
             .enumerate()
-            .map(|(at, text)| TonedLine::labelled(if at == 0 { label.to_owned() } else { " ".repeat(label.len()) }, tone, text.clone()))
-            .collect::<Vec<_>>()
-    };
-    lines.extend(listed("Does     ", Tone::Plain, &row.preview.steps));
-    lines.push(TonedLine::labelled("Touches  ", Tone::Warning, row.preview.blast_radius.clone()));
-    lines.extend(listed("Undo     ", Tone::Good, &row.preview.undo));
-    if row.preview.undo.is_empty() {
-        lines.push(TonedLine::labelled("Undo     ", Tone::Danger, "cannot be undone"));
-    }
+            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Does     " } else { "         " }, Tone::Plain, text.clone())),
+    );
     lines.push(TonedLine::labelled("Why      ", Tone::Plain, row.reason.clone()));
     lines.push(TonedLine::labelled("Held     ", Tone::Plain, row.held_because.clone()));
     if let Some(by) = &row.answered_by {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::config::keymap::COMMANDS;
 use crate::tui::paint::Paint;
-use crate::tui::state::dialog::{Choose, Confirm, Prompt};
+use crate::tui::state::dialog::{Choose, Prompt};
 use crate::tui::state::{Dialog, Link, State};
 use crate::tui::update::palette_rows;
 use crate::tui::widgets::text::{fit, pad, safe};
@@ -17,7 +17,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         Some(Dialog::Help { offset }) => page(buf, area, "Keys", &help(state), *offset, paint),
         Some(Dialog::Page(text)) => page(buf, area, &text.title, &text.lines, text.offset, paint),
         Some(Dialog::Palette { line, at }) => palette(buf, area, state, line, *at, paint),
-        Some(Dialog::Confirm(question)) => confirm(buf, area, state, question, paint),
+        Some(Dialog::Confirm(question)) => super::question::draw(buf, area, state, question, paint),
         Some(Dialog::Choose(question)) => choose(buf, area, question, paint),
         Some(Dialog::Prompt(question)) => prompt(buf, area, question, paint),
     }
@@ -96,25 +96,6 @@ fn palette(buf: &mut Buffer, area: Rect, state: &State, line: &TextLine, at: usi
     if found.is_empty() {
         buf.set_stringn(inside.x, inside.y + 2, "no command has such a name", usize::from(inside.width), paint.muted);
     }
-}
-
-fn confirm(buf: &mut Buffer, area: Rect, state: &State, question: &Confirm, paint: &Paint) {
-    let wide = wide(area, 84);
-    let lines = wrap_toned(&question.lines, usize::from(wide.saturating_sub(4)));
-    let inside = popup(buf, area, wide, high(lines.len(), 4), &safe(&question.title), paint.warning, paint);
-    let shown = usize::from(inside.height.saturating_sub(2));
-    let offset = question.offset.min(lines.len().saturating_sub(shown));
-    draw_lines(buf, Rect { height: inside.height.saturating_sub(2), ..inside }, &lines, offset, paint);
-    if lines.len() > shown && inside.height > 2 {
-        let hint = format!("line {} of {}; j k scroll", (offset + shown).min(lines.len()), lines.len());
-        buf.set_stringn(inside.x, inside.bottom() - 2, pad(&hint, usize::from(inside.width)), usize::from(inside.width), paint.warning);
-    }
-    let again = question.again.and_then(|command| state.keymap.key(command)).map(|key| format!(" or {key}")).unwrap_or_default();
-    let y = inside.bottom().saturating_sub(1);
-    let (x, _) = buf.set_stringn(inside.x, y, format!("y{again}"), usize::from(inside.width), paint.accent);
-    let (x, _) = buf.set_stringn(x, y, " yes    ", usize::from(inside.right().saturating_sub(x)), paint.base);
-    let (x, _) = buf.set_stringn(x, y, "n or esc", usize::from(inside.right().saturating_sub(x)), paint.accent);
-    buf.set_stringn(x, y, " no", usize::from(inside.right().saturating_sub(x)), paint.base);
 }
 
 fn choose(buf: &mut Buffer, area: Rect, question: &Choose, paint: &Paint) {

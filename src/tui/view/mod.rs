@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::paint::Paint;
-use super::state::State;
+use super::state::{Dialog, State};
 use crate::config::View;
 
 mod actions;
@@ -20,6 +20,7 @@ mod network;
 mod overview;
 mod presence;
 mod processes;
+mod question;
 mod reading;
 mod strip;
 mod tabs;
@@ -75,8 +76,25 @@ fn regions(area: Rect, single: bool) -> Regions {
     }
 }
 
-/// Paints the whole screen.
+/// The least screen that everything is laid out for; of it a smaller terminal shows the upper left part.
+const LEAST: (u16, u16) = (24, 8);
+
+/// Paints the screen, however small it is.
 pub(crate) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    let least = Rect { width: area.width.max(LEAST.0), height: area.height.max(LEAST.1), ..area };
+    if least == area {
+        return whole(buf, area, state, paint);
+    }
+    let mut canvas = Buffer::empty(least);
+    whole(&mut canvas, least, state, paint);
+    for position in area.positions() {
+        if let (Some(cell), Some(painted)) = (buf.cell_mut(position), canvas.cell(position)) {
+            cell.clone_from(painted);
+        }
+    }
+}
+
+fn whole(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     buf.set_style(area, paint.base);
     let parts = regions(area, state.single);
     strip::draw(buf, parts.strip, state, paint);
@@ -95,8 +113,20 @@ pub(crate) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     dialogs::draw(buf, parts.body, state, paint);
 }
 
+fn screen_of(state: &State) -> Rect {
+    Rect::new(0, 0, state.size.0, state.size.1)
+}
+
 fn body(state: &State) -> Rect {
-    regions(Rect::new(0, 0, state.size.0, state.size.1), state.single).body
+    regions(screen_of(state), state.single).body
+}
+
+/// Whether a question that is open has all its essential lines on screen.
+pub(crate) fn question_fits(state: &State) -> bool {
+    match &state.dialog {
+        Some(Dialog::Confirm(question)) => question::fits(screen_of(state), body(state), question),
+        _ => true,
+    }
 }
 
 /// Rows of the list that are on screen now.
