@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::digest::{Digest, read_bounded};
+use crate::host::replace_file::{self, Outlives};
 use crate::model::HostText;
 
 /// Longest memory that is read: 65,536 files at about 300 bytes.
@@ -43,9 +42,5 @@ pub(super) fn load(file: &Path, root: &Path) -> Result<Option<Known>, String> {
 pub(super) fn save(file: &Path, root: &Path, known: &Known) -> io::Result<()> {
     let text = |path: &Path| HostText::from(path.as_os_str().as_bytes());
     let remembered = Remembered { root: text(root), files: known.iter().map(|(path, digest)| (text(path), digest.clone())).collect() };
-    let new = file.with_extension("json.new");
-    let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    out.write_all(&serde_json::to_vec(&remembered)?)?;
-    out.sync_data()?;
-    fs::rename(&new, file)
+    replace_file::replace(file, &serde_json::to_vec(&remembered)?, 0o600, Outlives::Power)
 }

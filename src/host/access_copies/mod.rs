@@ -7,7 +7,7 @@ mod present;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::host::digest::read_bounded;
+use crate::host::replace_file::{self, Outlives};
 use crate::model::{HostText, KeptCopy, Timestamp};
 use places::Place;
 use present::{Attributes, Trace};
@@ -164,7 +165,7 @@ impl AccessCopies {
         if versions.iter().rev().find(|version| version.path == name).is_some_and(|newest| newest.is_of(&present)) {
             return Ok(false);
         }
-        self.write(&self.dir.join(&present.hash), &present.content).map_err(store())?;
+        replace_file::replace(&self.dir.join(&present.hash), &present.content, 0o600, Outlives::Power).map_err(store())?;
         let Present { hash, mode, uid, gid, attributes, content } = present;
         versions.push(Version { path: name, copy: hash, at: now, mode, uid, gid, bytes: content.len() as u64, attributes });
         prune(&mut versions);
@@ -294,18 +295,7 @@ impl AccessCopies {
             serde_json::to_writer(&mut bytes, version)?;
             bytes.push(b'\n');
         }
-        self.write(&self.dir.join(INDEX), &bytes)
-    }
-
-    /// The whole file or none, on the disk's platters.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let new = self.dir.join("new");
-        let _ = fs::remove_file(&new);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(&self.dir)?.sync_all()
+        replace_file::replace(&self.dir.join(INDEX), &bytes, 0o600, Outlives::Power)
     }
 
     /// Contents that no version names any more.

@@ -1,12 +1,12 @@
 //! When a note is due: a small file beside it, by the boot's clock and, for after a reboot, by the wall's.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::clock::boot_ns;
+use crate::host::replace_file::{self, Outlives};
 
 /// What the name of the note is followed by.
 pub(super) const SUFFIX: &str = ".until";
@@ -66,17 +66,9 @@ pub(super) fn path(note: &Path) -> PathBuf {
 
 /// Writes it whole or not at all; through to the disk when it must outlive the power.
 pub(super) fn write(note: &Path, after: Duration, lasting: bool) -> io::Result<()> {
-    let (at, new, deadline) = (path(note), unfinished(note), Deadline::after(after));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&new)?;
-    file.write_all(format!("{} {} {}\n", deadline.boot, deadline.boot_ns, deadline.wall).as_bytes())?;
-    if lasting {
-        file.sync_all()?;
-    }
-    fs::rename(&new, &at)?;
-    match at.parent() {
-        Some(dir) if lasting => File::open(dir)?.sync_all(),
-        _ => Ok(()),
-    }
+    let deadline = Deadline::after(after);
+    let text = format!("{} {} {}\n", deadline.boot, deadline.boot_ns, deadline.wall);
+    replace_file::replace(&path(note), text.as_bytes(), 0o600, if lasting { Outlives::Power } else { Outlives::Us })
 }
 
 /// What stands beside a note; `None` when nothing or nonsense does.
@@ -85,17 +77,10 @@ pub(super) fn read(note: &Path) -> Option<Deadline> {
     Deadline::parse(std::str::from_utf8(&bytes).ok()?)
 }
 
-/// What one is written as; left over by whoever died while writing.
-fn unfinished(note: &Path) -> PathBuf {
-    let mut name = path(note).into_os_string();
-    name.push(".new");
-    PathBuf::from(name)
-}
-
 /// Nobody waits for it any more.
 pub(super) fn remove(note: &Path) {
     let _ = fs::remove_file(path(note));
-    let _ = fs::remove_file(unfinished(note));
+    let _ = fs::remove_file(replace_file::unfinished(&path(note)));
 }
 
 #[cfg(test)]

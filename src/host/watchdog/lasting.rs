@@ -1,8 +1,8 @@
 //! What ends an action after a reboot: a unit pair of systemd on disk, or a line for cron. Neither holds a secret.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fallback::systemctl;
 use super::{EXPIRE_SCRIPT, SHELL, WatchdogError, fail};
+use crate::host::replace_file::{self, Outlives};
 
 /// Where systemd looks for units of the host's owner (systemd.unit(5)).
 const UNITS: &str = "/etc/systemd/system";
@@ -116,18 +117,8 @@ fn write_units(units: &Path, unit: &str, run: &str, after: Duration) -> io::Resu
     }
 }
 
-/// The whole file or none, on the disk's platters.
 fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    // Neither systemd nor cron reads a name that begins with a dot.
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let new = path.with_file_name(format!(".{name}.new"));
-    let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    replace_file::replace(path, text.as_bytes(), mode, Outlives::Power)
 }
 
 /// Sets or moves the trigger of a note.

@@ -100,9 +100,11 @@ fn take(dir: &Path) -> io::Result<Option<Watched>> {
 }
 
 fn say(mark: &mut File, words: &str) -> io::Result<()> {
+    // First written, then cut: a full disk takes what fits the block that is there.
+    let line = format!("{words}\n");
     io::Seek::rewind(mark)?;
-    mark.set_len(0)?;
-    mark.write_all(format!("{words}\n").as_bytes())
+    mark.write_all(line.as_bytes())?;
+    mark.set_len(line.len() as u64)
 }
 
 /// The agent, as long as it lives.

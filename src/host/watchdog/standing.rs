@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::fallback::{self, detach, finish};
 use super::{EXPIRE_SCRIPT, WatchdogError, fail};
 use crate::host::pidfd::{PidFd, Stat, key_of, this_boot};
+use crate::host::replace_file::{self, Outlives};
 use crate::model::{BootId, ProcessKey};
 
 /// In every watched directory: locked by the watchdog as long as it lives. Holds "PID START BOOT SCRIPT", or "ended".
@@ -223,12 +224,19 @@ pub(super) fn read_key(text: &str) -> Option<ProcessKey> {
     Some(ProcessKey { boot: this_boot(), pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()? })
 }
 
-/// The whole file or none; a rename, which wakes the watchdog.
+/// The whole file or none; a rename, which wakes the watchdog. A disk without room for a second file gets it in place: one
+/// short line, into a block that is there.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&new)?;
-    file.write_all(bytes)?;
-    fs::rename(new, path)
+    let replaced = replace_file::replace(path, bytes, 0o600, Outlives::Us);
+    let full = |why: &io::Error| matches!(why.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    match replaced {
+        Err(why) if full(&why) && path.exists() => {
+            let mut file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+            file.write_all(bytes)?;
+            file.set_len(bytes.len() as u64)
+        }
+        replaced => replaced,
+    }
 }
 
 fn end(key: ProcessKey) {

@@ -1,12 +1,13 @@
 //! The end outside of us of an action that outlives a reboot: its note in the data directory and who waits for it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ActError, Hand};
+use crate::host::replace_file::{self, Outlives};
 use crate::host::watchdog::{self, Expiry, Watchdog};
 use crate::model::{Action, Timestamp};
 
@@ -41,12 +42,7 @@ pub(super) fn write(path: &Path, text: &[u8]) -> Result<(), ActError> {
     let fail = |why: io::Error| ActError::Note { path: path.to_owned(), why };
     let dir = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail)?;
-    // A dot before it: nobody takes it for a note while it is not whole.
-    let fresh = dir.join(format!(".{}", path.file_name().unwrap_or_default().to_string_lossy()));
-    let _ = fs::remove_file(&fresh);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(fail)?;
-    let written = file.write_all(text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path));
-    written.and_then(|()| File::open(dir)?.sync_all()).inspect_err(|_| drop(fs::remove_file(&fresh))).map_err(fail)
+    replace_file::replace(path, text, 0o600, Outlives::Power).map_err(fail)
 }
 
 /// Moves the end to [`Action::ends_at`]; sets one when there is none any more.
