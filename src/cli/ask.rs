@@ -9,6 +9,7 @@ use super::outcome::{Failure, Outcome};
 use super::print;
 use crate::client::{ClientError, Connection};
 use crate::config::{Flags, Settings};
+use crate::host::closed_output;
 use crate::model::{Event, HostText, Timestamp};
 use crate::protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
 use crate::store::ledger::Ledger;
@@ -190,8 +191,18 @@ async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> R
         Reply::Refused(refusal) => return Err(refusal.into()),
         _ => return Err(Failure::failed("the agent did not answer with events")),
     }
+    let (gone, mut closed) = tokio::sync::oneshot::channel();
+    // It sleeps in the kernel and ends with the process.
+    std::thread::spawn(move || {
+        closed_output::wait();
+        let _ = gone.send(());
+    });
     loop {
-        match connection.next_push().await? {
+        let push = tokio::select! {
+            push = connection.next_push() => push?,
+            _ = &mut closed => return Ok(Outcome::Done),
+        };
+        match push {
             Push::Events(events) => {
                 for event in events.iter().filter(|event| fits(event, &wanted)) {
                     print::event(event, json)?;

@@ -123,9 +123,16 @@ impl Connection {
 
     async fn exchange(&mut self, request: Request, token: Option<Token>) -> Result<Reply, ClientError> {
         self.asked += 1;
-        line::write(&mut self.writer, &ClientFrame { id: self.asked, request, token }).await?;
+        let sent = line::write(&mut self.writer, &ClientFrame { id: self.asked, request, token }).await;
         loop {
-            match self.frame().await? {
+            let frame = match self.frame().await {
+                // Whoever closes on us may have said why before.
+                Err(_) if sent.is_err() => return sent.and(Err(ClientError::Closed(None))),
+                frame => frame?,
+            };
+            match frame {
+                // To nothing in particular: the agent has no place for us, or did not understand.
+                ServerFrame::Reply { id: 0, reply } if matches!(*reply, Reply::Refused(_)) => return Ok(*reply),
                 // An answer to an older question is one that was given up waiting for.
                 ServerFrame::Reply { id, reply } if id == self.asked => return Ok(*reply),
                 ServerFrame::Reply { .. } => {}

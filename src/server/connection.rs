@@ -1,6 +1,7 @@
 //! One peer: hears its questions, answers each within its role and token, and feeds it news if it asked for them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -22,22 +23,20 @@ const OWN_CONNECTION: &str = "let the process that asks open a connection of its
 /// What to do about words that are no question.
 const SAME_VERSION: &str = "use a client of the same version";
 
+/// How long a peer may take to greet, and to end a line that it began.
+const PROMPTLY: Duration = Duration::from_secs(5);
+/// How long a peer may take nothing of what it asked for: a console that was stopped connects again.
+const READING: Duration = Duration::from_secs(30);
+
 /// Serves one peer until it leaves, says something that is no question, or floods us with what it may not.
 pub async fn serve(engine: Arc<Engine>, stream: UnixStream, gate: Arc<Gate>) {
-    let peer = match gate.peer(&stream) {
-        Ok(peer) => peer,
-        Err(error) => return tracing::warn!(%error, "a peer without credentials was refused"),
-    };
-    let (reader, answers) = stream.into_split();
-    let ear = Ear::new(reader, &peer);
-    let mut connection = Connection { engine, gate, peer, ear, answers, greeted: false, news: None, events: None };
-    connection.talk().await;
-    if connection.news.as_ref().is_some_and(|news| news.console) {
-        connection.engine.console_left(connection.peer.pid);
+    if let Some(connection) = Connection::new(engine, stream, gate) {
+        connection.serve().await;
     }
 }
 
-struct Connection {
+/// One peer and what it is told.
+pub(super) struct Connection {
     engine: Arc<Engine>,
     gate: Arc<Gate>,
     peer: Peer,
@@ -61,9 +60,46 @@ enum Woken {
 }
 
 impl Connection {
+    /// `None` when the kernel does not say who it is.
+    pub(super) fn new(engine: Arc<Engine>, stream: UnixStream, gate: Arc<Gate>) -> Option<Self> {
+        let peer = match gate.peer(&stream) {
+            Ok(peer) => peer,
+            Err(error) => {
+                tracing::warn!(%error, "a peer without credentials was refused");
+                return None;
+            }
+        };
+        let (reader, answers) = stream.into_split();
+        let ear = Ear::new(reader, &peer);
+        Some(Self { engine, gate, peer, ear, answers, greeted: false, news: None, events: None })
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) async fn serve(mut self) {
+        self.talk().await;
+        if self.news.as_ref().is_some_and(|news| news.console) {
+            self.engine.console_left(self.peer.pid);
+        }
+    }
+
     async fn talk(&mut self) {
+        let connected = Instant::now();
         loop {
-            let goes_on = match self.wait().await {
+            let patience = match (self.greeted, self.ear.begun()) {
+                (false, _) => Some(connected + PROMPTLY),
+                (true, begun) => begun.map(|begun| begun + PROMPTLY),
+            };
+            let woken = match patience {
+                Some(until) => match tokio::time::timeout_at(until.into(), self.wait()).await {
+                    Ok(woken) => woken,
+                    Err(_) => return tracing::debug!(peer = %self.peer, "a peer that did not finish what it began to say was cut"),
+                },
+                None => self.wait().await,
+            };
+            let goes_on = match woken {
                 Woken::Heard(Heard::Line(line)) => self.question(&line).await,
                 Woken::Heard(Heard::Stranger(pid)) => self.stranger(pid).await,
                 Woken::Heard(Heard::Left) => false,
@@ -125,7 +161,9 @@ impl Connection {
         let reloads = matches!(request, Request::Reload);
         let (engine, gate, actor, pid) = (Arc::clone(&self.engine), Arc::clone(&self.gate), self.peer.to_string(), self.peer.pid);
         // Answers read the disk or change the kernel: not on the thread that feeds the consoles.
+        let turn = gate.turn(&self.peer).await;
         let answer = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let reply = engine.answer(request, &actor, pid);
             if reloads {
                 gate.reread();
@@ -199,13 +237,13 @@ impl Connection {
         self.send(&ServerFrame::Push(Box::new(push))).await
     }
 
-    async fn send(&mut self, frame: &ServerFrame) -> bool {
+    pub(super) async fn send(&mut self, frame: &ServerFrame) -> bool {
         let Ok(mut line) = serde_json::to_vec(frame) else { return false };
         line.push(b'\n');
-        self.answers.write_all(&line).await.is_ok()
+        matches!(tokio::time::timeout(READING, self.answers.write_all(&line)).await, Ok(Ok(())))
     }
 }
 
-fn refusal(code: ErrorCode, message: &str, mend: &str) -> Reply {
+pub(super) fn refusal(code: ErrorCode, message: &str, mend: &str) -> Reply {
     Reply::Refused(Refusal { code, message: message.to_owned(), mend: mend.to_owned() })
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -31,6 +32,8 @@ pub(super) struct Ear {
     half: OwnedReadHalf,
     pid: Option<u32>,
     heard: Vec<u8>,
+    /// Since when a line is begun and not ended.
+    begun: Option<Instant>,
     chunk: Vec<u8>,
 }
 
@@ -41,7 +44,12 @@ impl Ear {
         if let Err(error) = peer_sender::ask_for_senders(stream.as_fd()) {
             tracing::warn!(%error, "the kernel does not tell which process writes to the control socket");
         }
-        Self { half, pid: peer.pid, heard: Vec::new(), chunk: vec![0; CHUNK] }
+        Self { half, pid: peer.pid, heard: Vec::new(), begun: None, chunk: vec![0; CHUNK] }
+    }
+
+    /// Since when the peer owes us the end of a line.
+    pub(super) fn begun(&self) -> Option<Instant> {
+        self.begun
     }
 
     /// The next line; waits for it. Loses nothing when cancelled: half a line stays.
@@ -51,6 +59,7 @@ impl Ear {
                 let rest = self.heard.split_off(end + 1);
                 let mut line = std::mem::replace(&mut self.heard, rest);
                 line.pop();
+                self.begun = (!self.heard.is_empty()).then(Instant::now);
                 return Heard::Line(line);
             }
             if self.heard.len() >= MAX_QUESTION {
@@ -59,7 +68,10 @@ impl Ear {
             match self.read().await {
                 Ok((0, _)) | Err(_) => return Heard::Left,
                 Ok((_, Some(writer))) if self.pid.is_some_and(|pid| pid != writer) => return Heard::Stranger(writer),
-                Ok((length, _)) => self.heard.extend_from_slice(self.chunk.get(..length).unwrap_or_default()),
+                Ok((length, _)) => {
+                    self.begun = self.begun.or_else(|| Some(Instant::now()));
+                    self.heard.extend_from_slice(self.chunk.get(..length).unwrap_or_default());
+                }
             }
         }
     }

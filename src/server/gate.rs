@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusals::{Record, Refusals};
 use super::token::{Fault, Tokens};
@@ -49,7 +50,11 @@ pub struct Gate {
     lists: Lists,
     read: Mutex<Instant>,
     refusals: Mutex<Refusals>,
+    looking: Arc<Semaphore>,
 }
+
+/// Questions of peers who may only look that are carried out at once: the rest of the threads is for whoever must act.
+const LOOKING: usize = 8;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,6 +78,7 @@ impl Gate {
             lists: Box::new(lists),
             read: Mutex::new(Instant::now()),
             refusals: Mutex::default(),
+            looking: Arc::new(Semaphore::new(LOOKING)),
         }))
     }
 
@@ -126,6 +132,14 @@ impl Gate {
             return Err(Denial::Gone);
         }
         self.tokens.check(peer, token, needs, clock::boot_ns()).map_err(Denial::Token)
+    }
+
+    /// Waits for the turn of a question of this peer; it lasts as long as what is given.
+    pub(super) async fn turn(&self, peer: &Peer) -> Option<OwnedSemaphorePermit> {
+        match self.role(peer) {
+            Role::Viewer => Arc::clone(&self.looking).acquire_owned().await.ok(),
+            Role::Operator | Role::Admin => None,
+        }
     }
 
     /// Writes a refusal down; of a flood only how many there were. `false` when the peer must be cut.

@@ -1,9 +1,11 @@
 //! The answering end of the control socket: binds it, knows its peers, answers within their role.
 
 mod connection;
+mod door;
 mod ear;
 mod gate;
 mod peer;
+mod places;
 mod refusals;
 mod socket;
 #[cfg(test)]
@@ -11,7 +13,9 @@ mod tests;
 mod token;
 
 pub use connection::serve;
+pub use door::attend;
 pub use gate::Gate;
 pub use peer::{Access, Peer};
+pub use places::Places;
 pub use socket::{Listener, SocketError};
 pub use token::LIFETIME;

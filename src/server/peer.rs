@@ -74,6 +74,11 @@ impl Peer {
         access.role_of(self.uid, &groups)
     }
 
+    /// Root, or the user that the agent itself runs as: whoever is either can end it anyway.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.uid == 0 || self.uid == crate::host::privacy::own_uid()
+    }
+
     /// Whether the process that connected is gone: whoever speaks now is another. What the kernel does not tell counts
     /// for nothing.
     pub(super) fn is_gone(&self) -> bool {

@@ -3,8 +3,12 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tokio::net::{UnixListener, UnixStream};
+
+/// How long an agent that was there before may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +52,18 @@ impl Listener {
             if !found.file_type().is_socket() {
                 return Err(SocketError::NotASocket(path.to_owned()));
             }
-            if UnixStream::connect(path).await.is_ok() {
-                return Err(SocketError::InUse(path.to_owned()));
+            // One that was killed answers until the kernel has taken it apart.
+            let until = Instant::now() + PATIENCE;
+            while UnixStream::connect(path).await.is_ok() {
+                if Instant::now() >= until {
+                    return Err(SocketError::InUse(path.to_owned()));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            std::fs::remove_file(path).map_err(refused)?;
+            match std::fs::remove_file(path) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(refused(why)),
+                _ => {}
+            }
         }
         // Between bind and chmod the umask of the process guards the file: the agent runs with 0077.
         let socket = UnixListener::bind(path).map_err(refused)?;

@@ -50,12 +50,7 @@ impl Bench {
         let socket = dir.path().join("socket");
         let listener = runtime.block_on(Listener::bind(&socket, None)).unwrap();
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
-        let door = (Arc::clone(&engine), Arc::clone(&gate));
-        runtime.spawn(async move {
-            while let Ok(stream) = listener.accept().await {
-                tokio::spawn(serve(Arc::clone(&door.0), stream, Arc::clone(&door.1)));
-            }
-        });
+        runtime.spawn(attend(listener, Arc::clone(&engine), Arc::clone(&gate), Places::new(64)));
         Some(Self { engine, gate, lists, socket, runtime, _dir: dir })
     }
 
@@ -248,4 +243,60 @@ fn a_client_renews_without_anybody_noticing() {
         assert!(answers > 40, "{answers}");
     });
     assert_eq!(bench.refusals().len(), 0, "nothing lapsed");
+}
+
+/// Six hundred idle connections of one user: half of them greet, a third begin a line, and some read nothing of what they ask.
+#[test]
+fn whoever_fills_the_socket_keeps_neither_root_nor_an_operator_out() {
+    let Some(bench) = Bench::start(LIFETIME, operators(&[STRANGER + 1])) else { return };
+    let socket = bench.socket.clone();
+    let held = run_as(STRANGER, STRANGER, &[], || {
+        let mut held = Vec::new();
+        for turn in 0..600 {
+            let Ok(mut stream) = UnixStream::connect(&socket) else { continue };
+            stream.set_nonblocking(true).unwrap();
+            let hello =
+                serde_json::to_string(&ClientFrame { id: 1, request: Request::Hello { version: VERSION, scope: None }, token: None })
+                    .unwrap();
+            let _ = match turn % 6 {
+                0..=2 => stream.write_all(format!("{hello}\n").as_bytes()),
+                3 | 4 => stream.write_all(b"{\"id\":1,\"requ"),
+                _ => Ok(()),
+            };
+            held.push(stream);
+        }
+        held
+    });
+    assert!(held.len() > 500, "{}", held.len());
+    let begun = Instant::now();
+    let mut root = bench.raw();
+    let token = root.token(None);
+    assert_eq!(root.act(token), ErrorCode::Usage, "root acts");
+    let acted = run_as(STRANGER + 1, STRANGER, &[], || {
+        let mut operator = bench.raw();
+        let token = operator.token(None);
+        operator.act(token)
+    });
+    assert_eq!(acted, ErrorCode::Usage, "an operator acts");
+    assert!(begun.elapsed() < Duration::from_secs(2), "and does not wait: {:?}", begun.elapsed());
+    // The one too many hears why.
+    let said = run_as(STRANGER, STRANGER, &[], || {
+        let kept: Vec<Raw> = (0..8).map(|_| bench.raw()).collect();
+        let mut one_more = bench.raw();
+        drop(kept);
+        one_more.hear()
+    });
+    let Some(Reply::Refused(refusal)) = said else { panic!("{said:?}") };
+    assert!(refusal.message.contains("8 connections of this user are open"), "{refusal:?}");
+    // Who never greets, or never ends a line, leaves by itself.
+    drop(held);
+    let silent = bench.raw();
+    let mut half = bench.raw();
+    half.hello(None);
+    half.stream.get_mut().write_all(b"{\"id\":2,\"requ").unwrap();
+    for mut peer in [silent, half] {
+        peer.stream.get_ref().set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+        assert!(peer.hear().is_none(), "still connected");
+        assert!(begun.elapsed() < Duration::from_secs(16));
+    }
 }
