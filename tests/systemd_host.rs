@@ -102,7 +102,7 @@ fn actions_end_at_their_time_whatever_became_of_the_agent() {
     let host = &ground.host;
     let before = ground.state();
     // Restarted it would do the work itself: here it must be done by others.
-    let stays_dead = "mkdir -p /run/systemd/system/bartizan.service.d && printf '[Service]\\nRestart=no\\n' >/run/systemd/system/bartizan.service.d/dead.conf && systemctl daemon-reload";
+    let stays_dead = "mkdir -p /run/systemd/system/bartizan.service.d && printf '[Service]\\nRestart=no\\nWatchdogSec=0\\n' >/run/systemd/system/bartizan.service.d/dead.conf && systemctl daemon-reload";
     host.shell(stays_dead);
     for (when, how, back) in [
         ("the agent killed", "systemctl kill -s KILL --kill-who=main bartizan.service", "true"),

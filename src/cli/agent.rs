@@ -4,13 +4,11 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
 
 use super::args::Global;
 use super::ask::{settings, socket};
@@ -21,15 +19,17 @@ use crate::config::{Glyphs, Keymap, Settings, Theme, View};
 use crate::engine::Engine;
 use crate::host::handover::{self, Leash, Side};
 use crate::host::reexec::{self, Legacy};
-use crate::host::{manners, privacy, service_manager};
-use crate::server::{self, Access, Gate, Listener};
+use crate::host::{descriptors, manners, privacy, service_manager};
+use crate::server::{self, Access, Gate, Listener, Places};
 use crate::telemetry::{self, Destination};
 use crate::tui;
 
 /// How a service ends that its owner ended by `bartizan stop`: `RestartPreventExitStatus` in the unit.
 const STOPPED: u8 = 6;
-/// Peers served at once; one more waits until another leaves.
+/// Peers served at once; one more is told so.
 const PEERS: usize = 64;
+/// The same where few descriptors may be open.
+const FEW_PEERS: usize = 8;
 
 /// The agent alone, until SIGTERM.
 pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
@@ -157,21 +157,30 @@ struct Signals {
 
 impl Agent {
     async fn start(settings: Settings, log: LogTo, legacy: Option<Legacy>) -> Result<Self, Failure> {
+        let limit = descriptors::raise();
+        // So that sensors do not take the last ones from whoever must act.
+        let (places, kept) = if limit < descriptors::ENOUGH { (FEW_PEERS, Some(descriptors::keep_free())) } else { (PEERS, None) };
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         };
         // The umask makes it the agent's alone.
-        std::fs::create_dir_all(&settings.data).map_err(|cause| {
+        if let Err(cause) = std::fs::create_dir_all(&settings.data) {
             let mend = "run it as root (sudo bartizan), or choose a directory of yours with --data";
-            Failure::new(FAILED, format!("cannot make the data directory {}: {cause}", settings.data.display()), mend)
-        })?;
+            let told = format!("cannot make the data directory {}: {cause}", settings.data.display());
+            // Root's disk is in trouble: the guard works on without a record, and says so.
+            if privacy::own_uid() != 0 {
+                return Err(Failure::new(FAILED, told, mend));
+            }
+        }
         let destination = match log {
             LogTo::StandardError => Destination::Stderr,
             LogTo::File => Destination::Directory(settings.data.clone()),
         };
-        telemetry::begin(&destination, settings.log.name()).map_err(Failure::failed)?;
+        if let Err(error) = telemetry::begin(&destination, settings.log.name()) {
+            print::notice(&format!("{error}; going on without logs"));
+        }
         let group = match &settings.access.socket_group {
             Some(name) => Some(privacy::group_id(name).ok_or_else(|| no_group(name))?),
             None => None,
@@ -190,7 +199,8 @@ impl Agent {
             .await
             .map_err(Failure::failed)?
             .map_err(Failure::failed)?;
-        let door = tokio::spawn(open_door(listener, Arc::clone(&engine), Arc::clone(&gate)));
+        drop(kept);
+        let door = tokio::spawn(server::attend(listener, Arc::clone(&engine), Arc::clone(&gate), Places::new(places)));
         Ok(Self { engine, gate, door, signals, reason: String::new() })
     }
 
@@ -265,26 +275,6 @@ fn no_group(name: &str) -> Failure {
         format!("the group \"{}\" of socket_group does not exist", name.escape_debug()),
         "make it with groupadd, or mend agent.toml",
     )
-}
-
-async fn open_door(listener: Listener, engine: Arc<Engine>, gate: Arc<Gate>) {
-    let places = Arc::new(Semaphore::new(PEERS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok(stream) => {
-                let (engine, gate) = (Arc::clone(&engine), Arc::clone(&gate));
-                tokio::spawn(async move {
-                    server::serve(engine, stream, gate).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the control socket cannot accept");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    }
 }
 
 /// How the console looks: chosen before anything starts, so that a wrong name costs nothing.

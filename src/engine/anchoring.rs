@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::record::Record;
 use super::shared::Shared;
 use super::supervisor::alarmed;
 use crate::collector::Sink;
 use crate::host::system_log;
 use crate::model::{Alarm, AlarmKind};
+use crate::store::ledger::Head;
 
 /// Between two words to the system's log.
 const TELL: Duration = Duration::from_secs(60);
@@ -35,10 +37,58 @@ impl Anchoring {
     }
 }
 
-/// Tells the system's log where the audit log ends. A host without one keeps no trace elsewhere: nothing to be done.
+/// Name of the archive's own memory of where the audit log ends.
+pub(super) const HEAD: &str = "audit_head";
+
+/// Compares the log at the start with what is remembered of it outside of the ledger and its anchor: by the archive, and by
+/// the journal where there is one. An older ledger put back together with its older anchor shows there.
+pub(super) fn compare(shared: &Shared, archived: Option<&str>) {
+    let archived = archived.and_then(|text| serde_json::from_str::<Head>(text).ok());
+    let journal = system_log::last_said(&said(shared)).and_then(|line| parse(&line));
+    for (head, place) in [(archived, "the archive"), (journal, "the system's journal")] {
+        let Some(head) = head else { continue };
+        match shared.ledger.compare_with(&head, place, chrono::Utc::now()) {
+            // Once is enough: the second place would only say the same.
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, place, "the audit log could not be compared"),
+        }
+    }
+}
+
+/// How the word to the system's log begins: other agents may speak there too.
+fn said(shared: &Shared) -> String {
+    format!("audit log of {}:", shared.ledger.instance())
+}
+
+/// What was said of where the log ended.
+fn parse(line: &str) -> Option<Head> {
+    let words: Vec<&str> = line.rsplit(' ').take(5).collect();
+    let [hash, "hash", "last", "lines,", lines] = words.as_slice() else { return None };
+    Some(Head { lines: lines.parse().ok()?, hash: (*hash).to_owned(), at: chrono::Utc::now() })
+}
+
+/// Tells the system's log and the archive where the audit log ends.
 pub(super) fn tell(shared: &Shared) {
     let head = shared.ledger.head();
-    if let Err(why) = system_log::say(&format!("audit log: {} lines, last hash {}", head.lines, head.hash)) {
+    if let Ok(text) = serde_json::to_string(&head) {
+        shared.recorder.keep(Record::Note(HEAD, text));
+    }
+    if let Err(why) = system_log::say(&format!("{} {} lines, last hash {}", said(shared), head.lines, head.hash)) {
         tracing::debug!(%why, "the system's log does not listen");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_to_the_journal_is_understood_and_nothing_else() {
+        let head = parse("audit log of 1a2b3c4d: 17 lines, last hash 00ff").unwrap();
+        assert_eq!((head.lines, head.hash.as_str()), (17, "00ff"));
+        for other in ["", "audit log of 1a2b3c4d: x lines, last hash 00ff", "17 lines", "audit log of 1: 17 lines, last hash"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::desk::{self, audit};
 use super::record::Record;
 use super::shared::{Shared, lock};
-use super::{doctor, rounds};
+use super::{doctor, past, rounds};
 use crate::host::access_copies::AccessCopies;
 use crate::host::{accounts, bpf, container_api, reexec};
 use crate::model::{ActionId, ActionPlan, AlertId, AlertState, HostText, Isolation, Mode, Target};
@@ -22,7 +22,7 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Status => Ok(Reply::Health(Box::new(rounds::measure(shared)))),
         Request::Doctor => Ok(Reply::Checks(doctor::examine(shared))),
         Request::Events(query) => events(shared, query),
-        Request::Signals { limit } => read(lock(&shared.archive).signals(limit.min(MOST))).map(Reply::Signals),
+        Request::Signals { limit } => read(shared.ask_archive(|archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
         Request::Incidents { id } => incidents(shared, id),
         Request::Explain { id } => explain(shared, id),
         Request::Alerts => Ok(Reply::Alerts(lock(&shared.live).alerts.values().cloned().collect())),
@@ -173,7 +173,7 @@ fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {
         before: query.before,
         limit: query.limit.min(MOST),
     };
-    let searching = lock(&shared.archive).sibling().map_err(|e| stored_failed(&e))?;
+    let searching = shared.ask_archive(crate::store::Reader::sibling).map_err(|e| stored_failed(&e))?;
     read(searching.events(&filter)).map(Reply::Events)
 }
 
@@ -185,7 +185,7 @@ fn incidents(shared: &Shared, id: Option<crate::model::IncidentId>) -> Result<Re
             Some(incident) => Ok(Reply::Incidents(vec![incident.clone()])),
             None => {
                 drop(live);
-                let stored = lock(&shared.archive).incident(id).map_err(|e| stored_failed(&e))?;
+                let stored = shared.ask_archive(|archive| archive.incident(id)).map_err(|e| stored_failed(&e))?;
                 stored.map(|incident| Reply::Incidents(vec![incident])).ok_or_else(|| unknown_incident(id))
             }
         },
@@ -274,6 +274,10 @@ pub(super) fn set_mode(shared: &Shared, mode: Mode, actor: &str) {
     if before != mode {
         audit(shared, chrono::Utc::now(), actor, "mode.changed", &mode.to_string(), &format!("was {before}"));
         shared.recorder.keep(Record::Note("mode", mode.to_string()));
+        // There too: the archive may not be readable at the next start.
+        if let Err(error) = past::remember_mode(&shared.ledger, mode) {
+            tracing::warn!(%error, "the mode is not in the ledger");
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::shared::{Shared, lock};
 use crate::config::Settings;
 use crate::host::bpf;
 use crate::host::probe::{self, Grounds};
-use crate::model::{BlindSpot, Check, CheckState, Health, Rung, Timestamp};
+use crate::model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, Timestamp};
 
 /// Gaps named in one line.
 const GAPS_NAMED: usize = 4;
@@ -87,10 +87,10 @@ fn blind_spot(spot: &BlindSpot) -> Check {
 
 fn losses(shared: &Shared) -> Check {
     let hops = shared.hops();
-    let lost: u64 = hops.iter().map(|hop| hop.dropped).sum();
-    let where_lost: Vec<String> = hops.iter().filter(|hop| hop.dropped > 0).map(|hop| format!("{} at {}", hop.dropped, hop.hop)).collect();
+    let lost: u64 = hops.iter().map(HopDrops::lost).sum();
+    let where_lost: Vec<String> = hops.iter().filter(|hop| hop.lost() > 0).map(|hop| format!("{} at {}", hop.lost(), hop.hop)).collect();
     Check {
-        name: "event losses".to_owned(),
+        name: "losses".to_owned(),
         state: if lost == 0 { CheckState::Works } else { CheckState::Degraded },
         detail: if lost == 0 { format!("none at {} hops", hops.len()) } else { where_lost.join(", ") },
         mend: if lost == 0 { String::new() } else { LOSS_MEND.to_owned() },

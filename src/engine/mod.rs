@@ -3,6 +3,7 @@
 mod admit;
 mod anchoring;
 mod answer;
+mod archiving;
 mod bell;
 mod coverage;
 mod desk;
@@ -16,9 +17,11 @@ mod latency;
 mod live;
 mod losses;
 mod owner;
+mod past;
 mod pipeline;
 mod presence;
 mod publish;
+mod pulses;
 mod record;
 pub mod replay;
 mod rounds;
@@ -79,6 +82,11 @@ impl Engine {
     /// Every event from now on.
     pub fn follow(&self) -> Receiver<Arc<Event>> {
         lock(&self.shared.publisher).follow()
+    }
+
+    /// The control socket accepts, and somebody is there to carry questions out.
+    pub fn server_moves(&self) {
+        self.shared.pulses.beat(pulses::Part::Server);
     }
 
     /// A person looks, through the console with this pid; it and where they come from join the lifeline.

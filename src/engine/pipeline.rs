@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::losses::LossBook;
+use super::pulses::Part;
 use super::record::Record;
 use super::shared::{Shared, lock};
 use crate::correlator::IncidentUpdate;
@@ -44,7 +45,7 @@ impl Pipeline {
             }
             self.admit_losses();
             self.shared.lanes.set_downstream_busy(self.shared.recorder.is_busy());
-            self.shared.pulse();
+            self.shared.pulses.beat(Part::Pipeline);
         }
     }
 

@@ -4,13 +4,17 @@
 //! themselves take. The queue is bounded by bytes. As it fills, forks and exits are refused first, then ordinary execs and
 //! connections, then all other events; what the agent itself concluded has the last of it. Every refusal is counted.
 
+mod writing;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(super) use writing::{Archiving, Numbers, write};
+
 use crate::model::{Alert, AlertId, Approval, Event, EventKind, HopDrops, Incident, IncidentId, Signal};
-use crate::store::{Block, FileDigest, Packer, StoreError, Writer};
+use crate::store::{Block, FileDigest, Packer};
 
 /// Bytes that wait for the disk at most: some 200,000 ordinary events.
 const WAITING: usize = 16 << 20;
@@ -18,8 +22,6 @@ const WAITING: usize = 16 << 20;
 const RECORDS: usize = 16_384;
 /// How long events are gathered before they are written, so that a quiet host does not write a block an event.
 const GATHER: Duration = Duration::from_millis(250);
-/// How often old records are let go.
-const RETENTION_PERIOD: Duration = Duration::from_secs(60);
 
 /// Something to keep besides events.
 #[derive(Debug)]
@@ -270,6 +272,41 @@ impl Recorder {
 }
 
 impl FarEnd {
+    /// While nothing can be written: answers who waits for the disk; true when there is nothing more to wait for.
+    fn idle(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut queue = self.0.lock();
+        loop {
+            let ended = queue.work.iter().any(|work| matches!(work, Work::End));
+            queue.work.retain(|work| {
+                // Nobody may be waiting any more.
+                if let Work::Flush(done) = work {
+                    let _ = done.try_send(());
+                }
+                !matches!(work, Work::Flush(_))
+            });
+            let left = until.saturating_duration_since(Instant::now());
+            if ended || left.is_zero() {
+                return ended;
+            }
+            queue = self.0.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What could not be written now is the next to be written, unless a newer state of the same waits.
+    fn put_back(&self, work: Work) {
+        let mut queue = self.0.lock();
+        let stale = match &work {
+            Work::Record(Record::Incident(incident)) => queue.incidents.contains_key(&incident.id),
+            Work::Record(Record::Alert(alert)) => queue.alerts.contains_key(&alert.id),
+            _ => false,
+        };
+        if !stale {
+            queue.bytes += work.weight();
+            queue.work.push_front(work);
+        }
+    }
+
     /// What to do next: records at once, events when their block is full or has been gathered for long enough; `None` when
     /// there was nothing for so long.
     fn next(&self, patience: Duration) -> Option<Work> {
@@ -307,60 +344,6 @@ impl Drop for FarEnd {
             };
         }
     }
-}
-
-/// The writer: one thread, one piece of work in its hands at a time. `report` hears how many records were lost to trouble, and
-/// of its end (`None`).
-pub(super) fn write(far_end: &FarEnd, mut writer: Writer, limits: (u64, Duration), mut report: impl FnMut(u64, Option<StoreError>)) {
-    let (mut tidied, mut troubled) = (Instant::now(), false);
-    loop {
-        if let Some(work) = far_end.next(RETENTION_PERIOD.saturating_sub(tidied.elapsed())) {
-            let count = match &work {
-                Work::End => return,
-                Work::Block(block) => block.events(),
-                Work::Record(_) | Work::Incident(_) | Work::Alert(_) | Work::Flush(_) => 1,
-            };
-            match write_one(&mut writer, work) {
-                Ok(written) if written && troubled => {
-                    troubled = false;
-                    report(0, None);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    troubled = true;
-                    report(count, Some(error));
-                }
-            }
-        }
-        if tidied.elapsed() >= RETENTION_PERIOD {
-            tidied = Instant::now();
-            if let Err(error) = writer.retain(limits.0, chrono::Utc::now() - limits.1) {
-                troubled = true;
-                report(0, Some(error));
-            }
-        }
-    }
-}
-
-/// Whether something was written.
-fn write_one(writer: &mut Writer, work: Work) -> Result<bool, StoreError> {
-    match work {
-        Work::Block(block) => writer.blocks(&[block])?,
-        Work::Record(Record::Signal(signal)) => writer.upsert_signal(&signal)?,
-        Work::Record(Record::Incident(incident)) => writer.upsert_incident(&incident)?,
-        Work::Record(Record::Alert(alert)) => writer.upsert_alert(&alert)?,
-        Work::Record(Record::Approval(approval)) => writer.upsert_approval(&approval)?,
-        Work::Record(Record::Digest(digest)) => writer.upsert_digest(&digest)?,
-        Work::Record(Record::Note(name, value)) => writer.set_meta(name, &value)?,
-        Work::Flush(done) => {
-            // Nobody may be waiting any more.
-            let _ = done.try_send(());
-            return Ok(false);
-        }
-        // The queue gives out what these stand for.
-        Work::Incident(_) | Work::Alert(_) | Work::End => return Ok(false),
-    }
-    Ok(true)
 }
 
 #[cfg(test)]

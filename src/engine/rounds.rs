@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::anchoring::Anchoring;
+use super::anchoring::{self, Anchoring};
 use super::governor::Reading;
+use super::pulses::Part;
 use super::shared::{Shared, lock};
-use super::{answer, desk, supervisor};
+use super::{answer, desk, start, supervisor};
 use crate::collector::Sink;
 use crate::host::access_copies::AccessCopies;
 use crate::host::sock_diag::{self, Phase};
@@ -33,8 +34,6 @@ const HEALTH: Duration = Duration::from_secs(1);
 const WEIGH: Duration = Duration::from_secs(5);
 /// How often it is written down that we watch: after a crash no more than this counts as unwatched without need.
 const REMEMBER: Duration = Duration::from_secs(30);
-/// A pipeline that has not gone round for so long is stuck; the service manager is then told nothing.
-const STUCK: Duration = Duration::from_secs(10);
 
 /// Whether something is due that happens every so often; then it is not, for as long.
 fn due(last: &mut Instant, every: Duration) -> bool {
@@ -54,6 +53,7 @@ pub(super) fn sit(shared: &Shared) {
     manners::step_forward();
     let (mut looked, mut rested) = (Instant::now(), Instant::now());
     while !shared.stop.is_set() {
+        shared.pulses.beat(Part::Court);
         let waiting = shared.docket.take(RECONCILE);
         let (now, begun) = (chrono::Utc::now(), Instant::now());
         let judge = || waiting.into_iter().for_each(|id| lock(&shared.desk).judge(shared, id, now));
@@ -80,6 +80,7 @@ pub(super) fn care(shared: &Shared) {
     keep_copies(shared, &mut copies);
     while !shared.stop.is_set() {
         std::thread::sleep(VITALS);
+        shared.pulses.beat(Part::Caretaker);
         let now = chrono::Utc::now();
         let quiet = due(&mut decayed, DECAY);
         if due(&mut reconciled, RECONCILE) {
@@ -107,6 +108,8 @@ fn keep_watchdog(shared: &Shared, standing: &Result<Standing, WatchdogError>) {
     let seen = standing.as_ref().map_or_else(|error| Seen::Missing(error.to_string()), Standing::look);
     let trouble = match seen {
         Seen::Watches | Seen::Started => None,
+        // A host that is shut down ends every unit, in an order of its own.
+        Seen::StartedAnew(_) if shared.stop.is_set() || service_manager::host_stops() => None,
         Seen::StartedAnew(found) => {
             let detail = HostText::from(format!("{found}; a new one watches").as_str());
             shared.lanes.emit(supervisor::alarmed(Alarm { what: AlarmKind::WatchdogGone, detail, action: None, path: None }));
@@ -146,14 +149,22 @@ pub(super) fn obey_emergency_script(shared: &Shared) {
 
 /// Keeps the journal in order, and tells when a full disk makes memory its only copy.
 fn tidy(shared: &Shared) {
-    let trouble = match shared.responder.tidy() {
-        Ok(0) => None,
-        Ok(owed) => {
-            Some(format!("{owed} records are in memory only, the disk takes none: make room on it; nothing new is begun meanwhile"))
-        }
-        Err(error) => Some(error.to_string()),
+    let tidied = shared.responder.tidy();
+    let owed = |owed: usize| match owed {
+        1 => "1 record waits in memory until then".to_owned(),
+        owed => format!("{owed} records wait in memory until then"),
+    };
+    let trouble = match (shared.ledger.trouble(), tidied) {
+        (Some(why), Ok(0) | Err(_)) => Some(why),
+        (Some(why), Ok(waiting)) => Some(format!("{why}; {}", owed(waiting))),
+        (None, Ok(0)) => None,
+        (None, Ok(waiting)) => Some(format!("the disk takes nothing: free space on it; no new action is begun; {}", owed(waiting))),
+        (None, Err(error)) => Some(error.to_string()),
     };
     shared.degrade("journal", trouble);
+    let reserved = shared.ledger.reserve(start::reserve_of(&shared.settings));
+    shared.degrade("ledger reserve", reserved.err().map(|error| format!("{error}; free space on its disk")));
+    shared.note_ledger();
 }
 
 /// What is meant to be gone and is not yet: how many, and what keeps the first of them.
@@ -194,10 +205,13 @@ pub(super) fn nurse(shared: &Shared) {
 /// The town crier's thread: health and deltas, our own cost, and the word for the next run that we still watch.
 pub(super) fn cry(shared: &Arc<Shared>) {
     let watchdog = service_manager::watchdog_period();
-    let alone = WEIGH.min(watchdog.unwrap_or(WEIGH));
+    // Half of it, so that a round that takes a while is still in time.
+    let alone = WEIGH.min(watchdog.map_or(WEIGH, |period| period / 2));
     let begun = Instant::now();
     let (mut measured, mut weighed, mut remembered, mut patted) = (begun, begun, begun, begun);
     let mut anchoring = Anchoring::default();
+    let archived = shared.ask_archive(|archive| archive.meta(anchoring::HEAD)).ok().flatten();
+    anchoring::compare(shared, archived.as_deref());
     shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {
         // A console that comes rings the bell.
@@ -217,12 +231,18 @@ pub(super) fn cry(shared: &Arc<Shared>) {
             shared.remember_coverage(chrono::Utc::now());
         }
         publish(shared);
-        let moving = lock(&shared.pulse).elapsed() < STUCK;
-        if let Some(period) = watchdog.filter(|_| moving)
-            && due(&mut patted, period)
-        {
-            service_manager::alive();
-        }
+        feed(shared, watchdog, &mut patted);
+    }
+}
+
+/// Tells the service manager that we live, while every thread moves that must.
+fn feed(shared: &Shared, period: Option<Duration>, fed: &mut Instant) {
+    let Some(period) = period else { return };
+    let stuck = shared.pulses.stuck(Instant::now());
+    let moving = stuck.is_none();
+    shared.degrade("heartbeat", stuck);
+    if moving && due(fed, period) {
+        service_manager::alive();
     }
 }
 

@@ -1,10 +1,8 @@
 //! What the threads of the agent share, and the few things they all do to it.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -21,6 +19,7 @@ use super::live::Live;
 use super::owner::Owner;
 use super::presence::{Attendance, Totals};
 use super::publish::Publisher;
+use super::pulses::Pulses;
 use super::record::{Record, Recorder};
 use super::supervisor::Outages;
 use crate::collector::{Ladder, Stop, World};
@@ -95,7 +94,8 @@ pub(super) struct Shared {
     pub(super) ledger: Arc<Ledger>,
     pub(super) owner: Arc<Owner>,
     pub(super) recorder: Recorder,
-    pub(super) archive: Mutex<Reader>,
+    /// Absent while its disk refuses.
+    pub(super) archive: Mutex<Option<Reader>>,
     pub(super) webhook: Option<Webhook>,
     pub(super) totals: Counters,
     pub(super) attendance: Mutex<Attendance>,
@@ -132,11 +132,11 @@ pub(super) struct Shared {
     pub(super) ended: watch::Sender<bool>,
     /// Wakes the town crier before his time.
     pub(super) bell: Bell,
-    /// When the pipeline last went round; the service manager is told that we live only while it does.
-    pub(super) pulse: Mutex<Instant>,
+    /// When the threads last went round that must.
+    pub(super) pulses: Pulses,
     pub(super) next_alert: AtomicU64,
     /// The database files as they were opened: name and inode.
-    pub(super) files: Vec<(&'static str, u64)>,
+    pub(super) files: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Shared {
@@ -147,11 +147,6 @@ impl Shared {
         self.bell.ring();
         self.docket.nudge();
         self.owner.nudge();
-    }
-
-    /// The pipeline went round.
-    pub(super) fn pulse(&self) {
-        *lock(&self.pulse) = Instant::now();
     }
 
     /// A part does not work (or, with `None`, works again).
@@ -178,16 +173,6 @@ impl Shared {
         let sizes =
             entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(ours)).filter_map(|entry| entry.metadata().ok());
         sizes.map(|metadata| metadata.len()).sum()
-    }
-
-    /// A database whose file is gone or is another one: what is written goes nowhere that a restart would find.
-    pub(super) fn check_files(&self) {
-        for (name, inode) in &self.files {
-            let found = std::fs::metadata(self.settings.data.join(name)).map(|metadata| metadata.ino()).ok();
-            let trouble = (found != Some(*inode))
-                .then(|| format!("{name} was removed or replaced under the running agent: its records end with it; restart the agent"));
-            self.degrade(name, trouble);
-        }
     }
 
     /// What the sensors cannot see: processes and sockets by the rung in use, files and accounts as found at the start.

@@ -1,15 +1,14 @@
 //! Starting: databases, what an earlier life left behind, sensors, threads; and the first snapshot of a console.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::bell::Bell;
-use super::coverage::{Coverage, GAPS, WATCHED_UNTIL};
+use super::coverage::Coverage;
 use super::desk::Desk;
 use super::docket::Docket;
 use super::gauge::Gauge;
@@ -22,9 +21,10 @@ use super::owner::Owner;
 use super::pipeline::Pipeline;
 use super::presence::Attendance;
 use super::publish::Publisher;
-use super::record::{self, FarEnd, Record, Recorder};
+use super::pulses::Pulses;
+use super::record::{FarEnd, Record, Recorder};
 use super::shared::{Counters, Shared, lock};
-use super::{rounds, run_mark, supervisor, table_watch};
+use super::{archiving, rounds, run_mark, supervisor, table_watch};
 use crate::collector::{self, Attribution, Collector, Places, Sink, Stop, Tampering, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
@@ -32,13 +32,13 @@ use crate::court::Court;
 use crate::detector::Panel;
 use crate::host::data_lock::DataLock;
 use crate::host::reexec::{self, Legacy};
-use crate::host::{manners, privacy, random};
-use crate::model::{Approval, ApprovalId, ApprovalState, Event, EventId, EventKind, IncidentId, Loss, Timestamp};
+use crate::host::{descriptors, disk_space, privacy, random};
+use crate::model::{ApprovalId, EventId, IncidentId};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
 use crate::responder::{ActError, Responder, Ties};
 use crate::store::ledger::{Ledger, LedgerError};
-use crate::store::{Archive, EventFilter, FileDigest, Reader, StoreError, Writer};
+use crate::store::{FileDigest, StoreError, Writer};
 
 /// Why the agent cannot do its work at all.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +49,6 @@ pub enum EngineError {
     /// The journal of actions cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// What an earlier life left behind cannot be settled.
-    #[error("cannot settle the actions of an earlier run: {0}")]
-    Recovery(ActError),
     /// Nothing could be done or undone.
     #[error("cannot prepare to act: {0}")]
     Responder(ActError),
@@ -66,6 +63,12 @@ pub enum EngineError {
     Host(#[from] std::io::Error),
 }
 
+/// How long an agent that was there before may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bounds of what the ledger sets aside, in bytes.
+const LARGEST_RESERVE: u64 = 4 << 20;
+const SMALLEST_RESERVE: u64 = 256 << 10;
+
 /// The running threads: the recorder ends after all others.
 pub(super) struct Threads {
     pub(super) workers: Vec<JoinHandle<()>>,
@@ -75,16 +78,15 @@ pub(super) struct Threads {
 /// Wires everything together and starts the threads.
 pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<Shared>, Threads), EngineError> {
     let policy = settings.policy.clone();
-    let lock = DataLock::take(&settings.data)?.ok_or_else(|| EngineError::InUse(settings.data.clone()))?;
+    let held = DataLock::take_within(&settings.data, PATIENCE)?.ok_or_else(|| EngineError::InUse(settings.data.clone()))?;
     let world = Arc::new(World::new(&policy.roles));
     // The sensors first: from here on nothing is missed while the rest is made ready.
     let ladder = collector::process_collectors(&policy.roles, settings.rung, Arc::clone(&world), legacy);
-    let archive = Archive::open(&settings.data)?;
     let ledger = Arc::new(Ledger::open(&settings.data, chrono::Utc::now())?);
-    let reader = archive.reader()?;
-    let watched_until = watched_until(&reader)?;
-    let (stored, archived) = (reader.meta(GAPS)?, archived_losses(&reader)?);
-    let (mut coverage, mut unwatched) = Coverage::resume(stored.as_deref(), &archived, watched_until, chrono::Utc::now());
+    let reserved = ledger.reserve(reserve_of(&settings));
+    let archiving::Opened { reader, writer, past, notice } = archiving::open(&settings.data, &ledger)?;
+    let watched_until = past.watched_until;
+    let (mut coverage, mut unwatched) = Coverage::resume(past.gaps.as_deref(), &past.losses, watched_until, chrono::Utc::now());
     if ladder.is_continued() {
         coverage.go_on();
         unwatched = None;
@@ -93,20 +95,17 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
     let users = settings.access.operators.iter().chain(&settings.access.admins).copied().collect();
     let owner = Arc::new(Owner::new(policy.protected.addresses.clone()).used_by(users));
-    let first_event = EventId(reader.max_event_id()?.0 + 1);
+    let first_event = EventId(past.numbers.events + 1);
     let lanes = Arc::new(Lanes::new(settings.lanes, first_event));
     let ties = ties(&policy, &owner, &world, &lanes);
     let responder = Responder::new(Arc::clone(&ledger), &settings.runtime, court.verifier(), ties).map_err(EngineError::Responder)?;
-    let mode = reader.meta("mode")?.and_then(|mode| mode.parse().ok()).unwrap_or(policy.mode.initial);
-    let desk = Desk::new(court, mode, pending(&reader)?, ApprovalId(reader.max_approval_id()?.0 + 1), policy.actions.question_lapses);
-    let correlator = Correlator::new(&policy, IncidentId(reader.max_incident_id()?.0 + 1));
-    let away: Option<Timestamp> = reader.meta("away_since")?.and_then(|at| at.parse().ok());
+    let mode = past.mode(&ledger).unwrap_or(policy.mode.initial);
+    let desk = Desk::new(court, mode, past.pending, ApprovalId(past.numbers.approvals + 1), policy.actions.question_lapses);
+    let correlator = Correlator::new(&policy, IncidentId(past.numbers.incidents + 1));
     let (recorder, far_end) = Recorder::new();
     let limits = Limits { cpu_percent: settings.max_cpu_percent as f64, rss_bytes: settings.max_memory };
     let controls = controls(&ladder, &world);
-    let next_alert = AtomicU64::new(reader.max_alert_id()?.0 + 1);
-    let inode = |name: &'static str| std::fs::metadata(settings.data.join(name)).map(|metadata| (name, metadata.ino())).ok();
-    let files = ["archive.db", "ledger.db"].into_iter().filter_map(inode).collect();
+    let next_alert = AtomicU64::new(past.numbers.alerts + 1);
     let shared = Arc::new(Shared {
         world,
         lanes,
@@ -122,7 +121,7 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         archive: Mutex::new(reader),
         webhook: settings.webhook.as_deref().map(hook).transpose()?,
         totals: Counters::default(),
-        attendance: Mutex::new(Attendance::since(away)),
+        attendance: Mutex::new(Attendance::since(past.away_since)),
         ladder,
         watch_blind_spots: collector::watch_blind_spots(),
         coverage: Mutex::new(coverage),
@@ -136,37 +135,45 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         stop: Stop::default(),
         upgrade: AtomicBool::new(false),
         candidate: Mutex::default(),
-        _lock: lock,
+        _lock: held,
         same_object: AtomicBool::new(false),
         upgradable: AtomicBool::new(false),
         ended: tokio::sync::watch::Sender::new(false),
         bell: Bell::default(),
-        pulse: Mutex::new(Instant::now()),
+        pulses: Pulses::default(),
         next_alert,
-        files,
+        files: Mutex::default(),
         policy: Mutex::new(policy),
         settings,
     });
-    if let Some(notice) = archive.notice() {
-        shared.degrade("archive", Some(notice.to_owned()));
-    }
+    ["archive.db", "ledger.db"].into_iter().for_each(|name| shared.note_file(name));
+    shared.degrade("archive", notice);
+    shared.degrade("journal", shared.ledger.trouble());
+    shared.degrade("ledger reserve", reserved.err().map(|error| error.to_string()));
     if let Some(notice) = shared.ledger.notice() {
         shared.degrade("ledger", Some(notice.to_owned()));
     }
     own_rights(&shared);
     keep_digests(&shared);
-    restore(&shared)?;
+    if let Err(error) = archiving::restore(&shared) {
+        shared.degrade("archive", Some(error.to_string()));
+    }
     if let Some(loss) = unwatched {
         // Before the sensors: the first event of this run says what no run saw.
         shared.lanes.emit(supervisor::unwatched(loss));
     }
-    settle(&shared)?;
-    if let Some(alarm) = run_mark::begin(&shared.ledger, watched_until)? {
-        tracing::warn!(alarm = %alarm, "the run before this one did not end by itself");
-        shared.lanes.emit(supervisor::alarmed(alarm));
+    settle(&shared);
+    match run_mark::begin(&shared.ledger, watched_until) {
+        Ok(Some(alarm)) => {
+            tracing::warn!(alarm = %alarm, "the run before this one did not end by itself");
+            shared.lanes.emit(supervisor::alarmed(alarm));
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the next run will not know how this one ended"),
     }
-    let writer = archive.writer()?;
     let threads = threads(&shared, writer, far_end)?;
+    let (version, rung, mode) = (env!("CARGO_PKG_VERSION"), shared.ladder.rung().noun(), lock(&shared.desk).mode());
+    tracing::info!(version, rung, %mode, pid = std::process::id(), data = %shared.settings.data.display(), "bartizan watches");
     Ok((shared, threads))
 }
 
@@ -197,31 +204,12 @@ fn keep_digests(shared: &Arc<Shared>) {
     });
 }
 
-/// When the run before this one is known to have watched last: its own word, or the last thing that it saw.
-fn watched_until(reader: &Reader) -> Result<Option<Timestamp>, StoreError> {
-    let said: Option<Timestamp> = reader.meta(WATCHED_UNTIL)?.and_then(|at| at.parse().ok());
-    let seen = reader.events(&EventFilter { limit: 1, ..EventFilter::default() })?.records.first().map(|event| event.at);
-    Ok(said.max(seen))
-}
-
-/// The newest losses in the archive, oldest first.
-fn archived_losses(reader: &Reader) -> Result<Vec<(Loss, Timestamp)>, StoreError> {
-    let filter = EventFilter { kind: Some("sensor.loss".to_owned()), limit: 64, ..EventFilter::default() };
-    let loss = |event: Event| if let EventKind::Loss { loss } = event.kind { Some((loss, event.at)) } else { None };
-    Ok(reader.events(&filter)?.records.into_iter().filter_map(loss).collect())
-}
-
 /// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
 fn hook(url: &str) -> Result<Webhook, EngineError> {
     let (webhook, delivery) = Webhook::new(url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("webhook".to_owned()).spawn(move || runtime.block_on(delivery.run()))?;
     Ok(webhook)
-}
-
-/// Questions that an earlier life asked and nobody has answered.
-fn pending(reader: &Reader) -> Result<Vec<Approval>, StoreError> {
-    Ok(reader.approvals(1_000)?.records.into_iter().filter(|approval| approval.state == ApprovalState::Pending).collect())
 }
 
 /// What the responder asks the rest of the agent, and tells it.
@@ -235,25 +223,16 @@ fn ties(policy: &Policy, owner: &Arc<Owner>, world: &Arc<World>, lanes: &Arc<Lan
     }
 }
 
-/// Puts back on screen what the archive remembers, and open incidents before the correlator.
-fn restore(shared: &Shared) -> Result<(), EngineError> {
-    let archive = lock(&shared.archive);
-    let mut live = lock(&shared.live);
-    let mut correlator = lock(&shared.correlator);
-    let signals = archive.signals(2_000)?.records;
-    for incident in archive.incidents(200)?.records.into_iter().rev() {
-        let own = signals.iter().rev().filter(|signal| incident.signals.contains(&signal.id)).cloned().collect();
-        live.incident(&incident, &[]);
-        correlator.restore(incident, own);
-    }
-    signals.iter().rev().for_each(|signal| live.signal(signal));
-    archive.alerts(200)?.records.iter().rev().for_each(|alert| live.alert(alert));
-    archive.approvals(100)?.records.iter().rev().for_each(|approval| live.approval(approval));
-    Ok(())
-}
-
 /// Without root the agent still watches what it may, and says what it cannot do.
 fn own_rights(shared: &Shared) {
+    let limit = descriptors::limit();
+    if limit < descriptors::ENOUGH {
+        let trouble = format!(
+            "only {limit} files may be open at once: some sensors may find none; raise LimitNOFILE (ulimit -Hn) to {}",
+            descriptors::ENOUGH
+        );
+        shared.degrade("descriptors", Some(trouble));
+    }
     let uid = privacy::own_uid();
     if uid != 0 {
         let trouble = format!(
@@ -263,25 +242,33 @@ fn own_rights(shared: &Shared) {
     }
 }
 
-/// Settles what an earlier life began: every action gets an owner again or is undone, none is done twice.
-fn settle(shared: &Shared) -> Result<(), EngineError> {
+/// Settles what an earlier life began: every action gets an owner again or is undone, none is done twice. What cannot be
+/// settled now is told, and tried again by the reconciler.
+fn settle(shared: &Shared) {
     // Everything was undone while no agent ran: nothing of it is taken for drift.
     rounds::obey_emergency_script(shared);
-    let changed = shared.responder.recover(chrono::Utc::now()).map_err(EngineError::Recovery)?;
-    for action in &changed {
-        tracing::info!(action = %action.id, state = action.state.noun(), "settled after restart");
+    match shared.responder.recover(chrono::Utc::now()) {
+        Ok(changed) => changed.iter().for_each(|action| {
+            tracing::info!(action = %action.id, state = action.state.noun(), "settled after restart");
+        }),
+        Err(error) => shared.degrade("reconciler", Some(format!("the actions of an earlier run are not all settled: {error}"))),
     }
     shared.all_actions().iter().rev().for_each(|action| shared.action_changed(action));
-    Ok(())
+}
+
+/// Room that the ledger sets aside for a day without any: a sixteenth of its disk, 4 MiB at most.
+pub(super) fn reserve_of(settings: &Settings) -> u64 {
+    let disk = disk_space::total(&settings.data).map_or(LARGEST_RESERVE, |total| total / 16);
+    disk.clamp(SMALLEST_RESERVE, LARGEST_RESERVE)
 }
 
 /// Starts every thread of the agent. The sensors come last, when somebody is there to take what they see.
-fn threads(shared: &Arc<Shared>, writer: Writer, far_end: FarEnd) -> Result<Threads, EngineError> {
+fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Result<Threads, EngineError> {
     let policy = lock(&shared.policy).clone();
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.to_owned()).spawn(body);
     let mut threads = Vec::new();
     let (recording, limits) = (Arc::clone(shared), (shared.settings.store_max_bytes, shared.settings.store_max_age));
-    let recorder = spawn("recorder", Box::new(move || record_all(&recording, &far_end, writer, limits)))?;
+    let recorder = spawn("recorder", Box::new(move || archiving::record_all(&recording, &far_end, writer, limits)))?;
     let known = shared.world.known_listeners();
     for (flow, owner) in &known {
         let process = owner.and_then(|key| shared.world.get(key));
@@ -331,15 +318,6 @@ fn watch_over_ourselves(shared: &Shared) -> Tampering {
     let who = Attribution::from_world(Arc::clone(&shared.world));
     let program = reexec::own_path().ok();
     Tampering::new(&shared.settings.data, shared.settings.file(), program, Path::new("/"), who)
-}
-
-fn record_all(shared: &Shared, far_end: &FarEnd, writer: Writer, limits: (u64, Duration)) {
-    // What is written a little later is as good; what is sensed or judged later is not.
-    manners::step_aside();
-    record::write(far_end, writer, limits, |lost, trouble| {
-        shared.recorder.failed(lost);
-        shared.degrade("archive", trouble.map(|error| error.to_string()));
-    });
 }
 
 /// Everything that a console shows now, and every delta after it.

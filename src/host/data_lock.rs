@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -13,17 +14,36 @@ const FILE: &str = "agent.lock";
 
 /// Holds the directory as long as it lives; the kernel lets go when the process ends, however it ends.
 #[derive(Debug)]
-pub struct DataLock(#[allow(dead_code)] Flock<File>); // held, never read
+pub struct DataLock(#[allow(dead_code)] Option<Flock<File>>); // held, never read
 
 impl DataLock {
+    /// As [`DataLock::take`], from an agent that ends just now too.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_within(directory: &Path, patience: Duration) -> io::Result<Option<Self>> {
+        let until = Instant::now() + patience;
+        loop {
+            match Self::take(directory)? {
+                None if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+                taken => return Ok(taken),
+            }
+        }
+    }
+
     /// Takes the directory; `None` when another agent has it.
     ///
     /// # Errors
     /// When the file cannot be made or locked.
     pub fn take(directory: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(FILE))?;
+        let path = directory.join(FILE);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        // Read-only, or without an inode to give: what is there can be locked all the same, the directory too.
+        let file = file.or_else(|_| File::open(&path)).or_else(|_| File::open(directory));
+        // Where there is no directory and none can be made, nobody can work in it either.
+        let Ok(file) = file else { return if directory.exists() { file.map(|_| None) } else { Ok(Some(Self(None))) } };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(Self(lock))),
+            Ok(lock) => Ok(Some(Self(Some(lock)))),
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, error)) => Err(error.into()),
         }

@@ -1,5 +1,7 @@
 //! What systemd wants to know: ready, still alive, stopping (sd_notify(3)). Silent when nobody asks.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -23,6 +25,13 @@ pub fn stopping() {
 /// The agent's pipeline still moves. Call only when it does.
 pub fn alive() {
     let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+}
+
+/// Whether the host is being shut down or rebooted, as systemd says (systemctl(1), `is-system-running`).
+pub fn host_stops() -> bool {
+    let mut command = Command::new("systemctl");
+    command.arg("is-system-running").stdin(Stdio::null()).stderr(Stdio::null());
+    Path::new("/run/systemd/system").is_dir() && command.output().is_ok_and(|output| output.stdout.starts_with(b"stopping"))
 }
 
 /// How often [`alive`] is wanted: half of the unit's WatchdogSec; absent when no watchdog is set.

@@ -100,7 +100,10 @@ impl Responder {
                 self.killed_after_all(&mut action);
             }
         }
-        self.put(&action, now, "recovery", if whole { "action.adopted" } else { "action.settled" })?;
+        // What a full disk does not take is in memory and follows: the settling itself is done.
+        if let Err(error) = self.put(&action, now, "recovery", if whole { "action.adopted" } else { "action.settled" }) {
+            action.note = format!("{}; not on record yet: {error}", action.note);
+        }
         Ok(action)
     }
 

@@ -27,6 +27,9 @@ const CACHE: i64 = -512;
 /// What the write-ahead log may keep on disk once it was copied into the database, in bytes.
 const LOG: i64 = 4 << 20;
 
+/// How long somebody else may hold the file before it is given up for now: the agent starts without it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A database that is open and up to date.
 #[derive(Debug)]
 pub struct Archive {
@@ -111,6 +114,7 @@ fn prepare(path: &Path) -> Result<(), StoreError> {
     let size = made.and_then(|file| file.metadata()).map_err(|why| StoreError::Directory { path: path.to_owned(), why })?.len();
     let mut connection = connect(path, true)?;
     let fail = database(path, "checking");
+    connection.busy_timeout(PATIENCE).map_err(&fail)?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&fail)?;
     if found > migrations::VERSION {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: migrations::VERSION });

@@ -26,7 +26,7 @@ pub enum StoreError {
         known: i64,
     },
     /// The database refused.
-    #[error("{}: {what} failed: {why}; check free space and permissions", path.display())]
+    #[error("{}: {what} failed: {why}; {}", path.display(), what_to_do(why))]
     Database {
         /// Which.
         path: PathBuf,
@@ -45,6 +45,9 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// The archive is not open: its disk refuses, or it is not opened yet.
+    #[error("the archive cannot be read now: events and history of earlier runs are not shown; `bartizan doctor` says why")]
+    Away,
     /// An event is larger than any block.
     #[error("{event} takes more than {most} bytes and is not kept; please report what made it")]
     TooLarge {
@@ -63,8 +66,32 @@ impl StoreError {
     pub fn is_corruption(&self) -> bool {
         matches!(self, Self::Database { why, .. } if is_corruption(why))
     }
+
+    /// Whether the same may work later: the disk is full or fails, or somebody else holds the file.
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        let Self::Database { why, .. } = self else { return matches!(self, Self::Directory { .. } | Self::Away) };
+        let code = why.sqlite_error_code();
+        matches!(
+            code,
+            Some(Code::DiskFull | Code::DatabaseBusy | Code::DatabaseLocked | Code::SystemIoFailure | Code::CannotOpen | Code::ReadOnly)
+        )
+    }
 }
 
 pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+}
+
+/// What a person can do about a database that refuses.
+pub(super) fn what_to_do(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::DiskFull) => "free space on its disk",
+        Some(Code::ReadOnly) => "mount its file system read-write",
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => "end the program that holds it (`fuser -v` on the file names it)",
+        Some(Code::CannotOpen) => "see that its directory exists and is writable, and that its file system has inodes left (`df -i`)",
+        Some(Code::SystemIoFailure) => "check its disk: free space (`df`), inodes (`df -i`), errors (`dmesg`)",
+        _ => "check free space and permissions",
+    }
 }

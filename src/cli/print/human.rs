@@ -92,7 +92,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         "learning  {}",
         health.learning.map_or_else(|| "not part of this version".to_owned(), |part| format!("{:.0} %", part * 100.0))
     )?;
-    writeln!(out, "events    {:.1}/s, {} since start, {} lost", health.events_per_second, health.events_total, health.dropped())?;
+    writeln!(out, "events    {:.1}/s, {} since start, {} lost", health.events_per_second, health.events_total, health.lost())?;
     writeln!(out, "latency   {}", health.urgent_latency)?;
     writeln!(
         out,

@@ -149,7 +149,7 @@ async fn tmux_line(connection: &mut Connection, health: &Health, confirm: &str, 
     let busy: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let state = if busy.is_empty() { "quiet".to_owned() } else { busy.join(", ") };
     let closed = if health.posture == Posture::Lockdown { " LOCKDOWN" } else { "" };
-    let lost = if health.dropped() > 0 { format!(" LOST {}", health.dropped()) } else { String::new() };
+    let lost = if health.lost() > 0 { format!(" LOST {}", health.lost()) } else { String::new() };
     let ill = if health.degraded.is_empty() { String::new() } else { format!(" {} degraded", health.degraded.len()) };
     written(writeln!(io::stdout().lock(), "{confirm}{}{closed} {state}{lost}{ill}", health.mode))?;
     Ok(Outcome::Done)

@@ -15,14 +15,27 @@ fn event(id: u64, kind: EventKind, bytes: usize) -> Event {
     Event { id: EventId(id), at: Timestamp::UNIX_EPOCH, kind, process: Some(Arc::new(process)), source: Source::Ebpf, complete: true }
 }
 
+/// Counts what was lost; opens nothing.
+struct Failed(u64);
+
+impl Archiving for Failed {
+    fn open(&mut self) -> Result<crate::store::Writer, crate::store::StoreError> {
+        Err(crate::store::StoreError::Away)
+    }
+    fn report(&mut self, lost: u64, _: Option<crate::store::StoreError>) {
+        self.0 += lost;
+    }
+    fn numbered(&mut self, _: Numbers) {}
+}
+
 fn started(dir: &std::path::Path) -> (Arc<Recorder>, Archive, JoinHandle<u64>) {
     let archive = Archive::open(dir).unwrap();
     let (recorder, far_end) = Recorder::new();
     let writer = archive.writer().unwrap();
     let run = std::thread::spawn(move || {
-        let mut failed = 0;
-        write(&far_end, writer, (1 << 30, Duration::from_secs(1 << 30)), |lost, _| failed += lost);
-        failed
+        let mut failed = Failed(0);
+        write(&far_end, Some(writer), (1 << 30, Duration::from_secs(1 << 30)), &mut failed);
+        failed.0
     });
     (Arc::new(recorder), archive, run)
 }

@@ -85,6 +85,11 @@ impl Block {
         self.summary.events
     }
 
+    /// The highest number among them.
+    pub fn last(&self) -> EventId {
+        EventId(self.summary.last)
+    }
+
     /// What it takes in memory.
     pub fn bytes(&self) -> usize {
         self.raw.capacity()

@@ -5,6 +5,7 @@
 //! outlives a reboot is on the disk (`synchronous = FULL` syncs the write-ahead log at the commit) before it begins.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
@@ -12,13 +13,15 @@ use serde_json::Value;
 use super::audit::Chain;
 use super::book::{Anchor, Book, Held};
 use super::row::{self, number};
-use super::{Ledger, LedgerError, audit, locked};
+use super::{Ledger, LedgerError, audit, locked, opening, reserve};
 use crate::model::{Action, ActionId, AuditBody, BootId, WarrantId};
 
 /// How old the `verified_at` on disk may grow, in seconds: what is in memory is never older than a round.
 const REFRESH: i64 = 60;
 /// Rows refreshed in one go; the rest waits for the next round.
 const MOST_REFRESHED: usize = 500;
+/// How long a change waits for somebody else who holds the file and did not let go the last time.
+const IMPATIENCE: Duration = Duration::from_millis(20);
 /// Active actions that are read at start.
 const MOST_ACTIVE: i64 = 1 << 16;
 
@@ -260,27 +263,28 @@ impl Ledger {
         &self,
         what: &'static str,
         synced: bool,
-        body: impl FnOnce(&Transaction<'_>, &mut Chain) -> rusqlite::Result<T>,
+        mut body: impl FnMut(&Transaction<'_>, &mut Chain) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
+        if let Some(why) = self.trouble() {
+            return Err(LedgerError::Away { file: self.file.clone(), why });
+        }
         let mut connection = self.lock();
         let mut head = locked(&self.head);
         let mut chain = Chain { head: head.clone(), cut: None };
-        let run = |connection: &mut Connection| {
-            if synced {
-                connection.execute_batch("PRAGMA synchronous = FULL")?;
-            }
-            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let given = body(&change, &mut chain)?;
-            change.commit().map(|()| given)
-        };
-        let done = run(&mut connection);
-        if synced {
-            // Harmless when it fails: then more is synced than must be.
-            let _ = connection.execute_batch("PRAGMA synchronous = NORMAL");
+        let mut done = run(&mut connection, synced, &mut chain, &mut body);
+        if done.as_ref().is_err_and(|why| why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)) {
+            // The log cannot grow, but it may begin anew once it is copied: the pages have room.
+            chain = Chain { head: head.clone(), cut: None };
+            done = reserve::checkpoint(&connection).and_then(|()| run(&mut connection, synced, &mut chain, &mut body));
         }
+        // Whoever else holds the file has had its chance: until it lets go nobody waits that long again.
+        let busy = done.as_ref().is_err_and(|why| why.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy));
+        let _ = connection.busy_timeout(if busy { IMPATIENCE } else { opening::PATIENCE });
         if done.is_ok() && *head != chain.head {
             *head = chain.head;
-            self.anchor.moved(head.clone());
+            if let Some(anchor) = self.anchor.get() {
+                anchor.moved(head.clone());
+            }
         }
         drop((head, connection));
         if let Some(cut) = chain.cut.filter(|_| done.is_ok()) {
@@ -335,4 +339,23 @@ impl Ledger {
     fn bad_row(&self, what: &'static str, error: &serde_json::Error) -> LedgerError {
         LedgerError::Row { what, file: self.file.clone(), why: error.to_string() }
     }
+}
+
+/// One transaction, whole or not at all.
+fn run<T>(
+    connection: &mut Connection,
+    synced: bool,
+    chain: &mut Chain,
+    body: &mut impl FnMut(&Transaction<'_>, &mut Chain) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    if synced {
+        connection.execute_batch("PRAGMA synchronous = FULL")?;
+    }
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let done = change.and_then(|change| body(&change, chain).and_then(|given| change.commit().map(|()| given)));
+    if synced {
+        // Harmless when it fails: then more is synced than must be.
+        let _ = connection.execute_batch("PRAGMA synchronous = NORMAL");
+    }
+    done
 }

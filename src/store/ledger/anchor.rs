@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::Timestamp;
 
 /// The anchor, beside `ledger.db`.
-const FILE: &str = "audit.anchor";
+pub(super) const FILE: &str = "audit.anchor";
 /// The key that seals it.
-const KEY: &str = "anchor.key";
+pub(super) const KEY: &str = "anchor.key";
 /// The key until the first anchor stands: one without the other would look as if somebody had removed it.
 const NEW_KEY: &str = "anchor.key.new";
 /// Between two writings.

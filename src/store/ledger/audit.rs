@@ -89,7 +89,12 @@ fn insert(connection: &Connection, (last, hash): (u64, &str), chain: &mut Chain,
 pub(super) fn against(connection: &Connection, anchored: &Found) -> rusqlite::Result<Option<(u64, String)>> {
     let lines = head(connection)?.0;
     let known = match anchored {
-        Found::Nothing => return Ok(None),
+        Found::Nothing if lines == 0 => return Ok(None),
+        Found::Nothing => {
+            let why =
+                format!("no anchor stands beside a log of {lines} lines: key and anchor were removed, how far it went cannot be told");
+            return Ok(Some((lines + 1, why)));
+        }
         Found::Broken(why) => return Ok(Some((lines + 1, why.clone()))),
         Found::Head(known) => known,
     };

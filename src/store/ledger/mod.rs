@@ -8,14 +8,17 @@ mod actions;
 mod anchor;
 mod audit;
 mod book;
+mod image;
+mod opening;
 mod owed;
+mod reserve;
+mod returning;
 mod row;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension};
-use rusqlite_migration::{M, Migrations};
 
 pub use anchor::Head;
 pub use audit::AuditVerdict;
@@ -49,6 +52,14 @@ pub enum LedgerError {
         /// What is wrong with it.
         why: String,
     },
+    /// The disk takes nothing.
+    #[error("{file} cannot be written: {why}", file = .file.display())]
+    Away {
+        /// Where.
+        file: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The file itself.
     #[error("could not {what} {file}: {why}", file = .file.display())]
     File {
@@ -71,152 +82,68 @@ pub struct Ledger {
     notice: Option<String>,
     /// Where the audit log ends, as far as we know.
     head: Mutex<Head>,
-    anchor: anchor::Anchor,
+    /// Absent while the disk takes none.
+    anchor: OnceLock<anchor::Anchor>,
+    standing: Mutex<Standing>,
     /// Found out since somebody last asked: the log was cut or replaced.
     cut: Mutex<Option<String>>,
 }
 
-const SCHEMA: &str = "
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    CREATE TABLE actions (id INTEGER PRIMARY KEY, state TEXT NOT NULL, active INTEGER NOT NULL, body TEXT NOT NULL, snapshot TEXT NOT NULL) STRICT;
-    CREATE INDEX actions_active ON actions (active) WHERE active = 1;
-    CREATE TABLE audit (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
-    CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
-    CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
-    INSERT INTO meta VALUES ('instance', lower(hex(randomblob(4))));
-";
-
-/// When each action was planned on the clock that nobody can set: boot, and nanoseconds since it.
-const CLOCKS: &str = "ALTER TABLE actions ADD COLUMN boot INTEGER; ALTER TABLE actions ADD COLUMN clock INTEGER;";
-
-/// What each action is meant to be. Rows that were over before this column came are gone for good.
-const DESIRED: &str =
-    "ALTER TABLE actions ADD COLUMN desired TEXT NOT NULL DEFAULT 'live'; UPDATE actions SET desired = 'gone' WHERE active = 0;";
-
-/// Version of the tables, as SQLite's user_version; it counts the migrations.
-const VERSION: i64 = 3;
-
-/// Pages of the write-ahead log (4 KiB each) at which a writer checkpoints it itself, should [`Ledger::tidy`] never come:
-/// a checkpoint syncs two files, which no action waits for.
-const LAST_RESORT: u32 = 16_384;
 /// Length of the write-ahead log from which it is worth copying into the database.
 const WORTH_TIDYING: u64 = 4 << 20;
 
-/// Looks at the version without writing a byte: the file of a later program stays exactly as it was.
-fn untouched_if_newer(file: &Path) -> Result<(), LedgerError> {
-    if !file.exists() {
-        return Ok(());
-    }
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let version =
-        Connection::open_with_flags(file, flags).and_then(|found| found.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)));
-    match version {
-        Ok(found) if found > VERSION => Err(LedgerError::Newer(file.to_owned())),
-        // What is wrong with it is found, and told, by opening it in earnest.
-        _ => Ok(()),
-    }
+/// How the ledger stands to its disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is in its file, and others may read it.
+    OnDisk,
+    /// The same on a disk that has no room for the index of the log: that is in our memory, and nobody else can read.
+    Alone,
+    /// It was read into memory and cannot be written. Why, and what to do.
+    InMemory(String),
 }
 
 impl Ledger {
     /// Opens or makes `ledger.db` in `dir`. A damaged file is put aside under a name with the time in it, a new
-    /// chain begins with an entry that says so, and [`Ledger::notice`] tells.
+    /// chain begins with an entry that says so, and [`Ledger::notice`] tells. On a disk that refuses (full, read-only,
+    /// locked) it is read into memory: [`Ledger::trouble`] then says so, nothing new can be begun, and all that is live
+    /// can be undone. [`Ledger::tidy`] goes back to the disk as soon as that takes it.
     ///
     /// # Errors
-    /// [`LedgerError::Newer`] for a file of a newer version; others when the directory cannot be written.
+    /// [`LedgerError::Newer`] for a file of a newer version.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Self, LedgerError> {
-        let file = dir.join("ledger.db");
-        std::fs::create_dir_all(dir).map_err(|why| LedgerError::File { what: "make the directory of", file: file.clone(), why })?;
-        match Self::try_open(&file, now) {
-            Err(why) if is_damage(&why) => {
-                let aside = dir.join(format!("ledger.db.damaged-{}", now.format("%Y%m%dT%H%M%SZ")));
-                put_aside(&file, &aside)?;
-                anchor::put_aside(dir, &now.format(".damaged-%Y%m%dT%H%M%SZ").to_string());
-                let mut ledger = Self::try_open(&file, now)?;
-                let notice = format!("the ledger was damaged ({why}); it was put aside as {} and a new one began", aside.display());
-                let body = AuditBody {
-                    at: now,
-                    actor: "bartizan".into(),
-                    what: "audit.restarted".into(),
-                    subject: "ledger.db".into(),
-                    detail: notice.clone(),
-                };
-                ledger.audit(body)?;
-                ledger.notice = Some(notice);
-                Ok(ledger)
-            }
-            opened => opened,
-        }
-    }
-
-    fn try_open(file: &Path, now: Timestamp) -> Result<Self, LedgerError> {
-        let fail = |what| move |why| LedgerError::Sqlite { what, file: file.to_owned(), why };
-        untouched_if_newer(file)?;
-        let mut connection = Connection::open(file).map_err(fail("open the database"))?;
-        private(file)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail("set a limit"))?;
-        connection
-            .execute_batch(&format!(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = {LAST_RESORT};"
-            ))
-            .map_err(fail("prepare the database"))?;
-        let healthy: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail("check the database"))?;
-        if healthy != "ok" {
-            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            return Err(fail("check the database")(rusqlite::Error::SqliteFailure(code, Some(healthy))));
-        }
-        Migrations::new(vec![M::up(SCHEMA), M::up(CLOCKS), M::up(DESIRED)]).to_latest(&mut connection).map_err(|error| match error {
-            rusqlite_migration::Error::MigrationDefinition(_) => LedgerError::Newer(file.to_owned()),
-            rusqlite_migration::Error::RusqliteError { err, .. } => fail("prepare the tables")(err),
-            other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },
-        })?;
-        let instance = connection
-            .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
-            .map_err(fail("read the ledger's name"))?;
-        let ledger = Self::anchored(connection, file, instance, now)?;
-        // Its anchor is written before it is put aside: else it would come after, and look like lines that are gone.
-        ledger.load().inspect_err(|_| ledger.anchor.settle())?;
-        // That the files exist must itself outlive a power cut.
-        std::fs::File::open(ledger.directory()).and_then(|dir| dir.sync_all()).map_err(|why| LedgerError::File {
-            what: "sync the directory of",
-            file: file.to_owned(),
-            why,
-        })?;
-        Ok(ledger)
-    }
-
-    /// Compares the log with its anchor, writes down what is wrong, and goes on from there.
-    fn anchored(mut connection: Connection, file: &Path, instance: String, now: Timestamp) -> Result<Self, LedgerError> {
-        let fail = |why| LedgerError::Sqlite { what: "read the audit log", file: file.to_owned(), why };
-        let dir = file.parent().unwrap_or(Path::new("."));
-        let wrong = audit::against(&connection, &anchor::look(dir)).map_err(fail)?.map(|(_, why)| why);
-        let (lines, hash) = audit::head(&connection).map_err(fail)?;
-        let mut chain = audit::Chain { head: Head { lines, hash, at: now }, cut: None };
-        if let Some(why) = &wrong {
-            let change = connection.transaction().map_err(fail)?;
-            audit::append(&change, &mut chain, &audit::cut_line(now, why)).map_err(fail)?;
-            change.commit().map_err(fail)?;
-        }
-        let head = chain.head;
-        let anchor =
-            anchor::Anchor::begin(dir, head.clone()).map_err(|why| LedgerError::File { what: "anchor", file: file.to_owned(), why })?;
-        let notice = wrong.as_ref().map(|why| format!("the audit log was tampered with while no agent ran: {why}"));
-        let (connection, head, cut) = (Mutex::new(connection), Mutex::new(head), Mutex::new(wrong));
-        Ok(Self { connection, book: Mutex::default(), file: file.to_owned(), instance, notice, head, anchor, cut })
+        opening::open(dir, now)
     }
 
     /// Copies a long write-ahead log into the database, on a connection of its own: nobody who acts waits for the disk.
+    /// What was read into memory goes back to a disk that takes it again.
     ///
     /// # Errors
     /// When the disk refuses; nothing is lost, the log only grows.
     pub fn tidy(&self) -> Result<(), LedgerError> {
-        let mut log = self.file.as_os_str().to_owned();
-        log.push("-wal");
-        if std::fs::metadata(log).map_or(0, |log| log.len()) < WORTH_TIDYING {
+        if let Standing::InMemory(_) = self.standing() {
+            return self.come_back();
+        }
+        if std::fs::metadata(image::log_of(&self.file)).map_or(0, |log| log.len()) < WORTH_TIDYING {
             return Ok(());
         }
-        let tidied =
-            Connection::open(&self.file).and_then(|own| own.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0)));
-        tidied.map(drop).map_err(self.sqlite("tidy the write-ahead log"))
+        let tidied = match self.standing() {
+            Standing::Alone => reserve::checkpoint(&self.lock()),
+            _ => Connection::open(&self.file).and_then(|own| reserve::checkpoint(&own)),
+        };
+        tidied.map_err(self.sqlite("tidy the write-ahead log"))
+    }
+
+    /// Why nothing can be written, and what to do; `None` when it can.
+    pub fn trouble(&self) -> Option<String> {
+        match self.standing() {
+            Standing::InMemory(why) => Some(why),
+            Standing::OnDisk | Standing::Alone => None,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        locked(&self.standing).clone()
     }
 
     /// What the owner should know about how it was opened.
@@ -250,7 +177,12 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read.
     pub fn verify(&self) -> Result<AuditVerdict, LedgerError> {
-        self.anchor.settle();
+        if let Some(anchor) = self.anchor.get() {
+            anchor.settle();
+        }
+        if self.trouble().is_none() && !self.file.exists() {
+            return Ok(gone(&self.file));
+        }
         audit::verify(&self.lock(), &anchor::look(self.directory())).map_err(self.sqlite("read the audit log"))
     }
 
@@ -260,6 +192,10 @@ impl Ledger {
     /// When there is no ledger, or it cannot be read.
     pub fn verify_file(dir: &Path) -> Result<AuditVerdict, LedgerError> {
         let file = dir.join("ledger.db");
+        let traces = [anchor::FILE, anchor::KEY, "archive.db", "agent.lock"];
+        if !file.exists() && traces.iter().any(|trace| dir.join(trace).exists()) {
+            return Ok(gone(&file));
+        }
         let fail = |what| {
             let file = file.clone();
             move |why| LedgerError::Sqlite { what, file, why }
@@ -274,6 +210,20 @@ impl Ledger {
         locked(&self.head).clone()
     }
 
+    /// Compares the log with what another place remembers of it: its last line there, as [`Ledger::head`] gave it. When the
+    /// log ends before it, or another line stands in its place, the log says so from now on, and [`Ledger::found_cut`] too.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the line cannot be written.
+    pub fn compare_with(&self, elsewhere: &Head, place: &str, now: Timestamp) -> Result<bool, LedgerError> {
+        let found = anchor::Found::Head(elsewhere.clone());
+        let wrong = audit::against(&self.lock(), &found).map_err(self.sqlite("read the audit log"))?;
+        let Some((_, why)) = wrong else { return Ok(false) };
+        let why = format!("{place} remembers otherwise: {why}");
+        *locked(&self.cut) = Some(why.clone());
+        self.audit(audit::cut_line(now, &why)).map(|_| true)
+    }
+
     /// Once: that the log was found cut or replaced, in words.
     pub fn found_cut(&self) -> Option<String> {
         locked(&self.cut).take()
@@ -281,7 +231,7 @@ impl Ledger {
 
     /// Why the anchor cannot be written, if so.
     pub fn anchor_trouble(&self) -> Option<String> {
-        self.anchor.trouble()
+        self.anchor.get().and_then(anchor::Anchor::trouble)
     }
 
     /// What the ledger remembers under a name of the caller's choice.
@@ -298,8 +248,9 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn remember(&self, key: &str, value: &str) -> Result<(), LedgerError> {
-        let written = self.lock().execute("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value]);
-        written.map(drop).map_err(self.sqlite("remember a value"))
+        self.change("remember a value", false, |change, _| {
+            change.execute("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value]).map(drop)
+        })
     }
 
     /// The data directory: where `ledger.db` lies.
@@ -317,45 +268,24 @@ impl Ledger {
     }
 }
 
+/// The verdict on a log whose file was deleted.
+fn gone(file: &Path) -> AuditVerdict {
+    let detail = format!("{} is gone, and with it the whole log: an agent has worked here", file.display());
+    AuditVerdict { intact: false, entries: 0, broken_at: Some(1), detail }
+}
+
+/// The database alone is whole when we ended by ourselves; its log stays, for the room that it holds.
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if self.trouble().is_none() {
+            // A disk that refuses leaves it in the log, from where the next start takes it.
+            let _ = reserve::checkpoint(&self.lock());
+        }
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether the file itself is broken, or an active row of it: then it is better put aside than half believed.
-fn is_damage(error: &LedgerError) -> bool {
-    match error {
-        LedgerError::Sqlite { why, .. } => {
-            matches!(why.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
-        }
-        LedgerError::Row { what, .. } => matches!(*what, "read an action" | "read a snapshot"),
-        LedgerError::Newer(_) | LedgerError::File { .. } => false,
-    }
-}
-
-/// The ledger names people and reasons: for root alone.
-fn private(file: &Path) -> Result<(), LedgerError> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|why| LedgerError::File {
-        what: "protect",
-        file: file.to_owned(),
-        why,
-    })
-}
-
-fn put_aside(file: &Path, aside: &Path) -> Result<(), LedgerError> {
-    let fail = |why| LedgerError::File { what: "put aside the damaged", file: file.to_owned(), why };
-    std::fs::rename(file, aside).map_err(fail)?;
-    for suffix in ["-wal", "-shm"] {
-        let mut with = file.as_os_str().to_owned();
-        with.push(suffix);
-        let mut to = aside.as_os_str().to_owned();
-        to.push(suffix);
-        match std::fs::rename(&with, &to) {
-            Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(fail(why)),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

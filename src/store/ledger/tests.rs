@@ -108,7 +108,7 @@ fn a_damaged_file_is_put_aside_and_a_newer_one_is_left_alone() {
 
 fn copied(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
-    for name in ["ledger.db", "ledger.db-wal"] {
+    for name in ["ledger.db", "ledger.db-wal", "audit.anchor", "anchor.key"] {
         std::fs::copy(from.join(name), to.path().join(name)).unwrap();
     }
     to
@@ -118,6 +118,7 @@ fn copied(from: &Path) -> tempfile::TempDir {
 fn a_power_cut_in_the_middle_of_a_write_takes_only_what_was_not_synced() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path(), now()).unwrap();
+    let anchored = std::fs::read(dir.path().join("audit.anchor")).unwrap();
     let lasting = Action { kind: ActionKind::RestoreFile, ..action(1, 1) };
     ledger.intend(&lasting, &serde_json::json!({"was": "x"}), anchor(), &body("action.intended", "A1")).unwrap();
     let synced = std::fs::metadata(dir.path().join("ledger.db-wal")).unwrap().len();
@@ -133,6 +134,8 @@ fn a_power_cut_in_the_middle_of_a_write_takes_only_what_was_not_synced() {
             // What was not written may be nothing, or whatever the disk held there.
             bytes.resize(if garbage { whole.len() } else { cut }, 0xa5);
             std::fs::write(torn.path().join("ledger.db-wal"), bytes).unwrap();
+            // It never says more than what was synced.
+            std::fs::write(torn.path().join("audit.anchor"), &anchored).unwrap();
             let after = Ledger::open(torn.path(), now()).unwrap();
             assert_eq!(after.notice(), None, "cut at {cut}");
             let rows = after.active().unwrap();
@@ -236,10 +239,13 @@ fn an_older_copy_and_another_chain_show() {
     let ledger = Ledger::open(dir.path(), now()).unwrap();
     (0..3).for_each(|_| drop(ledger.audit(body("mode.changed", "PARANOID")).unwrap()));
     drop(ledger);
+    let log = dir.path().join("ledger.db-wal");
+    std::fs::remove_file(&log).unwrap();
     std::fs::write(dir.path().join("ledger.db"), &copy).unwrap();
     assert!(Ledger::verify_file(dir.path()).unwrap().detail.contains("had 6 lines"));
     // A whole new chain, longer than the old one.
     let other = closed_with(9);
+    let _ = std::fs::remove_file(&log);
     std::fs::copy(other.path().join("ledger.db"), dir.path().join("ledger.db")).unwrap();
     let verdict = Ledger::verify_file(dir.path()).unwrap();
     assert!(verdict.broken_at == Some(6) && verdict.detail.contains("replaced or rewritten"), "{verdict:?}");
@@ -272,7 +278,7 @@ fn an_anchor_that_was_changed_or_removed_shows_and_an_older_one_is_fine() {
     std::fs::remove_file(&key).unwrap();
     assert!(Ledger::verify_file(dir.path()).unwrap().detail.contains("cannot be checked"));
     std::fs::remove_file(&anchor).unwrap();
-    assert!(Ledger::verify_file(dir.path()).unwrap().intact, "as a version without anchors left it: who removes both is not noticed here");
+    assert!(Ledger::verify_file(dir.path()).unwrap().detail.contains("no anchor"), "who removes both is noticed too");
 }
 
 #[test]
@@ -282,7 +288,7 @@ fn nobody_who_acts_waits_for_the_anchor() {
     let begun = std::time::Instant::now();
     (0..200).for_each(|_| drop(ledger.audit(body("action.applied", "A1")).unwrap()));
     eprintln!("200 lines took {:?}", begun.elapsed());
-    ledger.anchor.settle();
+    ledger.anchor.get().unwrap().settle();
     let anchored = anchor::look(dir.path());
     assert!(matches!(&anchored, anchor::Found::Head(head) if head.lines == 200), "{anchored:?}");
     assert_eq!(ledger.anchor_trouble(), None);
@@ -297,7 +303,7 @@ fn nothing_of_ours_drops_the_lock_on_the_database() {
     let ledger = Ledger::open(dir.path(), now()).unwrap();
     for _ in 0..3 {
         ledger.audit(body("something", "somebody")).unwrap();
-        ledger.anchor.settle();
+        ledger.anchor.get().unwrap().settle();
     }
     ledger.verify().unwrap();
     ledger.tidy().unwrap();
@@ -307,4 +313,92 @@ fn nothing_of_ours_drops_the_lock_on_the_database() {
         locks.lines().any(|line| line.contains(&format!(" {} ", std::process::id())) && line.contains(&format!(":{inode} ")))
     };
     assert!(held(), "the agent holds no lock on its ledger");
+}
+
+#[test]
+fn a_log_without_its_anchor_and_one_that_is_gone_are_no_intact_logs() {
+    let dir = closed_with(5);
+    for name in ["audit.anchor", "anchor.key"] {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    tamper(dir.path(), "DELETE FROM audit WHERE seq > 3");
+    let verdict = Ledger::verify_file(dir.path()).unwrap();
+    assert!(!verdict.intact && verdict.detail.contains("no anchor"), "{verdict:?}");
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    assert!(ledger.found_cut().unwrap().contains("no anchor"));
+    assert!(!ledger.verify().unwrap().intact, "and it stays told");
+    std::fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    assert!(ledger.verify().unwrap().detail.contains("is gone"));
+    drop(ledger);
+    let verdict = Ledger::verify_file(dir.path()).unwrap();
+    assert!(!verdict.intact && verdict.detail.contains("is gone"), "{verdict:?}");
+    assert!(Ledger::verify_file(tempfile::tempdir().unwrap().path()).is_err(), "nobody ever worked there");
+}
+
+#[test]
+fn an_older_ledger_with_its_older_anchor_shows_to_whoever_remembers_better() {
+    let dir = closed_with(5);
+    let (older, now) = (copied(dir.path()), now());
+    let head = {
+        let ledger = Ledger::open(dir.path(), now).unwrap();
+        (0..3).for_each(|_| drop(ledger.audit(body("something", "later")).unwrap()));
+        assert!(!ledger.compare_with(&ledger.head(), "the archive", now).unwrap());
+        ledger.head()
+    };
+    let ledger = Ledger::open(older.path(), now).unwrap();
+    assert!(ledger.verify().unwrap().intact, "by itself it cannot know");
+    assert!(ledger.compare_with(&head, "the archive", now).unwrap());
+    assert!(ledger.found_cut().unwrap().starts_with("the archive remembers otherwise: the log had 8 lines"));
+    assert!(!ledger.verify().unwrap().intact, "and it stays told");
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_is_read_and_goes_back_to_its_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let ledger = Ledger::open(dir.path(), now()).unwrap();
+        ledger.intend(&action(1, 7), &serde_json::json!({"a": 1}), anchor(), &body("action.intended", "A1")).unwrap();
+    }
+    // Root may write anywhere; a program that holds the file stops it all the same.
+    let holder = Connection::open(dir.path().join("ledger.db")).unwrap();
+    holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE meta SET value = value").unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    let trouble = ledger.trouble().unwrap();
+    assert!(trouble.contains("end the program that holds it"), "{trouble}");
+    assert_eq!(ledger.active().unwrap(), [action(1, 7)]);
+    assert_eq!(ledger.snapshot(ActionId(1)).unwrap(), Some(serde_json::json!({"a": 1})));
+    let begun = std::time::Instant::now();
+    assert!(matches!(ledger.intend(&action(2, 8), &serde_json::Value::Null, anchor(), &body("x", "A2")), Err(LedgerError::Away { .. })));
+    let ended = Action { state: ActionState::RolledBack, ..action(1, 7) };
+    assert!(ledger.settle(&ended, None, Some(&body("action.rolled_back", "A1"))).is_err());
+    assert!(begun.elapsed() < std::time::Duration::from_millis(500), "nobody who undoes waits for the holder");
+    assert!(ledger.active().unwrap().is_empty());
+    ledger.tidy().unwrap();
+    assert!(ledger.trouble().is_some());
+    holder.execute_batch("ROLLBACK").unwrap();
+    drop(holder);
+    ledger.tidy().unwrap();
+    assert_eq!((ledger.trouble(), ledger.pay()), (None, 0));
+    drop(ledger);
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    assert_eq!(ledger.action(ActionId(1)).unwrap().unwrap().state, ActionState::RolledBack);
+    assert!(ledger.verify().unwrap().intact);
+}
+
+#[test]
+fn room_is_set_aside_once_and_is_there_after_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    ledger.reserve(1 << 20).unwrap();
+    let size = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
+    let (pages, log) = (size("ledger.db"), size("ledger.db-wal"));
+    assert!(pages >= 1 << 20 && log >= 1 << 20, "{pages} {log}");
+    ledger.reserve(1 << 20).unwrap();
+    assert_eq!((size("ledger.db"), size("ledger.db-wal")), (pages, log), "it is there already");
+    drop(ledger);
+    assert!(size("ledger.db-wal") >= log, "the log is left for the next run");
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    (1..200).for_each(|n| ledger.intend(&action(n, n), &serde_json::Value::Null, anchor(), &body("action.intended", "A")).unwrap());
+    ledger.tidy().unwrap();
+    assert_eq!(size("ledger.db"), pages, "what comes goes where room was made");
 }

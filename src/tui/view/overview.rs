@@ -140,8 +140,8 @@ fn summary(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         ("sensors", health.rung.noun().to_owned(), if health.rung == crate::model::Rung::Ebpf { paint.good } else { paint.warning }),
         (
             "lost",
-            format!("{} of {}", count(health.dropped()), count(health.events_total + health.dropped())),
-            if health.dropped() > 0 { paint.danger } else { paint.good },
+            format!("{} of {}", count(health.lost()), count(health.events_total + health.lost())),
+            if health.lost() > 0 { paint.danger } else { paint.good },
         ),
         ("degraded", health.degraded.len().to_string(), loud(health.degraded.len(), paint.warning)),
         ("incidents", open.to_string(), loud(open, paint.danger)),

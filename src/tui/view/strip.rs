@@ -91,7 +91,7 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
         return vec![part("bartizan".to_owned(), paint.title, 0)];
     };
     let (alerts, questions) = rows::waiting(state);
-    let lost = health.dropped();
+    let lost = health.lost();
     let plural = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
     let loud = |n: usize, style: Style| if n > 0 { style } else { paint.muted };
     let mut parts = vec![

@@ -1,0 +1,91 @@
+//! Whether the threads that the guard consists of still move. The service manager is told that we live only while all of
+//! them do: what hangs is started again by it (`WatchdogSec` in the unit).
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::shared::lock;
+
+/// A thread whose standstill is ours. Each goes round when it has nothing to do, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Takes events and has them judged.
+    Pipeline,
+    /// Decides and acts.
+    Court,
+    /// Compares every action with the kernel.
+    Caretaker,
+    /// Answers on the control socket: its accepting loop and those who carry questions out.
+    Server,
+}
+
+const PARTS: [Part; 4] = [Part::Pipeline, Part::Court, Part::Caretaker, Part::Server];
+
+impl Part {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Pipeline => "pipeline",
+            Self::Court => "court",
+            Self::Caretaker => "reconciler",
+            Self::Server => "control socket",
+        }
+    }
+
+    /// So long may one round of it take. Who acts may have to wait for probes and for systemd.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Pipeline => Duration::from_secs(10),
+            Self::Court | Self::Caretaker | Self::Server => Duration::from_secs(15),
+        }
+    }
+}
+
+/// When each of them last went round.
+#[derive(Debug)]
+pub(super) struct Pulses([Mutex<Instant>; PARTS.len()]);
+
+impl Default for Pulses {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(Instant::now())))
+    }
+}
+
+impl Pulses {
+    /// It went round.
+    pub(super) fn beat(&self, part: Part) {
+        if let Some(pulse) = self.0.get(part as usize) {
+            *lock(pulse) = Instant::now();
+        }
+    }
+
+    /// The first that has not gone round for too long, in words.
+    pub(super) fn stuck(&self, now: Instant) -> Option<String> {
+        PARTS.iter().zip(&self.0).find_map(|(part, pulse)| {
+            let still = now.saturating_duration_since(*lock(pulse));
+            let words = || format!("the {} has not moved for {} seconds: systemd will restart the agent", part.noun(), still.as_secs());
+            (still > part.patience()).then(words)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_that_hangs_is_enough() {
+        for hung in PARTS {
+            let pulses = Pulses::default();
+            let later = Instant::now() + Duration::from_secs(20);
+            for (part, pulse) in PARTS.iter().zip(&pulses.0) {
+                if *part != hung {
+                    *lock(pulse) = later;
+                }
+            }
+            let said = pulses.stuck(later).unwrap();
+            assert!(said.starts_with(&format!("the {} has not moved for", hung.noun())), "{said}");
+            *lock(&pulses.0[hung as usize]) = later;
+            assert_eq!(pulses.stuck(later), None);
+        }
+    }
+}
