@@ -3,7 +3,6 @@
 mod alone;
 mod docket;
 mod guard;
-mod ladder;
 mod proposals;
 mod seal;
 mod sentinel;

@@ -47,6 +47,7 @@ fn weigh(what: AlarmKind) -> Option<Weight> {
         AlarmKind::InstallationTouched => weight(High, 0.75, &["T1562.001"], Family::Files),
         AlarmKind::WatchdogGone => weight(Medium, 0.6, &["T1562.001"], Family::Auth),
         AlarmKind::AccessTouched => weight(High, 0.75, &["T1098.004", "T1531"], Family::Files),
+        AlarmKind::SignsWorse => weight(Medium, 0.5, &["T1499"], Family::Anomaly),
     })
 }
 
@@ -120,7 +121,7 @@ mod tests {
         EventKind::Alarm { alarm: Alarm { what, detail: detail.into(), action: None, path: path.map(Into::into) } }
     }
 
-    const ALL: [AlarmKind; 10] = [
+    const ALL: [AlarmKind; 11] = [
         AlarmKind::WarrantRefused,
         AlarmKind::ActionRate,
         AlarmKind::TableChanged,
@@ -131,6 +132,7 @@ mod tests {
         AlarmKind::InstallationTouched,
         AlarmKind::WatchdogGone,
         AlarmKind::AccessTouched,
+        AlarmKind::SignsWorse,
     ];
 
     #[test]

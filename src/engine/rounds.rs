@@ -26,6 +26,10 @@ const COPIES: Duration = Duration::from_secs(6);
 const DECAY: Duration = Duration::from_secs(10);
 /// How often it is asked whether vital signs, questions or rounds are due; each at its own time.
 const VITALS: Duration = Duration::from_millis(500);
+/// How often it is asked whether what a change needs must be looked up again.
+const LOOK_AHEAD: Duration = Duration::from_secs(60);
+/// How much longer while no action is watched.
+const REST: Duration = Duration::from_secs(1);
 /// Between two deltas: fast enough to feel live, slow enough to be cheap over SSH.
 const DELTA: Duration = Duration::from_millis(200);
 /// How often health is measured while somebody looks.
@@ -195,9 +199,16 @@ fn reconcile(shared: &Shared, now: Timestamp) {
 
 /// The nurse's thread: takes the host's vital signs, and undoes what does harm. Nobody who acts waits for it.
 pub(super) fn nurse(shared: &Shared) {
+    let mut ahead = Instant::now();
+    shared.responder.look_ahead();
     while !shared.stop.is_set() {
+        if due(&mut ahead, LOOK_AHEAD) {
+            shared.responder.look_ahead();
+        }
         let changed = shared.responder.check_vitals(chrono::Utc::now());
         changed.iter().for_each(|action| shared.action_changed(action));
+        shared.degrade("vital signs", shared.responder.unexplained());
+        shared.responder.rest(REST);
         std::thread::sleep(VITALS);
     }
 }

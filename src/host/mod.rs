@@ -1,5 +1,6 @@
 //! Doors to the operating system: one file a door. The only room with `unsafe`, netlink, BPF and child processes.
 
+mod accept_queue;
 pub mod access_copies;
 pub mod accounts;
 pub mod administrators;
@@ -26,6 +27,7 @@ pub mod freeze;
 pub mod handover;
 mod home_network;
 mod inotify;
+mod keep_alive;
 pub mod lifeline;
 pub mod manners;
 mod mount_table;
@@ -60,6 +62,7 @@ pub mod service_manager;
 pub mod sighting;
 pub mod sock_destroy;
 pub mod sock_diag;
+mod socket_holders;
 pub mod socket_units;
 pub mod ssh_ports;
 pub mod system_log;

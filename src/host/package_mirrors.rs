@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// Files that are read, and the longest part of each.
@@ -15,8 +15,8 @@ const LONGEST: u64 = 256 << 10;
 const MOST_NAMES: usize = 32;
 /// Addresses of one server that are taken.
 const MOST_ADDRESSES: usize = 16;
-/// How long resolving may take, all together.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long resolving may take, all together; nobody waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Files and directories below the root, and what their names end with.
 const SOURCES: [(&str, &str); 9] = [
     ("etc/apt/sources.list", ""),
@@ -39,25 +39,80 @@ pub struct Mirrors {
     pub unresolved: Vec<String>,
 }
 
-/// How long an answer counts: a preview and the change after it ask once.
-const FRESH: Duration = Duration::from_secs(60);
-static LATELY: Mutex<Option<(Instant, Mirrors)>> = Mutex::new(None);
+/// What is known, and whether somebody asks just now.
+#[derive(Debug, Default)]
+struct Known {
+    mirrors: Mirrors,
+    /// When the last look-up ended.
+    at: Option<Instant>,
+    asking: bool,
+}
 
-/// The same as [`find`], or what it found within the last minute.
-pub fn lately(root: &Path) -> Mirrors {
-    let mut lately = LATELY.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((at, mirrors)) = lately.as_ref()
-        && at.elapsed() < FRESH
-    {
-        return mirrors.clone();
+/// How long an answer counts, and one that lacks a server's addresses.
+const FRESH: Duration = Duration::from_secs(1800);
+const AGAIN: Duration = Duration::from_secs(300);
+static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+static TOLD: Condvar = Condvar::new();
+
+/// What was looked up before, at once: nobody waits for a name server. When that is old, a look-up begins beside.
+pub fn known() -> Mirrors {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_with(Known::default);
+    refresh(known);
+    match known.at {
+        Some(_) => known.mirrors.clone(),
+        None => Mirrors { unresolved: vec!["all of them: their names are being looked up".to_owned()], ..Mirrors::default() },
     }
-    let mirrors = find(root);
-    *lately = Some((Instant::now(), mirrors.clone()));
-    mirrors
+}
+
+/// The same, but the first look-up of all is waited for a while.
+pub fn known_within(patience: Duration) -> Mirrors {
+    let found = known();
+    let until = Instant::now() + patience;
+    let mut guard = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match guard.as_ref() {
+            Some(Known { at: None, .. }) if !left.is_zero() => {
+                guard = TOLD.wait_timeout(guard, left).map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+            }
+            Some(Known { at: Some(_), mirrors, .. }) => return mirrors.clone(),
+            _ => return found,
+        }
+    }
+}
+
+/// Begins a look-up on a thread of its own unless what is known is fresh or somebody asks already.
+fn refresh(known: &mut Known) {
+    let counts = if known.mirrors.unresolved.is_empty() { FRESH } else { AGAIN };
+    if known.asking || known.at.is_some_and(|at| at.elapsed() < counts) {
+        return;
+    }
+    let ask = || {
+        let found = find(Path::new("/"));
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_with(Known::default);
+        known.mirrors = renewed(std::mem::take(&mut known.mirrors), found);
+        (known.at, known.asking) = (Some(Instant::now()), false);
+        TOLD.notify_all();
+    };
+    known.asking = std::thread::Builder::new().name("mirrors".to_owned()).spawn(ask).is_ok();
+}
+
+/// A server that is not answered for now keeps the addresses that it had, as long as the sources name it.
+fn renewed(mut old: Mirrors, mut new: Mirrors) -> Mirrors {
+    new.unresolved.retain(|line| {
+        let Some((name, _)) = line.split_once(": ") else { return true };
+        match old.found.remove(name) {
+            Some(addresses) => new.found.insert(name.to_owned(), addresses).is_some(),
+            None => true,
+        }
+    });
+    new
 }
 
 /// Reads the sources below `root` and asks the system's resolver for each server.
-pub fn find(root: &Path) -> Mirrors {
+fn find(root: &Path) -> Mirrors {
     resolve(names(root), PATIENCE)
 }
 
@@ -156,6 +211,26 @@ mod tests {
         assert_eq!(found, wanted);
         let mirrors = resolve(BTreeSet::from(["198.51.100.3".to_owned()]), PATIENCE);
         assert_eq!(mirrors.found.get("198.51.100.3").unwrap().len(), 1, "{mirrors:?}");
+    }
+
+    #[test]
+    fn a_name_that_is_not_answered_for_keeps_its_addresses() {
+        let addresses = |text: &str| BTreeSet::from([text.parse().unwrap()]);
+        let old = Mirrors {
+            found: [("a".to_owned(), addresses("192.0.2.1")), ("b".to_owned(), addresses("192.0.2.2"))].into(),
+            unresolved: vec![],
+        };
+        let unresolved = vec!["a: no answer within 10 s".to_owned(), "c: no answer within 10 s".to_owned()];
+        let new = renewed(old, Mirrors { found: [("d".to_owned(), addresses("192.0.2.4"))].into(), unresolved });
+        assert_eq!(new.found.keys().collect::<Vec<_>>(), ["a", "d"], "b is named no more");
+        assert_eq!(new.unresolved, ["c: no answer within 10 s"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_name_server() {
+        let began = Instant::now();
+        let _ = known();
+        assert!(began.elapsed() < Duration::from_millis(500));
     }
 
     proptest::proptest! {

@@ -170,6 +170,18 @@ impl PidFd {
         })
     }
 
+    /// A descriptor of ours for what one of its descriptors stands for (pidfd_getfd(2), Linux 5.6).
+    ///
+    /// # Errors
+    /// When it has none of this number, or the kernel refuses.
+    pub fn share(&self, descriptor: i32) -> io::Result<OwnedFd> {
+        // SAFETY: pidfd_getfd(2) takes three numbers; the descriptor that it gives is fresh and nobody else's.
+        unsafe {
+            let raw = libc::syscall(libc::SYS_pidfd_getfd, self.fd.as_raw_fd(), descriptor, 0);
+            if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(raw as i32)) }
+        }
+    }
+
     /// Whether it still runs (or is stopped); an ended one that nobody reaped does not.
     pub fn is_alive(&self) -> bool {
         !self.wait_gone(Duration::ZERO)

@@ -80,6 +80,8 @@ pub struct Connection {
     pub flow: Flow,
     /// Where it stands.
     pub phase: Phase,
+    /// Its inode number, as in `/proc/PID/fd`.
+    pub inode: u64,
     /// How often what waits for an answer was sent again (idiag_retrans while the retransmission timer runs): each time
     /// after a longer pause, so that 3 means about a second and a half of silence (RFC 6298), 5 more than six.
     pub retransmits: u8,
@@ -95,10 +97,10 @@ pub fn connections() -> Result<Vec<Connection>, SockDiagError> {
     for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
         send(&door, &request(family, Protocol::Tcp, TCP_STATES & !(1 << LISTEN)))?;
         each(&door, |message| {
-            if let Some(Socket { flow, phase, .. }) = socket(message, Protocol::Tcp).filter(|_| found.len() < MOST) {
+            if let Some(Socket { flow, phase, inode, .. }) = socket(message, Protocol::Tcp).filter(|_| found.len() < MOST) {
                 // idiag_timer 1: retransmission.
                 let retransmits = if message.get(2) == Some(&1) { message.get(3).copied().unwrap_or(0) } else { 0 };
-                found.push(Connection { flow, phase, retransmits });
+                found.push(Connection { flow, phase, inode, retransmits });
             }
         })?;
     }
@@ -158,7 +160,7 @@ pub(super) fn open() -> io::Result<OwnedFd> {
     }
 }
 
-fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
+pub(super) fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
     let number = match protocol {
         Protocol::Tcp => libc::IPPROTO_TCP as u8,
         Protocol::Udp => libc::IPPROTO_UDP as u8,
@@ -189,7 +191,7 @@ fn receive(door: &OwnedFd, protocol: Protocol, dump: &mut Dump) -> io::Result<()
 }
 
 /// Every message of one answer.
-fn each(door: &OwnedFd, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+pub(super) fn each(door: &OwnedFd, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0_u8; 64 << 10];
     loop {
         // SAFETY: the buffer lives for the call and its length is given.
@@ -254,7 +256,7 @@ pub(super) fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::from(Ipv6Addr::from(*bytes.first_chunk::<16>()?)).to_canonical())
 }
 
-fn port(message: &[u8], at: usize) -> Option<u16> {
+pub(super) fn port(message: &[u8], at: usize) -> Option<u16> {
     message.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 

@@ -30,6 +30,8 @@ pub enum AlarmKind {
     WatchdogGone,
     /// A file that decides who gets in (authorized_keys, sshd_config, sudoers, PAM) was changed or removed.
     AccessTouched,
+    /// A vital sign of the host got worse and nothing that the guard did explains it.
+    SignsWorse,
 }
 
 impl AlarmKind {
@@ -46,6 +48,7 @@ impl AlarmKind {
             Self::InstallationTouched => "the guard's installation was touched",
             Self::WatchdogGone => "the watchdog ended",
             Self::AccessTouched => "a file that decides who gets in was changed",
+            Self::SignsWorse => "a vital sign of this host got worse",
         }
     }
 }

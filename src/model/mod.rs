@@ -1,6 +1,5 @@
 //! Nouns: what the host did, what we think of it, what we may do, what we did. No I/O, no clock.
 
-mod act;
 mod action;
 mod alarm;
 mod alert;
@@ -26,7 +25,6 @@ mod target;
 mod text;
 mod vital;
 
-pub use act::Act;
 pub use action::{Action, ActionKind, ActionState, Confirmation};
 pub use alarm::{Alarm, AlarmKind};
 pub use alert::{Alert, AlertState};
@@ -50,7 +48,7 @@ pub use process::{Ancestor, BootId, ExeFile, KeyError, Lineage, Namespaces, Proc
 pub use signal::{Confidence, Family, Severity, Signal, Technique, Tier};
 pub use target::{Direction, Isolation, Target, Whose};
 pub use text::HostText;
-pub use vital::{Vital, VitalCheck, VitalKind, VitalState, harmed};
+pub use vital::{Vital, VitalCheck, VitalKind, VitalState, worse};
 
 /// A moment of wall-clock time, UTC. Written as RFC 3339 with nanoseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

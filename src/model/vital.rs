@@ -1,10 +1,12 @@
-//! Vital signs of the host: what must work as well after an action as it did before (row I2).
+//! Vital signs of the host: what must work as well after an action as it did before.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{ProcessKey, Timestamp};
 
 /// What kind of sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,7 +46,9 @@ impl VitalKind {
 pub enum VitalState {
     /// It works.
     Well,
-    /// It does not.
+    /// It is there and turns people away because there are too many of them: nobody's harm.
+    Busy,
+    /// It does not work.
     Ill,
     /// It could not be asked.
     Unknown,
@@ -61,6 +65,40 @@ pub struct Vital {
     pub state: VitalState,
     /// What was seen, in a few words. Safe to show.
     pub detail: String,
+    /// The addresses over which it is reached: only what stops packets of one of them can harm it that way.
+    pub ways: Vec<IpAddr>,
+    /// The processes that it is made of: only what stops one of them can harm it that way.
+    pub servers: Vec<ProcessKey>,
+    /// How long its answer took, where one was asked for.
+    pub took: Option<Duration>,
+    /// The tunnel by which it comes, whose own way nobody tells.
+    pub tunnel: Option<String>,
+}
+
+impl Vital {
+    /// A sign that neither an address nor a process leads to.
+    pub fn new(kind: VitalKind, name: impl ToString, state: VitalState, detail: impl Into<String>) -> Self {
+        Self { kind, name: name.to_string(), state, detail: detail.into(), ways: Vec::new(), servers: Vec::new(), took: None, tunnel: None }
+    }
+
+    /// The same, reached over these addresses.
+    #[must_use]
+    pub fn over(mut self, ways: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.ways.extend(ways.into_iter().map(|way| way.to_canonical()));
+        self
+    }
+
+    /// The same, made of these processes.
+    #[must_use]
+    pub fn made_of(mut self, servers: impl IntoIterator<Item = ProcessKey>) -> Self {
+        self.servers.extend(servers);
+        self
+    }
+
+    /// Whether it is the same sign, perhaps at another moment.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.kind, &self.name) == (other.kind, &other.name)
+    }
 }
 
 impl fmt::Display for Vital {
@@ -78,40 +116,40 @@ pub struct VitalCheck {
     pub well: u32,
     /// What was not well before already, and so is not blamed on the action.
     pub ill_before: Vec<String>,
-    /// What was well before and is not any more: the action is rolled back for it.
+    /// What was well before, is not any more, and can have been harmed by the action: it is rolled back for it.
     pub harmed: Vec<String>,
+    /// What was well before and is not any more although the action cannot reach it: told, and nothing is undone.
+    #[serde(default)]
+    pub unexplained: Vec<String>,
 }
 
-/// Signs that were well before and are ill now. What was ill, unknown or absent before is not blamed; what cannot be
-/// asked now is not blamed either, but for the owner's own way in: there not knowing is harm.
-pub fn harmed<'a>(before: &[Vital], after: &'a [Vital]) -> Vec<&'a Vital> {
-    let was_well = |now: &Vital| before.iter().any(|then| (then.kind, &then.name, then.state) == (now.kind, &now.name, VitalState::Well));
-    let own = |kind| matches!(kind, VitalKind::OperatorConnection | VitalKind::SshServer);
-    let is_ill = |now: &Vital| now.state == VitalState::Ill || now.state == VitalState::Unknown && own(now.kind);
-    after.iter().filter(|now| is_ill(now) && was_well(now)).collect()
+/// Signs that were well before and are ill now, each as it was and as it is. What was ill, unknown or absent before is not
+/// blamed on anybody; neither is what is only busy, or cannot be asked: strangers can bring that about.
+pub fn worse<'a>(before: &'a [Vital], after: &'a [Vital]) -> impl Iterator<Item = (&'a Vital, &'a Vital)> {
+    let ill = after.iter().filter(|now| now.state == VitalState::Ill);
+    ill.filter_map(|now| Some((before.iter().find(|then| then.is_same(now) && then.state == VitalState::Well)?, now)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn vital(kind: VitalKind, name: &str, state: VitalState) -> Vital {
-        Vital { kind, name: name.to_owned(), state, detail: String::new() }
-    }
-
     #[test]
-    fn what_was_broken_before_is_not_blamed() {
+    fn what_was_broken_before_is_not_blamed_and_neither_is_what_strangers_can_bring_about() {
         use VitalKind::{Probe, SshServer, Unit};
-        use VitalState::{Ill, Unknown, Well};
-        let before = [vital(Unit, "a", Well), vital(Unit, "b", Ill), vital(Probe, "c", Well), vital(SshServer, "d", Well)];
+        use VitalState::{Busy, Ill, Unknown, Well};
+        let sign = |kind, name: &str, state| Vital::new(kind, name, state, "");
+        let before =
+            [sign(Unit, "a", Well), sign(Unit, "b", Ill), sign(Probe, "c", Well), sign(SshServer, "d", Well), sign(Unit, "f", Busy)];
         let after = [
-            vital(Unit, "a", Ill),
-            vital(Unit, "b", Ill),
-            vital(Probe, "c", Unknown),
-            vital(SshServer, "d", Unknown),
-            vital(Unit, "e", Ill),
+            sign(Unit, "a", Ill),
+            sign(Unit, "b", Ill),
+            sign(Probe, "c", Unknown),
+            sign(SshServer, "d", Busy),
+            sign(Unit, "e", Ill),
+            sign(Unit, "f", Ill),
         ];
-        let names: Vec<&str> = harmed(&before, &after).iter().map(|vital| vital.name.as_str()).collect();
-        assert_eq!(names, ["a", "d"]);
+        let names: Vec<&str> = worse(&before, &after).map(|(_, now)| now.name.as_str()).collect();
+        assert_eq!(names, ["a"]);
     }
 }

@@ -1,9 +1,12 @@
 //! Probes that the owner declared: a page over HTTP, or a TCP connection; asked, never told anything.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use crate::config::signs::Probe;
+
+/// Addresses of one name that are taken.
+const MOST_ADDRESSES: usize = 8;
 
 /// Asks once; what was seen, in a few words.
 ///
@@ -16,18 +19,32 @@ pub fn ask(probe: &Probe, within: Duration) -> Result<String, String> {
     }
 }
 
+/// Where it leads to.
+pub fn addresses(probe: &Probe) -> Vec<SocketAddr> {
+    let (host, port) = match probe {
+        Probe::Tcp(host, port) => (host.clone(), *port),
+        Probe::Http(url) => {
+            let url = reqwest::Url::parse(url).ok();
+            let place = url.and_then(|url| Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?)));
+            let Some(place) = place else { return Vec::new() };
+            place
+        }
+    };
+    (host.as_str(), port).to_socket_addrs().map(|all| all.take(MOST_ADDRESSES).collect()).unwrap_or_default()
+}
+
 fn tcp(host: &str, port: u16, within: Duration) -> Result<String, String> {
     let deadline = Instant::now() + within;
-    let addresses = (host, port).to_socket_addrs().map_err(|why| format!("has no address ({why})"))?;
+    let addresses = (host, port).to_socket_addrs().map_err(|why| format!("has no address ({})", why.kind()))?;
     let mut last = "has no address".to_owned();
-    for address in addresses.take(8) {
+    for address in addresses.take(MOST_ADDRESSES) {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err("is not reached in time".to_owned());
         }
         match TcpStream::connect_timeout(&address, left) {
             Ok(_) => return Ok("accepts a connection".to_owned()),
-            Err(why) => last = format!("does not accept a connection ({why})"),
+            Err(why) => last = format!("does not accept a connection ({})", why.kind()),
         }
     }
     Err(last)
@@ -84,6 +101,14 @@ mod tests {
         assert_eq!(ask(&probe, within), Ok("answers with status 200".to_owned()));
         assert_eq!(ask(&probe, within), Err("answers with status 503".to_owned()));
         assert!(ask(&probe, within).unwrap_err().starts_with("does not answer"));
+    }
+
+    #[test]
+    fn where_a_probe_leads_is_known() {
+        let leads = |word: &str| addresses(&word.parse().unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(leads("tcp 127.0.0.1:5432"), ["127.0.0.1:5432"]);
+        assert_eq!(leads("http://127.0.0.1/health"), ["127.0.0.1:80"]);
+        assert_eq!(leads("https://[2001:db8::1]/x"), ["[2001:db8::1]:443"]);
     }
 
     #[test]

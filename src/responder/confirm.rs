@@ -14,8 +14,7 @@ impl Responder {
     /// be moved; in the last case it still awaits confirmation, and is undone at the deadline.
     pub fn confirm(&self, id: ActionId, by: &str, now: Timestamp) -> Result<Action, ActError> {
         self.awaiting(id, now)?;
-        let after = self.measure(true);
-        if let Some(judged) = self.compare_signs(id, &after, now)
+        if let Some(judged) = self.look_until_sure(id, now)
             && !judged.state.is_active()
         {
             return Err(ActError::Failed { why: judged.note.clone(), action: Box::new(judged) });

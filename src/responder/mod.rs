@@ -239,11 +239,17 @@ mod container_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod harm_stage;
+#[cfg(test)]
+mod harm_tests;
+#[cfg(test)]
 mod restore_tests;
 #[cfg(test)]
 mod ruleset_tests;
 #[cfg(test)]
 mod safety_tests;
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod shape_tests;
 #[cfg(test)]

@@ -341,12 +341,15 @@ impl Hand {
 
     /// Whether the kernel shows these members with the time they should still have: the shortest of them, or why not.
     pub(super) fn sees(&self, members: &[Timed], what: &str, now: Timestamp) -> Result<Result<Duration, Sight>, ActError> {
+        // Reading may take long: what the kernel shows is held against the moment at which it was read.
+        let begun = Instant::now();
         let ruleset = self.ruleset()?;
         let longest = members.iter().map(|(_, end)| until(*end, now)).max().unwrap_or_default();
         let (mut shortest, mut found) = (longest, 0);
         for (member, end) in members {
-            let left = until(*end, now);
-            let Some(kept) = ruleset.find(*member)? else {
+            let there = ruleset.find(*member)?;
+            let left = until(*end, now).saturating_sub(begun.elapsed());
+            let Some(kept) = there else {
                 if left <= SLACK {
                     continue;
                 }

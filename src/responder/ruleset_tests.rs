@@ -156,10 +156,12 @@ fn containment_keeps_the_owner_and_what_is_open_and_cuts_the_rest_step_by_step()
         });
         assert_eq!(refused, std::io::ErrorKind::ConnectionRefused, "ICMP passes");
 
-        std::thread::sleep(Duration::from_millis(6300).saturating_sub(before.elapsed()));
+        // It began when everything had been looked at.
+        let passed = || (now() - done.planned_at).to_std().unwrap_or_default();
+        std::thread::sleep(Duration::from_millis(6300).saturating_sub(passed()));
         assert!(gets_in(&far, STRANGER, 22), "logins come back two steps before the end");
         assert!(!out(), "outbound does not yet");
-        std::thread::sleep(Duration::from_millis(8300).saturating_sub(before.elapsed()));
+        std::thread::sleep(Duration::from_millis(8300).saturating_sub(passed()));
         assert!(out(), "the kernel ended it without us");
         std::thread::sleep(Duration::from_millis(1000));
         responder.reconcile(now()).unwrap();

@@ -1,8 +1,7 @@
-//! Confirmation, vital signs, clocks that jump, a disk that is full: on the real kernel, in network namespaces.
+//! Confirmation, clocks that jump, a disk that is full: on the real kernel, in network namespaces.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::tests::{Bench, block, ip, now, on_bench, order, ruleset};
@@ -12,51 +11,25 @@ use crate::host::clock::Clock;
 use crate::host::own_netns::killed_in_a_child;
 use crate::model::{ActionKind, ActionState, BootId, Direction, Target};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// A clock that tests move.
 #[derive(Clone, Default)]
-struct Hands(Arc<AtomicU64>);
+pub(super) struct Hands(Arc<AtomicU64>);
 
 impl Hands {
-    fn pass(&self, seconds: u64) {
+    pub(super) fn pass(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1_000_000_000, Ordering::SeqCst);
     }
 
-    fn on(&self, responder: Responder) -> Responder {
+    pub(super) fn on(&self, responder: Responder) -> Responder {
         let (passed, real) = (Arc::clone(&self.0), Clock::of_this_host());
         responder.with_clock(Clock::new(real.boot(), move || real.now() + passed.load(Ordering::SeqCst)))
     }
 }
 
-fn contain() -> Order {
+pub(super) fn contain() -> Order {
     order(ActionPlan::new(ActionKind::ContainHost, Target::Host, Duration::from_secs(600)).unwrap())
-}
-
-/// A server on port 22 that greets, until told to fall silent.
-struct SshServer {
-    silent: Arc<AtomicBool>,
-}
-
-impl SshServer {
-    fn begin() -> Self {
-        let (listener, silent) = (TcpListener::bind("0.0.0.0:22").unwrap(), Arc::new(AtomicBool::new(false)));
-        let quiet = Arc::clone(&silent);
-        std::thread::spawn(move || {
-            let mut open = Vec::new();
-            while let Ok((mut stream, _)) = listener.accept() {
-                if !quiet.load(Ordering::SeqCst) {
-                    let _ = stream.write_all(b"SSH-2.0-test\r\n");
-                    open.push(stream);
-                }
-            }
-        });
-        Self { silent }
-    }
-
-    fn fall_silent(&self) {
-        self.silent.store(true, Ordering::SeqCst);
-    }
 }
 
 /// A small disk of its own for the data directory, taken down when the test is over.
@@ -92,13 +65,13 @@ fn short_vitals(responder: &Responder) {
     responder.set_policy(&Policy::parse(text, "test").unwrap());
 }
 
-fn ready(bench: &Bench, hands: &Hands) -> Responder {
+pub(super) fn ready(bench: &Bench, hands: &Hands) -> Responder {
     let responder = hands.on(bench.responder());
     short_vitals(&responder);
     responder
 }
 
-fn row(responder: &Responder, id: ActionId) -> Action {
+pub(super) fn row(responder: &Responder, id: ActionId) -> Action {
     responder.ledger.action(id).unwrap().unwrap()
 }
 
@@ -161,62 +134,6 @@ fn death_around_a_confirmation_leaves_one_answer() {
             assert_eq!(ruleset(), "", "{point}");
         });
     }
-}
-
-#[test]
-fn what_does_harm_is_undone_by_itself_and_not_done_again_alone() {
-    on_bench(|bench| {
-        let hands = Hands::default();
-        let (responder, server) = (ready(&bench, &hands), SshServer::begin());
-        responder.check_vitals(now());
-        assert!(
-            responder.signs.before().iter().any(|vital| vital.name == "tcp 0.0.0.0:22" && vital.state == crate::model::VitalState::Well)
-        );
-        let alone = || Order { approver: "AGGRESSIVE".into(), ..block("198.51.100.2", Direction::In, MINUTE) };
-        let done = responder.carry_out(alone(), now()).unwrap();
-        assert_eq!(done.state, ActionState::Live);
-        server.fall_silent();
-        assert_eq!(responder.check_vitals(now()).len(), 0, "it is too early to look");
-        hands.pass(6);
-        let undone = responder.check_vitals(now());
-        assert_eq!(undone.first().map(|action| action.state), Some(ActionState::RolledBack), "{undone:?}");
-        let undone = row(&responder, done.id);
-        assert!(undone.note.starts_with("undone by itself, it did harm: the SSH server tcp 0.0.0.0:22"), "{}", undone.note);
-        assert_eq!(undone.vitals.unwrap().harmed.len(), 1);
-        assert_eq!(ruleset(), "");
-        let lines = responder.ledger.audit_tail(9).unwrap();
-        assert!(lines.iter().any(|entry| entry.body.what == "action.harmful" && entry.body.subject == done.id.to_string()));
-        assert!(matches!(responder.carry_out(alone(), now()), Err(ActError::Harmful(_))));
-        // The server is still silent: that was so before, and is not blamed on what a person does now.
-        let by_person = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
-        hands.pass(6);
-        responder.check_vitals(now());
-        let by_person = row(&responder, by_person.id);
-        assert!(by_person.state == ActionState::Live && by_person.vitals.as_ref().unwrap().ill_before.len() == 1, "{by_person:?}");
-        responder.rollback(by_person.id, "root", now()).unwrap();
-        drop(responder);
-        let responder = ready(&bench, &Hands::default());
-        responder.recover(now()).unwrap();
-        assert!(matches!(responder.carry_out(alone(), now()), Err(ActError::Harmful(_))), "a restart forgives nothing");
-        hands.pass(700);
-        let responder = hands.on(responder);
-        let later = responder.carry_out(alone(), now()).unwrap();
-        responder.rollback(later.id, "root", now()).unwrap();
-    });
-}
-
-#[test]
-fn a_disruptive_action_that_silences_the_ssh_server_fails_before_anybody_is_told_that_it_worked() {
-    on_bench(|bench| {
-        let hands = Hands::default();
-        let (mut responder, server) = (ready(&bench, &hands), Arc::new(SshServer::begin()));
-        let cut = Arc::clone(&server);
-        responder.at_point = Mutex::new(Some(("after apply", Box::new(move |_| cut.fall_silent()))));
-        let failed = responder.carry_out(contain(), now()).unwrap_err();
-        assert!(failed.to_string().contains("the SSH server"), "{failed}");
-        assert_eq!((row(&responder, ActionId(1)).state, ruleset().as_str()), (ActionState::RolledBack, ""));
-        responder.at_point = Mutex::new(None);
-    });
 }
 
 #[test]
@@ -287,26 +204,6 @@ fn with_a_full_disk_nothing_begins_and_everything_can_be_undone() {
         assert_eq!(responder.recover(now()).unwrap().len(), 0, "what was owed was written");
         assert_eq!(row(&responder, kept.id).state, ActionState::RolledBack);
         drop(responder);
-    });
-}
-
-#[test]
-fn an_operator_who_is_cut_in_spite_of_all_gets_the_connection_back() {
-    on_bench(|bench| {
-        ip("addr add 198.51.100.1/24 dev lo");
-        let hands = Hands::default();
-        let (responder, _server) = (ready(&bench, &hands), SshServer::begin());
-        let operator = TcpStream::connect("198.51.100.1:22").unwrap();
-        responder.check_vitals(now());
-        let near = operator.local_addr().unwrap().to_string();
-        assert!(responder.signs.before().iter().any(|vital| vital.name == near), "{:?}", responder.signs.before());
-        // The lifeline of this bench does not know the operator: only the signs are left to notice.
-        let done = responder.carry_out(block("198.51.100.1", Direction::In, MINUTE), now()).unwrap();
-        hands.pass(2);
-        responder.check_vitals(now());
-        let undone = row(&responder, done.id);
-        assert!(undone.state == ActionState::RolledBack && undone.note.contains(&near), "{}", undone.note);
-        assert!(TcpStream::connect("198.51.100.1:22").is_ok());
     });
 }
 

@@ -120,6 +120,11 @@ pub(super) fn lively_tree(out: &std::path::Path) -> Tree {
     tree
 }
 
+/// A process that does nothing.
+pub(super) fn sleeping_tree() -> Tree {
+    Tree(Command::new("sleep").arg("1000").process_group(0).spawn().unwrap())
+}
+
 /// Ended with all of it when a test is over, however it ends.
 pub(super) struct Tree(pub(super) Child);
 

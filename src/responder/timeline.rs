@@ -18,6 +18,12 @@ impl Responder {
         }
     }
 
+    /// A moment that was `moment` when the clock that nobody can set showed `since`: what takes long meanwhile moves nothing.
+    pub(super) fn grown(&self, moment: Timestamp, since: u64) -> Timestamp {
+        let passed = self.clock.now().saturating_sub(since);
+        moment + chrono::Duration::nanoseconds(i64::try_from(passed).unwrap_or(i64::MAX))
+    }
+
     /// Whether the host was started anew since the action began, and its effect went with the kernel that held it.
     pub(super) fn died_with_its_kernel(&self, held: &Held) -> bool {
         let boots = held.anchor.map(|anchor| (anchor.boot, self.clock.boot()));

@@ -56,15 +56,17 @@ impl Responder {
     }
 
     pub(super) fn carry_out(&self, order: Order, now: Timestamp) -> Result<Action, ActError> {
-        let mut pace = super::pace::Pace::begin();
+        let (mut pace, asked, asked_at) = (super::pace::Pace::begin(), now, self.clock.now());
         // What may cut people off is measured right before; the rest has no time for it: the last round counts.
         let before = match order.plan.kind().is_disruptive() {
-            true => Arc::new(self.measure(true)),
+            true => Arc::new(self.measure_all()),
             false => self.signs.before(),
         };
         pace.step("vital signs before");
         let turn = self.my_turn();
         pace.step("turn");
+        // Name servers that do not answer, and others whose turn it was, may have taken seconds.
+        let now = self.grown(asked, asked_at);
         let begun = self.begin(&order, now, &mut pace);
         let (mut action, snapshot) = match begun {
             Ok(begun) => begun,
@@ -103,9 +105,9 @@ impl Responder {
         if !action.kind.is_disruptive() {
             return Ok(action);
         }
-        let after = self.measure(true);
+        let judged = self.look_until_sure(action.id, now);
         self.checkpoint("after vital signs");
-        match self.compare_signs(action.id, &after, now) {
+        match judged {
             Some(judged) if judged.state.is_active() => Ok(judged),
             Some(judged) => Err(ActError::Failed { why: judged.note.clone(), action: Box::new(judged) }),
             None => Ok(action),
@@ -115,7 +117,9 @@ impl Responder {
     /// Everything that must be known before the host is touched; ends with the intent on disk.
     fn begin(&self, order: &Order, now: Timestamp, pace: &mut super::pace::Pace) -> Result<(Action, Value), ActError> {
         let by_person = is_person(&order.approver);
-        if !by_person && self.signs.shuns(order.plan.target(), self.clock.now()) {
+        if by_person {
+            self.signs.no_longer_shun(order.plan.target());
+        } else if self.signs.shuns(order.plan.target(), self.clock.now()) {
             return Err(ActError::Harmful(order.plan.target().to_string()));
         }
         // The court asked this before; here it is asked again of the kernel, by other code, on the exact target. The rest
@@ -184,6 +188,8 @@ impl Responder {
         self.ledger.settle(action, Some(snapshot), None)?;
         pace.step("snapshot on record");
         self.forget_ruleset();
+        // The journal's own clock: it began with the intent, and applying may have taken seconds.
+        let now = self.ledger.held_one(action.id).map_or(now, |held| self.moment_of(&held, now));
         let sight = actions::of(action.kind).verify(&self.hand, action, snapshot, now)?;
         pace.step("verify");
         let (state, proof) = match (action.kind, sight) {

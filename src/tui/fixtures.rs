@@ -84,8 +84,6 @@ fn signal(
         events: vec![EventId(event)],
         entities: vec![Entity::Lineage(key(812))],
         subject: Some(key(2214)),
-        act: None,
-        hostile: None,
         sentence: sentence.to_owned(),
         complete: true,
     }
@@ -377,6 +375,7 @@ pub(crate) fn unconfirmed() -> Action {
             well: 6,
             ill_before: vec!["unit backup.service: failed".to_owned()],
             harmed: Vec::new(),
+            unexplained: Vec::new(),
         }),
         ..action(13, ActionKind::ContainHost, Target::Host, ActionState::Live, 20)
     }
@@ -394,6 +393,7 @@ pub(crate) fn harmed_and_confirmed() -> [Action; 2] {
             well: 5,
             ill_before: Vec::new(),
             harmed: vec!["the SSH server 127.0.0.1:22".to_owned()],
+            unexplained: Vec::new(),
         }),
         ..action(14, ActionKind::DisableUser, Target::User { name: HostText::from("deploy"), uid: 1001 }, ActionState::RolledBack, 210)
     };

@@ -53,7 +53,8 @@ impl SshServer {
         self.daemon.id()
     }
 
-    fn log(&self) -> String {
+    /// What it has said so far.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.keys.path().join("log")).unwrap_or_default()
     }
 

@@ -62,7 +62,11 @@ fn note(action: &Action) -> String {
 
 fn vitals(check: &VitalCheck) -> String {
     let list = |word: &str, names: &[String]| (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")));
-    let parts = [list("HARMED", &check.harmed), list("ill before already", &check.ill_before)];
+    let parts = [
+        list("HARMED", &check.harmed),
+        list("worse since, but not by this", &check.unexplained),
+        list("ill before already", &check.ill_before),
+    ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
@@ -126,6 +130,7 @@ mod tests {
                 well: 3,
                 ill_before: vec!["unit a".to_owned()],
                 harmed: vec!["the SSH server".to_owned()],
+                unexplained: Vec::new(),
             }),
         }
     }

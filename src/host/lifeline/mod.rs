@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-pub use network::name_servers;
+pub use network::{name_servers, tunnel_to};
 pub use time_servers::resolve;
 pub use waker::Waker;
 
-use crate::host::pidfd::Stat;
+use crate::host::pidfd::{Stat, everything};
 use crate::host::procfs;
 use crate::host::sock_diag::{self, Phase, Socket};
 use crate::host::system_program;
@@ -106,6 +106,13 @@ fn sessions_now(found: &mut Found, attached: &[u32]) {
         Ok(dump) => drop(ssh::peers_and_processes(found, attached, &dump.sockets)),
         Err(why) => found.unknown("sockets", why),
     }
+}
+
+/// The SSH server's processes of each session of this moment: over their connection somebody has logged in.
+pub fn sessions() -> Vec<Vec<u32>> {
+    let world = everything().unwrap_or_default();
+    let sessions = session::logged_in(&session::parts(&world), &world, &session::unprivileged());
+    sessions.into_iter().map(|session| session.holders).collect()
 }
 
 /// How many connections there are with whom.

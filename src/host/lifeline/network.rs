@@ -89,6 +89,18 @@ fn route(line: &str) -> Option<Route> {
     Some(Route { interface, destination: addr(1)?, gateway: addr(2)?, bits: number(7)?.count_ones() })
 }
 
+/// The tunnel that has this address of ours, if one does.
+pub fn tunnel_to(own: IpAddr) -> Option<String> {
+    let own = own.to_canonical();
+    let has = |address: &nix::ifaddrs::InterfaceAddress| {
+        let address = address.address.as_ref()?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
+    };
+    let mut interfaces = getifaddrs().ok()?;
+    interfaces.find(|interface| has(interface) == Some(own)).map(|found| found.interface_name).filter(|name| is_tunnel(name))
+}
+
 /// By what the kernel says of the interface (tun_flags for tun and tap; DEVTYPE for WireGuard), else by its usual name.
 fn is_tunnel(interface: &str) -> bool {
     if interface.contains('/') {

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::vital;
 use crate::host::lifeline;
 use crate::model::{Vital, VitalKind, VitalState};
 
@@ -30,29 +29,29 @@ pub fn ask(server: IpAddr, name: &str, within: Duration) -> Vital {
         Ok(detail) => (VitalState::Well, detail),
         Err(why) => (VitalState::Ill, why),
     };
-    vital(VitalKind::Resolver, server, state, detail)
+    Vital::new(VitalKind::Resolver, server, state, detail).over([server])
 }
 
 pub(super) fn answer(server: SocketAddr, name: &str, within: Duration) -> Result<String, String> {
     let deadline = Instant::now() + within;
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).map_err(|why| format!("no socket to ask from ({why})"))?;
-    socket.connect(server).map_err(|why| format!("cannot be reached ({why})"))?;
+    let socket = UdpSocket::bind((any, 0)).map_err(|why| format!("no socket to ask from ({})", why.kind()))?;
+    socket.connect(server).map_err(|why| format!("cannot be reached ({})", why.kind()))?;
     // The port that the kernel chose tells our answers from others well enough: nothing is believed of the answer.
     let number = socket.local_addr().map_or(1, |own| own.port());
-    socket.send(&question(number, name)).map_err(|why| format!("cannot be asked ({why})"))?;
+    socket.send(&question(number, name)).map_err(|why| format!("cannot be asked ({})", why.kind()))?;
     let mut bytes = [0; 1500];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(format!("does not answer within {}", humantime::format_duration(within)));
         }
-        socket.set_read_timeout(Some(left)).map_err(|why| why.to_string())?;
+        socket.set_read_timeout(Some(left)).map_err(|why| why.kind().to_string())?;
         match socket.recv(&mut bytes) {
             Ok(got) if is_answer(bytes.get(..got).unwrap_or_default(), number) => return Ok("answers".to_owned()),
             Ok(_) => {}
             Err(why) if matches!(why.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-            Err(why) => return Err(format!("does not answer ({why})")),
+            Err(why) => return Err(format!("does not answer ({})", why.kind())),
         }
     }
 }

@@ -1,94 +1,89 @@
-//! The SSH server: where it really listens, and whether it greets who connects (RFC 4253, section 4.2).
+//! The SSH server: where it really listens, who of it does, and whether it can take whoever comes; nobody connects for that.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use super::vital;
-use crate::host::{sock_diag, system_program};
-use crate::model::{Vital, VitalKind, VitalState};
+use crate::host::accept_queue::{self, Queue};
+use crate::host::pidfd::{Stat, key_of};
+use crate::host::socket_holders::{self, Holders};
+use crate::host::system_program;
+use crate::model::{ProcessKey, Vital, VitalKind, VitalState};
 
 /// The port of SSH (IANA); systemd may listen on it for a server that is started by the first connection.
-const SSH: u16 = 22;
+pub const SSH: u16 = 22;
 /// Addresses of servers that are asked.
 const MOST: usize = 8;
-/// Descriptors of one process, and processes, that are looked at.
-const MOST_DESCRIPTORS: usize = 1024;
 
-/// Which listening sockets belong to SSH servers: looked for in /proc only when the set of listeners has changed.
-static KNOWN: Mutex<Option<(BTreeSet<u64>, BTreeSet<u64>)>> = Mutex::new(None);
+/// The listening sockets that there were, and those of SSH servers: looked for in /proc only when the set has changed or a
+/// holder has ended.
+static KNOWN: Mutex<Option<(BTreeSet<u64>, Holders)>> = Mutex::new(None);
+
+/// One place where an SSH server listens.
+#[derive(Debug, Clone)]
+pub struct Server {
+    queue: Queue,
+    holders: Vec<u32>,
+}
 
 /// Where SSH servers listen in our network namespace.
-pub fn addresses() -> Vec<SocketAddr> {
-    let Ok(dump) = sock_diag::listeners() else { return Vec::new() };
-    let listening: BTreeSet<u64> = dump.sockets.iter().map(|socket| socket.inode).collect();
+pub fn servers() -> Vec<Server> {
+    let Ok(queues) = accept_queue::all() else { return Vec::new() };
+    let listening: BTreeSet<u64> = queues.iter().map(|queue| queue.inode).collect();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let lives = |holders: &Holders| holders.values().flatten().all(|pid| system_program::is_ssh_server(*pid));
     let servers = match &*known {
-        Some((then, servers)) if *then == listening => servers.clone(),
+        Some((then, servers)) if *then == listening && lives(servers) => servers.clone(),
         _ => {
-            let servers: BTreeSet<u64> = held_by_servers().intersection(&listening).copied().collect();
+            let servers = socket_holders::among(&listening, system_program::is_ssh_server);
             *known = Some((listening, servers.clone()));
             servers
         }
     };
     drop(known);
-    let ours = dump.sockets.iter().filter(|socket| socket.flow.sport == SSH || servers.contains(&socket.inode));
-    let mut found: Vec<SocketAddr> = ours.map(|socket| SocketAddr::new(socket.flow.src, socket.flow.sport)).collect();
-    found.sort_unstable();
-    found.dedup();
+    let ours = queues.into_iter().filter(|queue| queue.at.port() == SSH || servers.contains_key(&queue.inode));
+    let mut found: Vec<Server> =
+        ours.map(|queue| Server { queue, holders: servers.get(&queue.inode).cloned().unwrap_or_default() }).collect();
+    found.sort_unstable_by_key(|server| server.queue.at);
+    found.dedup_by_key(|server| server.queue.at);
     found.truncate(MOST);
     found
 }
 
-/// Inodes of the sockets that processes of an SSH server hold.
-fn held_by_servers() -> BTreeSet<u64> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| system_program::is_ssh_server(*pid)).flat_map(sockets).collect()
-}
+impl Server {
+    /// Whoever listens there, for tests.
+    #[cfg(test)]
+    pub(super) fn on(at: SocketAddr) -> Self {
+        let queue = accept_queue::all().unwrap().into_iter().find(|queue| queue.at == at);
+        Self { queue: queue.unwrap_or(Queue { at, inode: 0, waiting: 0, room: 128 }), holders: Vec::new() }
+    }
 
-fn sockets(pid: u32) -> Vec<u64> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let inode = |link: std::path::PathBuf| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
-    entries.take(MOST_DESCRIPTORS).filter_map(|entry| inode(fs::read_link(entry.path()).ok()?)).collect()
-}
+    /// Where.
+    pub fn at(&self) -> SocketAddr {
+        self.queue.at
+    }
 
-/// Whether the server there accepts a connection and greets with `SSH-`. Asked over loopback when it listens everywhere.
-pub fn greets(address: SocketAddr, within: Duration) -> Vital {
-    let to = match address.ip() {
-        IpAddr::V4(any) if any.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
-        IpAddr::V6(any) if any.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
-        _ => address,
-    };
-    let (state, detail) = match greeting(to, within) {
-        Ok(()) => (VitalState::Well, "accepts connections and greets".to_owned()),
-        Err(why) => (VitalState::Ill, why),
-    };
-    vital(VitalKind::SshServer, format!("tcp {address}"), state, detail)
-}
+    /// A sign of it.
+    pub(super) fn sign(&self, state: VitalState, detail: impl Into<String>) -> Vital {
+        let own = (!self.queue.at.ip().is_unspecified()).then_some(self.queue.at.ip());
+        let sign = Vital::new(VitalKind::SshServer, format!("tcp {}", self.queue.at), state, detail);
+        sign.over(own).made_of(self.keys())
+    }
 
-fn greeting(to: SocketAddr, within: Duration) -> Result<(), String> {
-    let deadline = Instant::now() + within;
-    let mut stream = TcpStream::connect_timeout(&to, within).map_err(|why| format!("does not accept a connection ({why})"))?;
-    let mut said = Vec::new();
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(format!("accepts a connection and says nothing within {}", humantime::format_duration(within)));
+    fn keys(&self) -> impl Iterator<Item = ProcessKey> {
+        self.holders.iter().filter_map(|pid| key_of(*pid))
+    }
+
+    /// Whether it can take whoever comes, as far as the kernel tells without anybody connecting.
+    pub fn standing(&self) -> Vital {
+        let Queue { waiting, room, .. } = self.queue;
+        let stopped = |pid: &&u32| Stat::read(**pid).is_some_and(|stat| matches!(stat.state, b'T' | b't'));
+        if let (Some(pid), true) = (self.holders.first(), self.holders.iter().all(|pid| stopped(&pid))) {
+            return self.sign(VitalState::Ill, format!("its process {pid} is stopped"));
         }
-        let mut bytes = [0; 256];
-        stream.set_read_timeout(Some(left)).map_err(|why| why.to_string())?;
-        let got = stream.read(&mut bytes).map_err(|why| format!("accepts a connection and does not greet ({why})"))?;
-        said.extend_from_slice(bytes.get(..got).unwrap_or_default());
-        // Lines may come before the greeting.
-        if said.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"SSH-")) {
-            return Ok(());
-        }
-        if got == 0 || said.len() > 8192 {
-            return Err("accepts a connection and does not greet as an SSH server".to_owned());
+        match self.queue.is_full() {
+            true => self.sign(VitalState::Busy, format!("its queue is full: {waiting} connections wait, it takes {room}")),
+            false => self.sign(VitalState::Well, format!("listens, {waiting} connections wait")),
         }
     }
 }

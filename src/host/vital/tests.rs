@@ -8,24 +8,69 @@ use super::*;
 
 const SHORT: Duration = Duration::from_millis(300);
 
-#[test]
-fn an_ssh_server_is_well_when_it_greets_and_only_then() {
+fn asked(address: std::net::SocketAddr) -> Vital {
+    greets(&SshServer::on(address), SHORT)
+}
+
+/// Answers each connection with the next of these words, from whichever address of ours it comes; then with nothing.
+fn server(words: &'static [&'static str]) -> (std::net::SocketAddr, std::thread::JoinHandle<Vec<std::net::IpAddr>>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
     let thread = std::thread::spawn(move || {
-        for line in [&b"welcome\r\nSSH-2.0-test\r\n"[..], b"HTTP/1.1 200\r\n"] {
-            server.accept().unwrap().0.write_all(line).unwrap();
+        let mut askers = Vec::new();
+        for line in words {
+            let (mut stream, asker) = server.accept().unwrap();
+            stream.write_all(line.as_bytes()).unwrap();
+            askers.push(asker.ip());
         }
-        // The third is accepted by the kernel and never greeted.
-        std::thread::sleep(SHORT * 3);
+        askers
     });
-    assert_eq!(greets(address, SHORT).state, VitalState::Well);
-    assert_eq!(greets(address, SHORT).state, VitalState::Ill);
-    let began = Instant::now();
-    let silent = greets(address, SHORT);
-    assert!(silent.state == VitalState::Ill && began.elapsed() < SHORT * 3, "{silent}");
+    (address, thread)
+}
+
+#[test]
+fn an_ssh_server_is_well_when_it_greets_once_of_three_times() {
+    let (address, thread) = server(&["welcome\r\nSSH-2.0-test\r\n", "", "", "SSH-2.0-test\r\n"]);
+    let well = asked(address);
+    assert!(well.state == VitalState::Well && well.took.is_some() && well.detail.contains("to greet"), "{well}");
+    assert_eq!(asked(address).state, VitalState::Well, "the third greeted");
+    let mut askers = thread.join().unwrap();
+    askers.sort_unstable();
+    askers.dedup();
+    assert!(askers.len() >= 3 && !askers.contains(&"127.0.0.1".parse().unwrap()), "each from elsewhere: {askers:?}");
+    let gone = asked(address);
+    assert!(gone.state == VitalState::Ill && gone.detail.contains("refuses connections"), "{gone}");
+}
+
+#[test]
+fn whom_strangers_keep_busy_is_busy_and_not_ill() {
+    let (address, thread) = server(&["Exceeded MaxStartups\r\n"; 3]);
+    let busy = asked(address);
+    assert!(busy.state == VitalState::Busy && busy.detail.contains("Exceeded MaxStartups"), "{busy}");
     thread.join().unwrap();
-    assert!(greets(address, SHORT).detail.contains("does not accept"), "nobody listens there any more");
+    // Nobody takes them: one more than fits, and the kernel drops who comes.
+    let full = TcpListener::bind("127.0.0.1:0").unwrap();
+    nix::sys::socket::listen(&full, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
+    let address = full.local_addr().unwrap();
+    let _crowd: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let busy = asked(address);
+    assert!(busy.state == VitalState::Busy && busy.detail.contains("its queue is full"), "{busy}");
+}
+
+#[test]
+fn whose_silence_is_told_by_what_was_measured() {
+    let (address, thread) = server(&["", "", ""]);
+    let closed = asked(address);
+    assert!(closed.state == VitalState::Ill && closed.detail == "closed a new connection without a word 3 times", "{closed}");
+    thread.join().unwrap();
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let began = Instant::now();
+    let silent = asked(mute.local_addr().unwrap());
+    assert_eq!((silent.state, silent.detail.as_str()), (VitalState::Ill, "did not greet within 0.3 s"));
+    assert!(began.elapsed() < SHORT * 5);
+    let (address, thread) = server(&["HTTP/1.1 200\r\n"; 3]);
+    assert!(asked(address).detail.contains("does not greet as an SSH server"));
+    thread.join().unwrap();
 }
 
 #[test]
@@ -47,20 +92,6 @@ fn a_name_server_is_well_with_any_answer() {
     assert!(resolver::answer(address, ".", SHORT).unwrap_err().contains("does not answer within"));
     thread.join().unwrap();
     assert!(resolver::answer(address, ".", SHORT).is_err());
-}
-
-#[test]
-fn operators_are_seen_by_the_port_that_they_came_to() {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
-    let near = server.accept().unwrap().0;
-    let seen = operator_connections(&[port]);
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    assert_eq!((seen[0].state, seen[0].name.clone()), (VitalState::Well, client.local_addr().unwrap().to_string()));
-    assert_eq!(far_end(&seen[0]), Some("127.0.0.1".parse().unwrap()));
-    drop((client, near));
-    assert_eq!(operator_connections(&[port]), vec![]);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,8 @@ use serde_json::{Value, json};
 use super::block_address::table_step;
 use super::{Act, ActError, Hand, Sight, is_person};
 use crate::host::nft::{Element, Member, NftError, TABLE, conntrack};
-use crate::host::{package_mirrors, sock_diag, ssh_ports};
+use crate::host::package_mirrors::{self, Mirrors};
+use crate::host::{sock_diag, ssh_ports};
 use crate::model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
 use crate::responder::ruleset::{Timed, begun};
 
@@ -42,8 +42,16 @@ struct Bounds {
     step: u64,
 }
 
+/// How long a person who asks what would happen waits for the first look-up of package servers.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What is known of package servers, if they are let through. Nothing is looked up here: a change waits for no name server.
+pub(super) fn mirrors(hand: &Hand) -> Option<Mirrors> {
+    hand.policy().containment.package_mirrors.then(package_mirrors::known)
+}
+
 /// Kept addresses with the reason why, for people.
-pub(super) fn kept(lifeline: &Lifeline, hand: &Hand) -> (BTreeMap<IpAddr, String>, Vec<String>) {
+pub(super) fn kept(lifeline: &Lifeline, hand: &Hand, mirrors: Option<Mirrors>) -> (BTreeMap<IpAddr, String>, Vec<String>) {
     let policy = hand.policy();
     let mut keep: BTreeMap<IpAddr, String> = BTreeMap::new();
     let mut notes = Vec::new();
@@ -55,8 +63,7 @@ pub(super) fn kept(lifeline: &Lifeline, hand: &Hand) -> (BTreeMap<IpAddr, String
     };
     lifeline.addresses.iter().for_each(|(addr, why)| add(*addr, why.noun().to_owned()));
     policy.containment.allow.iter().for_each(|addr| add(*addr, "allowed by the policy".to_owned()));
-    if policy.containment.package_mirrors {
-        let mirrors = package_mirrors::lately(Path::new("/"));
+    if let Some(mirrors) = mirrors {
         for (name, addresses) in &mirrors.found {
             addresses.iter().for_each(|addr| add(*addr, format!("packages from {name}")));
         }
@@ -79,6 +86,11 @@ fn settle(hand: &Hand, keep: impl IntoIterator<Item = IpAddr>) -> Bounds {
 
 fn bounds(snapshot: &Value) -> Result<Bounds, ActError> {
     Bounds::deserialize(snapshot).map_err(|_| ActError::Misfit("a snapshot without bounds"))
+}
+
+/// Whether the host may still talk with this address, by the snapshot.
+pub(super) fn keeps(snapshot: &Value, addr: IpAddr) -> bool {
+    bounds(snapshot).is_ok_and(|bounds| bounds.keep.contains(&addr.to_canonical()))
 }
 
 fn whole_host(target: &Target) -> Result<(), ActError> {
@@ -123,10 +135,10 @@ fn peers() -> Vec<Element> {
     all.into_iter().map(|(addr, theirs, ours)| Element { member: Member::Answer(addr, theirs, ours), lasts: ANSWERED }).collect()
 }
 
-impl Act for ContainHost {
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+impl ContainHost {
+    fn steps(hand: &Hand, plan: &ActionPlan, mirrors: Option<Mirrors>) -> Result<Preview, ActError> {
         whole_host(plan.target())?;
-        let (keep, notes) = kept(&(hand.lifeline)(), hand);
+        let (keep, notes) = kept(&(hand.lifeline)(), hand, mirrors);
         let bounds = settle(hand, keep.keys().copied());
         let ports = bounds.ssh.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
@@ -158,13 +170,24 @@ impl Act for ContainHost {
         ];
         Ok(Preview { steps, blast_radius, undo, ..Preview::default() })
     }
+}
+
+impl Act for ContainHost {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let mirrors = hand.policy().containment.package_mirrors.then(|| package_mirrors::known_within(PATIENCE));
+        Self::steps(hand, plan, mirrors)
+    }
+
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        Self::steps(hand, plan, mirrors(hand))
+    }
 
     fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
         whole_host(plan.target())?;
         if hand.ruleset()?.find(Member::ContainOut(false))?.is_some() {
             return Err(NftError::Exists.into());
         }
-        let (keep, _) = kept(&(hand.lifeline)(), hand);
+        let (keep, _) = kept(&(hand.lifeline)(), hand, mirrors(hand));
         Ok(json!(settle(hand, keep.into_keys())))
     }
 

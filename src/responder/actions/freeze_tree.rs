@@ -46,6 +46,12 @@ fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
     serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
 }
 
+/// Whether a process is one of those that were stopped, by the snapshot.
+pub(super) fn holds(snapshot: &Value, key: ProcessKey) -> bool {
+    let frozen = read(snapshot).ok().and_then(|snapshot| snapshot.frozen);
+    frozen.is_some_and(|frozen| frozen.members.iter().any(|member| member.key == key))
+}
+
 /// The root and what the engine remembers below it.
 pub(super) fn tree(hand: &Hand, root: ProcessKey) -> Vec<ProcessKey> {
     let mut tree = (hand.tree)(root);

@@ -1,5 +1,6 @@
 //! Cut a container off its networks, with exactly what puts it back, or pause it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ fn read(snapshot: &Value) -> Result<Snapshot, ActError> {
 
 fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
     serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+/// The addresses that the container had, by the snapshot.
+pub(super) fn addresses(snapshot: &Value) -> Vec<IpAddr> {
+    let endpoints = read(snapshot).map(|snapshot| snapshot.endpoints).unwrap_or_default();
+    endpoints.iter().flat_map(|endpoint| endpoint.address.into_iter().chain(endpoint.address6)).collect()
 }
 
 fn container(target: &Target) -> Result<(&str, Isolation), ActError> {

@@ -259,7 +259,22 @@ pub(super) fn members_of(action: &Action, snapshot: &Value) -> Result<Vec<super:
 
 /// How many addresses containment lets through now.
 pub(super) fn kept_by_containment(lifeline: &crate::model::Lifeline, hand: &Hand) -> usize {
-    contain_host::kept(lifeline, hand).0.len()
+    contain_host::kept(lifeline, hand, contain_host::mirrors(hand)).0.len()
+}
+
+/// Whether containment lets this address through, by its snapshot.
+pub(in crate::responder) fn keeps_address(snapshot: &Value, addr: std::net::IpAddr) -> bool {
+    contain_host::keeps(snapshot, addr)
+}
+
+/// Whether a freeze holds this process, by its snapshot.
+pub(in crate::responder) fn holds_process(snapshot: &Value, key: ProcessKey) -> bool {
+    freeze_tree::holds(snapshot, key)
+}
+
+/// The addresses that an isolated container had, by its snapshot.
+pub(in crate::responder) fn took_addresses(snapshot: &Value) -> Vec<std::net::IpAddr> {
+    isolate_container::addresses(snapshot)
 }
 
 impl Hand {

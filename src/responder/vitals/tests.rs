@@ -1,11 +1,20 @@
-//! What the signs say of an action, without and with a real server that falls silent.
+//! What the signs say of an action, by how they were and what it touches.
 
-use super::*;
-use crate::model::ActionKind;
-use crate::model::{Direction, WarrantId};
+use std::time::{Duration, Instant};
 
+use serde_json::json;
+
+use super::asking::{Question, all_at_once};
+use super::path::path;
+use super::verdict::judge;
+use crate::model::{
+    Action, ActionId, ActionKind, ActionState, Direction, ProcessKey, Target, Vital, VitalKind, VitalState, WarrantId, Whose,
+};
+
+/// A sign; of a connection, reached over its far end.
 fn sign(kind: VitalKind, name: &str, state: VitalState) -> Vital {
-    Vital { kind, name: name.to_owned(), state, detail: "seen".to_owned() }
+    let far = name.parse::<std::net::SocketAddr>().ok().map(|far| far.ip());
+    Vital::new(kind, name, state, "seen").over(far)
 }
 
 fn action(kind: ActionKind, target: Target) -> Action {
@@ -41,7 +50,7 @@ fn who_logs_out_is_no_harm_and_who_is_cut_is() {
     let block = |addr: &str| action(ActionKind::BlockAddress, Target::Address { addr: addr.parse().unwrap(), direction: Direction::In });
     let before = [well("203.0.113.9:5000"), well("203.0.113.8:5000")];
     let now = chrono::Utc::now();
-    let harm = |action: &Action, after: &[Vital]| judge(action, &before, after, now).harmed.len();
+    let harm = |action: &Action, after: &[Vital]| judge(action, &json!({}), &before, after, now).harmed.len();
     assert_eq!(harm(&block("198.51.100.1"), &[]), 0, "a block of somebody else cannot close them");
     assert_eq!(harm(&block("203.0.113.9"), &[well("203.0.113.8:5000")]), 1, "the blocked one is gone");
     let host = action(ActionKind::ContainHost, Target::Host);
@@ -52,15 +61,65 @@ fn who_logs_out_is_no_harm_and_who_is_cut_is() {
     let user = Target::User { name: "eve".into(), uid: 1001 };
     assert_eq!(harm(&action(ActionKind::DisableUser, user), &[]), 0, "sessions are ended on purpose");
     let silent = [sign(Own, "203.0.113.7:99", VitalState::Ill), well("203.0.113.9:5000"), well("203.0.113.8:5000")];
-    assert_eq!(harm(&block("198.51.100.1"), &silent), 1, "one that came after the last round was well when it came");
+    assert_eq!(harm(&block("203.0.113.7"), &silent), 1, "one that came after the last round was well when it came");
+    assert_eq!(harm(&block("198.51.100.1"), &silent), 0, "a block of somebody else cannot have starved it");
+}
+
+#[test]
+fn only_what_an_action_touches_can_have_been_harmed_by_it() {
+    let process = |pid| ProcessKey { boot: crate::model::BootId(1), pid, start: 7 };
+    let frozen = |pids: &[u32]| {
+        let members: Vec<_> = pids.iter().map(|pid| json!({ "key": process(*pid), "origin": "/", "was_stopped": false })).collect();
+        json!({ "name": "A1-x", "frozen": { "method": "v2", "root": "/", "name": "A1-x", "members": members }, "watchdog": null })
+    };
+    let kept = json!({ "keep": ["192.0.2.53"], "ssh": [22], "connections": 1, "datagrams": 1, "step": 1 });
+    let ssh = sign(VitalKind::SshServer, "tcp 0.0.0.0:22", VitalState::Ill).made_of([process(5)]);
+    let probe = sign(VitalKind::Probe, "tcp 192.0.2.9:80", VitalState::Ill).over(["192.0.2.9".parse().unwrap()]);
+    let names = |addr: &str| sign(VitalKind::Resolver, addr, VitalState::Ill).over([addr.parse().unwrap()]);
+    let shared = sign(VitalKind::Probe, "tcp 127.0.0.1:80", VitalState::Ill).made_of([process(8), process(9)]);
+    let addr = "192.0.2.9".parse().unwrap();
+    let block = action(ActionKind::BlockAddress, Target::Address { addr, direction: Direction::In });
+    let limit = action(ActionKind::LimitSource, Target::Source { addr, packets_per_second: 9 });
+    let deny = action(ActionKind::BlockDestination, Target::Destination { addr, whose: Whose::User { uid: 33 } });
+    let host = action(ActionKind::ContainHost, Target::Host);
+    let freeze = action(ActionKind::FreezeTree, Target::ProcessTree { root: process(8), exe: "/bin/sh".into() });
+    let user = action(ActionKind::DisableUser, Target::User { name: "eve".into(), uid: 1001 });
+    let file = action(ActionKind::RestoreFile, Target::File { path: "/etc/passwd".into(), copy: "0".repeat(64) });
+    let none = json!({});
+    for (action, snapshot, sign, reaches) in [
+        (&block, &none, &ssh, false),
+        (&block, &none, &probe, true),
+        (&block, &none, &names("192.0.2.53"), false),
+        (&limit, &none, &probe, true),
+        (&limit, &none, &ssh, false),
+        (&deny, &none, &probe, false),
+        (&host, &kept, &ssh, false),
+        (&host, &kept, &probe, true),
+        (&host, &kept, &names("192.0.2.53"), false),
+        (&host, &kept, &names("192.0.2.54"), true),
+        (&host, &kept, &names("127.0.0.1"), false),
+        (&freeze, &frozen(&[8]), &ssh, false),
+        (&freeze, &frozen(&[5, 8]), &ssh, true),
+        (&freeze, &frozen(&[8]), &shared, false),
+        (&freeze, &frozen(&[8, 9]), &shared, true),
+        (&user, &none, &ssh, false),
+        (&file, &none, &ssh, true),
+        (&file, &none, &probe, false),
+    ] {
+        assert_eq!(path(action, snapshot, sign).is_some(), reaches, "{:?} and {sign}", action.target);
+    }
+    let before = Vital { state: VitalState::Well, ..ssh.clone() };
+    let held = judge(&freeze, &frozen(&[5]), std::slice::from_ref(&before), std::slice::from_ref(&before), chrono::Utc::now());
+    assert_eq!(held.harmed, ["the SSH server tcp 0.0.0.0:22: stands still (before: seen), and its process 5 is held"]);
 }
 
 #[test]
 fn what_was_ill_before_is_told_and_not_blamed() {
     let before = [sign(VitalKind::Unit, "a.service", VitalState::Ill), sign(VitalKind::Probe, "p", VitalState::Well)];
     let after = [sign(VitalKind::Unit, "a.service", VitalState::Ill), sign(VitalKind::Probe, "p", VitalState::Ill)];
-    let check = judge(&action(ActionKind::ContainHost, Target::Host), &before, &after, chrono::Utc::now());
-    assert_eq!((check.well, check.ill_before.len(), check.harmed), (0, 1, vec!["probe p: seen".to_owned()]));
+    let check = judge(&action(ActionKind::ContainHost, Target::Host), &json!({}), &before, &after, chrono::Utc::now());
+    assert_eq!((check.well, check.ill_before.len(), check.harmed.len()), (0, 1, 0));
+    assert_eq!(check.unexplained, ["probe p: seen"], "and nothing leads from the one to the other");
 }
 
 #[test]

@@ -65,6 +65,9 @@ pub(in crate::tui) fn vitals(check: &VitalCheck) -> String {
         parts.push(format!("HARMED: {}", check.harmed.join(", ")));
     }
     parts.push(if check.at.is_some() { format!("{} well", check.well) } else { "not compared yet".to_owned() });
+    if !check.unexplained.is_empty() {
+        parts.push(format!("worse since, but not by this: {}", check.unexplained.join(", ")));
+    }
     if !check.ill_before.is_empty() {
         parts.push(format!("{} ill before already: {}", check.ill_before.len(), check.ill_before.join(", ")));
     }
@@ -75,6 +78,7 @@ pub(in crate::tui) fn vitals(check: &VitalCheck) -> String {
 pub(in crate::tui) fn tone(check: &VitalCheck) -> Tone {
     match (check.harmed.is_empty(), check.at.is_some()) {
         (false, _) => Tone::Danger,
+        (true, true) if !check.unexplained.is_empty() => Tone::Warning,
         (true, true) => Tone::Good,
         (true, false) => Tone::Muted,
     }
