@@ -233,8 +233,9 @@ impl Court {
         let (score, families) = (case.proof.confidence, case.proof.families.len());
         let (name, needed) = match case.mode {
             Mode::Paranoid => {
-                let too = guard::protected(plan, tree, &self.policy).map(|why| format!("; and {why}")).unwrap_or_default();
-                return Some(format!("the mode is PARANOID: a person approves everything{too}"));
+                let doubt = case.lifeline.doubt(plan.target()).map(uncertain);
+                let too = doubt.or_else(|| guard::protected(plan, tree, &self.policy)).map(|why| format!("; and {why}"));
+                return Some(format!("the mode is PARANOID: a person approves everything{}", too.unwrap_or_default()));
             }
             Mode::Balanced => ("BALANCED", self.policy.mode.balanced_at),
             // With a gap in the evidence even AGGRESSIVE must be as sure as BALANCED.
@@ -247,8 +248,9 @@ impl Court {
             let doubt = if case.incident.complete { "" } else { ", and the evidence is incomplete" };
             return Some(format!("to {} cannot be undone{doubt}", plan.kind().verb()));
         }
-        if let Some(unknown) = case.lifeline.unknown.first() {
-            return Some(format!("the owner's own access is not fully known: {}", sentence(unknown, 200)));
+        let unknown = || case.lifeline.unknown.first().map(String::as_str);
+        if let Some(doubt) = case.lifeline.doubt(plan.target()).or_else(unknown) {
+            return Some(uncertain(doubt));
         }
         if families < 2 {
             return Some(format!("{families} family of stable evidence speaks, acting alone takes 2"));
@@ -309,6 +311,10 @@ impl Court {
         let until = now.checked_add_signed(chrono::TimeDelta::from_std(lapses).unwrap_or_default()).unwrap_or(now);
         self.docket.push_back(Entry { plan, incident, stand, until });
     }
+}
+
+fn uncertain(doubt: &str) -> String {
+    format!("the owner's own access is not fully known: {}", sentence(doubt, 200))
 }
 
 fn same(a: &ActionPlan, b: &ActionPlan) -> bool {

@@ -99,7 +99,9 @@ impl Desk {
         let connections = shared.owner.connections();
         let (incident_now, mode, tree, active) = (&incident, self.mode, tree.as_slice(), active.as_slice());
         let case = Case { incident: incident_now, proof: &proof, mode, lifeline: &lifeline, tree, active, connections: &connections, now };
-        for ruling in self.court.propose(&case) {
+        let rulings = self.court.propose(&case);
+        let spared = spared(&rulings);
+        for ruling in rulings {
             match ruling {
                 Ruling::Act(warrant) => {
                     let judged = chrono::Utc::now();
@@ -119,7 +121,9 @@ impl Desk {
                         }
                     }
                 }
-                Ruling::Ask { plan, reason, held_because } => self.ask(shared, &incident, plan, reason, held_because, now),
+                Ruling::Ask { plan, reason, held_because } => {
+                    self.ask(shared, &incident, plan, reason, format!("{held_because}{spared}"), now);
+                }
                 Ruling::Refuse { plan, reason } => self.refuse(shared, &incident, &plan, &reason.to_string(), now),
             }
         }
@@ -170,7 +174,8 @@ impl Desk {
             self.refused.clear();
         }
         if self.refused.insert(format!("{} {plan} {reason}", incident.id)) {
-            audit(shared, now, "the court", "action.refused", &plan.to_string(), &format!("{} for {}", reason, incident.id));
+            let detail = format!("not acted on because {reason}; for {}", incident.id);
+            audit(shared, now, "the court", "action.refused", &plan.to_string(), &detail);
         }
     }
 
@@ -306,6 +311,20 @@ impl Desk {
             self.approvals.remove(&oldest);
         }
     }
+}
+
+/// What of an incident nobody may act on, for whoever is asked about the rest of it.
+fn spared(rulings: &[Ruling]) -> String {
+    let mut named: Vec<String> = Vec::new();
+    for ruling in rulings {
+        if let Ruling::Refuse { plan, reason: crate::court::Refusal::Lifeline { held, why, .. } } = ruling {
+            let line = format!("; {held} is not acted on because it is {}", why.noun());
+            if plan.target().address().is_some() && named.len() < 4 && !named.contains(&line) {
+                named.push(line);
+            }
+        }
+    }
+    named.concat()
 }
 
 /// After an action: on screen, counted, and its incident marked as contained.

@@ -26,6 +26,7 @@ mod record;
 pub mod replay;
 mod rounds;
 mod run_mark;
+mod seen_logins;
 mod shared;
 mod start;
 mod supervisor;

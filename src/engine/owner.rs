@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::seen_logins::SeenLogins;
 use super::shared::lock;
 use crate::host::lifeline::{self, Known, Snapshot, Waker};
 use crate::model::{Lifeline, LifelineReason};
@@ -57,6 +58,8 @@ pub(super) struct Owner {
     /// Which names were asked for, and when.
     asked: Mutex<Option<(BTreeSet<String>, Instant)>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// Whom we saw logged in.
+    seen: Mutex<SeenLogins>,
     /// The last answer.
     recent: Mutex<Recent>,
     /// When something was last about to be decided.
@@ -73,6 +76,11 @@ impl Owner {
     /// With the accounts that agent.toml lets use the guard: they must be able to log in.
     pub(super) fn used_by(self, accounts: Vec<u32>) -> Self {
         Self { accounts, ..self }
+    }
+
+    /// With whom an earlier run saw logged in.
+    pub(super) fn remembering(self, seen: SeenLogins) -> Self {
+        Self { seen: Mutex::new(seen), ..self }
     }
 
     /// A console attached; `ssh_connection` is what sshd(8) put in its environment: client, port, server, port.
@@ -154,7 +162,8 @@ impl Owner {
         consoles.extend(&self.listed);
         let attached: Vec<u32> = lock(&self.attached).iter().copied().collect();
         let time_servers = Arc::clone(&lock(&self.time_servers));
-        ask(Known { consoles: &consoles, attached: &attached, time_servers: &time_servers })
+        let seen = lock(&self.seen).lately(chrono::Utc::now());
+        ask(Known { consoles: &consoles, attached: &attached, time_servers: &time_servers, users: &self.accounts, seen: &seen })
     }
 
     /// Something was seen about which may soon be decided: from now on the lifeline is kept fresh, so that the decision
@@ -178,10 +187,14 @@ impl Owner {
         }
     }
 
-    /// The thread: derives until told to end. Gives how old the lifeline was and what is unknown of it to `tell`.
-    pub(super) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>)) {
+    /// The thread: derives until told to end. Gives what is unknown of the lifeline to `tell`, and who was seen logged in to
+    /// `keep` when that has changed.
+    pub(super) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>), keep: impl Fn(String)) {
         while !is_over() {
             let snapshot = self.derive();
+            if let Some(changed) = lock(&self.seen).note(&snapshot.sessions, chrono::Utc::now()) {
+                keep(changed);
+            }
             let now = self.with_known(|known| snapshot.read(known));
             tell(now.unknown.first().cloned());
             let rest = self.rest(snapshot.took);
@@ -270,7 +283,7 @@ mod tests {
         owner.alert();
         let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (keeper, flag) = (Arc::clone(&owner), Arc::clone(&over));
-        let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}));
+        let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}, |_| {}));
         std::thread::sleep(EVERY + Duration::from_millis(800));
         let snapshot = lock(&owner.snapshot).clone().unwrap();
         assert!(snapshot.age() < EVERY + Duration::from_millis(700), "{:?}", snapshot.age());

@@ -23,6 +23,7 @@ use super::presence::Attendance;
 use super::publish::Publisher;
 use super::pulses::Pulses;
 use super::record::{FarEnd, Record, Recorder};
+use super::seen_logins::{self, SeenLogins};
 use super::shared::{Counters, Shared, lock};
 use super::{archiving, rounds, run_mark, supervisor, table_watch};
 use crate::collector::{self, Attribution, Collector, Places, Sink, Stop, Tampering, World};
@@ -94,7 +95,10 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let key = random::key()?;
     let court = Court::new(&policy, key, ledger.next_warrant_id()?);
     let users = settings.access.operators.iter().chain(&settings.access.admins).copied().collect();
-    let owner = Arc::new(Owner::new(policy.protected.addresses.clone()).used_by(users));
+    // Without the archive nobody is remembered: the logs of logins are left.
+    let seen = reader.as_ref().and_then(|reader| reader.meta(seen_logins::KEY).ok().flatten());
+    let seen = SeenLogins::load(seen.as_deref());
+    let owner = Arc::new(Owner::new(policy.protected.addresses.clone()).used_by(users).remembering(seen));
     let first_event = EventId(past.numbers.events + 1);
     let lanes = Arc::new(Lanes::new(settings.lanes, first_event));
     let ties = ties(&policy, &owner, &world, &lanes);
@@ -291,7 +295,10 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
     let guard = Arc::clone(shared);
     threads.push(spawn("table-watch", Box::new(move || table_watch::watch(&guard)))?);
     let keeper = Arc::clone(shared);
-    let body = move || keeper.owner.keep(|| keeper.stop.is_set(), |unknown| keeper.degrade("lifeline", unknown));
+    let body = move || {
+        let note = |seen| keeper.recorder.keep(Record::Note(seen_logins::KEY, seen));
+        keeper.owner.keep(|| keeper.stop.is_set(), |unknown| keeper.degrade("lifeline", unknown), note);
+    };
     threads.push(spawn("lifeline", Box::new(body))?);
     let names = Arc::downgrade(shared);
     // Nobody waits for its end: a resolver that does not answer would hold the agent for seconds.

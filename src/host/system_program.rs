@@ -23,7 +23,7 @@ pub fn ssh_server(pid: u32) -> Option<String> {
 
 /// Whether a process runs the system's SSH server.
 pub fn is_ssh_server(pid: u32) -> bool {
-    ssh_server(pid).is_some()
+    name(pid).is_some_and(|name| names_ssh_server(&name))
 }
 
 /// Whether a program of this name, in a directory of the system, is an SSH server.

@@ -36,6 +36,8 @@ pub enum LifelineReason {
     LastAdministrator,
     /// The container in which the guard, its console or the SSH server runs.
     OwnContainer,
+    /// A program, or its far end, over which the owner's session arrives: a tunnel, a proxy, a remote forward.
+    Carrier,
 }
 
 impl LifelineReason {
@@ -54,6 +56,7 @@ impl LifelineReason {
             Self::Agent => "Bartizan or what it runs under",
             Self::OwnAccount => "root, or the account from which the guard is used",
             Self::LastAdministrator => "the last account that can log in and become root",
+            Self::Carrier => "what carries a live SSH session",
             Self::OwnContainer => "the container in which the guard, its console or the SSH server runs",
         }
     }
@@ -78,6 +81,13 @@ pub struct Lifeline {
     /// Accounts that are logged in now, by user id and name. Not held: a person may disable one, the guard alone never does.
     #[serde(default)]
     pub logged_in: Vec<(u32, HostText)>,
+    /// Addresses from which the owner may come, without proof, and why: a person who acts on one must confirm it in time,
+    /// the guard alone leaves it.
+    #[serde(default)]
+    pub uncertain: Vec<(IpAddr, String)>,
+    /// Over what sessions arrive that do not come straight from the network, one line each.
+    #[serde(default)]
+    pub ways: Vec<String>,
     /// What could not be read, one line each; while anything is listed, the lifeline counts as incomplete and
     /// nothing is cut without a person.
     pub unknown: Vec<String>,
@@ -89,15 +99,26 @@ impl Lifeline {
     /// whole /64 is held, because hosts change the lower half every day (RFC 8981).
     pub fn holds_address(&self, addr: IpAddr) -> Option<LifelineReason> {
         let addr = addr.to_canonical();
-        let inner = embedded(addr);
-        if is_no_stranger(addr) || inner.is_some_and(|v4| is_no_stranger(v4.into())) {
+        if is_no_stranger(addr) || embedded(addr).is_some_and(|v4| is_no_stranger(v4.into())) {
             return Some(LifelineReason::NotAStranger);
         }
-        let plain = inner.map_or(addr, IpAddr::from);
-        let is_same = |held: IpAddr| held == addr || embedded(held).map_or(held, IpAddr::from) == plain;
-        let held = self.addresses.iter().find(|(held, _)| is_same(held.to_canonical()));
-        let login = |why: LifelineReason| matches!(why, LifelineReason::SshSession | LifelineReason::RecentLogin);
+        let held = self.addresses.iter().find(|(held, _)| is_same(*held, addr));
+        let login = |why: LifelineReason| matches!(why, LifelineReason::SshSession | LifelineReason::RecentLogin | LifelineReason::Carrier);
         held.or_else(|| self.addresses.iter().find(|(held, why)| login(*why) && is_neighbour(*held, addr))).map(|(_, why)| *why)
+    }
+
+    /// Why it is not certain that the owner stays connected when this target is cut off, although nothing proves that it is
+    /// theirs; `None` for what is no address.
+    pub fn doubt(&self, target: &Target) -> Option<&str> {
+        self.doubts_address(target.address()?)
+    }
+
+    /// The same of one address, in every spelling and with its neighbours.
+    pub fn doubts_address(&self, addr: IpAddr) -> Option<&str> {
+        let addr = addr.to_canonical();
+        let near = |held: IpAddr| is_same(held, addr) || is_neighbour(held, addr);
+        let about = self.uncertain.iter().find(|(held, _)| near(*held)).map(|(_, why)| why.as_str());
+        about.or_else(|| self.unknown.first().map(String::as_str))
     }
 
     /// Why a packet of this cgroup, or of one below it, must not be dropped, if so. The root never may be.
@@ -154,6 +175,13 @@ impl Lifeline {
         }
         self.processes.iter().find(|(held, _)| *held == key).map(|(_, why)| *why)
     }
+}
+
+/// Two spellings of one address; the second is in its canonical form.
+fn is_same(held: IpAddr, addr: IpAddr) -> bool {
+    let plain = |addr: IpAddr| embedded(addr).map_or(addr, IpAddr::from);
+    let held = held.to_canonical();
+    held == addr || plain(held) == plain(addr)
 }
 
 /// The IPv4 address that an IPv6 address embeds: mapped and compatible (RFC 4291), translated (RFC 6052 and RFC 8215)

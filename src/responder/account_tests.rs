@@ -24,7 +24,7 @@ pub(super) fn responder(dir: &Path) -> Responder {
     let court = Court::new(&policy, [7; 32], WarrantId(1));
     let ties = Ties {
         lifeline: Box::new(|| {
-            let nobody = Known { consoles: &[], attached: &[], time_servers: &BTreeSet::new() };
+            let nobody = Known { consoles: &[], attached: &[], time_servers: &BTreeSet::new(), users: &[], seen: &[] };
             let mut lifeline = derive(nobody).read(nobody);
             // A network of its own has no gateway and no name server: that is no gap here.
             lifeline.unknown.clear();

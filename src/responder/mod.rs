@@ -137,8 +137,13 @@ impl Responder {
     /// # Errors
     /// When the target no longer exists or the kernel cannot be asked.
     pub fn preview(&self, plan: &ActionPlan) -> Result<Preview, ActError> {
-        let preview = actions::of(plan.kind()).preview(&self.hand, plan)?;
-        Ok(stays::complete(&self.hand, plan, preview))
+        let mut preview = actions::of(plan.kind()).preview(&self.hand, plan)?;
+        if plan.target().address().is_some() || *plan.target() == crate::model::Target::Host {
+            preview.steps.extend(self.hand.ways().into_iter().map(|way| format!("your own way in: {way}")));
+        }
+        let doubt = self.hand.doubt(plan.target());
+        preview.steps.extend(doubt.as_ref().map(|doubt| self.to_be_confirmed(plan, doubt)));
+        Ok(stays::complete(&self.hand, plan, preview, doubt.is_some()))
     }
 
     /// All actions, newest first, at most `limit`.

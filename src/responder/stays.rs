@@ -4,8 +4,8 @@ use super::actions::{Hand, kept_by_containment};
 use crate::model::{ActionKind, ActionPlan, Lifeline, LifelineReason, Preview};
 
 /// Completes a preview with what stays open and with the time after which nobody's silence counts as a yes.
-pub(super) fn complete(hand: &Hand, plan: &ActionPlan, preview: Preview) -> Preview {
-    let confirm_within = plan.kind().is_disruptive().then(|| hand.policy().actions.confirm_within.min(plan.lasts()));
+pub(super) fn complete(hand: &Hand, plan: &ActionPlan, preview: Preview, uncertain: bool) -> Preview {
+    let confirm_within = (uncertain || plan.kind().is_disruptive()).then(|| hand.policy().actions.confirm_within.min(plan.lasts()));
     let lifeline = (hand.lifeline)();
     let kept = if plan.kind() == ActionKind::ContainHost { kept_by_containment(&lifeline, hand) } else { 0 };
     Preview { stays: sentence(plan.kind(), &lifeline, kept), confirm_within, ..preview }

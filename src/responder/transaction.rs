@@ -11,7 +11,7 @@ use super::ending::word;
 use crate::court::Warrant;
 use crate::model::{
     Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, Desired, EndCause, HostText,
-    IncidentId, Timestamp, Vital, WarrantId,
+    IncidentId, Preview, Timestamp, Vital, WarrantId,
 };
 use crate::store::ledger::Anchor;
 
@@ -58,7 +58,8 @@ impl Responder {
     pub(super) fn carry_out(&self, order: Order, now: Timestamp) -> Result<Action, ActError> {
         let (mut pace, asked, asked_at) = (super::pace::Pace::begin(), now, self.clock.now());
         // What may cut people off is measured right before; the rest has no time for it: the last round counts.
-        let before = match order.plan.kind().is_disruptive() {
+        let doubt = self.hand.doubt(order.plan.target());
+        let before = match order.plan.kind().is_disruptive() || doubt.is_some() {
             true => Arc::new(self.measure_all()),
             false => self.signs.before(),
         };
@@ -67,7 +68,7 @@ impl Responder {
         pace.step("turn");
         // Name servers that do not answer, and others whose turn it was, may have taken seconds.
         let now = self.grown(asked, asked_at);
-        let begun = self.begin(&order, now, &mut pace);
+        let begun = self.begin(&order, doubt, now, &mut pace);
         let (mut action, snapshot) = match begun {
             Ok(begun) => begun,
             Err(error) => {
@@ -102,7 +103,7 @@ impl Responder {
             return Ok(action);
         }
         self.signs.watch(action.id, before, self.clock.now());
-        if !action.kind.is_disruptive() {
+        if action.confirmation.is_none() {
             return Ok(action);
         }
         let judged = self.look_until_sure(action.id, now);
@@ -115,7 +116,13 @@ impl Responder {
     }
 
     /// Everything that must be known before the host is touched; ends with the intent on disk.
-    fn begin(&self, order: &Order, now: Timestamp, pace: &mut super::pace::Pace) -> Result<(Action, Value), ActError> {
+    fn begin(
+        &self,
+        order: &Order,
+        doubt: Option<String>,
+        now: Timestamp,
+        pace: &mut super::pace::Pace,
+    ) -> Result<(Action, Value), ActError> {
         let by_person = is_person(&order.approver);
         if by_person {
             self.signs.no_longer_shun(order.plan.target());
@@ -135,11 +142,12 @@ impl Responder {
         }
         let id = self.ledger.next_action_id()?;
         let act = actions::of(order.plan.kind());
-        let preview = act.outline(&self.hand, &order.plan)?;
+        let mut preview = act.outline(&self.hand, &order.plan)?;
+        preview.steps.extend(doubt.as_ref().map(|doubt| self.to_be_confirmed(&order.plan, doubt)));
         pace.step("outline");
         let snapshot = act.snapshot(&self.hand, id, &order.plan)?;
         pace.step("snapshot");
-        let action = self.planned(id, order, preview, now);
+        let action = self.planned(id, order, (preview, doubt.is_some()), now);
         let anchor = Anchor { boot: self.clock.boot(), ns: self.clock.now() };
         let words = format!("{} under {}: {}", order.plan, order.warrant, action.reason);
         let name = self.name_of(&action);
@@ -150,10 +158,20 @@ impl Responder {
         Ok((action, snapshot))
     }
 
-    fn planned(&self, id: ActionId, order: &Order, preview: crate::model::Preview, now: Timestamp) -> Action {
+    /// What a person reads of an action on an address of which it is not certain whose it is.
+    pub(super) fn to_be_confirmed(&self, plan: &ActionPlan, doubt: &str) -> String {
+        let within = plan.lasts().min(self.hand.policy().actions.confirm_within);
+        format!(
+            "undone after {} unless confirmed: it is not certain that this cuts off none of your own connections ({})",
+            humantime::format_duration(within),
+            doubt.escape_debug()
+        )
+    }
+
+    fn planned(&self, id: ActionId, order: &Order, (preview, uncertain): (Preview, bool), now: Timestamp) -> Action {
         let expires_at = now + Duration::from_std(order.plan.lasts()).unwrap_or_default();
         let confirm_within = Duration::from_std(self.hand.policy().actions.confirm_within).unwrap_or_default();
-        let confirmation = order.plan.kind().is_disruptive().then(|| Confirmation {
+        let confirmation = (uncertain || order.plan.kind().is_disruptive()).then(|| Confirmation {
             until: (now + confirm_within).min(expires_at),
             confirmed_at: None,
             confirmed_by: None,

@@ -213,6 +213,9 @@ fn cut(addr: IpAddr, case: &Case<'_>) -> Result<(), String> {
     if let Some(why) = case.lifeline.holds_address(addr) {
         return Err(format!("{} is {}", addr.to_canonical(), why.noun()));
     }
+    if let Some(doubt) = case.lifeline.doubts_address(addr).filter(|_| !case.by_person) {
+        return Err(format!("{} may be where the owner comes from ({})", addr.to_canonical(), doubt.escape_debug()));
+    }
     if addr != addr.to_canonical() {
         return Err(format!("{addr} is an IPv4 address in the form of IPv6"));
     }

@@ -1,13 +1,15 @@
 //! Incidents that name the owner: an intruder chooses what stands in arguments, in logs and at the far end of connections.
 
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bartizan::host::pidfd::key_of;
 
 use crate::stage::{Attempt, Must, Stage};
+use crate::support::agent::told;
 use crate::support::attack::{WebServer, intrude_from};
-use crate::support::lan::{GATEWAY, OPERATOR, RESOLVER, STRANGER};
+use crate::support::lan::{GATEWAY, HOST, OPERATOR, RESOLVER, STRANGER};
 
 /// How long the agent may take to act on what it saw.
 const REACTION: Duration = Duration::from_secs(3);
@@ -44,7 +46,27 @@ fn shell_calling(stage: &Stage, address: &str, from_operator: bool) -> Result<bo
     if incident.is_empty() {
         return Err("no incident came of a stolen shell: nothing was tried".to_owned());
     }
+    if from_operator {
+        let log = told(&stage.home.run(&["audit", "show"]));
+        if !log.contains("not acted on because") || !log.contains(address) {
+            return Err(format!("the audit log does not say that {address} was not acted on: {log}"));
+        }
+    }
     names_nobody(stage, &[OPERATOR[0], OPERATOR[1], GATEWAY[0], RESOLVER])
+}
+
+/// The same, and whoever is called holds a connection to the SSH server without a login: that spares nobody.
+fn shell_calling_a_knocker(stage: &Stage) -> Result<bool, String> {
+    let knock = stage.lan.stranger.within(|| TcpStream::connect((HOST[0], 22)).unwrap());
+    let about = |rows: Vec<serde_json::Value>| rows.iter().filter(|row| row.to_string().contains(&format!("\"{}\"", STRANGER[0]))).count();
+    let count = || about(stage.home.json(&["actions"])) + about(stage.home.json(&["approvals", "--all"]));
+    let before = count();
+    shell_calling(stage, STRANGER[0], false)?;
+    drop(knock);
+    match count() > before {
+        true => Ok(false),
+        false => Err(format!("{} was neither acted on nor asked about", STRANGER[0])),
+    }
 }
 
 /// Questions about a real stolen shell, changed on disk while the agent was down so that they name the owner; then a
@@ -116,6 +138,7 @@ pub fn attempts(_stage: &Stage) -> Vec<Attempt> {
         Attempt::new("a stolen shell that calls the operator's own address", Must::BeRefused, |stage| {
             shell_calling(stage, OPERATOR[0], true)
         }),
+        Attempt::new("a stolen shell that calls a stranger who knocks at the SSH server", Must::DoNoHarm, shell_calling_a_knocker),
         Attempt::new("a stolen shell that calls a stranger, while the operator idles", Must::BeRefused, |stage| {
             shell_calling(stage, STRANGER[0], false)
         }),

@@ -58,12 +58,17 @@ impl SshServer {
         std::fs::read_to_string(self.keys.path().join("log")).unwrap_or_default()
     }
 
-    fn key(&self) -> PathBuf {
+    pub fn key(&self) -> PathBuf {
         self.keys.path().join("id")
     }
 
     /// An ssh client on this network, from this address of it.
     pub fn client(&self, from: &Network, source: &str, to: &str, line: &str) -> Command {
+        self.client_with(from, source, to, &[], line)
+    }
+
+    /// The same with more options: another port, a remote forward.
+    pub fn client_with(&self, from: &Network, source: &str, to: &str, more: &[&str], line: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", from.file())).args(["ssh", "-F", "/dev/null", "-i"]).arg(self.key());
         for option in [
@@ -72,7 +77,8 @@ impl SshServer {
         ] {
             command.args(["-o", option]);
         }
-        command.args(["-b", source, &format!("{ACCOUNT}@{to}"), line]).env_remove("SSH_AUTH_SOCK");
+        command.args(["-b", source]).args(more).arg(format!("{ACCOUNT}@{to}")).env_remove("SSH_AUTH_SOCK");
+        command.args(if line.is_empty() { None } else { Some(line) });
         command
     }
 
@@ -128,7 +134,17 @@ impl Session {
 
     /// `None` when the login does not succeed within ten seconds.
     pub fn try_open(server: &SshServer, from: &Network, source: &str, to: &str) -> Option<Self> {
-        let mut command = server.client(from, source, to, "exec cat");
+        Self::try_over(server, from, source, to, &[])
+    }
+
+    /// With more options for ssh.
+    pub fn over(server: &SshServer, from: &Network, source: &str, to: &str, more: &[&str]) -> Self {
+        let session = Self::try_over(server, from, source, to, more);
+        session.unwrap_or_else(|| panic!("no session from {source} with {more:?}: {}", server.log()))
+    }
+
+    fn try_over(server: &SshServer, from: &Network, source: &str, to: &str, more: &[&str]) -> Option<Self> {
+        let mut command = server.client_with(from, source, to, more, "exec cat");
         let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (stdin, stdout) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
         let (tell, lines) = channel();

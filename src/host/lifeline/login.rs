@@ -1,115 +1,87 @@
-//! Where people lately logged in from: the binary records of utmp(5) and wtmp(5).
+//! Where people logged in from, lately and now, by the records of utmp(5), wtmp(5) and lastlog(8): the newest sources of each
+//! account, of those that can become root first.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Found;
+use super::login_files;
+use super::login_record::{Record, Source};
+use super::trusted::Trusted;
+use crate::host::pidfd::Stat;
 use crate::model::LifelineReason;
 
-/// One record on Linux with glibc, 64 bits (bits/utmp.h).
-const RECORD: usize = 384;
-const USER_PROCESS: i16 = 7;
-/// Where the seconds and the address stand in it.
-const SECONDS: usize = 340;
-const ADDRESS: usize = 348;
 /// Logins older than this are no longer "lately".
-const LATELY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// The most different sources, newest first.
-const MOST: usize = 20;
-/// The end of a wtmp that is looked at: about 10,000 logins.
-const TAIL: u64 = 4 << 20;
+pub(super) const LATELY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Sources of one account that can become root or uses the guard, newest first. Of others the newest counts.
+const MAX_OF_ONE: usize = 64;
+/// Sources of all accounts together.
+const MAX_SOURCES: usize = 512;
 
-pub(super) fn recent(found: &mut Found) {
+/// Holds them.
+pub(super) fn recent(found: &mut Found, trusted: &Trusted, seen: &[(Option<u32>, IpAddr)]) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut sources: Vec<IpAddr> = Vec::new();
-    for file in ["/run/utmp", "/var/run/utmp", "/var/log/wtmp"] {
-        match tail(file) {
-            Ok(bytes) => {
-                for (_, addr) in logins(&bytes).into_iter().rev().filter(|(at, _)| now.saturating_sub(*at) <= LATELY.as_secs()) {
-                    if sources.len() < MOST && !sources.contains(&addr) {
-                        sources.push(addr);
-                    }
-                }
+    let is_late = |record: &Record| now.saturating_sub(record.seconds) <= LATELY.as_secs();
+    let read = login_files::read(now.saturating_sub(LATELY.as_secs()));
+    read.troubles.iter().for_each(|(what, why)| found.unknown(what, why));
+    let mut sources: BTreeMap<&[u8], Vec<IpAddr>> = BTreeMap::new();
+    for record in read.past.iter().chain(&read.live).rev().filter(|record| is_late(record)) {
+        if let Source::Server(addr) = record.source {
+            let known = sources.entry(&record.user).or_default();
+            let most = if trusted.name(&record.user) { MAX_OF_ONE } else { 1 };
+            match known.contains(&addr) {
+                true => {}
+                false if known.len() < most => known.push(addr),
+                false if most > 1 => found.unknown("sources of logins", "one account has more than 64 within 30 days"),
+                false => {}
             }
-            // Some hosts keep no such file; live sessions are known from their sockets.
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-            Err(why) => found.unknown("recent logins", why),
         }
     }
-    for addr in sources {
+    // Whoever can become root is never the one for whom no place is left.
+    let (first, rest): (Vec<_>, Vec<_>) = sources.into_iter().partition(|(user, _)| trusted.name(user));
+    let mut left = MAX_SOURCES;
+    let is_owner = |uid: Option<u32>| uid.is_none_or(|uid| trusted.uid(uid));
+    let by_us = |owner: bool| seen.iter().filter(move |(uid, _)| is_owner(*uid) == owner);
+    let mut others = BTreeSet::new();
+    let newest_of_others: Vec<IpAddr> = by_us(false).filter(|(uid, _)| others.insert(*uid)).map(|(_, addr)| *addr).collect();
+    let listed = |some: Vec<(&[u8], Vec<IpAddr>)>| -> Vec<IpAddr> { some.into_iter().flat_map(|(_, addresses)| addresses).collect() };
+    for addr in by_us(true).map(|(_, addr)| *addr).chain(listed(first)).chain(newest_of_others).chain(listed(rest)) {
+        match left.checked_sub(1) {
+            Some(less) => left = less,
+            None => return found.unknown("sources of logins", "more than 512 within 30 days"),
+        }
         found.address(addr, LifelineReason::RecentLogin);
     }
+    for record in read.live.iter().filter(|record| lives(record, trusted)) {
+        claimed(found, record, trusted);
+    }
 }
 
-/// The last [`TAIL`] bytes, beginning at a whole record.
-fn tail(file: &str) -> io::Result<Vec<u8>> {
-    let mut file = File::open(file)?;
-    let length = file.metadata()?.len();
-    let whole = length - length % RECORD as u64;
-    let start = whole.saturating_sub(TAIL - TAIL % RECORD as u64);
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = Vec::new();
-    file.take(whole - start).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Remote logins as (seconds, address), in the order of the file.
-fn logins(bytes: &[u8]) -> Vec<(u64, IpAddr)> {
-    bytes.chunks_exact(RECORD).filter_map(login).collect()
-}
-
-fn login(record: &[u8]) -> Option<(u64, IpAddr)> {
-    if i16::from_ne_bytes(*record.first_chunk()?) != USER_PROCESS {
-        return None;
-    }
-    let seconds = u64::from(u32::from_ne_bytes(*record.get(SECONDS..)?.first_chunk()?));
-    let bytes: [u8; 16] = *record.get(ADDRESS..)?.first_chunk()?;
-    // An IPv4 address fills the first four bytes and leaves the rest zero.
-    let addr = match bytes {
-        [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => IpAddr::from(Ipv4Addr::new(a, b, c, d)),
-        bytes => IpAddr::from(Ipv6Addr::from(bytes)).to_canonical(),
-    };
-    (!addr.is_unspecified()).then_some((seconds, addr))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn record(kind: i16, seconds: u32, addr: &[u8]) -> Vec<u8> {
-        let mut record = vec![0u8; RECORD];
-        record[..2].copy_from_slice(&kind.to_ne_bytes());
-        record[SECONDS..SECONDS + 4].copy_from_slice(&seconds.to_ne_bytes());
-        record[ADDRESS..ADDRESS + addr.len()].copy_from_slice(addr);
-        record
-    }
-
-    #[test]
-    fn the_layout_is_the_c_librarys() {
-        assert_eq!(size_of::<libc::utmpx>(), RECORD);
-        assert_eq!(std::mem::offset_of!(libc::utmpx, ut_tv), SECONDS);
-        assert_eq!(std::mem::offset_of!(libc::utmpx, ut_addr_v6), ADDRESS);
-    }
-
-    #[test]
-    fn logins_have_an_address_and_reboots_have_none() {
-        let bytes = [
-            record(USER_PROCESS, 5, &[192, 0, 2, 1]),
-            record(2, 6, &[1, 2, 3, 4]),
-            record(USER_PROCESS, 7, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]),
-            record(USER_PROCESS, 8, &[]),
-        ]
-        .concat();
-        assert_eq!(logins(&bytes), [(5, "192.0.2.1".parse().unwrap()), (7, "2001:db8::9".parse().unwrap())]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_file_can_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..1200)) {
-            let _ = logins(&bytes);
+/// The host field of a record may be written by any local user (through utempter, screen or mosh): it counts of those who
+/// can become root or use the guard; of anybody else it is a question.
+fn claimed(found: &mut Found, record: &Record, trusted: &Trusted) {
+    let user = String::from_utf8_lossy(&record.user).escape_debug().to_string();
+    match &record.source {
+        Source::Claimed(addr) if trusted.name(&record.user) => found.address(*addr, LifelineReason::RecentLogin),
+        Source::Claimed(addr) => {
+            found.uncertain(*addr, format!("utmp says that {user} is logged in from there, which {user} may have written"))
         }
+        Source::Named(host) if trusted.name(&record.user) => {
+            found.unknown(&format!("the address from which {user} is logged in"), format!("utmp only names it ({})", host.escape_debug()));
+        }
+        Source::Server(_) | Source::Named(_) | Source::Here => {}
     }
+}
+
+/// Whether utmp says where the person is for whom this process runs.
+pub(super) fn is_written(pid: u32) -> bool {
+    login_files::live().iter().any(|record| record.pid == pid)
+}
+
+/// The process of the record lives, and is its account's own or root's.
+fn lives(record: &Record, trusted: &Trusted) -> bool {
+    let alive = || Stat::read(record.pid).is_some_and(|stat| !stat.is_dead());
+    let uid = || super::ssh::real_uid(record.pid);
+    alive() && uid().is_some_and(|uid| uid == 0 || Some(uid) == trusted.uid_of(&record.user))
 }

@@ -4,9 +4,15 @@
 //! again whenever somebody may be cut off ([`Snapshot::read`]). [`check`] asks the kernel about one target by other means.
 
 mod accounts;
+mod carrier;
 pub mod check;
 mod connected;
+mod found;
+mod inside;
+mod link;
 mod login;
+mod login_files;
+mod login_record;
 mod network;
 mod place;
 mod route_question;
@@ -15,7 +21,9 @@ mod ssh;
 #[cfg(test)]
 mod test_sshd;
 mod time_servers;
+mod trusted;
 mod waker;
+mod wireguard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,24 +33,18 @@ pub use network::{name_servers, tunnel_to};
 pub use time_servers::resolve;
 pub use waker::Waker;
 
-use crate::host::pidfd::{Stat, everything};
-use crate::host::procfs;
-use crate::host::sock_diag::{self, Phase, Socket};
-use crate::host::system_program;
-use crate::model::{HostText, Lifeline, LifelineReason, ProcessKey, Protocol};
+use found::Found;
+use trusted::Trusted;
 
-/// The most addresses; more make the lifeline incomplete rather than wrong.
-const MOST_ADDRESSES: usize = 4096;
-/// The most processes, kernel threads among them (some hundreds for every core).
-const MOST_PROCESSES: usize = 16_384;
-/// The most accounts, containers and cgroups, each.
-const MOST_PLACES: usize = 1024;
+use crate::host::pidfd::everything;
+use crate::host::procfs;
+use crate::host::sock_diag::{Phase, Socket};
+use crate::model::{Lifeline, LifelineReason, Protocol};
+
 /// Far ends counted one by one; the rest is counted together.
 const MOST_PEERS: usize = 4096;
 /// An older snapshot is none: what the thread that makes it does not see may be the owner.
 pub const STALE: Duration = Duration::from_secs(5);
-/// Steps up from a console at most, when its ancestors are read one by one.
-const DEEPEST: usize = 64;
 
 /// What only the agent itself knows of its owner.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +55,10 @@ pub struct Known<'a> {
     pub attached: &'a [u32],
     /// Addresses to which names of time servers resolved.
     pub time_servers: &'a BTreeSet<IpAddr>,
+    /// Accounts that agent.toml lets use the guard, by user id.
+    pub users: &'a [u32],
+    /// Whom an agent saw logged in within the last thirty days, newest first.
+    pub seen: &'a [(Option<u32>, IpAddr)],
 }
 
 /// Everything, as of one moment.
@@ -68,21 +74,20 @@ pub struct Snapshot {
     pub connections: Vec<(IpAddr, u32)>,
     /// Names of time servers that the configuration mentions.
     pub time_names: BTreeSet<String>,
+    /// Who is logged in over SSH, and from where.
+    pub sessions: Vec<(Option<u32>, IpAddr)>,
+    /// Who counted as the owner then.
+    trusted: Trusted,
 }
 
 /// Reads all of it; takes milliseconds, and longer on a host with many processes.
 pub fn derive(known: Known<'_>) -> Snapshot {
     let taken = Instant::now();
     let mut found = Found::default();
-    let open = match sock_diag::dump() {
-        Ok(dump) => dump.sockets,
-        Err(why) => {
-            found.unknown("sockets", why);
-            Vec::new()
-        }
-    };
-    let ssh::Served { people, shells, pids } = ssh::peers_and_processes(&mut found, known.attached, &open);
+    let files = accounts::Files::default();
+    let trusted = Trusted::read(known.users);
     network::own_addresses(&mut found);
+    let ssh::Served { people, shells, pids, open, sessions } = ssh::peers_and_processes(&mut found, known.attached, &trusted);
     network::gateways(&mut found);
     network::tunnels(&mut found);
     network::resolvers(&mut found);
@@ -90,28 +95,24 @@ pub fn derive(known: Known<'_>) -> Snapshot {
     for addr in times.addresses.iter().chain(known.time_servers).copied().chain(time_servers::spoken_with(&open)) {
         found.address(addr, LifelineReason::TimeServer);
     }
-    let files = accounts::Files::default();
     accounts::find(&mut found, &files, &people, &shells);
-    login::recent(&mut found);
+    login::recent(&mut found, &trusted, known.seen);
     for addr in files.session_sources().iter().chain(known.consoles) {
         found.address(*addr, LifelineReason::RecentLogin);
     }
     let connections = by_peer(&open);
-    Snapshot { lifeline: found.lifeline, taken, took: taken.elapsed(), pids, connections, time_names: times.names }
+    Snapshot { lifeline: found.lifeline, taken, took: taken.elapsed(), pids, connections, time_names: times.names, sessions, trusted }
 }
 
 /// The sessions of this very moment.
-fn sessions_now(found: &mut Found, attached: &[u32]) {
-    match sock_diag::dump() {
-        Ok(dump) => drop(ssh::peers_and_processes(found, attached, &dump.sockets)),
-        Err(why) => found.unknown("sockets", why),
-    }
+fn sessions_now(found: &mut Found, known: Known<'_>, trusted: &Trusted) {
+    drop(ssh::peers_and_processes(found, known.attached, trusted));
 }
 
 /// The SSH server's processes of each session of this moment: over their connection somebody has logged in.
 pub fn sessions() -> Vec<Vec<u32>> {
     let world = everything().unwrap_or_default();
-    let sessions = session::logged_in(&session::parts(&world), &world, &session::unprivileged());
+    let sessions = session::logged_in(&session::programs(&world).parts, &world, &session::unprivileged());
     sessions.into_iter().map(|session| session.holders).collect()
 }
 
@@ -137,12 +138,16 @@ impl Snapshot {
         }
         match procfs::pids() {
             Ok(now) => {
-                if now.into_iter().filter(|pid| !self.pids.contains(pid)).any(system_program::is_ssh_server) {
-                    sessions_now(&mut found, known.attached);
+                let new =
+                    || now.iter().copied().filter(|pid| !self.pids.contains(pid)).any(|pid| session::is_way_in(pid) && ssh::is_here(pid));
+                // The far end of a tunnel may move while the session in it goes on.
+                if !self.lifeline.ways.is_empty() || new() {
+                    sessions_now(&mut found, known, &self.trusted);
                 }
             }
             Err(why) => found.unknown("processes", why),
         }
+        login::recent(&mut found, &self.trusted, known.seen);
         for addr in known.consoles {
             found.address(*addr, LifelineReason::RecentLogin);
         }
@@ -158,106 +163,6 @@ impl Snapshot {
     }
 }
 
-/// What has been read so far.
-#[derive(Debug, Default)]
-struct Found {
-    lifeline: Lifeline,
-}
-
-impl Found {
-    /// The first reason given for an address stays, but a live session is the best of all: it holds the whole /64.
-    fn address(&mut self, addr: IpAddr, why: LifelineReason) {
-        let addr = addr.to_canonical();
-        if addr.is_unspecified() || addr.is_loopback() {
-            return;
-        }
-        if let Some((_, known)) = self.lifeline.addresses.iter_mut().find(|(known, _)| *known == addr) {
-            if why == LifelineReason::SshSession && *known != LifelineReason::OwnAddress {
-                *known = why;
-            }
-            return;
-        }
-        if self.lifeline.addresses.len() >= MOST_ADDRESSES {
-            return self.unknown("addresses", "more than 4096 of them");
-        }
-        self.lifeline.addresses.push((addr, why));
-    }
-
-    fn process(&mut self, key: ProcessKey, why: LifelineReason) {
-        let processes = &mut self.lifeline.processes;
-        if processes.iter().any(|(known, _)| *known == key) {
-            return;
-        }
-        if processes.len() >= MOST_PROCESSES {
-            return self.unknown("processes", "more than 16384 of them");
-        }
-        processes.push((key, why));
-    }
-
-    /// A process of a person and everything above it, each read by itself, and whose they are.
-    fn upwards(&mut self, pid: u32) {
-        let mut next = Stat::read(pid);
-        for _ in 0..DEEPEST {
-            let Some(stat) = next else { return };
-            let is_new = !self.lifeline.processes.iter().any(|(known, _)| *known == stat.key());
-            self.process(stat.key(), LifelineReason::LoginPath);
-            if is_new {
-                accounts::whose(stat.pid).for_each(|uid| self.account(uid, LifelineReason::OwnAccount));
-                place::of(self, stat.pid, LifelineReason::LoginPath);
-            }
-            next = Stat::read(stat.ppid);
-        }
-    }
-
-    fn account(&mut self, uid: u32, why: LifelineReason) {
-        let accounts = &mut self.lifeline.accounts;
-        if accounts.iter().any(|(known, _)| *known == uid) {
-            return;
-        }
-        if accounts.len() >= MOST_PLACES {
-            return self.unknown("accounts", "more than 1024 of them");
-        }
-        accounts.push((uid, why));
-    }
-
-    fn container(&mut self, id: String, why: LifelineReason) {
-        let containers = &mut self.lifeline.containers;
-        if containers.iter().any(|(known, _)| *known == id) {
-            return;
-        }
-        if containers.len() >= MOST_PLACES {
-            return self.unknown("containers", "more than 1024 of them");
-        }
-        containers.push((id, why));
-    }
-
-    fn cgroup(&mut self, path: HostText, why: LifelineReason) {
-        let cgroups = &mut self.lifeline.cgroups;
-        if cgroups.iter().any(|(known, _)| *known == path) {
-            return;
-        }
-        if cgroups.len() >= MOST_PLACES {
-            return self.unknown("cgroups", "more than 1024 of them");
-        }
-        cgroups.push((path, why));
-    }
-
-    /// Only tells: beyond the bound the rest is left out, and accounts are never disabled without a person anyway.
-    fn logged_in(&mut self, uid: u32, name: HostText) {
-        let logged_in = &mut self.lifeline.logged_in;
-        if logged_in.len() < MOST_PLACES && !logged_in.iter().any(|(known, _)| *known == uid) {
-            logged_in.push((uid, name));
-        }
-    }
-
-    fn unknown(&mut self, what: &str, why: impl std::fmt::Display) {
-        let line = format!("{what} could not be read: {why}");
-        if !self.lifeline.unknown.contains(&line) && self.lifeline.unknown.len() < 16 {
-            self.lifeline.unknown.push(line);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::test_sshd::{Login, Sshd, reach};
@@ -267,7 +172,7 @@ mod tests {
     use std::process::Command;
 
     fn read(consoles: &[IpAddr], attached: &[u32]) -> Lifeline {
-        derive(Known { consoles, attached, time_servers: &BTreeSet::new() }).lifeline
+        derive(Known { consoles, attached, time_servers: &BTreeSet::new(), users: &[], seen: &[] }).lifeline
     }
 
     fn ip(words: &str) {
@@ -316,7 +221,7 @@ mod tests {
         in_own_network(|| {
             reach(&["198.51.100.1/32", "198.51.100.7/32", "198.51.100.8/32"]);
             let none = BTreeSet::new();
-            let known = Known { consoles: &[], attached: &[], time_servers: &none };
+            let known = Known { consoles: &[], attached: &[], time_servers: &none, users: &[], seen: &[] };
             let mut snapshot = derive(known);
             // The near end stands for the host; only what a far end is counts here.
             snapshot.lifeline.addresses.clear();
@@ -341,7 +246,7 @@ mod tests {
     #[test]
     fn an_old_snapshot_is_no_knowledge() {
         let none = BTreeSet::new();
-        let known = Known { consoles: &[], attached: &[], time_servers: &none };
+        let known = Known { consoles: &[], attached: &[], time_servers: &none, users: &[], seen: &[] };
         let mut snapshot = derive(known);
         let before = snapshot.read(known).unknown;
         let Some(taken) = Instant::now().checked_sub(STALE + Duration::from_secs(1)) else {
@@ -378,7 +283,7 @@ mod tests {
     fn what_both_cost() {
         let none = BTreeSet::new();
         let attached = [std::process::id()];
-        let known = Known { consoles: &[], attached: &attached, time_servers: &none };
+        let known = Known { consoles: &[], attached: &attached, time_servers: &none, users: &[], seen: &[] };
         let snapshot = derive(known);
         let begun = Instant::now();
         for _ in 0..20 {

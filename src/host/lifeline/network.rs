@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::ifaddrs::getifaddrs;
 
-use super::Found;
+use super::{Found, wireguard};
 use crate::model::LifelineReason;
 
 pub(super) fn own_addresses(found: &mut Found) {
@@ -62,6 +62,12 @@ pub(super) fn tunnels(found: &mut Found) {
     for tunnel in routes.iter().filter(everywhere) {
         let under = |route: &&Route| route.bits == 32 && !route.gateway.is_unspecified() && !is_tunnel(&route.interface);
         let mut ends = routes.iter().filter(under).map(|route| route.destination).peekable();
+        // WireGuard leaves the way under it to a rule of its own (wg-quick(8)), but tells where its peers are.
+        let inner = Ipv4Addr::from(u32::from(tunnel.destination) | 1);
+        if let Ok(Some(end)) = wireguard::endpoint(&tunnel.interface, inner.into()) {
+            found.address(end, LifelineReason::Gateway);
+            continue;
+        }
         if ends.peek().is_none() {
             found
                 .unknown(&format!("the far end of the tunnel {}", tunnel.interface.escape_debug()), "no route leads to it past the tunnel");

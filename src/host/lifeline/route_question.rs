@@ -11,6 +11,7 @@ const RTM_GETROUTE: u16 = 26;
 const RTM_NEWROUTE: u16 = 24;
 const RTMSG: usize = 12;
 const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_VIA: u16 = 18;
@@ -33,43 +34,83 @@ pub(super) enum Kind {
 
 /// Asks the kernel how it would send a packet there.
 pub(super) fn kind(addr: IpAddr) -> io::Result<Kind> {
-    let door = open()?;
-    let (family, bytes) = spelled(addr);
-    let mut attribute = ((4 + bytes.len()) as u16).to_ne_bytes().to_vec();
-    attribute.extend(RTA_DST.to_ne_bytes());
-    attribute.extend(&bytes);
-    send(&door, &question(libc::NLM_F_REQUEST, family, bytes.len() as u8 * 8, &attribute))?;
     let mut kind = Kind::Other;
-    let outcome = receive(&door, |message| {
+    one_route(addr, |message| {
         kind = match message.get(7) {
             Some(&RTN_LOCAL) => Kind::Own,
             Some(&(RTN_BROADCAST | RTN_MULTICAST)) => Kind::NoSingleHost,
             _ => Kind::Other,
         };
+    })?;
+    Ok(kind)
+}
+
+/// The number of the device over which the kernel would send a packet there; `None` when there is no way.
+pub(super) fn device(addr: IpAddr) -> io::Result<Option<u32>> {
+    let mut found = None;
+    one_route(addr, |message| found = number(message, RTA_OIF))?;
+    Ok(found)
+}
+
+/// Whether a route to everywhere leaves over this device.
+pub(super) fn is_way_out(device: u32) -> io::Result<bool> {
+    let mut found = false;
+    each_route(|_, message| found |= message.get(1) == Some(&0) && number(message, RTA_OIF) == Some(device))?;
+    Ok(found)
+}
+
+/// A number among the attributes of a route.
+fn number(message: &[u8], kind: u16) -> Option<u32> {
+    let mut rest = message.get(RTMSG..)?;
+    while let Some((found, value, next)) = attribute(rest) {
+        rest = next;
+        if found == kind {
+            return u32_at(value, 0);
+        }
+    }
+    None
+}
+
+/// Asks for the one route to an address.
+fn one_route(addr: IpAddr, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let door = open()?;
+    let (family, bytes) = spelled(addr);
+    let mut attribute = ((4 + bytes.len()) as u16).to_ne_bytes().to_vec();
+    attribute.extend(RTA_DST.to_ne_bytes());
+    attribute.extend(&bytes);
+    put(&door, RTM_GETROUTE, libc::NLM_F_REQUEST, &routed(family, bytes.len() as u8 * 8, &attribute))?;
+    let outcome = receive(&door, RTM_NEWROUTE, |message| {
+        take(message);
         true
     });
     match outcome {
         // No way there, or it is refused: then it is nobody on our way.
-        Err(why) if matches!(why.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL)) => {
-            Ok(Kind::Other)
-        }
-        other => other.map(|()| kind),
+        Err(why) if matches!(why.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL)) => Ok(()),
+        other => other,
     }
+}
+
+/// Every route of every table, with its family.
+fn each_route(mut take: impl FnMut(u8, &[u8])) -> io::Result<()> {
+    let door = open()?;
+    for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
+        put(&door, RTM_GETROUTE, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, &routed(family, 0, &[]))?;
+        receive(&door, RTM_NEWROUTE, |message| {
+            take(family, message);
+            false
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether a route to everywhere, in any table, goes over this address.
 pub(super) fn is_gateway(addr: IpAddr) -> io::Result<bool> {
-    let door = open()?;
     // IPv4 routes may go over an IPv6 gateway (RTA_VIA), so both families are asked.
     let mut found = false;
-    for family in [libc::AF_INET, libc::AF_INET6] {
-        send(&door, &question(libc::NLM_F_REQUEST | libc::NLM_F_DUMP, family as u8, 0, &[]))?;
-        receive(&door, |message| {
-            let is_default = message.get(1) == Some(&0);
-            found |= is_default && gateways(message.get(RTMSG..).unwrap_or_default(), family as u8, 0).contains(&addr);
-            false
-        })?;
-    }
+    each_route(|family, message| {
+        let is_default = message.get(1) == Some(&0);
+        found |= is_default && gateways(message.get(RTMSG..).unwrap_or_default(), family, 0).contains(&addr);
+    })?;
     Ok(found)
 }
 
@@ -107,31 +148,43 @@ fn spelled_as(family: u8, bytes: &[u8]) -> Option<IpAddr> {
     address(family, bytes.get(..length)?)
 }
 
-fn attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+/// Kind and content of the first attribute, and what follows it.
+pub(super) fn attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
     let kind = u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?) & 0x3fff;
     let value = bytes.get(4..length)?;
     Some((kind, value, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
-/// A header, a `struct rtmsg` and one attribute.
-fn question(flags: i32, family: u8, bits: u8, attribute: &[u8]) -> Vec<u8> {
-    let length = HEADER + RTMSG + attribute.len();
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend((length as u32).to_ne_bytes());
-    bytes.extend(RTM_GETROUTE.to_ne_bytes());
-    bytes.extend((flags as u16).to_ne_bytes());
-    bytes.extend([0; 8]); // sequence, port
-    bytes.extend([family, bits]);
-    bytes.resize(HEADER + RTMSG, 0);
+/// A `struct rtmsg` and one attribute.
+fn routed(family: u8, bits: u8, attribute: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![family, bits];
+    bytes.resize(RTMSG, 0);
     bytes.extend(attribute);
     bytes
 }
 
-fn open() -> io::Result<OwnedFd> {
+/// Sends one question: a header, and its body.
+pub(super) fn put(door: &OwnedFd, kind: u16, flags: i32, body: &[u8]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(HEADER + body.len());
+    bytes.extend(((HEADER + body.len()) as u32).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend((flags as u16).to_ne_bytes());
+    bytes.extend([0; 8]); // sequence, port
+    bytes.extend(body);
+    send(door, &bytes)
+}
+
+/// A socket to the kernel's routing.
+pub(super) fn open() -> io::Result<OwnedFd> {
+    open_to(libc::NETLINK_ROUTE)
+}
+
+/// A netlink socket to one family, with a second of patience.
+pub(super) fn open_to(family: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain system calls; the descriptor is owned from the moment it exists, the timeout lives for its call.
     unsafe {
-        let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE);
+        let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, family);
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -145,8 +198,8 @@ fn open() -> io::Result<OwnedFd> {
     }
 }
 
-/// Gives each route to `each`, which says whether that was all.
-fn receive(door: &OwnedFd, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+/// Gives each answer of this kind to `each`, which says whether that was all.
+pub(super) fn receive(door: &OwnedFd, wanted: u16, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
     let mut buffer = vec![0_u8; 32 << 10];
     let mut all = 0;
     while all < MOST_BYTES {
@@ -163,12 +216,12 @@ fn receive(door: &OwnedFd, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()
                     let code = u32_at(message, 0).map_or(libc::EPROTO, |code| (code as i32).wrapping_neg());
                     return if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
                 }
-                (_, RTM_NEWROUTE) if each(message) => return Ok(()),
+                (_, kind) if kind == wanted && each(message) => return Ok(()),
                 _ => {}
             }
         }
     }
-    Err(io::Error::other("the routing table is too long"))
+    Err(io::Error::other("the answer is too long"))
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::host::system_program;
 
 /// dropbear ends a connection over which nobody logged in after this (AUTH_TIMEOUT in its sysoptions.h), with some slack.
 const DROPBEAR_PATIENCE: u64 = 310;
+/// mosh-server(1).
+const ROAMING: &str = "mosh-server";
 /// Descriptors of one process looked at.
 const MAX_DESCRIPTORS: usize = 1024;
 /// Longest process title that is read.
@@ -42,21 +44,43 @@ pub(super) struct Session {
     pub(super) holders: Vec<u32>,
 }
 
-/// Root's SSH servers and what those started of themselves: one that anybody else runs is no way in of the owner's.
-pub(super) fn parts(world: &[Stat]) -> BTreeMap<u32, Part> {
-    let looks_so = world.iter().filter(|stat| !stat.is_kernel_thread()).filter_map(|stat| {
-        let program = system_program::ssh_server(stat.pid)?;
-        let uid = super::ssh::real_uid(stat.pid)?;
-        Some((stat.pid, Part { stat: *stat, uid, program, title: title(stat.pid) }))
-    });
-    let all: BTreeMap<u32, Part> = looks_so.collect();
+/// Programs through which people work on this host.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// Root's SSH servers and what those started of themselves: one that anybody else runs is no way in of the owner's.
+    pub(super) parts: BTreeMap<u32, Part>,
+    /// mosh-server(1): it goes on when the SSH session that started it has ended. Pid and user id.
+    pub(super) roaming: Vec<(u32, u32)>,
+}
+
+/// Whether a process runs one of them.
+pub(super) fn is_way_in(pid: u32) -> bool {
+    system_program::name(pid).is_some_and(|name| name == ROAMING || system_program::names_ssh_server(&name))
+}
+
+pub(super) fn programs(world: &[Stat]) -> Programs {
+    let mut all: BTreeMap<u32, Part> = BTreeMap::new();
+    let mut roaming = Vec::new();
+    for stat in world.iter().filter(|stat| !stat.is_kernel_thread()) {
+        let Some(program) = system_program::name(stat.pid) else { continue };
+        let is_mosh = program == ROAMING;
+        if !is_mosh && !system_program::names_ssh_server(&program) {
+            continue;
+        }
+        let Some(uid) = super::ssh::real_uid(stat.pid) else { continue };
+        match is_mosh {
+            true => roaming.push((stat.pid, uid)),
+            false => drop(all.insert(stat.pid, Part { stat: *stat, uid, program, title: title(stat.pid) })),
+        }
+    }
     let mut ours: BTreeSet<u32> = all.values().filter(|part| part.uid == 0).map(|part| part.stat.pid).collect();
     // sshd, its monitor, its child: three deep.
     for _ in 0..3 {
         let more: Vec<u32> = all.values().filter(|part| ours.contains(&part.stat.ppid)).map(|part| part.stat.pid).collect();
         ours.extend(more);
     }
-    all.into_iter().filter(|(pid, _)| ours.contains(pid)).collect()
+    all.retain(|pid, _| ours.contains(pid));
+    Programs { parts: all, roaming }
 }
 
 /// Those over whose connections somebody has logged in.
@@ -162,7 +186,7 @@ pub(super) fn sockets_of(pids: &[u32]) -> io::Result<BTreeSet<u64>> {
 /// When /proc cannot be read.
 pub(super) fn hold_any(inodes: &BTreeSet<u64>) -> io::Result<bool> {
     let world = everything()?;
-    let sessions = logged_in(&parts(&world), &world, &unprivileged());
+    let sessions = logged_in(&programs(&world).parts, &world, &unprivileged());
     for session in sessions {
         if !sockets_of(&session.holders)?.is_disjoint(inodes) {
             return Ok(true);

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::IpAddr;
 
-use super::session::{self, Session};
+use super::carrier::Roads;
+use super::session::{self, Programs, Session};
+use super::trusted::Trusted;
 use super::{Found, place};
 use crate::host::pidfd::{Stat, everything};
-use crate::host::sock_diag::{Phase, Socket, first_chosen_port};
-use crate::model::{LifelineReason, Protocol};
+use crate::host::sock_diag::{self, Phase, Socket, first_chosen_port};
+use crate::model::{Flow, LifelineReason, Protocol};
 
 /// What was found besides.
 #[derive(Debug, Default)]
@@ -18,10 +21,14 @@ pub(super) struct Served {
     pub(super) shells: Vec<u32>,
     /// Everything that ran at that moment.
     pub(super) pids: BTreeSet<u32>,
+    /// Every socket of a moment later.
+    pub(super) open: Vec<Socket>,
+    /// Who is logged in, and from where.
+    pub(super) sessions: Vec<(Option<u32>, IpAddr)>,
 }
 
-/// Reads processes and finds the connections of SSH sessions among `open`.
-pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32], open: &[Socket]) -> Served {
+/// Reads processes, then sockets: a session that was seen has its connection by then.
+pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32], trusted: &Trusted) -> Served {
     let world = match everything() {
         Ok(world) => world,
         Err(why) => {
@@ -30,9 +37,23 @@ pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32], open: &[S
         }
     };
     let alive: BTreeMap<u32, Stat> = world.iter().map(|stat| (stat.pid, *stat)).collect();
-    let parts = session::parts(&world);
-    for session in session::logged_in(&parts, &world, &session::unprivileged()) {
-        far_ends(found, &session, open);
+    let Programs { parts, roaming } = session::programs(&world);
+    let sessions = session::logged_in(&parts, &world, &session::unprivileged());
+    let open = match sock_diag::dump() {
+        Ok(dump) => dump.sockets,
+        Err(why) => {
+            found.unknown("sockets", why);
+            Vec::new()
+        }
+    };
+    let mut from = Vec::new();
+    for session in sessions {
+        let is_owner = session.account.is_none_or(|uid| trusted.uid(uid));
+        let far = far_ends(&mut Roads::new(found, &open, (&parts, &alive), is_owner), &session);
+        from.extend(far.into_iter().map(|addr| (session.account, addr)));
+    }
+    for (pid, _) in roaming.into_iter().filter(|(pid, uid)| trusted.uid(*uid) && is_here(*pid)) {
+        Roads::new(found, &open, (&parts, &alive), true).roaming(pid);
     }
     for stat in &world {
         if stat.pid == 1 || stat.is_kernel_thread() {
@@ -55,24 +76,38 @@ pub(super) fn peers_and_processes(found: &mut Found, attached: &[u32], open: &[S
     let is_shell = |stat: &&Stat| parts.contains_key(&stat.ppid) && stat.session == stat.pid && !parts.contains_key(&stat.pid);
     let shells: Vec<u32> = world.iter().filter(is_shell).map(|stat| stat.pid).collect();
     shells.iter().filter_map(|pid| alive.get(pid)).for_each(|stat| found.process(stat.key(), LifelineReason::LoginPath));
-    Served { people, shells, pids: alive.into_keys().collect() }
+    Served { people, shells, pids: alive.into_keys().collect(), open, sessions: from }
 }
 
-/// Holds the far ends of one session. Only what root opened and somebody can knock at counts: a person's own forwarding,
-/// from or to anywhere, goes through sockets of theirs or through ports that the kernel chose, and must not make a stranger
-/// untouchable.
-fn far_ends(found: &mut Found, session: &Session, open: &[Socket]) {
+/// Holds the far ends of one session, and what carries it. Only what root opened and somebody can knock at counts: a person's
+/// own forwarding, from or to anywhere, goes through sockets of theirs or through ports that the kernel chose, and must not
+/// make a stranger untouchable. Gives the far ends that are no part of this host.
+fn far_ends(roads: &mut Roads<'_>, session: &Session) -> Vec<IpAddr> {
     let sockets = match session::sockets_of(&session.holders) {
         Ok(sockets) => sockets,
-        Err(why) => return found.unknown("sockets of the SSH server", why),
+        Err(why) => {
+            roads.found.unknown("sockets of the SSH server", why);
+            return Vec::new();
+        }
     };
-    let tcp = || open.iter().filter(|socket| socket.flow.proto == Protocol::Tcp);
+    let tcp = || roads.open.iter().filter(|socket| socket.flow.proto == Protocol::Tcp);
     let own = tcp().filter(|socket| socket.phase == Phase::Connected && socket.uid == 0 && sockets.contains(&socket.inode));
     let chosen = first_chosen_port();
     let is_served = |port: u16| port < chosen || tcp().any(|socket| socket.phase == Phase::Listening && socket.flow.sport == port);
-    for socket in own.filter(|socket| is_served(socket.flow.sport)) {
-        socket.flow.dst.iter().for_each(|far| found.address(*far, LifelineReason::SshSession));
+    let flows: Vec<Flow> = own.filter(|socket| is_served(socket.flow.sport)).map(|socket| socket.flow.clone()).collect();
+    flows.iter().for_each(|flow| roads.session(flow));
+    let has_none = !tcp().any(|socket| sockets.contains(&socket.inode));
+    if let Some(holder) = session.holders.first().copied().filter(|pid| has_none && is_here(*pid)) {
+        roads.handed_down(holder);
     }
+    let far = flows.iter().filter_map(|flow| flow.dst).map(|addr| addr.to_canonical());
+    far.filter(|addr| !addr.is_loopback() && !roads.found.is_own(*addr)).collect()
+}
+
+/// Whether a process lives in this network: the connections of another one are not ours to see.
+pub(super) fn is_here(pid: u32) -> bool {
+    let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    network(&pid.to_string()).is_some_and(|theirs| Some(theirs) == network("thread-self"))
 }
 
 /// A process and everything above it; their pids.
@@ -102,12 +137,11 @@ mod tests {
     use crate::host::lifeline::test_sshd::{Login, Sshd, reach};
     use crate::host::own_netns::{connected_from, in_own_network};
     use crate::host::pidfd::key_of;
-    use crate::host::sock_diag::dump;
     use std::net::TcpListener;
 
     fn held() -> impl Fn(&str) -> Option<LifelineReason> {
         let mut found = Found::default();
-        peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
+        peers_and_processes(&mut found, &[], &Trusted::default());
         move |addr| found.lifeline.holds_address(addr.parse().unwrap())
     }
 
@@ -160,7 +194,6 @@ mod tests {
 
     #[test]
     fn what_an_ordinary_user_forwards_is_not_held() {
-        use crate::model::Flow;
         let me = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let inode = session::sockets_of(&[std::process::id()]).unwrap().into_iter().next().unwrap();
         let socket = |uid, sport, dst: &str, phase| Socket {
@@ -185,7 +218,9 @@ mod tests {
             socket(1000, 45_000, "203.0.113.11", Phase::Connected),
             socket(0, 45_002, "203.0.113.12", Phase::Connected),
         ];
-        far_ends(&mut found, &Session { account: None, holders: vec![std::process::id()] }, &open);
+        let (parts, alive) = (BTreeMap::new(), BTreeMap::new());
+        let mut roads = Roads::new(&mut found, &open, (&parts, &alive), true);
+        far_ends(&mut roads, &Session { account: None, holders: vec![std::process::id()] });
         let held: Vec<String> = found.lifeline.addresses.iter().map(|(addr, _)| addr.to_string()).collect();
         assert_eq!(held, ["203.0.113.8", "203.0.113.9"]);
         drop(me);
@@ -200,7 +235,7 @@ mod tests {
             let session = Login::with(&roots, "root", "198.51.100.7", &[]);
             let other = Login::try_with(&rogue, "nobody", "198.51.100.8", &["-N"]);
             let mut found = Found::default();
-            peers_and_processes(&mut found, &[], &dump().unwrap().sockets);
+            peers_and_processes(&mut found, &[], &Trusted::default());
             let held = |addr: &str| found.lifeline.holds_address(addr.parse().unwrap());
             assert_eq!((held("198.51.100.7"), held("198.51.100.8")), (Some(LifelineReason::SshSession), None));
             let (real, fake) = (key_of(roots.pid()).unwrap(), key_of(rogue.pid()).unwrap());

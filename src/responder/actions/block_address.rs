@@ -108,6 +108,11 @@ impl Act for BlockAddress {
         Ok(whole)
     }
 
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
+        hand.put(action, &members(action)?, true, now)?;
+        Ok(snapshot)
+    }
+
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let again = || {
             let (addr, _) = whom(&action.target)?;

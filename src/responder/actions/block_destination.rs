@@ -156,6 +156,11 @@ impl Act for BlockDestination {
         Ok(done)
     }
 
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
+        hand.put(action, &members(action, &snapshot)?, true, now)?;
+        Ok(snapshot)
+    }
+
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let allowed = hand.may_touch(&action.target, is_person(&action.by));
         match allowed.and_then(|()| Ok(hand.ledger.snapshot(action.id)?.unwrap_or_default())) {

@@ -65,6 +65,11 @@ impl Act for LimitSource {
         hand.take(&members(action)?)
     }
 
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
+        hand.put(action, &members(action)?, true, now)?;
+        Ok(snapshot)
+    }
+
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         match hand.may_touch(&action.target, is_person(&action.by)) {
             Ok(()) => hand.mend(action, &Value::Null, others, now),

@@ -288,10 +288,23 @@ impl Hand {
         look_again(|| check::touches_owner(target), by_person, || target.to_string())?;
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
-        match lifeline.holds(target) {
-            Some(why) => Err(ActError::Lifeline { what: target.to_string(), why }),
-            None => Ok(()),
+        match (lifeline.holds(target), lifeline.doubt(target)) {
+            (Some(why), _) => Err(ActError::Lifeline { what: target.to_string(), why }),
+            (None, Some(doubt)) if !by_person => Err(ActError::LifelineUnknown(doubt.escape_debug().to_string())),
+            (None, _) => Ok(()),
         }
+    }
+
+    /// Why it is not certain that nobody is cut off by acting on this address, if so: then a person must confirm it in time.
+    pub(super) fn doubt(&self, target: &Target) -> Option<String> {
+        target.address()?;
+        let lifeline = (self.lifeline)();
+        lifeline.doubt(target).map(str::to_owned).or_else(|| check::touches_owner(target).err())
+    }
+
+    /// Over what the owner's sessions arrive, for whoever decides about packets.
+    pub(super) fn ways(&self) -> Vec<String> {
+        (self.lifeline)().ways
     }
 
     /// The second look at the owner's lifeline, on the exact address, independent of the court's.
@@ -306,9 +319,10 @@ impl Hand {
         Ok(move |addr: std::net::IpAddr| {
             let what = || addr.to_canonical().to_string();
             look_again(|| check::address_again(addr), by_person, what)?;
-            match lifeline.holds_address(addr) {
-                Some(why) => Err(ActError::Lifeline { what: what(), why }),
-                None => Ok(()),
+            match (lifeline.holds_address(addr), lifeline.doubts_address(addr)) {
+                (Some(why), _) => Err(ActError::Lifeline { what: what(), why }),
+                (None, Some(doubt)) if !by_person => Err(ActError::LifelineUnknown(doubt.escape_debug().to_string())),
+                (None, _) => Ok(()),
             }
         })
     }
