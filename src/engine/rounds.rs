@@ -195,6 +195,7 @@ fn reconcile(shared: &Shared, now: Timestamp) {
         }
         Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
     }
+    shared.degrade("table of our name", shared.responder.table_trouble());
 }
 
 /// The nurse's thread: takes the host's vital signs, and undoes what does harm. Nobody who acts waits for it.

@@ -257,6 +257,7 @@ fn settle(shared: &Shared) {
         }),
         Err(error) => shared.degrade("reconciler", Some(format!("the actions of an earlier run are not all settled: {error}"))),
     }
+    shared.degrade("table of our name", shared.responder.table_trouble());
     shared.all_actions().iter().rev().for_each(|action| shared.action_changed(action));
 }
 

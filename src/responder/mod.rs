@@ -103,6 +103,7 @@ impl Responder {
             policy,
             instance,
             shelf: ruleset::Shelf::default(),
+            table_trouble: Mutex::default(),
         };
         Ok(Self {
             ledger,
@@ -160,6 +161,11 @@ impl Responder {
     /// When the ledger cannot be read.
     pub fn active(&self) -> Result<Vec<Action>, LedgerError> {
         self.ledger.active()
+    }
+
+    /// What stands under our name in the packet filter, is not ours and could not be removed.
+    pub fn table_trouble(&self) -> Option<String> {
+        self.hand.table_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How processes are frozen on this host, for people.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Responder;
 use super::actions::{self, ActError};
 use crate::host::watchdog::{self, Expiry};
-use crate::model::{Action, ActionKind, ActionState, Desired, EndCause, Target, Timestamp};
+use crate::model::{Action, ActionKind, ActionState, Alarm, AlarmKind, Desired, EndCause, HostText, Target, Timestamp};
 use crate::store::ledger::Held;
 
 /// Where snapshots of earlier versions keep that somebody began to undo the action.
@@ -122,6 +122,10 @@ impl Responder {
         let active = self.ledger.active().unwrap_or_default();
         let mut said =
             self.hand.remove_orphans(&self.ledger.held()).unwrap_or_else(|error| vec![format!("our table could not be compared: {error}")]);
+        if let Some(first) = said.first() {
+            let detail = HostText::from(first.as_str());
+            (self.hand.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
+        }
         let suffix = format!("-{}", self.hand.instance);
         let wanted: Vec<String> = active.iter().map(|action| super::group_name(action.id, &self.hand.instance)).collect();
         let freezer = &self.hand.freezer;

@@ -328,6 +328,16 @@ impl Hand {
         Ok(done)
     }
 
+    /// Refuses what this kernel cannot do, before anything is begun: pieces that are not there yet are tried.
+    pub(super) fn able(&self, members: &[Member]) -> Result<(), ActError> {
+        let (ruleset, lasts) = (self.ruleset()?, SLACK);
+        let needed = Pieces::of(&members.iter().map(|member| Element { member: *member, lasts }).collect::<Vec<_>>());
+        if matches!(ruleset.state(), TableState::Intact(there) if there.has_all(needed)) {
+            return Ok(());
+        }
+        Ok(ruleset.nft.able(needed)?)
+    }
+
     /// Takes the sets, rules and hooks away whose last element is gone. Elements of the other kinds are not touched.
     pub(super) fn narrow(&self) -> Result<(), ActError> {
         let ruleset = self.ruleset()?;
@@ -400,9 +410,38 @@ impl Hand {
 
     /// Removes what stands in the table and belongs to no active action; one sentence each.
     pub(super) fn remove_orphans(&self, active: &[Held]) -> Result<Vec<String>, ActError> {
+        let done = self.clear_table(active);
+        self.note_trouble(&done);
+        done
+    }
+
+    /// What stands under our name and does not go, for the owner to see; and told once, when it begins.
+    fn note_trouble(&self, done: &Result<Vec<String>, ActError>) {
+        let trouble = done.as_ref().err().map(|error| match self.ruleset().as_deref().map(Ruleset::state) {
+            Ok(TableState::Altered(how)) => format!("table inet {TABLE} is not of the shape that this version makes ({how}): {error}"),
+            Ok(TableState::Absent | TableState::Intact(_)) | Err(_) => error.to_string(),
+        });
+        let mut known = self.table_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(trouble), None) = (&trouble, &*known) {
+            let detail = HostText::from(trouble.as_str());
+            (self.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
+        }
+        *known = trouble;
+    }
+
+    fn clear_table(&self, active: &[Held]) -> Result<Vec<String>, ActError> {
         let ruleset = self.ruleset()?;
         if *ruleset.state() == TableState::Absent {
             return Ok(Vec::new());
+        }
+        if let TableState::Altered(how) = ruleset.state()
+            && active.iter().all(|held| members_of(&held.action, &held.snapshot).unwrap_or_default().is_empty())
+        {
+            // Made by an older version, or by somebody else under our name; nothing of ours is in it.
+            ruleset.nft.delete_table()?;
+            let said = format!("table inet {TABLE} was not of the shape that this version makes ({how}), and was removed");
+            self.forget_ruleset();
+            return Ok(vec![said]);
         }
         let mut owned = HashSet::new();
         for held in active {

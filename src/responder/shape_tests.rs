@@ -1,9 +1,11 @@
 //! The shape of our table follows what is live: pieces come with the first action of a kind and go with the last, and
 //! nothing of the other kinds is touched meanwhile.
 
-use std::time::Duration;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::tests::{Bench, block, now, on_bench, order, ruleset};
+use super::tests::{Bench, block, nft, now, on_bench, order, ruleset};
 use super::transaction::Order;
 use crate::model::{Action, ActionKind, ActionPlan, ActionState, Direction, Target, Whose};
 
@@ -81,5 +83,54 @@ fn two_denials_of_one_address_do_not_end_each_other() {
         responder.rollback(second.id, "root", now()).unwrap();
         responder.rollback(third.id, "root", now()).unwrap();
         assert_eq!(ruleset(), "");
+    });
+}
+
+/// Left by an older version, or by somebody who took our name: packets must not be dropped in our name unseen.
+#[test]
+fn a_left_over_table_of_another_shape_is_told_and_removed_at_the_start() {
+    on_bench(|bench| {
+        let responder = bench.responder();
+        for left in [
+            "add table inet bartizan; add chain inet bartizan input { type filter hook input priority -10; policy drop; }",
+            "add table inet bartizan; add set inet bartizan block_in4 { type ipv4_addr; flags interval; elements = { 192.0.2.0/24 }; }",
+            "add table inet bartizan { flags dormant; }",
+        ] {
+            nft(left);
+            assert!(!ruleset().is_empty());
+            responder.recover(now()).unwrap();
+            assert_eq!(ruleset(), "", "{left}");
+            let told = bench.alarms();
+            assert!(told.last().unwrap().contains("not of the shape that this version makes"), "{left}: {told:?}");
+            assert!(told.iter().any(|said| said.contains("drops what comes in")), "what it did to packets: {told:?}");
+        }
+        nft("add table inet bartizan { flags dormant; }");
+        responder.reconcile(now()).unwrap();
+        assert_eq!(ruleset(), "", "not only at the start");
+    });
+}
+
+#[test]
+fn a_table_of_our_name_that_another_program_owns_is_shown_until_it_is_gone() {
+    on_bench(|bench| {
+        let responder = bench.responder();
+        let mut owner = Command::new("nft").arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let words = b"add table inet bartizan { flags owner; }\nadd chain inet bartizan input { type filter hook input priority 0; policy drop; }\n";
+        owner.stdin.as_mut().unwrap().write_all(words).unwrap();
+        let began = Instant::now();
+        while !ruleset().contains("policy drop") && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for _ in 0..2 {
+            responder.recover(now()).unwrap();
+            responder.reconcile(now()).unwrap();
+            let shown = responder.table_trouble().unwrap();
+            assert!(shown.contains(&format!("nft (pid {})", owner.id())) && shown.contains("drops what comes in"), "{shown}");
+        }
+        assert!(bench.alarms().iter().filter(|said| said.contains("another program owns")).count() <= 3, "{:?}", bench.alarms());
+        drop(owner.stdin.take());
+        owner.wait().unwrap();
+        responder.reconcile(now()).unwrap();
+        assert_eq!((responder.table_trouble(), ruleset().as_str()), (None, ""));
     });
 }

@@ -152,7 +152,7 @@ impl Nft {
         found.extend(self.lines(kind::GET_SET, examine::set_line)?);
         found.extend(self.lines(kind::GET_CHAIN, examine::chain_line)?);
         found.extend(self.lines(kind::GET_RULE, examine::rule_line)?);
-        Ok(pieces_of(&found).map_or_else(TableState::Altered, TableState::Intact))
+        Ok(pieces_of(&found).map_or_else(|how| TableState::Altered(how + &page::effect(&found)), TableState::Intact))
     }
 
     fn lines(&self, what: u16, line: fn(&[u8]) -> Option<String>) -> Result<Vec<String>, NftError> {

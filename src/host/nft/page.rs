@@ -42,6 +42,21 @@ pub fn pieces_of<L: AsRef<str>>(found: &[L]) -> Result<Pieces, String> {
     Err(other.map_or_else(String::new, |(found, _)| format!("not in its place: {}", cut(found))))
 }
 
+/// What a table that is not as we make it does to packets by its policies: "" when they drop nothing.
+pub(super) fn effect(found: &[String]) -> String {
+    const HOOKS: [(&str, &str); 5] = [
+        ("hook 0 ", "every packet that arrives"),
+        ("hook 1 ", "what comes in"),
+        ("hook 2 ", "what is forwarded"),
+        ("hook 3 ", "what goes out"),
+        ("hook 4 ", "every packet that leaves"),
+    ];
+    let dropping: Vec<&str> =
+        found.iter().filter(|line| line.starts_with("chain ") && line.contains(" policy 0 ")).map(String::as_str).collect();
+    let what: Vec<&str> = HOOKS.iter().filter(|(hook, _)| dropping.iter().any(|line| line.contains(hook))).map(|(_, what)| *what).collect();
+    if what.is_empty() { String::new() } else { format!("; it drops {} unless a rule of it accepts it", what.join(" and ")) }
+}
+
 /// Chains and sets by their lines, rules by their chain only: a stable sort leaves each chain's rules as they stand.
 fn in_order(mut lines: Vec<&str>) -> Vec<&str> {
     fn key(line: &str) -> &str {

@@ -66,6 +66,15 @@ impl Nft {
         self.0.commit(&Sealed::rehearsal(batch))
     }
 
+    /// Whether this kernel takes all of the pieces.
+    ///
+    /// # Errors
+    /// [`NftError::Lacks`] with what it does not take; others when nothing can be tried.
+    pub fn able(&self, pieces: Pieces) -> Result<(), NftError> {
+        let refused = self.refused(pieces)?;
+        if refused.is_empty() { Ok(()) } else { Err(NftError::Lacks(in_words(&refused))) }
+    }
+
     /// In words, which actions this kernel cannot take because it refuses their pieces; `None` when it takes all of them.
     pub(super) fn lacking(&self, pieces: Pieces) -> Option<NftError> {
         let refused = self.refused(pieces).ok().filter(|refused| !refused.is_empty())?;

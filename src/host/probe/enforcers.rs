@@ -7,26 +7,30 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::netlink::{DONE, DUMP, Door, check};
+use super::netlink::check;
 use super::{degraded, find_program, missing, works};
+use crate::host::nft::{Nft, Pieces, TABLE, TableState, in_words};
 use crate::model::Check;
 
-/// Lists the tables of nf_tables, which is what blocking addresses stands on.
+/// Tries every piece of our table in a transaction that the kernel takes back, and looks what stands under our name.
 pub(super) fn nf_tables() -> Check {
     const NAME: &str = "packet filter (nf_tables)";
-    let ask = || -> io::Result<usize> {
-        // NETLINK_NETFILTER; NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE; struct nfgenmsg, all families.
-        let door = Door::open(12, 0)?;
-        door.send(10 << 8 | 1, DUMP, &[0; 4])?;
-        Ok(door.receive()?.iter().filter(|(kind, _)| *kind != DONE).count())
-    };
-    match ask() {
-        Ok(count) => works(NAME, format!("answers; {count} table(s) there")),
-        Err(e) => missing(
+    let tried = Nft::open().and_then(|nft| Ok((nft.refused(Pieces::all())?, nft.table_state()?)));
+    match tried {
+        Err(why) => missing(
             NAME,
-            format!("does not answer: {e}"),
+            format!("does not answer: {why}"),
             "no address can be blocked: use a kernel with CONFIG_NF_TABLES, as root (CAP_NET_ADMIN)",
         ),
+        Ok((_, TableState::Altered(how))) => degraded(
+            NAME,
+            format!("table inet {TABLE} is not as this version makes it: {how}"),
+            "look at it (`nft list table inet bartizan`); a running agent removes or mends it, `nft delete table inet bartizan` does too",
+        ),
+        Ok((refused, _)) if refused.is_empty() => works(NAME, "takes every kind of our rules: each was tried and taken back"),
+        Ok((refused, _)) => {
+            degraded(NAME, in_words(&refused), "a newer kernel, or one built with what is named, can; every other action works")
+        }
     }
 }
 

@@ -5,8 +5,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// NLMSG_ERROR (linux/netlink.h).
 pub(super) const ERROR: u16 = 2;
-/// NLMSG_DONE.
-pub(super) const DONE: u16 = 3;
 /// NLM_F_REQUEST | NLM_F_DUMP.
 pub(super) const DUMP: u16 = 0x1 | 0x300;
 

@@ -103,6 +103,7 @@ impl Act for BlockDestination {
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, whose) = whom(plan.target())?;
         let sender = find(whose)?;
+        hand.able(&known(addr, &sender)?)?;
         let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
         steps.extend(known(addr, &sender)?.iter().map(|member| member.as_command(plan.lasts())));
         steps.push(format!("closes what is open with {addr} of {}", sender.words()));

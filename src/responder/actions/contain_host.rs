@@ -138,6 +138,7 @@ fn peers() -> Vec<Element> {
 impl ContainHost {
     fn steps(hand: &Hand, plan: &ActionPlan, mirrors: Option<Mirrors>) -> Result<Preview, ActError> {
         whole_host(plan.target())?;
+        hand.able(&[Member::ContainOut(false)])?;
         let (keep, notes) = kept(&(hand.lifeline)(), hand, mirrors);
         let bounds = settle(hand, keep.keys().copied());
         let ports = bounds.ssh.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

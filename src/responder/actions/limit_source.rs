@@ -28,6 +28,7 @@ pub(super) fn members(action: &Action) -> Result<Vec<Timed>, ActError> {
 impl Act for LimitSource {
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, rate) = whom(plan.target())?;
+        hand.able(&[Member::Limit(addr, rate)])?;
         let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
         steps.push(Member::Limit(addr, rate).as_command(plan.lasts()));
         let blast_radius = format!(

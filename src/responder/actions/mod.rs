@@ -176,6 +176,8 @@ pub(super) struct Hand {
     pub(super) instance: String,
     /// Our table in the packet filter as it was read last.
     pub(super) shelf: super::ruleset::Shelf,
+    /// What stands under our name in the packet filter and does not go.
+    pub(super) table_trouble: Mutex<Option<String>>,
 }
 
 /// What the kernel shows of an action.
