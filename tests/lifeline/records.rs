@@ -23,7 +23,11 @@ fn write(host: &Host, path: &str, records: &[Vec<u8>]) {
 
 /// A process of this account that stays.
 fn stays(host: &Host, user: &str) -> Program {
-    host.runs("setpriv", &["--reuid", user, "--clear-groups", "sleep", "120"])
+    let program = host.runs("setpriv", &["--reuid", user, "--clear-groups", "sleep", "120"]);
+    let exe = format!("/proc/{}/exe", program.0.id());
+    let runs = || std::fs::read_link(&exe).is_ok_and(|exe| exe.ends_with("sleep")).then_some(());
+    crate::support::wait_for("the account's process", std::time::Duration::from_secs(5), runs, String::new);
+    program
 }
 
 #[test]
