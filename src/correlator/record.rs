@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::score::{Evidence, Scales};
+use super::evidence::Evidence;
+use super::pieces;
+use super::score::Scales;
 use super::story;
 use crate::model::{Entity, Family, Incident, IncidentId, IncidentState, ProcessKey, Proof, Severity, Signal, Stage, Tier, Timestamp};
 
@@ -163,7 +165,8 @@ impl Record {
         incident.addresses = addresses;
         incident.signals = self.signals.iter().map(|signal| signal.id).collect();
         incident.stages.clone_from(&self.evidence.stages);
-        incident.families = self.evidence.peaks.keys().copied().collect();
+        let families: BTreeSet<Family> = self.evidence.deeds.values().flat_map(|deed| deed.peaks.keys().copied()).collect();
+        incident.families = families.into_iter().collect();
         incident.subject = subject(&self.signals).or(incident.subject);
         incident.sentence = story::tell(&self.signals, incident.signal_count);
     }
@@ -178,8 +181,12 @@ impl Record {
 
     /// What stable detectors alone prove.
     pub(super) fn proof(&self, scales: &Scales, now: Timestamp) -> Proof {
-        let families = self.stable.peaks.iter().filter(|(family, peak)| scales.proof(**family, peak, now) >= super::score::SECOND_OPINION);
-        Proof { confidence: scales.score(&self.stable, now), families: families.map(|(family, _)| *family).collect() }
+        let pieces = pieces::of(&self.stable, scales, now);
+        Proof {
+            confidence: scales.scored(&self.stable, &pieces),
+            pieces: pieces.iter().filter(|piece| piece.is_one()).count(),
+            hostile: self.stable.hostile.iter().copied().collect(),
+        }
     }
 
     /// Whether this loss is counted already.

@@ -1,17 +1,19 @@
-//! The score: noisy-or over independent families, more when several stages are seen, less as time passes.
+//! The score: noisy-or over independent pieces of evidence, more when several stages are seen, less as time passes.
 //!
 //! ```text
-//! proof(f)  = weight(f) x max over the family's signals of confidence x 2^(-age / half_life)
-//! doubt     = product over families of (1 - proof(f))
+//! proof(f)  = weight(f) x max over the act's signals of the family of confidence x 2^(-age / half_life)
+//! doubt     = product over the pieces that count of (1 - proof(f))
 //! score     = 1 - doubt ^ (1 + 0.15 x (stages - 1))
 //! ```
-//! While fewer than two families prove at least 0.10, the score stops at the strongest family's weight, and that
-//! weight stops just below the score at which the agent may act alone: one family alone never gets there (row F3).
+//! Which pieces count stands in `pieces`. While fewer than two prove at least 0.10, the score stops at the strongest
+//! family's weight, and that weight stops just below the score at which the agent may act alone (row F3).
 
 use std::collections::BTreeMap;
 
+use super::evidence::{Evidence, Peak};
+use super::pieces::{self, Piece};
 use crate::config::Policy;
-use crate::model::{Confidence, Family, Posture, Signal, Stage, Timestamp};
+use crate::model::{Confidence, Family, Posture, Timestamp};
 
 /// How much each further stage adds to the weight of the evidence, as an exponent on the doubt.
 pub(super) const STAGE_GAIN: f64 = 0.15;
@@ -26,48 +28,6 @@ pub(super) struct Scales {
     weights: BTreeMap<Family, f64>,
     half_life: f64,
     posture: crate::config::policy::PostureThresholds,
-}
-
-/// The strongest signal of one family. All fade at the same rate, so the strongest stays the strongest.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Peak {
-    pub(super) confidence: f64,
-    pub(super) at: Timestamp,
-    pub(super) detector: String,
-}
-
-/// The strongest signal of every family, and the stages seen.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Evidence {
-    pub(super) peaks: BTreeMap<Family, Peak>,
-    pub(super) stages: Vec<Stage>,
-}
-
-impl Evidence {
-    pub(super) fn add(&mut self, signal: &Signal, scales: &Scales) {
-        let new = Peak { confidence: signal.confidence.get(), at: signal.at, detector: signal.detector.clone() };
-        match self.peaks.get_mut(&signal.family) {
-            Some(old) if !scales.outweighs(&new, old) => {}
-            Some(old) => *old = new,
-            None => drop(self.peaks.insert(signal.family, new)),
-        }
-        if let Err(place) = self.stages.binary_search(&signal.stage) {
-            self.stages.insert(place, signal.stage);
-        }
-    }
-
-    pub(super) fn absorb(&mut self, other: Self, scales: &Scales) {
-        for (family, peak) in other.peaks {
-            match self.peaks.get_mut(&family) {
-                Some(old) if !scales.outweighs(&peak, old) => {}
-                Some(old) => *old = peak,
-                None => drop(self.peaks.insert(family, peak)),
-            }
-        }
-        self.stages.extend(other.stages);
-        self.stages.sort();
-        self.stages.dedup();
-    }
 }
 
 impl Scales {
@@ -102,13 +62,23 @@ impl Scales {
     }
 
     pub(super) fn score(&self, evidence: &Evidence, now: Timestamp) -> Confidence {
-        let proofs: Vec<(Family, f64)> = evidence.peaks.iter().map(|(family, peak)| (*family, self.proof(*family, peak, now))).collect();
-        let doubt: f64 = proofs.iter().map(|(_, proof)| 1.0 - proof).product();
+        self.scored(evidence, &pieces::of(evidence, self, now))
+    }
+
+    /// The same with the pieces that were chosen already.
+    pub(super) fn scored(&self, evidence: &Evidence, pieces: &[Piece<'_>]) -> Confidence {
+        let doubt: f64 = pieces.iter().map(Piece::doubt).product();
         let further = evidence.stages.len().saturating_sub(1) as f64;
         let score = 1.0 - doubt.clamp(0.0, 1.0).powf(1.0 + STAGE_GAIN * further);
-        let opinions = proofs.iter().filter(|(_, proof)| *proof >= SECOND_OPINION).count();
-        let most = proofs.iter().map(|(family, _)| self.weight(*family)).fold(0.0, f64::max);
-        Confidence::new(if opinions < 2 { score.min(most) } else { score })
+        let peaks = evidence.peaks(self);
+        let most = peaks.keys().map(|family| self.weight(*family)).fold(0.0, f64::max);
+        Confidence::new(if Self::opinions(pieces) < 2 { score.min(most) } else { score })
+    }
+
+    /// How many words there are: a piece is one, a piece with a proven far end as many as count of it.
+    pub(super) fn opinions(pieces: &[Piece<'_>]) -> usize {
+        let counting = pieces.iter().flat_map(|piece| &piece.counts).filter(|(_, _, proof)| *proof >= SECOND_OPINION);
+        counting.count()
     }
 
     pub(super) fn posture(&self, score: Confidence) -> Posture {
@@ -123,7 +93,7 @@ impl Scales {
 
     /// Whether `new` counts for more than `old`, at any later moment. Equal ones: the earlier stays, so that the
     /// order of arrival changes nothing.
-    fn outweighs(&self, new: &Peak, old: &Peak) -> bool {
+    pub(super) fn outweighs(&self, new: &Peak, old: &Peak) -> bool {
         let later = new.at.max(old.at);
         let (a, b) = (self.faded(new.confidence, new.at, later), self.faded(old.confidence, old.at, later));
         a > b || (a == b && (new.at, &new.detector) < (old.at, &old.detector))

@@ -18,6 +18,10 @@ fn key(pid: u32) -> ProcessKey {
     ProcessKey { boot: BootId(7), pid, start: 1 }
 }
 
+fn act(pid: u32) -> Act {
+    Act { of: key(pid), told: false }
+}
+
 fn signal(n: u64, second: i64, family: Family, stage: Stage, confidence: f64, entities: &[Entity]) -> Signal {
     Signal {
         id: SignalId { event: EventId(n), ordinal: 0 },
@@ -32,6 +36,9 @@ fn signal(n: u64, second: i64, family: Family, stage: Stage, confidence: f64, en
         events: vec![EventId(n)],
         entities: entities.to_vec(),
         subject: Some(key(900)),
+        // One shell with a proven far end: all families count, as one piece.
+        act: Some(act(900)),
+        hostile: Some("203.0.113.9".parse().unwrap()),
         sentence: format!("sentence {n}"),
         complete: true,
     }
@@ -208,7 +215,7 @@ fn only_stable_detectors_count_as_proof() {
     let incident = correlator.join(young).incident;
     let proof = correlator.proof(incident.id);
     assert!(incident.confidence.get() > 0.85 && proof.confidence.get() < 0.75);
-    assert_eq!(proof.families, [Family::Lineage]);
+    assert_eq!(proof.pieces, 1);
 }
 
 #[test]

@@ -1,20 +1,18 @@
-//! What the agent never does without a person, however sure it is: by kind (rows G2, G5, H6) and by share of the traffic.
+//! What the agent does not do without a person whatever the evidence: by kind (rows G2, G5, H6) and by share of the traffic.
 
 use std::net::IpAddr;
 
 use crate::config::Policy;
-use crate::model::{ActionKind, ActionPlan, Confidence, Lifeline, Mode, Posture, Target};
+use crate::model::{ActionKind, ActionPlan, Confidence, Lifeline, Posture, Target};
 
 /// Below so many connections a share says nothing: on an idle host the intruder's own is half of them.
 const FEW: u64 = 16;
 
 /// What of the case bears on it.
 pub(super) struct Bearing<'a> {
-    pub(super) mode: Mode,
     pub(super) posture: Posture,
     /// What stable detectors alone prove.
     pub(super) score: Confidence,
-    pub(super) complete: bool,
     pub(super) lifeline: &'a Lifeline,
     /// Established connections by remote address.
     pub(super) connections: &'a [(IpAddr, u32)],
@@ -40,13 +38,8 @@ pub(super) fn held(plan: &ActionPlan, bearing: &Bearing<'_>, policy: &Policy) ->
 
 fn closes_host(bearing: &Bearing<'_>, policy: &Policy) -> Option<String> {
     let needed = policy.posture.lockdown;
-    if bearing.mode != Mode::Aggressive {
-        return Some("only AGGRESSIVE closes the host alone".to_owned());
-    }
-    if bearing.posture < Posture::Lockdown || bearing.score.get() < needed {
-        return Some(format!("stable evidence reaches {}, the host is closed alone from {needed:.2}", bearing.score));
-    }
-    (!bearing.complete).then(|| "the evidence is incomplete, and the host is closed alone only on complete evidence".to_owned())
+    (bearing.posture < Posture::Lockdown || bearing.score.get() < needed)
+        .then(|| format!("stable evidence reaches {}, the host is closed alone from {needed:.2}", bearing.score))
 }
 
 /// A peer that more than half of the traffic depends on is rather a proxy or a balancer than one intruder.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::alone::{self, Bearing};
 use super::guard::{self, Refusal};
+use super::ladder;
 use super::proposals;
 use super::sentinel::{Pause, Sentinel};
 use super::warrant::{Terms, Verifier, Warrant, sentence};
@@ -212,6 +213,7 @@ impl Court {
         match self.held_because(case, &plan, tree) {
             None if before < Some(Stand::Allowed) => {
                 self.alone.push_back(case.now);
+                let plan = plan.lasting(plan.lasts().min(ladder::SHORT)).unwrap_or(plan);
                 self.remember(plan.clone(), case.incident.id, Stand::Allowed, case.now, actions.warrant_lapses);
                 Some(Ruling::Act(self.issue(plan, Some(case.incident.id), &reason, &case.mode.to_string(), case.now)))
             }
@@ -230,20 +232,11 @@ impl Court {
 
     /// Why this is not done without a person; `None` when the agent may act alone.
     fn held_because(&mut self, case: &Case<'_>, plan: &ActionPlan, tree: &[Arc<Process>]) -> Option<String> {
-        let (score, families) = (case.proof.confidence, case.proof.families.len());
-        let (name, needed) = match case.mode {
-            Mode::Paranoid => {
-                let doubt = case.lifeline.doubt(plan.target()).map(uncertain);
-                let too = doubt.or_else(|| guard::protected(plan, tree, &self.policy)).map(|why| format!("; and {why}"));
-                return Some(format!("the mode is PARANOID: a person approves everything{}", too.unwrap_or_default()));
-            }
-            Mode::Balanced => ("BALANCED", self.policy.mode.balanced_at),
-            // With a gap in the evidence even AGGRESSIVE must be as sure as BALANCED.
-            Mode::Aggressive if !case.incident.complete => {
-                ("AGGRESSIVE with incomplete evidence", self.policy.mode.balanced_at.max(self.policy.mode.aggressive_at))
-            }
-            Mode::Aggressive => ("AGGRESSIVE", self.policy.mode.aggressive_at),
-        };
+        if case.mode == Mode::Paranoid {
+            let doubt = case.lifeline.doubt(plan.target()).map(uncertain);
+            let too = doubt.or_else(|| guard::protected(plan, tree, &self.policy)).map(|why| format!("; and {why}"));
+            return Some(format!("the mode is PARANOID: a person approves everything{}", too.unwrap_or_default()));
+        }
         if !plan.kind().is_reversible() {
             let doubt = if case.incident.complete { "" } else { ", and the evidence is incomplete" };
             return Some(format!("to {} cannot be undone{doubt}", plan.kind().verb()));
@@ -252,24 +245,16 @@ impl Court {
         if let Some(doubt) = case.lifeline.doubt(plan.target()).or_else(unknown) {
             return Some(uncertain(doubt));
         }
-        if families < 2 {
-            return Some(format!("{families} family of stable evidence speaks, acting alone takes 2"));
-        }
-        if score.get() < needed {
-            return Some(format!("stable evidence reaches {score}, {name} acts alone from {needed:.2}"));
-        }
-        if case.mode == Mode::Balanced && !case.incident.complete {
-            return Some("evidence was lost or cut, and BALANCED acts alone only on complete evidence".to_owned());
+        if let Some(why) = ladder::held(plan, case.mode, case.incident, case.proof, &self.policy) {
+            return Some(why);
         }
         if let Some(pause) = self.sentinel.holds(case.now) {
             let until = pause.until.format("%H:%M:%S UTC");
             return Some(format!("the agent acts alone no more until {until}, or until a person sets the mode: {}", pause.why));
         }
         let bearing = Bearing {
-            mode: case.mode,
             posture: case.incident.posture,
             score: case.proof.confidence,
-            complete: case.incident.complete,
             lifeline: case.lifeline,
             connections: case.connections,
         };

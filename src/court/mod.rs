@@ -3,6 +3,7 @@
 mod alone;
 mod docket;
 mod guard;
+mod ladder;
 mod proposals;
 mod seal;
 mod sentinel;

@@ -38,6 +38,11 @@ impl Detector for CredentialRead {
             None => Opinion::new(format!("somebody opened {}, and was gone before it could be seen who", path(&file.path)))
                 .rated(Severity::Low, 0.2),
             Some(process) if is_rightful(process, sight) => return None,
+            Some(process) if reads_for_itself(process, sight) => {
+                Opinion::new(format!("{} opened {}, which it does for itself", named(process), path(&file.path)))
+                    .rated(Severity::Low, 0.15)
+                    .on(subject(process))
+            }
             Some(process) => weigh(process, format!("{} opened {}", named(process), path(&file.path))),
         };
         Some(opinion.about(Entity::File(file.path.clone())))
@@ -56,6 +61,14 @@ fn is_rightful(process: &Process, sight: &Sight<'_>) -> bool {
     let nightly =
         process.uid == 0 && process.lineage.root(ServiceRole::Scheduler).is_some() && COPIERS.contains(&program(&process.exe).as_str());
     trusted_descent && (sight.may_read_secrets(&process.exe) || nightly)
+}
+
+/// sudo, su, passwd, unix_chkpwd and their kin read it on their own account and show it to nobody, whoever starts them: that
+/// says no more than that they were started. They must be the system's own files with the system's rights.
+fn reads_for_itself(process: &Process, sight: &Sight<'_>) -> bool {
+    let systems_own = process.container.is_none() && in_system_dir(&process.exe) && !process.exe_file.deleted;
+    let rights = process.euid == 0 || process.uid != process.euid;
+    systems_own && rights && sight.may_read_secrets(&process.exe) && process.environment.is_empty()
 }
 
 fn weigh(process: &Process, said: String) -> Opinion {
@@ -80,6 +93,7 @@ mod tests {
         let mut scene = Scene::new();
         let nginx = scene.daemon("/usr/sbin/nginx");
         let cat = scene.child(&nginx, "/usr/bin/cat /etc/shadow");
+        // Without its rights it is not what it is called.
         let sudo = scene.child(&nginx, "/usr/bin/sudo -l");
         let daemon = scene.daemon("/opt/x/daemon");
         let fake = scene.daemon("/tmp/unix_chkpwd");
@@ -108,6 +122,28 @@ mod tests {
         copy.uid = 0;
         for process in [sshd, session, sudo, chkpwd, pwck, copy] {
             assert_eq!(names(&scene.open(&process, SHADOW)), [""; 0], "{}", process.command());
+        }
+    }
+
+    #[test]
+    fn what_sudo_reads_for_itself_says_nothing_against_who_ran_it() {
+        let mut scene = Scene::new();
+        let fcgiwrap = scene.daemon("/usr/sbin/fcgiwrap");
+        for line in ["/usr/bin/sudo -n /usr/bin/true", "/usr/bin/su -c id", "/usr/sbin/unix_chkpwd anna", "/usr/bin/passwd"] {
+            let mut reader = scene.child(&fcgiwrap, line);
+            reader.euid = 0;
+            let signals = scene.open(&reader, SHADOW);
+            let signal = by(&signals, "credential_read");
+            assert!(signal.severity == Severity::Low && signal.confidence.get() < 0.16, "{}", signal.sentence);
+            assert!(signal.sentence.ends_with("opened /etc/shadow, which it does for itself"), "{}", signal.sentence);
+        }
+        let mut false_one = scene.child(&fcgiwrap, "/var/www/sudo -n true");
+        false_one.euid = 0;
+        let mut preloaded = scene.child(&fcgiwrap, "/usr/bin/sudo -n true");
+        preloaded.euid = 0;
+        preloaded.environment = vec![crate::model::Variable { name: "LD_PRELOAD".into(), value: "/tmp/x.so".into() }];
+        for process in [false_one, preloaded] {
+            assert_eq!(by(&scene.open(&process, SHADOW), "credential_read").confidence.get(), 0.9, "{}", process.command());
         }
     }
 

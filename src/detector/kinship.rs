@@ -9,6 +9,10 @@ const MOST_KIN: usize = 16;
 /// A shell joins what it started within ten minutes of its own start, in clock ticks (100 a second).
 const KIN_TICKS: u64 = 10 * 60 * 100;
 
+/// What starts others on its own account, each thing for itself.
+const STARTERS: [ServiceRole; 4] =
+    [ServiceRole::Scheduler, ServiceRole::SshServer, ServiceRole::LoginSession, ServiceRole::ContainerRuntime];
+
 /// Services in the tree that count, nearest first. init listens for others (socket units) and stands above
 /// everything, so it says nothing.
 fn services(process: &Process) -> impl DoubleEndedIterator<Item = &Root> {
@@ -98,6 +102,37 @@ pub(super) fn subject(process: &Process) -> ProcessKey {
     }
     // The service stands above what is still known by name; the farthest known one is below it for certain.
     below
+}
+
+/// The highest process below what started it: below the outermost service that strangers can talk to, else below its
+/// scheduler, session or container, else below init. All that one start brought about has the same.
+///
+/// # Errors
+/// So much lies between that it is no longer known by name: the service itself.
+pub(super) fn started_as(process: &Process) -> Result<ProcessKey, ProcessKey> {
+    let other = |root: &&Root| !is_itself(process, root);
+    let starter = services(process)
+        .filter(other)
+        .rfind(|root| root.role.is_network_facing())
+        .or_else(|| services(process).filter(other).find(|root| STARTERS.contains(&root.role)));
+    let mut below = process.key;
+    for ancestor in process.lineage.ancestors.iter() {
+        if ancestor.key.pid <= 1 || starter.is_some_and(|root| ancestor.key == root.key && ancestor.exe == root.exe) {
+            return Ok(below);
+        }
+        below = ancestor.key;
+    }
+    if process.lineage.elided == 0 { Ok(below) } else { Err(starter.map_or(below, |root| root.key)) }
+}
+
+/// Whether the process is itself, as it is now, a service that strangers can talk to.
+pub(super) fn is_service(process: &Process) -> bool {
+    services(process).any(|root| root.role.is_network_facing() && is_itself(process, root))
+}
+
+/// The service that strangers can talk to from which it grew, by name: whose habit it may be.
+pub(super) fn in_service_of(process: &Process) -> Option<ProcessKey> {
+    services(process).filter(|root| !is_itself(process, root)).rfind(|root| root.role.is_network_facing()).map(|root| root.key)
 }
 
 /// What a signal about this process is about.

@@ -1,5 +1,6 @@
 //! Detectors: one behaviour a file. An event in, opinions out; no I/O, no clock.
 
+mod acts;
 mod credential_read;
 mod database_calls_out;
 mod exec_from_writable;

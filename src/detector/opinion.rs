@@ -1,5 +1,7 @@
 //! What every detector says of itself, and what it says of one event.
 
+use std::net::IpAddr;
+
 use crate::model::{Confidence, Entity, Event, EventId, Family, ProcessKey, Severity, Stage, Tier};
 
 use super::Sight;
@@ -50,6 +52,10 @@ pub struct Opinion {
     pub family: Option<Family>,
     /// Earlier events that it also rests on.
     pub events: Vec<EventId>,
+    /// The process reads its commands from a socket: what it does from now on, it is told as it goes.
+    pub told: bool,
+    /// An address that did something here itself, and was not merely called.
+    pub hostile: Option<IpAddr>,
 }
 
 impl Opinion {
@@ -64,6 +70,8 @@ impl Opinion {
             technique: None,
             family: None,
             events: Vec::new(),
+            told: false,
+            hostile: None,
         }
     }
 

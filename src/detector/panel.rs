@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::acts::Acts;
 use super::kinship::{by_agent, entities};
 use super::{Detector, Info, Opinion, Sight, Words, registry};
 use crate::config::Policy;
@@ -20,6 +21,7 @@ pub struct Panel {
     words: Words,
     detectors: Vec<Box<dyn Detector>>,
     told: HashMap<(&'static str, Option<ProcessKey>, String), Timestamp>,
+    acts: Acts,
     folded: u64,
 }
 
@@ -38,7 +40,7 @@ impl Panel {
     /// All detectors under this policy; `known_listeners` are those that were there when the agent started, with
     /// what listens there when known.
     pub fn new(policy: &Policy, known_listeners: &[(Flow, Option<HostText>)]) -> Self {
-        Self { words: Words::new(policy), detectors: registry(known_listeners), told: HashMap::new(), folded: 0 }
+        Self { words: Words::new(policy), detectors: registry(known_listeners), told: HashMap::new(), acts: Acts::default(), folded: 0 }
     }
 
     /// What the detectors think of an event.
@@ -51,13 +53,20 @@ impl Panel {
         for detector in &mut self.detectors {
             opinions.extend(detector.observe(event, &sight).map(|opinion| (detector.info(), opinion)));
         }
+        if opinions.is_empty() {
+            return Vec::new();
+        }
+        let act = self.acts.of(event);
+        if let Some(process) = event.process.as_deref().filter(|_| opinions.iter().any(|(_, opinion)| opinion.told)) {
+            self.acts.is_told(process.key);
+        }
         let mut signals = Vec::new();
         for (info, opinion) in opinions {
             if self.is_repeat(info, &opinion, event.at) {
                 self.folded += 1;
             } else {
                 let ordinal = u16::try_from(signals.len()).unwrap_or(u16::MAX);
-                signals.push(signal(event, ordinal, info, opinion, &Sight::new(&self.words)));
+                signals.push(Signal { act, ..signal(event, ordinal, info, opinion, &Sight::new(&self.words)) });
             }
         }
         signals
@@ -114,6 +123,8 @@ fn signal(event: &Event, ordinal: u16, info: &'static Info, opinion: Opinion, si
         events,
         entities: unique,
         subject: opinion.subject,
+        act: None,
+        hostile: opinion.hostile,
         sentence: opinion.sentence,
         complete: event.complete,
     }

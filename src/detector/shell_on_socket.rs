@@ -40,6 +40,8 @@ pub(super) struct ShellOnSocket {
 
 struct Connection {
     by: ProcessKey,
+    /// Its input and output were sockets before: handed down, and nothing of this connection.
+    had_sockets: bool,
     to: std::net::SocketAddr,
     event: EventId,
     at: Timestamp,
@@ -55,7 +57,13 @@ impl Detector for ShellOnSocket {
         match &event.kind {
             EventKind::Connect { net } => {
                 if let (Some(dst), Some(dport)) = (net.dst.filter(|dst| !dst.is_loopback()), net.dport) {
-                    self.remember(Connection { by: process.key, to: (dst.to_canonical(), dport).into(), event: event.id, at: event.at });
+                    self.remember(Connection {
+                        by: process.key,
+                        had_sockets: process.stdio_sockets & BOTH == BOTH,
+                        to: (dst.to_canonical(), dport).into(),
+                        event: event.id,
+                        at: event.at,
+                    });
                 }
                 None
             }
@@ -86,21 +94,41 @@ impl ShellOnSocket {
         if let Some(far) = self.far_end(process, event.at) {
             let mut opinion = Opinion::new(format!("{said}, connected to {}", far.to)).rated(Severity::Critical, 0.95);
             opinion.events.push(far.event);
+            opinion.told = takes_commands(process);
+            opinion.hostile = (opinion.told && self.is_proven(process, far, event.at)).then(|| far.to.ip());
             return Some(opinion.about(Entity::Address(far.to.ip())).on(subject(process)));
         }
         let (severity, confidence) = unproven(process);
-        Some(Opinion::new(said).rated(severity, confidence).on(subject(process)))
+        let mut opinion = Opinion::new(said).rated(severity, confidence).on(subject(process));
+        opinion.told = severity >= Severity::High && takes_commands(process);
+        Some(opinion)
     }
 
     /// The last connection of the process itself or of those just above it, the service excluded: a service talks
     /// to many, and which of them is at the shell cannot be told.
     fn far_end(&self, process: &Process, now: Timestamp) -> Option<&Connection> {
-        let service = grown_from(process).map(|root| root.key);
-        let near = || process.lineage.ancestors.iter().take(NEAR).map(|ancestor| ancestor.key).take_while(|key| Some(*key) != service);
-        let ours = |key: ProcessKey| key == process.key || near().any(|near| near == key);
-        let fresh = |at: Timestamp| now.signed_duration_since(at) <= CONNECTION_LIVES;
-        self.connections.iter().rev().find(|connection| ours(connection.by) && fresh(connection.at))
+        self.near(process, now).next()
     }
+
+    /// Connections that may be the one on the shell's input, latest first.
+    fn near(&self, process: &Process, now: Timestamp) -> impl Iterator<Item = &Connection> {
+        let service = grown_from(process).map(|root| root.key);
+        let above = process.lineage.ancestors.iter().take(NEAR).map(|ancestor| ancestor.key).take_while(|key| Some(*key) != service);
+        let ours: Vec<ProcessKey> = std::iter::once(process.key).chain(above).collect();
+        let fresh = move |at: Timestamp| now.signed_duration_since(at) <= CONNECTION_LIVES;
+        self.connections.iter().rev().filter(move |connection| ours.contains(&connection.by) && fresh(connection.at))
+    }
+
+    /// Whether nothing else can be on the shell's input: who connected had no sockets there before, and called nobody else.
+    fn is_proven(&self, process: &Process, far: &Connection, now: Timestamp) -> bool {
+        self.near(process, now).all(|connection| !connection.had_sockets && connection.to.ip() == far.to.ip())
+    }
+}
+
+/// Whether it reads its commands from its input: it was given neither a command line (`-c`) nor a script.
+fn takes_commands(process: &Process) -> bool {
+    let options = |arg: &[u8]| matches!(arg.first(), Some(b'-' | b'+')) && (arg.starts_with(b"--") || !arg.contains(&b'c'));
+    process.argv.iter().skip(1).all(|arg| options(arg.as_bytes()))
 }
 
 /// How sure, when no connection is known to be behind it.
@@ -133,7 +161,31 @@ mod tests {
         assert_eq!((signal.severity, signal.events.len()), (Severity::Critical, 2));
         assert!(signal.entities.contains(&Entity::Address("203.0.113.9".parse().unwrap())));
         assert!(signal.sentence.ends_with("has a socket as input and output, connected to 203.0.113.9:4444"), "{}", signal.sentence);
-        assert_eq!(signal.subject, Some(python.key));
+        assert_eq!((signal.subject, signal.hostile), (Some(python.key), Some("203.0.113.9".parse().unwrap())));
+    }
+
+    #[test]
+    fn an_address_is_hostile_only_when_nothing_else_can_be_on_the_input() {
+        let mut scene = Scene::new();
+        let nrpe = scene.daemon("/usr/sbin/nginx");
+        let hostile = |scene: &mut Scene, parent: &Process, line: &str| {
+            let mut shell = scene.child(parent, line);
+            shell.stdio_sockets = 0b111;
+            by(&scene.exec(&shell), "shell_on_socket").hostile
+        };
+        let one = scene.child(&nrpe, "/usr/bin/python3 check.py");
+        scene.connect(&one, "203.0.113.9:443");
+        assert!(hostile(&mut scene, &one, "/bin/sh -i").is_some());
+        assert_eq!(hostile(&mut scene, &one, "/bin/sh -c uptime"), None, "given its commands");
+        assert_eq!(hostile(&mut scene, &one, "/bin/bash /usr/lib/check.sh"), None, "given a script");
+        let two = scene.child(&nrpe, "/usr/bin/python3 check.py");
+        scene.connect(&two, "203.0.113.9:443");
+        scene.connect(&two, "203.0.113.10:443");
+        assert_eq!(hostile(&mut scene, &two, "/bin/sh"), None, "it called two");
+        let mut inetd = scene.child(&nrpe, "/bin/bash /usr/local/bin/answer");
+        inetd.stdio_sockets = 0b011;
+        scene.connect(&inetd, "203.0.113.9:443");
+        assert_eq!(hostile(&mut scene, &inetd, "/bin/sh"), None, "its input was a socket before it called anybody");
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub struct Incident {
     pub updated: Timestamp,
     /// Where it stands.
     pub state: IncidentState,
-    /// Noisy-or over independent families.
+    /// Noisy-or over independent pieces of evidence.
     pub confidence: Confidence,
     /// Worst signal.
     pub severity: Severity,
@@ -132,8 +132,10 @@ pub struct Incident {
 pub struct Proof {
     /// The incident's confidence if only stable detectors had spoken.
     pub confidence: Confidence,
-    /// The families in which a stable detector spoke.
-    pub families: Vec<Family>,
+    /// How many independent pieces of evidence that rests on: different acts, seen by different kinds of sensor.
+    pub pieces: usize,
+    /// Addresses that did something here themselves, as the kernel recorded; the others were merely called.
+    pub hostile: Vec<IpAddr>,
 }
 
 /// Why an incident scores what it scores, without a model (row F5). All texts are safe to show.
@@ -143,7 +145,7 @@ pub struct Explanation {
     pub incident: IncidentId,
     /// What was seen, one sentence a signal.
     pub seen: Vec<String>,
-    /// Why the score, family by family.
+    /// Why the score: what counts, and what was counted as one.
     pub why: Vec<String>,
     /// What would lower it.
     pub lower: Vec<String>,

@@ -1,5 +1,6 @@
 //! Nouns: what the host did, what we think of it, what we may do, what we did. No I/O, no clock.
 
+mod act;
 mod action;
 mod alarm;
 mod alert;
@@ -25,6 +26,7 @@ mod target;
 mod text;
 mod vital;
 
+pub use act::Act;
 pub use action::{Action, ActionKind, ActionState, Confirmation};
 pub use alarm::{Alarm, AlarmKind};
 pub use alert::{Alert, AlertState};

@@ -12,9 +12,9 @@ pub enum Mode {
     /// A person approves everything.
     #[default]
     Paranoid,
-    /// Acts alone at confidence 0.85 and low risk.
+    /// Does the least that helps alone, on two independent pieces of evidence from confidence 0.85.
     Balanced,
-    /// Acts alone at confidence 0.75 on what is not protected.
+    /// The same from 0.75, on one piece about a hostile address, and more on three.
     Aggressive,
 }
 
@@ -26,8 +26,8 @@ impl Mode {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Paranoid => "a person approves everything",
-            Self::Balanced => "acts alone at confidence >= 0.85 and low risk",
-            Self::Aggressive => "acts alone at confidence >= 0.75 on what is not protected",
+            Self::Balanced => "acts alone on two independent pieces of evidence, from confidence 0.85",
+            Self::Aggressive => "acts alone on two independent pieces of evidence from confidence 0.75, on one against a hostile address",
         }
     }
 }

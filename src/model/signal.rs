@@ -1,10 +1,11 @@
 //! One detector's opinion of what happened.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entity, EventId, ProcessKey, SignalId, Stage, Timestamp};
+use super::{Act, Entity, EventId, ProcessKey, SignalId, Stage, Timestamp};
 
 /// How bad, if true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,7 +47,7 @@ pub enum Tier {
     Stable,
 }
 
-/// Kinds of evidence that are independent of each other (row F3).
+/// Kinds of evidence, by the kind of sensor that sees it (row F3). Two are independent when they are about different acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -155,6 +156,12 @@ pub struct Signal {
     pub entities: Vec<Entity>,
     /// The process to act on, if one.
     pub subject: Option<ProcessKey>,
+    /// The act that it is about; `None` when nobody knows who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
+    /// An address that did something here itself, as the kernel recorded: the far end of a shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostile: Option<IpAddr>,
     /// One plain sentence. Safe to show.
     pub sentence: String,
     /// All its facts are complete.

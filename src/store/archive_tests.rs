@@ -96,6 +96,8 @@ fn records_are_replaced_and_numbers_go_on() {
         events: vec![EventId(9)],
         entities: vec![],
         subject: None,
+        act: None,
+        hostile: None,
         sentence: "nginx ran a shell".to_owned(),
         complete: true,
     };

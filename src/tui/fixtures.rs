@@ -84,6 +84,8 @@ fn signal(
         events: vec![EventId(event)],
         entities: vec![Entity::Lineage(key(812))],
         subject: Some(key(2214)),
+        act: None,
+        hostile: None,
         sentence: sentence.to_owned(),
         complete: true,
     }

@@ -1,8 +1,8 @@
 /* farm: starts a server for each line "MEMORY ADDRESS" of its input. It is there before the agent, and without a shell
  * above it: processes that grow from one shell within ten minutes are one story, and each server shall be its own.
- * nginx MEMORY ADDRESS: stands in for a web server that was broken into; on SIGUSR1 it
- * starts `sh` beside it with the same words.
- * sh MEMORY ADDRESS: the intruder. It calls ADDRESS, port 4444, which completes the case, and then does nothing but write
+ * nginx MEMORY ADDRESS: stands in for a web server that was broken into; on SIGUSR1 it runs a copy of itself from
+ * /dev/shm, which ends at once: a dropped program, the first act. Then it starts `sh` beside it with the same words.
+ * sh MEMORY ADDRESS: the intruder, another act. It calls ADDRESS, port 4444, which completes the case, and then does nothing but write
  * into shared memory what time it is, until somebody stops it. MEMORY: its begin, its last
  * sign of life, in nanoseconds; the process group of both. */
 #define _GNU_SOURCE
@@ -51,6 +51,28 @@ static int farm(void)
 	return 0;
 }
 
+/* A dropped program: one request of the intruder's. */
+static void drop(const char *memory)
+{
+	char path[300], chunk[65536];
+	long got;
+
+	snprintf(path, sizeof path, "%s.dropped", memory);
+	int from = open("/proc/self/exe", O_RDONLY), to = open(path, O_WRONLY | O_CREAT | O_EXCL, 0700);
+	while ((got = read(from, chunk, sizeof chunk)) > 0)
+		if (write(to, chunk, got) != got)
+			_exit(1);
+	close(from);
+	close(to);
+	pid_t child = fork();
+	if (child == 0) {
+		execl(path, path, (char *)0);
+		_exit(127);
+	}
+	waitpid(child, 0, 0);
+	unlink(path);
+}
+
 static int serve(char **argv)
 {
 	sigset_t go;
@@ -63,6 +85,7 @@ static int serve(char **argv)
 	setpgid(0, 0);
 	map(argv[1])[2] = getpid();
 	sigwait(&go, &number);
+	drop(argv[1]);
 	pid_t child = fork();
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);

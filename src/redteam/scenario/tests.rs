@@ -37,6 +37,8 @@ impl Observer for Scripted {
             events: Vec::new(),
             entities: vec![Entity::Lineage(ProcessKey { boot: BootId(1), pid, start: 1 })],
             subject: None,
+            act: None,
+            hostile: None,
             sentence: format!("{detector} spoke"),
             complete: true,
         };

@@ -48,9 +48,9 @@ fn containers_and_accounts_are_asked_however_sure_the_agent_is() {
 fn the_host_is_closed_alone_only_at_the_very_top() {
     type Change = (&'static str, fn(&mut Bench));
     let alter: [Change; 4] = [
-        ("only AGGRESSIVE", |b| b.mode = Mode::Balanced),
+        ("BALANCED does no more alone", |b| b.mode = Mode::Balanced),
         ("closed alone from 0.97", |b| b.proof = proof(0.96)),
-        ("incomplete", |b| b.incident.complete = false),
+        ("only on complete evidence", |b| b.incident.complete = false),
         ("PARANOID", |b| b.mode = Mode::Paranoid),
     ];
     for (why, alter) in alter {
@@ -95,6 +95,7 @@ fn who_only_looks_around_is_slowed_down_before_being_cut_off() {
 #[test]
 fn who_carries_most_of_the_traffic_is_asked_about() {
     let mut bench = Bench::new();
+    bench.mode = Mode::Aggressive;
     bench.connections = vec![("203.0.113.9".parse().unwrap(), 30), ("198.51.100.1".parse().unwrap(), 5)];
     let said = bench.said();
     assert!(said[1].starts_with("ask") && said[1].contains("203.0.113.9 carries 30 of the 35 connections"), "{said:#?}");
@@ -104,6 +105,7 @@ fn who_carries_most_of_the_traffic_is_asked_about() {
 #[test]
 fn a_tripped_sentinel_asks_until_a_person_sets_the_mode() {
     let mut bench = Bench::new();
+    bench.mode = Mode::Aggressive;
     let ours = |n: u64| Action { by: "BALANCED".into(), ..alive(n, &block(&format!("198.51.100.{n}"))) };
     let alarms: Vec<Alarm> = (1..=11).filter_map(|n| bench.court.watch(&ours(n), at(0))).collect();
     assert_eq!(alarms.len(), 1);
