@@ -104,6 +104,11 @@ fn an_ssh_server_that_stands_still_by_itself_undoes_nothing_and_is_told() {
             let check = seen.vitals.unwrap();
             assert!(check.harmed.is_empty() && check.unexplained.iter().any(|said| said.contains("is stopped")), "{check:?}");
         }
+        assert_eq!(responder.unexplained(), None, "one look may be wrong");
+        for _ in 0..4 {
+            hands.pass(60);
+            responder.check_vitals(now());
+        }
         let told = responder.unexplained().unwrap();
         assert!(told.contains("its process") && told.contains("nothing was undone for it"), "{told}");
         sshd.signal(nix::sys::signal::Signal::SIGCONT);

@@ -85,8 +85,11 @@ fn a_name_server_is_well_with_any_answer() {
         bytes[2] |= 0x80;
         bytes[3] = 2; // SERVFAIL
         server.send_to(&bytes[..got], from).unwrap();
-        let (got, _) = server.recv_from(&mut bytes).unwrap();
-        assert_eq!(got, 17, "the root's name servers");
+        for _ in 0..3 {
+            let (got, _) = server.recv_from(&mut bytes).unwrap();
+            assert_eq!(got, 17, "the root's name servers, asked again and again");
+        }
+        std::thread::sleep(SHORT);
     });
     assert_eq!(resolver::answer(address, "example.org", Duration::from_secs(2)), Ok("answers".to_owned()));
     assert!(resolver::answer(address, ".", SHORT).unwrap_err().contains("does not answer within"));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::verdict;
+use super::{SURE, verdict};
 use crate::model::{ActionId, Target, Vital, VitalKind, VitalState, worse};
 
 pub(super) const MOST_SHUNNED: usize = 256;
@@ -30,6 +30,8 @@ pub(super) struct Book {
     pub(super) shunned: VecDeque<(Target, u64)>,
     /// How long the last answers of a sign took.
     pub(super) paces: BTreeMap<String, VecDeque<Duration>>,
+    /// How many quiet rounds in a row found a sign ill that was well before.
+    pub(super) doubts: BTreeMap<(VitalKind, String), usize>,
     /// What was well, is not any more, and nothing that was done explains: told until it is well again.
     pub(super) unexplained: BTreeMap<(VitalKind, String), String>,
 }
@@ -125,19 +127,29 @@ impl Book {
         self.now.iter().filter(|sign| sign.state == VitalState::Ill).cloned().collect()
     }
 
-    /// What was well once, is ill now, and was not told yet; not what a watched action can have harmed.
+    /// Whether something looks ill and was not told yet: another look must say the same.
+    pub(super) fn doubts(&self) -> bool {
+        self.doubts.keys().any(|sign| !self.unexplained.contains_key(sign))
+    }
+
+    /// After a quiet round: what was well once, has been ill in several rounds, and was not told yet; not what a watched action
+    /// can have harmed.
     pub(super) fn news(&mut self, explained: &dyn Fn(&Vital) -> bool) -> Vec<String> {
         let now = Arc::clone(&self.now);
         let is_ill = |(kind, name): &(VitalKind, String)| {
             now.iter().any(|sign| (sign.kind, &sign.name) == (*kind, name) && sign.state == VitalState::Ill)
         };
         self.unexplained.retain(|sign, _| is_ill(sign));
+        self.doubts.retain(|sign, _| is_ill(sign));
         self.well.retain(|then| now.iter().any(|sign| sign.is_same(then)));
         let mut news = Vec::new();
         // A session that falls silent is mostly a closed laptop.
-        for (then, now) in worse(&self.well, &now).filter(|(_, now)| now.kind != VitalKind::OperatorConnection) {
+        for (then, now) in worse(&self.well, &now).filter(|(_, now)| now.kind != VitalKind::OperatorConnection && !explained(now)) {
+            let sign = (now.kind, now.name.clone());
+            let times = self.doubts.entry(sign.clone()).or_default();
+            *times += 1;
             let said = verdict::told(then, now);
-            if !explained(now) && self.unexplained.insert((now.kind, now.name.clone()), said.clone()).is_none() {
+            if *times >= SURE && self.unexplained.insert(sign, said.clone()).is_none() {
                 news.push(said);
             }
         }

@@ -23,6 +23,8 @@ use crate::store::ledger::Held;
 const SECOND: u64 = 1_000_000_000;
 /// How often everything is looked at while nothing is done: it is the "before" of the next action.
 const QUIET: u64 = 60 * SECOND;
+/// ... and while something looks ill that was well: one lost packet is no illness.
+const DOUBTFUL: u64 = 5 * SECOND;
 /// How often an action that awaits a person, or a sign that looks harmed, is looked at again.
 const QUICK: u64 = 2 * SECOND;
 /// When after a fast action its signs are looked at.
@@ -38,7 +40,11 @@ impl Responder {
     /// undoes what does harm. Gives the actions whose row changed.
     pub fn check_vitals(&self, now: Timestamp) -> Vec<Action> {
         let at = self.clock.now();
-        let quiet = self.signs.book().all_at.is_none_or(|last| at.saturating_sub(last) >= QUIET);
+        let quiet = {
+            let book = self.signs.book();
+            let every = if book.doubts() { DOUBTFUL } else { QUIET };
+            book.all_at.is_none_or(|last| at.saturating_sub(last) >= every)
+        };
         let due = self.due(at);
         if !quiet && due.is_empty() {
             return Vec::new();
@@ -48,8 +54,8 @@ impl Responder {
         let signs = self.measure(if quiet { Asked::Quietly(&reached) } else { Asked::Only(&reached) });
         if quiet {
             self.signs.book().all_at = Some(at);
+            self.tell_what_is_worse();
         }
-        self.tell_what_is_worse();
         due.into_iter().filter_map(|id| self.compare_signs(id, &signs, now)).collect()
     }
 
