@@ -17,7 +17,7 @@ use crate::model::{ActionKind, ActionState, Direction, HostText, LifelineReason,
 
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,
-    lifeline: Lifeline,
+    pub(super) lifeline: Lifeline,
     alarms: Arc<Mutex<Vec<String>>>,
 }
 

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::Responder;
 use super::actions::{self, ActError, Sight, is_person};
 use super::ending::word;
+use super::vitals::Before;
 use crate::court::Warrant;
 use crate::model::{
     Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, Desired, EndCause, HostText,
-    IncidentId, Preview, Timestamp, Vital, WarrantId,
+    IncidentId, Preview, Target, Timestamp, WarrantId,
 };
 use crate::store::ledger::Anchor;
 
@@ -59,10 +60,11 @@ impl Responder {
         let (mut pace, asked, asked_at) = (super::pace::Pace::begin(), now, self.clock.now());
         // What may cut people off is measured right before; the rest has no time for it: the last round counts.
         let doubt = self.hand.doubt(order.plan.target());
-        let before = match order.plan.kind().is_disruptive() || doubt.is_some() {
+        let signs = match order.plan.kind().is_disruptive() || doubt.is_some() {
             true => Arc::new(self.measure_all()),
             false => self.signs.before(),
         };
+        let before = Before { signs, may_carry: doubt.is_some() || *order.plan.target() == Target::Host };
         pace.step("vital signs before");
         let turn = self.my_turn();
         pace.step("turn");
@@ -95,7 +97,7 @@ impl Responder {
     }
 
     /// What follows a change that stands: nobody waits for it but who asked for a disruptive one.
-    fn after_it(&self, action: Action, before: Arc<Vec<Vital>>, now: Timestamp) -> Result<Action, ActError> {
+    fn after_it(&self, action: Action, before: Before, now: Timestamp) -> Result<Action, ActError> {
         if action.kind == ActionKind::FreezeTree {
             self.keep_evidence_of(&action);
         }

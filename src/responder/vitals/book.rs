@@ -36,10 +36,20 @@ pub(super) struct Book {
     pub(super) unexplained: BTreeMap<(VitalKind, String), String>,
 }
 
+/// What is kept of the moment before an action.
+#[derive(Debug, Clone)]
+pub(in crate::responder) struct Before {
+    pub(in crate::responder) signs: Arc<Vec<Vital>>,
+    /// Whether the lifeline cannot say that nobody comes by the action's address.
+    pub(in crate::responder) may_carry: bool,
+}
+
 /// An action under observation.
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
     pub(super) before: Arc<Vec<Vital>>,
+    /// Whether the lifeline could not say that nobody comes by the action's address.
+    pub(super) may_carry: bool,
     pub(super) since: u64,
     pub(super) looks: usize,
     pub(super) looked: u64,
@@ -58,8 +68,9 @@ impl Signs {
     }
 
     /// From now on the signs are compared with `before`.
-    pub(in crate::responder) fn watch(&self, id: ActionId, before: Arc<Vec<Vital>>, since: u64) {
-        self.book().watched.insert(id, Watched { before, since, looks: 0, looked: since, bad: 0 });
+    pub(in crate::responder) fn watch(&self, id: ActionId, before: Before, since: u64) {
+        let Before { signs: before, may_carry } = before;
+        self.book().watched.insert(id, Watched { before, may_carry, since, looks: 0, looked: since, bad: 0 });
         self.1.notify_all();
     }
 

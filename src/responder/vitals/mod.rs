@@ -7,11 +7,10 @@ mod book;
 mod path;
 mod verdict;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use asking::Asked;
-pub(super) use book::Signs;
+pub(super) use book::{Before, Signs};
 
 use super::Responder;
 use super::actions::is_person;
@@ -80,10 +79,10 @@ impl Responder {
 
     /// Whether a watched action can have harmed a sign, as it is or as it was: what led to it may be gone with it.
     fn reaches(&self, id: ActionId, sign: &Vital) -> bool {
-        let before = self.signs.book().watched.get(&id).map(|watched| Arc::clone(&watched.before));
-        let Some((held, before)) = self.ledger.held_one(id).zip(before) else { return false };
-        let then = before.iter().filter(|then| then.is_same(sign));
-        then.chain([sign]).any(|sign| path::path(&held.action, &held.snapshot, sign).is_some())
+        let watched = self.signs.book().watched.get(&id).cloned();
+        let Some((held, watched)) = self.ledger.held_one(id).zip(watched) else { return false };
+        let then = watched.before.iter().filter(|then| then.is_same(sign));
+        then.chain([sign]).any(|sign| path::path(&held.action, &held.snapshot, sign, watched.may_carry).is_some())
     }
 
     fn tell_what_is_worse(&self) {
@@ -140,7 +139,7 @@ impl Responder {
         let _turn = self.my_turn();
         let held = self.ledger.held_one(id).filter(is_meant)?;
         let mut action = Action::clone(&held.action);
-        let check = verdict::judge(&action, &held.snapshot, &watched.before, after, now);
+        let check = verdict::judge(&action, &held.snapshot, &watched, after, now);
         let bad = if check.harmed.is_empty() { 0 } else { watched.bad + 1 };
         if let Some(watched) = self.signs.book().watched.get_mut(&id) {
             watched.bad = bad;

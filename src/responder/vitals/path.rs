@@ -8,16 +8,18 @@ use serde_json::Value;
 use crate::model::{Action, Target, Vital, VitalKind};
 use crate::responder::actions::{holds_process, keeps_address, took_addresses};
 
-/// How this action reaches this sign, in words; none: it does not.
-pub(super) fn path(action: &Action, snapshot: &Value, sign: &Vital) -> Option<String> {
+/// How this action reaches this sign, in words; none: it does not. `may_carry`: whether the lifeline could not say that nobody
+/// comes by the action's address.
+pub(super) fn path(action: &Action, snapshot: &Value, sign: &Vital, may_carry: bool) -> Option<String> {
+    let under = || under(sign).filter(|_| may_carry);
     match &action.target {
-        Target::Address { addr, .. } | Target::Source { addr, .. } => over(sign, |way| way == addr.to_canonical()).or_else(|| under(sign)),
+        Target::Address { addr, .. } | Target::Source { addr, .. } => over(sign, |way| way == addr.to_canonical()).or_else(under),
         // What asks the other signs is the agent itself, whose packets no such action drops.
         Target::Destination { addr, .. } if sign.kind == VitalKind::OperatorConnection => over(sign, |way| way == addr.to_canonical()),
         Target::Destination { .. } => None,
         // New connections alone, and only of addresses that it does not let through: an open session goes on.
         Target::Host if sign.kind == VitalKind::SshServer => None,
-        Target::Host => over(sign, |way| !way.is_loopback() && !keeps_address(snapshot, way)).or_else(|| under(sign)),
+        Target::Host => over(sign, |way| !way.is_loopback() && !keeps_address(snapshot, way)).or_else(under),
         Target::ProcessTree { .. } => held(snapshot, sign),
         Target::Container { .. } => over(sign, |way| took_addresses(snapshot).contains(&way)),
         // Its own file: sshd reads those that decide who gets in at each connection.

@@ -1,10 +1,12 @@
 //! What the signs say of an action, by how they were and what it touches.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::asking::{Question, all_at_once};
+use super::book::Watched;
 use super::path::path;
 use super::verdict::judge;
 use crate::model::{
@@ -15,6 +17,11 @@ use crate::model::{
 fn sign(kind: VitalKind, name: &str, state: VitalState) -> Vital {
     let far = name.parse::<std::net::SocketAddr>().ok().map(|far| far.ip());
     Vital::new(kind, name, state, "seen").over(far)
+}
+
+/// Looked at after this.
+fn since(before: &[Vital]) -> Watched {
+    Watched { before: Arc::new(before.to_vec()), may_carry: false, since: 0, looks: 0, looked: 0, bad: 0 }
 }
 
 fn action(kind: ActionKind, target: Target) -> Action {
@@ -50,7 +57,7 @@ fn who_logs_out_is_no_harm_and_who_is_cut_is() {
     let block = |addr: &str| action(ActionKind::BlockAddress, Target::Address { addr: addr.parse().unwrap(), direction: Direction::In });
     let before = [well("203.0.113.9:5000"), well("203.0.113.8:5000")];
     let now = chrono::Utc::now();
-    let harm = |action: &Action, after: &[Vital]| judge(action, &json!({}), &before, after, now).harmed.len();
+    let harm = |action: &Action, after: &[Vital]| judge(action, &json!({}), &since(&before), after, now).harmed.len();
     assert_eq!(harm(&block("198.51.100.1"), &[]), 0, "a block of somebody else cannot close them");
     assert_eq!(harm(&block("203.0.113.9"), &[well("203.0.113.8:5000")]), 1, "the blocked one is gone");
     let host = action(ActionKind::ContainHost, Target::Host);
@@ -106,10 +113,13 @@ fn only_what_an_action_touches_can_have_been_harmed_by_it() {
         (&file, &none, &ssh, true),
         (&file, &none, &probe, false),
     ] {
-        assert_eq!(path(action, snapshot, sign).is_some(), reaches, "{:?} and {sign}", action.target);
+        assert_eq!(path(action, snapshot, sign, true).is_some(), reaches, "{:?} and {sign}", action.target);
     }
+    let by_tunnel = Vital { tunnel: Some("tun0".to_owned()), ..sign(VitalKind::OperatorConnection, "10.8.0.2:9", VitalState::Ill) };
+    assert!(path(&block, &none, &by_tunnel, true).is_some() && path(&host, &kept, &by_tunnel, true).is_some());
+    assert!(path(&block, &none, &by_tunnel, false).is_none(), "the lifeline knows that nobody comes by that address");
     let before = Vital { state: VitalState::Well, ..ssh.clone() };
-    let held = judge(&freeze, &frozen(&[5]), std::slice::from_ref(&before), std::slice::from_ref(&before), chrono::Utc::now());
+    let held = judge(&freeze, &frozen(&[5]), &since(std::slice::from_ref(&before)), std::slice::from_ref(&before), chrono::Utc::now());
     assert_eq!(held.harmed, ["the SSH server tcp 0.0.0.0:22: stands still (before: seen), and its process 5 is held"]);
 }
 
@@ -117,7 +127,7 @@ fn only_what_an_action_touches_can_have_been_harmed_by_it() {
 fn what_was_ill_before_is_told_and_not_blamed() {
     let before = [sign(VitalKind::Unit, "a.service", VitalState::Ill), sign(VitalKind::Probe, "p", VitalState::Well)];
     let after = [sign(VitalKind::Unit, "a.service", VitalState::Ill), sign(VitalKind::Probe, "p", VitalState::Ill)];
-    let check = judge(&action(ActionKind::ContainHost, Target::Host), &json!({}), &before, &after, chrono::Utc::now());
+    let check = judge(&action(ActionKind::ContainHost, Target::Host), &json!({}), &since(&before), &after, chrono::Utc::now());
     assert_eq!((check.well, check.ill_before.len(), check.harmed.len()), (0, 1, 0));
     assert_eq!(check.unexplained, ["probe p: seen"], "and nothing leads from the one to the other");
 }

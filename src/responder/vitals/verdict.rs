@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
+use super::book::Watched;
 use super::path::{held, path};
 use crate::model::{Action, Timestamp, Vital, VitalCheck, VitalKind, VitalState, worse};
 
 /// The action's signs before and after it, compared once.
-pub(super) fn judge(action: &Action, snapshot: &Value, before: &[Vital], after: &[Vital], now: Timestamp) -> VitalCheck {
+pub(super) fn judge(action: &Action, snapshot: &Value, watched: &Watched, after: &[Vital], now: Timestamp) -> VitalCheck {
+    let (before, may_carry) = (&watched.before, watched.may_carry);
     let is_own = |vital: &&Vital| vital.kind == VitalKind::OperatorConnection;
     let unseen = |vital: &&Vital| !before.iter().any(|then| then.is_same(vital));
     // A connection that came after the last round was well when it came.
@@ -21,7 +23,8 @@ pub(super) fn judge(action: &Action, snapshot: &Value, before: &[Vital], after: 
     let (mut harmed, mut unexplained) = (Vec::new(), Vec::new());
     for (then, now) in worse(&before, &after) {
         // What it led over is asked of both: of a sign that is gone nothing can be read any more.
-        match path(action, snapshot, then).or_else(|| path(action, snapshot, now)) {
+        let reaches = |sign| path(action, snapshot, sign, may_carry);
+        match reaches(then).or_else(|| reaches(now)) {
             Some(how) => harmed.push(format!("{}, and {how}", told(then, now))),
             None => unexplained.push(told(then, now)),
         }
