@@ -173,7 +173,11 @@ fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {
         before: query.before,
         limit: query.limit.min(MOST),
     };
-    let searching = shared.ask_archive(crate::store::Reader::sibling).map_err(|e| stored_failed(&e))?;
+    let searching = match shared.ask_archive(crate::store::Reader::sibling) {
+        // What happens from now on needs no archive.
+        Err(StoreError::Away) if query.follow => return Ok(Reply::Events(Vec::new())),
+        searching => searching.map_err(|e| stored_failed(&e))?,
+    };
     read(searching.events(&filter)).map(Reply::Events)
 }
 

@@ -221,6 +221,8 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     let alone = WEIGH.min(watchdog.map_or(WEIGH, |period| period / 2));
     let begun = Instant::now();
     let (mut measured, mut weighed, mut remembered, mut patted) = (begun, begun, begun, begun);
+    // What comes first may take seconds; it is not said that we hang meanwhile.
+    service_manager::alive();
     let mut anchoring = Anchoring::default();
     let archived = shared.ask_archive(|archive| archive.meta(anchoring::HEAD)).ok().flatten();
     anchoring::compare(shared, archived.as_deref());

@@ -8,7 +8,7 @@ use crate::model::EventId;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The data directory cannot be used.
-    #[error("{}: cannot be used as data directory: {why}; run as root or name another with --data DIR", path.display())]
+    #[error("{}: cannot be used: {why}; {}", path.display(), what_to_do_about_a_directory(why))]
     Directory {
         /// Which.
         path: PathBuf,
@@ -81,6 +81,15 @@ impl StoreError {
 
 pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+}
+
+/// What a person can do about a directory that refuses.
+fn what_to_do_about_a_directory(why: &std::io::Error) -> &'static str {
+    match why.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => "mount its file system read-write",
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "free space and inodes on its disk",
+        _ => "run as root or name another directory with --data DIR",
+    }
 }
 
 /// What a person can do about a database that refuses.
