@@ -43,7 +43,15 @@ pub(super) const HEAD: &str = "audit_head";
 /// Compares the log at the start with what is remembered of it outside of the ledger and its anchor: by the archive, and by
 /// the journal where there is one. An older ledger put back together with its older anchor shows there.
 pub(super) fn compare(shared: &Shared, archived: Option<&str>) {
-    let archived = archived.and_then(|text| serde_json::from_str::<Head>(text).ok());
+    let archived = archived.and_then(|text| serde_json::from_str::<(String, Head)>(text).ok());
+    if let Some((instance, head)) = archived.as_ref().filter(|(instance, _)| instance != shared.ledger.instance()) {
+        // One that was damaged was put aside aloud, and one that could not be read is not missing.
+        if head.lines > 0 && shared.ledger.notice().is_none() && shared.ledger.trouble().is_none() {
+            shared.ledger.is_another_than(instance, head.lines, "the archive", chrono::Utc::now());
+        }
+        return;
+    }
+    let archived = archived.map(|(_, head)| head);
     let journal = system_log::last_said(&said(shared)).and_then(|line| parse(&line));
     for (head, place) in [(archived, "the archive"), (journal, "the system's journal")] {
         let Some(head) = head else { continue };
@@ -70,8 +78,8 @@ fn parse(line: &str) -> Option<Head> {
 
 /// Tells the system's log and the archive where the audit log ends.
 pub(super) fn tell(shared: &Shared) {
-    let head = shared.ledger.head();
-    if let Ok(text) = serde_json::to_string(&head) {
+    let Some(head) = shared.ledger.settled_head() else { return };
+    if let Ok(text) = serde_json::to_string(&(shared.ledger.instance(), &head)) {
         shared.recorder.keep(Record::Note(HEAD, text));
     }
     if let Err(why) = system_log::say(&format!("{} {} lines, last hash {}", said(shared), head.lines, head.hash)) {

@@ -210,18 +210,34 @@ impl Ledger {
         locked(&self.head).clone()
     }
 
+    /// The same once it is on the disk itself, so that a power cut takes nothing of what was told; `None` while the disk takes
+    /// nothing.
+    pub fn settled_head(&self) -> Option<Head> {
+        let (head, anchor) = (self.head(), self.anchor.get()?);
+        anchor.settle();
+        anchor.trouble().is_none().then_some(head)
+    }
+
+    /// Another ledger was put in the place of this one, or this one in its place: says so as a cut.
+    pub fn is_another_than(&self, known: &str, lines: u64, place: &str, now: Timestamp) {
+        let why = format!("{place} remembers another log of {lines} lines ({known}): this one was put in its place");
+        *locked(&self.cut) = Some(why.clone());
+        self.audit_or_owe(audit::cut_line(now, &why));
+    }
+
     /// Compares the log with what another place remembers of it: its last line there, as [`Ledger::head`] gave it. When the
     /// log ends before it, or another line stands in its place, the log says so from now on, and [`Ledger::found_cut`] too.
     ///
     /// # Errors
-    /// When it cannot be read, or the line cannot be written.
+    /// When it cannot be read.
     pub fn compare_with(&self, elsewhere: &Head, place: &str, now: Timestamp) -> Result<bool, LedgerError> {
         let found = anchor::Found::Head(elsewhere.clone());
         let wrong = audit::against(&self.lock(), &found).map_err(self.sqlite("read the audit log"))?;
         let Some((_, why)) = wrong else { return Ok(false) };
         let why = format!("{place} remembers otherwise: {why}");
         *locked(&self.cut) = Some(why.clone());
-        self.audit(audit::cut_line(now, &why)).map(|_| true)
+        self.audit_or_owe(audit::cut_line(now, &why));
+        Ok(true)
     }
 
     /// Once: that the log was found cut or replaced, in words.
