@@ -43,10 +43,14 @@ pub(super) const HEAD: &str = "audit_head";
 /// Compares the log at the start with what is remembered of it outside of the ledger and its anchor: by the archive, and by
 /// the journal where there is one. An older ledger put back together with its older anchor shows there.
 pub(super) fn compare(shared: &Shared, archived: Option<&str>) {
+    if shared.ledger.notice().is_some() {
+        // Found cut by its anchor, or put aside as damaged: told already, and written into the log itself.
+        return;
+    }
     let archived = archived.and_then(|text| serde_json::from_str::<(String, Head)>(text).ok());
     if let Some((instance, head)) = archived.as_ref().filter(|(instance, _)| instance != shared.ledger.instance()) {
-        // One that was damaged was put aside aloud, and one that could not be read is not missing.
-        if head.lines > 0 && shared.ledger.notice().is_none() && shared.ledger.trouble().is_none() {
+        // One that could not be read is not missing.
+        if head.lines > 0 && shared.ledger.trouble().is_none() {
             shared.ledger.is_another_than(instance, head.lines, "the archive", chrono::Utc::now());
         }
         return;
