@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::kinship::{command, in_service_of, is_service, started_as};
-use crate::model::{Act, Event, EventKind, Process, ProcessKey};
+use super::kinship::{command, in_service_of, is_service, path, started_as};
+use crate::model::{Act, Event, Process, ProcessKey};
 
 /// Processes, commands and told shells remembered. At the bound all go: then what goes on counts as the act of the highest
 /// process that is still known, and less is done alone.
@@ -27,7 +27,7 @@ impl Acts {
         if let Some(doer) = self.told_below(process) {
             return Some(Act { of: doer, told: true });
         }
-        Some(Act { of: self.began_with(process, matches!(event.kind, EventKind::Exec)), told: false })
+        Some(Act { of: self.began_with(process), told: false })
     }
 
     /// From now on this process does what comes over its socket.
@@ -53,15 +53,15 @@ impl Acts {
         None
     }
 
-    fn began_with(&mut self, process: &Process, executed: bool) -> ProcessKey {
+    fn began_with(&mut self, process: &Process) -> ProcessKey {
         let known = std::iter::once(process.key).chain(process.lineage.ancestors.iter().map(|ancestor| ancestor.key));
         if let Some(began) = known.into_iter().find_map(|key| self.began.get(&key).copied()) {
             self.remember(process, began);
             return began;
         }
         let began = match started_as(process) {
-            Ok(top) if top == process.key && executed => self.habit(process, top),
-            Ok(top) | Err(top) => top,
+            Ok(top) => self.habit(process, top),
+            Err(service) => service,
         };
         // What a service does itself has nothing to do with what each of its visitors makes it start.
         if !is_service(process) {
@@ -77,10 +77,13 @@ impl Acts {
         self.began.insert(process.key, began);
     }
 
-    /// A service that runs the same command line again, numbers apart, does the same once more.
+    /// A service that runs the same command line again, digits apart, does the same once more. Of a process above nothing but
+    /// its program is known.
     fn habit(&mut self, process: &Process, top: ProcessKey) -> ProcessKey {
         let Some(service) = in_service_of(process) else { return top };
-        let words: String = command(process).chars().filter(|c| !c.is_ascii_digit()).collect();
+        let above = process.lineage.ancestors.iter().find(|ancestor| ancestor.key == top && top != process.key);
+        let words = above.map_or_else(|| command(process), |ancestor| path(&ancestor.exe));
+        let words: String = words.chars().filter(|c| !c.is_ascii_digit()).collect();
         if self.habits.len() >= MOST_REMEMBERED {
             self.habits.clear();
         }
@@ -199,7 +202,7 @@ mod tests {
         for number in 0..(MOST_REMEMBERED + 10) {
             let mut shell = scene.child(&nginx, "/bin/sh");
             shell.argv.push(format!("{}", "x".repeat(number % 100)).as_str().into());
-            acts.began_with(&shell, true);
+            acts.began_with(&shell);
             acts.is_told(shell.key);
         }
         assert!(acts.began.len() <= MOST_REMEMBERED && acts.habits.len() <= MOST_REMEMBERED && acts.told.len() <= MOST_REMEMBERED);
