@@ -200,7 +200,7 @@ fn a_connection_and_a_listener_are_seen(rung: Rung) {
     let Some(running) = Running::on(rung) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let listen = running.find(|e| matches!(&e.kind, EventKind::Listen { net } if net.sport == port)).unwrap();
+    let listen = running.find(|e| matches!(&e.kind, EventKind::Listen { net, .. } if net.sport == port)).unwrap();
     assert_eq!(pid_of(&listen), Some(std::process::id()));
     let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let connect = running.find(|e| matches!(&e.kind, EventKind::Connect { net } if net.dport == Some(port))).unwrap();
@@ -228,7 +228,7 @@ fn ebpf_sees_ipv6_and_a_listener_without_a_bound_port() {
     let unbound = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     listen(&unbound, Backlog::new(1).unwrap()).unwrap();
     let port = getsockname::<SockaddrIn>(unbound.as_raw_fd()).unwrap().port();
-    let event = running.find(|e| matches!(&e.kind, EventKind::Listen { net } if net.sport == port)).unwrap();
+    let event = running.find(|e| matches!(&e.kind, EventKind::Listen { net, .. } if net.sport == port)).unwrap();
     assert!(event.complete);
     let listener = TcpListener::bind("[::1]:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -268,7 +268,7 @@ fn listeners_from_before_are_known_and_no_event() {
     let known = running.world.known_listeners();
     let (_, owner) = known.iter().find(|(flow, _)| flow.sport == port).unwrap();
     assert_eq!(owner.map(|key| key.pid), Some(std::process::id()));
-    assert!(!running.kept.events.lock().unwrap().iter().any(|e| matches!(&e.kind, EventKind::Listen { net } if net.sport == port)));
+    assert!(!running.kept.events.lock().unwrap().iter().any(|e| matches!(&e.kind, EventKind::Listen { net, .. } if net.sport == port)));
 }
 
 /// A copy of a program in a directory of its own, which goes with the first value.

@@ -102,7 +102,8 @@ impl<'a> Teller<'a> {
         self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
         let process = self.world.get(process.key).unwrap_or(process);
         let complete = net.sport != 0;
-        events.push(about(EventKind::Listen { net }, clock::wall(who.at), Some(process), complete));
+        let unit = self.world.enrichment().listening_unit(&process, &net);
+        events.push(about(EventKind::Listen { net, unit }, clock::wall(who.at), Some(process), complete));
     }
 
     /// Listening without a bound port lets the kernel choose one just after its report.

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::container_book::ContainerBook;
 use super::digest_book::{DigestBook, Learnt, Look};
+use super::listening_units::ListeningUnits;
 use super::resolver_names::NameBook;
 use crate::host::exe_hash::{Content, Wanted};
-use crate::model::{Flow, HopDrops, HostText, Process};
+use crate::model::{Flow, HopDrops, HostText, ListeningUnit, Process};
 
 /// Executables that wait to be read.
 const WAITING: usize = 1_024;
@@ -28,6 +29,7 @@ pub struct Enrichment {
     asked: Mutex<Receiver<Wanted>>,
     names: Mutex<NameBook>,
     containers: Mutex<ContainerBook>,
+    units: Mutex<ListeningUnits>,
     on_digest: OnceLock<OnDigest>,
     hashing_paused: AtomicBool,
     names_paused: AtomicBool,
@@ -62,6 +64,7 @@ impl Default for Enrichment {
             asked: Mutex::new(asked),
             names: Mutex::default(),
             containers: Mutex::default(),
+            units: Mutex::default(),
             on_digest: OnceLock::new(),
             hashing_paused: AtomicBool::new(false),
             names_paused: AtomicBool::new(false),
@@ -142,6 +145,11 @@ impl Enrichment {
     pub(super) fn named(&self, flow: Flow) -> Flow {
         let name = flow.dst.and_then(|address| self.name_of(address));
         Flow { name, ..flow }
+    }
+
+    /// The unit of systemd for which this process listens there, where that can be told.
+    pub(super) fn listening_unit(&self, process: &Process, net: &Flow) -> Option<ListeningUnit> {
+        locked(&self.units).look(process, net)
     }
 
     fn ask(&self, process: &Process, content: Content) {

@@ -23,6 +23,7 @@ mod ladder;
 #[cfg(test)]
 mod ladder_tests;
 mod legacy;
+mod listening_units;
 mod mounts;
 mod pace;
 mod persistence;

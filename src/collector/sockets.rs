@@ -155,14 +155,17 @@ fn tell(world: &World, sink: &dyn Sink, fresh: Vec<(Socket, Option<ProcessKey>)>
     let listening = world.known_listeners();
     let listening: HashSet<u16> = listening.iter().filter(|(flow, _)| flow.proto == Protocol::Tcp).map(|(flow, _)| flow.sport).collect();
     for (socket, owner) in fresh {
+        let process = owner.and_then(|key| world.get(key));
         let kind = match socket.phase {
-            Phase::Listening | Phase::Bound => EventKind::Listen { net: socket.flow },
+            Phase::Listening | Phase::Bound => {
+                let unit = process.as_deref().and_then(|process| world.enrichment().listening_unit(process, &socket.flow));
+                EventKind::Listen { net: socket.flow, unit }
+            }
             Phase::Connecting | Phase::Connected | Phase::Closing if !listening.contains(&socket.flow.sport) => {
                 EventKind::Connect { net: world.enrichment().named(socket.flow) }
             }
             _ => continue,
         };
-        let process = owner.and_then(|key| world.get(key));
         let complete = process.is_some();
         sink.emit(Event { id: EventId(0), at: clock::wall(clock::boot_ns()), kind, process, source: Source::SockDiag, complete });
     }

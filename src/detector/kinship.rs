@@ -82,6 +82,12 @@ fn login(process: &Process) -> Option<&Root> {
     process.lineage.root(ServiceRole::LoginSession).or_else(|| process.lineage.root(ServiceRole::SshServer))
 }
 
+/// Whether a session that somebody opened stands above; what the process is itself does not count.
+pub(super) fn below_session(process: &Process) -> bool {
+    let opens = |root: &&Root| matches!(root.role, ServiceRole::LoginSession | ServiceRole::SshServer);
+    process.lineage.roots.iter().filter(opens).any(|root| !is_itself(process, root) && root.exe != process.exe)
+}
+
 /// Whether a person's session stands anywhere above.
 pub(super) fn started_by_person(process: &Process) -> bool {
     login(process).is_some()

@@ -129,7 +129,12 @@ impl Scene {
     }
 
     pub(super) fn listen(&mut self, process: &Process, on: &str) -> Vec<Signal> {
-        self.see(Some(process), EventKind::Listen { net: listener(on) })
+        self.listen_for(process, on, None)
+    }
+
+    /// The same for a unit of systemd.
+    pub(super) fn listen_for(&mut self, process: &Process, on: &str, unit: Option<ListeningUnit>) -> Vec<Signal> {
+        self.see(Some(process), EventKind::Listen { net: listener(on), unit })
     }
 
     pub(super) fn open(&mut self, process: &Process, path: &str) -> Vec<Signal> {

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::model::{Event, EventKind, Family, Flow, HostText, Process, Severity, Stage, Tier};
+use crate::model::{Event, EventKind, Family, Flow, HostText, ListeningUnit, Process, Severity, Stage, Tier};
 
-use super::kinship::{by_container_runtime, by_package_manager, by_person, grown_from, named, subject};
+use super::kinship::{below_session, by_container_runtime, by_package_manager, by_person, clip, grown_from, named, subject};
 use super::sight::{in_system_dir, in_writable_dir};
 use super::{Detector, Info, Opinion, Sight};
 
@@ -17,8 +17,8 @@ static INFO: Info = Info {
     tier: Tier::Stable,
     severity: Severity::Medium,
     confidence: 0.5,
-    meaning: "A program waits for connections that nothing waited for when the agent started: a back door, or a new service.",
-    false_positives: "A service that was installed or first started after the agent; development servers; language servers on loopback.",
+    meaning: "A program waits for connections that nothing waited for when the agent started: a back door, or a new service. What the unit of a package, or an enabled one, starts as its own program is expected.",
+    false_positives: "A service outside of system directories that was first started after the agent; development servers; language servers on loopback.",
     quiet: "Write the port or the program's path under [listeners] expected in policy.toml.",
 };
 
@@ -50,7 +50,7 @@ impl UnexpectedListener {
     }
 
     /// Severity and confidence; `None` when it is no surprise.
-    fn rate(&self, process: &Process, net: &Flow, sight: &Sight<'_>) -> Option<(Severity, f64)> {
+    fn rate(&self, process: &Process, net: &Flow, installed: bool, sight: &Sight<'_>) -> Option<(Severity, f64)> {
         let loopback = net.src.to_canonical().is_loopback();
         if grown_from(process).is_some() {
             return Some((Severity::High, 0.9));
@@ -59,14 +59,14 @@ impl UnexpectedListener {
             // docker-proxy for a published port, or a service inside its container.
             return process.container.is_some().then_some((Severity::Low, 0.2));
         }
-        if by_person(process) {
+        if by_person(process) && below_session(process) {
             return (!loopback).then_some((Severity::Low, 0.3));
         }
         if in_writable_dir(&process.exe) || process.exe_file.memfd || process.exe_file.deleted || sight.is_shell(process) {
             return Some((Severity::High, 0.85));
         }
         if sight.is_interpreter(process) {
-            return Some(if loopback { (Severity::Low, 0.3) } else { (Severity::High, 0.7) });
+            return Some(if loopback || installed { (Severity::Low, 0.3) } else { (Severity::High, 0.7) });
         }
         if self.programs.contains(&process.exe) || loopback {
             return Some((Severity::Low, 0.2));
@@ -75,18 +75,31 @@ impl UnexpectedListener {
     }
 }
 
+/// Whether a unit that was installed or enabled listens as it is meant to: systemd itself for a socket unit, or a service's own
+/// program. A shell or interpreter could be anything, and what grew from a session or a service is not the unit's own.
+fn for_a_unit(process: &Process, unit: Option<&ListeningUnit>, sight: &Sight<'_>) -> bool {
+    let by_init = process.key.pid <= 1
+        || process.ppid == 1 && in_system_dir(&process.exe) && process.exe.basename() == "systemd" && !below_session(process);
+    // The places where units lie are watched; of one whose file says nothing of this port nothing more is known.
+    if by_init {
+        return unit.is_none_or(|unit| unit.installed);
+    }
+    let own = in_system_dir(&process.exe) && !process.exe_file.memfd && !process.exe_file.deleted && !sight.could_be_anything(&process.exe);
+    own && unit.is_some_and(|unit| unit.installed) && grown_from(process).is_none() && !below_session(process)
+}
+
 impl Detector for UnexpectedListener {
     fn info(&self) -> &'static Info {
         &INFO
     }
 
     fn observe(&mut self, event: &Event, sight: &Sight<'_>) -> Option<Opinion> {
-        let (EventKind::Listen { net }, Some(process)) = (&event.kind, event.process.as_deref()) else {
+        let (EventKind::Listen { net, unit }, Some(process)) = (&event.kind, event.process.as_deref()) else {
             return None;
         };
         let pair = (process.exe.clone(), net.sport);
-        // init opens sockets for units; the units are watched as start-up places.
-        let expected = process.key.pid <= 1 || sight.expects_listener(&process.exe, net.sport) || by_package_manager(process);
+        let expected =
+            for_a_unit(process, unit.as_ref(), sight) || sight.expects_listener(&process.exe, net.sport) || by_package_manager(process);
         // A shell or netcat "known" at one port is no service: its name says nothing of what it does.
         let restarted = self.known.contains(&pair) && in_system_dir(&process.exe) && grown_from(process).is_none();
         let unnamed = self.ports.contains(&net.sport)
@@ -96,13 +109,18 @@ impl Detector for UnexpectedListener {
         if expected || restarted || unnamed {
             return None;
         }
-        let (severity, confidence) = self.rate(process, net, sight)?;
+        let installed = unit.as_ref().is_some_and(|unit| unit.installed) && grown_from(process).is_none() && !below_session(process);
+        let (severity, confidence) = self.rate(process, net, installed, sight)?;
         let first = self.known.len() >= MOST_KNOWN || self.known.insert(pair);
         if !first && severity < Severity::High {
             return None;
         }
         let at = std::net::SocketAddr::from((net.src.to_canonical(), net.sport));
-        Some(Opinion::new(format!("{} began to listen on {at}", named(process))).rated(severity, confidence).on(subject(process)))
+        let who = match unit {
+            Some(unit) => format!("{}, of {},", named(process), clip(&unit.name, 80)),
+            None => named(process),
+        };
+        Some(Opinion::new(format!("{who} began to listen on {at}")).rated(severity, confidence).on(subject(process)))
     }
 }
 
@@ -151,6 +169,50 @@ mod tests {
         assert_eq!(names(&scene.listen(&any, "0.0.0.0:8090")), [""; 0]);
         assert_eq!(names(&scene.listen(&app, "0.0.0.0:1234")), [""; 0]);
         assert_eq!(names(&scene.listen(&any, "0.0.0.0:8091")), ["unexpected_listener"]);
+    }
+
+    #[test]
+    fn what_an_installed_unit_starts_is_expected_and_what_borrows_its_name_is_not() {
+        let mut scene = Scene::new();
+        let sshd = as_role(scene.daemon("/usr/sbin/sshd -D"), ServiceRole::SshServer);
+        let newd = as_role(scene.daemon("/usr/sbin/newd"), ServiceRole::NetworkService);
+        let ours = |installed| Some(ListeningUnit { name: "some.service".to_owned(), installed });
+        for own in [&sshd, &newd] {
+            assert_eq!(names(&scene.listen_for(own, "0.0.0.0:22", ours(true))), [""; 0], "{}", own.exe);
+        }
+        // It executed the same program again (OpenSSH does for each start), or is a worker of it.
+        let again = scene.child(&newd, "/usr/sbin/newd --worker");
+        assert_eq!(names(&scene.listen_for(&again, "0.0.0.0:23", None)), ["unexpected_listener"]);
+        let mut dropped = scene.daemon("/tmp/x");
+        dropped.exe = "/tmp/sshd".into();
+        let dropped = as_role(dropped, ServiceRole::NetworkService);
+        assert_eq!(by(&scene.listen_for(&dropped, "0.0.0.0:2222", ours(true)), "unexpected_listener").severity, Severity::High);
+        let said = scene.listen_for(&sshd, "0.0.0.0:2223", ours(false));
+        assert_eq!(by(&said, "unexpected_listener").severity, Severity::Medium, "a unit that is neither of a package nor enabled");
+        assert!(by(&said, "unexpected_listener").sentence.contains("of some.service, began to listen"), "{said:?}");
+        let shell = scene.child(&sshd, "/usr/bin/bash");
+        let nc = scene.child(&shell, "/usr/bin/nc -l");
+        assert_eq!(names(&scene.listen_for(&nc, "0.0.0.0:4444", ours(true))), ["unexpected_listener"], "a shell below sshd");
+        let python = as_role(scene.daemon("/usr/bin/python3 /srv/app.py"), ServiceRole::NetworkService);
+        assert_eq!(by(&scene.listen_for(&python, "0.0.0.0:9100", ours(true)), "unexpected_listener").severity, Severity::Low);
+    }
+
+    #[test]
+    fn a_socket_unit_is_named_unless_it_was_installed() {
+        let mut scene = Scene::new();
+        let init = scene.init();
+        let unit = |name: &str, installed| Some(ListeningUnit { name: name.to_owned(), installed });
+        // systemd opens the socket in a child that runs in the unit's cgroup.
+        let mut helper = scene.child(&init, "/usr/lib/systemd/systemd");
+        helper.ppid = 1;
+        for systemd in [&init, &helper] {
+            assert_eq!(names(&scene.listen_for(systemd, "0.0.0.0:2222", unit("ssh.socket", true))), [""; 0]);
+        }
+        let said = scene.listen_for(&helper, "0.0.0.0:4444", unit("run-r9.socket", false));
+        assert!(by(&said, "unexpected_listener").sentence.contains("of run-r9.socket"), "{said:?}");
+        let mut borrowed = scene.child(&init, "/tmp/systemd");
+        borrowed.ppid = 1;
+        assert_eq!(names(&scene.listen_for(&borrowed, "0.0.0.0:4445", None)), ["unexpected_listener"]);
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Live {
                 self.note(Change::ProcessGone(process.key));
             }
             EventKind::Connect { net } => self.socket(net, false, Some(process), event.at),
-            EventKind::Listen { net } => self.socket(net, true, Some(process), event.at),
+            EventKind::Listen { net, .. } => self.socket(net, true, Some(process), event.at),
             _ => {}
         }
     }

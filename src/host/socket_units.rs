@@ -1,23 +1,13 @@
 //! Socket units of systemd (systemd.socket(5)) as their files say: on what they listen, and for which service.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
 use super::system_program;
+use super::unit_files::{self, all_names, settings};
 
-/// Where unit files lie, the first wins (systemd.unit(5)).
-const PLACES: [&str; 10] = [
-    "etc/systemd/system.control", "run/systemd/system.control", "run/systemd/transient", "run/systemd/generator.early",
-    "etc/systemd/system", "run/systemd/system", "run/systemd/generator", "usr/local/lib/systemd/system", "usr/lib/systemd/system",
-    "lib/systemd/system",
-];
-/// Socket units, files of one directory, and bytes of one file.
+/// Socket units that are read.
 const MOST: usize = 512;
-const MOST_FILES: usize = 8192;
-const MOST_BYTES: u64 = 64 << 10;
 
 /// One socket unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +31,8 @@ impl SocketUnit {
 
 /// Every socket unit that listens on TCP, as the files below `root` say.
 pub fn all(root: &Path) -> Vec<SocketUnit> {
-    let places = PLACES.iter().map(|place| root.join(place)).chain([root.join("run/systemd/generator.late")]);
-    let mut units: BTreeMap<String, ()> = BTreeMap::new();
-    for name in places.flat_map(|place| names(&place)).filter(|name| name.ends_with(".socket") && !name.contains('@')).take(MOST) {
-        units.insert(name, ());
-    }
-    units.into_keys().filter_map(|name| unit(root, &name)).filter(|unit| !unit.listens.is_empty()).collect()
+    let names = all_names(root).into_iter().filter(|name| name.ends_with(".socket") && !name.contains('@')).take(MOST);
+    names.filter_map(|name| unit(root, &name)).filter(|unit| !unit.listens.is_empty()).collect()
 }
 
 fn unit(root: &Path, name: &str) -> Option<SocketUnit> {
@@ -63,9 +49,7 @@ fn unit(root: &Path, name: &str) -> Option<SocketUnit> {
     }
     let own = name.strip_suffix(".socket")?;
     let service = service.unwrap_or_else(|| format!("{own}{}.service", if accepts { "@" } else { "" }));
-    let started = settings(root, &service, "Service").unwrap_or_default();
-    let starts = started.iter().filter(|(key, value)| key == "ExecStart" && !value.is_empty());
-    let programs = starts.filter_map(|(_, value)| program(value)).collect();
+    let programs = unit_files::programs(root, &service).iter().map(|path| path.rsplit('/').next().unwrap_or_default().to_owned()).collect();
     Some(SocketUnit { name: name.to_owned(), listens, service, programs })
 }
 
@@ -78,57 +62,10 @@ fn address(value: &str) -> Option<(Option<IpAddr>, u16)> {
     Some(((!at.ip().is_unspecified()).then_some(at.ip()), at.port()))
 }
 
-/// The name of the program of an ExecStart= line, without systemd's signs before it.
-fn program(line: &str) -> Option<String> {
-    let first = line.split_ascii_whitespace().next()?.trim_start_matches(['-', '@', ':', '+', '!']);
-    Some(first.rsplit('/').next()?.to_owned())
-}
-
-/// Keys and values of one section: the unit's own file and then its drop-ins; `None` when there is none or it is masked.
-fn settings(root: &Path, name: &str, section: &str) -> Option<Vec<(String, String)>> {
-    let places: Vec<_> = PLACES.iter().map(|place| root.join(place)).collect();
-    let own = places.iter().map(|place| place.join(name)).find(|file| file.symlink_metadata().is_ok())?;
-    if fs::read_link(&own).is_ok_and(|target| target == Path::new("/dev/null")) {
-        return None;
-    }
-    let mut found = Vec::new();
-    read(&own, section, &mut found);
-    // Of two drop-ins of one name the first place wins; their order is that of their names.
-    let mut dropins: BTreeMap<String, std::path::PathBuf> = BTreeMap::new();
-    for place in places.iter().map(|place| place.join(format!("{name}.d"))) {
-        for file in names(&place).filter(|file| file.ends_with(".conf")) {
-            dropins.entry(file.clone()).or_insert_with(|| place.join(file));
-        }
-    }
-    dropins.values().for_each(|file| read(file, section, &mut found));
-    Some(found)
-}
-
-fn read(file: &Path, section: &str, found: &mut Vec<(String, String)>) {
-    let mut bytes = Vec::new();
-    if fs::File::open(file).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)).is_err() {
-        return;
-    }
-    let text = String::from_utf8_lossy(&bytes).replace("\\\n", " ");
-    let mut within = String::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';'])) {
-        match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            Some(name) => name.clone_into(&mut within),
-            None if within == section => {
-                found.extend(line.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())));
-            }
-            None => {}
-        }
-    }
-}
-
-fn names(place: &Path) -> impl Iterator<Item = String> + use<> {
-    fs::read_dir(place).into_iter().flatten().flatten().take(MOST_FILES).map(|entry| entry.file_name().to_string_lossy().into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

@@ -192,6 +192,15 @@ pub struct BudgetChange {
     pub why: String,
 }
 
+/// The unit of systemd for which somebody listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListeningUnit {
+    /// Its name: `ssh.socket`, `nginx.service`.
+    pub name: String,
+    /// It came with a package or is enabled, and what listens is what it is there to start.
+    pub installed: bool,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
@@ -219,6 +228,9 @@ pub enum EventKind {
     Listen {
         /// Where.
         net: Flow,
+        /// The unit of systemd for which it listens, where that was looked up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit: Option<ListeningUnit>,
     },
     /// A watched file changed.
     #[serde(rename = "file.change")]

@@ -147,7 +147,7 @@ fn kind() -> impl Strategy<Value = EventKind> {
         Just(EventKind::Fork),
         any::<(Option<u8>, Option<u8>)>().prop_map(|(code, signal)| EventKind::Exit { exit: Exit { code, signal } }),
         flow.clone().prop_map(|net| EventKind::Connect { net }),
-        flow.prop_map(|net| EventKind::Listen { net }),
+        flow.prop_map(|net| EventKind::Listen { net, unit: None }),
         file.clone().prop_map(|file| EventKind::FileChange { file }),
         file.clone().prop_map(|file| EventKind::FileOpen { file }),
         file.prop_map(|file| EventKind::PersistenceChange { file }),

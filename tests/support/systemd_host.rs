@@ -130,6 +130,12 @@ impl SystemdHost {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Puts a file of this machine onto it.
+    pub fn copy_in(&self, from: &Path, to: &str) {
+        let copied = self.docker.run(&["cp", from.to_str().unwrap(), &format!("{}:{to}", self.name)]);
+        assert!(copied.status.success(), "{}", told(&copied));
+    }
+
     /// What a verb prints as JSON: one document, or one a line.
     pub fn json(&self, verb: &str) -> Vec<Value> {
         let text = self.shell(&format!("bartizan {verb} --json"));
