@@ -231,11 +231,11 @@ async fn block(connection: &mut Connection, args: &BlockArgs) -> Result<ActionPl
 
 async fn whose(connection: &mut Connection, args: &BlockArgs) -> Result<Option<Whose>, Failure> {
     if let Some(name) = &args.user {
-        if let Ok(uid) = name.lossy().parse::<u32>() {
-            return Ok(Some(Whose::User { uid }));
-        }
-        return match find(connection, Request::FindAccount { name: name.clone() }).await? {
-            Target::User { uid, .. } => Ok(Some(Whose::User { uid })),
+        return match (find(connection, Request::FindAccount { name: name.clone() }).await, name.lossy().parse()) {
+            (Ok(Target::User { uid, .. }), _) => Ok(Some(Whose::User { uid })),
+            // Packets need no account: a container's or a directory service's user has a number as well.
+            (Err(failure), Ok(uid)) if failure.code == super::outcome::USAGE => Ok(Some(Whose::User { uid })),
+            (Err(failure), _) => Err(failure),
             _ => Err(another()),
         };
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::seal;
-use crate::model::{ActionPlan, HostText, IncidentId, Timestamp, WarrantId};
+use crate::model::{ActionPlan, IncidentId, Timestamp, WarrantId};
 
 /// Spent warrants remembered at most. Warrants lapse after minutes, so a full list means thousands in that time;
 /// then nothing more is opened, which is the safe side.
@@ -270,7 +270,7 @@ impl Verifier {
 /// Cuts and cleans a sentence: no control or deceptive character, at most `most` characters. Backslashes stay
 /// single, because parts of the sentence were escaped before.
 pub(super) fn sentence(text: &str, most: usize) -> String {
-    let mut out = HostText::from(text).escaped().replace("\\\\", "\\");
+    let mut out = crate::model::sentence(text);
     if let Some((at, _)) = out.char_indices().nth(most) {
         out.truncate(at);
         out.push('…');

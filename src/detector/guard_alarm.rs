@@ -95,7 +95,7 @@ fn rated(alarm: &Alarm, process: Option<&Process>, weight: &Weight) -> Opinion {
 
 /// Who, what, and what the owner can do at once.
 fn sentence(alarm: &Alarm, process: Option<&Process>) -> String {
-    let detail = clip(&alarm.detail.escaped(), 300);
+    let detail = clip(&alarm.detail.as_sentence(), 300);
     let said = match (alarm.what, process) {
         (AlarmKind::DataTouched | AlarmKind::InstallationTouched | AlarmKind::AccessTouched, Some(process)) => {
             format!("{} {detail}", named(process))

@@ -31,7 +31,7 @@ impl Detector for GuardAttacked {
         if alarm.what != AlarmKind::AgentAttacked {
             return None;
         }
-        let did = super::kinship::clip(&alarm.detail.escaped(), 200);
+        let did = super::kinship::clip(&alarm.detail.as_sentence(), 200);
         let Some(process) = event.process.as_deref() else {
             return Some(Opinion::new(format!("somebody {did}")).about(Entity::Guard));
         };

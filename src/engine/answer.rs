@@ -8,7 +8,7 @@ use super::shared::{Shared, lock};
 use super::{doctor, past, rounds};
 use crate::host::access_copies::AccessCopies;
 use crate::host::{accounts, bpf, container_api, reexec};
-use crate::model::{ActionId, ActionPlan, AlertId, AlertState, HostText, Isolation, Mode, Target};
+use crate::model::{ActionId, ActionPlan, AlertId, AlertState, HostText, Isolation, Mode, Target, nearest};
 use crate::protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use crate::store::ledger::LedgerError;
 use crate::store::{EventFilter, Found, StoreError};
@@ -30,7 +30,7 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
         Request::Preview { plan } => preview(shared, &plan),
         Request::Copies { path } => copies(shared, path.as_ref()),
-        Request::FindAccount { name } => find_account(name),
+        Request::FindAccount { name } => find_account(&name),
         Request::FindContainer { name, isolation } => find_container(&name, isolation),
         Request::AuditShow { limit } => {
             shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error))
@@ -65,11 +65,16 @@ fn preview(shared: &Shared, plan: &ActionPlan) -> Result<Reply, Refusal> {
     shared.responder.preview(plan).map(Reply::Preview).map_err(desk::failed)
 }
 
-fn find_account(name: HostText) -> Result<Reply, Refusal> {
-    match accounts::find(&name) {
+/// The account of this name; digits are a user id when no account is called so.
+fn find_account(name: &HostText) -> Result<Reply, Refusal> {
+    let by_number = |uid: u32| accounts::find_uid(uid).transpose();
+    let found = accounts::find(name).transpose().or_else(|| by_number(name.lossy().parse().ok()?)).transpose();
+    match found {
         Ok(Some(account)) => Ok(Reply::Target(Target::User { name: account.name, uid: account.uid })),
         Ok(None) => {
-            let message = format!("there is no account {name} in /etc/passwd");
+            let known: Vec<String> = accounts::all().unwrap_or_default().iter().map(|account| account.name.escaped()).collect();
+            let meant = nearest(&name.escaped(), known.iter().map(String::as_str)).map(|near| format!(" (did you mean {near}?)"));
+            let message = format!("there is no account {name} in /etc/passwd{}", meant.unwrap_or_default());
             Err(refusal(ErrorCode::Usage, &message, "only accounts of this host itself can be named, not those of a directory service"))
         }
         Err(why) => Err(refusal(ErrorCode::Failed, &why.to_string(), "see `bartizan doctor`")),

@@ -55,7 +55,7 @@ impl Desk {
     /// Tells the sentinel how an action of ours stands.
     pub(super) fn watch(&mut self, shared: &Shared, action: &Action, now: Timestamp) {
         if let Some(alarm) = self.court.watch(action, now) {
-            audit(shared, now, "the sentinel", "sentinel.tripped", "the court", &alarm.detail.escaped());
+            audit(shared, now, "the sentinel", "sentinel.tripped", "the court", &alarm.detail.as_sentence());
             shared.lanes.emit(alarmed(alarm));
             self.show_pause(shared, now);
         }

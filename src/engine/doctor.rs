@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::policy_words;
 use super::rounds;
 use super::shared::{Shared, lock};
 use crate::config::Settings;
@@ -16,7 +17,9 @@ const LOSS_MEND: &str = "incidents over that time are marked incomplete; raise t
 /// Tries every sensor, enforcer and dependency; changes nothing.
 pub fn probe(settings: &Settings) -> Vec<Check> {
     let load_bpf = || bpf::Sensor::load().map(|_| "loaded and let go again".to_owned()).map_err(|error| error.to_string());
-    probe::all(&Grounds { data: &settings.data, bpf_object: bpf::ORIGIN, load_bpf: &load_bpf })
+    let mut checks = vec![policy_words::check(&settings.policy)];
+    checks.extend(probe::all(&Grounds { data: &settings.data, bpf_object: bpf::ORIGIN, load_bpf: &load_bpf }));
+    checks
 }
 
 /// The same from inside the agent, and how its own parts are.
@@ -24,7 +27,8 @@ pub(super) fn examine(shared: &Shared) -> Vec<Check> {
     let health = rounds::measure(shared);
     let mut checks = vec![agent(&health), sensors(shared, &health), coverage(&health), losses(shared)];
     checks.extend(health.blind_spots.iter().map(blind_spot));
-    for (part, trouble) in lock(&shared.degraded).iter() {
+    // The policy's words have a check of their own below.
+    for (part, trouble) in lock(&shared.degraded).iter().filter(|(part, _)| part.as_str() != policy_words::POLICY_WORDS) {
         checks.push(Check {
             name: part.clone(),
             state: CheckState::Degraded,

@@ -19,6 +19,7 @@ mod losses;
 mod owner;
 mod past;
 mod pipeline;
+mod policy_words;
 mod presence;
 mod publish;
 mod pulses;
@@ -184,6 +185,7 @@ fn reload(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
             lock(&shared.correlator).set_policy(&policy);
             lock(&shared.desk).set_policy(&policy);
             shared.responder.set_policy(&policy);
+            shared.degrade(policy_words::POLICY_WORDS, policy_words::told(&policy));
             *lock(&shared.policy) = policy;
             desk::audit(shared, chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
             Ok(Reply::Done(

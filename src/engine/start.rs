@@ -25,7 +25,7 @@ use super::pulses::Pulses;
 use super::record::{FarEnd, Record, Recorder};
 use super::seen_logins::{self, SeenLogins};
 use super::shared::{Counters, Shared, lock};
-use super::{archiving, rounds, run_mark, supervisor, table_watch};
+use super::{archiving, policy_words, rounds, run_mark, supervisor, table_watch};
 use crate::collector::{self, Attribution, Collector, Places, Sink, Stop, Tampering, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
@@ -249,6 +249,7 @@ fn own_rights(shared: &Shared) {
 /// Settles what an earlier life began: every action gets an owner again or is undone, none is done twice. What cannot be
 /// settled now is told, and tried again by the reconciler.
 fn settle(shared: &Shared) {
+    shared.degrade(policy_words::POLICY_WORDS, policy_words::told(&lock(&shared.policy)));
     // Everything was undone while no agent ran: nothing of it is taken for drift.
     rounds::obey_emergency_script(shared);
     match shared.responder.recover(chrono::Utc::now()) {

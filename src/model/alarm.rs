@@ -70,6 +70,6 @@ pub struct Alarm {
 
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what.noun(), self.detail)
+        write!(f, "{}: {}", self.what.noun(), self.detail.as_sentence())
     }
 }

@@ -50,6 +50,11 @@ impl HostText {
         Self::from(self.0.rsplit(|b| *b == b'/').next().unwrap_or_default())
     }
 
+    /// A sentence of ours that was put into bytes of the host ([`sentence`]).
+    pub fn as_sentence(&self) -> String {
+        sentence(&self.lossy())
+    }
+
     /// For any screen, log or sentence: no control character, no invisible or direction-changing one; what
     /// cannot be shown stands as `\n`, `\x1b`, `\u{202e}`. The result is safe to send to a terminal.
     pub fn escaped(&self) -> String {
@@ -64,6 +69,16 @@ impl HostText {
         }
         out
     }
+}
+
+/// A sentence of ours, in which names of the host stand escaped already: once more nothing that commands a terminal or
+/// misleads a reader passes, and backslashes stay as they are, so that `CORP\\jdoe` is not shown as `CORP\\\\jdoe`.
+pub fn sentence(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\\' { out.push(c) } else { push_escaped(&mut out, c) }
+    }
+    out
 }
 
 fn push_escaped(out: &mut String, c: char) {
@@ -195,6 +210,15 @@ mod tests {
     fn a_terminal_never_sees_a_control_sequence() {
         let evil = HostText::from(&b"\x1b]0;pwned\x07\xff\xc2\x9b31m\n\xe2\x80\xae"[..]);
         assert_eq!(evil.escaped(), "\\x1b]0;pwned\\x07\\xff\\u{9b}31m\\n\\u{202e}");
+    }
+
+    #[test]
+    fn a_name_in_a_sentence_is_escaped_once() {
+        let name = HostText::from(r"CORP\jdoe");
+        let told = format!("account {name}\u{1b}[2J");
+        assert_eq!(sentence(&told), r"account CORP\\jdoe\x1b[2J");
+        assert_eq!(sentence(&sentence(&told)), sentence(&told), "as often as it is passed on");
+        assert_eq!(HostText::from(told.as_str()).as_sentence(), sentence(&told));
     }
 
     proptest! {

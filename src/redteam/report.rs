@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::model::{Confidence, HostText, IncidentId, Technique, Timestamp};
+use crate::model::{Confidence, IncidentId, Technique, Timestamp, sentence};
 
 /// What became of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -190,5 +190,5 @@ impl Report {
 
 /// Texts of ours may hold a path or an error of the host.
 fn shown(text: &str) -> String {
-    HostText::from(text).escaped()
+    sentence(text)
 }

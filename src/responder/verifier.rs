@@ -225,7 +225,7 @@ fn cut(addr: IpAddr, case: &Case<'_>) -> Result<(), String> {
 fn complete(case: &Case<'_>) -> Result<(), String> {
     match case.lifeline.unknown.first() {
         Some(unknown) if !case.by_person => {
-            Err(format!("the owner's own access could not be read completely ({})", unknown.escape_debug()))
+            Err(format!("the owner's own access could not be read completely ({})", crate::model::sentence(unknown)))
         }
         _ => Ok(()),
     }

@@ -179,7 +179,10 @@ pub(super) fn event_line(event: &Event) -> String {
             }
             _ => String::new(),
         },
-        EventKind::Listen { net } => format!("on {}", std::net::SocketAddr::new(net.src, net.sport)),
+        EventKind::Listen { net, unit } => {
+            let unit = unit.as_ref().map(|unit| format!(" for {}", safe(&unit.name))).unwrap_or_default();
+            format!("on {}{unit}", std::net::SocketAddr::new(net.src, net.sport))
+        }
         EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => {
             format!("{} {}", file.change.verb(), file.path)
         }

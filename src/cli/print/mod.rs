@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::outcome::{Failure, Outcome};
 use crate::client::Connection;
-use crate::model::{CheckState, Event, Health, HostText, Posture};
+use crate::model::{CheckState, Event, Health, Posture, sentence};
 use crate::protocol::{Reply, Request};
 
 pub(super) use human::redteam_report;
@@ -165,5 +165,5 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 
 /// Text that another program made, safe for a terminal.
 fn safe(text: &str) -> String {
-    HostText::from(text).escaped()
+    sentence(text)
 }

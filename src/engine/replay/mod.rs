@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::config::Policy;
 use crate::correlator::Correlator;
 use crate::detector::Panel;
-use crate::model::{Event, EventKind, HostText, Incident, IncidentId, Signal, Timestamp};
+use crate::model::{Event, EventKind, Incident, IncidentId, Signal, Timestamp};
 pub use lines::{LONGEST_LINE, Line, Lines};
 use reading::Reading;
 
@@ -196,7 +196,7 @@ impl Replay {
         self.summary.unreadable += 1;
         if self.summary.unreadable_lines.len() < MOST_TOLD {
             // The reason may quote the line.
-            let why = HostText::from(why).escaped().chars().take(LONGEST_WHY).collect();
+            let why = crate::model::sentence(why).chars().take(LONGEST_WHY).collect();
             self.summary.unreadable_lines.push(Unreadable { place: self.place, why });
         }
     }

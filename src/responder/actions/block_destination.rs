@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::block_address::{CUT, cut_of, table_step, undo_steps};
 use super::open_connections::{self, Owner};
 use super::{Act, ActError, Hand, Sight, is_person};
+use crate::host::accounts;
 use crate::host::nft::{Member, NftError, TABLE};
 use crate::host::{cgroup_number, container_addresses};
 use crate::model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp, Whose};
@@ -74,7 +75,11 @@ impl Sender {
 
     fn words(&self) -> String {
         match self {
-            Self::User(uid) => format!("sockets of uid {uid} on this host"),
+            Self::User(uid) => {
+                let account = accounts::find_uid(*uid).ok().flatten();
+                let name = account.map_or_else(|| "no account of this host".to_owned(), |account| format!("account {}", account.name));
+                format!("sockets of uid {uid} ({name}) on this host")
+            }
             Self::Cgroup { path, .. } => format!("sockets of cgroup {path} and below on this host"),
             Self::Behind { addresses, .. } => {
                 format!("what is forwarded from {}", addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))

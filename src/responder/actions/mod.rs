@@ -354,13 +354,13 @@ fn look_again(
         Ok(Some(why)) => Err(ActError::Lifeline { what: what(), why }),
         Ok(None) => Ok(()),
         Err(_) if by_person => Ok(()),
-        Err(unknown) => Err(ActError::LifelineUnknown(unknown.escape_debug().to_string())),
+        Err(unknown) => Err(ActError::LifelineUnknown(crate::model::sentence(&unknown))),
     }
 }
 
 fn complete(lifeline: &crate::model::Lifeline, by_person: bool) -> Result<(), ActError> {
     match lifeline.unknown.first() {
-        Some(unknown) if !by_person => Err(ActError::LifelineUnknown(unknown.escape_debug().to_string())),
+        Some(unknown) if !by_person => Err(ActError::LifelineUnknown(crate::model::sentence(unknown))),
         _ => Ok(()),
     }
 }

@@ -2,20 +2,12 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::model::HostText;
+use crate::model::sentence;
 
 /// Text of the agent, one last time checked: what a terminal could obey or a reader could misread is escaped.
 /// (Sentences are already safe; whoever plays the agent on the socket may not be.)
 pub(crate) fn safe(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c == '\\' || (' '..='~').contains(&c) {
-            out.push(c);
-        } else {
-            out.push_str(&HostText::from(c.encode_utf8(&mut [0; 4]) as &str).escaped());
-        }
-    }
-    out
+    sentence(text)
 }
 
 /// How many cells a text takes.
