@@ -100,9 +100,13 @@ done
 # shellcheck disable=SC2086 # a list of names without blanks
 if have shellcheck; then shellcheck -s sh $scripts; else skip "shellcheck: not installed"; fi
 # What ends an action at its time is joined from parts, in this order; so is bartizan-emergency.sh, checked above.
-(cd config/expire && cat head.sh process.sh freeze.sh account.sh container.sh file.sh undo.sh tail.sh) >"${TMPDIR:-/tmp}/bartizan-expire.$$"
-sh -n "${TMPDIR:-/tmp}/bartizan-expire.$$"
-if have shellcheck; then shellcheck -s sh "${TMPDIR:-/tmp}/bartizan-expire.$$"; fi
+for ends in "head.sh tail.sh" "second-head.sh second.sh"; do
+    parts="${ends% *} process.sh freeze.sh account.sh container.sh file.sh undo.sh claim.sh ${ends#* }"
+    # shellcheck disable=SC2086 # a list of names without blanks
+    (cd config/expire && cat $parts) >"${TMPDIR:-/tmp}/bartizan-expire.$$"
+    sh -n "${TMPDIR:-/tmp}/bartizan-expire.$$"
+    if have shellcheck; then shellcheck -s sh "${TMPDIR:-/tmp}/bartizan-expire.$$"; fi
+done
 rm -f "${TMPDIR:-/tmp}/bartizan-expire.$$"
 
 note "The static target"

@@ -327,6 +327,8 @@ forget() { # NOTE
             "/etc/systemd/system/timers.target.wants/$unit.timer"
         [ ! -d /run/systemd/system ] || systemctl daemon-reload
     fi
+    # When it ran last, as systemd notes.
+    rm -f "/var/lib/systemd/timers/stamp-$unit.timer"
     rm -f "/etc/cron.d/$unit"
     rm -f "$1.watchdog" "$1.until" "$1.until.new"
 }
@@ -362,6 +364,8 @@ undo_home() { # RUNTIME DATA ("": as the runtime directory says)
         end_watchdog "$file" -
         rm -f "$file" 2>/dev/null
     done
+    end_watchdog "$runtime/freeze/.second" -
+    rm -f "$runtime/freeze/.second" "$runtime/freeze/.second.sh" 2>/dev/null
     if [ -f "$runtime/freeze/.watchdog" ]; then
         end_watchdog "$runtime/freeze/.watchdog" ""
         # A living agent starts it anew and need not be alarmed.
@@ -428,6 +432,15 @@ for file do
     rm -f "$note" "$note.ending" 2>/dev/null
     forget "$note"
     say "removed ${file##*/}"
+done
+
+# What systemd noted of timers that are gone.
+set +f
+set -- /var/lib/systemd/timers/stamp-bartizan-expiry-*
+set -f
+for stamp do
+    unit=${stamp##*/stamp-}
+    [ -e "/etc/systemd/system/$unit" ] || rm -f "$stamp" 2>/dev/null
 done
 
 # 3. Whatever is left in a group of ours, with or without a note: nothing may stay frozen.

@@ -12,6 +12,7 @@ use support::can_run;
 use support::guarded::Guarded;
 use support::network::Network;
 use support::obstacles::{AccountsLocked, OwnedTable, ReadOnly};
+use support::trees::Tree;
 use support::{wait_for, wait_until};
 
 /// Longer than several rounds of the reconciler.
@@ -203,4 +204,41 @@ fn what_was_stopped_while_no_agent_ran_is_not_applied_by_the_next_one() {
     let agent = home.start();
     stays_gone(&home, "A1", || ground.blocked("198.51.100.1"), "rolled_back");
     drop(agent);
+}
+
+#[test]
+fn a_freeze_ends_although_agent_and_watchdog_are_killed_together() {
+    if !can_run(&["ip", "nft", "nsenter", "unshare"]) {
+        return;
+    }
+    let ground = Ground::prepare();
+    let home = Home::on(&ground.host);
+    let (agent, tree) = (home.start(), Tree::grow());
+    let group = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let before = group(tree.pid());
+    wait_until("the agent to see the tree", Duration::from_secs(20), || {
+        home.run(&["freeze", &tree.pid().to_string(), "--preview"]).status.success()
+    });
+    done(&home, &format!("freeze {} --for 6s", tree.pid()));
+    assert_ne!(group(tree.pid()), before);
+    let pid_in = |name: &str| -> i32 {
+        let text = std::fs::read_to_string(home.path("data/run/freeze").join(name)).unwrap();
+        text.split(' ').next().unwrap().parse().unwrap()
+    };
+    let second = pid_in(".second");
+    let words = std::fs::read(format!("/proc/{second}/cmdline")).unwrap();
+    let name = std::fs::read_to_string(format!("/proc/{second}/comm")).unwrap();
+    assert_eq!((words.as_slice(), name.as_str()), (b"sh\0".as_slice(), "sh\n"), "whatever ends us by name leaves it be");
+    // As one `killall -9 bartizan` does.
+    for pid in [pid_in(".watchdog"), agent.pid() as i32] {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    drop(agent);
+    wait_for(
+        "the tree to run again where it was",
+        Duration::from_secs(25),
+        || (group(tree.pid()) == before).then_some(()),
+        || group(tree.pid()),
+    );
+    wait_until("the second end to go", Duration::from_secs(30), || !std::path::Path::new(&format!("/proc/{second}")).exists());
 }

@@ -158,6 +158,8 @@ fn uninstalling_and_the_emergency_script_undo_everything_at_once() {
     let own = |line: &&str| !line.contains("/etc/systemd/system/bartizan.service") && !line.contains("/etc/bartizan") && !line.is_empty();
     let left: Vec<&str> = left.lines().filter(own).collect();
     assert!(left.is_empty(), "left after uninstalling:\n{}\n{}", left.join("\n"), told(&output));
+    let kept = host.shell("ls /var/lib/systemd/timers; systemctl --failed --no-legend --plain");
+    assert!(!kept.contains("bartizan"), "left with systemd: {kept}");
     let traces =
         host.shell("ls -d /run/bartizan /var/lib/bartizan /etc/bartizan /usr/local/bin/bartizan* 2>/dev/null; pgrep -xa bartizan; true");
     assert_eq!(traces, "", "left after uninstalling");
@@ -199,4 +201,36 @@ fn a_reboot_in_the_middle_leaves_nothing_without_an_owner() {
     ground.host.shell("bartizan emergency-stop");
     assert!(ground.host.json("actions --active").is_empty());
     assert!(!ground.host.shell("nft list ruleset").contains("bartizan"));
+}
+
+#[test]
+fn without_the_standing_watchdog_a_freeze_ends_in_its_unit_through_a_daemon_reload() {
+    if !systemd_host::can_run() {
+        return;
+    }
+    let ground = Ground::prepare();
+    let host = &ground.host;
+    let group = || host.shell(&format!("cat /proc/{}/cgroup", ground.victim));
+    let (before, unit) = (ground.state(), group());
+    // A watchdog that cannot be started: its mark is a directory.
+    host.shell("kill -9 $(cut -d' ' -f1 /run/bartizan/freeze/.watchdog); rm -f /run/bartizan/freeze/.watchdog; mkdir /run/bartizan/freeze/.watchdog");
+    wait_until("the agent to do without it", Duration::from_secs(20), || host.shell("bartizan status").contains("degraded  watchdog"));
+    ground.asked("freeze {victim} --for 15s", LAST);
+    assert_ne!(group(), unit, "it is held");
+    let units = host.shell("systemctl list-units --all --no-pager --plain 'bartizan-expiry-*'");
+    assert!(units.contains("bartizan-expiry-A1-") && units.lines().count() < 12, "short descriptions, no script:\n{units}");
+    host.shell("systemctl daemon-reload");
+    assert_eq!(host.shell("systemctl is-active 'bartizan-expiry-*.timer'"), "active\n", "it outlives a daemon-reload");
+    // Nobody of ours is left, and nobody who bears no name of ours either: the timer alone.
+    host.shell("mkdir -p /run/systemd/system/bartizan.service.d && printf '[Service]\\nRestart=no\\n' >/run/systemd/system/bartizan.service.d/dead.conf && systemctl daemon-reload");
+    host.shell("kill -9 $(cut -d' ' -f1 /run/bartizan/freeze/.second); systemctl kill -s KILL --kill-who=main bartizan.service");
+    wait_for("it to run again in its unit", PATIENCE, || (group() == unit).then_some(()), group);
+    assert_eq!(host.shell(&format!("ps -o state= -p {}", ground.victim)).trim(), "S");
+    assert_eq!(host.shell("systemctl is-active victim.service"), "active\n");
+    wait_until("its timer to be gone", Duration::from_secs(20), || {
+        host.shell("systemctl list-units --all --no-legend --no-pager 'bartizan-expiry-*'").is_empty()
+    });
+    host.shell("rmdir /run/bartizan/freeze/.watchdog; rm -r /run/systemd/system/bartizan.service.d; systemctl daemon-reload; systemctl reset-failed");
+    host.start_agent();
+    ground.wait_until_as(&before, "after the restart");
 }

@@ -22,6 +22,8 @@ forget() { # NOTE
             "/etc/systemd/system/timers.target.wants/$unit.timer"
         [ ! -d /run/systemd/system ] || systemctl daemon-reload
     fi
+    # When it ran last, as systemd notes.
+    rm -f "/var/lib/systemd/timers/stamp-$unit.timer"
     rm -f "/etc/cron.d/$unit"
     rm -f "$1.watchdog" "$1.until" "$1.until.new"
 }

@@ -130,6 +130,9 @@ fn done(taken: &[&Action]) -> Vec<String> {
 fn undo(taken: &[&Action]) -> Vec<String> {
     let standing = taken.iter().filter(|action| action.state.is_active());
     let line = |action: &&Action| {
+        if let Some(why) = action.pending_words() {
+            return format!("{}: {why}", action.id);
+        }
         if !action.kind.is_reversible() {
             return format!("{} cannot be undone", action.id);
         }

@@ -99,6 +99,12 @@ pub(super) fn care(shared: &Shared) {
             }
         }
         if quiet {
+            let foreign = shared.responder.foreign_freezes();
+            let told = foreign.first().map(|first| match foreign.len() {
+                1 => format!("frozen by another agent or an earlier ledger: {first}"),
+                more => format!("frozen by another agent or an earlier ledger, {more} groups: {first}; all of them: bartizan-emergency"),
+            });
+            shared.degrade("foreign freezes", told);
             tidy(shared);
             shared.check_files();
             let changed = lock(&shared.correlator).tick(now);
@@ -122,6 +128,8 @@ fn keep_watchdog(shared: &Shared, standing: &Result<Standing, WatchdogError>) {
         Seen::Missing(why) => Some(format!("{why}; each action gets a shell or timer of its own instead")),
     };
     shared.degrade("watchdog", trouble);
+    let second = shared.responder.look_after_second_end().err();
+    shared.degrade("second end", second.map(|error| error.to_string()));
 }
 
 /// Every change of a file that decides who gets in is a version of its own.

@@ -41,8 +41,12 @@ pub struct Stat {
     pub group: u32,
     /// Its session.
     pub session: u32,
+    /// Its controlling terminal's number; 0: none.
+    pub terminal: u32,
     /// Kernel flags (`PF_*`, include/linux/sched.h).
     pub flags: u32,
+    /// Its threads; the first one counts until it is reaped, also after it ended.
+    pub threads: u32,
     /// Start in ticks since boot.
     pub start: u64,
 }
@@ -65,8 +69,10 @@ impl Stat {
             ppid: fields.next()?.parse().ok()?,
             group: fields.next()?.parse().ok()?,
             session: fields.next()?.parse().ok()?,
-            flags: fields.nth(2)?.parse().ok()?,
-            start: fields.nth(12)?.parse().ok()?,
+            terminal: fields.next()?.parse::<i32>().ok()?.cast_unsigned(),
+            flags: fields.nth(1)?.parse().ok()?,
+            threads: fields.nth(10)?.parse().ok()?,
+            start: fields.nth(1)?.parse().ok()?,
         })
     }
 
@@ -75,9 +81,11 @@ impl Stat {
         ProcessKey { boot: this_boot(), pid: self.pid, start: self.start }
     }
 
-    /// It has ended and only waits for its parent to take notice.
+    /// It has ended, or is on its way out of the kernel (PF_EXITING): no thread of it runs an instruction of its own any
+    /// more. One whose first thread ended alone lives on by the others.
     pub fn is_dead(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
+        let is_leaving = matches!(self.state, b'Z' | b'X' | b'x') || self.flags & 0x4 != 0;
+        is_leaving && self.threads <= 1
     }
 
     /// A thread of the kernel (PF_KTHREAD).
@@ -233,9 +241,47 @@ mod tests {
 
     #[test]
     fn a_name_full_of_parentheses_does_not_mislead() {
-        let line = b"77 (a) R 1 1 1 (b) S 5 77 70 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        let line = b"77 (a) R 1 1 1 (b) S 5 77 70 34816 -1 4194560 0 0 0 0 0 0 0 0 20 0 3 0 4711 0 0";
         let stat = Stat::parse(77, line).unwrap();
+        assert_eq!((stat.terminal, stat.flags, stat.threads), (34816, 4194560, 3));
         assert_eq!((stat.state, stat.ppid, stat.group, stat.session, stat.start), (b'S', 5, 77, 70, 4711));
+    }
+
+    #[test]
+    fn who_is_on_the_way_out_is_over_unless_other_threads_run() {
+        let stat = |state: &str, flags: u32, threads: u32| {
+            let line = format!("77 (x) {state} 5 77 70 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 4711 0 0");
+            Stat::parse(77, line.as_bytes()).unwrap()
+        };
+        for (state, flags, threads, dead) in [
+            ("S", 0x40_0100, 1, false),
+            ("R", 0x40_0104, 1, true),
+            ("Z", 0x40_000c, 1, true),
+            ("Z", 0x40_000c, 4, false),
+            ("D", 0x4, 2, false),
+        ] {
+            assert_eq!(stat(state, flags, threads).is_dead(), dead, "{state} {flags:x} {threads}");
+        }
+        // The first thread ends, another lives on: the process does.
+        // SAFETY: the child makes one thread and ends its first one; the second one ends it.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            std::thread::spawn(|| std::thread::sleep(Duration::from_secs(20)));
+            // SAFETY: ends this thread alone.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        }
+        let pid = u32::try_from(child).unwrap();
+        let begun = Instant::now();
+        while Stat::read(pid).unwrap().state != b'Z' && begun.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let seen = (Stat::read(pid).unwrap().state, key_of(pid).is_some(), everything().unwrap().iter().any(|stat| stat.pid == pid));
+        // SAFETY: ends and reaps the child just made.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+        }
+        assert_eq!(seen, (b'Z', true, true));
     }
 
     #[test]

@@ -119,12 +119,15 @@ fn sweep_with(freezer: &Freezer, data: &Path) -> EmergencyReport {
     for name in freezer.noted().into_iter().chain(freezer.groups()) {
         watchdog::call_off_noted(&freezer.note(&name));
         match freezer.recall(&name).map(|frozen| freezer.thaw(&frozen)) {
-            Some(Ok(released)) => report.removed.push(format!("freeze {}: {} processes run again", name.escape_debug(), released.len())),
+            Some(Ok(thawed)) => report.removed.push(format!("freeze {}: {}", name.escape_debug(), thawed.words())),
             Some(Err(error)) => report.failures.push(format!("freeze {}: {error}", name.escape_debug())),
             None => {}
         }
     }
     sweep_lasting(data, &mut report);
+    let notes = freezer.note("x");
+    // With nothing left to wait for it goes.
+    let _ = watchdog::look_after_second(notes.parent().unwrap_or(data), &watchdog::lasting_directory(data));
     report
 }
 

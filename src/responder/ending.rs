@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Responder;
 use super::actions::{self, ActError};
+use crate::host::watchdog;
 use crate::model::{Action, ActionId, Desired, EndCause, Ending, Timestamp};
 
 /// After a try that took so long the next one waits this many times longer: whoever acts needs the turn too.
@@ -54,16 +55,25 @@ impl Responder {
     /// One try to undo what is meant to be gone. Its row is not written; gives what was done, or why it is still there.
     pub(super) fn try_to_undo(&self, action: &mut Action, snapshot: &Value, now: Timestamp) -> Result<Vec<String>, ActError> {
         let begun = self.clock.now();
-        let done = actions::of(action.kind).revert(&self.hand, action, snapshot);
+        let reverted = actions::of(action.kind).revert(&self.hand, action, snapshot);
+        let done = reverted.or_else(|error| match error {
+            ActError::Misfit(_) => self.undo_without_snapshot(action, error),
+            error => Err(error),
+        });
         let ended = self.clock.now();
         match &done {
             Ok(done) => {
                 self.retries.set(action.id, None);
                 close(action, done, now);
+                // With the last of those that end outside of us, it goes.
+                let _ = self.look_after_second_end();
             }
             Err(error) => {
                 let rest = ended.saturating_sub(begun).saturating_mul(REST).min(MAX_REST);
                 self.retries.set(action.id, Some(ended.saturating_add(rest)));
+                // Whoever thaws when we cannot need not wait for its time any more. Of accounts, files and containers others
+                // may be in the middle of a change: there the outside end keeps its time.
+                watchdog::due_now(&self.hand.freezer.note(&self.name_of(action)));
                 failed(action, error);
             }
         }
@@ -76,6 +86,26 @@ impl Responder {
             // Why it failed is in the action.
             let _ = self.try_to_undo(action, snapshot, now);
         }
+    }
+
+    /// What undoes it cannot be read: the notes that others would undo it by still tell. Elements in the packet filter that
+    /// nobody owns any more go by themselves.
+    fn undo_without_snapshot(&self, action: &Action, error: ActError) -> Result<Vec<String>, ActError> {
+        let name = self.name_of(action);
+        let lasting = watchdog::note_path(self.ledger.directory(), &name);
+        if let Some(frozen) = self.hand.freezer.recall(&name) {
+            let thawed = self.hand.freezer.thaw(&frozen)?;
+            watchdog::call_off_noted(&self.hand.freezer.note(&name));
+            return Ok(vec![thawed.words()]);
+        }
+        if lasting.exists() {
+            if !watchdog::undo_now(&lasting) {
+                return Err(error);
+            }
+            watchdog::call_off_noted(&lasting);
+            return Ok(vec!["undone by its note".to_owned()]);
+        }
+        Ok(Vec::new())
     }
 
     pub(super) fn name_of(&self, action: &Action) -> String {

@@ -28,6 +28,7 @@ use crate::court::Verifier;
 use crate::host::clock::Clock;
 use crate::host::evidence::Locker;
 use crate::host::freeze::Freezer;
+use crate::host::watchdog;
 use crate::model::{Action, ActionId, ActionPlan, Alarm, Lifeline, Preview, ProcessKey, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
 use actions::Hand;
@@ -168,9 +169,24 @@ impl Responder {
         self.hand.table_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Processes that another agent or an earlier ledger holds frozen, and how to let them go: one sentence a group.
+    pub fn foreign_freezes(&self) -> Vec<String> {
+        self.hand.freezer.foreign(&format!("-{}", self.hand.instance))
+    }
+
     /// How processes are frozen on this host, for people.
     pub fn freeze_method(&self) -> &'static str {
         self.hand.freezer.method().noun()
+    }
+
+    /// Makes sure that a shell of another name waits for every action that ends outside of us, while there is one.
+    ///
+    /// # Errors
+    /// When it cannot be started: then whatever ends us and the watchdog at once leaves those actions without an end.
+    pub fn look_after_second_end(&self) -> Result<(), watchdog::WatchdogError> {
+        let runtime_notes = self.hand.freezer.note("x");
+        let runtime_notes = runtime_notes.parent().unwrap_or(Path::new("/"));
+        watchdog::look_after_second(runtime_notes, &watchdog::lasting_directory(self.ledger.directory()))
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
@@ -248,7 +264,11 @@ mod connection_tests;
 #[cfg(test)]
 mod container_tests;
 #[cfg(test)]
+mod ending_tests;
+#[cfg(test)]
 mod evidence_tests;
+#[cfg(test)]
+mod freeze_tests;
 #[cfg(test)]
 mod harm_stage;
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Responder {
         for name in orphans {
             watchdog::call_off_noted(&freezer.note(&name));
             match freezer.recall(&name).map(|frozen| freezer.thaw(&frozen)) {
-                Some(Ok(released)) => said.push(format!("freeze {name} had no owner: {} processes run again", released.len())),
+                Some(Ok(thawed)) => said.push(format!("freeze {name} had no owner: {}", thawed.words())),
                 Some(Err(error)) => said.push(format!("freeze {name} has no owner and could not be undone: {error}")),
                 None => {}
             }

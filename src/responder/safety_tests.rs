@@ -33,10 +33,10 @@ pub(super) fn contain() -> Order {
 }
 
 /// A small disk of its own for the data directory, taken down when the test is over.
-struct Disk(std::path::PathBuf);
+pub(super) struct Disk(std::path::PathBuf);
 
 impl Disk {
-    fn of(bench: &Bench) -> Self {
+    pub(super) fn of(bench: &Bench) -> Self {
         let place = bench.dir.path().join("data");
         std::fs::create_dir_all(&place).unwrap();
         let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&place).status();
@@ -44,12 +44,12 @@ impl Disk {
         Self(place)
     }
 
-    fn fill(&self) {
+    pub(super) fn fill(&self) {
         let mut file = std::fs::File::create(self.0.join("ballast")).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn make_room(&self) {
+    pub(super) fn make_room(&self) {
         std::fs::remove_file(self.0.join("ballast")).unwrap();
     }
 }

@@ -30,7 +30,7 @@ impl Bench {
         Self { dir: tempfile::tempdir().unwrap(), lifeline, alarms: Arc::default() }
     }
 
-    fn runtime(&self) -> PathBuf {
+    pub(super) fn runtime(&self) -> PathBuf {
         self.dir.path().join("run")
     }
 

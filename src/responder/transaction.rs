@@ -104,6 +104,8 @@ impl Responder {
         if !action.state.is_active() {
             return Ok(action);
         }
+        // Nobody waits for it: the first end stands since before the change.
+        let _ = self.look_after_second_end();
         self.signs.watch(action.id, before, self.clock.now());
         if action.confirmation.is_none() {
             return Ok(action);

@@ -137,6 +137,11 @@ pub(super) async fn status(connection: &mut Connection, status: Reply, tmux: boo
         let line = format!("CONFIRM   {} {what}: undone in {left} unless you confirm: bartizan confirm {}", action.id, action.id);
         written(writeln!(io::stdout().lock(), "{line}"))?;
     }
+    for action in &actions {
+        let Some(why) = action.pending_words() else { continue };
+        let what = safe(&format!("{} {}: {why}", action.kind.verb(), action.target));
+        written(writeln!(io::stdout().lock(), "UNDO      {} {what}", action.id))?;
+    }
     reply(&status, json, false)
 }
 
@@ -148,10 +153,11 @@ async fn tmux_line(connection: &mut Connection, health: &Health, confirm: &str, 
     let parts = [(new, "new"), (approvals.len(), "to approve"), (active, "active")];
     let busy: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let state = if busy.is_empty() { "quiet".to_owned() } else { busy.join(", ") };
+    let pending = if health.counts.undo_pending > 0 { format!(" {} UNDO PENDING", health.counts.undo_pending) } else { String::new() };
     let closed = if health.posture == Posture::Lockdown { " LOCKDOWN" } else { "" };
     let lost = if health.lost() > 0 { format!(" LOST {}", health.lost()) } else { String::new() };
     let ill = if health.degraded.is_empty() { String::new() } else { format!(" {} degraded", health.degraded.len()) };
-    written(writeln!(io::stdout().lock(), "{confirm}{}{closed} {state}{lost}{ill}", health.mode))?;
+    written(writeln!(io::stdout().lock(), "{confirm}{}{closed}{pending} {state}{lost}{ill}", health.mode))?;
     Ok(Outcome::Done)
 }
 

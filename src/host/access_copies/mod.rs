@@ -62,6 +62,17 @@ pub enum AccessError {
     },
 }
 
+impl AccessError {
+    /// Whether there is nowhere to look any more: the account or the directory of the file is gone.
+    pub fn is_without_place(&self) -> bool {
+        match self {
+            Self::NoPlace(_) => true,
+            Self::File { why, .. } => matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+            Self::NoCopy { .. } | Self::Same(_) | Self::OnlyByPerson(_) => false,
+        }
+    }
+}
+
 fn text(path: &Path) -> HostText {
     HostText::from(path.as_os_str().as_bytes())
 }

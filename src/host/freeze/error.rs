@@ -18,6 +18,16 @@ pub enum FreezeError {
         /// The cgroup that holds it.
         group: HostText,
     },
+    /// It could not be put back afterwards.
+    #[error(
+        "pid {pid} runs in cgroup {group}, outside of what bartizan can reach here (it runs in a container of its own): it could not be put back, so nothing was frozen; run bartizan on the host itself"
+    )]
+    OutOfReach {
+        /// Whom.
+        pid: u32,
+        /// The cgroup that it is in.
+        group: HostText,
+    },
     /// One of the tree may not be stopped.
     #[error("pid {pid} belongs to the tree and may not be stopped: {why}")]
     Forbidden {

@@ -93,11 +93,8 @@ impl Group {
     /// Moves one process back to where it came from; when that group is gone, to the nearest one above it that takes it.
     /// Gives the path that took it; `None` when the process has ended.
     pub(super) fn give_back(&self, pid: u32, origin: &HostText) -> io::Result<Option<PathBuf>> {
-        let path = origin.as_bytes().strip_suffix(b" (deleted)").unwrap_or(origin.as_bytes());
-        let relative = Path::new(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)));
-        if relative.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a path with .. is no cgroup of this host"));
-        }
+        // Of one outside of our reach the nearest that we can name is the top.
+        let relative = if is_out_of_reach(origin) { Path::new("") } else { relative(origin) };
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for ancestor in relative.ancestors() {
             match fs::write(self.place.root.join(ancestor).join("cgroup.procs"), pid.to_string()) {
@@ -122,6 +119,13 @@ impl Group {
         }
     }
 
+    /// For people: what it holds and how to let it go without whoever made it.
+    pub(super) fn thawing_by_hand(&self, held: usize) -> String {
+        let (file, word) = if self.place.method == Method::V2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
+        let noun = if held == 1 { "process" } else { "processes" };
+        format!("{0} holds {held} {noun}; let them run with: echo {word} >{0}/{file}", self.dir.display())
+    }
+
     /// Removes the empty group, and the directory of all groups with the last.
     pub(super) fn remove(&self) -> io::Result<()> {
         let mut gone = || match fs::remove_dir(&self.dir) {
@@ -138,6 +142,22 @@ impl Group {
         let _ = fs::remove_dir(self.place.root.join(PARENT));
         if removed { Ok(()) } else { Err(io::Error::other("the group is still in use")) }
     }
+}
+
+fn relative(origin: &HostText) -> &Path {
+    let path = origin.as_bytes().strip_suffix(b" (deleted)").unwrap_or(origin.as_bytes());
+    Path::new(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)))
+}
+
+/// Whether a process's cgroup lies outside of our cgroup namespace (cgroup_namespaces(7)): its path leads up by `..`, and
+/// nobody here can put the process back there.
+pub(super) fn is_out_of_reach(origin: &HostText) -> bool {
+    relative(origin).components().any(|part| !matches!(part, std::path::Component::Normal(_)))
+}
+
+/// Whether a path of [`Group::give_back`] is the very group that was meant.
+pub(super) fn is(origin: &HostText, place: &Path) -> bool {
+    relative(origin) == place
 }
 
 /// The names of all groups of ours in this hierarchy.

@@ -2,9 +2,11 @@
 
 mod error;
 mod group;
+mod look;
 mod place;
 mod record;
 mod stopping;
+mod thaw;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -14,14 +16,15 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::pidfd::{PidError, PidFd, Stat, everything, grow, has_stop_pending, key_of};
+use super::pidfd::{PidError, PidFd, Stat, everything, grow, key_of};
 use crate::model::{HostText, ProcessKey};
 pub use error::FreezeError;
-use group::{Group, wait};
+use group::Group;
 pub use place::Method;
 use place::Place;
 use record::Record;
-use stopping::{Stopped, continue_stopped, release, stop_one};
+use stopping::{Stopped, release, stop_one};
+pub use thaw::Thawed;
 
 /// The most processes that one freeze takes; above it nothing is frozen and the error says so.
 const MOST_MEMBERS: usize = 16_384;
@@ -278,107 +281,11 @@ impl Freezer {
         if purpose == Purpose::Hold && origin.starts_with(format!("/{}/", group::PARENT)) {
             return Err(FreezeError::Held { pid: stat.pid, group: origin });
         }
+        // Before it is touched: what cannot be put back is not taken.
+        if group::is_out_of_reach(&origin) {
+            return Err(FreezeError::OutOfReach { pid: stat.pid, group: origin });
+        }
         Ok(Some(origin))
-    }
-
-    fn confirm(&self, group: &Group, frozen: &Frozen) -> Result<(), FreezeError> {
-        let settled = match frozen.method {
-            Method::Stop => wait(SETTLING, || self.look(frozen).loose.is_empty()),
-            _ => group.wait_held(SETTLING),
-        };
-        let hold = self.look(frozen);
-        if !settled || !hold.frozen {
-            return Err(FreezeError::Unconfirmed("some processes did not stop".into()));
-        }
-        match hold.loose.first() {
-            Some(key) => Err(FreezeError::Unconfirmed(format!("pid {} is not held", key.pid))),
-            None if hold.held.is_empty() => Err(FreezeError::Nothing),
-            None => Ok(()),
-        }
-    }
-
-    /// What the kernel says now.
-    pub fn look(&self, frozen: &Frozen) -> Hold {
-        let alive = |member: &&Member| key_of(member.key.pid) == Some(member.key);
-        let living: Vec<ProcessKey> = frozen.members.iter().filter(alive).map(|member| member.key).collect();
-        if frozen.method == Method::Stop {
-            let stopped = |key: &ProcessKey| {
-                Stat::read(key.pid).is_some_and(|stat| match stat.state {
-                    b'T' | b't' => true,
-                    // In the kernel, for example waiting for a stopped child that it made by vfork(2): it stops before it
-                    // can run one instruction of its own.
-                    b'D' => has_stop_pending(key.pid),
-                    _ => false,
-                })
-            };
-            let (held, loose): (Vec<_>, Vec<_>) = living.into_iter().partition(stopped);
-            return Hold { frozen: loose.is_empty(), held, loose };
-        }
-        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
-        let inside: BTreeSet<u32> = group.pids().unwrap_or_default().into_iter().collect();
-        let (held, loose) = living.into_iter().partition(|key| inside.contains(&key.pid));
-        Hold { held, loose, frozen: group.is_held() }
-    }
-
-    /// Puts every living process back into exactly its cgroup, running again unless it was stopped before, and
-    /// removes the group and the note. Members that the note knows beyond `frozen` are included; others found in
-    /// the group (children born in it) follow the first member. Doing it twice does nothing the second time.
-    ///
-    /// # Errors
-    /// When a process cannot be put back; it is thawed where it is then, and all others are put back.
-    pub fn thaw(&self, frozen: &Frozen) -> Result<Vec<ProcessKey>, FreezeError> {
-        let members = self.with_note(frozen);
-        let released = match frozen.method {
-            Method::Stop => continue_stopped(&members)?,
-            _ => {
-                let released = self.give_all_back(frozen, &members)?;
-                // Stopped by us and not held yet when we were interrupted.
-                let is_stopped = |stat: Stat| stat.state == b'T' || has_stop_pending(stat.pid);
-                let still = |member: &&Member| Stat::read(member.key.pid).is_some_and(is_stopped);
-                continue_stopped(&members.iter().filter(still).cloned().collect::<Vec<_>>())?;
-                released
-            }
-        };
-        match fs::remove_file(self.note(&frozen.name)) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(FreezeError::File { what: "remove the note of the freeze", why }),
-            _ => Ok(released),
-        }
-    }
-
-    fn give_all_back(&self, frozen: &Frozen, members: &[Member]) -> Result<Vec<ProcessKey>, FreezeError> {
-        let group = Group::named(&Place::named(frozen.method, &frozen.root), &frozen.name);
-        if !group.exists() {
-            return Ok(Vec::new());
-        }
-        let mut origins: BTreeMap<u32, &HostText> = members.iter().map(|member| (member.key.pid, &member.origin)).collect();
-        origins.retain(|pid, _| members.iter().any(|member| member.key.pid == *pid && key_of(*pid) == Some(member.key)));
-        let top = HostText::from("/");
-        let stray = members.first().map_or(&top, |member| &member.origin);
-        let (mut released, mut failed) = (Vec::new(), None);
-        // A look may be repeated: a thread that is being born while its process moves is seen at the next one.
-        for _ in 0..100 {
-            let inside = group.pids().map_err(file("list the frozen cgroup"))?;
-            if inside.is_empty() {
-                break;
-            }
-            for pid in inside {
-                let origin = origins.get(&pid).copied().unwrap_or(stray);
-                match group.give_back(pid, origin) {
-                    Ok(Some(_)) => released.extend(key_of(pid)),
-                    Ok(None) => {}
-                    Err(why) => failed = Some(why),
-                }
-            }
-            if failed.is_some() {
-                break;
-            }
-        }
-        if let Some(why) = failed {
-            group.thaw_in_place().map_err(file("thaw the cgroup"))?;
-            return Err(FreezeError::File { what: "move a process back to its cgroup (it runs again where it is)", why });
-        }
-        group.remove().map_err(file("remove the empty cgroup"))?;
-        Ok(released)
     }
 
     /// Ends a frozen tree for good and removes the group and the note.

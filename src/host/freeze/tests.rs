@@ -1,5 +1,7 @@
 //! Freezing, thawing and ending real trees, by each method that this host has.
 
+use super::group::wait;
+use super::stopping::continue_stopped;
 use super::*;
 use crate::host::pidfd::this_boot;
 use std::os::unix::process::CommandExt;
@@ -104,6 +106,92 @@ fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
         drop(child);
         assert!(!left(&freezer, &name));
     }
+}
+
+#[test]
+fn a_process_that_ends_while_its_tree_is_caught_is_no_failure() {
+    if !is_root() {
+        return;
+    }
+    let _alone = crate::host::own_netns::alone_on_this_host();
+    let dir = in_memory();
+    // Nothing but children that end at once, of two shells that start them as fast as they can.
+    let script = "(while :; do /bin/true & /bin/true & done) & while :; do /bin/true; done";
+    for freezer in freezers(dir.path()) {
+        let null = std::process::Stdio::null;
+        let child = Tree(Command::new("sh").args(["-c", script]).stdout(null()).stderr(null()).process_group(0).spawn().unwrap());
+        let root = key_of(child.0.id()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        for round in 0..30 {
+            let name = unique(&format!("churn{round}"), &freezer);
+            let frozen = freezer.freeze(&name, Purpose::Hold, &|| vec![root], &allow);
+            let frozen = frozen.unwrap_or_else(|error| panic!("round {round} with {:?}: {error}", freezer.method()));
+            let hold = freezer.look(&frozen);
+            assert!(hold.frozen && hold.loose.is_empty() && !hold.held.is_empty(), "round {round}: {hold:?}");
+            freezer.thaw(&frozen).unwrap();
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        drop(child);
+    }
+}
+
+#[test]
+fn what_could_not_be_put_back_is_not_frozen_and_what_has_no_way_back_runs_at_the_top() {
+    if !is_root() {
+        return;
+    }
+    let _alone = crate::host::own_netns::alone_on_this_host();
+    let dir = tempfile::tempdir().unwrap();
+    let Some(place) = Some(Place::find(&dir.path().join("cgroup2"))).filter(|place| place.method == Method::V2) else {
+        return eprintln!("skipped: no cgroup 2 here");
+    };
+    let own = place.root.join(format!("bartizan-namespace-test-{}", std::process::id()));
+    fs::create_dir(&own).unwrap();
+    let mut outside = Command::new("sleep").arg("60").spawn().unwrap();
+    let root = key_of(outside.id()).unwrap();
+    // As an agent in a container that shares the host's pids.
+    // SAFETY: the child makes namespaces for itself and ends without returning.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let in_namespace = || -> Result<(), String> {
+            use nix::sched::{CloneFlags, unshare};
+            fs::write(own.join("cgroup.procs"), std::process::id().to_string()).map_err(|why| why.to_string())?;
+            unshare(CloneFlags::CLONE_NEWCGROUP | CloneFlags::CLONE_NEWNS).map_err(|why| why.to_string())?;
+            let flags = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).map_err(|why| why.to_string())?;
+            let freezer = Freezer::open(&dir.path().join("inner")).map_err(|why| why.to_string())?;
+            let refused = freezer.freeze("outside", Purpose::Hold, &|| vec![root], &allow);
+            if !matches!(refused, Err(FreezeError::OutOfReach { .. })) {
+                return Err(format!("outside: {refused:?}"));
+            }
+            let mut inside = Command::new("sleep").arg("60").spawn().map_err(|why| why.to_string())?;
+            let key = key_of(inside.id()).ok_or("no child")?;
+            let mut frozen = freezer.freeze("inside", Purpose::Hold, &|| vec![key], &allow).map_err(|why| why.to_string())?;
+            frozen.members.iter_mut().for_each(|member| member.origin = HostText::from("/../gone"));
+            let thawed = freezer.thaw(&frozen).map_err(|why| why.to_string());
+            let state = Stat::read(key.pid).map(|stat| stat.state);
+            inside.kill().and_then(|()| inside.wait()).map_err(|why| why.to_string())?;
+            let told = thawed.map(|thawed| thawed.words())?;
+            match (state, told.as_str()) {
+                (Some(b'S' | b'R'), "1 process runs again in /: its own group is gone") => Ok(()),
+                other => Err(format!("inside: {other:?}")),
+            }
+        };
+        let done = in_namespace();
+        if let Err(why) = &done {
+            eprintln!("{why}");
+        }
+        // SAFETY: ends this process only.
+        unsafe { libc::_exit(i32::from(done.is_err())) }
+    }
+    let mut status = 0;
+    // SAFETY: reaps the child just made.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    let state = Stat::read(root.pid).unwrap().state;
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+    assert!(wait(SETTLING, || fs::remove_dir(&own).is_ok()), "the group of the test is still in use");
+    assert_eq!((status, state), (0, b'S'));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{EXPIRE_SCRIPT, Expiry, Keeper, SHELL, WatchdogError, fail};
+use super::{EXPIRE_SCRIPT, Expiry, Keeper, SHELL, WatchdogError, fail, script};
 use crate::host::pidfd::{PidFd, key_of};
 use crate::model::ProcessKey;
 
@@ -21,7 +21,7 @@ pub(super) fn set(expiry: &Expiry) -> Result<Keeper, WatchdogError> {
     if Path::new("/run/systemd/system").is_dir() {
         // The deadline's millisecond in the name: one that is prolonged gets a second timer before it loses the first.
         let unit = format!("bartizan-expiry-{}-{}", expiry.name, crate::host::clock::boot_ns() / 1_000_000);
-        if timer(&unit, seconds, &expiry.note) {
+        if script::command_for(&expiry.note, "0").is_ok_and(|run| timer(&unit, seconds, &run)) {
             return Ok(Keeper::Timer(unit));
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn systemctl(arguments: &[&str]) -> bool {
 }
 
 /// The shell leads a session and group of its own, so that its `sleep` ends with it.
-fn end_shell(key: ProcessKey) {
+pub(super) fn end_shell(key: ProcessKey) {
     let (Ok(hold), Ok(group)) = (PidFd::open(key), libc::pid_t::try_from(key.pid)) else { return };
     if group > 1 {
         // SAFETY: kill(2) takes two numbers; the group's leader is alive and is the very shell, as `hold` shows.
@@ -81,13 +81,13 @@ fn end_shell(key: ProcessKey) {
     hold.wait_gone(Duration::from_secs(1));
 }
 
-fn timer(unit: &str, seconds: u64, note: &Path) -> bool {
+/// `run` holds nothing that systemd would expand, so that the unit is the same after a `daemon-reload`.
+fn timer(unit: &str, seconds: u64, run: &[String]) -> bool {
     Command::new("systemd-run")
-        .args(["--quiet", "--collect", "--timer-property=AccuracySec=1s"])
+        .args(["--quiet", "--collect", "--timer-property=AccuracySec=1s", "--description=Ends an action of Bartizan at its time"])
         .arg(format!("--on-active={seconds}s"))
         .arg(format!("--unit={unit}"))
-        .args([SHELL, "-c", EXPIRE_SCRIPT, "bartizan-expire", "0"])
-        .arg(note)
+        .args(run)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -118,14 +118,18 @@ fn shell(seconds: u64, note: &Path) -> Result<ProcessKey, WatchdogError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/").env_clear();
     // SAFETY: between fork and exec only async-signal-safe calls are made: fork, _exit, setsid, close_range.
     unsafe { command.pre_exec(detach) };
-    let mut child = command.spawn().map_err(fail("start the watchdog"))?;
+    hear_pid(command, "start the watchdog")
+}
+
+/// Starts a shell that [`detach`] makes init's, and waits until it says its pid.
+pub(super) fn hear_pid(mut command: Command, what: &'static str) -> Result<ProcessKey, WatchdogError> {
+    let mut child = command.spawn().map_err(fail(what))?;
     let stdout = child.stdout.take();
     // The first fork has ended already; its child is the shell.
-    child.wait().map_err(fail("start the watchdog"))?;
-    let said =
-        stdout.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe)).and_then(first_line).map_err(fail("hear from the watchdog"))?;
+    child.wait().map_err(fail(what))?;
+    let said = stdout.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe)).and_then(first_line).map_err(fail(what))?;
     let key = said.trim().parse().ok().and_then(key_of);
-    key.ok_or_else(|| fail("find the watchdog")(io::Error::from(io::ErrorKind::NotFound)))
+    key.ok_or_else(|| fail(what)(io::Error::from(io::ErrorKind::NotFound)))
 }
 
 pub(super) fn detach() -> io::Result<()> {

@@ -9,15 +9,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::fallback::systemctl;
-use super::{EXPIRE_SCRIPT, SHELL, WatchdogError, fail};
+use super::script;
+use super::{WatchdogError, fail};
 use crate::host::replace_file::{self, Outlives};
 
 /// Where systemd looks for units of the host's owner (systemd.unit(5)).
 const UNITS: &str = "/etc/systemd/system";
 /// Where cron looks for tables of programs (cron(8)).
 const CRON: &str = "/etc/cron.d";
-/// The script's copy beside the notes: it must be there when we are not.
-const SCRIPT: &str = ".bartizan-expire.sh";
+/// Where systemd notes when a persistent timer ran last (systemd.timer(5)).
+const STAMPS: &str = "/var/lib/systemd/timers";
 
 /// What lies on disk to end an action after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,13 +47,12 @@ impl Places {
 
     /// Writes the trigger of a note; `None` when this host has nobody who would pull it.
     pub(super) fn write(&self, name: &str, note: &Path, after: Duration) -> Result<Option<Trigger>, WatchdogError> {
-        if !is_plain(name) || !is_plain_path(note) {
-            let why = io::Error::new(io::ErrorKind::InvalidInput, "name or path holds what a unit or a crontab cannot");
+        if !script::is_plain(name) {
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "the name holds what a unit or a crontab cannot");
             return Err(fail("set a trigger for after a reboot")(why));
         }
         let unit = format!("bartizan-expiry-{name}");
-        let script = self.script(note)?;
-        let run = format!("{SHELL} {} lasting {}", script.display(), note.display());
+        let run = script::command_for(note, "lasting")?.join(" ");
         if let Some(units) = &self.units {
             write_units(units, &unit, &run, after).map_err(fail("write the timer for after a reboot"))?;
             return Ok(Some(Trigger::Unit(unit)));
@@ -63,38 +63,16 @@ impl Places {
         Ok(Some(Trigger::Cron(unit)))
     }
 
-    fn script(&self, note: &Path) -> Result<PathBuf, WatchdogError> {
-        let at = note.with_file_name(SCRIPT);
-        if fs::read(&at).is_ok_and(|bytes| bytes == EXPIRE_SCRIPT.as_bytes()) {
-            return Ok(at);
-        }
-        write(&at, 0o700, EXPIRE_SCRIPT).map_err(fail("write the script for after a reboot"))?;
-        Ok(at)
-    }
-
-    /// Removes the trigger; whether there was a unit.
-    pub(super) fn remove(&self, name: &str) -> bool {
+    /// Removes the trigger's files.
+    pub(super) fn remove(&self, name: &str) {
         let unit = format!("bartizan-expiry-{name}");
-        let gone = |path: PathBuf| fs::remove_file(path).is_ok();
-        if let Some(cron) = &self.cron {
-            gone(cron.join(&unit));
-        }
-        self.units.as_deref().is_some_and(|units| {
-            let timer = format!("{unit}.timer");
-            let service = gone(units.join(format!("{unit}.service")));
-            [gone(units.join("timers.target.wants").join(&timer)), gone(units.join(timer)), service].contains(&true)
-        })
+        let timer = format!("{unit}.timer");
+        let of_units = self
+            .units
+            .iter()
+            .flat_map(|units| [units.join("timers.target.wants").join(&timer), units.join(&timer), units.join(format!("{unit}.service"))]);
+        of_units.chain(self.cron.iter().map(|cron| cron.join(&unit))).for_each(|file| drop(fs::remove_file(file)));
     }
-}
-
-/// What a unit's and a crontab's line take without quoting; a percent sign means something in both.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-}
-
-fn is_plain_path(path: &Path) -> bool {
-    path.is_absolute()
-        && path.to_str().is_some_and(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/')))
 }
 
 fn write_units(units: &Path, unit: &str, run: &str, after: Duration) -> io::Result<()> {
@@ -136,9 +114,18 @@ pub(super) fn set(name: &str, note: &Path, after: Duration) -> Result<Option<Tri
 
 /// Removes it. Harmless when there is none.
 pub(super) fn remove(name: &str) {
-    let places = Places { units: Some(UNITS.into()), cron: Some(CRON.into()) };
-    if is_plain(name) && places.remove(name) && Path::new("/run/systemd/system").is_dir() {
-        systemctl(&["stop", &format!("bartizan-expiry-{name}.timer")]);
+    if !script::is_plain(name) {
+        return;
+    }
+    let (places, timer) = (Places { units: Some(UNITS.into()), cron: Some(CRON.into()) }, format!("bartizan-expiry-{name}.timer"));
+    let is_known = Path::new("/run/systemd/system").is_dir() && Path::new(UNITS).join(&timer).exists();
+    if is_known {
+        // First the timer, while its file is there: else it is shown as failed.
+        systemctl(&["stop", &timer]);
+    }
+    places.remove(name);
+    let _ = fs::remove_file(Path::new(STAMPS).join(format!("stamp-{timer}")));
+    if is_known {
         systemctl(&["daemon-reload"]);
     }
 }

@@ -1,9 +1,11 @@
-//! Who ends an action when we cannot: a standing process outside of us, a timer of systemd, a small shell, and for what
-//! outlives a reboot a trigger on disk as well.
+//! Who ends an action when we cannot: a standing process outside of us, else a timer of systemd or a small shell; after them
+//! a shell of another name; and for what outlives a reboot a trigger on disk as well.
 
 mod deadline;
 mod fallback;
 mod lasting;
+mod script;
+mod second;
 mod serve;
 mod standing;
 
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ProcessKey;
 pub use lasting::Trigger;
+pub use second::look_after as look_after_second;
 pub use serve::serve;
 pub use standing::{Seen, Standing};
 
@@ -39,7 +42,20 @@ pub const EXPIRE_SCRIPT: &str = concat!(
     part!("container"),
     part!("file"),
     part!("undo"),
+    part!("claim"),
     part!("tail")
+);
+/// The script that waits for all notes and undoes what nobody undid in time.
+const SECOND_SCRIPT: &str = concat!(
+    part!("second-head"),
+    part!("process"),
+    part!("freeze"),
+    part!("account"),
+    part!("container"),
+    part!("file"),
+    part!("undo"),
+    part!("claim"),
+    part!("second")
 );
 /// The script that undoes everything without us; installed next to the program.
 pub const EMERGENCY_SCRIPT: &str = concat!(
@@ -119,9 +135,14 @@ impl Watchdog {
     }
 }
 
+/// Where the notes of actions that outlive a reboot lie.
+pub fn lasting_directory(data: &Path) -> PathBuf {
+    data.join("expiry")
+}
+
 /// Where the note of an action that outlives a reboot lies.
 pub fn note_path(data: &Path, name: &str) -> PathBuf {
-    data.join("expiry").join(name)
+    lasting_directory(data).join(name)
 }
 
 /// For a preview: who ends a lasting action after a reboot of this host.
@@ -162,6 +183,14 @@ pub fn prolong(watchdog: &Watchdog, expiry: &Expiry) -> Result<Watchdog, Watchdo
         fallback::call_off(former);
     }
     Ok(Watchdog { note: watchdog.note.clone(), keeper, trigger })
+}
+
+/// What a note tells of is meant to be gone: whoever waits for its time comes now. Nothing when there is no note.
+pub fn due_now(note: &Path) {
+    if note.exists() && deadline::path(note).exists() {
+        // What cannot be written leaves the end at its time.
+        let _ = deadline::write(note, Duration::ZERO, false);
+    }
 }
 
 /// Calls it off. Harmless when it is gone.

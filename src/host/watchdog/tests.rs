@@ -145,6 +145,38 @@ fn without_a_standing_watchdog_a_freeze_ends_too() {
 }
 
 #[test]
+fn a_freeze_ends_although_everything_that_bears_our_name_was_killed() {
+    if !is_root() {
+        return;
+    }
+    let _alone = alone_on_this_host();
+    let dir = tempfile::tempdir().unwrap();
+    let guarded = Guarded::new(dir.path());
+    let (notes, lasting) = (dir.path().join("run/freeze"), dir.path().join("data/expiry"));
+    let freezer = Freezer::open(&dir.path().join("run")).unwrap();
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    let root = key_of(child.id()).unwrap();
+    let before = cgroups(root.pid);
+    let name = format!("second-{}", std::process::id());
+    set(&expiry(&freezer.note(&name), Duration::from_secs(1), false)).unwrap();
+    freezer.freeze(&name, Purpose::Hold, &|| vec![root], &|_| Ok(())).unwrap();
+    look_after_second(&notes, &lasting).unwrap();
+    look_after_second(&notes, &lasting).unwrap();
+    let shell = standing::read_key(&fs::read_to_string(notes.join(".second")).unwrap()).unwrap();
+    assert_eq!(fs::read(format!("/proc/{}/cmdline", shell.pid)).unwrap(), b"sh\0", "nothing of it bears our name");
+    assert_eq!(Stat::read(shell.pid).unwrap().session, shell.pid, "a session of its own");
+    PidFd::open(guarded.0.key().unwrap()).unwrap().signal(libc::SIGKILL).unwrap();
+    assert!(until(Duration::from_secs(20), || !freezer.noted().contains(&name)), "it was not ended");
+    assert_eq!(cgroups(root.pid), before, "it is back in its cgroup");
+    assert!(until(Duration::from_secs(1), || !deadline::path(&freezer.note(&name)).exists()));
+    // With nothing left to wait for it goes.
+    look_after_second(&notes, &lasting).unwrap();
+    assert!(until(Duration::from_secs(2), || key_of(shell.pid) != Some(shell)) && !notes.join(".second").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_shell_called_off_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let note = dir.path().join("called-off");

@@ -176,10 +176,11 @@ impl Act for FreezeTree {
         let note = hand.freezer.note(&snapshot.name);
         let mut done = Vec::new();
         if let Some(frozen) = snapshot.frozen.or_else(|| hand.freezer.recall(&snapshot.name)) {
-            let released = hand.freezer.thaw(&frozen)?;
-            done.push(format!("{} processes run again where they were", released.len()));
+            let thawed = hand.freezer.thaw(&frozen)?;
+            done.push(thawed.words());
             let hold = hand.freezer.look(&frozen);
-            if let Some(key) = hold.held.iter().find(|key| frozen.method != Method::Stop && key_of(key.pid) == Some(**key)) {
+            let is_held = |key: &&ProcessKey| hold.frozen && frozen.method != Method::Stop && key_of(key.pid) == Some(**key);
+            if let Some(key) = hold.held.iter().find(is_held) {
                 return Err(ActError::Unverified(format!("pid {} is still held", key.pid)));
             }
         }

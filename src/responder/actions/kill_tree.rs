@@ -72,7 +72,7 @@ impl Act for KillTree {
         let group = name(snapshot)?;
         let mut done = Vec::new();
         if let Some(frozen) = hand.freezer.recall(group) {
-            done.push(format!("{} processes that were to be ended run again", hand.freezer.thaw(&frozen)?.len()));
+            done.push(format!("{} processes that were to be ended run again", hand.freezer.thaw(&frozen)?.count()));
         }
         watchdog::call_off_noted(&hand.freezer.note(group));
         Ok(done)

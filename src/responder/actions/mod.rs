@@ -28,6 +28,7 @@ use crate::host::evidence::Locker;
 use crate::host::freeze::{FreezeError, Freezer};
 use crate::host::lifeline::check;
 use crate::host::nft::NftError;
+use crate::host::pidfd::Stat;
 use crate::host::watchdog::WatchdogError;
 use crate::model::{Action, ActionId, ActionKind, ActionPlan, ActionState, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
@@ -337,6 +338,10 @@ impl Hand {
         Ok(move |key: ProcessKey| match lifeline.holds_process(key) {
             Some(why) => Err(why.noun().to_owned()),
             None if key.pid == me => Err(LifelineReason::Agent.noun().to_owned()),
+            // A remote command has no terminal: all that its session runs is the owner's one command.
+            None if is_part_of_a_remote_command(&lifeline, key) => {
+                Err("part of a command that somebody on the owner's own path runs over SSH".to_owned())
+            }
             None => again.look(key).map_or(Ok(()), |why| Err(why.noun().to_owned())),
         })
     }
@@ -356,6 +361,14 @@ fn look_again(
         Err(_) if by_person => Ok(()),
         Err(unknown) => Err(ActError::LifelineUnknown(crate::model::sentence(&unknown))),
     }
+}
+
+/// Whether it belongs to a session without a terminal whose leader is held.
+fn is_part_of_a_remote_command(lifeline: &crate::model::Lifeline, key: ProcessKey) -> bool {
+    let of = |pid: u32| Stat::read(pid).filter(|stat| !stat.is_dead());
+    let Some(stat) = of(key.pid).filter(|stat| stat.key() == key && stat.terminal == 0) else { return false };
+    let leader = of(stat.session).filter(|leader| leader.terminal == 0 && leader.pid > 1);
+    leader.is_some_and(|leader| lifeline.holds_process(leader.key()) == Some(LifelineReason::LoginPath))
 }
 
 fn complete(lifeline: &crate::model::Lifeline, by_person: bool) -> Result<(), ActError> {

@@ -196,7 +196,10 @@ impl Act for RestoreFile {
                 false => Sight::Gone("a person confirmed it: it stays".into()),
             });
         }
-        let present = copies.present(path)?;
+        let present = match copies.present(path) {
+            Err(error) if error.is_without_place() => return Ok(Sight::Gone(format!("the directory of {path} is gone"))),
+            present => present?,
+        };
         let over = now >= action.ends_at();
         let noted = watchdog::note_path(hand.ledger.directory(), &snapshot.name).exists();
         let wanted = copies.version(path, copy)?;
@@ -220,7 +223,12 @@ impl Act for RestoreFile {
             forget(hand, &snapshot);
             return Ok(vec![format!("{path} stays: it was confirmed; restore its former copy to undo it")]);
         }
-        let said = match copies.undo(path, snapshot.former().as_deref(), copy)? {
+        let undone = match copies.undo(path, snapshot.former().as_deref(), copy) {
+            // Its account was removed meanwhile, perhaps with the directory: the note alone knows where it was.
+            Err(error) if error.is_without_place() => return Err(ActError::Misfit("a file whose account is gone")),
+            undone => undone?,
+        };
+        let said = match undone {
             Undone::Back => Some(format!("the former {path} is back")),
             Undone::Absent => Some(format!("{path} was not there before and is removed")),
             Undone::LeftAlone => Some(format!("{path} was changed by somebody since and left alone")),

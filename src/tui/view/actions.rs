@@ -35,7 +35,9 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let (list, pane) = parts(area);
     let actions = rows::actions(state);
     let active = actions.iter().filter(|row| row.state.is_active()).count();
-    let inside = rule(buf, list, "Actions", &format!("{active} active of {}", actions.len()), paint);
+    let pending = actions.iter().filter(|row| row.undo_pending().is_some()).count();
+    let told = if pending > 0 { format!(", {pending} undo pending") } else { String::new() };
+    let inside = rule(buf, list, "Actions", &format!("{active} active of {}{told}", actions.len()), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let table = Table { columns: &COLUMNS, count: actions.len(), place, empty: "no action: the guard has changed nothing on this host" };
