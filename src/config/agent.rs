@@ -9,6 +9,7 @@ use toml::Value;
 
 use super::layers::{ConfigError, Layers, Origin, read_file};
 use super::policy::{self, Policy};
+use super::webhook::{self, WebhookFormat};
 use crate::model::Rung;
 
 /// The commented default settings, also installed as an example.
@@ -106,6 +107,8 @@ pub struct Settings {
     pub max_memory: u64,
     /// Where alerts are sent, if anywhere.
     pub webhook: Option<String>,
+    /// In which form.
+    pub webhook_format: WebhookFormat,
     /// How much is logged.
     pub log: LogLevel,
     /// What counts as an attack and what may be done about it.
@@ -208,7 +211,8 @@ impl Settings {
             },
             max_cpu_percent: u32::try_from(number(&layers, "max_cpu_percent", 1, 800)?).unwrap_or(u32::MAX),
             max_memory: bytes(&layers, "max_memory", 64 << 20..=16 << 30, "64MiB to 16GiB")?,
-            webhook: webhook(&layers)?,
+            webhook: webhook::address(&layers)?,
+            webhook_format: webhook::format(&layers)?,
             log: log_level(&layers)?,
             policy,
             policy_file: own_policy.then(|| policy_place.clone()),
@@ -269,7 +273,7 @@ fn access(layers: &Layers) -> Result<Access, ConfigError> {
     })
 }
 
-fn bad(layers: &Layers, key: &str, problem: String) -> ConfigError {
+pub(super) fn bad(layers: &Layers, key: &str, problem: String) -> ConfigError {
     let origin = layers.get(key).map_or(Origin::Default, |(_, origin)| origin.clone());
     ConfigError::Value { origin, key: key.to_owned(), problem }
 }
@@ -281,7 +285,7 @@ fn text_of(key: &str, path: &Path) -> Result<Value, ConfigError> {
 }
 
 /// A text; empty means not set.
-fn text(layers: &Layers, key: &str) -> Result<Option<String>, ConfigError> {
+pub(super) fn text(layers: &Layers, key: &str) -> Result<Option<String>, ConfigError> {
     match &layers.get(key)?.0 {
         Value::String(text) if text.contains(|c: char| c.is_control()) => {
             Err(bad(layers, key, "holds a control character: remove it".to_owned()))
@@ -319,7 +323,7 @@ fn ids(layers: &Layers, key: &str) -> Result<Vec<u32>, ConfigError> {
     list.iter().map(|id| id.as_integer().and_then(|id| u32::try_from(id).ok()).ok_or_else(fail)).collect()
 }
 
-fn one_of<T: Copy>(layers: &Layers, key: &str, choices: &[(&str, T)]) -> Result<T, ConfigError> {
+pub(super) fn one_of<T: Copy>(layers: &Layers, key: &str, choices: &[(&str, T)]) -> Result<T, ConfigError> {
     let given = text(layers, key)?.unwrap_or_default();
     choices.iter().find(|(name, _)| *name == given).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -361,15 +365,6 @@ fn bytes(layers: &Layers, key: &str, range: RangeInclusive<u64>, range_said: &st
     parsed
         .filter(|size| range.contains(size))
         .ok_or_else(|| bad(layers, key, format!("{value} is not a size from {range_said}: write 512MiB or 2GiB")))
-}
-
-fn webhook(layers: &Layers) -> Result<Option<String>, ConfigError> {
-    let Some(url) = text(layers, "webhook")? else { return Ok(None) };
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) || url.contains(' ') || url.len() > 2048 {
-        return Err(bad(layers, "webhook", format!("\"{}\" is not a web address: write https://host/path", url.escape_debug())));
-    }
-    Ok(Some(url))
 }
 
 /// The whole of what a user may write, for `docs/` and for a first installation: file name and text.
@@ -431,6 +426,8 @@ mod tests {
             ("lane_bulk = -1\n", "agent.toml:1: lane_bulk: -1 is not a whole number"),
             ("operators = [\"bob\"]\n", "agent.toml:1: operators: [\"bob\"] is not a list of numeric ids"),
             ("webhook = \"ftp://x\"\n", "agent.toml:1: webhook: \"ftp://x\" is not a web address"),
+            ("webhook_format = \"irc\"\n", "agent.toml:1: webhook_format: \"irc\" is not one of json, slack, discord, ntfy"),
+            ("[webhook]\ncolour = \"red\"\n", "agent.toml:1: webhook_colour: no such setting"),
             ("a = \n", "agent.toml: line 1: "),
         ];
         for (file, expected) in cases {

@@ -125,13 +125,19 @@ impl Layers {
 fn parse(text: &str, path: &Path) -> Result<BTreeMap<String, (Value, usize)>, ConfigError> {
     let table: BTreeMap<String, Spanned<Value>> =
         toml::from_str(text).map_err(|e| ConfigError::File { path: path.to_owned(), problem: one_line(text, &e) })?;
-    Ok(table
-        .into_iter()
-        .map(|(key, value)| {
-            let line = line_of(text, value.span().start);
-            (key, (value.into_inner(), line))
-        })
-        .collect())
+    let mut flat = BTreeMap::new();
+    for (key, value) in table {
+        let line = line_of(text, value.span().start);
+        match value.into_inner() {
+            // `[webhook]` with `url` and `format` is the same as `webhook` and `webhook_format`.
+            Value::Table(inner) => flat.extend(inner.into_iter().map(|(name, value)| {
+                let name = if name == "url" { key.clone() } else { format!("{key}_{name}") };
+                (name, (value, line))
+            })),
+            value => drop(flat.insert(key, (value, line))),
+        }
+    }
+    Ok(flat)
 }
 
 /// A number where a number is expected, a list where a list is, else the text itself.

@@ -9,6 +9,7 @@ mod policy_check;
 pub mod signs;
 pub mod theme;
 mod view;
+mod webhook;
 
 pub use agent::{Access, Flags, LaneSizes, LogLevel, Settings};
 pub use key::{Key, KeyError, KeyName};
@@ -17,3 +18,4 @@ pub use layers::{ConfigError, Origin};
 pub use policy::Policy;
 pub use theme::{Glyphs, Theme};
 pub use view::{View, ViewError};
+pub use webhook::WebhookFormat;

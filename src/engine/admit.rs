@@ -9,7 +9,7 @@ use crate::model::{BudgetChange, Event, EventId, EventKind, HopDrops, Loss, Sour
 use crate::outbound::WebhookReport;
 
 fn webhook_hop(report: &WebhookReport) -> HopDrops {
-    let dropped = report.dropped + report.failed;
+    let dropped = report.dropped + report.failed + report.limited;
     HopDrops { hop: "webhook".to_owned(), received: report.sent + dropped, dropped }
 }
 

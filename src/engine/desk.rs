@@ -13,6 +13,7 @@ use crate::model::{
     Action, ActionPlan, Approval, ApprovalId, ApprovalState, AuditBody, Incident, IncidentId, IncidentState, Mode, Preview, Process,
     Target, Timestamp,
 };
+use crate::outbound::Notice;
 use crate::protocol::{ErrorCode, Refusal};
 use crate::responder::ActError;
 
@@ -110,6 +111,7 @@ impl Desk {
                     match shared.responder.execute(warrant, now) {
                         Ok(action) => {
                             carry_out(shared, &action, Some(&incident));
+                            push(shared, |host| Notice::action(host, &action, incident.severity));
                             self.watch(shared, &action, now);
                         }
                         // On screen and in the audit log; there is nobody to answer.
@@ -166,6 +168,7 @@ impl Desk {
             &id.to_string(),
             &format!("{} for {}: {}", approval.action, incident.id, approval.held_because),
         );
+        push(shared, |host| Notice::question(host, &approval, incident.severity));
         self.keep(shared, approval);
     }
 
@@ -268,11 +271,12 @@ impl Desk {
     }
 
     /// Questions about processes that have ended by themselves.
-    pub(super) fn drop_moot(&mut self, shared: &Shared, now: Timestamp) {
+    pub(super) fn lapse_ended(&mut self, shared: &Shared, now: Timestamp) {
         let gone = |a: &&Approval| matches!(a.action.target(), Target::ProcessTree { root, .. } if shared.world.tree(*root).is_empty());
-        let moot: Vec<Approval> = self.approvals.values().filter(|a| a.state == ApprovalState::Pending).filter(gone).cloned().collect();
-        for approval in moot {
-            audit(shared, now, "the court", "approval.moot", &approval.id.to_string(), "the processes have ended by themselves");
+        let ended: Vec<Approval> = self.approvals.values().filter(|a| a.state == ApprovalState::Pending).filter(gone).cloned().collect();
+        for approval in ended {
+            audit(shared, now, "the court", "approval.lapsed", &approval.id.to_string(), "the processes have ended by themselves");
+            shared.totals.count_lapsed();
             self.keep(
                 shared,
                 Approval { state: ApprovalState::Expired, answered_by: Some("nobody: the processes have ended".to_owned()), ..approval },
@@ -325,6 +329,13 @@ fn spared(rulings: &[Ruling]) -> String {
         }
     }
     named.concat()
+}
+
+/// Tells whoever is not at the console, where the owner wants that.
+fn push(shared: &Shared, notice: impl FnOnce(&str) -> Notice) {
+    if let Some(webhook) = &shared.webhook {
+        webhook.offer(notice(&crate::host::own_usage::host_name()));
+    }
 }
 
 /// After an action: on screen, counted, and its incident marked as contained.

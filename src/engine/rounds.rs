@@ -71,7 +71,7 @@ pub(super) fn sit(shared: &Shared) {
         let mut desk = lock(&shared.desk);
         if due(&mut looked, VITALS) {
             desk.lapse(shared, now);
-            desk.drop_moot(shared, now);
+            desk.lapse_ended(shared, now);
         }
     }
 }

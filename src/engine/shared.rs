@@ -26,9 +26,10 @@ use crate::collector::{Ladder, Stop, World};
 use crate::config::{Policy, Settings};
 use crate::correlator::Correlator;
 use crate::host::data_lock::DataLock;
+use crate::host::own_usage;
 use crate::host::reexec::Candidate;
 use crate::model::{Action, Alert, AlertId, AlertState, BlindSpot, Confidence, Incident, IncidentId, IncidentState, ProcessKey, Severity};
-use crate::outbound::Webhook;
+use crate::outbound::{Notice, Webhook};
 use crate::responder::Responder;
 use crate::store::Reader;
 use crate::store::ledger::Ledger;
@@ -277,7 +278,7 @@ impl Shared {
             self.totals.count_alert();
         }
         if let Some(webhook) = self.webhook.as_ref().filter(|_| new || worse) {
-            webhook.offer(alert.clone());
+            webhook.offer(Notice::alert(&own_usage::host_name(), &alert, &self.active_actions()));
         }
         self.recorder.keep(Record::Alert(Box::new(alert)));
     }

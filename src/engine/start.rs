@@ -123,7 +123,7 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         owner,
         recorder,
         archive: Mutex::new(reader),
-        webhook: settings.webhook.as_deref().map(hook).transpose()?,
+        webhook: settings.webhook.as_deref().map(|url| hook(url, settings.webhook_format)).transpose()?,
         totals: Counters::default(),
         attendance: Mutex::new(Attendance::since(past.away_since)),
         ladder,
@@ -209,8 +209,8 @@ fn keep_digests(shared: &Arc<Shared>) {
 }
 
 /// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
-fn hook(url: &str) -> Result<Webhook, EngineError> {
-    let (webhook, delivery) = Webhook::new(url)?;
+fn hook(url: &str, format: crate::config::WebhookFormat) -> Result<Webhook, EngineError> {
+    let (webhook, delivery) = Webhook::new(url, format)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("webhook".to_owned()).spawn(move || runtime.block_on(delivery.run()))?;
     Ok(webhook)

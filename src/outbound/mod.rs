@@ -1,6 +1,9 @@
 //! What leaves the machine, and only when configured.
 
+mod dress;
+mod notice;
 pub mod probe;
 mod webhook;
 
+pub use notice::{Kind, Notice};
 pub use webhook::{Delivery, Webhook, WebhookError, WebhookReport};
