@@ -275,7 +275,10 @@ async fn process(connection: &mut Connection, text: &str) -> Result<(ProcessKey,
             snapshot.processes.into_iter().find(|row| row.key == key)
         }
     };
-    let missing = || Failure::failed(format!("no living process is {}: it has ended, or the agent does not see it", HostText::from(text)));
+    let missing = || {
+        let message = format!("no living process is {}: it has ended, or the agent does not see it", HostText::from(text));
+        Failure::usage(message, "the view \"processes\" of the console lists those that live")
+    };
     found.map(|row| (row.key, row.exe)).ok_or_else(missing)
 }
 

@@ -8,7 +8,7 @@ use crate::client::Connection;
 use crate::model::{Check, CheckState};
 use crate::protocol::{Reply, Request};
 
-/// Examines and prints; exit 5 when something is missing.
+/// Examines and prints; exit 5 when anything is degraded or missing.
 pub(super) fn examine(global: &Global) -> Result<Outcome, Failure> {
     let asked = runtime()?.block_on(async {
         let mut connection = Connection::open(&socket(global)?).await?;

@@ -18,6 +18,11 @@ pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, e
         Rung::ProcessConnector => spots.push(spot("arguments of very short-lived processes", why, mend)),
         Rung::Procfs => {
             spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend));
+            spots.push(spot(
+                "who started a process whose parent ended within half a second: it is told as init's, and as incomplete",
+                why,
+                mend,
+            ));
             spots.push(spot("arguments that a program has written over before it was looked at", why, mend));
         }
     }

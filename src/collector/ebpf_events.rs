@@ -8,7 +8,9 @@ use super::{World, guarding};
 use crate::host::bpf::{Marks, RawEvent};
 use crate::host::clock;
 use crate::host::sighting::{Image, Who};
-use crate::model::{Event, EventId, EventKind, Flow, Namespaces, Privilege, PrivilegeKind, Process, ServiceRole, Source, Timestamp};
+use crate::model::{
+    Event, EventId, EventKind, Flow, Namespaces, Privilege, PrivilegeKind, Process, Protocol, ServiceRole, Source, Timestamp,
+};
 
 /// Listeners whose port must be looked up, each second: a program that only listens must not make us late for others.
 const LOOKUPS: u32 = 32;
@@ -35,6 +37,7 @@ impl<'a> Teller<'a> {
                 let complete = process.is_some();
                 events.push(about(EventKind::Exit { exit }, clock::wall(at), process, complete));
             }
+            RawEvent::Connect(_, net) if asks_for_a_route(&net) => {}
             RawEvent::Connect(who, net) => {
                 let net = self.world.enrichment().named(net);
                 events.push(about(EventKind::Connect { net }, clock::wall(who.at), Some(self.world.seen(&who)), true))
@@ -121,6 +124,11 @@ impl<'a> Teller<'a> {
     fn privilege(&self, who: &Who, privilege: Privilege, events: &mut Vec<Event>) {
         events.push(about(EventKind::PrivilegeUse { privilege }, clock::wall(who.at), Some(self.world.seen(who)), true));
     }
+}
+
+/// getaddrinfo(3) connects a datagram socket that it never sends on, to learn which address it would use: `[::]:22` is nobody.
+fn asks_for_a_route(net: &Flow) -> bool {
+    net.proto == Protocol::Udp && net.dst.is_some_and(|dst| dst.to_canonical().is_unspecified())
 }
 
 /// Whoever is, or grows below, a service that strangers can talk to is urgent from now on; who keeps watch is guarded.

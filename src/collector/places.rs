@@ -16,6 +16,9 @@ const MOST_BELOW: usize = 4096;
 /// Longest account file that is read, in bytes.
 const LONGEST_PASSWD: u64 = 8 * 1024 * 1024;
 
+/// Where `systemd-run` writes: a timer starts something again, the scopes and services of every login and job do not.
+const TRANSIENT: &str = "run/systemd/transient";
+
 /// Directories in which every file counts; `true` when the directories in it count too.
 const DIRECTORIES: &[(&str, bool, PersistenceKind)] = &[
     ("etc/cron.d", false, PersistenceKind::Cron),
@@ -30,6 +33,7 @@ const DIRECTORIES: &[(&str, bool, PersistenceKind)] = &[
     ("etc/systemd/user", true, PersistenceKind::SystemdUnit),
     ("etc/systemd/system-generators", false, PersistenceKind::SystemdUnit),
     ("run/systemd/system", true, PersistenceKind::SystemdUnit),
+    (TRANSIENT, false, PersistenceKind::SystemdUnit),
     ("usr/lib/systemd/system", true, PersistenceKind::SystemdUnit),
     ("usr/lib/systemd/user", true, PersistenceKind::SystemdUnit),
     ("usr/lib/systemd/system-generators", false, PersistenceKind::SystemdUnit),
@@ -152,6 +156,7 @@ impl Places {
     pub(super) fn classify(&self, path: &Path) -> Option<PersistenceKind> {
         let parent = path.parent()?;
         match self.wanted.get(parent) {
+            Some(Counts::All { .. }) if parent.ends_with(TRANSIENT) && path.extension() != Some(OsStr::new("timer")) => return None,
             Some(Counts::All { kind, .. }) => return Some(*kind),
             Some(Counts::Named(names)) => return names.get(path.file_name()?).copied(),
             None => {}
@@ -248,6 +253,8 @@ mod tests {
         assert_eq!(kind("etc/cron.d/job"), Some(PersistenceKind::Cron));
         assert_eq!(kind("var/spool/cron/crontabs/root"), Some(PersistenceKind::Cron));
         assert_eq!(kind("etc/systemd/system/multi-user.target.wants/x.service"), Some(PersistenceKind::SystemdUnit));
+        assert_eq!(kind("run/systemd/transient/run-u7.timer"), Some(PersistenceKind::SystemdUnit));
+        assert_eq!(kind("run/systemd/transient/session-3.scope"), None, "every login makes one");
         assert_eq!(kind("etc/ld.so.preload"), Some(PersistenceKind::LdPreload));
         assert_eq!(kind("home/ann/.ssh/authorized_keys"), Some(PersistenceKind::AuthorizedKeys));
         assert_eq!(kind("srv/www/.ssh/authorized_keys"), Some(PersistenceKind::AuthorizedKeys), "a home of the account file");

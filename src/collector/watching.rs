@@ -20,6 +20,7 @@ use crate::host::dns_tap::DnsTap;
 use crate::host::file_watch::FileWatch;
 use crate::host::mount_watch::MountWatch;
 use crate::host::proc_events::ProcEvents;
+use crate::host::procfs;
 use crate::model::BlindSpot;
 
 /// The collectors of files, accounts, secrets and privilege, and those that look into what others saw, each for a thread
@@ -60,6 +61,13 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
             nowhere,
         ),
     ];
+    if let Some(why) = procfs::hidden() {
+        spots.push(spot(
+            "processes of other users",
+            why,
+            "run as root, or mount /proc without hidepid, or with gid= of a group of the agent",
+        ));
+    }
     match FileWatch::open() {
         Ok(watch) if watch.tells_who() => {}
         Ok(watch) => {

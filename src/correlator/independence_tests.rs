@@ -19,7 +19,7 @@ fn signal(n: u64, act: Option<Act>, family: Family, confidence: f64) -> Signal {
         Family::Lineage => Stage::InitialAccess,
         Family::Files => Stage::Execution,
         Family::Auth => Stage::Privilege,
-        Family::Outbound | Family::Anomaly | Family::Tools => Stage::Exfiltration,
+        Family::Outbound | Family::Anomaly | Family::Tools => Stage::CommandAndControl,
     };
     Signal {
         id: SignalId { event: EventId(n), ordinal: 0 },

@@ -53,10 +53,10 @@ fn a_web_intrusion_reaches_the_threshold_and_one_signal_does_not() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     let first = correlator.join(signal(1, 0, Family::Lineage, Stage::InitialAccess, 0.9, &tree()));
     assert!(first.opened && first.incident.confidence.get() < 0.75 && first.incident.posture == Posture::Contain);
-    let second = correlator.join(signal(2, 1, Family::Outbound, Stage::Exfiltration, 0.95, &tree()));
+    let second = correlator.join(signal(2, 1, Family::Outbound, Stage::CommandAndControl, 0.95, &tree()));
     assert!(!second.opened && second.incident.id == first.incident.id);
     assert!(second.incident.confidence.get() >= 0.85, "{}", second.incident.confidence);
-    assert_eq!(second.incident.stages, [Stage::InitialAccess, Stage::Exfiltration]);
+    assert_eq!(second.incident.stages, [Stage::InitialAccess, Stage::CommandAndControl]);
     for (family, confidence) in [(Family::Anomaly, 0.9), (Family::Lineage, 0.5), (Family::Auth, 0.75), (Family::Outbound, 0.9)] {
         let alone = Correlator::new(&policy(), IncidentId(1)).join(signal(1, 0, family, Stage::Execution, confidence, &tree()));
         assert!(alone.incident.confidence.get() < policy().posture.contain, "{}", family.name());
@@ -82,7 +82,7 @@ fn a_signal_that_ties_incidents_makes_them_one_under_the_oldest_name() {
     let mut correlator = Correlator::new(&policy(), IncidentId(5));
     let (a, b) = (Entity::Process(key(1)), Entity::Address("203.0.113.9".parse().unwrap()));
     correlator.join(signal(1, 0, Family::Lineage, Stage::Execution, 0.9, std::slice::from_ref(&a)));
-    correlator.join(signal(2, 1, Family::Outbound, Stage::Exfiltration, 0.9, std::slice::from_ref(&b)));
+    correlator.join(signal(2, 1, Family::Outbound, Stage::CommandAndControl, 0.9, std::slice::from_ref(&b)));
     let update = correlator.join(signal(3, 2, Family::Anomaly, Stage::Persistence, 0.5, &[b.clone(), a]));
     assert_eq!((update.incident.id, update.opened, update.merged), (IncidentId(5), false, vec![IncidentId(6)]));
     assert_eq!((update.incident.signal_count, update.incident.families.len(), correlator.incidents().count()), (3, 3, 1));
@@ -94,7 +94,7 @@ fn a_signal_that_ties_incidents_makes_them_one_under_the_oldest_name() {
 fn time_fades_and_closes() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     correlator.join(signal(1, 0, Family::Lineage, Stage::Execution, 0.9, &tree()));
-    let full = correlator.join(signal(2, 0, Family::Outbound, Stage::Exfiltration, 0.9, &tree())).incident.confidence.get();
+    let full = correlator.join(signal(2, 0, Family::Outbound, Stage::CommandAndControl, 0.9, &tree())).incident.confidence.get();
     let faded = correlator.tick(at(1800));
     let half = faded.first().unwrap().confidence.get();
     let expected = 1.0 - ((1.0 - 0.7 * 0.45) * (1.0 - 0.6 * 0.45f64)).powf(1.15);
@@ -131,9 +131,9 @@ fn a_loss_in_the_middle_of_a_story_is_seen_when_the_story_goes_on() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     correlator.join(signal(1, 0, Family::Lineage, Stage::Execution, 0.9, &tree()));
     assert_eq!(correlator.loss(&between("store", 4, 300, 302), at(302)), [], "nothing of it happened then, so far");
-    let grown = correlator.join(signal(2, 600, Family::Outbound, Stage::Exfiltration, 0.9, &tree())).incident;
+    let grown = correlator.join(signal(2, 600, Family::Outbound, Stage::CommandAndControl, 0.9, &tree())).incident;
     assert!(!grown.complete, "its window overlaps the loss, though no signal is near");
-    correlator.join(signal(3, 601, Family::Outbound, Stage::Exfiltration, 0.9, &tree()));
+    correlator.join(signal(3, 601, Family::Outbound, Stage::CommandAndControl, 0.9, &tree()));
     let said = correlator.explain(IncidentId(1), &[]).unwrap().evidence;
     assert!(said.contains("4 events at store"), "counted once: {said}");
 }
@@ -145,7 +145,7 @@ fn a_stretch_that_nobody_watched_taints_what_spans_it_and_nothing_after() {
     correlator.loss(&between("no agent ran", 0, 100, 130), at(130));
     let fresh = correlator.join(signal(2, 131, Family::Lineage, Stage::Execution, 0.9, &[Entity::Process(key(77))])).incident;
     assert!(fresh.complete, "it began under our eyes");
-    let old = correlator.join(signal(3, 140, Family::Outbound, Stage::Exfiltration, 0.9, &tree())).incident;
+    let old = correlator.join(signal(3, 140, Family::Outbound, Stage::CommandAndControl, 0.9, &tree())).incident;
     assert!(!old.complete, "it went on while nobody looked");
     assert!(correlator.explain(old.id, &[]).unwrap().evidence.contains("an unknown number (no agent ran)"));
 }
@@ -196,7 +196,7 @@ fn everything_is_bounded() {
 fn a_restart_changes_nothing() {
     let mut before = Correlator::new(&policy(), IncidentId(3));
     before.join(signal(1, 0, Family::Lineage, Stage::InitialAccess, 0.9, &tree()));
-    let was = before.join(signal(2, 1, Family::Outbound, Stage::Exfiltration, 0.9, &tree())).incident;
+    let was = before.join(signal(2, 1, Family::Outbound, Stage::CommandAndControl, 0.9, &tree())).incident;
     let mut after = Correlator::new(&policy(), IncidentId(1));
     after.restore(was.clone(), before.signals(was.id).to_vec());
     assert_eq!(after.get(was.id), Some(&was));
@@ -210,7 +210,7 @@ fn a_restart_changes_nothing() {
 fn only_stable_detectors_count_as_proof() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     correlator.join(signal(1, 0, Family::Lineage, Stage::InitialAccess, 0.9, &tree()));
-    let mut young = signal(2, 1, Family::Outbound, Stage::Exfiltration, 0.95, &tree());
+    let mut young = signal(2, 1, Family::Outbound, Stage::CommandAndControl, 0.95, &tree());
     young.tier = Tier::Incubating;
     let incident = correlator.join(young).incident;
     let proof = correlator.proof(incident.id);
@@ -223,7 +223,7 @@ fn the_story_is_one_sentence() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     let mut first = signal(1, 0, Family::Lineage, Stage::InitialAccess, 0.9, &tree());
     first.sentence = "nginx (pid 812) ran \"sh -i\" as sh (pid 900)".to_owned();
-    let mut second = signal(2, 1, Family::Outbound, Stage::Exfiltration, 0.9, &tree());
+    let mut second = signal(2, 1, Family::Outbound, Stage::CommandAndControl, 0.9, &tree());
     second.sentence = "sh (pid 900) connected to 203.0.113.9:4444".to_owned();
     correlator.join(second);
     let incident = correlator.join(first).incident;
@@ -234,7 +234,7 @@ fn the_story_is_one_sentence() {
 fn the_explanation_adds_up() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     correlator.join(signal(1, 0, Family::Lineage, Stage::InitialAccess, 0.9, &tree()));
-    correlator.join(signal(2, 0, Family::Outbound, Stage::Exfiltration, 0.9, &tree()));
+    correlator.join(signal(2, 0, Family::Outbound, Stage::CommandAndControl, 0.9, &tree()));
     let action = Action {
         id: ActionId(12),
         kind: ActionKind::FreezeTree,
@@ -260,7 +260,7 @@ fn the_explanation_adds_up() {
     let said = correlator.explain(IncidentId(1), &[action]).unwrap();
     assert!(said.why.contains(&"lineage: weight 0.70 x confidence 0.90 = 0.63 (dlineage)".to_owned()), "{:?}", said.why);
     assert!(
-        said.why.contains(&"together: 1 - (0.37 x 0.46)^1.15 over 2 stage(s): initial access, exfiltration".to_owned()),
+        said.why.contains(&"together: 1 - (0.37 x 0.46)^1.15 over 2 stage(s): initial access, command and control".to_owned()),
         "{:?}",
         said.why
     );

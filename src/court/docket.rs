@@ -162,7 +162,7 @@ impl Court {
     }
 
     /// Judges a case: one ruling for each thing that could be done about it and was not ruled on before. A question
-    /// already asked may become [`Ruling::Act`] when the evidence grows; the waiting question is then moot.
+    /// already asked may become [`Ruling::Act`] when the evidence grows; the waiting question is then answered by it.
     pub fn propose(&mut self, case: &Case<'_>) -> Vec<Ruling> {
         self.docket.retain(|entry| entry.until > case.now);
         if case.incident.posture < Posture::Contain {

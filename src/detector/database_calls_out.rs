@@ -10,7 +10,7 @@ static INFO: Info = Info {
     title: "Database connects to the Internet",
     technique: &["T1071", "T1041"],
     family: Family::Outbound,
-    stage: Stage::Exfiltration,
+    stage: Stage::CommandAndControl,
     tier: Tier::Stable,
     severity: Severity::High,
     confidence: 0.85,

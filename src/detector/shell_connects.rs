@@ -10,7 +10,7 @@ static INFO: Info = Info {
     title: "Shell opens a connection by itself",
     technique: &["T1059.004", "T1095"],
     family: Family::Outbound,
-    stage: Stage::Exfiltration,
+    stage: Stage::CommandAndControl,
     tier: Tier::Stable,
     severity: Severity::High,
     confidence: 0.9,

@@ -13,7 +13,7 @@ static INFO: Info = Info {
     title: "Shell with a socket as input and output",
     technique: &["T1059.004", "T1095", "T1071"],
     family: Family::Outbound,
-    stage: Stage::Exfiltration,
+    stage: Stage::CommandAndControl,
     tier: Tier::Stable,
     severity: Severity::High,
     confidence: 0.9,

@@ -13,7 +13,7 @@ static INFO: Info = Info {
     title: "New listener",
     technique: &["T1571", "T1095"],
     family: Family::Anomaly,
-    stage: Stage::Exfiltration,
+    stage: Stage::Persistence,
     tier: Tier::Stable,
     severity: Severity::Medium,
     confidence: 0.5,

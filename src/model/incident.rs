@@ -22,12 +22,14 @@ pub enum Stage {
     /// Becoming more, reading secrets (TA0004, TA0006).
     Privilege,
     /// Talking home, taking data out (TA0011, TA0010).
-    Exfiltration,
+    #[serde(alias = "exfiltration")]
+    CommandAndControl,
 }
 
 impl Stage {
     /// All, in order.
-    pub const ALL: [Self; 6] = [Self::Recon, Self::InitialAccess, Self::Execution, Self::Persistence, Self::Privilege, Self::Exfiltration];
+    pub const ALL: [Self; 6] =
+        [Self::Recon, Self::InitialAccess, Self::Execution, Self::Persistence, Self::Privilege, Self::CommandAndControl];
 
     /// As people say it.
     pub fn noun(self) -> &'static str {
@@ -37,7 +39,7 @@ impl Stage {
             Self::Execution => "execution",
             Self::Persistence => "persistence",
             Self::Privilege => "privilege",
-            Self::Exfiltration => "exfiltration",
+            Self::CommandAndControl => "command and control",
         }
     }
 }

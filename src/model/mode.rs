@@ -74,6 +74,17 @@ pub enum Posture {
     Lockdown,
 }
 
+impl Posture {
+    /// How the host stands now, in words that no action has.
+    pub fn standing(self) -> &'static str {
+        match self {
+            Self::Observe => "watching",
+            Self::Contain | Self::AggressiveContain => "acting",
+            Self::Lockdown => "LOCKDOWN",
+        }
+    }
+}
+
 impl fmt::Display for Posture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -41,13 +41,22 @@ impl HostText {
 
     /// The part after the last `/`: a program's own name in a path.
     pub fn basename(&self) -> Cow<'_, str> {
-        let name = self.0.rsplit(|b| *b == b'/').next().unwrap_or_default();
-        String::from_utf8_lossy(name)
+        String::from_utf8_lossy(self.name())
     }
 
     /// The same part as it is, for showing.
     pub fn last_part(&self) -> Self {
-        Self::from(self.0.rsplit(|b| *b == b'/').next().unwrap_or_default())
+        Self::from(self.name())
+    }
+
+    /// A kernel thread has no path: its name in brackets, `[kworker/0:1H]`, may hold a slash.
+    fn name(&self) -> &[u8] {
+        if self.is_bracketed() { &self.0 } else { self.0.rsplit(|b| *b == b'/').next().unwrap_or_default() }
+    }
+
+    /// As the kernel's own threads are shown: no program's path is like that, but an argument can be.
+    pub fn is_bracketed(&self) -> bool {
+        self.0.starts_with(b"[") && self.0.ends_with(b"]")
     }
 
     /// A sentence of ours that was put into bytes of the host ([`sentence`]).
@@ -205,6 +214,14 @@ fn from_wire(text: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_kernel_thread_is_shown_by_its_whole_name() {
+        for (text, name) in [("[kworker/0:1H]", "[kworker/0:1H]"), ("/usr/bin/sh", "sh"), ("/tmp/[x]", "[x]"), ("[", "["), ("", "")] {
+            assert_eq!(HostText::from(text).basename(), name);
+            assert_eq!(HostText::from(text).last_part(), HostText::from(name));
+        }
+    }
 
     #[test]
     fn a_terminal_never_sees_a_control_sequence() {

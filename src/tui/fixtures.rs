@@ -192,7 +192,7 @@ pub(crate) fn health() -> Health {
 fn incidents() -> Vec<Incident> {
     let base = Incident {
         id: IncidentId(7), opened: before(98), updated: before(31), state: IncidentState::Open, confidence: Confidence::new(0.883), severity: Severity::Critical,
-        posture: Posture::AggressiveContain, stages: vec![Stage::InitialAccess, Stage::Execution, Stage::Persistence, Stage::Exfiltration], entities: vec![Entity::Lineage(key(812))],
+        posture: Posture::AggressiveContain, stages: vec![Stage::InitialAccess, Stage::Execution, Stage::Persistence, Stage::CommandAndControl], entities: vec![Entity::Lineage(key(812))],
         signals: [41, 44, 47, 52].map(|event| SignalId { event: EventId(event), ordinal: 0 }).to_vec(), signal_count: 4, families: vec![Family::Lineage, Family::Outbound, Family::Files],
         subject: Some(key(2214)), addresses: vec!["203.0.113.66".parse().unwrap()],
         sentence: "nginx (pid 812) started a shell that talks to 203.0.113.66 and wrote a cron job: a break-in through the web server that wants to stay.".to_owned(), complete: true,
@@ -287,7 +287,7 @@ pub(crate) fn mirror() -> Mirror {
             47,
             64,
             "public-address-by-web-child",
-            Stage::Exfiltration,
+            Stage::CommandAndControl,
             Severity::High,
             Family::Outbound,
             "T1071",

@@ -65,7 +65,7 @@ fn vitals(check: &VitalCheck) -> String {
     let parts = [
         list("HARMED", &check.harmed),
         list("worse since, but not by this", &check.unexplained),
-        list("ill before already", &check.ill_before),
+        list("failing before the action too", &check.ill_before),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
@@ -143,7 +143,7 @@ mod tests {
         let [_, state, what, by, confirm, seen, ends, note] = row(&action, now);
         assert_eq!((state.as_str(), what.as_str(), confirm.as_str(), seen.as_str()), ("live", "contain this host", "1m40s LEFT", "4s ago"));
         assert_eq!(ends, "1970-01-01 11:58:20", "the nearer end");
-        assert_eq!(note, "HARMED: the SSH server; ill before already: unit a; as it should be");
+        assert_eq!(note, "HARMED: the SSH server; failing before the action too: unit a; as it should be");
         assert!(!by.contains('\u{1b}'));
     }
 

@@ -84,7 +84,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         health.pid,
         safe(&health.kernel)
     )?;
-    writeln!(out, "posture   {}", health.posture)?;
+    writeln!(out, "standing  {}", health.posture.standing())?;
     writeln!(out, "sensors   {}{}, watching since {} UTC", health.rung.noun(), object(health), clock(health.watching_since))?;
     writeln!(out, "hour      {}", health.last_hour(health.at, 60).into_iter().map(Watched::letter).collect::<String>())?;
     writeln!(

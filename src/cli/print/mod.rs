@@ -23,7 +23,7 @@ pub(super) fn reply(reply: &Reply, json: bool, single: bool) -> Result<Outcome, 
         written(human::write(&mut io::stdout().lock(), reply))?;
     }
     Ok(match reply {
-        Reply::Checks(checks) if checks.iter().any(|check| check.state == CheckState::Missing) => Outcome::Found,
+        Reply::Checks(checks) if checks.iter().any(|check| check.state != CheckState::Works) => Outcome::Found,
         _ => Outcome::Done,
     })
 }

@@ -52,8 +52,8 @@ fn question(state: &State, row: &Action) -> (ActionId, Confirm) {
 
 fn vitals_shortly(check: &VitalCheck) -> String {
     match (check.harmed.len(), check.ill_before.len()) {
-        (0, 0) => format!("{} well", check.well),
-        (0, before) => format!("{} well; {before} ill before already", check.well),
+        (0, 0) => format!("{} passing", check.well),
+        (0, before) => format!("{} passing; {before} failing before", check.well),
         (harmed, _) => format!("{harmed} HARMED"),
     }
 }
@@ -64,23 +64,25 @@ pub(in crate::tui) fn vitals(check: &VitalCheck) -> String {
     if !check.harmed.is_empty() {
         parts.push(format!("HARMED: {}", check.harmed.join(", ")));
     }
-    parts.push(if check.at.is_some() { format!("{} well", check.well) } else { "not compared yet".to_owned() });
+    parts.push(if check.at.is_some() { format!("{} passing", check.well) } else { "not compared yet".to_owned() });
     if !check.unexplained.is_empty() {
         parts.push(format!("worse since, but not by this: {}", check.unexplained.join(", ")));
     }
     if !check.ill_before.is_empty() {
-        parts.push(format!("{} ill before already: {}", check.ill_before.len(), check.ill_before.join(", ")));
+        parts.push(format!("{} failing before the action too: {}", check.ill_before.len(), check.ill_before.join(", ")));
     }
     parts.join("; ")
 }
 
 /// How that sounds.
 pub(in crate::tui) fn tone(check: &VitalCheck) -> Tone {
-    match (check.harmed.is_empty(), check.at.is_some()) {
-        (false, _) => Tone::Danger,
-        (true, true) if !check.unexplained.is_empty() => Tone::Warning,
-        (true, true) => Tone::Good,
-        (true, false) => Tone::Muted,
+    match (check.harmed.is_empty(), check.at.is_some(), check.well) {
+        (false, ..) => Tone::Danger,
+        (true, true, _) if !check.unexplained.is_empty() => Tone::Warning,
+        // Nothing passes: that nothing got worse proves little.
+        (true, true, 0) => Tone::Warning,
+        (true, true, _) => Tone::Good,
+        (true, false, _) => Tone::Muted,
     }
 }
 

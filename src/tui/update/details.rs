@@ -58,6 +58,10 @@ fn process(state: &State, row: &ProcessRow) -> Page {
     let parent = row.parent.and_then(|key| state.mirror.processes.get(&key)).map(|row| format!("{} (pid {})", row.exe, row.key.pid));
     let mut lines = vec![
         fact("program", row.exe.escaped()),
+        fact(
+            "disguise",
+            if crate::tui::view::processes::disguised(row) { "calls itself a kernel thread, which has no program" } else { "none" },
+        ),
         fact("pid", row.key.pid.to_string()),
         fact("user", format!("{} (uid {})", known(row.user.as_ref()), row.uid)),
         fact("since", time(state, row.since)),

@@ -302,7 +302,7 @@ fn a_countdown_is_answered_from_every_view_and_never_by_a_held_key() {
         let row = crate::tui::fixtures::unconfirmed();
         state.mirror.actions.insert(row.id, row);
         assert_eq!(asks(&press(&mut state, "C C C C enter")), [], "{view}");
-        assert!(text(&state).contains("the host undoes it by itself at 14:05:02") && text(&state).contains("6 well"));
+        assert!(text(&state).contains("the host undoes it by itself at 14:05:02") && text(&state).contains("6 passing"));
         assert_eq!(asks(&press(&mut state, "y")), [Request::Confirm { id: ActionId(13) }]);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) mod health;
 mod network;
 mod overview;
 mod presence;
-mod processes;
+pub(crate) mod processes;
 mod question;
 mod reading;
 mod strip;

@@ -70,9 +70,15 @@ fn command(row: &ProcessRow) -> String {
     let name = crate::model::HostText::from(row.exe.basename().as_ref()).escaped();
     let arguments = row.argv.iter().skip(1).take(64).map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let claimed = row.argv.first().map(ToString::to_string).unwrap_or_default();
+    let disguise = if disguised(row) { format!(" !{claimed} is a false name!") } else { String::new() };
     match (name.is_empty(), arguments.is_empty()) {
         (true, _) => format!("[{}]", claimed.trim_start_matches('[').trim_end_matches(']')),
-        (false, true) => name,
-        (false, false) => format!("{name} {arguments}"),
+        (false, true) => format!("{name}{disguise}"),
+        (false, false) => format!("{name}{disguise} {arguments}"),
     }
+}
+
+/// Whether a program with a file of its own calls itself a kernel thread.
+pub(crate) fn disguised(row: &ProcessRow) -> bool {
+    row.exe.as_bytes().starts_with(b"/") && row.argv.first().is_some_and(crate::model::HostText::is_bracketed)
 }

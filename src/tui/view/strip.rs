@@ -97,7 +97,7 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
     let mut parts = vec![
         part(fit(&safe(&health.host), 24, paint.glyphs.ellipsis), paint.title, 2),
         part(health.mode.to_string(), paint.mode(health.mode), 0),
-        part(health.posture.to_string(), paint.posture(health.posture), 1),
+        part(health.posture.standing().to_owned(), paint.posture(health.posture), 1),
         part(format!("{} ev/s", count(rate(health.events_per_second))), paint.strip, 4),
         part(format!("lost {}", count(lost)), if lost > 0 { paint.danger } else { paint.strip }, 3),
         part(plural(alerts, "alert"), loud(alerts, paint.danger), 0),

@@ -125,7 +125,7 @@ fn chain(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint
         }
         buf.set_stringn(x, area.y, dot, 1, style);
         buf.set_stringn(x + 1, area.y, " ", 1, Style::new());
-        let name = if cells > 15 { stage.noun() } else { short(stage) };
+        let name = if cells > stage.noun().len() { stage.noun() } else { short(stage) };
         buf.set_stringn(x, area.y + 1, fit(name, cells.saturating_sub(1), paint.glyphs.ellipsis), cells, style);
         if area.height > 2 {
             let first = signals.iter().filter(|signal| signal.stage == stage).map(|signal| signal.at).min();
@@ -150,7 +150,7 @@ fn short(stage: Stage) -> &'static str {
     match stage {
         Stage::InitialAccess => "access",
         Stage::Persistence => "persist",
-        Stage::Exfiltration => "exfil",
+        Stage::CommandAndControl => "C2",
         other => other.noun(),
     }
 }
@@ -175,7 +175,7 @@ fn list(buf: &mut Buffer, area: Rect, body: Rect, state: &State, incident: &Inci
         let Some(row) = signals.get(index) else { return Vec::new() };
         vec![
             Cell::new(clock(state, row.at), paint.muted),
-            Cell::new(row.stage.noun(), paint.base),
+            Cell::new(short(row.stage), paint.base),
             Cell::new(safe(&row.detector), paint.muted),
             Cell::new(row.severity.to_string(), paint.severity(row.severity)),
             Cell::new(row.confidence.to_string(), paint.base),
