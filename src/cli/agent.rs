@@ -13,13 +13,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::args::Global;
 use super::ask::{settings, socket};
 use super::outcome::{FAILED, Failure, Outcome};
+use super::place::{Alone, WithGuard};
 use super::print;
 use crate::client::Connection;
 use crate::config::{Glyphs, Keymap, Settings, Theme, View};
 use crate::engine::Engine;
 use crate::host::handover::{self, Leash, Side};
 use crate::host::reexec::{self, Legacy};
-use crate::host::{descriptors, manners, privacy, service_manager};
+use crate::host::{descriptors, manners, privacy, service_manager, terminal_place};
 use crate::server::{self, Access, Gate, Listener, Places};
 use crate::telemetry::{self, Destination};
 use crate::tui;
@@ -33,6 +34,7 @@ const FEW_PEERS: usize = 8;
 
 /// The agent alone, until SIGTERM.
 pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
+    terminal_place::survive_job_control();
     let legacy = reexec::inherited();
     privacy::keep_files_private();
     manners::keep_one_heap();
@@ -74,7 +76,7 @@ fn attach_to(global: &Global, look: Look) -> Result<Outcome, Failure> {
     let path = socket(global)?;
     runtime()?.block_on(async {
         let connection = Connection::open(&path).await?;
-        match tui::run(connection, look.options(Some(path), false)).await {
+        match tui::run(connection, look.options(Some(path), Arc::new(Alone))).await {
             Ok(tui::Outcome::Lost(reason)) => Err(Failure::failed(reason)),
             Ok(_) => Ok(Outcome::Done),
             Err(error) => Err(Failure::failed(error)),
@@ -88,7 +90,7 @@ async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global)
     tokio::spawn(server::serve(Arc::clone(&agent.engine), far, Arc::clone(&agent.gate)));
     let connection = Connection::from_stream(near).await?;
     // A task of its own: when the console fails, the guard does not fall with it.
-    let mut console = tokio::spawn(tui::run(connection, look.options(None, true)));
+    let mut console = tokio::spawn(tui::run(connection, look.options(None, Arc::new(WithGuard::new(leash.line())))));
     let left = tokio::select! {
         left = &mut console => left,
         () = agent.told_to_stop() => {
@@ -297,15 +299,17 @@ impl Look {
         Ok(Self { view, theme: theme.with_glyphs(glyphs), keymap: keymap(global)? })
     }
 
-    fn options(self, reconnect: Option<std::path::PathBuf>, embedded: bool) -> tui::Options {
+    /// With a socket to connect to again, it is the console of another program's guard.
+    fn options(self, reconnect: Option<std::path::PathBuf>, place: Arc<dyn tui::Place>) -> tui::Options {
         tui::Options {
             view: self.view.unwrap_or(View::Overview),
             single: self.view.is_some(),
-            embedded,
+            embedded: reconnect.is_none(),
             keymap: self.keymap,
             theme: self.theme,
             reconnect,
             ssh_connection: std::env::var("SSH_CONNECTION").ok(),
+            place,
         }
     }
 }

@@ -7,6 +7,7 @@ mod ask;
 mod doctor;
 mod generate;
 mod outcome;
+mod place;
 mod print;
 mod redteam;
 mod reference;

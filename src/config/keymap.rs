@@ -32,6 +32,7 @@ pub enum Command {
     Detach,
     Quit,
     Redraw,
+    Suspend,
     Confirm,
     Approve,
     Reject,
@@ -179,6 +180,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::NextView, "next-view", &["tab"], "next view", "next view", &[]),
     row(Command::PreviousView, "previous-view", &["shift-tab"], "previous view", "previous view", &[]),
     row(Command::Redraw, "redraw", &["ctrl-l"], "redraw", "paint the whole screen again", &[]),
+    row(Command::Suspend, "suspend", &["ctrl-z"], "suspend", "back to the shell, the guard goes on; fg comes back", &[]),
     row(Command::Show(View::Overview), "view-overview", &["1"], "overview", "how things stand", &[]),
     row(Command::Show(View::Processes), "view-processes", &["2"], "processes", "living processes as a tree", &[]),
     row(Command::Show(View::Network), "view-network", &["3"], "network", "connections and listeners", &[]),
@@ -316,8 +318,8 @@ mod tests {
 
     #[test]
     fn a_file_changes_only_what_it_names() {
-        let keymap = Keymap::parse("[keys]\nundo = [\"U\", \"ctrl-z\"]\n", "k").unwrap();
-        assert_eq!(keymap.command("ctrl-z".parse().unwrap(), View::Actions), Some(Command::Undo));
+        let keymap = Keymap::parse("[keys]\nundo = [\"U\", \"ctrl-x\"]\n", "k").unwrap();
+        assert_eq!(keymap.command("ctrl-x".parse().unwrap(), View::Actions), Some(Command::Undo));
         assert_eq!(keymap.command(Key::char('u'), View::Actions), None);
         assert_eq!(keymap.command(Key::char('j'), View::Actions), Some(Command::Down));
     }

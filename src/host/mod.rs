@@ -68,6 +68,7 @@ pub mod ssh_ports;
 pub mod system_log;
 pub mod system_program;
 pub mod temporary;
+pub mod terminal_place;
 pub mod unit_files;
 pub mod user_names;
 pub mod vital;

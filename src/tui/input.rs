@@ -23,6 +23,12 @@ pub(crate) enum Input {
     Tick,
     /// The terminal went away (SIGHUP).
     Hangup,
+    /// The terminal gives nothing more to read.
+    Broken,
+    /// The shell shall have the terminal (SIGTSTP).
+    Suspend,
+    /// This job goes on (SIGCONT).
+    Continued,
     /// Somebody asked the program to end (SIGTERM).
     Terminate,
     /// The connection ended.
@@ -40,6 +46,8 @@ pub(crate) enum Effect {
     Detach,
     /// Leave; an embedded guard ends.
     Quit,
+    /// Let the shell have the terminal for a while.
+    Suspend,
     /// Paint everything again.
     Repaint,
 }

@@ -5,6 +5,7 @@ mod input;
 mod paint;
 mod run;
 mod screenshot;
+mod seat;
 mod state;
 mod terminal;
 mod update;
@@ -20,3 +21,4 @@ mod tests;
 
 pub use run::{ConsoleError, Options, Outcome, run};
 pub use screenshot::{screenshot, screenshot_with_audit};
+pub use seat::{Ground, Place};

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{Local, Offset, Utc};
@@ -10,13 +11,16 @@ use futures_util::{Stream, StreamExt};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::buffer::Buffer;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::bounded::Bounded;
 use super::input::{Effect, Input, Question};
 use super::paint::Paint;
+use super::seat::{Look, Place, Seat};
 use super::state::{Dialog, Link, Sound, State};
-use super::terminal::{Guard, Inside, read};
+use super::terminal::{Inside, backend};
 use super::update::{painted, sent, show, subscribe, update};
 use super::view;
 use crate::client::{Asker, ClientError, Connection, Inbox, News};
@@ -27,6 +31,8 @@ use crate::model::Timestamp;
 const FRAME: Duration = Duration::from_millis(50);
 /// How long a key that may answer a question waits for company: a letter takes 8 ms on a line of 1200 baud.
 const LINGER: Duration = Duration::from_millis(30);
+/// How often a console looks whether the terminal is its own again.
+const GLANCE: Duration = Duration::from_millis(250);
 /// Most inputs that are looked at together.
 const MOST_KEYS: usize = 1_024;
 /// Most questions that may wait for an answer.
@@ -51,6 +57,8 @@ pub struct Options {
     pub reconnect: Option<PathBuf>,
     /// SSH_CONNECTION of the person's shell, so that its far end joins the lifeline.
     pub ssh_connection: Option<String>,
+    /// Where it stands among the shell's jobs.
+    pub place: Arc<dyn Place>,
 }
 
 /// How the console ended.
@@ -69,33 +77,51 @@ pub enum Outcome {
 #[error("the terminal cannot be used as a console: {0}; run it in a terminal, or use `bartizan status`")]
 pub struct ConsoleError(#[source] std::io::Error);
 
-/// Shows the console on this terminal until the person leaves.
+/// Shows the console on this terminal until the person leaves; while another job has the terminal, it waits.
 ///
 /// # Errors
 /// [`ConsoleError`] when there is no usable terminal. It is restored on every way out.
 pub async fn run(connection: Connection, options: Options) -> Result<Outcome, ConsoleError> {
-    let guard = Guard::enter().map_err(ConsoleError)?;
-    let mut terminal = Terminal::new(Bounded(guard.backend())).map_err(ConsoleError)?;
-    terminal.backend_mut().clear().map_err(ConsoleError)?;
     // Read by a task of its own: a slow painting must not make keys that came one by one look like pasted text.
     let (sender, mut arrivals) = tokio::sync::mpsc::channel(64);
-    let mut reader = tokio::task::JoinSet::new();
-    reader.spawn(read(sender));
+    let mut jobs = tokio::task::JoinSet::new();
+    jobs.spawn(job_signals(options.place.job_signals(), sender.clone()));
+    let mut seat = Seat::new(Arc::clone(&options.place), sender);
+    seat.begin().map_err(ConsoleError)?;
+    let mut terminal = Terminal::new(Bounded(backend())).map_err(ConsoleError)?;
+    if !seat.is_away() {
+        terminal.backend_mut().clear().map_err(ConsoleError)?;
+    }
     let events = futures_util::stream::poll_fn(move |context| arrivals.poll_recv(context));
-    let outcome = Inside::new(drive(&mut terminal, events, signals(), connection, options)).await;
-    reader.shutdown().await;
-    drop(guard);
+    let outcome = Inside::new(drive(&mut terminal, &mut seat, events, signals(), connection, options)).await;
+    seat.leave().await;
     outcome.map_err(ConsoleError)
 }
 
 /// Ends when the terminal goes away or somebody asks the program to end.
 async fn signals() -> Input {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::hangup()), signal(SignalKind::terminate())) {
-        (Ok(mut hangup), Ok(mut terminate)) => {
-            tokio::select! { _ = hangup.recv() => Input::Hangup, _ = terminate.recv() => Input::Terminate }
+    let caught = |kind| signal(kind).ok();
+    let kinds = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
+    let [Some(mut hangup), Some(mut terminate), Some(mut interrupt), Some(mut quit)] = kinds.map(caught) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = hangup.recv() => Input::Hangup,
+        _ = terminate.recv() => Input::Terminate,
+        _ = interrupt.recv() => Input::Terminate,
+        _ = quit.recv() => Input::Terminate,
+    }
+}
+
+/// What the shell's job control says: stop, and go on.
+async fn job_signals([stop, go]: [i32; 2], sender: Sender<(Timestamp, Input)>) {
+    let caught = |number| signal(SignalKind::from_raw(number)).ok();
+    let (Some(mut stop), Some(mut go)) = (caught(stop), caught(go)) else { return };
+    loop {
+        let input = tokio::select! { _ = stop.recv() => Input::Suspend, _ = go.recv() => Input::Continued };
+        if sender.send((Utc::now(), input)).await.is_err() {
+            return;
         }
-        _ => std::future::pending().await,
     }
 }
 
@@ -109,11 +135,14 @@ struct Runner<'t, B: Backend> {
     asker: Asker,
     shown: Option<Buffer>,
     ssh_connection: Option<String>,
+    /// The shell shall have the terminal.
+    suspending: bool,
 }
 
 /// The loop, whatever the terminal is.
 pub(crate) async fn drive<B: Backend>(
     terminal: &mut Terminal<B>,
+    seat: &mut Seat,
     mut events: impl Stream<Item = (Timestamp, Input)> + Unpin,
     signals: impl Future<Output = Input>,
     connection: Connection,
@@ -124,8 +153,15 @@ pub(crate) async fn drive<B: Backend>(
     let size = terminal.size()?;
     state.size = (size.width, size.height);
     let (asker, mut inbox) = connection.split();
-    let mut runner =
-        Runner { terminal, state, paint: Paint::new(&options.theme), asker, shown: None, ssh_connection: options.ssh_connection };
+    let mut runner = Runner {
+        terminal,
+        state,
+        paint: Paint::new(&options.theme),
+        asker,
+        shown: None,
+        ssh_connection: options.ssh_connection,
+        suspending: false,
+    };
     runner.perform(vec![Effect::Ask(subscribe(None))])?;
     // A view that asks for its data must ask at the start too.
     let effects = show(&mut runner.state, options.view);
@@ -133,11 +169,14 @@ pub(crate) async fn drive<B: Backend>(
     let mut signals = pin!(signals);
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut glances = interval(GLANCE);
+    glances.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reconnecting: Option<Reconnecting> = None;
     let mut painted: Option<Instant> = None;
     let mut dirty = true;
     loop {
-        if dirty && painted.is_none_or(|at| at.elapsed() >= FRAME) {
+        let away = seat.is_away();
+        if dirty && !away && painted.is_none_or(|at| at.elapsed() >= FRAME) {
             runner.paint()?;
             (painted, dirty) = (Some(Instant::now()), false);
         }
@@ -146,7 +185,16 @@ pub(crate) async fn drive<B: Backend>(
             biased;
             signal = &mut signals => Some((Utc::now(), signal)),
             event = events.next() => Some(event.unwrap_or_else(|| (Utc::now(), Input::Hangup))),
-            () = sleep_until(next_frame), if dirty => None,
+            () = sleep_until(next_frame), if dirty && !away => None,
+            _ = glances.tick(), if away => {
+                match seat.look() {
+                    Look::Gone => return Ok(Outcome::Detached),
+                    Look::Return if seat.take().is_ok() => runner.repaint()?,
+                    Look::Return | Look::Stay | Look::Lost => continue,
+                }
+                dirty = true;
+                None
+            }
             _ = ticks.tick() => Some((Utc::now(), Input::Tick)),
             news = inbox.next(), if reconnecting.is_none() => Some((Utc::now(), heard(news))),
             connection = again(&mut reconnecting) => {
@@ -156,6 +204,19 @@ pub(crate) async fn drive<B: Backend>(
         };
         let Some((at, input)) = input else { continue };
         dirty = true;
+        match (&input, seat.look()) {
+            (Input::Continued, _) => {
+                seat.go_on().await;
+                continue;
+            }
+            (Input::Broken, _) if away => continue,
+            (Input::Broken | Input::Tick, Look::Gone) => return Ok(Outcome::Detached),
+            (Input::Broken | Input::Tick, Look::Lost) => {
+                seat.lose().await;
+                continue;
+            }
+            _ => {}
+        }
         if let Input::Lost { reason } = &input {
             let Some(path) = options.reconnect.clone() else { return Ok(Outcome::Lost(reason.clone())) };
             reconnecting = Some(Box::pin(connect(path)));
@@ -166,6 +227,9 @@ pub(crate) async fn drive<B: Backend>(
             if let Some(outcome) = runner.take(at, input)? {
                 return Ok(outcome);
             }
+        }
+        if std::mem::take(&mut runner.suspending) {
+            seat.suspend().await;
         }
     }
 }
@@ -181,17 +245,21 @@ impl<B: Backend> Runner<'_, B> {
             match effect {
                 Effect::Detach => return Ok(Some(Outcome::Detached)),
                 Effect::Quit => return Ok(Some(Outcome::Quit)),
-                Effect::Repaint => {
-                    // Not `Terminal::clear`: it asks the terminal where the cursor is and waits for an answer.
-                    self.shown = None;
-                    self.terminal.swap_buffers();
-                    self.terminal.swap_buffers();
-                    self.terminal.backend_mut().clear()?;
-                }
+                Effect::Suspend => self.suspending = true,
+                Effect::Repaint => self.repaint()?,
                 Effect::Ask(question) => self.ask(question),
             }
         }
         Ok(None)
+    }
+
+    /// Whatever is on the terminal, the next painting paints all of it.
+    fn repaint(&mut self) -> Result<(), B::Error> {
+        // Not `Terminal::clear`: it asks the terminal where the cursor is and waits for an answer.
+        self.shown = None;
+        self.terminal.swap_buffers();
+        self.terminal.swap_buffers();
+        self.terminal.backend_mut().clear()
     }
 
     fn ask(&mut self, mut question: Question) {

@@ -55,6 +55,8 @@ impl Guard {
                 }
             }));
         });
+        // What an abandoned terminal was set to before is no longer of interest.
+        let _ = disable_raw_mode();
         BORROWED.store(true, Ordering::SeqCst);
         let guard = Self(());
         enable_raw_mode()?;
@@ -62,10 +64,23 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Where the screen is painted.
-    pub(crate) fn backend(&self) -> CrosstermBackend<BufWriter<Stdout>> {
-        CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, stdout()))
+    /// Another program has the terminal by now: it gets its screen back, the settings are its own already.
+    pub(crate) fn abandon(self) {
+        if BORROWED.swap(false, Ordering::SeqCst) {
+            leave_screen();
+        }
     }
+}
+
+/// Where the screen is painted.
+pub(crate) fn backend() -> CrosstermBackend<BufWriter<Stdout>> {
+    CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, stdout()))
+}
+
+fn leave_screen() {
+    // Nothing can be done about a terminal that is gone.
+    // Cleared first: tmux would else keep rows of a screen that was resized.
+    let _ = execute!(stdout(), DisableBracketedPaste, Clear(ClearType::All), LeaveAlternateScreen, cursor::Show);
 }
 
 impl Drop for Guard {
@@ -109,9 +124,7 @@ fn hold(panic: String) {
 /// Gives the terminal back, once.
 fn restore() {
     if BORROWED.swap(false, Ordering::SeqCst) {
-        // Nothing can be done about a terminal that is gone.
-        // Cleared first: tmux would else keep rows of a screen that was resized.
-        let _ = execute!(stdout(), DisableBracketedPaste, Clear(ClearType::All), LeaveAlternateScreen, cursor::Show);
+        leave_screen();
         let _ = disable_raw_mode();
         let _ = stdout().flush();
         let held = HELD.lock().map(|mut held| std::mem::take(&mut *held)).unwrap_or_default();
@@ -124,14 +137,14 @@ pub(crate) async fn read(sender: Sender<(Timestamp, Input)>) {
     let mut chunks = EventStream::new().ready_chunks(MOST_AT_ONCE);
     while let Some(events) = chunks.next().await {
         // An error on the terminal means that it is gone.
-        let inputs = events.into_iter().filter_map(|event| event.map_or(Some(Input::Hangup), input)).collect();
+        let inputs = events.into_iter().filter_map(|event| event.map_or(Some(Input::Broken), input)).collect();
         for input in together(inputs) {
             if sender.send((chrono::Utc::now(), input)).await.is_err() {
                 return;
             }
         }
     }
-    let _ = sender.send((chrono::Utc::now(), Input::Hangup)).await;
+    let _ = sender.send((chrono::Utc::now(), Input::Broken)).await;
 }
 
 /// Joins the keys of one read that follow each other.

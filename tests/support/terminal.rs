@@ -41,6 +41,12 @@ impl Terminal {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-t", "test"]).stdout).into_owned()
     }
 
+    /// What tmux knows of the terminal, by its own name for it: `alternate_on`, `cursor_flag`.
+    pub fn flag(&self, name: &str) -> String {
+        let format = format!("#{{{name}}}");
+        String::from_utf8_lossy(&self.tmux(&["display-message", "-p", "-t", "test", &format]).stdout).trim().to_owned()
+    }
+
     /// Presses keys by tmux's names: `a`, `Enter`, `Escape`, `Tab`; one after the other, as a person does.
     pub fn press(&self, keys: &[&str]) {
         for (at, key) in keys.iter().enumerate() {

@@ -95,6 +95,23 @@ async fn agent(stream: UnixStream, asked: Arc<Mutex<Vec<Request>>>, answers: usi
     }
 }
 
+/// A terminal that is always ours.
+#[derive(Debug)]
+struct Always;
+
+impl Place for Always {
+    fn ground(&self) -> crate::tui::Ground {
+        crate::tui::Ground::Ours
+    }
+    fn taken(&self) {}
+    fn left(&self) {}
+    fn step_back(&self) {}
+    fn begin_behind(&self) {}
+    fn job_signals(&self) -> [i32; 2] {
+        [20, 18]
+    }
+}
+
 fn options(view: View) -> Options {
     Options {
         view,
@@ -104,6 +121,7 @@ fn options(view: View) -> Options {
         theme: Theme::named("mono").unwrap(),
         reconnect: None,
         ssh_connection: Some("198.51.100.7 50122 10.0.0.5 22".to_owned()),
+        place: Arc::new(Always),
     }
 }
 
@@ -132,7 +150,7 @@ async fn drive_for(keys: &'static str, view: View, answers: usize, end: Duration
     let connection = Connection::from_stream(near).await.unwrap();
     let writes = Arc::new(Mutex::new(0));
     let mut terminal = Terminal::new(Counting { inner: TestBackend::new(80, 24), writes: writes.clone() }).unwrap();
-    let outcome = drive(&mut terminal, typed(keys), ends(end), connection, options(view)).await.unwrap();
+    let outcome = drive(&mut terminal, &mut Seat::lent(Arc::new(Always)), typed(keys), ends(end), connection, options(view)).await.unwrap();
     let screen = terminal.backend().inner.to_string();
     let (asked, writes) = (asked.lock().unwrap().clone(), *writes.lock().unwrap());
     (outcome, screen, asked, writes)
@@ -190,7 +208,8 @@ async fn a_lost_agent_is_said_and_found_again() {
     let connection = Connection::open(&path).await.unwrap();
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     let options = Options { reconnect: Some(path), ..options(View::Overview) };
-    let outcome = drive(&mut terminal, typed(""), ends(Duration::from_millis(1_900)), connection, options).await.unwrap();
+    let mut seat = Seat::lent(Arc::new(Always));
+    let outcome = drive(&mut terminal, &mut seat, typed(""), ends(Duration::from_millis(1_900)), connection, options).await.unwrap();
     assert_eq!(outcome, Outcome::Detached);
     let subscribed = asked.lock().unwrap().iter().filter(|request| matches!(request, Request::Subscribe { .. })).count();
     assert_eq!(subscribed, 2);

@@ -17,8 +17,11 @@ const PASTED: &str = "read it first; keys pasted";
 
 /// Takes a key. The dialog is taken out first: whatever does not put one back has closed it.
 pub(super) fn key(state: &mut State, key: Key) -> Vec<Effect> {
-    let Some(dialog) = state.dialog.take() else { return Vec::new() };
     let command = state.keymap.command(key, state.view);
+    if command == Some(Command::Suspend) {
+        return run(state, Command::Suspend);
+    }
+    let Some(dialog) = state.dialog.take() else { return Vec::new() };
     let closes = key.name == KeyName::Esc || (key.ctrl && key.name == KeyName::Char('c'));
     if closes {
         return Vec::new();

@@ -69,6 +69,7 @@ fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
                     | Command::NextView
                     | Command::PreviousView
                     | Command::Redraw
+                    | Command::Suspend
                     | Command::Show(_)
                     | Command::EmergencyStop
                     | Command::Help
