@@ -44,7 +44,7 @@ impl Stat {
 /// Why processes of others cannot be looked at, if so: `hidepid` of proc(5) hides even init's.
 pub fn hidden() -> Option<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let proc = table.lines().filter(|line| line.split(' ').nth(4) == Some("/proc")).next_back()?;
+    let proc = table.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
     let option = proc.split([' ', ',']).find(|word| word.starts_with("hidepid=") && !matches!(*word, "hidepid=0" | "hidepid=off"))?;
     fs::read("/proc/1/stat").is_err().then(|| format!("/proc is mounted with {option} and this agent may not look"))
 }
