@@ -201,7 +201,7 @@ mod tests {
         let nginx = scene.daemon("/usr/sbin/nginx");
         for number in 0..(MOST_REMEMBERED + 10) {
             let mut shell = scene.child(&nginx, "/bin/sh");
-            shell.argv.push(format!("{}", "x".repeat(number % 100)).as_str().into());
+            shell.argv.push("x".repeat(number % 100).as_str().into());
             acts.began_with(&shell);
             acts.is_told(shell.key);
         }

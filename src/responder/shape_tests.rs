@@ -79,7 +79,7 @@ fn two_denials_of_one_address_do_not_end_each_other() {
         assert_eq!(shape(), ["deny_to4", "deny_uid4", "output"]);
         let third = responder.carry_out(deny("198.51.100.7", 2, Duration::from_secs(10)), now()).unwrap();
         let seen = responder.reconcile(now()).unwrap();
-        assert!(seen.iter().all(|action| is_live(action)), "the longer one's way is not cut short: {seen:?}");
+        assert!(seen.iter().all(is_live), "the longer one's way is not cut short: {seen:?}");
         responder.rollback(second.id, "root", now()).unwrap();
         responder.rollback(third.id, "root", now()).unwrap();
         assert_eq!(ruleset(), "");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::group::{self, Group};
 use super::stopping::continue_stopped;
@@ -120,7 +120,7 @@ impl Freezer {
 }
 
 /// As the kernel writes it.
-fn shown(place: &PathBuf) -> HostText {
+fn shown(place: &Path) -> HostText {
     use std::os::unix::ffi::OsStrExt;
     HostText::from([b"/", place.as_os_str().as_bytes()].concat().as_slice())
 }
