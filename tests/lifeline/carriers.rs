@@ -23,12 +23,68 @@ fn a_port_proxy_in_front_of_sshd_does_not_hide_the_owner() {
     drop(session);
 }
 
+/// One process that carries many connections at once, as haproxy, sslh and nginx do: FROM-PORT TO-PORT.
+const PROXY: &str = r"
+import socket, sys, threading
+def copy(one, other):
+    while True:
+        data = one.recv(65536)
+        if not data: break
+        other.sendall(data)
+server = socket.create_server(('0.0.0.0', int(sys.argv[1])))
+while True:
+    front, _ = server.accept()
+    back = socket.create_connection(('127.0.0.1', int(sys.argv[2])))
+    for pair in ((front, back), (back, front)):
+        threading.Thread(target=copy, args=pair, daemon=True).start()
+";
+
+#[test]
+fn of_several_far_ends_of_a_proxy_none_can_be_cut_off_for_good_without_a_yes_and_none_is_untouchable() {
+    let Some(host) = Host::new(&["python3"], "") else { return };
+    let script = host.home.path("proxy.py");
+    std::fs::write(&script, PROXY).unwrap();
+    let proxy = host.runs("python3", &[&script.display().to_string(), "443", "22"]);
+    host.wait_port(&host.lan.operator, HOST[0], 443);
+    let stranger = host.lan.stranger.within(|| std::net::TcpStream::connect((HOST[0], 443)).unwrap());
+    let mut session = Session::over(&host.server, &host.lan.operator, OPERATOR[0], HOST[0], &["-p", "443"]);
+    assert_eq!(host.says(&["limit", OPERATOR[0], "--packets", "1000"]), Said::ToBeConfirmed);
+    assert_eq!(host.says(&["limit", STRANGER[0], "--packets", "1000"]), Said::ToBeConfirmed);
+    assert_eq!(host.to_block("203.0.113.9"), Said::Done, "somebody else");
+    assert!(session.echoes(Duration::from_secs(10)));
+    drop((session, stranger, proxy));
+}
+
+#[test]
+fn a_user_who_logs_in_from_the_host_itself_does_not_make_whom_they_call_untouchable() {
+    let Some(host) = Host::new(&["python3"], "") else { return };
+    host.lan
+        .host
+        .shell("useradd -m -s /bin/sh guest && usermod -p '*' guest && cp -r /home/owner/.ssh /home/guest/ && chown -R guest /home/guest");
+    // Their own program carries their own session, and calls a stranger.
+    let key = host.server.key().display().to_string();
+    host.lan.host.shell(&format!("install -o guest -m 600 {key} /home/guest/key"));
+    let listener = host.lan.stranger.within(|| std::net::TcpListener::bind((STRANGER[0], 8443)).unwrap());
+    let line = format!(
+        "exec 9<>/dev/tcp/{}/8443; ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i /home/guest/key guest@127.0.0.1 sleep 60; true",
+        STRANGER[0]
+    );
+    let user = host.runs("setpriv", &["--reuid", "guest", "--clear-groups", "env", "HOME=/home/guest", "bash", "-c", &line]);
+    let (called, _) = listener.accept().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    host.settle();
+    assert_eq!(host.says(&["limit", STRANGER[0], "--packets", "1000"]), Said::ToBeConfirmed);
+    drop((user, called));
+}
+
 #[test]
 fn an_sshd_that_another_program_starts_for_each_connection_does_not_hide_the_owner() {
     let Some(host) = Host::new(&["socat"], "") else { return };
     let _piped = host.runs("socat", &["TCP-LISTEN:2222,fork,reuseaddr", "EXEC:/usr/sbin/sshd -i -e"]);
     let _given = host.runs("socat", &["TCP-LISTEN:2223,fork,reuseaddr", "EXEC:/usr/sbin/sshd -i -e,nofork"]);
-    for port in ["2222", "2223"] {
+    let _activated = host.runs("systemd-socket-activate", &["-l", "2224", "-a", "--inetd", "/usr/sbin/sshd", "-i", "-e"]);
+    let activated = std::path::Path::new("/usr/bin/systemd-socket-activate").exists().then_some("2224");
+    for port in ["2222", "2223"].into_iter().chain(activated) {
         host.wait_port(&host.lan.stranger, HOST[0], port.parse().unwrap());
         let session = Session::over(&host.server, &host.lan.operator, OPERATOR[0], HOST[0], &["-p", port]);
         assert_eq!((port, host.to_block(OPERATOR[0])), (port, Said::Refused));

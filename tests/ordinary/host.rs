@@ -193,7 +193,7 @@ impl Host {
         let process = being(Process::clone(&self.labels[label]), ServiceRole::NetworkService);
         self.living.retain(|other| other.key != process.key);
         self.keep(label, process);
-        self.see(label, EventKind::Listen { net: flow(on, None) });
+        self.see(label, EventKind::Listen { net: flow(on, None), unit: None });
     }
 
     /// As the engine does: signals join, and each incident that changed goes before the court.
