@@ -193,7 +193,13 @@ fn procfs_says_what_it_misses() {
     let connections = "connections shorter than a quarter of a second, and all in other network namespaces";
     short_lives(
         PROCFS,
-        &["UDP destinations", "processes that live shorter than half a second", "arguments that a program has written over", connections],
+        &[
+            "UDP destinations",
+            "processes that live shorter than half a second",
+            "who started a process whose parent ended within half a second",
+            "arguments that a program has written over",
+            connections,
+        ],
     );
 }
 

@@ -240,5 +240,5 @@ fn a_freeze_ends_although_agent_and_watchdog_are_killed_together() {
         || (group(tree.pid()) == before).then_some(()),
         || group(tree.pid()),
     );
-    wait_until("the second end to go", Duration::from_secs(30), || !std::path::Path::new(&format!("/proc/{second}")).exists());
+    wait_until("the second end to go", Duration::from_secs(60), || !std::path::Path::new(&format!("/proc/{second}")).exists());
 }
