@@ -168,7 +168,7 @@ fn the_whole_agent_killed_finds_itself_again() {
         // One before, so that there is something to be in the middle of; then the one that it dies in.
         for verb in [dice.pick(&VERBS[..10]), dice.pick(&VERBS)] {
             let words = verb.replace("{tree}", &tree.pid().to_string()).replace("{id}", &newest);
-            let moment = Duration::from_micros(dice.below(60_000));
+            let moment = Duration::from_micros(dice.below(90_000));
             told.push(format!("{words}, {moment:?}"));
             let mut command = home.command(&words.split(' ').collect::<Vec<_>>());
             let mut client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -63,6 +63,12 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, outlives: Outlives) -> io::
     }
 }
 
+/// Takes the file away, and what somebody who died here left beside it. Harmless when there is neither.
+pub fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+    let _ = fs::remove_file(unfinished(path));
+}
+
 /// Where the new one is written: beside the old one, under a name that begins with a dot, which neither cron nor systemd
 /// nor whoever lists notes takes for one of theirs.
 pub fn unfinished(path: &Path) -> PathBuf {

@@ -26,12 +26,13 @@ fn left_by(action: &Action, instance: &str) -> Vec<String> {
         }
         (ActionKind::LimitSource, Target::Source { addr, .. }) => vec![format!("nft limit{} {addr}", family(*addr))],
         (ActionKind::BlockDestination, Target::Destination { addr, whose }) => {
-            let whose = match whose {
-                Whose::User { .. } => "uid",
-                Whose::Cgroup { .. } => "cgroup",
-                Whose::Container { .. } => "from",
+            // What goes to an address that nobody is denied is not asked whose it is: `deny_to` chooses.
+            let sets: &[&str] = match whose {
+                Whose::User { .. } => &["uid", "to"],
+                Whose::Cgroup { .. } => &["cgroup", "to"],
+                Whose::Container { .. } => &["from"],
             };
-            vec![format!("nft deny_{whose}{} {addr}", family(*addr))]
+            sets.iter().map(|set| format!("nft deny_{set}{} {addr}", family(*addr))).collect()
         }
         (ActionKind::ContainHost, _) => vec!["nft contain".to_owned()],
         // What outlives a reboot is noted on disk; the change itself is found by comparing /etc and the containers.

@@ -41,8 +41,8 @@ pub fn look_after(runtime_notes: &Path, lasting_notes: &Path) -> Result<(), Watc
 
 fn end(runtime_notes: &Path, former: Option<ProcessKey>) {
     former.into_iter().for_each(end_shell);
-    let _ = fs::remove_file(runtime_notes.join(MARK));
-    let _ = fs::remove_file(runtime_notes.join(SCRIPT));
+    replace_file::remove(&runtime_notes.join(MARK));
+    replace_file::remove(&runtime_notes.join(SCRIPT));
 }
 
 fn has_deadline(notes: &Path) -> bool {
