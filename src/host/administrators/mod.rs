@@ -1,7 +1,7 @@
 //! Who can become root on this host, as its own login programs judge it at this moment: sshd, sudo, doas and su.
 //!
-//! Two questions about each account: does it come in ([`login`]), and does it become root then ([`rise`])? Each has three
-//! answers ([`Able`]). Nothing is kept between two checks: an account is disabled rarely, and what is true of the files now
+//! Two questions about each account: does it come in (`login`), and does it become root then (`rise`)? Each has three
+//! answers (`Able`). Nothing is kept between two checks: an account is disabled rarely, and what is true of the files now
 //! decides.
 
 mod able;
