@@ -85,7 +85,11 @@ deed() { # NAME CONDITION WORDS...
     shift 2
     state_of_host >/tmp/before
     if ! said=$(bartizan "$@" 2>&1); then
-        bad "$name" "exit $?: $said"
+        case $said in
+            # A kernel without a piece of the packet filter is told of, and costs this action alone.
+            *'this kernel cannot do that'*) tell note "$name" "not on this kernel: ${said#*cannot do that: }" ;;
+            *) bad "$name" "$said" ;;
+        esac
         return
     fi
     if ! wait_until 10 "$shown"; then
