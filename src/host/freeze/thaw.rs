@@ -74,8 +74,10 @@ impl Freezer {
             }
         };
         match fs::remove_file(self.note(&frozen.name)) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(FreezeError::File { what: "remove the note of the freeze", why }),
-            _ => Ok(thawed),
+            Ok(()) => Ok(thawed),
+            // They run again. A note that a read-only disk keeps thaws nothing more, and the next start takes it away.
+            Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem) => Ok(thawed),
+            Err(why) => Err(FreezeError::File { what: "remove the note of the freeze", why }),
         }
     }
 
