@@ -27,6 +27,8 @@ impl Ledger {
                 self.begin_anchor(self.head())?;
                 *self.lock() = connection;
                 *locked(&self.standing) = standing;
+                // At once: a start from here on must find that what was undone meanwhile is gone.
+                self.pay();
                 if unknown {
                     // It could not be read when we began: what it says is live is compared with the host from here on.
                     self.load()?;
