@@ -61,6 +61,16 @@ impl Backlog {
         }
     }
 
+    /// Puts records that were taken and not worked off back before all others.
+    pub(super) fn put_back(&self, records: Vec<u8>, now: Instant) {
+        if records.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        state.bytes += records.len();
+        state.chunks.push_front((records, now));
+    }
+
     /// No room: leave records where they are.
     pub(super) fn is_full(&self) -> bool {
         self.lock().bytes >= MOST
@@ -149,6 +159,21 @@ mod tests {
         let state = backlog.state.into_inner().unwrap();
         assert!(!state.is_due(begun + PATIENCE - Duration::from_millis(1)));
         assert!(state.is_due(begun + PATIENCE));
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_again() {
+        let now = Instant::now();
+        let backlog = Backlog::new(now);
+        backlog.push(vec![1, 2, 3], 3, false, now);
+        backlog.push(vec![4], 1, false, now);
+        backlog.close();
+        let first = backlog.take(Duration::ZERO).unwrap();
+        backlog.put_back(first.get(1..).unwrap().to_vec(), now);
+        backlog.put_back(Vec::new(), now);
+        assert_eq!(backlog.lock().bytes, 3);
+        assert_eq!((backlog.take(Duration::ZERO), backlog.take(Duration::ZERO)), (Some(vec![2, 3]), Some(vec![4])));
+        assert_eq!(backlog.take(Duration::ZERO), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ([`Intake`]) into events when their time has come ([`Backlog`]).
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::ebpf_events::{Teller, mark};
 use super::intake::{Intake, LaidBy};
 use super::pace::Pace;
 use super::{Sink, Stop, World};
-use crate::host::bpf::{Decoder, Marks, Ring, records};
+use crate::host::bpf::{Decoder, Marks, Ring, after, records};
 use crate::host::{clock, manners};
 use crate::model::{Event, EventId, EventKind, Loss, Source, Timestamp};
 
@@ -28,6 +29,8 @@ const BATCH: usize = 64;
 const URGENT_FLOOD: usize = 4_000;
 /// Sleep between two looks at the urgent ring in such a flood.
 const URGENT_NAP: Duration = Duration::from_millis(1);
+/// Longest that the last records wait for room further on when the agent ends.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// The hops: the kernel's rings, and those who read them.
 const RING: &str = "kernel-ring";
 const READER: &str = "reader";
@@ -40,6 +43,8 @@ struct Road<'a> {
     marks: &'a Marks,
     /// Records were lost: the world must be compared with /proc.
     lost: AtomicBool,
+    /// When the end was seen first.
+    ending: OnceLock<Instant>,
 }
 
 /// Feeds the world and the sink until told to stop; else why it cannot go on. When told to hand over, what is laid by
@@ -47,7 +52,7 @@ struct Road<'a> {
 pub(super) fn run(intake: &mut Intake, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
     let Intake { urgent, ordinary, marks, .. } = intake;
     mark_known(world, marks);
-    let road = Road { world, sink, stop, marks, lost: AtomicBool::new(false) };
+    let road = Road { world, sink, stop, marks, lost: AtomicBool::new(false), ending: OnceLock::new() };
     let failed = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let hurry = std::thread::Builder::new()
@@ -104,6 +109,7 @@ impl Road<'_> {
         let outcome = loop {
             if self.stop.is_set() {
                 if self.stop.is_handing_over() {
+                    intake.backlog().put_back(decoder.take_pieces(), Instant::now());
                     break Ok(());
                 }
                 if !std::mem::replace(&mut finished, true) {
@@ -128,27 +134,43 @@ impl Road<'_> {
         outcome
     }
 
+    /// Makes events of these records; of what another binary goes on with, the rest stays where it was.
     fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, teller: &mut Teller<'_>) -> u64 {
-        let (mut events, mut count) = (Vec::with_capacity(BATCH), 0);
+        let (mut events, mut count, mut rest) = (Vec::with_capacity(BATCH), 0, chunk);
         for record in records(chunk) {
             count += 1;
+            rest = after(rest, record);
             if let Some(raw) = decoder.decode(record) {
                 teller.tell(raw, &mut events);
             }
             if events.len() >= BATCH {
-                self.hand_over(&mut events, backlog);
+                self.pass_on(&mut events, backlog);
+                if self.stop.is_handing_over() {
+                    break;
+                }
             }
         }
-        self.hand_over(&mut events, backlog);
+        self.pass_on(&mut events, backlog);
+        backlog.put_back(rest.to_vec(), Instant::now());
         count
     }
 
     /// Better wait here, as small records, than be lost further on.
-    fn hand_over(&self, events: &mut Vec<Event>, backlog: &Backlog) {
-        while self.sink.is_busy() && !backlog.is_filling() && !self.stop.is_set() {
+    fn pass_on(&self, events: &mut Vec<Event>, backlog: &Backlog) {
+        while self.sink.is_busy() && self.may_wait(backlog) {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.sink.emit_all(events);
+    }
+
+    fn may_wait(&self, backlog: &Backlog) -> bool {
+        if self.stop.is_handing_over() {
+            false // what follows is put back
+        } else if self.stop.is_set() {
+            self.ending.get_or_init(Instant::now).elapsed() < LAST_PATIENCE
+        } else {
+            !backlog.is_filling()
+        }
     }
 
     /// Tells the sink what came and what was lost since the last time.

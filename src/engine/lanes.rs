@@ -54,6 +54,8 @@ pub(super) struct Lanes {
     capacity: [usize; 3],
     /// Whoever takes from the lanes has hardly room for more.
     downstream_busy: AtomicBool,
+    /// Nobody puts anything in any more.
+    closed: AtomicBool,
     /// Hops before the lanes: received, dropped.
     before: Mutex<BTreeMap<&'static str, (u64, u64)>>,
 }
@@ -76,6 +78,7 @@ impl Lanes {
             next_id: AtomicU64::new(first.0),
             capacity: [sizes.security, sizes.normal, sizes.bulk],
             downstream_busy: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             before: Mutex::new(BTreeMap::new()),
         }
     }
@@ -83,7 +86,7 @@ impl Lanes {
     /// Up to `most` events, security first; empty after `patience` without any.
     pub(super) fn take(&self, most: usize, patience: Duration) -> Vec<Event> {
         let mut queues = self.lock();
-        if queues.waiting.iter().all(VecDeque::is_empty) {
+        if queues.waiting.iter().all(VecDeque::is_empty) && !self.is_closed() {
             queues = self.arrived.wait_timeout(queues, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut batch = Vec::new();
@@ -99,6 +102,18 @@ impl Lanes {
     /// Whether whoever takes from the lanes has hardly room for more.
     pub(super) fn set_downstream_busy(&self, busy: bool) {
         self.downstream_busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Nobody puts anything in any more: whoever takes may end once the lanes are empty.
+    pub(super) fn close(&self) {
+        let _queues = self.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        self.arrived.notify_all();
+    }
+
+    /// Whether nobody puts anything in any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// What every hop up to here received and lost since the start.

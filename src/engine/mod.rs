@@ -166,6 +166,8 @@ impl Engine {
             // A thread that panicked has ended too.
             let _ = thread.join();
         }
+        self.shared.lanes.close();
+        let _ = threads.pipeline.join();
         self.shared.remember_coverage(watched_until);
         anchoring::tell(&self.shared);
         if !self.is_upgrading()

@@ -18,6 +18,8 @@ const BATCH: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often losses are looked for.
 const LOSS_PERIOD: Duration = Duration::from_secs(1);
+/// Longest that the last events wait altogether for a recorder that has no room: its disk may hang.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pipeline: one thread, so that every event is judged in one order.
 pub(super) struct Pipeline {
@@ -25,20 +27,26 @@ pub(super) struct Pipeline {
     panel: Panel,
     losses: LossBook,
     losses_read: Instant,
+    /// Until when the last events wait for the recorder.
+    recorder_until: Option<Instant>,
 }
 
 impl Pipeline {
     pub(super) fn new(shared: Arc<Shared>, panel: Panel) -> Self {
-        Self { shared, panel, losses: LossBook::new(chrono::Utc::now()), losses_read: Instant::now() }
+        Self { shared, panel, losses: LossBook::new(chrono::Utc::now()), losses_read: Instant::now(), recorder_until: None }
     }
 
-    /// Runs until the agent stops and the lanes are empty.
+    /// Runs until the lanes are closed and empty: it outlives everybody who puts something in.
     pub(super) fn run(mut self) {
         manners::step_forward();
         loop {
             let batch = self.shared.lanes.take(BATCH, PATIENCE);
-            if batch.is_empty() && self.shared.stop.is_set() {
+            let closed = self.shared.lanes.is_closed();
+            if batch.is_empty() && closed {
                 return;
+            }
+            if closed {
+                self.await_recorder();
             }
             for event in batch {
                 self.take(event);
@@ -46,6 +54,14 @@ impl Pipeline {
             self.admit_losses();
             self.shared.lanes.set_downstream_busy(self.shared.recorder.is_busy());
             self.shared.pulses.beat(Part::Pipeline);
+        }
+    }
+
+    /// At the end nothing is urgent any more: what is left waits for its place in the archive rather than being dropped.
+    fn await_recorder(&mut self) {
+        let patience = *self.recorder_until.get_or_insert_with(|| Instant::now() + LAST_PATIENCE);
+        while self.shared.recorder.is_busy() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -70,9 +70,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LARGEST_RESERVE: u64 = 4 << 20;
 const SMALLEST_RESERVE: u64 = 256 << 10;
 
-/// The running threads: the recorder ends after all others.
+/// The running threads: the pipeline ends after the workers, the recorder after the pipeline.
 pub(super) struct Threads {
     pub(super) workers: Vec<JoinHandle<()>>,
+    pub(super) pipeline: JoinHandle<()>,
     pub(super) recorder: JoinHandle<()>,
 }
 
@@ -285,7 +286,7 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
         .map(|(flow, owner)| (flow, owner.and_then(|key| shared.world.get(key)).map(|process| process.exe.clone())))
         .collect();
     let pipeline = Pipeline::new(Arc::clone(shared), Panel::new(&policy, &known));
-    threads.push(spawn("pipeline", Box::new(move || pipeline.run()))?);
+    let pipeline = spawn("pipeline", Box::new(move || pipeline.run()))?;
     let court = Arc::clone(shared);
     threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
     let caretaker = Arc::clone(shared);
@@ -311,7 +312,7 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
     for collector in watchers.into_iter().chain([own]).chain(shared.ladder.collectors()) {
         threads.push(supervisor::watch(Arc::clone(shared), collector)?);
     }
-    Ok(Threads { workers: threads, recorder })
+    Ok(Threads { workers: threads, pipeline, recorder })
 }
 
 fn keep_names(shared: &std::sync::Weak<Shared>) {

@@ -206,18 +206,32 @@ impl Decoder {
 
     fn keep(&mut self, bytes: &[u8]) -> Option<()> {
         let head = read::<ArgvHead>(bytes)?;
-        let data = bytes.get(size_of::<ArgvHead>()..)?.get(..head.len as usize)?;
+        argv_of(bytes)?;
         if self.pieces.len() >= PIECES {
             self.pieces.pop_front();
         }
-        self.pieces.push_back((head.pid, ticks(head.start), data.to_vec()));
+        self.pieces.push_back((head.pid, ticks(head.start), bytes.to_vec()));
         Some(())
     }
 
     fn rest(&mut self, who: &Who) -> Vec<u8> {
         let at = self.pieces.iter().position(|(pid, start, _)| (*pid, *start) == (who.pid, who.start));
-        at.and_then(|at| self.pieces.remove(at)).map(|(_, _, bytes)| bytes).unwrap_or_default()
+        let piece = at.and_then(|at| self.pieces.remove(at));
+        piece.and_then(|(_, _, bytes)| argv_of(&bytes).map(<[u8]>::to_vec)).unwrap_or_default()
     }
+
+    /// Pieces whose later record did not come yet, as records for another decoder.
+    pub fn take_pieces(&mut self) -> Vec<u8> {
+        let mut records = Vec::new();
+        self.pieces.drain(..).for_each(|(_, _, bytes)| append(&bytes, &mut records));
+        records
+    }
+}
+
+/// What a record of kind [`ARGV`] carries.
+fn argv_of(bytes: &[u8]) -> Option<&[u8]> {
+    let head = read::<ArgvHead>(bytes)?;
+    bytes.get(size_of::<ArgvHead>()..)?.get(..head.len as usize)
 }
 
 fn plain(kind: u32, bytes: &[u8]) -> Option<RawEvent> {
@@ -265,6 +279,11 @@ pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         bytes = rest;
         Some(record)
     })
+}
+
+/// What follows the first of these records, which is `record`.
+pub fn after<'a>(records: &'a [u8], record: &[u8]) -> &'a [u8] {
+    records.get(size_of::<u32>() + record.len()..).unwrap_or_default()
 }
 
 fn slimmed(record: &[u8]) -> Option<Vec<u8>> {
