@@ -1,5 +1,6 @@
 //! Accounts of the host itself: who has which name, locking one, ending its login sessions.
 
+mod lock;
 mod passwd;
 mod rewrite;
 mod sessions;
@@ -32,7 +33,7 @@ pub enum AccountError {
         why: io::Error,
     },
     /// Somebody else holds the lock of the account files.
-    #[error("somebody else changes accounts right now (/etc/.pwd.lock is held for longer than 5 seconds): try again")]
+    #[error("somebody else changes accounts right now (/etc/.pwd.lock or /etc/shadow.lock is held for longer than 5 seconds): try again")]
     Busy,
     /// Not in /etc/passwd.
     #[error(

@@ -1,29 +1,24 @@
-//! Changing one line of /etc/shadow: under the lock of lckpwdf(3), whole or not at all, nothing else touched.
+//! Changing one line of /etc/shadow: under the locks of the account files, whole or not at all, nothing else touched.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
-use std::time::{Duration, Instant};
-
-use nix::fcntl::{FcntlArg, fcntl};
 
 use super::AccountError;
+use super::lock;
 use crate::host::xattrs;
 use crate::model::HostText;
 
 const SHADOW: &str = "/etc/shadow";
-const LOCK: &str = "/etc/.pwd.lock";
 /// Beside the file, so that rename(2) puts it there at once. One name: what a crash left is found and removed.
 const FRESH: &str = "/etc/.shadow.bartizan";
 /// A larger file is refused.
 const MOST_BYTES: u64 = 16 << 20;
-/// lckpwdf(3) itself waits 15 seconds; nobody holds the lock that long.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Times that the file may be replaced beneath us by somebody who does not take the lock.
 const TRIES: usize = 5;
 
-fn fail(what: &'static str, file: &'static str) -> impl FnOnce(io::Error) -> AccountError {
+pub(super) fn fail(what: &'static str, file: &'static str) -> impl FnOnce(io::Error) -> AccountError {
     move |why| AccountError::File { what, file, why }
 }
 
@@ -44,7 +39,7 @@ pub fn line_of(name: &HostText) -> Result<Option<Vec<u8>>, AccountError> {
 /// [`AccountError`] when there is no such line, the lock is held by another or the file cannot be replaced; what `change`
 /// gives. The file is untouched then.
 pub fn rewrite<E: From<AccountError>>(name: &HostText, mut change: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>) -> Result<bool, E> {
-    let _lock = lock()?;
+    let _lock = lock::take()?;
     for _ in 0..TRIES {
         let (bytes, was) = read()?;
         let Some((from, to)) = place(&bytes, name) else { return Err(AccountError::NoShadow(name.clone()).into()) };
@@ -60,27 +55,6 @@ pub fn rewrite<E: From<AccountError>>(name: &HostText, mut change: impl FnMut(&[
         }
     }
     Err(AccountError::Busy.into())
-}
-
-/// Held until dropped. Of the open file, not of the process: no other close of the file gives it away (fcntl(2)).
-fn lock() -> Result<File, AccountError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
-    let file = options.open(LOCK).map_err(fail("open", LOCK))?;
-    // SAFETY: a struct of numbers, for which all zeros is a value.
-    let mut whole: libc::flock = unsafe { std::mem::zeroed() };
-    (whole.l_type, whole.l_whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)) {
-            Ok(_) => return Ok(file),
-            Err(nix::Error::EAGAIN | nix::Error::EACCES | nix::Error::EINTR) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Err(nix::Error::EAGAIN | nix::Error::EACCES | nix::Error::EINTR) => return Err(AccountError::Busy),
-            Err(why) => return Err(fail("lock", LOCK)(why.into())),
-        }
-    }
 }
 
 fn read() -> Result<(Vec<u8>, File), AccountError> {
