@@ -16,7 +16,7 @@ use support::network::Network;
 use support::state::{Scene, State};
 use support::terminal::Terminal;
 use support::trees::Tree;
-use support::{can_run, wait_for, wait_until};
+use support::{alone_on_this_host, can_run, wait_for, wait_until};
 
 const NEEDS: [&str; 9] = ["ip", "nft", "nsenter", "unshare", "dockerd", "docker", "tmux", "useradd", "busybox"];
 
@@ -76,6 +76,7 @@ impl Full {
     }
 
     fn fill(&self, before: &State) {
+        let _alone = alone_on_this_host();
         for deed in DEEDS.iter().chain([&CONTAIN]) {
             let words = deed.replace("{tree}", &self.tree.pid().to_string());
             let output = self.home.run(&words.split(' ').collect::<Vec<_>>());
@@ -134,9 +135,11 @@ fn each_action_undone_leaves_the_host_as_it_was() {
     let (agent, before) = full.begin();
     for deed in DEEDS.iter().chain([&CONTAIN]) {
         let words = deed.replace("{tree}", &full.tree.pid().to_string());
+        let alone = alone_on_this_host();
         let output = full.home.run(&words.split(' ').collect::<Vec<_>>());
         assert!(output.status.success(), "bartizan {words}: {}", told(&output));
         assert!(!before.differences(&full.state()).is_empty(), "bartizan {words} changed nothing");
+        drop(alone);
         let id = full.home.json(&["actions", "--active"])[0]["id"].as_str().unwrap().to_owned();
         let output = full.home.run(&["rollback", &id]);
         assert!(output.status.success(), "rollback of {words}: {}", told(&output));

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// One test at a time, of all test programs on this host: an emergency stop undoes what other tests froze.
+/// One test at a time, of all test programs on this host (tests/support/mod.rs takes the same lock): an emergency stop undoes
+/// what other tests froze.
 pub(crate) fn alone_on_this_host() -> Flock<File> {
     let file = File::create(std::env::temp_dir().join("bartizan-freezing-tests.lock")).unwrap();
     Flock::lock(file, FlockArg::LockExclusive).unwrap()

@@ -43,6 +43,13 @@ pub fn can_run(needs: &[&str]) -> bool {
     lacking.is_empty()
 }
 
+/// While it is held no other test undoes what this one froze: an emergency stop sweeps the whole host, and the unit tests
+/// (src/host/own_netns.rs, same lock) run beside these. Not for longer than some seconds: they wait for it.
+pub fn alone_on_this_host() -> nix::fcntl::Flock<std::fs::File> {
+    let file = std::fs::File::create(std::env::temp_dir().join("bartizan-freezing-tests.lock")).unwrap();
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap()
+}
+
 /// A name that no other test uses at the same time. At most 15 bytes: it may name a network interface.
 pub fn unique(what: &str) -> String {
     static TURN: AtomicU32 = AtomicU32::new(0);
