@@ -5,13 +5,10 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::sock_diag::{HEADER, MESSAGE, REQUEST, SOCK_DIAG_BY_FAMILY, address, open, send, split, u32_at};
+use super::sock_diag::{HEADER, MESSAGE, REQUEST, address, open, send, split, u32_at, with_far_end};
 
 /// Of include/uapi/linux/sock_diag.h; answered with EOPNOTSUPP by a kernel without CONFIG_INET_DIAG_DESTROY.
 const SOCK_DESTROY: u16 = 21;
-/// include/uapi/linux/inet_diag.h: an attribute with a filter, and its instruction "the far end is".
-const REQ_BYTECODE: u16 = 1;
-const BC_D_COND: u8 = 8;
 /// Where `struct inet_diag_sockid` stands in a message, and its length.
 const ID_AT: usize = 4;
 const ID: usize = 48;
@@ -56,15 +53,12 @@ pub struct Closed {
 /// When the kernel does not tell.
 pub fn with(addr: IpAddr, half_open: bool) -> io::Result<Vec<Connection>> {
     let (addr, door) = (addr.to_canonical(), open()?);
-    let families: &[i32] = if addr.is_ipv4() { &[libc::AF_INET, libc::AF_INET6] } else { &[libc::AF_INET6] };
     let mut found = Vec::new();
-    for family in families {
-        send(&door, &question(*family as u8, addr))?;
-        receive(&door, |message| {
-            let connection = connection(message).filter(|c| c.remote == addr && (half_open || !HALF_OPEN.contains(&c.state)));
-            found.extend(connection.filter(|_| found.len() < MOST));
-        })?;
-    }
+    send(&door, &with_far_end(addr, if addr.is_ipv4() { 32 } else { 128 }, TALKING))?;
+    receive(&door, |message| {
+        let connection = connection(message).filter(|c| c.remote == addr && (half_open || !HALF_OPEN.contains(&c.state)));
+        found.extend(connection.filter(|_| found.len() < MOST));
+    })?;
     Ok(found)
 }
 
@@ -121,42 +115,21 @@ pub fn close_those<E>(
 }
 
 fn destroy(door: &OwnedFd, connection: &Connection) -> io::Result<()> {
-    send(door, &message(SOCK_DESTROY, libc::NLM_F_REQUEST | libc::NLM_F_ACK, connection.family, u32::MAX, &connection.id, &[]))?;
+    send(door, &order(connection))?;
     receive(door, |_| {})
 }
 
-/// A dump of the connections whose far end is `addr`; the kernel itself leaves out all others.
-fn question(family: u8, addr: IpAddr) -> Vec<u8> {
-    let (far, bytes) = match addr {
-        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
-        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
-    };
-    // struct inet_diag_bc_op and struct inet_diag_hostcond: any port (-1); `no` points behind the end, which refuses.
-    let length = 12 + bytes.len() as u8;
-    let mut filter = vec![BC_D_COND, length];
-    filter.extend((u16::from(length) + 4).to_ne_bytes());
-    filter.extend([far as u8, bytes.len() as u8 * 8, 0, 0]);
-    filter.extend((-1_i32).to_ne_bytes());
-    filter.extend(bytes);
-    message(SOCK_DIAG_BY_FAMILY, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, family, TALKING, &[0; ID], &filter)
-}
-
-fn message(kind: u16, flags: i32, family: u8, states: u32, id: &[u8; ID], filter: &[u8]) -> Vec<u8> {
-    let attribute = if filter.is_empty() { 0 } else { 4 + filter.len() };
-    let length = HEADER + REQUEST + attribute;
+/// `struct inet_diag_req_v2`: this one socket, in whatever state.
+fn order(connection: &Connection) -> Vec<u8> {
+    let length = HEADER + REQUEST;
     let mut bytes = Vec::with_capacity(length);
     bytes.extend((length as u32).to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend((flags as u16).to_ne_bytes());
+    bytes.extend(SOCK_DESTROY.to_ne_bytes());
+    bytes.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
     bytes.extend([0; 8]); // sequence, port
-    bytes.extend([family, libc::IPPROTO_TCP as u8, 0, 0]);
-    bytes.extend(states.to_ne_bytes());
-    bytes.extend(id);
-    if !filter.is_empty() {
-        bytes.extend((attribute as u16).to_ne_bytes());
-        bytes.extend(REQ_BYTECODE.to_ne_bytes());
-        bytes.extend(filter);
-    }
+    bytes.extend([connection.family, libc::IPPROTO_TCP as u8, 0, 0]);
+    bytes.extend(u32::MAX.to_ne_bytes());
+    bytes.extend(connection.id);
     bytes
 }
 

@@ -177,6 +177,40 @@ pub(super) fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
     bytes
 }
 
+/// Asks for TCP sockets in these states whose far end lies in this network; the kernel itself leaves out all others.
+///
+/// It is the old question (TCPDIAG_GETSOCK): unlike SOCK_DIAG_BY_FAMILY it answers for IPv4 and IPv6 in one walk over the
+/// kernel's table, and the walk is what costs. It passes every row, used or not: 4 ms on a host with 4 GB of memory. The
+/// filter is the bytecode that ss(8) sends; one for IPv4 also matches IPv6 sockets that speak IPv4.
+pub(super) fn with_far_end(addr: IpAddr, prefix: u8, states: u32) -> Vec<u8> {
+    const TCPDIAG_GETSOCK: u16 = 18;
+    const REQ_BYTECODE: u16 = 1;
+    const BC_D_COND: u8 = 8;
+    let (family, far) = match addr.to_canonical() {
+        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
+    };
+    // struct inet_diag_bc_op and struct inet_diag_hostcond: any port (-1); `no` points behind the end, which refuses.
+    let condition = 12 + far.len() as u8;
+    // struct inet_diag_req: four bytes, the socket's name (48), states, and a number that nobody uses; then the filter.
+    let length = HEADER + 60 + 4 + usize::from(condition);
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend((length as u32).to_ne_bytes());
+    bytes.extend(TCPDIAG_GETSOCK.to_ne_bytes());
+    bytes.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
+    bytes.extend([0; 8 + 4 + 48]);
+    bytes.extend(states.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend((4 + u16::from(condition)).to_ne_bytes());
+    bytes.extend(REQ_BYTECODE.to_ne_bytes());
+    bytes.extend([BC_D_COND, condition]);
+    bytes.extend((u16::from(condition) + 4).to_ne_bytes());
+    bytes.extend([family as u8, prefix, 0, 0]);
+    bytes.extend((-1_i32).to_ne_bytes());
+    bytes.extend(far);
+    bytes
+}
+
 pub(super) fn send(door: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     // SAFETY: the buffer lives for the call.
     let sent = unsafe { libc::send(door.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };

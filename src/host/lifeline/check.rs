@@ -16,8 +16,10 @@ use crate::model::{HostText, Lifeline, LifelineReason, ProcessKey, Target, Whose
 
 /// A line of resolv.conf(5) files is looked for in so many bytes.
 const MOST_BYTES: usize = 1 << 16;
-/// How long a "no" serves for the same address.
+/// How long what was found out serves again for the same question, at least.
 const AGAIN: Duration = Duration::from_millis(5);
+/// ... and at most, where asking itself takes long: a login takes longer than that.
+const MOST_AGAIN: Duration = Duration::from_millis(25);
 /// Ancestors of ours at most.
 const DEEPEST: usize = 64;
 
@@ -61,7 +63,8 @@ pub fn address(addr: IpAddr) -> Result<Option<LifelineReason>, String> {
 }
 
 /// The same for a question that one action asks again and again, as for every connection with the address: a "no" of the
-/// last few milliseconds, given on this thread, serves again.
+/// last few milliseconds, given on this thread, serves again. Where the kernel takes milliseconds to answer (it walks over
+/// a table that grows with the host's memory), so much longer.
 ///
 /// # Errors
 /// As [`address`].
@@ -70,12 +73,13 @@ pub fn address_again(addr: IpAddr) -> Result<Option<LifelineReason>, String> {
         static FREE: std::cell::Cell<Option<(IpAddr, Instant)>> = const { std::cell::Cell::new(None) };
     }
     let addr = addr.to_canonical();
-    if FREE.get().is_some_and(|(free, at)| free == addr && at.elapsed() < AGAIN) {
+    if FREE.get().is_some_and(|(free, until)| free == addr && Instant::now() < until) {
         return Ok(None);
     }
     let asked = Instant::now();
     let said = address(addr)?;
-    FREE.set(said.is_none().then_some((addr, asked)));
+    let serves = (asked.elapsed() * 4).clamp(AGAIN, MOST_AGAIN);
+    FREE.set(said.is_none().then_some((addr, asked + serves)));
     Ok(said)
 }
 

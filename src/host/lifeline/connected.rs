@@ -1,21 +1,12 @@
 //! Established TCP connections with one far end, chosen inside the kernel.
-//!
-//! The filter is the bytecode of include/uapi/linux/inet_diag.h, the same that ss(8) sends.
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::host::sock_diag::{HEADER, MESSAGE, address, open, send, split, u32_at};
+use crate::host::sock_diag::{self, MESSAGE, address, open, send, split, u32_at};
 
-/// The old question (include/uapi/linux/inet_diag.h): unlike SOCK_DIAG_BY_FAMILY it answers for IPv4 and IPv6 in one walk
-/// over the kernel's table, and the walk is what costs.
-const TCPDIAG_GETSOCK: u16 = 18;
-const REQ_BYTECODE: u16 = 1;
-const BC_D_COND: u8 = 8;
 const ESTABLISHED: u32 = 1 << 1;
-/// Length of one instruction (`struct inet_diag_bc_op`).
-const OP: usize = 4;
 /// Answers taken at most; more is told as an error, never cut in silence.
 const MOST: usize = 16_384;
 
@@ -31,45 +22,8 @@ pub(super) struct Connected {
 
 /// Connections with this far end; for IPv6 with its whole /64.
 pub(super) fn with_far_end(addr: IpAddr) -> io::Result<Vec<Connected>> {
-    let mut filter = Vec::new();
-    let condition = match addr.to_canonical() {
-        // Also matches IPv6 sockets that speak IPv4 (inet_diag_bc_run looks into mapped addresses).
-        IpAddr::V4(v4) => (libc::AF_INET, 32, v4.octets().to_vec()),
-        IpAddr::V6(v6) => (libc::AF_INET6, 64, v6.octets().to_vec()),
-    };
-    let length = (OP + 8 + condition.2.len()) as u8;
-    op(&mut filter, BC_D_COND, length, u16::from(length) + OP as u16);
-    filter.extend([condition.0 as u8, condition.1, 0, 0]);
-    filter.extend((-1_i32).to_ne_bytes());
-    filter.extend(condition.2);
-    ask(&filter)
-}
-
-/// `code`; where to go on when it holds and when it does not, counted from its beginning.
-fn op(filter: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
-    filter.extend([code, yes]);
-    filter.extend(no.to_ne_bytes());
-}
-
-fn ask(filter: &[u8]) -> io::Result<Vec<Connected>> {
-    if filter.is_empty() {
-        return Ok(Vec::new());
-    }
-    let door = open()?;
-    let attribute = 4 + filter.len();
-    // struct inet_diag_req: four bytes, the socket's name (48), states, and a number that nobody uses.
-    let length = HEADER + 60 + attribute;
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend((length as u32).to_ne_bytes());
-    bytes.extend(TCPDIAG_GETSOCK.to_ne_bytes());
-    bytes.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
-    bytes.extend([0; 8 + 4 + 48]);
-    bytes.extend(ESTABLISHED.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend((attribute as u16).to_ne_bytes());
-    bytes.extend(REQ_BYTECODE.to_ne_bytes());
-    bytes.extend(filter);
-    send(&door, &bytes)?;
+    let (door, prefix) = (open()?, if addr.to_canonical().is_ipv4() { 32 } else { 64 });
+    send(&door, &sock_diag::with_far_end(addr, prefix, ESTABLISHED))?;
     receive(&door)
 }
 

@@ -132,6 +132,11 @@ impl Nft {
         Socket::open().map(Self).map_err(|why| classify("open a netlink socket", why))
     }
 
+    /// Whether nothing waits to be read: an answer to an earlier question, which came late, would be taken for the next one's.
+    pub fn is_quiet(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a table of our name exists.
     ///
     /// # Errors

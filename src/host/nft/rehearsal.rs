@@ -66,11 +66,16 @@ impl Nft {
         self.0.commit(&Sealed::rehearsal(batch))
     }
 
-    /// Whether this kernel takes all of the pieces.
+    /// Whether this kernel takes all of the pieces: tried together, and one by one only when it does not.
     ///
     /// # Errors
     /// [`NftError::Lacks`] with what it does not take; others when nothing can be tried.
     pub fn able(&self, pieces: Pieces) -> Result<(), NftError> {
+        let examples: Vec<Element> =
+            pieces.iter().map(|piece| Element { member: example(piece), lasts: Duration::from_secs(60) }).collect();
+        if self.rehearse(&Layout::of(pieces), &examples).is_ok() {
+            return Ok(());
+        }
         let refused = self.refused(pieces)?;
         if refused.is_empty() { Ok(()) } else { Err(NftError::Lacks(in_words(&refused))) }
     }

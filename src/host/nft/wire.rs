@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::sealed::Sealed;
 
@@ -136,7 +137,7 @@ fn patch(bytes: &mut [u8], at: usize, value: &[u8]) {
 
 /// A netlink socket to netfilter, in the network namespace of the thread that opened it.
 #[derive(Debug)]
-pub(super) struct Socket(OwnedFd);
+pub(super) struct Socket(OwnedFd, Mutex<()>);
 
 impl Socket {
     /// A bound socket with a two-second limit on reads.
@@ -153,12 +154,17 @@ impl Socket {
         let set = unsafe {
             libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const limit).cast(), size_of_val(&limit) as u32)
         };
-        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(Self(fd)) }
+        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(Self(fd, Mutex::default())) }
+    }
+
+    /// Held from a question to its last answer: two threads may share the socket.
+    fn my_turn(&self) -> MutexGuard<'_, ()> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a transaction that was sealed; the kernel has carried it out, or none of it, when this returns.
     pub(super) fn commit(&self, sealed: &Sealed) -> io::Result<()> {
-        let wanted = sealed.changes();
+        let (wanted, _turn) = (sealed.changes(), self.my_turn());
         self.make_room(sealed.bytes().len())?;
         self.send(sealed.bytes())?;
         // nfnetlink works inside sendmsg(2): every reply is queued already, so an empty queue means the end.
@@ -182,6 +188,7 @@ impl Socket {
     /// All answers to one question, each given to `each` as its attributes. Repeated when the kernel says that
     /// the listing changed while it was read.
     pub(super) fn dump(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<Vec<Vec<u8>>> {
+        let _turn = self.my_turn();
         for _ in 0..5 {
             self.question((NFTABLES << 8) | kind, DUMP, family, &body)?;
             if let Some(answers) = self.read_dump(DUMP_LIMIT, |_| true)? {
@@ -194,12 +201,14 @@ impl Socket {
     /// The answers of connection tracking to one question that `keep` wants. Connections come and go always, so one
     /// reading is taken as it is; at most `most` bytes are read.
     pub(super) fn dump_tracked(&self, kind: u16, family: u8, most: usize, keep: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Vec<u8>>> {
+        let _turn = self.my_turn();
         self.question((CONNTRACK << 8) | kind, DUMP, family, &|_: &mut Batch| {})?;
         self.read_dump(most, keep).map(Option::unwrap_or_default)
     }
 
     /// One order to connection tracking, acknowledged.
     pub(super) fn order_tracked(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<()> {
+        let _turn = self.my_turn();
         self.question((CONNTRACK << 8) | kind, ACK, family, &body)?;
         let bytes = self.receive(0)?.ok_or(io::ErrorKind::TimedOut)?;
         match messages(&bytes).find_map(|message| message.error()) {
@@ -211,6 +220,7 @@ impl Socket {
 
     /// The answer to one question about one thing; an error of the kernel when there is none such.
     pub(super) fn ask(&self, kind: u16, family: u8, body: impl Fn(&mut Batch)) -> io::Result<()> {
+        let _turn = self.my_turn();
         self.question((NFTABLES << 8) | kind, 0, family, &body)?;
         let bytes = self.receive(0)?.ok_or(io::ErrorKind::TimedOut)?;
         match messages(&bytes).find_map(|message| message.error()) {
@@ -309,6 +319,16 @@ impl Socket {
         // SAFETY: pointer and length describe `bytes`.
         let sent = unsafe { libc::send(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Whether nothing waits to be read, nor an error to be told.
+    pub(super) fn is_empty(&self) -> bool {
+        let _turn = self.my_turn();
+        let mut byte = 0u8;
+        // SAFETY: the pointer describes one byte, alive for the call; MSG_TRUNC and MSG_PEEK take nothing away.
+        let got =
+            unsafe { libc::recv(self.0.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_DONTWAIT) };
+        got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
     }
 
     /// One datagram, or `None` when there is none (yet).

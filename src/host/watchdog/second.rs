@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use super::fallback::{detach, end_shell, hear_pid};
 use super::standing::read_key;
@@ -25,6 +26,9 @@ const LONGEST: u64 = 64;
 /// # Errors
 /// When it cannot be started.
 pub fn look_after(runtime_notes: &Path, lasting_notes: &Path) -> Result<(), WatchdogError> {
+    // Two who look at once would start two.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let waited_for = [runtime_notes, lasting_notes].into_iter().any(has_deadline);
     match (waited_for, living(runtime_notes)) {
         (true, Some(key)) if !is_stopped(key) => Ok(()),
