@@ -143,6 +143,8 @@ caught! {
     catches_unwrap_in_a_method: "src/engine/a.rs", "impl A { #[cfg(not(test))] fn f() { g().unwrap(); } }", "unwrap";
     catches_panic: "src/engine/a.rs", "fn f() { panic!(\"x\") }", "panic";
     catches_todo: "src/engine/a.rs", "fn f() { todo!() }", "todo";
+    catches_a_decision_that_differs_in_tests: "src/engine/a.rs", "fn f() -> bool { cfg!(test) || g() }", "asks with cfg!";
+    catches_one_inside_a_macro: "src/engine/a.rs", "fn f() -> bool { matches!(g(), Some(_) if cfg!(any(test, debug_assertions))) }", "asks with cfg!";
     catches_leave_to_panic: "src/engine/a.rs", "#[allow(clippy::unwrap_used)] fn f() {}", "clippy::unwrap_used";
     catches_a_fat_main: "src/main.rs", &"// line\n".repeat(40), "at most 40";
 
@@ -165,6 +167,7 @@ fn allows_what_the_house_allows() {
         ("src/engine/a.rs", "fn f() { g().unwrap_or_default(); println!(\"libc::x unsafe .unwrap()\"); std::process::exit(1); }"),
         ("src/engine/a.rs", "#[cfg(test)] mod tests { use std::process::Command; #[test] fn t() { f().unwrap(); panic!(); } }"),
         ("src/engine/a.rs", "impl A { #[cfg(test)] fn fake() { g().unwrap(); } }"),
+        ("src/engine/a.rs", "fn f() -> bool { cfg!(target_arch = \"x86_64\") } #[cfg(test)] mod tests { fn t() -> bool { cfg!(test) } }"),
         ("src/court/warrant.rs", "#[derive(Debug)] pub struct Warrant { id: crate::model::WarrantId }"),
         ("src/cli/a.rs", "use clap::Parser; use anyhow::Result; use crate::{engine, server, tui};"),
         ("src/main.rs", "fn main() { bartizan::cli::main() }"),

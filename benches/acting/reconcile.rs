@@ -11,7 +11,7 @@ use bartizan::court::Court;
 use bartizan::host::clock::Clock;
 use bartizan::host::nft::{Nft, Pieces, Table as Shape};
 use bartizan::model::{Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId};
-use bartizan::responder::{Responder, Ties};
+use bartizan::responder::{Responder, Ties, second_look};
 use bartizan::store::ledger::{Anchor, Ledger};
 
 use crate::block::elements;
@@ -62,6 +62,7 @@ pub fn measure(table: &mut Table) {
         let court = Court::new(&policy, [7; 32], WarrantId(1));
         let ties = Ties {
             lifeline: Box::new(Lifeline::default),
+            again: second_look(),
             tree: Box::new(|_| Vec::new()),
             alarm: Box::new(|alarm| panic!("{alarm:?}")),
             policy,

@@ -37,7 +37,7 @@ use crate::host::{descriptors, disk_space, privacy, random};
 use crate::model::{ApprovalId, EventId, IncidentId};
 use crate::outbound::Webhook;
 use crate::protocol::{Push, Snapshot};
-use crate::responder::{ActError, Responder, Ties};
+use crate::responder::{self, ActError, Responder, Ties};
 use crate::store::ledger::{Ledger, LedgerError};
 use crate::store::{FileDigest, StoreError, Writer};
 
@@ -222,6 +222,7 @@ fn ties(policy: &Policy, owner: &Arc<Owner>, world: &Arc<World>, lanes: &Arc<Lan
     let (owner, world, lanes) = (Arc::clone(owner), Arc::clone(world), Arc::clone(lanes));
     Ties {
         lifeline: Box::new(move || owner.lifeline()),
+        again: responder::second_look(),
         tree: Box::new(move |root| world.tree(root)),
         alarm: Box::new(move |alarm| lanes.emit(supervisor::alarmed(alarm))),
         policy: policy.clone(),

@@ -30,6 +30,7 @@ pub(super) fn responder(dir: &Path) -> Responder {
             lifeline.unknown.clear();
             lifeline
         }),
+        again: second_look(),
         tree: Box::new(|root| vec![root]),
         alarm: Box::new(|_| {}),
         policy,

@@ -29,23 +29,34 @@ use crate::host::clock::Clock;
 use crate::host::evidence::Locker;
 use crate::host::freeze::Freezer;
 use crate::host::watchdog;
-use crate::model::{Action, ActionId, ActionPlan, Alarm, Lifeline, Preview, ProcessKey, Timestamp};
+use crate::host::lifeline::check;
+use crate::model::{Action, ActionId, ActionPlan, Alarm, Lifeline, LifelineReason, Preview, ProcessKey, Target, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
 use actions::Hand;
 
 /// Reads the owner's lifeline as it is now.
 pub type ReadLifeline = Box<dyn Fn() -> Lifeline + Send + Sync>;
 /// Names the processes below one, itself included, from the engine's memory of execs and forks.
+/// Looks a second time at one target, by other means than the lifeline is derived by: what it is to the owner, or what could
+/// not be told.
+pub type LookAgain = Box<dyn Fn(&Target) -> Result<Option<LifelineReason>, String> + Send + Sync>;
 pub type ReadTree = Box<dyn Fn(ProcessKey) -> Vec<ProcessKey> + Send + Sync>;
 
 /// Raises the alarm about something done to us, or by us: an event for the detectors. Never waits.
 pub type RaiseAlarm = Box<dyn Fn(Alarm) + Send + Sync>;
 
 /// What ties the hand to the rest of the agent.
+/// The second look that asks this host's kernel.
+pub fn second_look() -> LookAgain {
+    Box::new(check::touches_owner)
+}
+
 pub struct Ties {
     /// Reads the owner's lifeline.
     pub lifeline: ReadLifeline,
     /// Names the processes of a tree.
+    /// Looks again at what is about to be touched; [`second_look`] on a real host.
+    pub again: LookAgain,
     pub tree: ReadTree,
     /// Raises the alarm.
     pub alarm: RaiseAlarm,
@@ -88,7 +99,7 @@ impl Responder {
     /// # Errors
     /// When the directory cannot be made.
     pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Verifier, ties: Ties) -> Result<Self, ActError> {
-        let Ties { lifeline, tree, alarm, policy } = ties;
+        let Ties { lifeline, again, tree, alarm, policy } = ties;
         let freezer = Freezer::open(runtime)?;
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
@@ -101,6 +112,7 @@ impl Responder {
             lifeline,
             tree,
             alarm,
+            again,
             policy,
             instance,
             shelf: ruleset::Shelf::default(),

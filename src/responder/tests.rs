@@ -18,7 +18,7 @@ use crate::model::{ActionKind, ActionState, Direction, HostText, LifelineReason,
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,
     pub(super) lifeline: Lifeline,
-    alarms: Arc<Mutex<Vec<String>>>,
+    pub(super) alarms: Arc<Mutex<Vec<String>>>,
 }
 
 impl Bench {
@@ -62,16 +62,17 @@ pub(super) fn with_evidence(responder: &Responder, id: ActionId) -> crate::model
     responder.ledger.action(id).unwrap().unwrap()
 }
 
-fn ties(lifeline: Lifeline) -> Ties {
+pub(super) fn ties(lifeline: Lifeline) -> Ties {
     Ties {
         lifeline: Box::new(move || lifeline.clone()),
+        again: super::harm_stage::among_ourselves(),
         tree: Box::new(|root| vec![root]),
         alarm: Box::new(|_| {}),
         policy: Policy::built_in().unwrap(),
     }
 }
 
-fn court() -> Court {
+pub(super) fn court() -> Court {
     Court::new(&crate::config::Policy::built_in().unwrap(), [7; 32], WarrantId(1))
 }
 

@@ -22,6 +22,9 @@ pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
         out.extend(facts.allows.iter().filter(|lint| lint.contains("unsafe_code")).map(|_| format!("{path}: allows unsafe outside host/")));
     }
     out.extend(facts.shouts.iter().map(|what| format!("{path}: `{what}` can end the process: return an error")));
+    if facts.asks_for_tests {
+        out.push(format!("{path}: asks with cfg! whether it is tested: inject what differs, so that what is tested is what ships"));
+    }
     for lint in UNSILENCED.iter().filter(|lint| facts.allows.iter().any(|allowed| allowed.split(',').any(|one| one == **lint))) {
         out.push(format!("{path}: silences {lint} outside tests"));
     }

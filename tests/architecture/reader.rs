@@ -71,6 +71,8 @@ pub struct Facts {
     pub shouts: Vec<String>,
     /// `allow` attributes outside tests.
     pub allows: Vec<String>,
+    /// `cfg!` that asks for tests, outside tests: what is tested would not be what ships.
+    pub asks_for_tests: bool,
     /// Structs.
     pub structs: Vec<Definition>,
     /// `impl TRAIT for TYPE`, last names only.
@@ -279,7 +281,12 @@ impl<'ast> Visit<'ast> for Reader {
         if matches!(name.as_str(), "panic" | "todo" | "unimplemented" | "dbg") {
             self.shout(&format!("{name}!"));
         }
-        self.search(&mac.tokens.to_string());
+        let tokens = mac.tokens.to_string();
+        let words = without_literals(&tokens);
+        let inner = words.replace(' ', "").contains("cfg!(");
+        let named = words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "test");
+        self.facts.asks_for_tests |= self.tests == 0 && named && (name == "cfg" || inner);
+        self.search(&tokens);
         visit::visit_macro(self, mac);
     }
 

@@ -12,7 +12,7 @@ use bartizan::config::Policy;
 use bartizan::court::{Court, Petition};
 use bartizan::host::pidfd::key_of;
 use bartizan::model::{Action, ActionId, ActionKind, ActionPlan, Direction, HostText, Lifeline, Process, ProcessKey, Target, WarrantId};
-use bartizan::responder::{Responder, Ties};
+use bartizan::responder::{Responder, Ties, second_look};
 use bartizan::store::ledger::Ledger;
 
 use super::guarded::Guarded;
@@ -56,8 +56,13 @@ pub fn live() {
     let policy = Policy::parse("[vitals]\nwithin = \"300ms\"\nresolve = \"\"\n", "test").unwrap();
     let seed = *blake3::hash(&std::process::id().to_ne_bytes()).as_bytes();
     let mut court = Court::new(&policy, seed, ledger.next_warrant_id().unwrap_or(WarrantId(1)));
-    let ties =
-        Ties { lifeline: Box::new(Lifeline::default), tree: Box::new(|root: ProcessKey| vec![root]), alarm: Box::new(|_| {}), policy };
+    let ties = Ties {
+        lifeline: Box::new(Lifeline::default),
+        again: second_look(),
+        tree: Box::new(|root: ProcessKey| vec![root]),
+        alarm: Box::new(|_| {}),
+        policy,
+    };
     let responder = Responder::new(Arc::clone(&ledger), &home.join("run"), court.verifier(), ties).unwrap();
     let recovered = responder.recover(chrono::Utc::now());
     say(&ledger, &format!("{recovered:?}").chars().take(300).collect::<String>());

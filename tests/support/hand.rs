@@ -14,7 +14,7 @@ use bartizan::model::{
     Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId,
     Whose,
 };
-use bartizan::responder::{ActError, Responder, Ties};
+use bartizan::responder::{ActError, Responder, Ties, second_look};
 use bartizan::store::ledger::Ledger;
 
 use super::dice::Dice;
@@ -141,6 +141,7 @@ fn responder(home: &Path) -> (Responder, Arc<Ledger>, Court) {
     let court = Court::new(&policy(), *blake3::hash(format!("{:?}", Instant::now()).as_bytes()).as_bytes(), first);
     let ties = Ties {
         lifeline: Box::new(lifeline),
+        again: second_look(),
         tree: Box::new(|root: ProcessKey| vec![root]),
         alarm: Box::new(|alarm| say(&format!("alarm {alarm}"))),
         policy: policy(),

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::{RaiseAlarm, ReadLifeline, ReadTree};
+use super::{LookAgain, RaiseAlarm, ReadLifeline, ReadTree};
 use crate::config::Policy;
 use crate::court::WarrantError;
 use crate::host::access_copies::AccessError;
@@ -30,7 +30,9 @@ use crate::host::lifeline::check;
 use crate::host::nft::NftError;
 use crate::host::pidfd::Stat;
 use crate::host::watchdog::WatchdogError;
-use crate::model::{Action, ActionId, ActionKind, ActionPlan, ActionState, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp};
+use crate::model::{
+    Action, ActionId, ActionKind, ActionPlan, ActionState, Direction, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp,
+};
 use crate::store::ledger::{Ledger, LedgerError};
 
 /// Why something was not done or not undone. All texts are safe to show.
@@ -171,6 +173,7 @@ pub(super) struct Hand {
     /// For what must be on record before the next step of an action.
     pub(super) ledger: Arc<Ledger>,
     pub(super) lifeline: ReadLifeline,
+    pub(super) again: LookAgain,
     pub(super) tree: ReadTree,
     pub(super) alarm: RaiseAlarm,
     pub(super) policy: Mutex<Arc<Policy>>,
@@ -288,7 +291,7 @@ impl Hand {
 
     /// The second look at the owner's lifeline for any target, independent of the court's.
     pub(super) fn may_touch(&self, target: &Target, by_person: bool) -> Result<(), ActError> {
-        look_again(|| check::touches_owner(target), by_person, || target.to_string())?;
+        self.look_again(target, by_person, || target.to_string())?;
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
         match (lifeline.holds(target), lifeline.doubt(target)) {
@@ -302,7 +305,7 @@ impl Hand {
     pub(super) fn doubt(&self, target: &Target) -> Option<String> {
         target.address()?;
         let lifeline = (self.lifeline)();
-        lifeline.doubt(target).map(str::to_owned).or_else(|| check::touches_owner(target).err())
+        lifeline.doubt(target).map(str::to_owned).or_else(|| (self.again)(target).err())
     }
 
     /// Over what the owner's sessions arrive, for whoever decides about packets.
@@ -321,13 +324,23 @@ impl Hand {
         complete(&lifeline, by_person)?;
         Ok(move |addr: std::net::IpAddr| {
             let what = || addr.to_canonical().to_string();
-            look_again(|| check::address_again(addr), by_person, what)?;
+            self.look_again(&Target::Address { addr, direction: Direction::In }, by_person, what)?;
             match (lifeline.holds_address(addr), lifeline.doubts_address(addr)) {
                 (Some(why), _) => Err(ActError::Lifeline { what: what(), why }),
                 (None, Some(doubt)) if !by_person => Err(ActError::LifelineUnknown(doubt.escape_debug().to_string())),
                 (None, _) => Ok(()),
             }
         })
+    }
+
+    /// Asks the kernel about exactly this target, by other means than the lifeline is derived by.
+    fn look_again(&self, target: &Target, by_person: bool, what: impl FnOnce() -> String) -> Result<(), ActError> {
+        match (self.again)(target) {
+            Ok(Some(why)) => Err(ActError::Lifeline { what: what(), why }),
+            Ok(None) => Ok(()),
+            Err(_) if by_person => Ok(()),
+            Err(unknown) => Err(ActError::LifelineUnknown(crate::model::sentence(&unknown))),
+        }
     }
 
     /// The same for every single process that would be stopped. The lifeline is read once, at the beginning.
@@ -344,22 +357,6 @@ impl Hand {
             }
             None => again.look(key).map_or(Ok(()), |why| Err(why.noun().to_owned())),
         })
-    }
-}
-
-/// Asks the kernel about exactly this target, by other means than the lifeline is derived by. Where tests play several
-/// hosts in one network namespace, every address is one of our own: there only what is asked for is looked at.
-fn look_again(
-    look: impl FnOnce() -> Result<Option<LifelineReason>, String>,
-    by_person: bool,
-    what: impl FnOnce() -> String,
-) -> Result<(), ActError> {
-    match look() {
-        Ok(Some(LifelineReason::OwnAddress)) if cfg!(test) => Ok(()),
-        Ok(Some(why)) => Err(ActError::Lifeline { what: what(), why }),
-        Ok(None) => Ok(()),
-        Err(_) if by_person => Ok(()),
-        Err(unknown) => Err(ActError::LifelineUnknown(crate::model::sentence(&unknown))),
     }
 }
 
