@@ -10,6 +10,7 @@ use super::safety_tests::{Hands, MINUTE, contain, ready, row};
 use super::tests::{Bench, block, ip, now, on_bench, on_tree, ruleset, sleeping_tree};
 use super::transaction::Order;
 use super::*;
+use crate::host::own_netns::killed_in_a_child;
 use crate::model::{ActionState, Direction, VitalState};
 
 /// A server on port 22 that greets, until told to fall silent.
@@ -193,6 +194,35 @@ fn a_containment_that_cuts_what_must_work_fails_before_anybody_is_told_that_it_w
         let failed = responder.carry_out(contain(), now()).unwrap_err();
         assert!(failed.to_string().contains("it is reached over 198.51.100.9"), "{failed}");
         assert_eq!((row(&responder, ActionId(1)).state, ruleset().as_str()), (ActionState::RolledBack, ""));
+    });
+}
+
+#[test]
+fn what_was_before_an_action_is_compared_with_after_the_agent_died_too() {
+    on_bench(|bench| {
+        let neighbour = Neighbour::move_in();
+        let _far = beside(&[&neighbour.here()[..], &["socat", "TCP4-LISTEN:8080,fork,reuseaddr", "EXEC:true"]].concat());
+        std::thread::sleep(Duration::from_millis(700));
+        let (hands, probe) = (Hands::default(), "tcp 198.51.100.9:8080");
+        assert!(killed_in_a_child(|| {
+            let responder = with_probe(&bench, &hands, probe);
+            *responder.die_at.lock().unwrap() = Some("after receipt");
+            let _ = responder.carry_out(contain(), now());
+        }));
+        let responder = ready(&bench, &hands);
+        let mut policy = Policy::clone(&responder.hand.policy());
+        policy.vitals.probes = vec![probe.to_owned()];
+        responder.set_policy(&policy);
+        let kept = || std::fs::read_dir(bench.runtime().join("before")).unwrap().count();
+        assert_eq!(kept(), 1);
+        responder.recover(now()).unwrap();
+        let found = row(&responder, ActionId(1));
+        assert!(found.state == ActionState::Live && found.awaits_confirmation().is_some(), "{}", found.note);
+        rounds(&responder, &hands, 10);
+        let undone = row(&responder, ActionId(1));
+        assert_eq!((undone.state, ruleset().as_str()), (ActionState::RolledBack, ""), "{}", undone.note);
+        assert!(undone.note.contains("it did harm") && undone.note.contains("198.51.100.9"), "{}", undone.note);
+        assert_eq!(kept(), 0, "what is over is compared with nothing");
     });
 }
 

@@ -104,6 +104,7 @@ impl Responder {
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
         let policy = Mutex::new(Arc::new(policy));
+        let signs = vitals::Signs::below(runtime, &instance);
         let hand = Hand {
             marks: marks::Marks::below(runtime),
             freezer,
@@ -123,7 +124,7 @@ impl Responder {
             verifier,
             hand: Arc::new(hand),
             clock: Clock::of_this_host(),
-            signs: vitals::Signs::default(),
+            signs,
             retries: ending::Retries::default(),
             turn: Arc::default(),
             #[cfg(test)]

@@ -16,7 +16,8 @@ const MOST_ORPHANS: usize = 4096;
 
 impl Responder {
     /// Settles what a crash left behind: what was ended without a record stays ended; an intent without a receipt is adopted
-    /// when the kernel shows the whole change, else undone; never done again. Blocks and groups of ours without a row are removed and recorded. Then
+    /// when the kernel shows the whole change, else undone; never done again. What stands is compared with what was before it
+    /// as if there had been no crash. Blocks and groups of ours without a row are removed and recorded. Then
     /// everything is compared as by [`Responder::reconcile`]. Gives the actions whose row changed.
     ///
     /// # Errors
@@ -39,6 +40,7 @@ impl Responder {
             self.tell(now, "recovery", "orphan.removed", "kernel", orphan);
         }
         changed.extend(self.compare_all(now)?);
+        self.compare_on();
         // Frozen by an earlier life that ended before it could keep evidence.
         for held in self.ledger.held() {
             if held.action.kind == ActionKind::FreezeTree && held.action.state == ActionState::Live && held.action.evidence.is_none() {

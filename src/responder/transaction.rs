@@ -79,6 +79,9 @@ impl Responder {
             }
         };
         self.checkpoint("after intent");
+        if action.confirmation.is_some() {
+            self.keep_before(action.id, &before, self.clock.now());
+        }
         let by_person = is_person(&order.approver);
         let act = actions::of(action.kind);
         let applied = act.apply(&self.hand, &action, by_person, snapshot);
@@ -104,9 +107,15 @@ impl Responder {
         if !action.state.is_active() {
             return Ok(action);
         }
-        // Nobody waits for it: the first end stands since before the change.
-        let _ = self.look_after_second_end();
-        self.signs.watch(action.id, before, self.clock.now());
+        if action.kind == ActionKind::FreezeTree || action.kind.outlives_reboot() {
+            self.look_after_second_end_soon();
+        }
+        let since = self.clock.now();
+        if action.confirmation.is_none() {
+            // Enforcement did not wait for the file.
+            self.keep_before(action.id, &before, since);
+        }
+        self.signs.watch(action.id, before, since);
         if action.confirmation.is_none() {
             return Ok(action);
         }
@@ -152,7 +161,8 @@ impl Responder {
         let snapshot = act.snapshot(&self.hand, id, &order.plan)?;
         pace.step("snapshot");
         let action = self.planned(id, order, (preview, doubt.is_some()), now);
-        let anchor = Anchor { boot: self.clock.boot(), ns: self.clock.now() };
+        // What was looked at since may have taken seconds, which count.
+        let anchor = Anchor { boot: self.clock.boot(), ns: planned_at };
         let words = format!("{} under {}: {}", order.plan, order.warrant, action.reason);
         let name = self.name_of(&action);
         self.hand.marks.set(&name).map_err(|why| ActError::Unnoted { name: name.clone(), why })?;

@@ -1,9 +1,11 @@
 //! What is known of the signs: their newest word, who is compared with what was before, and what did harm lately.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::kept::Kept;
 use super::{SURE, verdict};
 use crate::model::{ActionId, Target, Vital, VitalKind, VitalState, worse};
 
@@ -14,8 +16,13 @@ const PACES: usize = 5;
 const SLOWER: u32 = 4;
 
 /// What is known of the signs.
-#[derive(Debug, Default)]
-pub(in crate::responder) struct Signs(Mutex<Book>, Condvar);
+#[derive(Debug)]
+pub(in crate::responder) struct Signs {
+    book: Mutex<Book>,
+    watching: Condvar,
+    /// What a restart must not forget.
+    pub(super) kept: Kept,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Book {
@@ -58,8 +65,13 @@ pub(super) struct Watched {
 }
 
 impl Signs {
+    /// Nothing is known yet but what an earlier agent kept below `runtime`.
+    pub(in crate::responder) fn below(runtime: &Path, instance: &str) -> Self {
+        Self { book: Mutex::default(), watching: Condvar::new(), kept: Kept::below(runtime, instance) }
+    }
+
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last round.
@@ -71,16 +83,25 @@ impl Signs {
     pub(in crate::responder) fn watch(&self, id: ActionId, before: Before, since: u64) {
         let Before { signs: before, may_carry } = before;
         self.book().watched.insert(id, Watched { before, may_carry, since, looks: 0, looked: since, bad: 0 });
-        self.1.notify_all();
+        self.watching.notify_all();
     }
 
     pub(in crate::responder) fn forget(&self, id: ActionId) {
         self.book().watched.remove(&id);
+        self.kept.remove(id);
+    }
+
+    /// What was known before a restart, as long as nothing newer is.
+    pub(super) fn remember(&self, signs: &[Vital]) {
+        let mut book = self.book();
+        if book.now.is_empty() {
+            book.now = Arc::new(signs.to_vec());
+        }
     }
 
     /// Sleeps until something is watched, at most so long.
     pub(super) fn rest(&self, most: Duration) {
-        drop(self.1.wait_timeout_while(self.book(), most, |book| book.watched.is_empty()));
+        drop(self.watching.wait_timeout_while(self.book(), most, |book| book.watched.is_empty()));
     }
 
     /// Whether something looks harmed by this action and another look must say the same.

@@ -4,6 +4,7 @@
 
 mod asking;
 mod book;
+mod kept;
 mod path;
 mod verdict;
 
@@ -65,6 +66,7 @@ impl Responder {
 
     /// Looks up beforehand what a change must not wait for.
     pub fn look_ahead(&self) {
+        self.hand.try_all_pieces();
         if self.hand.policy().containment.package_mirrors {
             drop(package_mirrors::known());
         }
@@ -100,9 +102,12 @@ impl Responder {
     /// Actions whose signs are to be looked at now. Those that are over leave.
     fn due(&self, at: u64) -> Vec<ActionId> {
         let mut book = self.signs.book();
-        let mut due = Vec::new();
+        let (mut due, mut over) = (Vec::new(), Vec::new());
         book.watched.retain(|id, watched| {
-            let Some(held) = self.ledger.held_one(*id).filter(is_meant) else { return false };
+            let Some(held) = self.ledger.held_one(*id).filter(is_meant) else {
+                over.push(*id);
+                return false;
+            };
             let (age, rested) = (at.saturating_sub(watched.since), at.saturating_sub(watched.looked));
             let waits = held.action.awaits_confirmation().is_some();
             let is_look = LOOKS.get(watched.looks).is_some_and(|look| age >= *look);
@@ -115,8 +120,12 @@ impl Responder {
                 watched.looked = at;
                 due.push(*id);
             }
-            is_look || is_again || waits || watched.bad > 0 || watched.looks < LOOKS.len()
+            let goes_on = is_look || is_again || waits || watched.bad > 0 || watched.looks < LOOKS.len();
+            over.extend((!goes_on).then_some(*id));
+            goes_on
         });
+        drop(book);
+        over.into_iter().for_each(|id| self.signs.kept.remove(id));
         due
     }
 
