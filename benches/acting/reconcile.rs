@@ -70,6 +70,7 @@ pub fn measure(table: &mut Table) {
         let responder = Responder::new(Arc::clone(&ledger), home.path(), court.verifier(), ties).unwrap();
         let snapshot = serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } });
         let all: BTreeMap<u32, Action> = (0..BLOCKS).map(|n| (n, action(n))).collect();
+        let planned = Anchor { boot: clock.boot(), ns: clock.now() };
         for action in all.values() {
             let line = AuditBody {
                 at: action.planned_at,
@@ -78,9 +79,14 @@ pub fn measure(table: &mut Table) {
                 subject: action.id.to_string(),
                 detail: String::new(),
             };
-            ledger.intend(action, &snapshot, Anchor { boot: clock.boot(), ns: clock.now() }, &line).unwrap();
+            ledger.intend(action, &snapshot, planned, &line).unwrap();
         }
-        let blocks = elements(BLOCKS);
+        // Writing ten thousand rows took time, which the kernel's elements have no more.
+        let written = all.values().next().map_or(0, |first| (chrono::Utc::now() - first.planned_at).num_milliseconds());
+        let mut blocks = elements(BLOCKS);
+        for block in &mut blocks {
+            block.lasts -= std::time::Duration::from_millis(written.unsigned_abs());
+        }
         Nft::open().unwrap().change(Shape::Make(Pieces::of(&blocks)), &[], &blocks, &|_| Ok(())).unwrap();
         let round = || {
             let (began, cpu) = (Instant::now(), cpu_ms());

@@ -7,6 +7,7 @@ mod ending;
 mod evidence;
 mod marks;
 mod pace;
+mod reading;
 mod reconciler;
 mod recovery;
 mod rollback;
@@ -17,7 +18,7 @@ mod transaction;
 mod verifier;
 mod vitals;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use actions::ActError;
@@ -28,35 +29,35 @@ use crate::court::Verifier;
 use crate::host::clock::Clock;
 use crate::host::evidence::Locker;
 use crate::host::freeze::Freezer;
-use crate::host::watchdog;
 use crate::host::lifeline::check;
+use crate::host::watchdog;
 use crate::model::{Action, ActionId, ActionPlan, Alarm, Lifeline, LifelineReason, Preview, ProcessKey, Target, Timestamp};
 use crate::store::ledger::{Ledger, LedgerError};
 use actions::Hand;
 
 /// Reads the owner's lifeline as it is now.
 pub type ReadLifeline = Box<dyn Fn() -> Lifeline + Send + Sync>;
-/// Names the processes below one, itself included, from the engine's memory of execs and forks.
 /// Looks a second time at one target, by other means than the lifeline is derived by: what it is to the owner, or what could
 /// not be told.
 pub type LookAgain = Box<dyn Fn(&Target) -> Result<Option<LifelineReason>, String> + Send + Sync>;
+/// Names the processes below one, itself included, from the engine's memory of execs and forks.
 pub type ReadTree = Box<dyn Fn(ProcessKey) -> Vec<ProcessKey> + Send + Sync>;
 
 /// Raises the alarm about something done to us, or by us: an event for the detectors. Never waits.
 pub type RaiseAlarm = Box<dyn Fn(Alarm) + Send + Sync>;
 
-/// What ties the hand to the rest of the agent.
 /// The second look that asks this host's kernel.
 pub fn second_look() -> LookAgain {
     Box::new(check::touches_owner)
 }
 
+/// What ties the hand to the rest of the agent.
 pub struct Ties {
     /// Reads the owner's lifeline.
     pub lifeline: ReadLifeline,
-    /// Names the processes of a tree.
     /// Looks again at what is about to be touched; [`second_look`] on a real host.
     pub again: LookAgain,
+    /// Names the processes of a tree.
     pub tree: ReadTree,
     /// Raises the alarm.
     pub alarm: RaiseAlarm,
@@ -103,20 +104,20 @@ impl Responder {
         let freezer = Freezer::open(runtime)?;
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
-        let policy = Mutex::new(Arc::new(policy));
         let signs = vitals::Signs::below(runtime, &instance);
+        let policy = Mutex::new(Arc::new(policy));
         let hand = Hand {
             marks: marks::Marks::below(runtime),
             freezer,
             locker,
             ledger: Arc::clone(&ledger),
             lifeline,
+            again,
             tree,
             alarm,
-            again,
             policy,
             instance,
-            shelf: ruleset::Shelf::default(),
+            shelf: reading::Shelf::default(),
             table_trouble: Mutex::default(),
         };
         Ok(Self {
@@ -197,9 +198,21 @@ impl Responder {
     /// # Errors
     /// When it cannot be started: then whatever ends us and the watchdog at once leaves those actions without an end.
     pub fn look_after_second_end(&self) -> Result<(), watchdog::WatchdogError> {
-        let runtime_notes = self.hand.freezer.note("x");
-        let runtime_notes = runtime_notes.parent().unwrap_or(Path::new("/"));
-        watchdog::look_after_second(runtime_notes, &watchdog::lasting_directory(self.ledger.directory()))
+        let [runtime_notes, lasting_notes] = self.note_directories();
+        watchdog::look_after_second(&runtime_notes, &lasting_notes)
+    }
+
+    /// The same on a thread of its own: starting a shell takes as long as an action, and the first end stands already.
+    fn look_after_second_end_soon(&self) {
+        let [runtime_notes, lasting_notes] = self.note_directories();
+        let look = move || drop(watchdog::look_after_second(&runtime_notes, &lasting_notes));
+        // Where no thread can be had, the caretaker's next round does it.
+        drop(std::thread::Builder::new().name("second end".to_owned()).spawn(look));
+    }
+
+    fn note_directories(&self) -> [PathBuf; 2] {
+        let runtime_notes = self.hand.freezer.note("x").parent().unwrap_or(Path::new("/")).to_owned();
+        [runtime_notes, watchdog::lasting_directory(self.ledger.directory())]
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
@@ -286,6 +299,8 @@ mod freeze_tests;
 mod harm_stage;
 #[cfg(test)]
 mod harm_tests;
+#[cfg(test)]
+mod pause_tests;
 #[cfg(test)]
 mod restore_tests;
 #[cfg(test)]

@@ -1,163 +1,31 @@
-//! Our table in the packet filter as one thing: read once and asked by key, changed only past the verifier, mended.
+//! Our table in the packet filter as one thing: changed only past the verifier, compared with what it should be, mended.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::actions::{ActError, Hand, Sight, is_person, members_of};
+use super::reading::Ruleset;
 use super::verifier::{self, Case};
-use crate::host::nft::{Element, Kept, Key, Member, Nft, NftError, Pieces, Place, Set, TABLE, Table, TableState};
-use crate::model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Timestamp};
+use crate::host::clock::boot_ns;
+use crate::host::nft::{Element, Member, NftError, Place, TABLE, Table, TableState};
+use crate::model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Lifeline, Timestamp};
 use crate::store::ledger::Held;
 
 /// How far the kernel's remaining time may be from ours: clocks tick in 1 to 10 ms, and a busy host is late.
 pub(super) const SLACK: Duration = Duration::from_secs(3);
 
+/// How often elements are sent whose time ran while they were sent.
+const MOST_TRIES: usize = 3;
+
 /// A member and when it ends.
 pub(super) type Timed = (Member, Timestamp);
 
-/// The cached reading; empty when something was changed since.
-#[derive(Debug, Default)]
-pub(super) struct Shelf(Mutex<Option<Arc<Ruleset>>>);
-
-/// Our table at one moment. A set is read when it is first asked for.
-#[derive(Debug)]
-pub(super) struct Ruleset {
-    nft: Nft,
-    state: TableState,
-    sets: Mutex<HashMap<Set, Listing>>,
-}
-
-/// One set's elements, and when they were read.
-type Listing = Arc<(HashMap<Key, Kept>, Instant)>;
-
-impl Ruleset {
-    fn read() -> Result<Self, ActError> {
-        let nft = Nft::open()?;
-        let state = nft.table_state()?;
-        Ok(Self { nft, state, sets: Mutex::default() })
-    }
-
-    /// Whether the shape is as we made it.
-    pub(super) fn state(&self) -> &TableState {
-        &self.state
-    }
-
-    fn set(&self, set: Set) -> Result<Listing, ActError> {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(listing) = sets.get(&set) {
-            return Ok(Arc::clone(listing));
-        }
-        let may_hold = match &self.state {
-            TableState::Absent => false,
-            TableState::Intact(pieces) => pieces.hold(set),
-            TableState::Altered(_) => true,
-        };
-        let elements = if may_hold { self.nft.list(set)? } else { HashMap::new() };
-        let listing = Arc::new((elements, Instant::now()));
-        sets.insert(set, Arc::clone(&listing));
-        Ok(listing)
-    }
-
-    /// The kernel's entry for a member, its remaining time as of now.
-    pub(super) fn find(&self, member: Member) -> Result<Option<Kept>, ActError> {
-        let place = member.place();
-        let listing = self.set(place.set)?;
-        let aged = |kept: &Kept| Kept { remaining: kept.remaining.map(|left| left.saturating_sub(listing.1.elapsed())), ..*kept };
-        Ok(listing.0.get(&place.key).map(aged))
-    }
-
-    /// Where those of the members stand that are there.
-    fn there(&self, members: &[Timed]) -> Result<Vec<Place>, ActError> {
-        let mut there = Vec::new();
-        for (member, _) in members {
-            if self.find(*member)?.is_some() {
-                there.push(member.place());
-            }
-        }
-        Ok(there)
-    }
-
-    /// Those of the places that no other denial of the same address needs: `going` go with them.
-    fn unshared(&self, going: Vec<Place>) -> Result<Vec<Place>, ActError> {
-        let mut alone = Vec::with_capacity(going.len());
-        for place in &going {
-            let needed = match place.set {
-                Set::DenyTo4 => self.denies(place, [Set::DenyUid4, Set::DenyCgroup4], &going)?,
-                Set::DenyTo6 => self.denies(place, [Set::DenyUid6, Set::DenyCgroup6], &going)?,
-                _ => false,
-            };
-            if !needed {
-                alone.push(*place);
-            }
-        }
-        Ok(alone)
-    }
-
-    /// Whether one of these sets keeps somebody from the place's address, apart from those that go.
-    fn denies(&self, to: &Place, sets: [Set; 2], going: &[Place]) -> Result<bool, ActError> {
-        for set in sets {
-            let listing = self.set(set)?;
-            let mut others = listing.0.keys().map(|key| Place { set, key: *key }).filter(|other| !going.contains(other));
-            if others.any(|other| other.remote() == to.remote()) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The pieces that the elements which are there need.
-    fn needed(&self) -> Result<Pieces, ActError> {
-        let mut needed = Pieces::default();
-        for set in Set::of_actions() {
-            if !self.set(set)?.0.is_empty() {
-                needed = needed.and(Pieces::of_set(set));
-            }
-        }
-        Ok(needed)
-    }
-
-    /// The shape that holds what is there and these, too.
-    fn shape_for(&self, come: &[Element]) -> Table {
-        let needed = Pieces::of(come);
-        match self.state {
-            TableState::Intact(there) if there.has_all(needed) => Table::Keep,
-            TableState::Intact(from) => Table::Reshape { from, to: from.and(needed) },
-            TableState::Absent => Table::Make(needed),
-            TableState::Altered(_) => Table::Replace(needed),
-        }
-    }
-
-    /// Leaves out of the reading what was just removed, so that ten thousand can go one by one.
-    fn strike(&self, gone: &[Place]) {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        for place in gone {
-            if let Some(listing) = sets.get_mut(&place.set) {
-                Arc::make_mut(listing).0.remove(&place.key);
-            }
-        }
-    }
-
-    /// Every element that an action may have put there.
-    pub(super) fn places(&self) -> Result<Vec<Place>, ActError> {
-        let mut all = Vec::new();
-        for set in Set::of_actions() {
-            all.extend(self.set(set)?.0.keys().map(|key| Place { set, key: *key }));
-        }
-        Ok(all)
-    }
-
-    /// Whether no action has anything there.
-    fn is_bare(&self) -> Result<bool, ActError> {
-        for set in Set::of_actions() {
-            if !self.set(set)?.0.is_empty() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
+/// What has passed on the boot clock.
+fn since(begun: u64) -> chrono::Duration {
+    chrono::Duration::nanoseconds(i64::try_from(boot_ns().saturating_sub(begun)).unwrap_or(i64::MAX))
 }
 
 /// Whole milliseconds until then; none when it is over.
@@ -179,22 +47,6 @@ pub(super) fn elements(members: &[Timed], now: Timestamp) -> Vec<Element> {
 }
 
 impl Hand {
-    /// The table as the kernel shows it, read once for a round; [`Hand::forget_ruleset`] makes the next one read anew.
-    pub(super) fn ruleset(&self) -> Result<Arc<Ruleset>, ActError> {
-        let mut shelf = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ruleset) = shelf.as_ref() {
-            return Ok(Arc::clone(ruleset));
-        }
-        let ruleset = Arc::new(Ruleset::read()?);
-        *shelf = Some(Arc::clone(&ruleset));
-        Ok(ruleset)
-    }
-
-    /// What was read counts no longer.
-    pub(super) fn forget_ruleset(&self) {
-        *self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
     /// Adds elements, in place of what stands under the same key. A table that is gone or altered is made anew with
     /// what the journal's live actions own.
     pub(super) fn put(&self, action: &Action, members: &[Timed], by_person: bool, now: Timestamp) -> Result<(), ActError> {
@@ -210,7 +62,27 @@ impl Hand {
         by_person: bool,
         now: Timestamp,
     ) -> Result<(), ActError> {
-        let ruleset = self.ruleset()?;
+        let asked = boot_ns();
+        // Their time is written down in what is sent: who stands still between the two sends it once more.
+        for _ in 0..MOST_TRIES {
+            let (lifeline, ruleset) = ((self.lifeline)(), self.ruleset()?);
+            let written = boot_ns();
+            self.put_once(action, (members, more.clone()), (&ruleset, &lifeline), by_person, now + since(asked))?;
+            if since(written) <= chrono::Duration::seconds(1) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_once(
+        &self,
+        action: &Action,
+        (members, more): (&[Timed], Vec<Element>),
+        (ruleset, lifeline): (&Ruleset, &Lifeline),
+        by_person: bool,
+        now: Timestamp,
+    ) -> Result<(), ActError> {
         let mut come = elements(members, now);
         let mut go = Vec::new();
         let others = match ruleset.state() {
@@ -229,7 +101,7 @@ impl Hand {
         };
         let known: HashSet<Place> = others.iter().map(|element| element.member.place()).collect();
         let come: Vec<Element> = come.into_iter().chain(others).chain(more).collect();
-        self.send(&ruleset, (ruleset.shape_for(&come), &go, &come), &known, by_person, Some(action))
+        self.send((ruleset, lifeline), (ruleset.shape_for(&come), &go, &come), &known, by_person, Some(action))
     }
 
     /// What the other live actions have in the table, for the time they still have; nothing that is on the lifeline by now.
@@ -259,20 +131,19 @@ impl Hand {
     /// The one way from here into the kernel: judged by its own bytes. A refusal is an alarm.
     fn send(
         &self,
-        ruleset: &Ruleset,
+        (ruleset, lifeline): (&Ruleset, &Lifeline),
         (table, go, come): (Table, &[Place], &[Element]),
         known: &HashSet<Place>,
         by_person: bool,
         action: Option<&Action>,
     ) -> Result<(), ActError> {
-        let lifeline = (self.lifeline)();
         let before = if let TableState::Intact(pieces) = ruleset.state { Some(pieces) } else { None };
         let kept = |addr| {
             let there = if before.is_some() { ruleset.find(Member::Keep(addr)).ok().flatten() } else { None };
             there.and_then(|kept| kept.remaining)
         };
         let on = before.is_some() && ruleset.find(Member::ContainOut(false))?.is_some();
-        let case = Case { lifeline: &lifeline, by_person, known, before, kept: &kept, contained: on };
+        let case = Case { lifeline, by_person, known, before, kept: &kept, contained: on };
         let done = ruleset.nft.change(table, go, come, &|changes| verifier::judge(changes, &case));
         self.forget_ruleset();
         if let Err(NftError::Refused(why)) = &done {
@@ -328,16 +199,6 @@ impl Hand {
         Ok(done)
     }
 
-    /// Refuses what this kernel cannot do, before anything is begun: pieces that are not there yet are tried.
-    pub(super) fn able(&self, members: &[Member]) -> Result<(), ActError> {
-        let (ruleset, lasts) = (self.ruleset()?, SLACK);
-        let needed = Pieces::of(&members.iter().map(|member| Element { member: *member, lasts }).collect::<Vec<_>>());
-        if matches!(ruleset.state(), TableState::Intact(there) if there.has_all(needed)) {
-            return Ok(());
-        }
-        Ok(ruleset.nft.able(needed)?)
-    }
-
     /// Takes the sets, rules and hooks away whose last element is gone. Elements of the other kinds are not touched.
     pub(super) fn narrow(&self) -> Result<(), ActError> {
         let ruleset = self.ruleset()?;
@@ -346,7 +207,7 @@ impl Hand {
         if to.is_empty() || from == to || !from.has_all(to) {
             return Ok(());
         }
-        self.send(&ruleset, (Table::Reshape { from, to }, &[], &[]), &HashSet::new(), false, None)
+        self.send((&ruleset, &(self.lifeline)()), (Table::Reshape { from, to }, &[], &[]), &HashSet::new(), false, None)
     }
 
     /// Whether the kernel shows these members with the time they should still have: the shortest of them, or why not.
@@ -369,7 +230,8 @@ impl Hand {
             let Some(shown) = kept.remaining else {
                 return Ok(Err(Sight::Drifted(format!("somebody made it endless that {what} is in our table"))));
             };
-            if shown > left + SLACK && !member.is_shared() || shown + SLACK < left {
+            let slack = ruleset.slack(*member)?;
+            if shown > left + slack && !member.is_shared() || shown + slack < left {
                 return Ok(Err(Sight::Drifted(format!("somebody changed the end of {what} in our table"))));
             }
             if kept.rate != member.rate().map(u64::from) {
@@ -403,7 +265,7 @@ impl Hand {
             let come: Vec<Element> =
                 self.owned(others.iter().filter(|other| other.id != action.id), now)?.into_iter().chain(mine).collect();
             let known: HashSet<Place> = come.iter().map(|element| element.member.place()).collect();
-            self.send(&ruleset, (ruleset.shape_for(&come), &[], &come), &known, by_person, Some(action)).map(Some)
+            self.send((&ruleset, &(self.lifeline)()), (ruleset.shape_for(&come), &[], &come), &known, by_person, Some(action)).map(Some)
         };
         mended().transpose()
     }

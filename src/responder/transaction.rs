@@ -69,8 +69,8 @@ impl Responder {
         let turn = self.my_turn();
         pace.step("turn");
         // Name servers that do not answer, and others whose turn it was, may have taken seconds.
-        let now = self.grown(asked, asked_at);
-        let begun = self.begin(&order, doubt, now, &mut pace);
+        let (now, planned_at) = (self.grown(asked, asked_at), self.clock.now());
+        let begun = self.begin(&order, doubt, (now, planned_at), &mut pace);
         let (mut action, snapshot) = match begun {
             Ok(begun) => begun,
             Err(error) => {
@@ -133,7 +133,7 @@ impl Responder {
         &self,
         order: &Order,
         doubt: Option<String>,
-        now: Timestamp,
+        (now, planned_at): (Timestamp, u64),
         pace: &mut super::pace::Pace,
     ) -> Result<(Action, Value), ActError> {
         let by_person = is_person(&order.approver);

@@ -49,9 +49,19 @@ pub(super) fn undo_steps(plan: &ActionPlan) -> Vec<String> {
 impl Act for BlockAddress {
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, direction) = whom(plan.target())?;
+        let mut preview = self.outline(hand, plan)?;
+        // The last step says it without a number.
+        preview.steps.pop();
+        preview.steps.push(open_connections::foretell(addr, direction));
+        Ok(preview)
+    }
+
+    /// How many connections it closes is counted when they are closed: counting takes longer than blocking.
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let (addr, direction) = whom(plan.target())?;
         let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
         steps.push(Member::Block(addr, direction).as_command(plan.lasts()));
-        steps.push(open_connections::foretell(addr, direction));
+        steps.push("closes every connection of this host that is open with it".to_owned());
         let packets = match direction {
             Direction::In => format!("every packet from {addr} to this host or through it is dropped, open connections too"),
             Direction::Out => format!("every packet from this host or through it to {addr} is dropped, open connections too"),
@@ -130,7 +140,7 @@ impl Act for BlockAddress {
             let cut = open_connections::cut(hand, addr, is_person(&action.by))?;
             match cut.is_whole() {
                 true => Ok(()),
-                false => Err(ActError::Unverified(format!("{addr} is blocked again, but {}", cut.receipt(addr).unwrap_or_default()))),
+                false => Err(ActError::Unverified(format!("{addr} is blocked again, but {}", cut.told().unwrap_or_default()))),
             }
         }))
     }
@@ -140,11 +150,11 @@ pub(super) fn cut_of(snapshot: &Value) -> Option<Cut> {
     Cut::deserialize(snapshot.get(CUT)?).ok()
 }
 
-/// What became of the open connections. The kernel is asked when the change is confirmed, and later for as long as not
-/// all were closed: what a block starves cannot come back, and a look at all sockets every two seconds costs.
+/// What became of the open connections. The closing ended with a look that found none; the kernel is asked again for as long
+/// as not all were closed: what a block starves cannot come back, and a look at all sockets costs milliseconds.
 fn connections_seen(action: &Action, snapshot: &Value, addr: IpAddr) -> Option<String> {
     match cut_of(snapshot) {
-        Some(cut) if action.applied_at.is_none() => cut.receipt(addr),
+        Some(cut) if action.applied_at.is_none() => cut.told(),
         Some(cut) if cut.is_whole() => cut.tally(),
         _ => open_connections::still_open(addr),
     }

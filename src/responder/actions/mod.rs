@@ -179,7 +179,7 @@ pub(super) struct Hand {
     pub(super) policy: Mutex<Arc<Policy>>,
     pub(super) instance: String,
     /// Our table in the packet filter as it was read last.
-    pub(super) shelf: super::ruleset::Shelf,
+    pub(super) shelf: super::reading::Shelf,
     /// What stands under our name in the packet filter and does not go.
     pub(super) table_trouble: Mutex<Option<String>>,
 }
@@ -319,7 +319,7 @@ impl Hand {
     }
 
     /// The same for the far end of every single connection that would be closed. The lifeline is read once, at the beginning.
-    pub(super) fn may_cut_each(&self, by_person: bool) -> Result<impl Fn(std::net::IpAddr) -> Result<(), ActError>, ActError> {
+    pub(super) fn may_cut_each(&self, by_person: bool) -> Result<impl Fn(std::net::IpAddr) -> Result<(), ActError> + '_, ActError> {
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
         Ok(move |addr: std::net::IpAddr| {

@@ -98,15 +98,6 @@ pub(super) fn cut_some(hand: &Hand, addr: IpAddr, by_person: bool, owner: &Owner
 }
 
 impl Cut {
-    /// For the receipt: what was closed, and what is open now by the kernel's own account. `None`: there was nothing.
-    pub(super) fn receipt(&self, addr: IpAddr) -> Option<String> {
-        let failures = self.failures.iter().map(|failure| format!("{failure}; their packets are dropped"));
-        // A failure says already what is left.
-        let open = if self.failures.is_empty() { still_open(addr) } else { None };
-        let said: Vec<String> = self.tally().into_iter().chain(failures).chain(open).collect();
-        (!said.is_empty()).then(|| said.join(", "))
-    }
-
     /// What was closed and forgotten, without asking the kernel.
     pub(super) fn tally(&self) -> Option<String> {
         let closed = (self.closed > 0).then(|| format!("{} closed", connections(self.closed)));
@@ -115,7 +106,7 @@ impl Cut {
         (!said.is_empty()).then(|| said.join(", "))
     }
 
-    /// What was closed and what could not be.
+    /// For the receipt: what was closed, and what could not be.
     pub(super) fn told(&self) -> Option<String> {
         let failures = self.failures.iter().map(|failure| format!("{failure}; their packets are dropped"));
         let said: Vec<String> = self.tally().into_iter().chain(failures).collect();
