@@ -44,12 +44,17 @@ impl Responder {
     /// Moves the end outside of us to where it belongs now that somebody stands behind the action, and looks at it.
     fn prolong(&self, action: &mut Action, by: &str, moment: Timestamp, now: Timestamp) -> Result<(), ActError> {
         let act = actions::of(action.kind);
-        // The word had to reach the disk first, which may have taken seconds.
-        let moment = self.ledger.held_one(action.id).map_or(moment, |held| self.moment_of(&held, now));
+        // The word had to reach the disk first, which may have taken seconds. The kernel's ends are held against the clock; a
+        // note's end is what it says, and it was confirmed at that moment.
+        let fresh = |moment| match action.kind.outlives_reboot() {
+            true => moment,
+            false => self.ledger.held_one(action.id).map_or(moment, |held| self.moment_of(&held, now)),
+        };
+        let (kept, moment) = (moment, fresh(moment));
         let snapshot = act.prolong(&self.hand, action, self.snapshot(action.id)?, moment)?;
         self.checkpoint("after prolonging");
         self.forget_ruleset();
-        let moment = self.ledger.held_one(action.id).map_or(moment, |held| self.moment_of(&held, now));
+        let moment = fresh(kept);
         match act.verify(&self.hand, action, &snapshot, moment)? {
             Sight::Live(proof) => (action.verified_at, action.note) = (Some(now), format!("confirmed by {by}; {}", proof.join("; "))),
             // A file that was put back stays from here on: there is nothing left to undo.
