@@ -43,6 +43,37 @@ fn nothing_ordinary_is_acted_on_without_a_person() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Two jobs of one service: the second kind's lines, with its service taken for the first's.
+fn in_one_service(first: &str, second: &str) -> Option<String> {
+    let service = |text: &str| Some(text.lines().next()?.strip_prefix("service ")?.split(' ').next()?.to_owned());
+    let (one, other) = (service(first)?, service(second)?);
+    let rename = |line: &str| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.iter_mut().skip(1).take(2).filter(|word| **word == other).for_each(|word| *word = &one);
+        words.join(" ")
+    };
+    let renamed: Vec<String> = second.lines().skip(1).filter(|line| !line.is_empty()).map(rename).collect();
+    Some(format!("{}\npause 600\n{}", first.trim_end(), renamed.join("\n")))
+}
+
+#[test]
+fn no_two_jobs_of_one_service_within_an_hour_are_acted_on() {
+    let (mut pairs, mut wrong) = (0, Vec::new());
+    for (one, first) in each(kinds::KINDS) {
+        for (two, second) in each(kinds::KINDS) {
+            let Some(lines) = in_one_service(first, second) else { continue };
+            pairs += 1;
+            for mode in [Mode::Balanced, Mode::Aggressive] {
+                let verdict = Host::new(mode).play(&lines);
+                if !verdict.acted.is_empty() {
+                    wrong.push(format!("{one}, then {two}: {mode} {}", verdict.cell()));
+                }
+            }
+        }
+    }
+    assert!(pairs > 1000 && wrong.is_empty(), "{} of {pairs}: {wrong:#?}", wrong.len());
+}
+
 #[test]
 fn attacks_are_still_acted_on() {
     for (name, lines) in each(kinds::ATTACKS) {

@@ -73,6 +73,11 @@ impl Evidence {
         self.bound(scales);
     }
 
+    /// Whether somebody directs it while it goes on: commands are typed over a socket, or a far end is proven.
+    pub(super) fn shows_a_hand(&self) -> bool {
+        !self.hostile.is_empty() || self.deeds.keys().flatten().any(|act| act.told)
+    }
+
     /// The strongest signal of each family, whatever the act.
     pub(super) fn peaks(&self, scales: &Scales) -> BTreeMap<Family, &Peak> {
         let mut strongest: BTreeMap<Family, &Peak> = BTreeMap::new();

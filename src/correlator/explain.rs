@@ -69,7 +69,7 @@ fn why(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
     if Scales::opinions(&pieces) < 2 {
         out.push("one piece alone: the score stops at the weight of its family".to_owned());
     }
-    out.push(independent(&pieces));
+    out.push(independent(&pieces, !record.evidence.shows_a_hand()));
     out.push(format!("score {}, posture {}", record.incident.confidence, record.incident.posture));
     out
 }
@@ -91,12 +91,19 @@ fn counted_as_one(record: &Record, pieces: &[Piece<'_>], scales: &Scales) -> Vec
 }
 
 /// How many pieces there are, and what each is.
-fn independent(pieces: &[Piece<'_>]) -> String {
+fn independent(pieces: &[Piece<'_>], apart: bool) -> String {
     let each: Vec<String> =
         pieces.iter().filter(|piece| piece.is_one()).map(|piece| format!("{} ({})", names(piece), told(piece))).collect();
     match each.len() {
         0 => "no piece of evidence proves enough to count".to_owned(),
         1 => format!("one piece of evidence: {}", each.join("")),
+        count if apart => {
+            let weighing = count - 1;
+            format!(
+                "{count} pieces of evidence: {}; nothing shows that one hand did them, so for acting alone they weigh {weighing}",
+                each.join("; ")
+            )
+        }
         count => format!("{count} independent pieces of evidence: {}", each.join("; ")),
     }
 }

@@ -72,6 +72,25 @@ fn two_acts_seen_by_two_kinds_of_sensor_are_two_pieces() {
 }
 
 #[test]
+fn two_jobs_of_one_service_score_as_two_and_no_hand_joins_them() {
+    let two = [signal(1, act(900), Family::Outbound, 0.95), signal(2, act(901), Family::Files, 0.85)];
+    let (score, pieces, why) = judged(two.to_vec());
+    assert!(score >= 0.75 && pieces == 2, "{score}: {why:?}");
+    assert!(why.iter().any(|line| line.contains("nothing shows that one hand did them, so for acting alone they weigh 1")), "{why:?}");
+    let apart = |more: Option<Signal>| {
+        let mut correlator = Correlator::new(&Policy::built_in().unwrap(), IncidentId(1));
+        two.iter().cloned().chain(more).for_each(|signal| drop(correlator.join(signal)));
+        correlator.proof(IncidentId(1)).apart
+    };
+    assert!(apart(None));
+    // Whatever else is typed over a socket, or done by a proven far end: somebody is here.
+    assert!(!apart(Some(signal(3, Some(Act { of: key(902), told: true }), Family::Auth, 0.1))));
+    let mut far = signal(3, act(902), Family::Outbound, 0.1);
+    far.hostile = Some("198.51.100.7".parse().unwrap());
+    assert!(!apart(Some(far)));
+}
+
+#[test]
 fn two_acts_of_one_kind_and_shells_beside_something_else_are_one() {
     for second in [
         vec![signal(2, act(901), Family::Files, 0.85)],

@@ -185,6 +185,7 @@ impl Record {
         Proof {
             confidence: scales.scored(&self.stable, &pieces),
             pieces: pieces.iter().filter(|piece| piece.is_one()).count(),
+            apart: !self.stable.shows_a_hand(),
             hostile: self.stable.hostile.iter().copied().collect(),
         }
     }

@@ -28,10 +28,8 @@ pub(super) fn held(plan: &ActionPlan, mode: Mode, incident: &Incident, proof: &P
     let Some(needs) = pieces_needed(plan, mode) else {
         return Some(format!("{name} does no more alone than freeze one tree, or limit or block one address inbound"));
     };
-    let has = weight(incident, proof);
-    if has < needs {
-        let has = if has == 1 { "one piece of evidence".to_owned() } else { format!("{has} independent pieces of evidence") };
-        return Some(format!("it rests on {has} (what one act produces is one), and to {verb} alone {name} needs {needs}"));
+    if weight(incident, proof) < needs {
+        return Some(format!("it rests on {}, and to {verb} alone {name} needs {needs}", rests_on(proof)));
     }
     if proof.confidence.get() < needed {
         return Some(format!("stable evidence reaches {}, {name} acts alone from {needed:.2}", proof.confidence));
@@ -62,7 +60,24 @@ fn is_least(plan: &ActionPlan) -> bool {
     }
 }
 
-/// Pieces, where two that cover a chain of stages weigh as much as three.
+/// Pieces, where two that cover a chain of stages weigh as much as three. A service that does many different jobs covers
+/// many stages in an hour too: without a hand behind them its acts weigh one less than they are, whatever the stages.
 fn weight(incident: &Incident, proof: &Proof) -> usize {
-    if proof.pieces >= 2 && incident.stages.len() >= CHAIN { proof.pieces.max(3) } else { proof.pieces }
+    match proof.pieces {
+        0 | 1 => proof.pieces,
+        pieces if proof.apart => pieces - 1,
+        pieces if incident.stages.len() >= CHAIN => pieces.max(3),
+        pieces => pieces,
+    }
+}
+
+/// What there is, in words.
+fn rests_on(proof: &Proof) -> String {
+    match proof.pieces {
+        1 => "one piece of evidence (what one act produces is one)".to_owned(),
+        pieces if proof.apart && pieces > 1 => {
+            format!("{pieces} pieces of evidence, weighing {}: nothing shows that one hand did them", pieces - 1)
+        }
+        pieces => format!("{pieces} independent pieces of evidence (what one act produces is one)"),
+    }
 }

@@ -498,7 +498,7 @@ sockets inner python /bin/sh -i
 run cat inner /usr/bin/cat /etc/shadow
 read cat /etc/shadow
 
-# A web shell used for one thing after another
+# A web shell used for one thing after another, up to a back door
 service apache www-data /usr/sbin/apache2
 run one apache /bin/sh -c "id"
 run two apache /bin/sh -c "/tmp/.x"
@@ -506,4 +506,7 @@ run tool two /tmp/.x
 run three apache /bin/sh -c "cat /etc/shadow"
 run cat three /usr/bin/cat /etc/shadow
 read cat /etc/shadow
+run four apache /bin/sh -c "busybox nc -lk -p 4444 -e sh"
+run door four /usr/bin/busybox nc -lk -p 4444 -e sh
+listen door 0.0.0.0:4444
 "#;

@@ -57,7 +57,7 @@ fn incident(subject: Option<u32>, addresses: &[&str]) -> Incident {
 }
 
 fn proof(confidence: f64) -> Proof {
-    Proof { confidence: Confidence::new(confidence), pieces: 3, hostile: vec![] }
+    Proof { confidence: Confidence::new(confidence), pieces: 3, apart: false, hostile: vec![] }
 }
 
 struct Bench {

@@ -35,6 +35,30 @@ fn the_ladder_of_modes_and_pieces() {
 }
 
 #[test]
+fn acts_that_no_hand_joins_weigh_one_less_whatever_the_stages() {
+    let freeze = "freeze /bin/sh (pid 900) and below";
+    for (mode, pieces, expected) in [
+        (Mode::Balanced, 2, &[][..]),
+        (Mode::Aggressive, 2, &[]),
+        (Mode::Balanced, 3, &[freeze]),
+        (Mode::Aggressive, 3, &[freeze]),
+        (Mode::Aggressive, 4, &[freeze]),
+    ] {
+        let mut bench = Bench::new();
+        (bench.mode, bench.merely_called) = (mode, true);
+        bench.proof = Proof { pieces, apart: true, ..proof(0.99) };
+        bench.incident.stages = Stage::ALL.to_vec();
+        let said = bench.said();
+        let acts: Vec<&str> = said.iter().filter_map(|line| line.strip_prefix("act: ")).collect();
+        assert_eq!(acts, expected, "{mode}, {pieces} pieces: {said:#?}");
+    }
+    let mut bench = Bench::new();
+    (bench.mode, bench.proof) = (Mode::Aggressive, Proof { pieces: 2, apart: true, ..proof(0.99) });
+    let why = "it rests on 2 pieces of evidence, weighing 1: nothing shows that one hand did them, and to freeze alone AGGRESSIVE needs 2";
+    assert!(bench.said().iter().any(|line| line.contains(why)), "{:#?}", bench.said());
+}
+
+#[test]
 fn who_was_only_called_is_never_blocked_or_limited_without_a_person() {
     let mut bench = Bench::new();
     (bench.mode, bench.proof, bench.merely_called) = (Mode::Aggressive, Proof { pieces: 5, ..proof(1.0) }, true);
