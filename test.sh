@@ -25,7 +25,7 @@ export PATH
 # command:package, one each; the C compiler builds SQLite, clang our BPF program (else the committed object is used).
 NEEDS="cc:gcc clang:clang llvm-strip:llvm nft:nftables ip:iproute2 tmux:tmux sshd:openssh-server ssh:openssh-client
 conntrack:conntrack socat:socat busybox:busybox-static dockerd:docker.io nginx:nginx-light ps:procps python3:python3 nsenter:util-linux
-curl:curl git:git shellcheck:shellcheck sudo:sudo doas:doas debootstrap:debootstrap getfattr:attr unshare:util-linux useradd:passwd
+curl:curl git:git cron:cron logrotate:logrotate rsync:rsync shellcheck:shellcheck sudo:sudo doas:doas debootstrap:debootstrap getfattr:attr unshare:util-linux useradd:passwd
 musl-gcc:musl-tools"
 
 missing_packages() {

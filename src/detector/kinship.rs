@@ -152,7 +152,9 @@ pub(super) fn entities(process: &Process, sight: &Sight<'_>) -> Vec<Entity> {
         let kin = process.lineage.ancestors.iter().take(MOST_KIN).take_while(|ancestor| Some(ancestor.key) != limit);
         // A shell that has run for long has started many things that have nothing to do with each other.
         let recent = |ancestor: &Ancestor| process.key.start.saturating_sub(ancestor.key.start) <= KIN_TICKS;
-        let kin = kin.filter(|ancestor| ancestor.key != process.key && recent(ancestor) && sight.could_be_anything(&ancestor.exe));
+        // init stands above everything and says nothing, also where it is a shell: busybox's, a container's entry point.
+        let kin = kin.filter(|ancestor| ancestor.key != process.key && ancestor.key.pid > 1 && recent(ancestor));
+        let kin = kin.filter(|ancestor| sight.could_be_anything(&ancestor.exe));
         out.extend(kin.map(|ancestor| Entity::Process(ancestor.key)));
     }
     out.extend(process.container.clone().map(Entity::Container));

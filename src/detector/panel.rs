@@ -147,6 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn an_init_that_is_a_shell_joins_nothing() {
+        let mut scene = Scene::new();
+        let mut init = scene.init();
+        (init.exe, init.argv) = ("/bin/busybox".into(), vec!["/bin/sh".into(), "/entrypoint.sh".into()]);
+        let zabbix = scene.child(&init, "/usr/sbin/zabbix_agentd");
+        let shell = scene.child(&zabbix, "/bin/sh -c id");
+        let inner = scene.child(&shell, "/bin/sh -c id");
+        let signals = scene.exec(&inner);
+        let about = &by(&signals, "web_server_shell").entities;
+        assert!(about.contains(&Entity::Process(shell.key)) && !about.contains(&Entity::Process(init.key)), "{about:?}");
+    }
+
+    #[test]
     fn the_memory_for_folding_is_bounded() {
         let mut scene = Scene::new();
         let nginx = scene.daemon("/usr/sbin/nginx");
