@@ -35,7 +35,7 @@ impl World {
         let host = Guarded::new(network);
         let home = Home::on(&host);
         // In a pid namespace no evidence is complete, and then both modes act from here: less than either asks for elsewhere.
-        std::fs::write(home.path("policy.toml"), "[mode]\nbalanced_at = 0.75\n").unwrap();
+        std::fs::write(home.path("policy.toml"), "[mode]\nbalanced_at = 0.65\naggressive_at = 0.65\n").unwrap();
         let place = home.path("world");
         std::fs::create_dir(&place).unwrap();
         // The account anna passes through.
