@@ -1,5 +1,5 @@
-//! Under systemd: an agent that hangs is started again and keeps its actions, a host that is shut down is no attack, and
-//! the journal says what was started.
+//! Under systemd: an agent that hangs is started again and keeps its actions, a host that is shut down is no attack, a
+//! systemd too busy to answer takes nothing back, and the journal says what was started.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panic
 
@@ -89,4 +89,31 @@ fn a_host_that_is_shut_down_is_no_attack() {
         let ours: Vec<_> = told.iter().filter(|row| row.to_string().contains("watchdog") || row.to_string().contains("T1562")).collect();
         assert!(ours.is_empty(), "after reboot {round}: {ours:#?}\n{}", journal(&host));
     }
+}
+
+/// On a loaded host a `daemon-reload` takes longer than anybody waits for it: what is confirmed all the same stays, and
+/// what ends it after a reboot lies on disk.
+#[test]
+fn a_systemd_too_busy_to_answer_takes_no_confirmation_back() {
+    if !systemd_host::can_run() {
+        return;
+    }
+    let host = SystemdHost::boot();
+    host.start_agent();
+    host.shell("useradd -m -s /bin/sh bob && useradd -m -s /bin/sh -G sudo owner && usermod -p '$5$x$y' owner");
+    let busy = "#!/bin/sh\ncase \"$*\" in daemon-reload | restart*bartizan-expiry*) sleep 30 ;; esac\nexec /usr/bin/systemctl \"$@\"\n";
+    host.shell(&format!("printf '%s' '{busy}' >/usr/local/bin/systemctl && chmod 755 /usr/local/bin/systemctl"));
+    let main = main_pid(&host);
+    host.shell("bartizan disable-user bob --for 30m");
+    let id = host.json("actions --active")[0]["id"].to_string();
+    host.shell(&format!("bartizan confirm {}", id.trim_matches('"')));
+    let live = host.json("actions --active");
+    assert!(live.len() == 1 && !live[0]["confirmation"]["confirmed_at"].is_null(), "{live:#?}\n{}", journal(&host));
+    assert!(host.shell("grep ^bob: /etc/shadow").starts_with("bob:!"));
+    assert_eq!(main_pid(&host), main, "{}", journal(&host));
+    let wanted = "ls /etc/systemd/system/timers.target.wants/bartizan-expiry-*.timer";
+    host.shell(wanted);
+    host.shell("rm /usr/local/bin/systemctl; bartizan rollback --all");
+    assert!(!host.shell("grep ^bob: /etc/shadow").starts_with("bob:!"));
+    assert!(!host.try_shell(wanted).status.success(), "its trigger is gone with it");
 }

@@ -59,16 +59,16 @@ pub(super) fn call_off_noted(note: &Path) {
     let _ = fs::remove_file(shell_file(note));
 }
 
-/// Whether a transient timer still waits.
+/// Whether a transient timer still waits; one that systemd is too busy to tell of does.
 pub(super) fn timer_waits(unit: &str) -> bool {
-    systemctl(&["is-active", "--quiet", &format!("{unit}.timer")])
+    systemctl(&["is-active", "--quiet", &format!("{unit}.timer")]) != Some(false)
 }
 
-/// Asks systemd; whether it did.
-pub(super) fn systemctl(arguments: &[&str]) -> bool {
+/// Asks systemd; whether it did, `None` when it gave no answer in time. What was asked may still come then.
+pub(super) fn systemctl(arguments: &[&str]) -> Option<bool> {
     let mut command = Command::new("systemctl");
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().is_ok_and(|child| finish(child, PATIENCE))
+    command.spawn().map_or(Some(false), |child| finish(child, PATIENCE))
 }
 
 /// The shell leads a session and group of its own, so that its `sleep` ends with it.
@@ -92,20 +92,20 @@ fn timer(unit: &str, seconds: u64, run: &[String]) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .is_ok_and(|child| finish(child, PATIENCE))
+        .is_ok_and(|child| finish(child, PATIENCE) == Some(true))
 }
 
-/// Whether it ended well within our patience; ended by us otherwise.
-pub(super) fn finish(mut child: Child, patience: Duration) -> bool {
+/// Whether it ended well; `None` when not within our patience: then it is ended by us.
+pub(super) fn finish(mut child: Child, patience: Duration) -> Option<bool> {
     let deadline = Instant::now() + patience;
     loop {
         match child.try_wait() {
-            Ok(Some(status)) => return status.success(),
+            Ok(Some(status)) => return Some(status.success()),
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return false;
+                return None;
             }
         }
     }

@@ -99,14 +99,21 @@ fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     replace_file::replace(path, text.as_bytes(), mode, Outlives::Power)
 }
 
-/// Sets or moves the trigger of a note.
+/// Sets the trigger of a note. Leaves nothing behind when it fails.
 pub(super) fn set(name: &str, note: &Path, after: Duration) -> Result<Option<Trigger>, WatchdogError> {
+    prolong(name, note, after).inspect_err(|_| remove(name))
+}
+
+/// Moves the trigger of a note; when that fails there still is one.
+///
+/// What lies on disk ends it after a reboot. A systemd too busy to answer reads it by then, and a timer that it runs with
+/// the former time waits for the one beside the note; only one that refuses is a failure.
+pub(super) fn prolong(name: &str, note: &Path, after: Duration) -> Result<Option<Trigger>, WatchdogError> {
     let trigger = Places::here().write(name, note, after)?;
     if let Some(Trigger::Unit(unit)) = &trigger {
         systemctl(&["daemon-reload"]);
-        if !systemctl(&["restart", &format!("{unit}.timer")]) {
-            remove(name);
-            return Err(fail("start the timer for after a reboot")(io::Error::other("systemd did not")));
+        if systemctl(&["restart", &format!("{unit}.timer")]) == Some(false) {
+            return Err(fail("start the timer for after a reboot")(io::Error::other("systemd refused")));
         }
     }
     Ok(trigger)

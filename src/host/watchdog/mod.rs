@@ -174,7 +174,7 @@ pub fn set(expiry: &Expiry) -> Result<Watchdog, WatchdogError> {
 /// As for [`set`]; then the former end stands.
 pub fn prolong(watchdog: &Watchdog, expiry: &Expiry) -> Result<Watchdog, WatchdogError> {
     let dir = directory(&expiry.note);
-    let trigger = if expiry.lasting { lasting::set(&expiry.name, &expiry.note, expiry.after)? } else { None };
+    let trigger = if expiry.lasting { lasting::prolong(&expiry.name, &expiry.note, expiry.after)? } else { None };
     deadline::write(&expiry.note, expiry.after, expiry.lasting).map_err(fail("write down when it ends"))?;
     // A shell or a transient timer sleeps for a time that cannot be changed.
     let former = &watchdog.keeper;
@@ -215,7 +215,7 @@ pub fn call_off_noted(note: &Path) {
 /// Undoes now what a note tells of, by the same script as at its time; whether the note is gone then. Waits for it, at
 /// most a minute.
 pub fn undo_now(note: &Path) -> bool {
-    serve::run(note).is_ok_and(|child| fallback::finish(child, UNDOING)) && !note.exists()
+    serve::run(note).is_ok_and(|child| fallback::finish(child, UNDOING) == Some(true)) && !note.exists()
 }
 
 /// The notes of actions that outlive a reboot, at most 4096.

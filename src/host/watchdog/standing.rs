@@ -161,7 +161,7 @@ impl Standing {
         command.arg(format!("--unit=bartizan-watchdog-{}", crate::host::clock::boot_ns() / 1_000_000)).arg(program);
         itself(&mut command, &self.dirs);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().is_ok_and(|child| finish(child, fallback::PATIENCE))
+        command.spawn().is_ok_and(|child| finish(child, fallback::PATIENCE) == Some(true))
     }
 
     fn wait(&self) -> bool {
