@@ -260,7 +260,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
 /// Tells the service manager that we live, while every thread moves that must.
 fn feed(shared: &Shared, period: Option<Duration>, fed: &mut Instant) {
     let Some(period) = period else { return };
-    let stuck = shared.pulses.stuck(Instant::now());
+    let stuck = shared.pulses.stuck(Instant::now(), shared.responder.moved());
     let moving = stuck.is_none();
     shared.degrade("heartbeat", stuck);
     if moving && due(fed, period) {

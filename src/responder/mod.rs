@@ -2,6 +2,7 @@
 
 mod actions;
 mod confirm;
+mod deeds;
 mod emergency;
 mod ending;
 mod evidence;
@@ -78,6 +79,8 @@ pub struct Responder {
     retries: ending::Retries,
     /// Held while anything is done, undone or compared: nobody sees a change half made.
     turn: Arc<Mutex<()>>,
+    /// Whether somebody acts, and how far it is.
+    deeds: deeds::Deeds,
     #[cfg(test)]
     die_at: Mutex<Option<&'static str>>,
     /// What a test does to the world at some point of a change.
@@ -128,6 +131,7 @@ impl Responder {
             signs,
             retries: ending::Retries::default(),
             turn: Arc::default(),
+            deeds: deeds::Deeds::default(),
             #[cfg(test)]
             die_at: Mutex::new(None),
             #[cfg(test)]
@@ -213,6 +217,11 @@ impl Responder {
     fn note_directories(&self) -> [PathBuf; 2] {
         let runtime_notes = self.hand.freezer.note("x").parent().unwrap_or(Path::new("/")).to_owned();
         [runtime_notes, watchdog::lasting_directory(self.ledger.directory())]
+    }
+
+    /// When what is being done, undone or confirmed right now last got a step further; `None` while nobody acts.
+    pub fn moved(&self) -> Option<std::time::Instant> {
+        self.deeds.moved()
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
