@@ -1,5 +1,6 @@
 //! What the sensors of processes and sockets cannot see, in words.
 
+use crate::host::lockdown::{self, Lockdown};
 use crate::model::{BlindSpot, Rung};
 
 /// What this rung misses; `refused` says why better ones are not in use, `no_udp` why UDP is not seen, `evicted` how
@@ -11,7 +12,7 @@ pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, e
         refused.iter().filter(|(other, _)| *other <= rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
     let why = better.join("; ");
     let why = if why.is_empty() { "a lower rung was asked for" } else { &why };
-    let mend = "run as root on the host itself, on a kernel with BTF and BPF";
+    let mend = &lockdown::mend_of_bpf(Lockdown::now(), "run as root on the host itself, on a kernel with BTF and BPF");
     match rung {
         Rung::Ebpf if better.is_empty() => {}
         Rung::Ebpf => spots.push(spot("processes and connections", why, mend)),

@@ -15,6 +15,7 @@ use super::privilege::Privileges;
 use super::resolver_names::ResolverNames;
 use super::{Collector, World};
 use crate::config::Policy;
+use crate::host::bpf_loads::BpfLoads;
 use crate::host::bpf_programs;
 use crate::host::dns_tap::DnsTap;
 use crate::host::file_watch::FileWatch;
@@ -95,6 +96,10 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
     }
     if let Err(why) = bpf_programs::walk() {
         spots.push(spot("BPF programs that others load", format!("they cannot be listed ({why})"), "run as root (CAP_SYS_ADMIN)"));
+    }
+    if let Err(why) = BpfLoads::open() {
+        let mend = "run as root (CAP_PERFMON), on a kernel with CONFIG_PERF_EVENTS";
+        spots.push(spot("who loaded a BPF program that nobody holds", format!("perf events are refused ({why})"), mend));
     }
     spots
 }

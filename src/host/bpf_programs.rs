@@ -145,28 +145,29 @@ fn prog_id(path: &str) -> Option<u32> {
     text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
 }
 
+/// BPF_PROG_LOAD of the smallest program: a socket filter that returns 0.
+#[cfg(test)]
+pub(crate) fn load_one(name: &[u8; 8]) -> io::Result<OwnedFd> {
+    let code: [u64; 2] = [0x0000_0000_0000_00b7, 0x95]; // r0 = 0; exit
+    let license = c"GPL";
+    let mut attributes = [0_u64; 9];
+    attributes[0] = 1 | (2 << 32); // socket_filter, two instructions
+    attributes[1] = code.as_ptr() as u64;
+    attributes[2] = license.as_ptr() as u64;
+    attributes[6] = u64::from_ne_bytes(*name); // prog_name at 48
+    // SAFETY: everything that the attributes point to lives for the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, 5, attributes.as_mut_ptr(), size_of_val(&attributes)) };
+    // SAFETY: a descriptor just returned to us.
+    if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// BPF_PROG_LOAD of the smallest program: a socket filter that returns 0.
-    pub(crate) fn load(name: &[u8; 8]) -> io::Result<OwnedFd> {
-        let code: [u64; 2] = [0x0000_0000_0000_00b7, 0x95]; // r0 = 0; exit
-        let license = c"GPL";
-        let mut attributes = [0_u64; 9];
-        attributes[0] = 1 | (2 << 32); // socket_filter, two instructions
-        attributes[1] = code.as_ptr() as u64;
-        attributes[2] = license.as_ptr() as u64;
-        attributes[6] = u64::from_ne_bytes(*name); // prog_name at 48
-        // SAFETY: everything that the attributes point to lives for the call.
-        let fd = unsafe { libc::syscall(libc::SYS_bpf, 5, attributes.as_mut_ptr(), size_of_val(&attributes)) };
-        // SAFETY: a descriptor just returned to us.
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }) }
-    }
-
     #[test]
     fn a_program_is_found_with_its_name_and_its_holder() {
-        let program_of_ours = match load(b"bartiz_t") {
+        let program_of_ours = match load_one(b"bartiz_t") {
             Ok(held) => held,
             Err(why) => return eprintln!("skipped: bpf(2): {why}"),
         };

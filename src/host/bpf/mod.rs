@@ -19,6 +19,7 @@ use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 
+use super::lockdown::{self, Lockdown};
 use super::mountinfo;
 
 mod adopt;
@@ -72,7 +73,7 @@ pub enum BpfError {
     #[error("cannot read the kernel's types from /sys/kernel/btf/vmlinux ({0}): a kernel with CONFIG_DEBUG_INFO_BTF is needed")]
     Btf(String),
     /// The kernel refused.
-    #[error("the kernel refused {what} ({why}): run as root or with CAP_BPF and CAP_PERFMON, outside a restricted container")]
+    #[error("the kernel refused {what} ({why}): {}", mend())]
     Refused {
         /// What was tried.
         what: &'static str,
@@ -251,6 +252,11 @@ fn unified_hierarchy() -> Option<PathBuf> {
 
 fn taken(programs: &mut Ebpf, name: &'static str) -> Result<Map, BpfError> {
     programs.take_map(name).ok_or_else(|| BpfError::Refused { what: name, why: "the object has no such map".to_owned() })
+}
+
+/// What would mend a refusal.
+fn mend() -> String {
+    lockdown::mend_of_bpf(Lockdown::now(), "run as root or with CAP_BPF and CAP_PERFMON, outside a restricted container")
 }
 
 fn reason(error: &dyn std::error::Error) -> String {

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::netlink::{DUMP, Door, check};
 use super::{Grounds, degraded, missing, works};
+use crate::host::lockdown::{self, Lockdown};
 use crate::host::proc_connector::Connector;
 use crate::model::Check;
 
@@ -47,7 +48,7 @@ pub(super) fn bpf_syscall() -> Check {
         Err(e) => missing(
             NAME,
             format!("no map could be made: {e}"),
-            "run as root on a kernel with CONFIG_BPF_SYSCALL; a container needs CAP_BPF",
+            &lockdown::mend_of_bpf(Lockdown::now(), "run as root on a kernel with CONFIG_BPF_SYSCALL; a container needs CAP_BPF"),
         ),
     }
 }
@@ -58,7 +59,7 @@ pub(super) fn bpf_programs(grounds: &Grounds<'_>) -> Check {
     match ((grounds.load_bpf)(), grounds.bpf_object) {
         (Ok(detail), object) => works(NAME, format!("{detail}; object: {object}")),
         (Err(_), "none") => missing(NAME, "this binary was built without an eBPF object", "install clang and build again"),
-        (Err(why), object) => missing(NAME, format!("{object} object: {why}"), RUNG_BELOW),
+        (Err(why), object) => missing(NAME, format!("{object} object: {why}"), &lockdown::mend_of_bpf(Lockdown::now(), RUNG_BELOW)),
     }
 }
 
