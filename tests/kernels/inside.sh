@@ -76,7 +76,25 @@ look_phase() {
     ok doctor "exit $code; $(grep -c '^works' /tmp/doctor) work; $(grep -v '^works' /tmp/doctor | grep -vE '^ |blind spot' | cut -c1-160)"
     if bartizan redteam live >/tmp/drill 2>&1; then ok drill "$(grep -c '^ *SEEN' /tmp/drill) steps seen, $(sed -n 's/^Incident [A-Z0-9]* *//p' /tmp/drill | head -1)"; else bad drill "$(grep -E 'MISSED|missed|FAILED' /tmp/drill | head -3)"; fi
     ok memory "$(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$(agent_pid)/status") resident"
+    loaders
     ok exposure "systemd-analyze security: $(systemd-analyze security --no-pager bartizan.service 2>/dev/null | sed -n 's/.*exposure level for bartizan.service: //p')"
+}
+
+# systemd loads BPF programs for units with rules of their own: they are told as systemd's, by their loader.
+loaders() {
+    for _ in 1 2 3; do
+        systemd-run --quiet --wait -p DevicePolicy=strict -p IPAddressDeny=any true 2>/dev/null
+        sleep 1
+    done
+    sleep 2
+    strangers=$(bartizan events --kind privilege.use --where '"bpf"' 2>/dev/null | grep 'loaded a BPF' | grep -v systemd)
+    if [ "$(bartizan events --kind privilege.use --where '"bpf"' 2>/dev/null | grep -c 'loaded a BPF.*')" -eq 0 ]; then
+        tell note "BPF programs of systemd" "it loads none here"
+    elif [ -z "$strangers" ]; then
+        ok "BPF programs of systemd" "told as its own: $(bartizan events --kind privilege.use --where '"bpf"' 2>/dev/null | grep 'loaded a BPF' | tail -1)"
+    else
+        bad "BPF programs of systemd" "$(printf '%s\n' "$strangers" | wc -l) without it, such as: $(printf '%s\n' "$strangers" | head -2)"
+    fi
 }
 
 # Does it, looks whether the host shows it, undoes it, looks whether the host is as before.
@@ -173,9 +191,9 @@ hang_phase() {
 
 before_reboot_phase() {
     bartizan block $STRANGER --for 30m >/dev/null 2>&1 || tell note "block before the reboot" "not possible here"
-    bartizan disable-user bob --for 30m >/dev/null 2>&1 && bartizan confirm --help >/dev/null
+    said=$(bartizan disable-user bob --for 30m 2>&1) || { bad "disable an account before the reboot" "$said"; return; }
     id=$(active | grep bob | grep -oE '^A[0-9]+' | head -1)
-    [ -z "$id" ] || bartizan confirm "$id" >/dev/null 2>&1
+    if said=$(bartizan confirm "$id" 2>&1); then ok "an action is confirmed" "$said"; else bad "an action is confirmed" "$id: $said"; fi
     active | tail -3
     # The drill's own alerts are no news after the reboot.
     bartizan alerts 2>/dev/null | awk '{print $1}' >/root/alerts-before
