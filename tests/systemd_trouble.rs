@@ -100,7 +100,7 @@ fn a_systemd_too_busy_to_answer_takes_no_confirmation_back() {
     }
     let host = SystemdHost::boot();
     host.start_agent();
-    host.shell("useradd -m -s /bin/sh bob && useradd -m -s /bin/sh -G sudo owner && usermod -p '$5$x$y' owner");
+    host.shell("for name in bob owner; do useradd -m -s /bin/sh $name && usermod -p '$5$x$y' $name; done; usermod -aG sudo owner");
     let busy = "#!/bin/sh\ncase \"$*\" in daemon-reload | restart*bartizan-expiry*) sleep 30 ;; esac\nexec /usr/bin/systemctl \"$@\"\n";
     host.shell(&format!("printf '%s' '{busy}' >/usr/local/bin/systemctl && chmod 755 /usr/local/bin/systemctl"));
     let main = main_pid(&host);
