@@ -16,6 +16,8 @@ const PACKAGES: &str = "systemd,systemd-sysv,dbus,nftables,openssh-server,openss
 const RELEASE: &str = "bookworm";
 /// Names another release of Debian, and with it another systemd (bullseye 247, bookworm 252, trixie 257).
 const OTHER: &str = "BARTIZAN_TEST_RELEASE";
+/// Names another program to install: one of `scripts/static.sh` where the C library is older than ours (bullseye).
+const PROGRAM: &str = "BARTIZAN_TEST_PROGRAM";
 /// Where it is kept between runs.
 const CACHE: &str = "/var/cache/bartizan-tests";
 
@@ -100,7 +102,7 @@ impl SystemdHost {
     fn install(&self) {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let files = [
-            (PathBuf::from(BINARY), "/usr/local/bin/bartizan"),
+            (std::env::var_os(PROGRAM).map_or_else(|| PathBuf::from(BINARY), PathBuf::from), "/usr/local/bin/bartizan"),
             (repository.join("config/bartizan-emergency.sh"), "/usr/local/bin/bartizan-emergency"),
             (repository.join("config/bartizan.service"), "/etc/systemd/system/bartizan.service"),
             (repository.join("install.sh"), "/usr/local/src/install.sh"),
