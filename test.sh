@@ -81,11 +81,11 @@ export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 export CARGO_INCREMENTAL=0
 
 note "Format"
-if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else skip "cargo fmt: rustup component add rustfmt"; fi
+if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; else skip "cargo fmt: rustup component add rustfmt"; fi
 
 note "Lints"
 if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy --locked --all-targets --quiet -- -D warnings
+    cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 else
     skip "cargo clippy: rustup component add clippy"
 fi
@@ -136,8 +136,8 @@ else
 fi
 
 note "Documentation and its examples"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
-cargo test --locked --doc --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --lib --quiet
+cargo test --locked --workspace --doc --quiet
 
 if [ -n "$skipped" ]; then
     note "Skipped, and why$skipped"
@@ -147,6 +147,6 @@ fi
 # The tests come last, so that their own closing line is the last thing to be read.
 note "Tests"
 if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --locked --no-fail-fast
+    exec cargo nextest run --locked --workspace --no-fail-fast
 fi
-exec cargo test --locked --no-fail-fast --lib --bins --tests
+exec cargo test --locked --workspace --no-fail-fast --lib --bins --tests

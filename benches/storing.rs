@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bartizan::model::{
+use bartizan_model::{
     Ancestor, BootId, Event, EventId, EventKind, ExeFile, Exit, HostText, Lineage, Namespaces, Process, ProcessKey, Root, ServiceRole,
     Source, Timestamp,
 };
-use bartizan::store::{Archive, EventFilter, Packer, Reader};
+use bartizan_store::{Archive, EventFilter, Packer, Reader};
 
 const EXECS: u64 = 20_000;
 /// Events that the pipeline hands over at once.

@@ -1,4 +1,6 @@
-//! The program: everything is in the library, the command line puts it together.
+//! The program: the command line puts the crates together.
+
+#![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
     bartizan::cli::run()

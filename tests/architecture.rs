@@ -1,21 +1,25 @@
-//! The house stands: no import runs up or sideways, no package leaves its room, and the bans hold.
+//! The house stands: no crate uses one that it may not, no package leaves its room, and the bans hold.
 //!
-//! Every rule here is shown able to fail: the tests at the end feed it small bad sources.
+//! Every rule here is shown able to fail: the tests at the end feed it small bad sources and bad lines of a Cargo.toml.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub, missing_docs)] // a test fails by panic
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 #[path = "architecture/bans.rs"]
 mod bans;
-#[path = "architecture/floors.rs"]
-mod floors;
+#[path = "architecture/edges.rs"]
+mod edges;
 #[path = "architecture/packages.rs"]
 mod packages;
 #[path = "architecture/reader.rs"]
 mod reader;
+#[path = "architecture/workspace.rs"]
+mod workspace;
 
 use reader::{Source, Tree};
+use workspace::{Crate, Use};
 
 /// All rules over all files; one line for each breach.
 fn breaches(tree: &Tree) -> Vec<String> {
@@ -23,7 +27,7 @@ fn breaches(tree: &Tree) -> Vec<String> {
     for source in &tree.sources {
         match reader::read(source, tree) {
             Ok(facts) => {
-                floors::check(source, &facts, &mut out);
+                edges::check(source, &facts, &mut out);
                 packages::check(source, &facts, &mut out);
                 bans::check(source, &facts, &mut out);
             }
@@ -34,52 +38,81 @@ fn breaches(tree: &Tree) -> Vec<String> {
     out
 }
 
-fn collect(dir: &Path, root: &Path, into: &mut Vec<Source>) {
+/// All rules over all crates.
+fn breaches_of_crates(crates: &[Crate]) -> Vec<String> {
+    let mut out = Vec::new();
+    edges::check_crates(crates, &mut out);
+    packages::check_crates(crates, &mut out);
+    bans::check_crates(crates, &mut out);
+    out
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn collect(dir: &Path, into: &mut Vec<Source>) {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            collect(&path, root, into);
+            collect(&path, into);
         } else if path.extension().is_some_and(|ext| ext == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            into.push(Source { path: path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text });
+            into.push(Source { path: path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(), text });
         }
     }
 }
 
+fn folders_of_crates() -> BTreeSet<String> {
+    let entries = std::fs::read_dir(root().join("crates")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 fn repository() -> Tree {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    collect(&root.join("src"), root, &mut sources);
+    collect(&root().join("src"), &mut sources);
+    for name in folders_of_crates() {
+        collect(&root().join("crates").join(name).join("src"), &mut sources);
+    }
     Tree { sources }
 }
 
 #[test]
 fn the_house_stands() {
     let tree = repository();
-    assert!(tree.sources.len() > 20, "only {} files found: the test looks in the wrong place", tree.sources.len());
+    assert!(tree.sources.len() > 400, "only {} files found: the test looks in the wrong place", tree.sources.len());
     let breaches = breaches(&tree);
     assert!(breaches.is_empty(), "{} breach(es) of the house:\n{}", breaches.len(), breaches.join("\n"));
 }
 
 #[test]
+fn every_crate_uses_only_what_it_may() {
+    let breaches = breaches_of_crates(&workspace::read(root()));
+    assert!(breaches.is_empty(), "{} breach(es) of the house:\n{}", breaches.len(), breaches.join("\n"));
+}
+
+#[test]
 fn every_file_says_its_one_idea_in_its_first_line() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = repository().sources;
-    collect(&root.join("tests"), root, &mut sources);
+    collect(&root().join("tests"), &mut sources);
     let silent: Vec<_> = sources.iter().filter(|source| !source.text.starts_with("//! ")).map(|source| &source.path).collect();
     assert!(silent.is_empty(), "first line is not `//! ...`: {silent:?}");
 }
 
 #[test]
-fn lib_rs_opens_exactly_the_rooms_that_exist() {
-    let tree = repository();
-    let lib = tree.sources.iter().find(|source| source.path == "src/lib.rs").unwrap();
-    let opened: std::collections::BTreeSet<_> =
-        lib.text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect();
-    let there: std::collections::BTreeSet<_> =
-        tree.sources.iter().filter_map(|source| Some(source.path.strip_prefix("src/")?.split_once('/')?.0.to_owned())).collect();
-    assert_eq!(opened, there, "left: `pub mod` lines of src/lib.rs, right: folders of src/");
+fn the_crates_are_the_folders_of_crates_and_bear_their_names() {
+    let crates = workspace::read(root());
+    let inside: BTreeSet<_> = crates.iter().filter_map(|one| one.folder.strip_prefix("crates/").map(str::to_owned)).collect();
+    assert_eq!(inside, folders_of_crates(), "left: crates of the workspace, right: folders of crates/");
+    let expected = |one: &Crate| match one.name.as_str() {
+        "bartizan" => String::new(),
+        "isolation" => "tests/isolation".to_owned(),
+        name => format!("crates/{name}"),
+    };
+    for one in crates {
+        assert_eq!(one.folder, expected(&one), "{} lies elsewhere", one.name);
+    }
 }
 
 /// What the rules say of one made-up file.
@@ -99,78 +132,131 @@ macro_rules! caught {
 }
 
 caught! {
-    catches_an_import_that_runs_up: "src/host/nft.rs", "use crate::engine::Engine;", "runs up";
-    catches_an_import_in_a_group: "src/host/nft.rs", "use crate::{model::Event, engine::{Engine}};", "runs up";
-    catches_an_import_that_runs_sideways: "src/store/archive.rs", "use crate::host::procfs;", "runs sideways";
-    catches_a_path_without_use: "src/collector/a.rs", "fn f() { crate::court::judge(); }", "runs sideways";
-    catches_a_path_through_super: "src/collector/a.rs", "fn f() { super::super::court::judge(); }", "runs sideways";
-    catches_a_path_in_a_type: "src/model/a.rs", "struct S { field: crate::host::Door }", "runs up";
-    catches_a_path_in_a_macro: "src/model/a.rs", "fn f() { println!(\"{}\", crate::host::name()); }", "runs up";
-    catches_an_import_below_super_in_a_nested_module: "src/store/a.rs", "mod m { use super::super::super::host::x; }", "runs sideways";
-    catches_an_import_up_even_in_tests: "src/model/a.rs", "#[cfg(test)] mod tests { use crate::tui::x; }", "runs up";
-    catches_a_crate_import_of_everything: "src/model/a.rs", "use crate::*;", "names no room";
-    catches_a_reexport_up: "src/model/a.rs", "pub use crate::tui::State;", "runs up";
-    catches_a_verb_that_touches_the_host: "src/detector/a.rs", "use crate::host::procfs;", "may import only";
-    catches_a_verb_that_speaks: "src/court/a.rs", "use crate::protocol::Request;", "may import only";
-    catches_a_screen_that_sees_the_engine: "src/tui/a.rs", "use crate::engine::Engine;", "may import only";
-    catches_a_screen_that_sees_the_store: "src/tui/a.rs", "use crate::store::Archive;", "may import only";
-    catches_an_unknown_room: "src/misfit/mod.rs", "", "no floor";
-    catches_a_drawer_of_oddments: "src/host/utils.rs", "", "no drawer of oddments";
-    catches_a_room_of_oddments: "src/helpers/mod.rs", "", "no drawer of oddments";
+    catches_the_engine_that_knows_its_server: "crates/agent/src/start.rs", "use crate::server::Gate;", "only server/ itself";
+    catches_a_detector_that_knows_the_correlator: "crates/detect/src/detectors/a.rs", "use crate::correlator::Correlator;", "only correlator/";
+    catches_a_correlator_that_knows_a_detector: "crates/detect/src/correlator/a.rs", "fn f() { crate::detectors::catalogue(); }", "only detectors/";
+    catches_a_path_through_super: "crates/detect/src/detectors/a.rs", "fn f() { super::super::correlator::join(); }", "only correlator/";
+    catches_an_import_in_a_group: "crates/agent/src/a.rs", "use crate::{shared, server::{Gate}};", "only server/ itself";
+    catches_a_path_in_a_type: "crates/agent/src/a.rs", "struct S { field: crate::server::Door }", "only server/ itself";
+    catches_a_path_in_a_macro: "crates/agent/src/a.rs", "fn f() { println!(\"{}\", crate::server::name()); }", "only server/ itself";
+    catches_a_path_even_in_tests: "crates/agent/src/a.rs", "#[cfg(test)] mod tests { use super::super::server::x; }", "only server/ itself";
+    catches_a_drawer_of_oddments: "crates/sys/src/utils.rs", "", "no drawer of oddments";
+    catches_a_crate_of_oddments: "crates/helpers/src/lib.rs", "", "no drawer of oddments";
 
-    catches_sql_outside_the_store: "src/engine/a.rs", "use rusqlite::Connection;", "only in store/";
-    catches_painting_outside_the_console: "src/server/a.rs", "fn f() -> ratatui::Frame { }", "only in tui/";
-    catches_libc_outside_the_host: "src/responder/a.rs", "fn f() { libc::getpid(); }", "only in host/";
-    catches_nix_inside_a_macro: "src/responder/a.rs", "fn f() { assert!(nix::unistd::getpid() > 1); }", "only in host/";
-    catches_a_renamed_package: "src/responder/a.rs", "use procfs as p;", "only in host/";
-    catches_the_web_outside_outbound: "src/engine/a.rs", "use reqwest::Client;", "only in outbound/";
-    catches_clap_outside_the_command_line: "src/config/a.rs", "#[derive(clap::Parser)] struct A;", "only in cli/";
-    catches_a_child_process: "src/engine/a.rs", "use std::process::Command;", "only in host/";
-    catches_a_child_process_by_module: "src/engine/a.rs", "use std::process; fn f() { process::Command::new(\"sh\"); }", "only in host/";
-    catches_a_child_process_by_glob: "src/engine/a.rs", "use std::process::*;", "only in host/";
-    catches_an_async_child_process: "src/engine/a.rs", "use tokio::process::Command;", "only in host/";
-    catches_a_clock_in_a_pure_room: "src/court/a.rs", "use chrono::Utc; fn f() { Utc::now(); }", "pure";
-    catches_a_monotonic_clock_in_a_pure_room: "src/correlator/a.rs", "fn f() { std::time::Instant::now(); }", "pure";
-    catches_a_file_in_a_pure_room: "src/detector/a.rs", "fn f() { std::fs::read(\"x\"); }", "pure";
-    catches_a_runtime_among_the_nouns: "src/model/a.rs", "use tokio::sync::mpsc;", "pure";
+    catches_a_child_process: "crates/agent/src/a.rs", "use std::process::Command;", "only in sys";
+    catches_a_child_process_by_module: "crates/agent/src/a.rs", "use std::process; fn f() { process::Command::new(\"sh\"); }", "only in sys";
+    catches_a_child_process_by_glob: "crates/agent/src/a.rs", "use std::process::*;", "only in sys";
+    catches_an_async_child_process: "crates/agent/src/a.rs", "use tokio::process::Command;", "only in sys";
+    catches_a_child_process_in_a_macro: "src/cli/a.rs", "fn f() { assert!(std::process::Command::new(\"sh\").spawn().is_ok()); }", "only in sys";
+    catches_a_clock_in_a_pure_crate: "crates/court/src/a.rs", "use chrono::Utc; fn f() { Utc::now(); }", "pure";
+    catches_a_monotonic_clock_in_a_pure_crate: "crates/detect/src/correlator/a.rs", "fn f() { std::time::Instant::now(); }", "pure";
+    catches_a_file_in_a_pure_crate: "crates/detect/src/detectors/a.rs", "fn f() { std::fs::read(\"x\"); }", "pure";
+    catches_a_renamed_module_in_a_pure_crate: "crates/model/src/a.rs", "use std::fs as f; fn g() { f::read(\"x\"); }", "pure";
 
-    catches_unsafe_outside_the_host: "src/engine/a.rs", "fn f() { unsafe { g() } }", "unsafe";
-    catches_an_unsafe_function: "src/engine/a.rs", "unsafe fn f() {}", "unsafe";
-    catches_an_unsafe_impl: "src/engine/a.rs", "unsafe impl Send for A {}", "unsafe";
-    catches_permission_for_unsafe: "src/engine/a.rs", "#![allow(unsafe_code)]", "unsafe";
-    catches_unwrap: "src/engine/a.rs", "fn f() { g().unwrap(); }", "unwrap";
-    catches_expect_in_a_macro: "src/engine/a.rs", "fn f() { tokio::select! { _ = g() => h().expect(\"x\") } }", "expect";
-    catches_unwrap_in_a_method: "src/engine/a.rs", "impl A { #[cfg(not(test))] fn f() { g().unwrap(); } }", "unwrap";
-    catches_panic: "src/engine/a.rs", "fn f() { panic!(\"x\") }", "panic";
-    catches_todo: "src/engine/a.rs", "fn f() { todo!() }", "todo";
-    catches_a_decision_that_differs_in_tests: "src/engine/a.rs", "fn f() -> bool { cfg!(test) || g() }", "asks with cfg!";
-    catches_one_inside_a_macro: "src/engine/a.rs", "fn f() -> bool { matches!(g(), Some(_) if cfg!(any(test, debug_assertions))) }", "asks with cfg!";
-    catches_leave_to_panic: "src/engine/a.rs", "#[allow(clippy::unwrap_used)] fn f() {}", "clippy::unwrap_used";
+    catches_a_crate_that_does_not_forbid_unsafe: "crates/agent/src/lib.rs", "mod a;", "must forbid unsafe";
+    catches_a_program_that_does_not_forbid_unsafe: "src/main.rs", "fn main() {}", "must forbid unsafe";
+    catches_a_second_program_that_does_not: "crates/store/src/bin/dump.rs", "fn main() {}", "must forbid unsafe";
+    catches_unsafe_forbidden_in_words_alone: "crates/agent/src/lib.rs", "// #![forbid(unsafe_code)]", "must forbid unsafe";
+    catches_unwrap: "crates/agent/src/a.rs", "fn f() { g().unwrap(); }", "unwrap";
+    catches_expect_in_a_macro: "crates/agent/src/a.rs", "fn f() { tokio::select! { _ = g() => h().expect(\"x\") } }", "expect";
+    catches_unwrap_in_a_method: "crates/agent/src/a.rs", "impl A { #[cfg(not(test))] fn f() { g().unwrap(); } }", "unwrap";
+    catches_panic: "crates/agent/src/a.rs", "fn f() { panic!(\"x\") }", "panic";
+    catches_todo: "crates/agent/src/a.rs", "fn f() { todo!() }", "todo";
+    catches_leave_to_panic: "crates/agent/src/a.rs", "#[allow(clippy::unwrap_used)] fn f() {}", "clippy::unwrap_used";
     catches_a_fat_main: "src/main.rs", &"// line\n".repeat(40), "at most 40";
 
-    catches_a_file_that_grew: "src/engine/a.rs", &"// line\n".repeat(500), "at most 500";
-    catches_a_warrant_that_can_be_read_in: "src/court/warrant.rs", "#[derive(Debug, Deserialize)] pub struct Warrant { id: u64 }", "Deserialize";
-    catches_a_warrant_read_in_by_hand: "src/court/warrant.rs", "impl<'de> serde::Deserialize<'de> for Warrant {}", "Deserialize";
-    catches_a_warrant_that_can_be_copied: "src/court/warrant.rs", "#[derive(Clone)] pub struct Warrant { id: u64 }", "Clone";
-    catches_a_warrant_with_an_open_field: "src/court/warrant.rs", "pub struct Warrant { pub id: u64 }", "private";
-    catches_a_warrant_from_elsewhere: "src/responder/a.rs", "pub struct Warrant { id: u64 }", "only court/";
+    catches_a_file_that_grew: "crates/agent/src/a.rs", &"// line\n".repeat(500), "at most 500";
+    catches_a_warrant_that_can_be_read_in: "crates/court/src/warrant.rs", "#[derive(Debug, Deserialize)] pub struct Warrant { id: u64 }", "Deserialize";
+    catches_a_warrant_read_in_by_hand: "crates/court/src/warrant.rs", "impl<'de> serde::Deserialize<'de> for Warrant {}", "Deserialize";
+    catches_a_warrant_that_can_be_copied: "crates/court/src/warrant.rs", "#[derive(Clone)] pub struct Warrant { id: u64 }", "Clone";
+    catches_a_warrant_with_an_open_field: "crates/court/src/warrant.rs", "pub struct Warrant { pub id: u64 }", "private";
+    catches_a_warrant_from_elsewhere: "crates/responder/src/a.rs", "pub struct Warrant { id: u64 }", "only court";
+}
+
+/// What the rules say of this workspace after a change to what one crate says of itself.
+fn after(name: &str, change: impl FnOnce(&mut Crate)) -> Vec<String> {
+    let mut crates = workspace::read(root());
+    change(crates.iter_mut().find(|one| one.name == name).unwrap());
+    breaches_of_crates(&crates)
+}
+
+macro_rules! caught_line {
+    ($($name:ident: $of:literal $table:ident $package:literal, $says:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            let line = Use {
+                package: $package.trim_start_matches("bartizan-").to_owned(),
+                ours: $package.starts_with("bartizan-"),
+                in_tests: stringify!($table) == "dev_dependencies",
+            };
+            let found = after($of, |one| one.uses.push(line));
+            assert!(found.iter().any(|line| line.contains($says)), "{} in {} is not caught: {found:?}", $package, $of);
+        }
+    )*};
+}
+
+caught_line! {
+    catches_an_arrow_that_runs_up: "sys" dependencies "bartizan-agent", "sys: may not use agent";
+    catches_an_arrow_that_runs_sideways: "store" dependencies "bartizan-sys", "store: may not use sys";
+    catches_an_arrow_between_the_verbs: "sensors" dependencies "bartizan-court", "sensors: may not use court";
+    catches_a_noun_that_knows_a_verb: "model" dependencies "bartizan-config", "model: may not use config";
+    catches_an_arrow_up_even_in_tests: "model" dev_dependencies "bartizan-console", "model: its tests may not use console";
+    catches_a_verb_that_touches_the_host: "detect" dependencies "bartizan-sys", "detect: may not use sys";
+    catches_a_verb_that_speaks: "court" dependencies "bartizan-protocol", "court: may not use protocol";
+    catches_a_screen_that_sees_the_agent: "console" dependencies "bartizan-agent", "console: may not use agent";
+    catches_a_screen_that_sees_the_store: "console" dependencies "bartizan-store", "console: may not use store";
+    catches_isolation_in_a_program: "responder" dependencies "bartizan-isolation", "responder: may not use isolation";
+
+    catches_sql_outside_the_store: "agent" dependencies "rusqlite", "only in store";
+    catches_painting_outside_the_console: "agent" dependencies "ratatui", "only in console";
+    catches_libc_outside_sys: "responder" dependencies "libc", "only in sys";
+    catches_nix_outside_sys: "redteam" dependencies "nix", "only in sys";
+    catches_procfs_outside_sys: "sensors" dependencies "procfs", "only in sys";
+    catches_the_web_outside_outbound: "agent" dependencies "reqwest", "only in outbound";
+    catches_clap_outside_the_command_line: "config" dependencies "clap", "only in bartizan";
+    catches_a_tool_of_tests_in_a_program: "store" dependencies "tempfile", "only in isolation";
+    catches_a_runtime_among_the_nouns: "model" dependencies "tokio", "pure: no tokio";
+    catches_logs_in_a_pure_crate: "detect" dependencies "tracing", "pure: no tracing";
+}
+
+#[test]
+fn catches_an_arrow_that_is_gone() {
+    let found = after("redteam", |one| one.uses.retain(|used| used.package != "protocol"));
+    assert!(found.iter().any(|line| line.contains("redteam: no longer uses protocol")), "{found:?}");
+}
+
+#[test]
+fn catches_a_crate_without_a_line() {
+    let found = after("redteam", |one| one.name = "misfit".to_owned());
+    assert!(found.iter().any(|line| line.contains("misfit: has no line")), "{found:?}");
+}
+
+#[test]
+fn catches_a_crate_without_the_lints() {
+    let found = after("redteam", |one| one.manifest = one.manifest.replace("[lints]", "[lints.clippy]"));
+    assert!(found.iter().any(|line| line.contains("redteam: its Cargo.toml must take the lints")), "{found:?}");
 }
 
 #[test]
 fn allows_what_the_house_allows() {
     let fine = [
-        ("src/host/nft.rs", "use crate::model::Action; use crate::{config::Policy, telemetry}; fn f() { unsafe { libc::getpid() }; }"),
-        ("src/host/a/b.rs", "use super::c; use super::super::procfs; use self::d::e; use crate::host::pidfd; mod c {} mod d {}"),
-        ("src/detector/a.rs", "use std::net::IpAddr; use chrono::{DateTime, Utc}; fn f(now: DateTime<Utc>) { now.timestamp(); }"),
-        ("src/tui/a.rs", "use crate::client::Connection; use crate::protocol::Push; use ratatui::Frame;"),
-        ("src/collector/a.rs", "use crate::host::procfs; fn f() { procfs::read(); println!(\"{}\", procfs::name()); }"),
-        ("src/engine/a.rs", "fn f() { g().unwrap_or_default(); println!(\"libc::x unsafe .unwrap()\"); std::process::exit(1); }"),
-        ("src/engine/a.rs", "#[cfg(test)] mod tests { use std::process::Command; #[test] fn t() { f().unwrap(); panic!(); } }"),
-        ("src/engine/a.rs", "impl A { #[cfg(test)] fn fake() { g().unwrap(); } }"),
-        ("src/engine/a.rs", "fn f() -> bool { cfg!(target_arch = \"x86_64\") } #[cfg(test)] mod tests { fn t() -> bool { cfg!(test) } }"),
-        ("src/court/warrant.rs", "#[derive(Debug)] pub struct Warrant { id: crate::model::WarrantId }"),
-        ("src/cli/a.rs", "use clap::Parser; use anyhow::Result; use crate::{engine, server, tui};"),
-        ("src/main.rs", "fn main() { bartizan::cli::main() }"),
+        ("crates/sys/src/nft.rs", "use bartizan_model::Action; fn f() { unsafe { libc::getpid() }; std::process::Command::new(\"nft\"); }"),
+        ("crates/sys/src/a/b.rs", "use super::c; use super::super::procfs; use self::d::e; use crate::pidfd; mod c {} mod d {}"),
+        ("crates/sys/src/lib.rs", "#![allow(unsafe_code)]\nmod nft;"),
+        (
+            "crates/detect/src/detectors/a.rs",
+            "use std::net::IpAddr; use chrono::{DateTime, Utc}; fn f(now: DateTime<Utc>) { now.timestamp(); }",
+        ),
+        ("crates/detect/src/detectors/b.rs", "use super::acts; use crate::detectors::Panel;"),
+        ("crates/detect/src/lib.rs", "#![forbid(unsafe_code)]\npub mod correlator;\npub mod detectors;"),
+        ("crates/console/src/a.rs", "use bartizan_client::Connection; use bartizan_protocol::Push; use ratatui::Frame;"),
+        ("crates/agent/src/server/a.rs", "use crate::Engine; use crate::server::gate; use super::peer;"),
+        ("crates/agent/src/a.rs", "fn f() { g().unwrap_or_default(); println!(\"libc::x unsafe .unwrap()\"); std::process::exit(1); }"),
+        ("crates/agent/src/a.rs", "#[cfg(test)] mod tests { use std::process::Command; #[test] fn t() { f().unwrap(); panic!(); } }"),
+        ("crates/agent/src/a.rs", "impl A { #[cfg(test)] fn fake() { g().unwrap(); } }"),
+        ("crates/court/src/warrant.rs", "#[derive(Debug)] pub struct Warrant { id: bartizan_model::WarrantId }"),
+        ("src/cli/a.rs", "use clap::Parser; use bartizan_agent::{Engine, server};"),
+        ("src/main.rs", "#![forbid(unsafe_code)]\nfn main() { bartizan::cli::main() }"),
     ];
     for (path, text) in fine {
         assert_eq!(verdict(path, text), Vec::<String>::new(), "{path}: {text}");
@@ -181,8 +267,10 @@ fn allows_what_the_house_allows() {
 fn a_file_declared_for_tests_only_may_unwrap() {
     let tree = |attribute: &str| Tree {
         sources: vec![
-            Source { path: "src/store/mod.rs".into(), text: format!("//! Disk.\n{attribute} mod trial;") },
-            Source { path: "src/store/trial.rs".into(), text: "//! Trial.\nfn f() { g().unwrap(); }".into() },
+            Source { path: "crates/store/src/lib.rs".into(), text: format!("//! Disk.\n#![forbid(unsafe_code)]\n{attribute} mod trial;") },
+            Source { path: "crates/store/src/trial.rs".into(), text: "//! Trial.\nfn f() { g().unwrap(); }".into() },
+            // A module of the same name elsewhere says nothing.
+            Source { path: "crates/court/src/lib.rs".into(), text: "//! Court.\n#![forbid(unsafe_code)]\n#[cfg(test)] mod trial;".into() },
         ],
     };
     assert_eq!(breaches(&tree("#[cfg(test)]")), Vec::<String>::new());

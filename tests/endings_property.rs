@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bartizan::model::{Action, ActionId, Desired, Target};
+use bartizan_model::{Action, ActionId, Desired, Target};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use support::can_run;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use bartizan::model::{Action, ActionState};
-use bartizan::store::ledger::Ledger;
+use bartizan_model::{Action, ActionState};
+use bartizan_store::ledger::Ledger;
 use support::agent::{self, Home, signal};
 use support::dice::Dice;
 use support::effects;

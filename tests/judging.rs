@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use bartizan::config::Policy;
-use bartizan::correlator::{Correlator, IncidentUpdate};
-use bartizan::court::{Case, Court, Ruling};
-use bartizan::detector::Panel;
-use bartizan::model::*;
+use bartizan_config::Policy;
+use bartizan_court::{Case, Court, Ruling};
+use bartizan_detect::correlator::{Correlator, IncidentUpdate};
+use bartizan_detect::detectors::Panel;
+use bartizan_model::*;
 
 const FAR: &str = "198.51.100.7";
 

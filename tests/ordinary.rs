@@ -7,7 +7,7 @@ mod host;
 #[path = "ordinary/kinds.rs"]
 mod kinds;
 
-use bartizan::model::Mode;
+use bartizan_model::Mode;
 use host::{Host, Verdict};
 
 /// Name and lines of each.

@@ -13,7 +13,7 @@ mod world;
 
 use std::time::Duration;
 
-use bartizan::model::Mode;
+use bartizan_model::Mode;
 use support::agent::told;
 use support::attack::intrude;
 use support::{can_run, wait_for};
@@ -80,7 +80,7 @@ fn what_the_best_sensors_see_of_a_host_at_work_is_acted_on_in_no_mode() {
     let recording = recorded::Recording::begin(&world);
     world.work();
     let events = recording.end();
-    let execs = events.iter().filter(|event| event.kind == bartizan::model::EventKind::Exec).count();
+    let execs = events.iter().filter(|event| event.kind == bartizan_model::EventKind::Exec).count();
     assert!(execs >= 3 * JOBS.len(), "only {execs} programs were recorded of {} jobs", JOBS.len());
     for mode in Mode::ALL {
         let verdict = recorded::judge(&events, mode);

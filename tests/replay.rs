@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use bartizan::model::*;
+use bartizan_model::*;
 use serde_json::Value;
 
 fn process(pid: u32, exe: &str, argv: &[&str], parent: Option<&Process>, role: Option<ServiceRole>) -> Arc<Process> {

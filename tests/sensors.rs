@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bartizan::collector::{Collector, Ladder, Sink, Stop, World, process_collectors};
-use bartizan::config::policy::Policy;
-use bartizan::host::sighting::ARGV_MOST;
-use bartizan::model::{Event, EventKind, Exit, HostText, Process, Protocol, Rung, ServiceRole};
+use bartizan_config::policy::Policy;
+use bartizan_model::{Event, EventKind, Exit, HostText, Process, Protocol, Rung, ServiceRole};
+use bartizan_sensors::{Collector, Ladder, Sink, Stop, World, process_collectors};
+use bartizan_sys::sighting::ARGV_MOST;
 
 /// Keeps every event.
 #[derive(Default)]

@@ -8,7 +8,7 @@ mod support;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bartizan::store::ledger::Ledger;
+use bartizan_store::ledger::Ledger;
 use support::agent::{Agent, Home, told};
 use support::docker::Docker;
 use support::guarded::Guarded;

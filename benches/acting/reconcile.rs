@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use bartizan::config::Policy;
-use bartizan::court::Court;
-use bartizan::host::clock::Clock;
-use bartizan::host::nft::{Nft, Pieces, Table as Shape};
-use bartizan::model::{Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId};
-use bartizan::responder::{Responder, Ties, second_look};
-use bartizan::store::ledger::{Anchor, Ledger};
+use bartizan_config::Policy;
+use bartizan_court::Court;
+use bartizan_model::{Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId};
+use bartizan_responder::{Responder, Ties, second_look};
+use bartizan_store::ledger::{Anchor, Ledger};
+use bartizan_sys::clock::Clock;
+use bartizan_sys::nft::{Nft, Pieces, Table as Shape};
 
 use crate::block::elements;
 use crate::figures::{Table, median};
@@ -30,7 +30,7 @@ fn action(n: u32) -> Action {
         incident: None,
         warrant: WarrantId(u64::from(n) + 1),
         state: ActionState::Live,
-        desired: bartizan::model::Desired::Live,
+        desired: bartizan_model::Desired::Live,
         planned_at: now,
         applied_at: Some(now),
         verified_at: Some(now),

@@ -9,9 +9,9 @@ use clap::Args;
 
 use super::args::{Verb, duration, host_text};
 use super::outcome::Failure;
-use crate::client::Connection;
-use crate::model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, HostText, Isolation, KeptCopy, ProcessKey, Target, Whose};
-use crate::protocol::{Push, Reply, Request};
+use bartizan_client::Connection;
+use bartizan_model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, HostText, Isolation, KeptCopy, ProcessKey, Target, Whose};
+use bartizan_protocol::{Push, Reply, Request};
 
 /// How: for the record, or only as a preview.
 #[derive(Debug, Args, Clone)]
@@ -254,7 +254,7 @@ fn limit(args: &LimitArgs) -> Result<ActionPlan, Failure> {
 }
 
 fn named(key: &str) -> Result<ProcessKey, Failure> {
-    key.parse().map_err(|error: crate::model::KeyError| Failure::usage(error.to_string(), ""))
+    key.parse().map_err(|error: bartizan_model::KeyError| Failure::usage(error.to_string(), ""))
 }
 
 async fn process_tree(connection: &mut Connection, kind: ActionKind, tree: &TreeArgs) -> Result<ActionPlan, Failure> {
@@ -358,7 +358,7 @@ fn choose(copies: &[KeptCopy], path: &HostText, named: Option<&str>) -> Result<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use bartizan_model::Timestamp;
 
     fn copy(path: &str, copy: char, at: i64, differs: bool) -> KeptCopy {
         let at = Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(at);

@@ -15,15 +15,14 @@ use super::ask::{settings, socket};
 use super::outcome::{FAILED, Failure, Outcome};
 use super::place::{Alone, WithGuard};
 use super::print;
-use crate::client::Connection;
-use crate::config::{Glyphs, Keymap, Settings, Theme, View};
-use crate::engine::Engine;
-use crate::host::handover::{self, Leash, Side};
-use crate::host::reexec::{self, Legacy};
-use crate::host::{descriptors, manners, privacy, service_manager, terminal_place};
-use crate::server::{self, Access, Gate, Listener, Places};
-use crate::telemetry::{self, Destination};
-use crate::tui;
+use bartizan_agent::Engine;
+use bartizan_agent::server::{self, Access, Gate, Listener, Places};
+use bartizan_client::Connection;
+use bartizan_config::{Glyphs, Keymap, Settings, Theme, View};
+use bartizan_sys::handover::{self, Leash, Side};
+use bartizan_sys::reexec::{self, Legacy};
+use bartizan_sys::{descriptors, manners, privacy, service_manager, terminal_place};
+use bartizan_telemetry::Destination;
 
 /// How a service ends that its owner ended by `bartizan stop`: `RestartPreventExitStatus` in the unit.
 const STOPPED: u8 = 6;
@@ -76,8 +75,8 @@ fn attach_to(global: &Global, look: Look) -> Result<Outcome, Failure> {
     let path = socket(global)?;
     runtime()?.block_on(async {
         let connection = Connection::open(&path).await?;
-        match tui::run(connection, look.options(Some(path), Arc::new(Alone))).await {
-            Ok(tui::Outcome::Lost(reason)) => Err(Failure::failed(reason)),
+        match bartizan_console::run(connection, look.options(Some(path), Arc::new(Alone))).await {
+            Ok(bartizan_console::Outcome::Lost(reason)) => Err(Failure::failed(reason)),
             Ok(_) => Ok(Outcome::Done),
             Err(error) => Err(Failure::failed(error)),
         }
@@ -90,7 +89,7 @@ async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global)
     tokio::spawn(server::serve(Arc::clone(&agent.engine), far, Arc::clone(&agent.gate)));
     let connection = Connection::from_stream(near).await?;
     // A task of its own: when the console fails, the guard does not fall with it.
-    let mut console = tokio::spawn(tui::run(connection, look.options(None, Arc::new(WithGuard::new(leash.line())))));
+    let mut console = tokio::spawn(bartizan_console::run(connection, look.options(None, Arc::new(WithGuard::new(leash.line())))));
     let left = tokio::select! {
         left = &mut console => left,
         () = agent.told_to_stop() => {
@@ -102,7 +101,7 @@ async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global)
         }
     };
     let failure = match left {
-        Ok(Ok(tui::Outcome::Detached)) => {
+        Ok(Ok(bartizan_console::Outcome::Detached)) => {
             print::notice(&format!("the guard goes on (pid {}); `bartizan` opens its console again", std::process::id()));
             return detached(agent, leash, global).await;
         }
@@ -112,8 +111,8 @@ async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global)
             print::notice("the console failed; the guard goes on without it: `bartizan attach` opens another");
             return detached(agent, leash, global).await;
         }
-        Ok(Ok(tui::Outcome::Quit)) => None,
-        Ok(Ok(tui::Outcome::Lost(reason))) => Some(Failure::failed(reason)),
+        Ok(Ok(bartizan_console::Outcome::Quit)) => None,
+        Ok(Ok(bartizan_console::Outcome::Lost(reason))) => Some(Failure::failed(reason)),
         Ok(Err(error)) => Some(Failure::failed(error)),
     };
     agent.end("the console was closed").await;
@@ -180,7 +179,7 @@ impl Agent {
             LogTo::StandardError => Destination::Stderr,
             LogTo::File => Destination::Directory(settings.data.clone()),
         };
-        if let Err(error) = telemetry::begin(&destination, settings.log.name()) {
+        if let Err(error) = bartizan_telemetry::begin(&destination, settings.log.name()) {
             print::notice(&format!("{error}; going on without logs"));
         }
         let group = match &settings.access.socket_group {
@@ -300,8 +299,8 @@ impl Look {
     }
 
     /// With a socket to connect to again, it is the console of another program's guard.
-    fn options(self, reconnect: Option<std::path::PathBuf>, place: Arc<dyn tui::Place>) -> tui::Options {
-        tui::Options {
+    fn options(self, reconnect: Option<std::path::PathBuf>, place: Arc<dyn bartizan_console::Place>) -> bartizan_console::Options {
+        bartizan_console::Options {
             view: self.view.unwrap_or(View::Overview),
             single: self.view.is_some(),
             embedded: reconnect.is_none(),
@@ -317,7 +316,7 @@ impl Look {
 /// The keymap beside the configuration, if there is one.
 fn keymap(global: &Global) -> Result<Keymap, Failure> {
     let beside =
-        global.config.clone().unwrap_or_else(|| std::path::PathBuf::from(crate::config::agent::FILE)).with_file_name("keymap.toml");
+        global.config.clone().unwrap_or_else(|| std::path::PathBuf::from(bartizan_config::agent::FILE)).with_file_name("keymap.toml");
     let parsed = match std::fs::read_to_string(&beside) {
         Ok(text) => Keymap::parse(&text, &beside.display().to_string()),
         Err(_) => Keymap::built_in(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
-use crate::model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
-use crate::redteam::Stage;
+use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
+use bartizan_redteam::Stage;
 
 /// One host, one guard: watches this host, recognises attacks, acts reversibly and explains itself.
 #[derive(Debug, Parser)]

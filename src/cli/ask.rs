@@ -7,12 +7,12 @@ use super::acting;
 use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, Verb, Verdict};
 use super::outcome::{Failure, Outcome};
 use super::print;
-use crate::client::{ClientError, Connection};
-use crate::config::{Flags, Settings};
-use crate::host::closed_output;
-use crate::model::{Event, HostText, Timestamp};
-use crate::protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
-use crate::store::ledger::Ledger;
+use bartizan_client::{ClientError, Connection};
+use bartizan_config::{Flags, Settings};
+use bartizan_model::{Event, HostText, Timestamp};
+use bartizan_protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
+use bartizan_store::ledger::Ledger;
+use bartizan_sys::closed_output;
 
 /// Settings as flags, environment and files give them.
 pub(super) fn settings(global: &Global) -> Result<Settings, Failure> {
@@ -216,7 +216,7 @@ async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> R
 }
 
 /// Whether a pushed event is one that was asked for: the agent pushes all of them.
-fn fits(event: &crate::model::Event, query: &EventQuery) -> bool {
+fn fits(event: &bartizan_model::Event, query: &EventQuery) -> bool {
     let name = event.kind.name();
     let kind = query.kind.as_deref().is_none_or(|kind| name == kind || name.split('.').next() == Some(kind));
     let holds = |text: &HostText| serde_json::to_string(event).is_ok_and(|json| json.contains(text.lossy().as_ref()));
@@ -248,7 +248,7 @@ pub(super) fn emergency_stop(global: &Global) -> Result<Outcome, Failure> {
 }
 
 fn by_ourselves(global: &Global, why: &ClientError) -> Result<Outcome, Failure> {
-    let report = crate::responder::sweep(&settings(global)?.runtime);
+    let report = bartizan_responder::sweep(&settings(global)?.runtime);
     if let Some(trouble) = report.failures.first() {
         let message = format!("{why}; undoing everything without it: {trouble}");
         return Err(Failure::new(super::outcome::FAILED, message, "run the emergency script: bartizan emergency-script | sh"));

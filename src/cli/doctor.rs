@@ -4,9 +4,9 @@ use super::args::Global;
 use super::ask::{runtime, settings, socket};
 use super::outcome::{Failure, NO_AGENT, Outcome};
 use super::print;
-use crate::client::Connection;
-use crate::model::{Check, CheckState};
-use crate::protocol::{Reply, Request};
+use bartizan_client::Connection;
+use bartizan_model::{Check, CheckState};
+use bartizan_protocol::{Reply, Request};
 
 /// Examines and prints; exit 5 when anything is degraded or missing.
 pub(super) fn examine(global: &Global) -> Result<Outcome, Failure> {
@@ -32,6 +32,6 @@ fn alone(global: &Global) -> Result<Vec<Check>, Failure> {
         detail: format!("none answers on {}; this process tried everything itself", settings.socket.display()),
         mend: "start it with `bartizan` or `bartizan --headless`".to_owned(),
     }];
-    checks.extend(crate::engine::probe(&settings));
+    checks.extend(bartizan_agent::probe(&settings));
     Ok(checks)
 }

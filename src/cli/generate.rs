@@ -23,7 +23,7 @@ pub(super) fn man() -> Result<Outcome, Failure> {
 
 /// Prints the script that undoes everything without this program.
 pub(super) fn emergency_script() -> Result<Outcome, Failure> {
-    print(crate::host::watchdog::EMERGENCY_SCRIPT.as_bytes())
+    print(bartizan_sys::watchdog::EMERGENCY_SCRIPT.as_bytes())
 }
 
 fn print(text: &[u8]) -> Result<Outcome, Failure> {
@@ -35,7 +35,7 @@ fn print(text: &[u8]) -> Result<Outcome, Failure> {
 
 /// The name of the kernel programs in this binary: a running agent asks before it becomes this one.
 pub(super) fn kernel_object() -> Result<Outcome, Failure> {
-    print(format!("{}\n", crate::host::bpf::object_name()).as_bytes())
+    print(format!("{}\n", bartizan_sys::bpf::object_name()).as_bytes())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! How a command can end: the exit codes of the contract.
 
-use crate::client::ClientError;
-use crate::config::ConfigError;
-use crate::protocol::{ErrorCode, Refusal};
+use bartizan_client::ClientError;
+use bartizan_config::ConfigError;
+use bartizan_protocol::{ErrorCode, Refusal};
 
 /// It was tried and failed.
 pub(super) const FAILED: u8 = 1;

@@ -1,9 +1,9 @@
 //! The console's place among the jobs of the shell: with a guard of its own behind it, or alone.
 
 use super::print;
-use crate::host::handover::Line;
-use crate::host::terminal_place::{self, JOB_SIGNALS};
-use crate::tui::{Ground, Place};
+use bartizan_console::{Ground, Place};
+use bartizan_sys::handover::Line;
+use bartizan_sys::terminal_place::{self, JOB_SIGNALS};
 
 /// The guard is in this very program: it goes on whatever becomes of the console, and its holder stands before the shell.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use super::args::{Global, RedteamVerb};
 use super::ask::{runtime, settings, socket};
 use super::outcome::{Failure, NO_AGENT, Outcome};
 use super::print;
-use crate::client::Connection;
-use crate::config::{Flags, Settings};
-use crate::engine::Engine;
-use crate::host::temporary;
-use crate::redteam::{self, Asking, Observer};
+use bartizan_agent::Engine;
+use bartizan_client::Connection;
+use bartizan_config::{Flags, Settings};
+use bartizan_redteam::{Asking, Observer};
+use bartizan_sys::temporary;
 
 /// How long a detector may take before its step counts as missed.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -41,14 +41,14 @@ pub(super) fn run(global: &Global, verb: RedteamVerb) -> Result<Outcome, Failure
 
 /// A part that the sparring partner plays in a process of its own.
 pub(super) fn stage() -> Result<Outcome, Failure> {
-    redteam::play().map(|()| Outcome::Done).map_err(Failure::failed)
+    bartizan_redteam::play().map(|()| Outcome::Done).map_err(Failure::failed)
 }
 
-fn drill(guard: &mut (dyn Observer + Send), hold: Duration, json: bool) -> Result<redteam::Report, Failure> {
-    let cast = redteam::Cast { program: std::env::current_exe()?, arguments: vec!["stage".to_owned()] };
-    let options = redteam::Options { cast, under: PathBuf::from("/tmp"), patience: PATIENCE, hold };
+fn drill(guard: &mut (dyn Observer + Send), hold: Duration, json: bool) -> Result<bartizan_redteam::Report, Failure> {
+    let cast = bartizan_redteam::Cast { program: std::env::current_exe()?, arguments: vec!["stage".to_owned()] };
+    let options = bartizan_redteam::Options { cast, under: PathBuf::from("/tmp"), patience: PATIENCE, hold };
     let stop = stop_on_interrupt();
-    redteam::run(guard, &options, &stop, &|line| print::progress(line, json)).map_err(Failure::failed)
+    bartizan_redteam::run(guard, &options, &stop, &|line| print::progress(line, json)).map_err(Failure::failed)
 }
 
 /// Ctrl-C ends the drill cleanly: the stage is cleared as always.
@@ -65,12 +65,12 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
 }
 
 /// An engine in this process with a temporary database, in PARANOID: it proposes and does nothing.
-fn against_own_engine(global: &Global, hold: Duration) -> Result<redteam::Report, Failure> {
+fn against_own_engine(global: &Global, hold: Duration) -> Result<bartizan_redteam::Report, Failure> {
     let configured = settings(global)?;
     let place = temporary::Directory::new("bartizan-redteam")?;
     let flags = Flags { config: global.config.clone(), data: Some(place.path().to_owned()), socket: None, rung: configured.rung };
     let mut own = Settings::load(&flags)?;
-    own.policy.mode.initial = crate::model::Mode::Paranoid;
+    own.policy.mode.initial = bartizan_model::Mode::Paranoid;
     own.webhook = None;
     let engine = Engine::start(own, None).map_err(Failure::failed)?;
     let asked = Arc::clone(&engine);

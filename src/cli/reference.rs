@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use clap::CommandFactory;
 
 use super::args::Cli;
-use crate::config::{agent, keymap, policy};
-use crate::detector;
-use crate::protocol::Request;
+use bartizan_config::{agent, keymap, policy};
+use bartizan_detect::detectors;
+use bartizan_protocol::Request;
 
 /// One generated page: file name and content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,9 +78,9 @@ fn roles() -> String {
 
 fn detectors() -> String {
     let mut out = String::from(
-        "# Detectors\n\nEach is one file in `src/detector/`. Only stable ones may drive action without a person; a family of evidence counts once, by its weight in policy.toml.\n",
+        "# Detectors\n\nEach is one file in `crates/detect/src/detectors/`. Only stable ones may drive action without a person; a family of evidence counts once, by its weight in policy.toml.\n",
     );
-    for info in detector::catalogue() {
+    for info in detectors::catalogue() {
         let _ = writeln!(out, "\n## {}\n\n`{}`: {}\n", info.title, info.name, info.meaning);
         let _ = writeln!(out, "| technique | family | stage | tier | severity | sure |\n|--|--|--|--|--|--|");
         let _ = writeln!(

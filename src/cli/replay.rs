@@ -11,10 +11,10 @@ use super::args::{Global, Recorded, ReplayArgs};
 use super::ask::settings;
 use super::outcome::{FAILED, Failure, Outcome};
 use super::print;
-use crate::config::Policy;
-use crate::engine::replay::{Lines, Place, Replay, Replayed, Summary};
-use crate::host::own_usage;
-use crate::model::{HostText, Incident, Signal};
+use bartizan_agent::replay::{Lines, Place, Replay, Replayed, Summary};
+use bartizan_config::Policy;
+use bartizan_model::{HostText, Incident, Signal};
+use bartizan_sys::own_usage;
 
 /// Read at once.
 const CHUNK: usize = 256 * 1024;

@@ -5,10 +5,9 @@ use std::path::Path;
 use super::args::Global;
 use super::ask::{runtime, socket};
 use super::outcome::{Failure, Outcome};
-use crate::client::Connection;
-use crate::config::{Theme, View};
-use crate::protocol::{Mirror, Push, Reply, Request};
-use crate::tui;
+use bartizan_client::Connection;
+use bartizan_config::{Theme, View};
+use bartizan_protocol::{Mirror, Push, Reply, Request};
 
 /// Writes `DIR/VIEW.svg` for every view.
 pub(super) fn write(global: &Global, directory: &Path, columns: u16, rows: u16) -> Result<Outcome, Failure> {
@@ -35,7 +34,7 @@ pub(super) fn write(global: &Global, directory: &Path, columns: u16, rows: u16) 
     std::fs::create_dir_all(directory)?;
     for view in View::ALL {
         let file = directory.join(format!("{}.svg", view.name()));
-        std::fs::write(&file, tui::screenshot_with_audit(&mirror, &audit, view, columns, rows, &theme))
+        std::fs::write(&file, bartizan_console::screenshot_with_audit(&mirror, &audit, view, columns, rows, &theme))
             .map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))?;
     }
     super::print::done(&format!("{} pictures in {}", View::ALL.len(), directory.display()), global.json)?;

@@ -1,6 +1,7 @@
 //! Bans: unsafe outside the kernel's door, calls that end the process, drawers of oddments, forgeable warrants.
 
 use super::reader::{Facts, Source, Tree};
+use super::workspace::Crate;
 
 const ODDMENTS: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc"];
 
@@ -13,18 +14,14 @@ const LONGEST_FILE: usize = 500;
 /// Bans on one file.
 pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
     let path = &source.path;
-    let room = source.room().unwrap_or_default();
-    if source.module().iter().any(|part| ODDMENTS.contains(&part.as_str())) {
+    if source.module().iter().chain([&source.of().to_owned()]).any(|part| ODDMENTS.contains(&part.as_str())) {
         out.push(format!("{path}: no drawer of oddments: name the noun it is about"));
     }
-    if room != "host" && path != "src/lib.rs" {
-        out.extend(facts.unsafe_uses.iter().map(|what| format!("{path}: unsafe ({what}) outside host/")));
-        out.extend(facts.allows.iter().filter(|lint| lint.contains("unsafe_code")).map(|_| format!("{path}: allows unsafe outside host/")));
+    // The compiler forbids the rest.
+    if source.is_root() && source.of() != "sys" && !source.text.lines().any(|line| line == "#![forbid(unsafe_code)]") {
+        out.push(format!("{path}: must forbid unsafe code: only sys may have any"));
     }
     out.extend(facts.shouts.iter().map(|what| format!("{path}: `{what}` can end the process: return an error")));
-    if facts.asks_for_tests {
-        out.push(format!("{path}: asks with cfg! whether it is tested: inject what differs, so that what is tested is what ships"));
-    }
     for lint in UNSILENCED.iter().filter(|lint| facts.allows.iter().any(|allowed| allowed.split(',').any(|one| one == **lint))) {
         out.push(format!("{path}: silences {lint} outside tests"));
     }
@@ -42,8 +39,8 @@ pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
 fn check_warrant(source: &Source, facts: &Facts, out: &mut Vec<String>) {
     let path = &source.path;
     for warrant in facts.structs.iter().filter(|definition| definition.name == "Warrant") {
-        if source.room().as_deref() != Some("court") {
-            out.push(format!("{path}: defines a Warrant: only court/ has one"));
+        if source.of() != "court" {
+            out.push(format!("{path}: defines a Warrant: only court has one"));
         }
         if !warrant.all_private {
             out.push(format!("{path}: every field of Warrant must be private"));
@@ -61,8 +58,14 @@ fn check_warrant(source: &Source, facts: &Facts, out: &mut Vec<String>) {
 
 /// Bans on the whole: once the court has more than its door, the warrant must be there, or the ban guards nothing.
 pub fn check_tree(tree: &Tree, out: &mut Vec<String>) {
-    let court: Vec<&Source> = tree.sources.iter().filter(|source| source.path.starts_with("src/court/")).collect();
+    let court: Vec<&Source> = tree.sources.iter().filter(|source| source.of() == "court").collect();
     if court.len() > 1 && !court.iter().any(|source| source.text.contains("struct Warrant ")) {
-        out.push("src/court/: no `struct Warrant` found: the ban on forged warrants guards nothing".to_owned());
+        out.push("crates/court/: no `struct Warrant` found: the ban on forged warrants guards nothing".to_owned());
     }
+}
+
+/// A crate that does not take the lints of the workspace may do what all others may not.
+pub fn check_crates(crates: &[Crate], out: &mut Vec<String>) {
+    let free = crates.iter().filter(|one| !one.manifest.contains("\n[lints]\nworkspace = true\n"));
+    out.extend(free.map(|one| format!("{}: its Cargo.toml must take the lints of the workspace", one.name)));
 }

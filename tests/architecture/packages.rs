@@ -1,44 +1,49 @@
-//! Package rooms: what may be used in one room only, so that each surface is one folder to audit.
+//! Outside packages: what may be used in one crate only, so that each surface is one folder to audit.
 
 use super::reader::{Facts, Source};
+use super::workspace::Crate;
 
-/// Path prefix and the rooms that may use it. Test code may use any: it drives the host from outside.
+/// Packages and the crates that may use them. Tests may use any: they drive the host from outside.
 const HOMES: &[(&str, &[&str])] = &[
-    ("ratatui", &["tui"]),
-    ("crossterm", &["tui"]),
-    ("tui_textarea", &["tui"]),
-    ("unicode_width", &["tui"]),
+    ("ratatui", &["console"]),
+    ("crossterm", &["console"]),
+    ("ratatui-textarea", &["console"]),
+    ("unicode-width", &["console"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
-    ("procfs", &["host"]),
-    ("nix", &["host"]),
-    ("libc", &["host"]),
-    ("notify", &["host"]),
-    ("aya", &["host"]),
-    ("sd_notify", &["host"]),
-    ("simple_dns", &["host"]),
-    ("sha2", &["host"]),
-    ("std::process::Command", &["host"]),
-    ("std::process::Stdio", &["host"]),
-    ("std::process::*", &["host"]),
-    ("std::os::unix::process::CommandExt", &["host"]),
-    ("tokio::process", &["host"]),
+    ("lz4_flex", &["store"]),
+    ("procfs", &["sys"]),
+    ("nix", &["sys", "isolation"]),
+    ("libc", &["sys", "isolation"]),
+    ("tempfile", &["isolation"]),
+    ("notify", &["sys"]),
+    ("aya", &["sys"]),
+    ("sd-notify", &["sys"]),
+    ("simple-dns", &["sys"]),
+    ("sha2", &["sys"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
-    ("clap", &["cli", "main"]),
-    ("clap_complete", &["cli"]),
-    ("clap_mangen", &["cli"]),
-    ("anyhow", &["cli", "main"]),
+    ("tracing-subscriber", &["telemetry"]),
+    ("clap", &["bartizan"]),
+    ("clap_complete", &["bartizan"]),
+    ("clap_mangen", &["bartizan"]),
+    ("anyhow", &["bartizan"]),
 ];
 
-/// Rooms without I/O and without a clock, so that they can be replayed and raced against a simulator.
-const PURE: &[&str] = &["model", "detector", "correlator", "court"];
+/// Of the standard library and the runtime: children are started in one crate alone.
+const CHILDREN: &[&str] =
+    &["std::process::Command", "std::process::Stdio", "std::process::*", "std::os::unix::process::CommandExt", "tokio::process"];
 
-/// What a pure room may not name.
+/// Crates without I/O and without a clock, so that they can be replayed and raced against a simulator.
+const PURE: &[&str] = &["model", "detect", "court"];
+
+/// All that a pure crate may use from outside.
+const PURE_USE: &[&str] = &["blake3", "chrono", "humantime", "serde", "thiserror"];
+
+/// What a pure crate may not name.
 const IMPURE: &[&str] = &[
-    "tokio", "std::fs", "std::io", "std::env", "std::process", "std::thread", "std::time::Instant", "std::time::SystemTime",
-    "std::net::TcpStream", "std::net::TcpListener", "std::net::UdpSocket", "std::net::ToSocketAddrs", "std::os", "chrono::Local",
-    "chrono::Utc::now", "tracing",
+    "std::fs", "std::io", "std::env", "std::process", "std::thread", "std::time::Instant", "std::time::SystemTime", "std::net::TcpStream",
+    "std::net::TcpListener", "std::net::UdpSocket", "std::net::ToSocketAddrs", "std::os", "chrono::Local", "chrono::Utc::now",
 ];
 
 fn begins_with(path: &[String], prefix: &str) -> bool {
@@ -46,25 +51,31 @@ fn begins_with(path: &[String], prefix: &str) -> bool {
     path.len() >= prefix.len() && path.iter().zip(&prefix).all(|(part, wanted)| part == wanted)
 }
 
-/// Every package that this file names.
-pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
-    let Some(room) = source.room() else { return };
-    for (path, _) in facts.paths.iter().filter(|(_, in_test)| !in_test) {
-        for (package, homes) in HOMES {
-            // A lone word is a local name, not a package, unless `use` brought it.
-            let named = begins_with(path, package) && (path.len() > 1 || source.text.contains(&format!("use {package}")));
-            if named && !homes.contains(&room.as_str()) {
-                out.push(format!("{}: `{}`: {package} is used only in {}/", source.path, path.join("::"), homes.join("/ and ")));
+/// Every package in the wrong Cargo.toml.
+pub fn check_crates(crates: &[Crate], out: &mut Vec<String>) {
+    for one in crates {
+        for used in one.uses.iter().filter(|used| !used.ours && !used.in_tests) {
+            let package = used.package.as_str();
+            let home = HOMES.iter().find(|(name, _)| *name == package);
+            if let Some((_, homes)) = home.filter(|(_, homes)| !homes.contains(&one.name.as_str())) {
+                out.push(format!("{}: {package} is used only in {}", one.name, homes.join(" and ")));
+            }
+            if PURE.contains(&one.name.as_str()) && !PURE_USE.contains(&package) {
+                out.push(format!("{}: is pure: no {package}, only {}", one.name, PURE_USE.join(", ")));
             }
         }
-        for impure in IMPURE.iter().filter(|impure| begins_with(path, impure)) {
-            if PURE.contains(&room.as_str()) && path.len() > 1 {
-                out.push(format!(
-                    "{}: `{}`: {room}/ is pure: no {impure}; time and facts arrive as arguments",
-                    source.path,
-                    path.join("::")
-                ));
-            }
+    }
+}
+
+/// Every child process, and every way out of a pure crate, that this file names.
+pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
+    for (path, _) in facts.paths.iter().filter(|(_, in_test)| !in_test) {
+        let whole = path.join("::");
+        for name in CHILDREN.iter().filter(|name| begins_with(path, name) && source.of() != "sys") {
+            out.push(format!("{}: `{whole}`: {name} is used only in sys", source.path));
+        }
+        for impure in IMPURE.iter().filter(|impure| begins_with(path, impure) && PURE.contains(&source.of())) {
+            out.push(format!("{}: `{whole}`: {} is pure: no {impure}; time and facts arrive as arguments", source.path, source.of()));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use syn::visit::{self, Visit};
 
-/// One file of `src/`.
+/// One file of a crate.
 pub struct Source {
     /// From the repository's root, with `/`.
     pub path: String,
@@ -13,22 +13,30 @@ pub struct Source {
 }
 
 impl Source {
-    /// The module's own place: `src/host/bpf/mod.rs` is `host, bpf`.
+    /// Its crate, and where it lies below the crate's `src/`.
+    fn split(&self) -> (&str, &str) {
+        let inside = self.path.strip_prefix("crates/").and_then(|rest| rest.split_once("/src/"));
+        inside.unwrap_or(("bartizan", self.path.trim_start_matches("src/")))
+    }
+
+    /// The crate that it belongs to, without `bartizan-`.
+    pub fn of(&self) -> &str {
+        self.split().0
+    }
+
+    /// Whether attributes here are those of a whole crate.
+    pub fn is_root(&self) -> bool {
+        let inner = self.split().1;
+        matches!(inner, "lib.rs" | "main.rs") || inner.starts_with("bin/")
+    }
+
+    /// The module's own place in its crate: `crates/sys/src/bpf/mod.rs` is `bpf`, the root is nothing.
     pub fn module(&self) -> Vec<String> {
-        let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
-        let mut parts: Vec<String> = inner.split('/').map(str::to_owned).collect();
-        if matches!(parts.last().map(String::as_str), Some("mod" | "lib" | "main")) && (parts.len() > 1 || inner != "mod") {
-            if inner == "main" {
-                return parts;
-            }
+        let mut parts: Vec<String> = self.split().1.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+        if self.is_root() || parts.last().is_some_and(|last| last == "mod") {
             parts.pop();
         }
         parts
-    }
-
-    /// The room it lies in: the first folder; `main` for `main.rs`; none for the map itself.
-    pub fn room(&self) -> Option<String> {
-        self.module().into_iter().next()
     }
 }
 
@@ -39,10 +47,10 @@ pub struct Tree {
 
 impl Tree {
     /// Whether a parent declares this module, or one above it, as `#[cfg(test)] mod name;`.
-    fn is_for_tests(&self, module: &[String]) -> bool {
-        (1..module.len()).any(|depth| {
+    fn is_for_tests(&self, of: &str, module: &[String]) -> bool {
+        (0..module.len()).any(|depth| {
             let (parent, child) = (&module[..depth], &module[depth]);
-            self.sources.iter().filter(|source| source.module() == parent).any(|source| {
+            self.sources.iter().filter(|source| source.of() == of && source.module() == parent).any(|source| {
                 syn::parse_file(&source.text).is_ok_and(|file| {
                     file.items.iter().any(
                         |item| matches!(item, syn::Item::Mod(m) if m.content.is_none() && m.ident == child.as_str() && is_test(&m.attrs)),
@@ -65,14 +73,10 @@ pub struct Definition {
 pub struct Facts {
     /// Full paths, `use` or not; the flag tells test code.
     pub paths: Vec<(Vec<String>, bool)>,
-    /// `unsafe` in any form, as it stands.
-    pub unsafe_uses: Vec<String>,
     /// Calls and macros that can end the process, outside tests.
     pub shouts: Vec<String>,
     /// `allow` attributes outside tests.
     pub allows: Vec<String>,
-    /// `cfg!` that asks for tests, outside tests: what is tested would not be what ships.
-    pub asks_for_tests: bool,
     /// Structs.
     pub structs: Vec<Definition>,
     /// `impl TRAIT for TYPE`, last names only.
@@ -84,7 +88,7 @@ pub fn read(source: &Source, tree: &Tree) -> Result<Facts, syn::Error> {
     let file = syn::parse_file(&source.text)?;
     let mut names = Names { bound: BTreeMap::new(), module: source.module() };
     names.visit_file(&file);
-    let tests = usize::from(tree.is_for_tests(&source.module()));
+    let tests = usize::from(tree.is_for_tests(source.of(), &source.module()));
     let mut reader = Reader { facts: Facts::default(), bound: names.bound, module: source.module(), tests };
     reader.visit_file(&file);
     Ok(reader.facts)
@@ -191,8 +195,6 @@ impl Reader {
             let parts: Vec<String> = word.split("::").filter(|part| !part.is_empty() && !part.contains(':')).map(str::to_owned).collect();
             if parts.len() > 1 {
                 self.note_path(parts);
-            } else if word == "unsafe" {
-                self.facts.unsafe_uses.push("in a macro".to_owned());
             }
         }
         let packed: String = text.split_whitespace().collect();
@@ -281,12 +283,7 @@ impl<'ast> Visit<'ast> for Reader {
         if matches!(name.as_str(), "panic" | "todo" | "unimplemented" | "dbg") {
             self.shout(&format!("{name}!"));
         }
-        let tokens = mac.tokens.to_string();
-        let words = without_literals(&tokens);
-        let inner = words.replace(' ', "").contains("cfg!(");
-        let named = words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "test");
-        self.facts.asks_for_tests |= self.tests == 0 && named && (name == "cfg" || inner);
-        self.search(&tokens);
+        self.search(&mac.tokens.to_string());
         visit::visit_macro(self, mac);
     }
 
@@ -300,22 +297,7 @@ impl<'ast> Visit<'ast> for Reader {
         }
     }
 
-    fn visit_expr_unsafe(&mut self, block: &'ast syn::ExprUnsafe) {
-        self.facts.unsafe_uses.push("a block".to_owned());
-        visit::visit_expr_unsafe(self, block);
-    }
-
-    fn visit_signature(&mut self, signature: &'ast syn::Signature) {
-        if signature.unsafety.is_some() {
-            self.facts.unsafe_uses.push(format!("fn {}", signature.ident));
-        }
-        visit::visit_signature(self, signature);
-    }
-
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        if item.unsafety.is_some() {
-            self.facts.unsafe_uses.push("an impl".to_owned());
-        }
         if let (Some((_, name, _)), syn::Type::Path(of)) = (&item.trait_, &*item.self_ty) {
             let last = |path: &syn::Path| path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
             self.facts.impls.push((last(name), last(&of.path)));

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bartizan::host::pidfd::key_of;
+use bartizan_sys::pidfd::key_of;
 
 use crate::stage::{Attempt, Must, Stage};
 use crate::support::agent::told;

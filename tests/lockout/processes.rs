@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bartizan::host::pidfd::key_of;
+use bartizan_sys::pidfd::key_of;
 use serde_json::json;
 
 use crate::stage::{Attempt, Must, Stage};

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bartizan::config::Policy;
-use bartizan::correlator::Correlator;
-use bartizan::court::{Case, Court, Ruling};
-use bartizan::detector::Panel;
-use bartizan::model::*;
+use bartizan_config::Policy;
+use bartizan_court::{Case, Court, Ruling};
+use bartizan_detect::correlator::Correlator;
+use bartizan_detect::detectors::Panel;
+use bartizan_model::*;
 
 /// What became of one kind of work in one mode.
 #[derive(Debug, Default)]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use bartizan::config::Policy;
-use bartizan::court::{Court, Petition};
-use bartizan::host::pidfd::key_of;
-use bartizan::model::{Action, ActionId, ActionKind, ActionPlan, Direction, HostText, Lifeline, Process, ProcessKey, Target, WarrantId};
-use bartizan::responder::{Responder, Ties, second_look};
-use bartizan::store::ledger::Ledger;
+use bartizan_config::Policy;
+use bartizan_court::{Court, Petition};
+use bartizan_model::{Action, ActionId, ActionKind, ActionPlan, Direction, HostText, Lifeline, Process, ProcessKey, Target, WarrantId};
+use bartizan_responder::{Responder, Ties, second_look};
+use bartizan_store::ledger::Ledger;
+use bartizan_sys::pidfd::key_of;
 
 use super::guarded::Guarded;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
-use bartizan::model::{Action, ActionKind, Direction, Target, Whose};
+use bartizan_model::{Action, ActionKind, Direction, Target, Whose};
 use serde_json::Value;
 
 use super::guarded::Guarded;

@@ -7,15 +7,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bartizan::config::Policy;
-use bartizan::court::{Court, Petition};
-use bartizan::host::pidfd::key_of;
-use bartizan::model::{
+use bartizan_config::Policy;
+use bartizan_court::{Court, Petition};
+use bartizan_model::{
     Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId,
     Whose,
 };
-use bartizan::responder::{ActError, Responder, Ties, second_look};
-use bartizan::store::ledger::Ledger;
+use bartizan_responder::{ActError, Responder, Ties, second_look};
+use bartizan_store::ledger::Ledger;
+use bartizan_sys::pidfd::key_of;
 
 use super::dice::Dice;
 use super::guarded::Guarded;

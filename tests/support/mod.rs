@@ -44,7 +44,7 @@ pub fn can_run(needs: &[&str]) -> bool {
 }
 
 /// While it is held no other test undoes what this one froze: an emergency stop sweeps the whole host, and the unit tests
-/// (src/host/own_netns.rs, same lock) run beside these. Not for longer than some seconds: they wait for it.
+/// (crates/sys/src/own_netns.rs, same lock) run beside these. Not for longer than some seconds: they wait for it.
 pub fn alone_on_this_host() -> nix::fcntl::Flock<std::fs::File> {
     let file = std::fs::File::create(std::env::temp_dir().join("bartizan-freezing-tests.lock")).unwrap();
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap()

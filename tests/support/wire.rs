@@ -21,7 +21,7 @@ impl Wire {
         let stream = UnixStream::connect(home.path("agent.sock")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut wire = Self { stream: BufReader::new(stream), next: 0, token: Value::Null };
-        let hello = wire.ask(&json!({ "hello": { "version": bartizan::protocol::VERSION, "scope": "admin" } }));
+        let hello = wire.ask(&json!({ "hello": { "version": bartizan_protocol::VERSION, "scope": "admin" } }));
         wire.token = hello["hello"]["pass"]["token"].clone();
         assert!(wire.token.is_string(), "no token for root: {hello}");
         wire

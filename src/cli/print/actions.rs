@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::human::clock;
 use super::{safe, table};
-use crate::model::{Action, ActionState, Timestamp, VitalCheck};
+use bartizan_model::{Action, ActionState, Timestamp, VitalCheck};
 
 /// Writes the table; `now` is the reader's.
 pub(super) fn write(out: &mut impl Write, actions: &[Action], now: Timestamp) -> io::Result<()> {
@@ -102,7 +102,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::model::{ActionId, ActionKind, Confirmation, Target, WarrantId};
+    use bartizan_model::{ActionId, ActionKind, Confirmation, Target, WarrantId};
 
     fn contained(now: Timestamp) -> Action {
         Action {
@@ -112,7 +112,7 @@ mod tests {
             incident: None,
             warrant: WarrantId(1),
             state: ActionState::Live,
-            desired: crate::model::Desired::Live,
+            desired: bartizan_model::Desired::Live,
             planned_at: now,
             applied_at: Some(now),
             verified_at: Some(now - TimeDelta::seconds(4)),

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use super::{safe, table};
-use crate::model::{
+use bartizan_model::{
     Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health, Incident, KeptCopy,
     Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
-use crate::protocol::Reply;
-use crate::redteam::Report;
+use bartizan_protocol::Reply;
+use bartizan_redteam::Report;
 
 /// Writes one answer.
 pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {

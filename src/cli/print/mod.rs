@@ -9,9 +9,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::outcome::{Failure, Outcome};
-use crate::client::Connection;
-use crate::model::{CheckState, Event, Health, Posture, sentence};
-use crate::protocol::{Reply, Request};
+use bartizan_client::Connection;
+use bartizan_model::{CheckState, Event, Health, Posture, sentence};
+use bartizan_protocol::{Reply, Request};
 
 pub(super) use human::redteam_report;
 
@@ -149,7 +149,7 @@ pub(super) async fn status(connection: &mut Connection, status: Reply, tmux: boo
 async fn tmux_line(connection: &mut Connection, health: &Health, confirm: &str, active: usize) -> Result<Outcome, Failure> {
     let Reply::Approvals(approvals) = connection.ask(Request::Approvals { all: false }).await? else { return Ok(Outcome::Done) };
     let Reply::Alerts(alerts) = connection.ask(Request::Alerts).await? else { return Ok(Outcome::Done) };
-    let new = alerts.iter().filter(|alert| alert.state == crate::model::AlertState::New).count();
+    let new = alerts.iter().filter(|alert| alert.state == bartizan_model::AlertState::New).count();
     let parts = [(new, "new"), (approvals.len(), "to approve"), (active, "active")];
     let busy: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let state = if busy.is_empty() { "quiet".to_owned() } else { busy.join(", ") };

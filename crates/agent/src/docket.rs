@@ -1,0 +1,43 @@
+//! Incidents that wait for the court. The same incident waits once, however often it changes, so a flood of
+//! signals makes the docket no longer than the list of incidents.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::bell::Bell;
+use bartizan_model::IncidentId;
+
+/// The waiting list.
+#[derive(Debug, Default)]
+pub(super) struct Docket {
+    waiting: Mutex<BTreeSet<IncidentId>>,
+    bell: Bell,
+}
+
+impl Docket {
+    /// Puts an incident on the list.
+    pub(super) fn add(&self, id: IncidentId) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.bell.ring();
+    }
+
+    /// Wakes whoever waits, though nothing came.
+    pub(super) fn nudge(&self) {
+        self.bell.ring();
+    }
+
+    /// Takes the whole list; waits up to `patience` for the first entry.
+    pub(super) fn take(&self, patience: Duration) -> BTreeSet<IncidentId> {
+        let taken = self.now();
+        if !taken.is_empty() {
+            return taken;
+        }
+        self.bell.sleep(patience);
+        self.now()
+    }
+
+    fn now(&self) -> BTreeSet<IncidentId> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,109 @@
+//! The self-test: what was tried on this host and what came of it, and how the running agent is.
+
+use chrono::TimeDelta;
+
+use super::policy_words;
+use super::rounds;
+use super::shared::{Shared, lock};
+use bartizan_config::Settings;
+use bartizan_model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, Timestamp};
+use bartizan_sys::bpf;
+use bartizan_sys::probe::{self, Grounds};
+
+/// Gaps named in one line.
+const GAPS_NAMED: usize = 4;
+const LOSS_MEND: &str = "incidents over that time are marked incomplete; raise the lane sizes in agent.toml";
+
+/// Tries every sensor, enforcer and dependency; changes nothing.
+pub fn probe(settings: &Settings) -> Vec<Check> {
+    let load_bpf = || bpf::Sensor::load().map(|_| "loaded and let go again".to_owned()).map_err(|error| error.to_string());
+    let mut checks = vec![policy_words::check(&settings.policy)];
+    checks.extend(probe::all(&Grounds { data: &settings.data, bpf_object: bpf::ORIGIN, load_bpf: &load_bpf }));
+    checks
+}
+
+/// The same from inside the agent, and how its own parts are.
+pub(super) fn examine(shared: &Shared) -> Vec<Check> {
+    let health = rounds::measure(shared);
+    let mut checks = vec![agent(&health), sensors(shared, &health), coverage(&health), losses(shared)];
+    checks.extend(health.blind_spots.iter().map(blind_spot));
+    // The policy's words have a check of their own below.
+    for (part, trouble) in lock(&shared.degraded).iter().filter(|(part, _)| part.as_str() != policy_words::POLICY_WORDS) {
+        checks.push(Check {
+            name: part.clone(),
+            state: CheckState::Degraded,
+            detail: trouble.clone(),
+            mend: "it is tried again by itself".to_owned(),
+        });
+    }
+    checks.push(settings(&shared.settings));
+    checks.extend(probe(&shared.settings));
+    checks
+}
+
+fn agent(health: &Health) -> Check {
+    Check {
+        name: "agent".to_owned(),
+        state: CheckState::Works,
+        detail: format!("pid {}, {} events seen", health.pid, health.events_total),
+        mend: String::new(),
+    }
+}
+
+/// Which rung, and why no better one.
+fn sensors(shared: &Shared, health: &Health) -> Check {
+    let object = if health.rung == Rung::Ebpf { format!(" ({} object)", health.bpf_object) } else { String::new() };
+    let refused: Vec<String> = shared.ladder.refused().into_iter().map(|(rung, why)| format!("{}: {why}", rung.noun())).collect();
+    let (state, why, mend) = match (health.rung, shared.ladder.is_forced()) {
+        (Rung::Ebpf, _) => (CheckState::Works, String::new(), ""),
+        (_, true) => (CheckState::Degraded, "; better ones are not tried, this one was asked for".to_owned(), "set rung = \"auto\""),
+        (_, false) => {
+            (CheckState::Degraded, format!("; better ones are refused: {}", refused.join("; ")), "they are tried again by themselves")
+        }
+    };
+    Check { name: "sensors".to_owned(), state, detail: format!("{}{object}{why}", health.rung.noun()), mend: mend.to_owned() }
+}
+
+/// Since when, and what is missing before.
+fn coverage(health: &Health) -> Check {
+    let clock = |at: Timestamp| at.format("%Y-%m-%d %H:%M:%S").to_string();
+    let newest = health.gaps.iter().rev().take(GAPS_NAMED).map(|gap| {
+        let from = if gap.is_from_ever() { "ever".to_owned() } else { clock(gap.from) };
+        let lost = if gap.count > 0 { format!("{} events ", gap.count) } else { String::new() };
+        format!("{from} to {} {lost}{}", clock(gap.to), gap.why)
+    });
+    let newest: Vec<String> = newest.collect();
+    let more = health.gaps.len().saturating_sub(newest.len());
+    let more = if more > 0 { format!(", and {more} before (`bartizan status` has them)") } else { String::new() };
+    let lossy = health.gaps.iter().any(|gap| gap.count > 0 && health.at - gap.to < TimeDelta::hours(1));
+    Check {
+        name: "coverage".to_owned(),
+        state: if lossy { CheckState::Degraded } else { CheckState::Works },
+        detail: format!("watching without a gap since {} UTC; gaps: {}{more}", clock(health.watching_since), newest.join(", ")),
+        mend: if lossy { LOSS_MEND.to_owned() } else { String::new() },
+    }
+}
+
+fn blind_spot(spot: &BlindSpot) -> Check {
+    let (name, state) = ("blind spot".to_owned(), CheckState::Degraded);
+    Check { name, state, detail: format!("{}: {}", spot.what, spot.why), mend: spot.mend.clone() }
+}
+
+fn losses(shared: &Shared) -> Check {
+    let hops = shared.hops();
+    let lost: u64 = hops.iter().map(HopDrops::lost).sum();
+    let where_lost: Vec<String> = hops.iter().filter(|hop| hop.lost() > 0).map(|hop| format!("{} at {}", hop.lost(), hop.hop)).collect();
+    Check {
+        name: "losses".to_owned(),
+        state: if lost == 0 { CheckState::Works } else { CheckState::Degraded },
+        detail: if lost == 0 { format!("none at {} hops", hops.len()) } else { where_lost.join(", ") },
+        mend: if lost == 0 { String::new() } else { LOSS_MEND.to_owned() },
+    }
+}
+
+/// Which settings are not the built-in ones, and where they came from.
+fn settings(settings: &Settings) -> Check {
+    let own: Vec<String> = settings.describe().into_iter().filter(|line| !line.ends_with("(default)")).collect();
+    let detail = if own.is_empty() { "all built-in".to_owned() } else { own.join("; ") };
+    Check { name: "settings".to_owned(), state: CheckState::Works, detail, mend: String::new() }
+}

@@ -1,0 +1,294 @@
+//! The owner's own access: derived by a thread of its own, often while something may be decided and rarely on a quiet
+//! host, and read anew whenever somebody may be cut off.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::seen_logins::SeenLogins;
+use super::shared::lock;
+use bartizan_model::{Lifeline, LifelineReason};
+use bartizan_sys::lifeline::{self, Known, Snapshot, Waker};
+
+/// Sources from which consoles were attached, remembered while the agent lives.
+const CONSOLES: usize = 64;
+/// Consoles and askers at once; of more, the latest ones count.
+const ATTACHED: usize = 256;
+/// How often everything is derived anew while something may be decided, changes of the network and arriving consoles apart.
+const EVERY: Duration = Duration::from_millis(2_500);
+/// How often on a quiet host: a derivation reads every process, and was half of what an idle agent cost.
+const QUIET: Duration = Duration::from_secs(30);
+/// Something may be decided for so long after a signal or a question.
+const ALERT: Duration = Duration::from_secs(60);
+/// Whoever asks derives it, unless it is younger than this.
+const FRESH: Duration = Duration::from_millis(4_500);
+/// Deriving may take no more than this part of the time: on a host with a great many processes it is done less often.
+const SHARE: u32 = 50;
+/// ... but never less often than this, so that it is not stale (`lifeline::STALE`).
+const AT_LEAST: Duration = Duration::from_millis(3_500);
+/// At most so often, however fast addresses and routes change.
+const PAUSE: Duration = Duration::from_millis(200);
+/// An answer serves for so long: one decision asks several times. Whoever connects within it is seen by the responder's
+/// own look at the target (`host::lifeline::check`); an arriving console ends it.
+const ONE_DECISION: Duration = Duration::from_millis(5);
+/// How often names of time servers are asked for.
+const NAMES: Duration = Duration::from_secs(600);
+
+/// The last answer, and how often it was thrown away: an answer that was being made meanwhile is none.
+#[derive(Debug, Default)]
+struct Recent {
+    turn: u64,
+    answer: Option<(Instant, Lifeline)>,
+}
+
+/// Knows whom never to cut.
+#[derive(Debug, Default)]
+pub(super) struct Owner {
+    /// Sources of consoles, the latest last.
+    sources: Mutex<Vec<IpAddr>>,
+    /// Processes of the consoles that are attached now.
+    attached: Mutex<VecDeque<u32>>,
+    /// Addresses that the policy adds.
+    listed: Vec<IpAddr>,
+    /// Accounts that agent.toml lets use the guard.
+    accounts: Vec<u32>,
+    /// To what the names of time servers resolved.
+    time_servers: Mutex<Arc<BTreeSet<IpAddr>>>,
+    /// Which names were asked for, and when.
+    asked: Mutex<Option<(BTreeSet<String>, Instant)>>,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// Whom we saw logged in.
+    seen: Mutex<SeenLogins>,
+    /// The last answer.
+    recent: Mutex<Recent>,
+    /// When something was last about to be decided.
+    alerted: Mutex<Option<Instant>>,
+    waker: Option<Waker>,
+}
+
+impl Owner {
+    pub(super) fn new(listed: Vec<IpAddr>) -> Self {
+        // Without a waker time alone wakes.
+        Self { listed, waker: Waker::new().ok(), ..Self::default() }
+    }
+
+    /// With the accounts that agent.toml lets use the guard: they must be able to log in.
+    pub(super) fn used_by(self, accounts: Vec<u32>) -> Self {
+        Self { accounts, ..self }
+    }
+
+    /// With whom an earlier run saw logged in.
+    pub(super) fn remembering(self, seen: SeenLogins) -> Self {
+        Self { seen: Mutex::new(seen), ..self }
+    }
+
+    /// A console attached; `ssh_connection` is what sshd(8) put in its environment: client, port, server, port.
+    pub(super) fn arrived(&self, pid: Option<u32>, ssh_connection: Option<&str>) {
+        if let Some(pid) = pid {
+            let mut attached = lock(&self.attached);
+            if attached.len() >= ATTACHED {
+                attached.pop_front();
+            }
+            attached.push_back(pid);
+            drop(attached);
+            self.forget();
+        }
+        let client = ssh_connection.and_then(|text| text.split_whitespace().next()).and_then(|text| text.parse::<IpAddr>().ok());
+        let Some(client) = client else { return };
+        let mut sources = lock(&self.sources);
+        sources.retain(|known| *known != client);
+        if sources.len() >= CONSOLES {
+            sources.remove(0);
+        }
+        sources.push(client);
+        drop(sources);
+        self.forget();
+        self.nudge();
+    }
+
+    /// A console left; where it came from stays protected.
+    pub(super) fn left(&self, pid: Option<u32>) {
+        let mut attached = lock(&self.attached);
+        if let Some(at) = attached.iter().position(|known| Some(*known) == pid) {
+            attached.remove(at);
+        }
+    }
+
+    /// The lifeline at this moment. Nobody who asks waits for another who does: on a busy host the other may be made to wait.
+    pub(super) fn lifeline(&self) -> Lifeline {
+        *lock(&self.alerted) = Some(Instant::now());
+        loop {
+            let snapshot = lock(&self.snapshot).clone();
+            // On a quiet host, and before the thread has begun, whoever asks derives it.
+            let snapshot = snapshot.filter(|snapshot| snapshot.age() < FRESH).unwrap_or_else(|| self.derive());
+            let recent = lock(&self.recent);
+            if let Some((_, lifeline)) = recent.answer.as_ref().filter(|(at, _)| at.elapsed() < ONE_DECISION) {
+                return lifeline.clone();
+            }
+            let (turn, asked) = (recent.turn, Instant::now());
+            drop(recent);
+            let mut lifeline = self.with_known(|known| snapshot.read(known));
+            lifeline.accounts.extend(self.accounts.iter().map(|uid| (*uid, LifelineReason::OwnAccount)));
+            let mut recent = lock(&self.recent);
+            // A console that arrived meanwhile counts: then all of it is asked again.
+            if recent.turn == turn {
+                recent.answer = Some((asked, lifeline.clone()));
+                return lifeline;
+            }
+        }
+    }
+
+    fn forget(&self) {
+        let mut recent = lock(&self.recent);
+        (recent.turn, recent.answer) = (recent.turn.wrapping_add(1), None);
+    }
+
+    /// Established TCP connections by far end, some seconds old at most.
+    pub(super) fn connections(&self) -> Vec<(IpAddr, u32)> {
+        lock(&self.snapshot).as_ref().map(|snapshot| snapshot.connections.clone()).unwrap_or_default()
+    }
+
+    /// Derives everything now.
+    fn derive(&self) -> Arc<Snapshot> {
+        let snapshot = Arc::new(self.with_known(lifeline::derive));
+        *lock(&self.snapshot) = Some(Arc::clone(&snapshot));
+        self.forget();
+        snapshot
+    }
+
+    fn with_known<T>(&self, ask: impl FnOnce(Known<'_>) -> T) -> T {
+        let mut consoles = lock(&self.sources).clone();
+        consoles.extend(&self.listed);
+        let attached: Vec<u32> = lock(&self.attached).iter().copied().collect();
+        let time_servers = Arc::clone(&lock(&self.time_servers));
+        let seen = lock(&self.seen).lately(chrono::Utc::now());
+        ask(Known { consoles: &consoles, attached: &attached, time_servers: &time_servers, users: &self.accounts, seen: &seen })
+    }
+
+    /// Something was seen about which may soon be decided: from now on the lifeline is kept fresh, so that the decision
+    /// need not wait for it.
+    pub(super) fn alert(&self) {
+        *lock(&self.alerted) = Some(Instant::now());
+        if lock(&self.snapshot).as_ref().is_some_and(|snapshot| snapshot.age() >= between(snapshot.took)) {
+            self.nudge();
+        }
+    }
+
+    /// How long the thread may rest after a derivation that took so long.
+    fn rest(&self, took: Duration) -> Duration {
+        if lock(&self.alerted).is_some_and(|at| at.elapsed() < ALERT) { between(took) } else { QUIET }
+    }
+
+    /// Wakes the thread before its time.
+    pub(super) fn nudge(&self) {
+        if let Some(waker) = &self.waker {
+            waker.ring();
+        }
+    }
+
+    /// The thread: derives until told to end. Gives what is unknown of the lifeline to `tell`, and who was seen logged in to
+    /// `keep` when that has changed.
+    pub(super) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>), keep: impl Fn(String)) {
+        while !is_over() {
+            let snapshot = self.derive();
+            if let Some(changed) = lock(&self.seen).note(&snapshot.sessions, chrono::Utc::now()) {
+                keep(changed);
+            }
+            let now = self.with_known(|known| snapshot.read(known));
+            tell(now.unknown.first().cloned());
+            let rest = self.rest(snapshot.took);
+            match &self.waker {
+                Some(waker) => {
+                    std::thread::sleep(PAUSE);
+                    waker.sleep(rest.saturating_sub(PAUSE));
+                }
+                None => std::thread::sleep(rest),
+            }
+        }
+    }
+
+    /// Asks for the names of time servers when it is time to. A resolver that does not answer takes seconds, which the
+    /// lifeline must not wait for: call it from a thread of its own.
+    pub(super) fn ask_names(&self) {
+        let names = lock(&self.snapshot).as_ref().map(|snapshot| snapshot.time_names.clone()).unwrap_or_default();
+        let before = lock(&self.asked).clone();
+        if names.is_empty() || before.is_some_and(|(before, at)| before == names && at.elapsed() < NAMES) {
+            return;
+        }
+        let found = lifeline::resolve(&names);
+        // A resolver that is down for a while does not make us forget.
+        if !found.is_empty() {
+            *lock(&self.time_servers) = Arc::new(found);
+        }
+        *lock(&self.asked) = Some((names, Instant::now()));
+    }
+}
+
+/// From one derivation to the next while something may be decided.
+fn between(took: Duration) -> Duration {
+    (took * SHARE).clamp(EVERY, AT_LEAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bartizan_model::LifelineReason;
+    use bartizan_sys::pidfd::key_of;
+
+    #[test]
+    fn several_questions_of_one_decision_cost_one_look() {
+        let owner = Owner::new(Vec::new());
+        owner.lifeline();
+        let begun = Instant::now();
+        let answers: Vec<Lifeline> = (0..10).map(|_| owner.lifeline()).collect();
+        eprintln!("ten answers within one decision: {:?}", begun.elapsed());
+        assert!(answers.windows(2).all(|two| two[0].addresses == two[1].addresses));
+        assert!(lock(&owner.recent).answer.is_some());
+        owner.arrived(Some(std::process::id()), None);
+        assert!(lock(&owner.recent).answer.is_none(), "a console that comes is seen at once");
+    }
+
+    #[test]
+    fn a_console_is_held_from_the_moment_it_arrives() {
+        let owner = Owner::new(vec!["198.51.100.200".parse().unwrap()]);
+        let mut child = std::process::Command::new("sleep").arg("20").spawn().unwrap();
+        let key = key_of(child.id()).unwrap();
+        assert_eq!(owner.lifeline().holds_process(key), None);
+        owner.arrived(Some(child.id()), Some("203.0.113.44 50000 198.51.100.1 22"));
+        let lifeline = owner.lifeline();
+        assert_eq!(lifeline.holds_process(key), Some(LifelineReason::LoginPath));
+        assert_eq!(lifeline.holds_address("203.0.113.44".parse().unwrap()), Some(LifelineReason::RecentLogin));
+        assert!(lifeline.holds_address("198.51.100.200".parse().unwrap()).is_some(), "the policy lists it");
+        owner.left(Some(child.id()));
+        assert!(owner.lifeline().holds_address("203.0.113.44".parse().unwrap()).is_some(), "where it came from stays");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_quiet_host_is_looked_at_rarely_and_whoever_asks_gets_a_fresh_answer() {
+        let owner = Owner::new(Vec::new());
+        assert_eq!(owner.rest(Duration::from_millis(10)), QUIET);
+        let old = owner.derive();
+        std::thread::sleep(FRESH + Duration::from_millis(100));
+        assert!(!owner.lifeline().unknown.iter().any(|line| line.contains("last read")), "an old derivation served");
+        assert!(lock(&owner.snapshot).as_ref().unwrap().age() < FRESH && old.age() >= FRESH);
+        assert_eq!(owner.rest(Duration::from_millis(10)), EVERY, "and for a while it is kept fresh");
+    }
+
+    #[test]
+    fn the_thread_derives_again_while_something_may_be_decided_and_ends_when_told() {
+        let owner = Arc::new(Owner::new(Vec::new()));
+        owner.alert();
+        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (keeper, flag) = (Arc::clone(&owner), Arc::clone(&over));
+        let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}, |_| {}));
+        std::thread::sleep(EVERY + Duration::from_millis(800));
+        let snapshot = lock(&owner.snapshot).clone().unwrap();
+        assert!(snapshot.age() < EVERY + Duration::from_millis(700), "{:?}", snapshot.age());
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        owner.nudge();
+        thread.join().unwrap();
+    }
+}

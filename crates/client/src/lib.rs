@@ -1,0 +1,13 @@
+//! The other end of the agent's socket: connect, say hello, ask, listen.
+
+#![forbid(unsafe_code)]
+
+mod connection;
+mod error;
+mod line;
+mod split;
+mod wallet;
+
+pub use connection::Connection;
+pub use error::ClientError;
+pub use split::{Asker, Inbox, News};

@@ -1,0 +1,79 @@
+//! Keeps the pass of one connection: fresh enough and wide enough for the next question, or none.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bartizan_model::Role;
+use bartizan_protocol::{Pass, Token};
+
+/// The pass in hand.
+#[derive(Debug)]
+struct Held {
+    token: Token,
+    scope: Role,
+    /// From here on another is asked for: at four fifths of its life.
+    old_at: Instant,
+}
+
+/// Holds at most one pass.
+#[derive(Debug, Default)]
+pub(super) struct Wallet {
+    held: Mutex<Option<Held>>,
+    offered: bool,
+}
+
+impl Wallet {
+    /// With the pass of the greeting; an agent that gave none asks for none.
+    pub(super) fn new(pass: Option<Pass>) -> Self {
+        let wallet = Self { offered: pass.is_some(), ..Self::default() };
+        pass.into_iter().for_each(|pass| wallet.keep(pass));
+        wallet
+    }
+
+    /// Whether a question that needs this role goes with a token.
+    pub(super) fn is_wanted(&self, needs: Role) -> bool {
+        self.offered && needs > Role::Viewer
+    }
+
+    /// Takes a new pass instead of the old one.
+    pub(super) fn keep(&self, pass: Pass) {
+        let old_at = Instant::now() + pass.lasts().mul_f64(0.8).min(Duration::from_secs(86_400));
+        *self.lock() = Some(Held { token: pass.token, scope: pass.scope, old_at });
+    }
+
+    /// The token, when it is young and allows this.
+    pub(super) fn fit_for(&self, needs: Role) -> Option<Token> {
+        self.lock().as_ref().filter(|held| held.scope >= needs && Instant::now() < held.old_at).map(|held| held.token.clone())
+    }
+
+    /// The token, whatever it is: the agent says best why it does not do.
+    pub(super) fn any(&self) -> Option<Token> {
+        self.lock().as_ref().map(|held| held.token.clone())
+    }
+
+    /// The agent calls it lapsed.
+    pub(super) fn throw_away(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_old_or_narrow_is_not_used() {
+        let pass = |scope, lasts_ms| Pass { token: Token::new("t".to_owned()), scope, lasts_ms };
+        let wallet = Wallet::new(Some(pass(Role::Operator, 60_000)));
+        assert!(wallet.fit_for(Role::Operator).is_some() && wallet.fit_for(Role::Admin).is_none());
+        wallet.keep(pass(Role::Admin, 0));
+        assert!(wallet.fit_for(Role::Viewer).is_none() && wallet.any().is_some());
+        wallet.throw_away();
+        assert!(wallet.any().is_none() && wallet.is_wanted(Role::Operator) && !wallet.is_wanted(Role::Viewer));
+        assert!(!Wallet::new(None).is_wanted(Role::Admin));
+    }
+}

@@ -1,0 +1,23 @@
+//! Settings: defaults, then file, then environment, then flags; each value knows where it came from.
+
+#![forbid(unsafe_code)]
+
+pub mod agent;
+mod key;
+pub mod keymap;
+mod layers;
+pub mod policy;
+mod policy_check;
+pub mod signs;
+pub mod theme;
+mod view;
+mod webhook;
+
+pub use agent::{Access, Flags, LaneSizes, LogLevel, Settings};
+pub use key::{Key, KeyError, KeyName};
+pub use keymap::{Command, Keymap};
+pub use layers::{ConfigError, Origin};
+pub use policy::Policy;
+pub use theme::{Glyphs, Theme};
+pub use view::{View, ViewError};
+pub use webhook::WebhookFormat;

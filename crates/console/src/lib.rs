@@ -1,0 +1,26 @@
+//! The console: one inbound stream of inputs, pure updates, paint from an immutable state. Speaks only the protocol.
+
+#![forbid(unsafe_code)]
+
+mod bounded;
+mod input;
+mod paint;
+mod run;
+mod screenshot;
+mod seat;
+mod state;
+mod terminal;
+mod update;
+mod view;
+mod widgets;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod question_tests;
+#[cfg(test)]
+mod tests;
+
+pub use run::{ConsoleError, Options, Outcome, run};
+pub use screenshot::{screenshot, screenshot_with_audit};
+pub use seat::{Ground, Place};

@@ -1,0 +1,125 @@
+//! Yes, no, and for how long.
+
+use std::time::Duration;
+
+use crate::input::Effect;
+use crate::state::dialog::{Prompt, Wants};
+use crate::state::question::{Confirm, Essential};
+use crate::state::{Dialog, RowKey, Sound, State};
+use crate::widgets::{TextLine, Tone, TonedLine};
+use bartizan_config::Command;
+use bartizan_model::{ActionKind, ActionPlan, Approval, ApprovalId, ApprovalState, Preview};
+use bartizan_protocol::Request;
+
+pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
+    let Some(id) = open_question(state) else { return Vec::new() };
+    if !super::allowed(state, &Request::Approve { id, lasts: None }) {
+        return Vec::new();
+    }
+    state.dialog = match command {
+        Command::Approve => confirm(state, id, None).map(Dialog::Confirm),
+        Command::Duration => Some(Dialog::Prompt(Prompt {
+            title: format!("Approve {id} for how long?"),
+            about: "The host undoes it by itself after this time: 30s, 10m, 1h 30m; at most 24h.".to_owned(),
+            line: TextLine::new(&lasts(state, id).map(|lasts| humantime::format_duration(lasts).to_string()).unwrap_or_default()),
+            wants: Wants::Duration(id),
+            problem: None,
+        })),
+        Command::Reject => Some(Dialog::Prompt(Prompt {
+            title: format!("Reject {id}: why?"),
+            about: "For the record; may stay empty. Enter rejects, Esc leaves the question open.".to_owned(),
+            line: TextLine::default(),
+            wants: Wants::Reason(id),
+            problem: None,
+        })),
+        _ => None,
+    };
+    Vec::new()
+}
+
+fn open_question(state: &mut State) -> Option<ApprovalId> {
+    let Some(RowKey::Approval(id)) = state.chosen() else {
+        state.say(Sound::Note, "no question is under the cursor");
+        return None;
+    };
+    let pending = state.mirror.approvals.get(&id).is_some_and(|row| row.state == ApprovalState::Pending);
+    if !pending {
+        state.say(Sound::Note, format!("{id} is already answered or lapsed"));
+    }
+    pending.then_some(id)
+}
+
+fn lasts(state: &State, id: ApprovalId) -> Option<Duration> {
+    state.mirror.approvals.get(&id).map(|row| row.action.lasts())
+}
+
+/// The confirmation of a yes.
+pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) -> Option<Confirm> {
+    let row: &Approval = state.mirror.approvals.get(&id)?;
+    let plan = lasts.and_then(|lasts| row.action.lasting(lasts).ok()).unwrap_or_else(|| row.action.clone());
+    let mut details = preview_lines(&row.preview);
+    details.push(TonedLine::labelled("Why     ", Tone::Plain, row.reason.clone()));
+    let yes = vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))];
+    Some(Confirm::new(format!("Approve {id}?"), essentials(state, &plan, &row.preview), details, yes))
+}
+
+/// What a person must know before an action begins: what, for how long, what stays open, how it is undone.
+pub(crate) fn essentials(state: &State, plan: &ActionPlan, preview: &Preview) -> Vec<Essential> {
+    let stays = if preview.stays.is_empty() { "not known" } else { preview.stays.as_str() };
+    vec![
+        Essential::name("What", plan.to_string()),
+        lasts_line(state, plan, preview),
+        Essential::new("Stays", Tone::Plain, stays).or(stays_shortly(stays)),
+        undo_line(state, plan.kind(), preview),
+    ]
+}
+
+/// On a small screen a long address gives way; it is among the details.
+fn stays_shortly(stays: &str) -> String {
+    match (stays.len() > 58, stays.split_once(" from "), stays.split_once(';')) {
+        (true, Some((yours, _)), Some((_, rest))) => format!("{yours};{rest}"),
+        _ => stays.to_owned(),
+    }
+}
+
+/// Until when, and what becomes of it when nobody says anything.
+fn lasts_line(state: &State, plan: &ActionPlan, preview: &Preview) -> Essential {
+    let key = state.keymap.key(Command::Confirm).unwrap_or_default();
+    let whole = humantime::format_duration(plan.lasts());
+    if !plan.kind().is_reversible() {
+        return Essential::new("Lasts", Tone::Danger, "for good");
+    }
+    if !plan.kind().is_disruptive() {
+        return Essential::new("Lasts", Tone::Plain, format!("{whole}, then the host undoes it by itself"))
+            .or(format!("{whole}, then undone"));
+    }
+    let early = preview
+        .confirm_within
+        .map_or_else(|| "early".to_owned(), |time| format!("after {}", humantime::format_duration(time.min(plan.lasts()))));
+    let then = if plan.kind() == ActionKind::RestoreFile { "for good".to_owned() } else { whole.to_string() };
+    Essential::new("Lasts", Tone::Warning, format!("{then}; undone by itself {early} unless you confirm it afterwards with {key}"))
+        .or(format!("{}; {then} once confirmed: {key}", early.trim_start_matches("after ")))
+}
+
+fn undo_line(state: &State, kind: ActionKind, preview: &Preview) -> Essential {
+    if !kind.is_reversible() || preview.undo.is_empty() {
+        return Essential::new("Undo", Tone::Danger, "cannot be undone");
+    }
+    let key = state.keymap.key(Command::Undo).unwrap_or_default();
+    let until = if kind == ActionKind::RestoreFile { "until it is confirmed" } else { "at any time" };
+    Essential::new("Undo", Tone::Good, format!("{key} in Actions {until}: {}", preview.undo.join("; ")))
+        .or(format!("{key} in Actions {until}"))
+}
+
+/// A preview as lines: what else it touches, and each step.
+pub(super) fn preview_lines(preview: &Preview) -> Vec<TonedLine> {
+    let mut lines = vec![TonedLine::labelled("Touches ", Tone::Warning, preview.blast_radius.clone())];
+    lines.extend(
+        preview
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Does    " } else { "        " }, Tone::Plain, text.clone())),
+    );
+    lines
+}

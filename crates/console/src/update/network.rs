@@ -1,0 +1,82 @@
+//! Connections or listeners, and blocking a far end by hand.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::input::{Effect, Question};
+use crate::state::dialog::{Prompt, Wants};
+use crate::state::{Dialog, RowKey, Sound, State};
+use crate::widgets::TextLine;
+use bartizan_config::Command;
+use bartizan_model::{ActionKind, ActionPlan, Direction, Target};
+use bartizan_protocol::Request;
+
+/// Life of an action that a person asks for here, as the built-in policy has it; the preview says it.
+fn by_hand(kind: ActionKind) -> Duration {
+    Duration::from_secs(match kind {
+        ActionKind::IsolateContainer => 1_800,
+        ActionKind::DisableUser => 3_600,
+        _ => 600,
+    })
+}
+
+pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
+    match command {
+        Command::Left | Command::Right => {
+            state.listeners = !state.listeners;
+            state.list_mut().key = None;
+            Vec::new()
+        }
+        Command::Block => match remote(state) {
+            Some(addr) => propose(state, ActionKind::BlockAddress, Target::Address { addr, direction: Direction::Out }),
+            None => Vec::new(),
+        },
+        Command::Limit => {
+            limit(state);
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn remote(state: &mut State) -> Option<IpAddr> {
+    let socket = match state.chosen() {
+        Some(RowKey::Socket(id)) => state.mirror.sockets.get(&id),
+        _ => None,
+    };
+    let addr = socket.and_then(|row| row.net.dst);
+    if addr.is_none() {
+        state.say(Sound::Note, "no remote address is under the cursor");
+    }
+    addr
+}
+
+fn limit(state: &mut State) {
+    let Some(addr) = remote(state) else { return };
+    state.dialog = Some(Dialog::Prompt(Prompt {
+        title: format!("Limit {addr} to how many packets a second?"),
+        about: "What comes from it beyond that is dropped, for 10 minutes: 1 to 1000000.".to_owned(),
+        line: TextLine::new("50"),
+        wants: Wants::Packets(addr),
+        problem: None,
+    }));
+}
+
+/// Asks what an action would do; the answer opens the confirmation.
+pub(super) fn propose(state: &mut State, kind: ActionKind, target: Target) -> Vec<Effect> {
+    let plan = match ActionPlan::new(kind, target, by_hand(kind)) {
+        Ok(plan) => plan,
+        Err(problem) => {
+            state.say(Sound::Refused, problem.to_string());
+            return Vec::new();
+        }
+    };
+    if !super::allowed(state, &Request::Act { plan: plan.clone(), reason: String::new() }) {
+        return Vec::new();
+    }
+    vec![Effect::Ask(Question {
+        what: format!("what \"{plan}\" would do"),
+        request: Request::Preview { plan: plan.clone() },
+        plan: Some(plan),
+    })]
+}

@@ -1,0 +1,108 @@
+//! What an answer changes: a message, a page, a confirmation, fresh data.
+
+use crate::input::Effect;
+use crate::state::dialog::Page;
+use crate::state::question::Confirm;
+use crate::state::{Dialog, RowKey, Sound, State};
+use bartizan_config::{Command, View};
+use bartizan_model::{Action, Approval, ApprovalState};
+use bartizan_protocol::{Refusal, Reply, Request};
+
+/// Lines of the audit log kept for the screen.
+const AUDIT_KEPT: usize = 1_000;
+
+pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect> {
+    let Some(asked) = state.asked.remove(&ticket) else { return Vec::new() };
+    if !matches!(reply, Reply::Refused(_)) {
+        answered(state, &asked.question.request);
+    }
+    match reply {
+        Reply::Done(_) if asked.question.what.is_empty() => {}
+        Reply::Done(text) => state.say(Sound::Done, text),
+        Reply::Refused(refusal) => refused(state, &refusal),
+        Reply::Explanation(why) if state.dialog.is_none() => state.dialog = Some(Dialog::Page(Page::explanation(&why))),
+        Reply::Actions(actions) => acted(state, &asked.question.request, &actions),
+        Reply::Target(target) => return super::confirming::found(state, target),
+        Reply::Checks(checks) => state.checks = Some(checks),
+        Reply::Audit(mut entries) => {
+            let surplus = entries.len().saturating_sub(AUDIT_KEPT);
+            entries.drain(..surplus);
+            state.audit = entries;
+            if let Some(last) = state.audit.last().filter(|_| state.tail) {
+                let key = RowKey::Line(last.seq);
+                if state.view == View::Audit {
+                    let keys = crate::state::rows::keys(state);
+                    let page = crate::view::page(state);
+                    state.list_mut().choose(key);
+                    state.list_mut().go(&keys, page, crate::state::Move::Last);
+                }
+            }
+        }
+        Reply::AuditVerdict(verdict) => {
+            let text = if verdict.intact {
+                format!("the audit log is intact: {} lines, every link holds", verdict.entries)
+            } else {
+                format!("the audit log is BROKEN at line {}: {}", verdict.broken_at.unwrap_or(0), verdict.detail)
+            };
+            state.say(if verdict.intact { Sound::Done } else { Sound::Refused }, text);
+            state.verdict = Some(verdict);
+        }
+        Reply::Preview(preview) => {
+            let Some(plan) = asked.question.plan else { return Vec::new() };
+            if state.dialog.is_some() {
+                state.say(Sound::Note, format!("the preview of \"{plan}\" came too late: ask again"));
+                return Vec::new();
+            }
+            let essentials = super::approvals::essentials(state, &plan, &preview);
+            let details = super::approvals::preview_lines(&preview);
+            let what = plan.to_string();
+            let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
+            state.dialog = Some(Dialog::Confirm(Confirm::new("Do this now?", essentials, details, vec![Effect::ask(act, what)])));
+        }
+        Reply::Explanation(_)
+        | Reply::Hello(_)
+        | Reply::Health(_)
+        | Reply::Events(_)
+        | Reply::Signals(_)
+        | Reply::Incidents(_)
+        | Reply::Alerts(_)
+        | Reply::Approvals(_)
+        | Reply::Copies(_)
+        | Reply::Pass(_) => {}
+    }
+    Vec::new()
+}
+
+/// What came of an action: that it is confirmed, or that it waits for that.
+fn acted(state: &mut State, request: &Request, actions: &[Action]) {
+    let clock = |state: &State, at| crate::view::format::clock(state, at);
+    if let Request::Confirm { id } = request {
+        let end = actions.iter().find(|row| row.id == *id).map(|row| format!(": it lasts until {}", clock(state, row.ends_at())));
+        state.say(Sound::Done, format!("{id} is confirmed{}", end.unwrap_or_default()));
+        return;
+    }
+    if let Some((row, until)) = actions.iter().find_map(|row| Some((row, row.awaits_confirmation()?))) {
+        let key = state.keymap.key(Command::Confirm).unwrap_or_default();
+        let text = format!("{} holds and is undone at {} unless you confirm it: {key}", row.id, clock(state, until));
+        state.say(Sound::Note, text);
+    }
+}
+
+/// The person answered the question under the cursor: the cursor goes on to the next one that waits, as the answer
+/// asked for. Nothing else ever moves it.
+fn answered(state: &mut State, request: &Request) {
+    let (Request::Approve { id, .. } | Request::Reject { id, .. }) = request else { return };
+    if state.view != View::Approvals || state.chosen() != Some(RowKey::Approval(*id)) {
+        return;
+    }
+    let waits = |row: &&Approval| row.state == ApprovalState::Pending && row.id != *id;
+    let next = state.mirror.approvals.values().filter(waits).map(|row| row.id).min_by_key(|other| (*other < *id, *other));
+    if let Some(next) = next {
+        state.list_mut().choose(RowKey::Approval(next));
+    }
+}
+
+fn refused(state: &mut State, refusal: &Refusal) {
+    let mend = if refusal.mend.is_empty() { String::new() } else { format!(": {}", refusal.mend) };
+    state.say(Sound::Refused, format!("not done: {}{mend}", refusal.message));
+}

@@ -1,0 +1,135 @@
+//! Everything that stands over a view.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::paint::Paint;
+use crate::state::dialog::{Choose, Prompt};
+use crate::state::{Dialog, Link, State};
+use crate::update::palette_rows;
+use crate::widgets::text::{fit, pad, safe};
+use crate::widgets::{TextLine, Tone, TonedLine, draw_lines, popup, wrap_toned};
+use bartizan_config::keymap::COMMANDS;
+
+pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    match &state.dialog {
+        None | Some(Dialog::Filter(_)) => {}
+        Some(Dialog::Help { offset }) => page(buf, area, "Keys", &help(state), *offset, paint),
+        Some(Dialog::Page(text)) => page(buf, area, &text.title, &text.lines, text.offset, paint),
+        Some(Dialog::Palette { line, at }) => palette(buf, area, state, line, *at, paint),
+        Some(Dialog::Confirm(question)) => super::question::draw(buf, area, state, question, paint),
+        Some(Dialog::Choose(question)) => choose(buf, area, question, paint),
+        Some(Dialog::Prompt(question)) => prompt(buf, area, question, paint),
+    }
+}
+
+/// Before the first snapshot.
+pub(super) fn waiting(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    let lines = match &state.link {
+        Link::Up => vec![TonedLine::new(Tone::Muted, format!("waiting for the agent's first word{}", paint.glyphs.ellipsis))],
+        Link::Lost { reason, .. } => vec![
+            TonedLine::new(Tone::Danger, "The agent does not answer."),
+            TonedLine::new(Tone::Plain, reason.clone()),
+            TonedLine::new(Tone::Muted, "Trying again; q leaves the console."),
+        ],
+    };
+    let lines = wrap_toned(&lines, usize::from(area.width.saturating_sub(2)).max(1));
+    let y = area.y + area.height / 3;
+    draw_lines(
+        buf,
+        Rect { x: area.x + 1, y, width: area.width.saturating_sub(2), height: area.bottom().saturating_sub(y) },
+        &lines,
+        0,
+        paint,
+    );
+}
+
+fn high(lines: usize, more: u16) -> u16 {
+    u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(more)
+}
+
+/// Width of a box, at most what reads well.
+fn wide(area: Rect, most: u16) -> u16 {
+    most.min(area.width)
+}
+
+fn page(buf: &mut Buffer, area: Rect, title: &str, lines: &[TonedLine], offset: usize, paint: &Paint) {
+    let wide = wide(area, 96);
+    let lines = wrap_toned(lines, usize::from(wide.saturating_sub(4)));
+    let inside = popup(buf, area, wide, high(lines.len(), 3), &safe(title), paint.accent, paint);
+    let shown = usize::from(inside.height.saturating_sub(1));
+    let last = lines.len().saturating_sub(shown);
+    let offset = offset.min(last);
+    draw_lines(buf, Rect { height: inside.height.saturating_sub(1), ..inside }, &lines, offset, paint);
+    let hint = if last == 0 {
+        "esc closes".to_owned()
+    } else {
+        format!("esc closes   j k scroll   {} of {}", (offset + shown).min(lines.len()), lines.len())
+    };
+    buf.set_stringn(inside.x, inside.bottom().saturating_sub(1), hint, usize::from(inside.width), paint.muted);
+}
+
+fn help(state: &State) -> Vec<TonedLine> {
+    let row = |info: &bartizan_config::keymap::CommandInfo| {
+        let keys = state.keymap.keys(info.command).join(" ");
+        TonedLine::labelled(format!("  {keys:<16}"), if keys.is_empty() { Tone::Muted } else { Tone::Plain }, info.about)
+    };
+    let mut lines = vec![TonedLine::new(Tone::Title, format!("In this view: {}", state.view))];
+    lines.extend(COMMANDS.iter().filter(|info| !info.views.is_empty() && info.works_in(state.view)).map(row));
+    lines.extend([TonedLine::new(Tone::Plain, ""), TonedLine::new(Tone::Title, "Everywhere")]);
+    lines.extend(COMMANDS.iter().filter(|info| info.views.is_empty()).map(row));
+    lines
+}
+
+fn palette(buf: &mut Buffer, area: Rect, state: &State, line: &TextLine, at: usize, paint: &Paint) {
+    let found = palette_rows(line.text(), state.view);
+    let inside = popup(buf, area, wide(area, 70), area.height.min(16), "Commands", paint.accent, paint);
+    line.draw(buf, Rect { height: 1, ..inside }, ": ", paint);
+    let shown = usize::from(inside.height.saturating_sub(2));
+    let offset = (at + 1).saturating_sub(shown.max(1));
+    for ((index, info), y) in found.iter().enumerate().skip(offset).zip(inside.top() + 2..inside.bottom()) {
+        let key = state.keymap.key(info.command).unwrap_or_default();
+        let text = format!("{} {} {}", pad(info.id, 16), pad(&key, 10), info.about);
+        let text = pad(&fit(&text, usize::from(inside.width), paint.glyphs.ellipsis), usize::from(inside.width));
+        buf.set_stringn(inside.x, y, text, usize::from(inside.width), if index == at { paint.selected } else { paint.base });
+    }
+    if found.is_empty() {
+        buf.set_stringn(inside.x, inside.y + 2, "no command has such a name", usize::from(inside.width), paint.muted);
+    }
+}
+
+fn choose(buf: &mut Buffer, area: Rect, question: &Choose, paint: &Paint) {
+    let inside = popup(buf, area, wide(area, 84), high(question.options.len(), 6), &safe(&question.title), paint.accent, paint);
+    let cells = usize::from(inside.width);
+    buf.set_stringn(inside.x, inside.y, fit(&safe(&question.about), cells, paint.glyphs.ellipsis), cells, paint.base);
+    let column = question.options.iter().map(|choice| choice.label.len()).max().unwrap_or(0);
+    for ((index, choice), y) in question.options.iter().enumerate().zip(inside.top() + 2..inside.bottom()) {
+        let text = format!("{} {}   {}", index + 1, pad(&choice.label, column), choice.about);
+        let text = pad(&fit(&text, cells, paint.glyphs.ellipsis), cells);
+        buf.set_stringn(inside.x, y, text, cells, if index == question.at { paint.selected } else { paint.base });
+    }
+    buf.set_stringn(inside.x, inside.bottom().saturating_sub(1), "enter chooses   esc closes", cells, paint.muted);
+}
+
+fn prompt(buf: &mut Buffer, area: Rect, question: &Prompt, paint: &Paint) {
+    let wide = wide(area, 70);
+    let cells = usize::from(wide.saturating_sub(4));
+    let mut lines = wrap_toned(&[TonedLine::new(Tone::Muted, question.about.clone())], cells);
+    let about = lines.len();
+    if let Some(problem) = &question.problem {
+        lines.extend(wrap_toned(&[TonedLine::new(Tone::Danger, problem.clone())], cells));
+    }
+    let inside = popup(buf, area, wide, high(lines.len(), 5), &safe(&question.title), paint.accent, paint);
+    draw_lines(buf, inside, lines.get(..about).unwrap_or_default(), 0, paint);
+    let y = inside.y + u16::try_from(about).unwrap_or(0) + 1;
+    if y < inside.bottom() {
+        question.line.draw(buf, Rect { y, height: 1, ..inside }, "> ", paint);
+        draw_lines(
+            buf,
+            Rect { y: y + 1, height: inside.bottom().saturating_sub(y + 1), ..inside },
+            lines.get(about..).unwrap_or_default(),
+            0,
+            paint,
+        );
+    }
+}

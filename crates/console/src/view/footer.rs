@@ -1,0 +1,105 @@
+//! The last two rows: what came of the last command, and the keys of this view.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::format::{clock, span};
+use crate::paint::Paint;
+use crate::state::{Dialog, Link, Sound, State, rows};
+use crate::widgets::text::{fit, safe, width};
+use bartizan_config::keymap::COMMANDS;
+use bartizan_config::{Command, View};
+
+pub(super) fn draw(buf: &mut Buffer, message: Rect, footer: Rect, state: &State, paint: &Paint) {
+    let line = if message.height > 0 { message } else { footer };
+    let said = say(buf, line, state, paint);
+    if message.height > 0 || !said {
+        keys(buf, footer, state, paint);
+    }
+}
+
+fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
+    let room = usize::from(area.width).saturating_sub(2);
+    if let Some(Dialog::Filter(line)) = &state.dialog {
+        line.draw(buf, Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area }, "filter: ", paint);
+        return true;
+    }
+    let waiting = state.asked.values().find(|asked| !asked.question.what.is_empty());
+    let (text, style) = if let Link::Lost { reason, since } = &state.link {
+        (format!("no connection for {}: {}; trying again", span(state.now - *since), safe(reason)), paint.critical)
+    } else if let Some(asked) = waiting {
+        (format!("asking{} {}", paint.glyphs.ellipsis, safe(&asked.question.what)), paint.accent)
+    } else if let Some(message) = &state.message {
+        let style = match message.sound {
+            Sound::Done => paint.good,
+            Sound::Note => paint.notice,
+            Sound::Refused => paint.danger,
+        };
+        (safe(&message.text), style)
+    } else if let Some(age) = state.stale_for() {
+        (format!("the agent last spoke {} ago: what you see may be old", span(age)), paint.warning)
+    } else if !state.list().filter.is_empty() {
+        (format!("filter: {}  (esc shows everything)", safe(&state.list().filter)), paint.accent)
+    } else if let Some(row) = rows::awaiting(state).first().filter(|_| area.y < buf.area.bottom().saturating_sub(1)) {
+        // Not on small screens, where this line is the line of keys: the strip has the countdown.
+        let key = state.keymap.key(Command::Confirm).unwrap_or_default();
+        let what = safe(&format!("{} {}", row.kind.verb(), row.target));
+        (format!("{}: {what} is undone at {} unless you confirm it: {key}", row.id, clock(state, row.ends_at())), paint.warning)
+    } else {
+        return false;
+    };
+    buf.set_stringn(area.x + 1, area.y, fit(&text, room, paint.glyphs.ellipsis), room, style);
+    true
+}
+
+/// Keys of this view first, then those that work everywhere, as many as fit; help is always among them.
+fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
+    let waits = !rows::awaiting(state).is_empty();
+    let shown = |command: Command| {
+        (waits || command != Command::Confirm)
+            && !matches!(
+                command,
+                Command::Down
+                    | Command::Up
+                    | Command::First
+                    | Command::Last
+                    | Command::PageDown
+                    | Command::PageUp
+                    | Command::Back
+                    | Command::NextView
+                    | Command::PreviousView
+                    | Command::Redraw
+                    | Command::Suspend
+                    | Command::Show(_)
+                    | Command::EmergencyStop
+                    | Command::Help
+            )
+            && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
+    };
+    // The way out of trouble and the way to all other keys are always shown.
+    let always = [hint(state, Command::EmergencyStop, "stop all"), hint(state, Command::Help, "help")];
+    let reserved: usize = always.iter().map(|(key, short)| width(key) + width(short) + 3).sum();
+    let mut room = usize::from(area.width).saturating_sub(2 + reserved);
+    let mut hints = Vec::new();
+    for info in COMMANDS.iter().filter(|info| info.works_in(state.view) && shown(info.command)) {
+        let (key, short) = hint(state, info.command, info.short);
+        let cells = width(&key) + 1 + width(short) + 2;
+        if key.is_empty() || cells > room {
+            continue;
+        }
+        room -= cells;
+        hints.push((key, short));
+    }
+    hints.extend(always);
+    let mut x = area.x + 1;
+    for (key, short) in hints {
+        let left = |x: u16| usize::from(area.right().saturating_sub(x));
+        let (x1, _) = buf.set_stringn(x, area.y, key, left(x), paint.accent);
+        let (x2, _) = buf.set_stringn(x1 + 1, area.y, short, left(x1 + 1), paint.muted);
+        x = x2 + 2;
+    }
+}
+
+fn hint(state: &State, command: Command, short: &'static str) -> (String, &'static str) {
+    (state.keymap.key(command).unwrap_or_default(), short)
+}

@@ -1,0 +1,73 @@
+//! Numbers and times as people read them at a glance.
+
+use chrono::TimeDelta;
+
+use crate::state::State;
+use bartizan_model::Timestamp;
+
+/// "1,234,567".
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// "12s", "9m12s", "2h14m", "3d4h"; what lies ahead and what lies behind alike.
+pub(crate) fn span(time: TimeDelta) -> String {
+    let s = time.num_seconds().unsigned_abs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_600 => format!("{}m{:02}s", s / 60, s % 60),
+        3_600..86_400 => format!("{}h{:02}m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// How long ago, roughly: "12s", "9m", "2h", "3d".
+pub(crate) fn ago(state: &State, at: Timestamp) -> String {
+    let s = (state.now - at).num_seconds().max(0);
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_600 => format!("{}m", s / 60),
+        3_600..86_400 => format!("{}h", s / 3_600),
+        _ => format!("{}d", s / 86_400),
+    }
+}
+
+/// "14:03:22", in the owner's time zone.
+pub(crate) fn clock(state: &State, at: Timestamp) -> String {
+    at.with_timezone(&state.zone).format("%H:%M:%S").to_string()
+}
+
+/// "12.3 MiB".
+pub(crate) fn bytes(n: u64) -> String {
+    #[allow(clippy::cast_precision_loss)] // one decimal is shown
+    let mut value = n as f64;
+    let mut unit = "B";
+    for bigger in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1_024.0 {
+            break;
+        }
+        value /= 1_024.0;
+        unit = bigger;
+    }
+    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_at_a_glance() {
+        assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([span(TimeDelta::seconds(9)), span(TimeDelta::seconds(552)), span(TimeDelta::seconds(8_040))], ["9s", "9m12s", "2h14m"]);
+        assert_eq!([bytes(512), bytes(1_536), bytes(12_897_484)], ["512 B", "1.5 KiB", "12.3 MiB"]);
+    }
+}

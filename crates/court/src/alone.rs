@@ -1,0 +1,73 @@
+//! What the agent does not do without a person whatever the evidence: by kind (rows G2, G5, H6) and by share of the traffic.
+
+use std::net::IpAddr;
+
+use bartizan_config::Policy;
+use bartizan_model::{ActionKind, ActionPlan, Confidence, Lifeline, Posture, Target};
+
+/// Below so many connections a share says nothing: on an idle host the intruder's own is half of them.
+const FEW: u64 = 16;
+
+/// What of the case bears on it.
+pub(super) struct Bearing<'a> {
+    pub(super) posture: Posture,
+    /// What stable detectors alone prove.
+    pub(super) score: Confidence,
+    pub(super) lifeline: &'a Lifeline,
+    /// Established connections by remote address.
+    pub(super) connections: &'a [(IpAddr, u32)],
+}
+
+/// Why this kind of thing is not done without a person; `None` when its kind stands in nobody's way.
+pub(super) fn held(plan: &ActionPlan, bearing: &Bearing<'_>, policy: &Policy) -> Option<String> {
+    match (plan.kind(), plan.target()) {
+        (ActionKind::BlockAddress | ActionKind::LimitSource | ActionKind::BlockDestination, target) => {
+            target.address().and_then(|addr| carries_most(addr, bearing.connections))
+        }
+        (ActionKind::FreezeTree, _) => None,
+        (ActionKind::KillTree, _) => Some("to kill cannot be undone".to_owned()),
+        (ActionKind::DisableUser, Target::User { uid, .. }) if bearing.lifeline.logged_in.iter().any(|(known, _)| known == uid) => {
+            Some("the account is logged in now, and only a person ends a person's session".to_owned())
+        }
+        (ActionKind::DisableUser, _) => Some("an account is disabled by a person only".to_owned()),
+        (ActionKind::IsolateContainer, _) => Some("a running container is cut off by a person only".to_owned()),
+        (ActionKind::RestoreFile, _) => Some("a file is put back by a person only".to_owned()),
+        (ActionKind::ContainHost, _) => closes_host(bearing, policy),
+    }
+}
+
+fn closes_host(bearing: &Bearing<'_>, policy: &Policy) -> Option<String> {
+    let needed = policy.posture.lockdown;
+    (bearing.posture < Posture::Lockdown || bearing.score.get() < needed)
+        .then(|| format!("stable evidence reaches {}, the host is closed alone from {needed:.2}", bearing.score))
+}
+
+/// A peer that more than half of the traffic depends on is rather a proxy or a balancer than one intruder.
+fn carries_most(addr: IpAddr, connections: &[(IpAddr, u32)]) -> Option<String> {
+    let outside = connections.iter().filter(|(peer, _)| !peer.to_canonical().is_loopback());
+    let all: u64 = outside.clone().map(|(_, count)| u64::from(*count)).sum();
+    let own: u64 = outside.filter(|(peer, _)| peer.to_canonical() == addr).map(|(_, count)| u64::from(*count)).sum();
+    (own >= FEW && own * 2 > all).then(|| format!("{addr} carries {own} of the {all} connections of this host"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_carries_more_than_half_is_not_cut_off_alone() {
+        let peer: IpAddr = "203.0.113.9".parse().unwrap();
+        let others: IpAddr = "198.51.100.1".parse().unwrap();
+        let home: IpAddr = "127.0.0.1".parse().unwrap();
+        for (connections, is_held) in [
+            (vec![(peer, 51), (others, 50)], true),
+            (vec![(peer, 50), (others, 50)], false),
+            (vec![(peer, 15)], false),
+            (vec![(peer, 16)], true),
+            (vec![("::ffff:203.0.113.9".parse().unwrap(), 40), (home, 900)], true),
+            (vec![], false),
+        ] {
+            assert_eq!(carries_most(peer, &connections).is_some(), is_held, "{connections:?}");
+        }
+    }
+}

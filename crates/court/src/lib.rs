@@ -1,0 +1,21 @@
+//! The court: may this be done? It alone makes warrants, and without a warrant nothing is done.
+
+#![forbid(unsafe_code)]
+
+mod alone;
+mod docket;
+mod guard;
+mod ladder;
+mod proposals;
+mod seal;
+mod sentinel;
+mod tree;
+mod warrant;
+
+pub use docket::{Case, Court, Petition, Ruling};
+pub use guard::Refusal;
+pub use sentinel::Pause;
+pub use warrant::{Grant, Verifier, Warrant, WarrantError};
+
+#[cfg(test)]
+mod widened_tests;

@@ -1,0 +1,173 @@
+//! What counts as one piece of evidence and what as two: acts, lineage, proven far ends, and what must hold for all.
+
+#![cfg(test)]
+
+use super::*;
+use bartizan_model::*;
+use proptest::prelude::*;
+
+fn key(pid: u32) -> ProcessKey {
+    ProcessKey { boot: BootId(7), pid, start: 1 }
+}
+
+fn act(pid: u32) -> Option<Act> {
+    Some(Act { of: key(pid), told: false })
+}
+
+fn signal(n: u64, act: Option<Act>, family: Family, confidence: f64) -> Signal {
+    let stage = match family {
+        Family::Lineage => Stage::InitialAccess,
+        Family::Files => Stage::Execution,
+        Family::Auth => Stage::Privilege,
+        Family::Outbound | Family::Anomaly | Family::Tools => Stage::CommandAndControl,
+    };
+    Signal {
+        id: SignalId { event: EventId(n), ordinal: 0 },
+        at: chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+        detector: format!("d{}", family.name()),
+        technique: vec![],
+        severity: Severity::High,
+        confidence: Confidence::new(confidence),
+        tier: Tier::Stable,
+        family,
+        stage,
+        events: vec![EventId(n)],
+        entities: vec![Entity::Lineage(key(812))],
+        subject: Some(key(900)),
+        act,
+        hostile: None,
+        sentence: format!("sentence {n}"),
+        complete: true,
+    }
+}
+
+/// Score, pieces and explanation of these.
+fn judged(signals: Vec<Signal>) -> (f64, usize, Vec<String>) {
+    let mut correlator = Correlator::new(&Policy::built_in().unwrap(), IncidentId(1));
+    signals.into_iter().for_each(|signal| drop(correlator.join(signal)));
+    let (id, proof) = (IncidentId(1), correlator.proof(IncidentId(1)));
+    (correlator.get(id).unwrap().confidence.get(), proof.pieces, correlator.explain(id, &[]).unwrap().why)
+}
+
+#[test]
+fn a_shell_and_the_crontab_that_it_writes_are_one_piece() {
+    let (score, pieces, why) = judged(vec![signal(1, act(900), Family::Lineage, 0.9), signal(2, act(900), Family::Files, 0.85)]);
+    assert!(score < 0.75 && pieces == 1, "{score}: {why:?}");
+    let said = "files (dfiles) counts as one with lineage: both are what process 900 was started for";
+    assert!(why.contains(&said.to_owned()), "{why:?}");
+    assert!(why.contains(&"one piece of evidence: lineage (what process 900 was started for)".to_owned()), "{why:?}");
+}
+
+#[test]
+fn two_acts_seen_by_two_kinds_of_sensor_are_two_pieces() {
+    let told = Some(Act { of: key(905), told: true });
+    let (score, pieces, why) = judged(vec![
+        signal(1, act(900), Family::Lineage, 0.9),
+        signal(2, act(900), Family::Outbound, 0.95),
+        signal(3, told, Family::Files, 0.85),
+    ]);
+    assert!(score >= 0.85 && pieces == 2, "{score}: {why:?}");
+    let said = "2 independent pieces of evidence: lineage (what process 900 was started for); files (what was typed over a socket and done by process 905)";
+    assert!(why.contains(&said.to_owned()), "{why:?}");
+}
+
+#[test]
+fn two_jobs_of_one_service_score_as_two_and_no_hand_joins_them() {
+    let two = [signal(1, act(900), Family::Outbound, 0.95), signal(2, act(901), Family::Files, 0.85)];
+    let (score, pieces, why) = judged(two.to_vec());
+    assert!(score >= 0.75 && pieces == 2, "{score}: {why:?}");
+    assert!(why.iter().any(|line| line.contains("nothing shows that one hand did them, so for acting alone they weigh 1")), "{why:?}");
+    let apart = |more: Option<Signal>| {
+        let mut correlator = Correlator::new(&Policy::built_in().unwrap(), IncidentId(1));
+        two.iter().cloned().chain(more).for_each(|signal| drop(correlator.join(signal)));
+        correlator.proof(IncidentId(1)).apart
+    };
+    assert!(apart(None));
+    // Whatever else is typed over a socket, or done by a proven far end: somebody is here.
+    assert!(!apart(Some(signal(3, Some(Act { of: key(902), told: true }), Family::Auth, 0.1))));
+    let mut far = signal(3, act(902), Family::Outbound, 0.1);
+    far.hostile = Some("198.51.100.7".parse().unwrap());
+    assert!(!apart(Some(far)));
+}
+
+#[test]
+fn two_acts_of_one_kind_and_shells_beside_something_else_are_one() {
+    for second in [
+        vec![signal(2, act(901), Family::Files, 0.85)],
+        // A service that starts shells all day, and once a crontab was written.
+        vec![signal(2, act(901), Family::Lineage, 0.9), signal(3, act(902), Family::Lineage, 0.9)],
+    ] {
+        let mut all = vec![signal(1, act(900), Family::Files, 0.85)];
+        all.extend(second);
+        let (score, pieces, why) = judged(all);
+        assert!(score < 0.75 && pieces == 1, "{score}: {why:?}");
+    }
+}
+
+#[test]
+fn a_proven_far_end_lets_all_of_one_act_count_and_it_stays_one_piece() {
+    let mut far = signal(2, act(900), Family::Outbound, 0.95);
+    far.hostile = Some("::ffff:198.51.100.7".parse().unwrap());
+    let mut correlator = Correlator::new(&Policy::built_in().unwrap(), IncidentId(1));
+    correlator.join(signal(1, act(900), Family::Lineage, 0.9));
+    correlator.join(far);
+    let proof = correlator.proof(IncidentId(1));
+    assert!(proof.confidence.get() >= 0.85, "{}", proof.confidence);
+    assert_eq!((proof.pieces, proof.hostile), (1, vec!["198.51.100.7".parse().unwrap()]));
+}
+
+#[test]
+fn what_nobody_knows_who_did_is_one_act() {
+    let (_, pieces, _) = judged(vec![signal(1, None, Family::Files, 0.6), signal(2, None, Family::Auth, 0.75)]);
+    assert_eq!(pieces, 1);
+}
+
+type Any = (u32, usize, f64, bool);
+
+fn any_signal() -> impl Strategy<Value = Any> {
+    (0..8u32, 0..Family::ALL.len(), 0.0..=1.0f64, prop::bool::weighted(0.1))
+}
+
+fn made(all: &[Any]) -> Vec<Signal> {
+    let one = |(n, (pid, family, confidence, far)): (usize, &Any)| {
+        let mut signal = signal(n as u64, act(900 + pid), Family::ALL[*family], *confidence);
+        signal.hostile = far.then(|| "198.51.100.7".parse().unwrap());
+        signal
+    };
+    all.iter().enumerate().map(one).collect()
+}
+
+proptest! {
+    #[test]
+    fn more_evidence_never_lowers_the_score_whatever_the_acts(all in prop::collection::vec(any_signal(), 1..14), more in any_signal()) {
+        let before = judged(made(&all)).0;
+        let mut longer = all;
+        longer.push(more);
+        prop_assert!(judged(made(&longer)).0 >= before - 1e-12);
+    }
+
+    #[test]
+    fn one_act_without_a_proven_far_end_never_reaches_acting(all in prop::collection::vec(any_signal(), 1..14)) {
+        let alone: Vec<Any> = all.into_iter().map(|(_, family, confidence, _)| (0, family, confidence, false)).collect();
+        let (score, pieces, _) = judged(made(&alone));
+        prop_assert!(score < 0.75 && pieces <= 1);
+    }
+
+    #[test]
+    fn no_more_pieces_than_acts_or_than_kinds_of_sensor(all in prop::collection::vec(any_signal(), 1..14)) {
+        let pieces = judged(made(&all)).1;
+        let count = |set: std::collections::BTreeSet<u64>| set.len();
+        prop_assert!(pieces <= count(all.iter().map(|one| u64::from(one.0)).collect()));
+        prop_assert!(pieces <= count(all.iter().map(|one| one.1 as u64).collect()));
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    #[test]
+    fn any_number_of_acts_is_weighed_within_bounds(pids in prop::collection::vec((0..10_000u32, 0..Family::ALL.len()), 200..300)) {
+        let all: Vec<Any> = pids.into_iter().map(|(pid, family)| (pid, family, 0.5, false)).collect();
+        prop_assert!(judged(made(&all)).1 <= Family::ALL.len());
+    }
+}

@@ -1,0 +1,49 @@
+//! The incident's one sentence, told from its strongest signals in the order in which they happened.
+
+use std::collections::HashSet;
+
+use bartizan_model::Signal;
+
+/// Longest sentence, in characters.
+const LONGEST: usize = 360;
+/// Signals told at most; the rest are counted.
+const MOST_TOLD: usize = 3;
+
+/// `nginx (pid 812) ran "sh -i" as sh (pid 900), which connected to 203.0.113.9:4444`
+pub(super) fn tell(signals: &[Signal], count: u64) -> String {
+    let mut by_weight: Vec<&Signal> = signals.iter().collect();
+    by_weight.sort_by(|a, b| {
+        b.severity.cmp(&a.severity).then(b.confidence.get().total_cmp(&a.confidence.get())).then((a.at, a.id).cmp(&(b.at, b.id)))
+    });
+    let mut detectors = HashSet::new();
+    let mut told: Vec<&Signal> =
+        by_weight.into_iter().filter(|signal| detectors.insert(signal.detector.as_str())).take(MOST_TOLD).collect();
+    told.sort_by_key(|signal| (signal.at, signal.id));
+    let mut out = String::new();
+    for signal in &told {
+        append(&mut out, &signal.sentence);
+    }
+    let more = count.saturating_sub(told.len() as u64);
+    let tail = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    match out.char_indices().nth(LONGEST.saturating_sub(tail.len())) {
+        Some((at, _)) => format!("{}…{tail}", out.get(..at).unwrap_or_default()),
+        None => out + &tail,
+    }
+}
+
+/// Whoever the story just named goes on as "which".
+fn append(story: &mut String, sentence: &str) {
+    if story.is_empty() {
+        story.push_str(sentence);
+        return;
+    }
+    let actor = sentence.find(" (pid ").and_then(|at| sentence.get(at..)?.find(')').map(|end| at + end + 1));
+    let (actor, rest) = actor.and_then(|at| Some((sentence.get(..at)?, sentence.get(at..)?))).unwrap_or(("", sentence));
+    if !actor.is_empty() && story.ends_with(actor) {
+        story.push_str(", which");
+        story.push_str(rest);
+    } else {
+        story.push_str("; ");
+        story.push_str(sentence);
+    }
+}

@@ -1,0 +1,45 @@
+//! Detectors: one behaviour a file. An event in, opinions out; no I/O, no clock.
+
+mod acts;
+mod credential_read;
+mod database_calls_out;
+mod exec_from_writable;
+mod guard_alarm;
+mod guard_attacked;
+mod kinship;
+mod new_privileged_user;
+mod opinion;
+mod panel;
+mod persistence_by_service;
+mod ptrace_other;
+#[cfg(test)]
+mod scene;
+mod shell_connects;
+mod shell_on_socket;
+mod sight;
+mod unexpected_listener;
+mod web_server_shell;
+
+pub use opinion::{Detector, Info, Opinion};
+pub use panel::{Panel, catalogue};
+pub use sight::{Sight, Words};
+
+use bartizan_model::{Flow, HostText};
+
+/// The registry: one line a detector. Order gives nothing but the numbers of signals.
+fn registry(known_listeners: &[(Flow, Option<HostText>)]) -> Vec<Box<dyn Detector>> {
+    vec![
+        Box::new(web_server_shell::WebServerShell),
+        Box::new(shell_on_socket::ShellOnSocket::default()),
+        Box::new(shell_connects::ShellConnects),
+        Box::new(database_calls_out::DatabaseCallsOut),
+        Box::new(exec_from_writable::ExecFromWritable),
+        Box::new(unexpected_listener::UnexpectedListener::new(known_listeners)),
+        Box::new(new_privileged_user::NewPrivilegedUser),
+        Box::new(persistence_by_service::PersistenceByService),
+        Box::new(ptrace_other::PtraceOther),
+        Box::new(credential_read::CredentialRead),
+        Box::new(guard_attacked::GuardAttacked),
+        Box::new(guard_alarm::GuardAlarm),
+    ]
+}

@@ -1,0 +1,60 @@
+//! Nouns: what the host did, what we think of it, what we may do, what we did. No I/O, no clock.
+
+#![forbid(unsafe_code)]
+
+mod act;
+mod action;
+mod alarm;
+mod alert;
+mod approval;
+mod audit;
+mod container;
+mod desired;
+mod digest;
+mod event;
+mod file;
+mod health;
+mod id;
+mod incident;
+mod kept_copy;
+mod kept_evidence;
+mod lifeline;
+mod mode;
+mod nearest;
+mod network;
+mod plan;
+mod process;
+mod signal;
+mod target;
+mod text;
+mod vital;
+
+pub use act::Act;
+pub use action::{Action, ActionKind, ActionState, Confirmation};
+pub use alarm::{Alarm, AlarmKind};
+pub use alert::{Alert, AlertState};
+pub use approval::{Approval, ApprovalState};
+pub use audit::{AuditBody, AuditEntry};
+pub use container::Container;
+pub use desired::{Desired, EndCause, Ending};
+pub use digest::{DigestError, Sha256};
+pub use event::{BudgetChange, Event, EventKind, Exit, ListeningUnit, Loss, Privilege, PrivilegeKind, Source, UserChange, UserChangeKind};
+pub use file::{FileChange, FileChangeKind, PersistenceKind};
+pub use health::{BlindSpot, Budget, Check, CheckState, Counts, Gap, Health, HopDrops, Latency, Presence, Rung, Watched};
+pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, SignalId, WarrantId};
+pub use incident::{Entity, Explanation, Incident, IncidentState, Proof, Stage};
+pub use kept_copy::KeptCopy;
+pub use kept_evidence::KeptEvidence;
+pub use lifeline::{Lifeline, LifelineReason, embedded};
+pub use mode::{Mode, ModeError, Posture, Role};
+pub use nearest::nearest;
+pub use network::{Flow, Protocol, is_public};
+pub use plan::{ActionPlan, PlanError, Preview};
+pub use process::{Ancestor, BootId, ExeFile, KeyError, Lineage, Namespaces, Process, ProcessKey, Root, ServiceRole, Variable};
+pub use signal::{Confidence, Family, Severity, Signal, Technique, Tier};
+pub use target::{Direction, Isolation, Target, Whose};
+pub use text::{HostText, sentence};
+pub use vital::{Vital, VitalCheck, VitalKind, VitalState, worse};
+
+/// A moment of wall-clock time, UTC. Written as RFC 3339 with nanoseconds.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,17 @@
+//! Words on the wire between the agent and whoever asks: one JSON document a line over a Unix socket.
+
+#![forbid(unsafe_code)]
+
+mod frame;
+mod mirror;
+mod pass;
+mod push;
+mod reply;
+mod request;
+
+pub use frame::{ClientFrame, MAX_LINE, ServerFrame, VERSION};
+pub use mirror::{Applied, Mirror};
+pub use pass::{Pass, Token};
+pub use push::{Change, ProcessRow, Push, Snapshot, SocketRow};
+pub use reply::{AuditVerdict, ErrorCode, Hello, Refusal, Reply};
+pub use request::{EventQuery, FeedbackVerdict, Request};

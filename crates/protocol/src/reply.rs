@@ -1,0 +1,102 @@
+//! What the agent answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::Pass;
+use bartizan_model::{
+    Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal, Target,
+};
+
+/// Who the agent is and what the client may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Protocol version of the agent.
+    pub version: u32,
+    /// Program version of the agent.
+    pub agent: String,
+    /// What this client may do.
+    pub role: Role,
+    /// Leave to ask for what needs more than looking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<Pass>,
+}
+
+/// Why something was not done; maps to the exit codes of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// It was tried and failed (exit 1).
+    Failed,
+    /// The question makes no sense (exit 2).
+    Usage,
+    /// Not allowed: policy, role, lifeline (exit 4).
+    Refused,
+    /// The token is too old or missing: renew it and ask again (exit 4 when that does not help).
+    Lapsed,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which sort.
+    pub code: ErrorCode,
+    /// What failed, on what, why. Safe to show.
+    pub message: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+/// What came of recomputing the audit log's hash chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditVerdict {
+    /// Every link holds.
+    pub intact: bool,
+    /// How many lines there are.
+    pub entries: u64,
+    /// The first line that does not fit.
+    pub broken_at: Option<u64>,
+    /// What is wrong with it, or the hash of the last line.
+    pub detail: String,
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// To `hello`.
+    Hello(Hello),
+    /// Another pass for this connection.
+    Pass(Pass),
+    /// It is done; one line says what.
+    Done(String),
+    /// How the agent is.
+    Health(Box<Health>),
+    /// Self-tests.
+    Checks(Vec<Check>),
+    /// Facts.
+    Events(Vec<Event>),
+    /// Opinions.
+    Signals(Vec<Signal>),
+    /// Incidents.
+    Incidents(Vec<Incident>),
+    /// Why.
+    Explanation(Box<Explanation>),
+    /// What people were told.
+    Alerts(Vec<Alert>),
+    /// Questions.
+    Approvals(Vec<Approval>),
+    /// Changes to the host.
+    Actions(Vec<Action>),
+    /// What a change would do.
+    Preview(Preview),
+    /// Lines of the audit log, oldest first.
+    Audit(Vec<AuditEntry>),
+    /// Kept copies, newest first.
+    Copies(Vec<KeptCopy>),
+    /// Who or what is meant by a name.
+    Target(Target),
+    /// Whether the audit log is intact.
+    AuditVerdict(AuditVerdict),
+    /// It was not done.
+    Refused(Refusal),
+}

@@ -1,0 +1,161 @@
+//! Drop packets from or to one address and close what is open with it; the kernel itself ends the block.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::open_connections::{self, Cut};
+use super::{Act, ActError, Hand, Sight, is_person};
+use crate::ruleset::{Timed, begun};
+use bartizan_model::{Action, ActionId, ActionPlan, Direction, Preview, Target, Timestamp};
+use bartizan_sys::nft::{Member, NftError, TABLE, TableState};
+
+/// Where the snapshot keeps what became of the open connections.
+pub(super) const CUT: &str = "connections";
+
+pub(super) struct BlockAddress;
+
+fn whom(target: &Target) -> Result<(IpAddr, Direction), ActError> {
+    match target {
+        Target::Address { addr, direction } => Ok((addr.to_canonical(), *direction)),
+        _ => Err(ActError::Misfit("what is no address")),
+    }
+}
+
+/// What it has in the table.
+pub(super) fn members(action: &Action) -> Result<Vec<Timed>, ActError> {
+    let (addr, direction) = whom(&action.target)?;
+    Ok(vec![(Member::Block(addr, direction), action.ends_at())])
+}
+
+/// The first step of a preview, when the table is not there yet.
+pub(super) fn table_step(hand: &Hand) -> Result<Option<String>, ActError> {
+    hand.forget_ruleset();
+    let absent = *hand.ruleset()?.state() == TableState::Absent;
+    Ok(absent.then(|| format!("nft add table inet {TABLE} (sets with timeouts; chains input, forward, output at priority -10)")))
+}
+
+/// How every element in the table is undone.
+pub(super) fn undo_steps(plan: &ActionPlan) -> Vec<String> {
+    let until = humantime::format_duration(plan.lasts());
+    vec![
+        format!("nft delete element inet {TABLE} (what the steps added)"),
+        format!("with the last element: nft delete table inet {TABLE}"),
+        format!("the kernel does the first by itself after {until}"),
+    ]
+}
+
+impl Act for BlockAddress {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let (addr, direction) = whom(plan.target())?;
+        let mut preview = self.outline(hand, plan)?;
+        // The last step says it without a number.
+        preview.steps.pop();
+        preview.steps.push(open_connections::foretell(addr, direction));
+        Ok(preview)
+    }
+
+    /// How many connections it closes is counted when they are closed: counting takes longer than blocking.
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let (addr, direction) = whom(plan.target())?;
+        let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
+        steps.push(Member::Block(addr, direction).as_command(plan.lasts()));
+        steps.push("closes every connection of this host that is open with it".to_owned());
+        let packets = match direction {
+            Direction::In => format!("every packet from {addr} to this host or through it is dropped, open connections too"),
+            Direction::Out => format!("every packet from this host or through it to {addr} is dropped, open connections too"),
+        };
+        let mut undo = undo_steps(plan);
+        undo.push("connections that were closed are not opened again: both ends may connect anew".to_owned());
+        Ok(Preview { steps, blast_radius: format!("{packets}; nobody else is touched"), undo, ..Preview::default() })
+    }
+
+    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        let (addr, direction) = whom(plan.target())?;
+        let ruleset = hand.ruleset()?;
+        if ruleset.find(Member::Block(addr, direction))?.is_some() {
+            return Err(NftError::Exists.into());
+        }
+        Ok(json!({ "table_existed": *ruleset.state() != TableState::Absent }))
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
+        let (addr, _) = whom(&action.target)?;
+        hand.may_cut(addr, by_person)?;
+        hand.put(action, &members(action)?, by_person, begun(action))?;
+        let cut = open_connections::cut(hand, addr, by_person)?;
+        if let Some(fields) = snapshot.as_object_mut() {
+            fields.insert(CUT.to_owned(), json!(cut));
+        }
+        Ok(snapshot)
+    }
+
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        let (addr, _) = whom(&action.target)?;
+        Ok(match hand.sees(&members(action)?, &addr.to_string(), now)? {
+            Err(sight) => sight,
+            Ok(left) => {
+                let mut proof = vec![format!("table inet {TABLE} is as we made it and holds {addr} for {} more seconds", left.as_secs())];
+                proof.extend(connections_seen(action, snapshot, addr));
+                Sight::Live(proof)
+            }
+        })
+    }
+
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        let mut done = hand.take(&members(action)?)?;
+        done.extend(cut_of(snapshot).and_then(|cut| cut.farewell()));
+        Ok(done)
+    }
+
+    /// We may have died between the block and the closing, which does no harm when done twice.
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
+        let whole = matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_));
+        if whole && cut_of(snapshot).is_none() {
+            open_connections::cut(hand, whom(&action.target)?.0, is_person(&action.by))?;
+        }
+        Ok(whole)
+    }
+
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
+        hand.put(action, &members(action)?, true, now)?;
+        Ok(snapshot)
+    }
+
+    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        let again = || {
+            let (addr, _) = whom(&action.target)?;
+            // The owner may have logged in from there since.
+            hand.may_cut(addr, is_person(&action.by))?;
+            Ok(addr)
+        };
+        let addr = match again() {
+            Ok(addr) => addr,
+            Err(error) => return Some(Err(error)),
+        };
+        let mended = hand.mend(action, &Value::Null, others, now)?;
+        Some(mended.and_then(|()| {
+            // While the block was gone, new ones may have been opened.
+            let cut = open_connections::cut(hand, addr, is_person(&action.by))?;
+            match cut.is_whole() {
+                true => Ok(()),
+                false => Err(ActError::Unverified(format!("{addr} is blocked again, but {}", cut.told().unwrap_or_default()))),
+            }
+        }))
+    }
+}
+
+pub(super) fn cut_of(snapshot: &Value) -> Option<Cut> {
+    Cut::deserialize(snapshot.get(CUT)?).ok()
+}
+
+/// What became of the open connections. The closing ended with a look that found none; the kernel is asked again for as long
+/// as not all were closed: what a block starves cannot come back, and a look at all sockets costs milliseconds.
+fn connections_seen(action: &Action, snapshot: &Value, addr: IpAddr) -> Option<String> {
+    match cut_of(snapshot) {
+        Some(cut) if action.applied_at.is_none() => cut.told(),
+        Some(cut) if cut.is_whole() => cut.tally(),
+        _ => open_connections::still_open(addr),
+    }
+}

@@ -1,0 +1,206 @@
+//! Stop a process and everything below it, kept intact; a watchdog outside of us ends it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Act, ActError, Hand, Sight, is_person, outrun, root_of};
+use crate::{evidence, group_name};
+use bartizan_config::policy::DriftPolicy;
+use bartizan_model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
+use bartizan_sys::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
+use bartizan_sys::pidfd::key_of;
+use bartizan_sys::watchdog::{self, Expiry, Watchdog};
+
+/// Holds again whoever of it lives, for the time that is left, under the same name: what undoes it stays true.
+fn again(hand: &Hand, action: &Action, left: Duration) -> Result<(), ActError> {
+    let id = action.id;
+    let snapshot = read(&hand.ledger.snapshot(id)?.unwrap_or_default())?;
+    let (Some(frozen), root) = (snapshot.frozen, root_of(&action.target)?) else { return Err(ActError::Misfit("this snapshot")) };
+    let allowed = hand.may_stop(is_person(&action.by))?;
+    let whole = || frozen.members.iter().map(|member| member.key).chain(tree(hand, root)).collect();
+    // First the end, then the beginning, as at first.
+    watchdog::set(&Expiry { name: snapshot.name, note: hand.freezer.note(&frozen.name), after: left, lasting: false })?;
+    Ok(hand.freezer.freeze_again(&frozen, &whole, &allowed)?)
+}
+
+/// Names shown in a preview.
+const SHOWN: usize = 12;
+
+pub(super) struct FreezeTree;
+
+/// What undoes a freeze.
+#[derive(Debug, Serialize, Deserialize)]
+struct Snapshot {
+    name: String,
+    frozen: Option<Frozen>,
+    watchdog: Option<Watchdog>,
+}
+
+fn read(snapshot: &Value) -> Result<Snapshot, ActError> {
+    Snapshot::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
+    serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+/// Whether a process is one of those that were stopped, by the snapshot.
+pub(super) fn holds(snapshot: &Value, key: ProcessKey) -> bool {
+    let frozen = read(snapshot).ok().and_then(|snapshot| snapshot.frozen);
+    frozen.is_some_and(|frozen| frozen.members.iter().any(|member| member.key == key))
+}
+
+/// The root and what the engine remembers below it.
+pub(super) fn tree(hand: &Hand, root: ProcessKey) -> Vec<ProcessKey> {
+    let mut tree = (hand.tree)(root);
+    tree.push(root);
+    tree
+}
+
+/// "3 processes: sh (812), nc (813), sleep (814)".
+pub(super) fn radius(hand: &Hand, root: ProcessKey) -> Result<String, ActError> {
+    let caught = Freezer::would_catch(&tree(hand, root));
+    if caught.is_empty() {
+        return Err(FreezeError::Nothing.into());
+    }
+    let names: Vec<String> = caught.iter().take(SHOWN).map(|(key, name)| format!("{name} ({})", key.pid)).collect();
+    let more = caught.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let noun = if caught.len() == 1 { "process" } else { "processes" };
+    Ok(format!("{} {noun}: {}{rest}", caught.len(), names.join(", ")))
+}
+
+fn steps(hand: &Hand, plan: &ActionPlan, blast_radius: String) -> Preview {
+    let until = humantime::format_duration(plan.lasts());
+    let first = format!("a watchdog outside of bartizan is set to undo it after {until}");
+    let then = match hand.freezer.group_dir("ID") {
+        Some(dir) => vec![
+            "SIGSTOP to each by pidfd, those that are known first".to_owned(),
+            format!("mkdir {0}; freeze it while it is empty", dir.display()),
+            "move the tree in, and SIGCONT: it is held there; look again until nobody new appears, a frozen process cannot fork".to_owned(),
+        ],
+        None => vec!["SIGSTOP to each by pidfd, look again until nobody new appears".to_owned()],
+    };
+    let steps = [first].into_iter().chain(then).chain([evidence::foretold(hand)]).collect();
+    let undo = vec![match hand.freezer.method() {
+        Method::Stop => "SIGCONT to each that ran before".to_owned(),
+        _ => "each process goes back to exactly its cgroup and runs on; the group is removed".to_owned(),
+    }];
+    Preview { steps, blast_radius, undo, ..Preview::default() }
+}
+
+impl Act for FreezeTree {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let caught = radius(hand, root_of(plan.target())?)?;
+        Ok(steps(hand, plan, format!("{caught}; their connections stay open and time out at the other end")))
+    }
+
+    /// Whom it would catch is not looked for: that takes longer than catching them.
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        root_of(plan.target())?;
+        Ok(steps(hand, plan, String::new()))
+    }
+
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        let root = root_of(plan.target())?;
+        // Only when nobody whom we remember lives, all processes are looked through for orphans.
+        if !tree(hand, root).iter().any(|key| key_of(key.pid) == Some(*key)) {
+            radius(hand, root)?;
+        }
+        written(&Snapshot { name: group_name(id, &hand.instance), frozen: None, watchdog: None })
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+        let (root, mut snapshot) = (root_of(&action.target)?, read(&snapshot)?);
+        tracing::debug!(action = %action.id, "applying");
+        let allowed = hand.may_stop(by_person)?;
+        let lasts = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
+        let note = hand.freezer.note(&snapshot.name);
+        // First the end, then the beginning: at no moment is something frozen that nobody will thaw.
+        let expiry = Expiry { name: snapshot.name.clone(), note: note.clone(), after: lasts, lasting: false };
+        let watchdog = watchdog::set(&expiry)?;
+        match hand.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(hand, root), &allowed) {
+            Ok(frozen) => {
+                (snapshot.frozen, snapshot.watchdog) = (Some(frozen), Some(watchdog));
+                written(&snapshot)
+            }
+            Err(error) => {
+                if !note.exists() {
+                    watchdog::call_off(&watchdog);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        let snapshot = read(snapshot)?;
+        let Some(frozen) = snapshot.frozen.or_else(|| hand.freezer.recall(&snapshot.name)) else {
+            return Ok(Sight::Gone("nothing was frozen".into()));
+        };
+        let hold = hand.freezer.look(&frozen);
+        let over = now >= action.ends_at();
+        if hold.held.is_empty() && hold.loose.is_empty() {
+            return Ok(Sight::Gone("all of its processes have ended".into()));
+        }
+        if hold.held.is_empty() && !hand.freezer.note(&frozen.name).exists() {
+            return Ok(match over {
+                true => Sight::Gone("the watchdog ended it at its time".into()),
+                false => Sight::Drifted("somebody thawed it before its time".into()),
+            });
+        }
+        if let Some(key) = hold.loose.first() {
+            return Ok(Sight::Drifted(format!("pid {} runs: somebody let it go", key.pid)));
+        }
+        if !hold.frozen {
+            return Ok(Sight::Drifted("somebody thawed the group".into()));
+        }
+        // Not for the receipt: what is held must stay held although somebody is missing, who is caught a moment later.
+        if let (false, Some(_), Some(noted)) = (over, action.applied_at, hand.freezer.recall(&frozen.name))
+            && let Some(why) = outrun::by(hand, root_of(&action.target)?, &noted.members.iter().map(|member| member.key).collect())
+        {
+            return Ok(Sight::Drifted(why));
+        }
+        if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
+            return Ok(Sight::Drifted("its watchdog is gone: roll it back by hand, or bartizan ends it at its time".into()));
+        }
+        let mut proof = vec![format!("{}: {} processes, none runs", frozen.method.noun(), hold.held.len())];
+        proof.extend(action.evidence.as_ref().map(evidence::summary));
+        Ok(Sight::Live(proof))
+    }
+
+    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        let snapshot = read(snapshot)?;
+        let note = hand.freezer.note(&snapshot.name);
+        let mut done = Vec::new();
+        if let Some(frozen) = snapshot.frozen.or_else(|| hand.freezer.recall(&snapshot.name)) {
+            let thawed = hand.freezer.thaw(&frozen)?;
+            done.push(thawed.words());
+            let hold = hand.freezer.look(&frozen);
+            let is_held = |key: &&ProcessKey| hold.frozen && frozen.method != Method::Stop && key_of(key.pid) == Some(**key);
+            if let Some(key) = hold.held.iter().find(is_held) {
+                return Err(ActError::Unverified(format!("pid {} is still held", key.pid)));
+            }
+        }
+        // Only now: had the thawing failed, the watchdog would have tried again.
+        match &snapshot.watchdog {
+            Some(watchdog) => watchdog::call_off(watchdog),
+            None => watchdog::call_off_noted(&note),
+        }
+        Ok(done)
+    }
+
+    fn restore(&self, hand: &Hand, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        let left = (action.ends_at() - now).to_std().ok().filter(|left| !left.is_zero())?;
+        (hand.policy().actions.drifted_freeze == DriftPolicy::Reapply).then(|| again(hand, action, left))
+    }
+
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, _now: Timestamp) -> Result<bool, ActError> {
+        let snapshot = read(snapshot)?;
+        let watched = snapshot.watchdog.as_ref().is_some_and(watchdog::is_set);
+        let Some(frozen) = snapshot.frozen else { return Ok(false) };
+        Ok(watched && hand.freezer.is_whole(&frozen, &tree(hand, root_of(&action.target)?)))
+    }
+}

@@ -1,0 +1,303 @@
+//! Cut a container off its networks, with exactly what puts it back, or pause it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Act, ActError, Hand, Sight, is_person, outside_end};
+use crate::group_name;
+use bartizan_model::{Action, ActionId, ActionPlan, Alarm, AlarmKind, HostText, Isolation, Preview, Target, Timestamp};
+use bartizan_sys::container_api::{Again, ApiError, ContainerApi, ContainerError, Endpoint, Standing, runtimes};
+use bartizan_sys::watchdog::{self, Watchdog};
+
+pub(super) struct IsolateContainer;
+
+/// What undoes it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Snapshot {
+    name: String,
+    socket: PathBuf,
+    id: String,
+    isolation: Isolation,
+    /// Its networks before, in the order of its interfaces.
+    endpoints: Vec<Endpoint>,
+    watchdog: Option<Watchdog>,
+}
+
+fn read(snapshot: &Value) -> Result<Snapshot, ActError> {
+    Snapshot::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
+    serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+/// The addresses that the container had, by the snapshot.
+pub(super) fn addresses(snapshot: &Value) -> Vec<IpAddr> {
+    let endpoints = read(snapshot).map(|snapshot| snapshot.endpoints).unwrap_or_default();
+    endpoints.iter().flat_map(|endpoint| endpoint.address.into_iter().chain(endpoint.address6)).collect()
+}
+
+fn container(target: &Target) -> Result<(&str, Isolation), ActError> {
+    match target {
+        Target::Container { id, isolation, .. } => Ok((id, *isolation)),
+        _ => Err(ActError::Misfit("what is no container")),
+    }
+}
+
+/// The runtime that knows it and how it stands.
+fn find(id: &str) -> Result<(ContainerApi, Standing), ContainerError> {
+    let mut trouble = None;
+    for runtime in runtimes() {
+        match runtime.standing(id) {
+            // A name may look like an id: it must be the one that is meant.
+            Ok(Some(standing)) if standing.id.starts_with(id) => return Ok((runtime, standing)),
+            Ok(_) | Err(ApiError::Absent(..)) => {}
+            Err(why) => trouble = Some(why),
+        }
+    }
+    Err(trouble.map_or_else(|| ContainerError::Unknown(id.to_owned()), ContainerError::from))
+}
+
+/// The same, and it can be cut off like that.
+fn can(id: &str, isolation: Isolation) -> Result<(ContainerApi, Standing), ContainerError> {
+    let (api, standing) = find(id)?;
+    let no_own =
+        standing.endpoints.is_empty() || matches!(standing.mode.as_str(), "host" | "none") || standing.mode.starts_with("container:");
+    match isolation {
+        _ if !standing.running => Err(ContainerError::Stopped(standing.name)),
+        Isolation::Pause if standing.paused => Err(ContainerError::PausedAlready(standing.name)),
+        Isolation::Network if no_own => Err(ContainerError::NoOwnNetwork { name: standing.name, mode: standing.mode }),
+        Isolation::Network | Isolation::Pause => Ok((api, standing)),
+    }
+}
+
+/// "blue 10.1.0.7".
+fn described(endpoint: &Endpoint) -> String {
+    let addresses: Vec<String> = endpoint.address.iter().chain(&endpoint.address6).map(ToString::to_string).collect();
+    format!("{} {}", endpoint.network.escape_debug(), addresses.join(" ")).trim_end().to_owned()
+}
+
+fn list(endpoints: &[Endpoint]) -> String {
+    endpoints.iter().map(described).collect::<Vec<_>>().join(", ")
+}
+
+impl Snapshot {
+    fn api(&self) -> Result<ContainerApi, ActError> {
+        ContainerApi::behind(&self.socket).ok_or(ActError::Misfit("the socket of this snapshot"))
+    }
+
+    fn note(&self) -> Vec<u8> {
+        let how = if self.isolation == Isolation::Pause { "pause" } else { "network" };
+        let mut lines = vec!["container".to_owned(), self.socket.display().to_string(), self.id.clone(), how.to_owned()];
+        lines.extend(self.endpoints.iter().map(|endpoint| endpoint.note_line(&self.id)));
+        lines.push(String::new());
+        lines.join("\n").into_bytes()
+    }
+
+    fn cut(&self, standing: &Standing) -> Result<(), ActError> {
+        let api = self.api()?;
+        match self.isolation {
+            Isolation::Pause if standing.running && !standing.paused => api.pause(&self.id).map_err(ContainerError::from)?,
+            Isolation::Pause => {}
+            Isolation::Network => {
+                for endpoint in &standing.endpoints {
+                    api.disconnect(&self.id, &endpoint.id).map_err(ContainerError::from)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Its networks again, each as it was.
+    fn reconnect(&self, api: &ContainerApi, standing: &Standing) -> Result<Vec<String>, ActError> {
+        let mut done = Vec::new();
+        for endpoint in self.endpoints.iter().filter(|was| !standing.endpoints.iter().any(|now| now.id == was.id)) {
+            let network = endpoint.network.escape_debug();
+            match api.connect_again(&self.id, endpoint).map_err(ContainerError::from)? {
+                Again::AsItWas => done.push(format!("connected to {network} again")),
+                Again::Elsewhere => done.push(format!("connected to {network} again, but with another address: its own is taken by now")),
+                Again::Gone => done.push(format!("network {network} was removed meanwhile: not connected")),
+            }
+        }
+        let Some(now) = api.standing(&self.id).map_err(ContainerError::from)? else { return Ok(done) };
+        done.extend(self.endpoints.iter().filter_map(|was| moved(was, now.endpoints.iter().find(|now| now.id == was.id)?)));
+        Ok(done)
+    }
+}
+
+/// What came back otherwise: the runtime gives a new address where none was configured.
+fn moved(was: &Endpoint, now: &Endpoint) -> Option<String> {
+    // Of a stopped container no address is known.
+    let same = now.address.is_none() && now.address6.is_none() || (was.address, was.address6) == (now.address, now.address6);
+    (!same).then(|| format!("{} now instead of {}", described(now), described(was)))
+}
+
+impl Act for IsolateContainer {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let (id, isolation) = container(plan.target())?;
+        let (api, standing) = can(id, isolation)?;
+        let (runtime, name, short) = (api.runtime(), &standing.name, standing.id.get(..12).unwrap_or_default());
+        let mut steps = vec![outside_end::foretold(hand, plan.lasts())];
+        let undo = match isolation {
+            Isolation::Pause => {
+                steps.push(format!("{runtime} pause {short}: each of its processes stops where it stands"));
+                vec![format!("{runtime} unpause {short}")]
+            }
+            Isolation::Network => {
+                let each = |endpoint: &Endpoint| format!("{runtime} network disconnect {} {short}", endpoint.network.escape_debug());
+                steps.extend(standing.endpoints.iter().map(each));
+                let back = |endpoint: &Endpoint| {
+                    format!(
+                        "{runtime} network connect {} {short}, address, MAC and aliases as now ({})",
+                        endpoint.network.escape_debug(),
+                        described(endpoint)
+                    )
+                };
+                let numbers = "the runtime may number its interfaces anew (eth2 for eth0) until it is restarted".to_owned();
+                standing.endpoints.iter().map(back).chain([numbers]).collect()
+            }
+        };
+        let radius = match isolation {
+            Isolation::Pause => format!("container {name} answers nobody while it is paused; its connections stay open and time out"),
+            Isolation::Network => {
+                format!("container {name} leaves {}; its open connections and published ports die", list(&standing.endpoints))
+            }
+        };
+        Ok(Preview { steps, blast_radius: radius, undo, ..Preview::default() })
+    }
+
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        let (container, isolation) = container(plan.target())?;
+        let (api, standing) = can(container, isolation)?;
+        let name = group_name(id, &hand.instance);
+        let endpoints = if isolation == Isolation::Network { standing.endpoints } else { Vec::new() };
+        written(&Snapshot { name, socket: api.socket().to_owned(), id: standing.id, isolation, endpoints, watchdog: None })
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+        let mut snapshot = read(&snapshot)?;
+        hand.may_touch(&action.target, by_person)?;
+        // Again: a network may have come since it was planned, and what is cut must be known.
+        let (_, standing) = can(&snapshot.id, snapshot.isolation)?;
+        if snapshot.isolation == Isolation::Network {
+            snapshot.endpoints.clone_from(&standing.endpoints);
+            hand.ledger.settle(action, Some(&written(&snapshot)?), None)?;
+        }
+        snapshot.watchdog = Some(outside_end::begin(hand, &snapshot.name, action, &snapshot.note())?);
+        snapshot.cut(&standing)?;
+        written(&snapshot)
+    }
+
+    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        let snapshot = read(snapshot)?;
+        let Some(standing) = snapshot.api()?.standing(&snapshot.id).map_err(ContainerError::from)? else {
+            return Ok(Sight::Gone("the container was removed".into()));
+        };
+        let over = now >= action.ends_at();
+        let sight = match snapshot.isolation {
+            Isolation::Pause => paused(&standing),
+            Isolation::Network => disconnected(&standing),
+        };
+        Ok(match sight {
+            Sight::Drifted(_) if over => Sight::Gone("the watchdog ended it at its time".into()),
+            Sight::Live(_) if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) => {
+                Sight::Drifted("its watchdog is gone".into())
+            }
+            other => other,
+        })
+    }
+
+    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        let snapshot = read(snapshot)?;
+        let api = snapshot.api()?;
+        let done = match api.standing(&snapshot.id).map_err(ContainerError::from)? {
+            None => vec!["the container was removed meanwhile: nothing to undo".to_owned()],
+            Some(standing) => match snapshot.isolation {
+                Isolation::Network => snapshot.reconnect(&api, &standing)?,
+                // Whether we began at all is told by the watchdog, or by the note that was there before it.
+                Isolation::Pause
+                    if standing.paused && (snapshot.watchdog.is_some() || outside_end::read(hand, &snapshot.name).is_some()) =>
+                {
+                    api.unpause(&snapshot.id).map_err(ContainerError::from)?;
+                    vec!["it runs on".to_owned()]
+                }
+                Isolation::Pause => Vec::new(),
+            },
+        };
+        outside_end::over(hand, &snapshot.name, snapshot.watchdog.as_ref());
+        Ok(done)
+    }
+
+    fn restore(&self, hand: &Hand, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        Some(cut_again(hand, action, now))
+    }
+
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
+        let mut snapshot = read(&snapshot)?;
+        snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, snapshot.watchdog.as_ref(), now)?);
+        written(&snapshot)
+    }
+}
+
+fn paused(standing: &Standing) -> Sight {
+    if !standing.running {
+        return Sight::Drifted("it was stopped, and is not paused when it is started again".into());
+    }
+    if !standing.paused {
+        return Sight::Drifted("somebody lets it run".into());
+    }
+    match standing.frozen() {
+        Some(false) => Sight::Drifted("the runtime calls it paused, but the kernel shows its group running".into()),
+        Some(true) => Sight::Live(vec!["paused; the kernel shows its group frozen".to_owned()]),
+        None => Sight::Live(vec!["paused, as the runtime says".to_owned()]),
+    }
+}
+
+fn disconnected(standing: &Standing) -> Sight {
+    if let Some(endpoint) = standing.endpoints.first() {
+        return Sight::Drifted(format!("it is on network {} again", endpoint.network.escape_debug()));
+    }
+    match standing.interfaces() {
+        Some(left) if !left.is_empty() => {
+            Sight::Drifted(format!("on no network, but the kernel shows interface {} in it", left.join(", ").escape_debug()))
+        }
+        Some(_) => Sight::Live(vec!["on no network; the kernel shows only lo in its network namespace".to_owned()]),
+        None => Sight::Live(vec!["on no network; it does not run".to_owned()]),
+    }
+}
+
+/// Whatever drifted: it was let run or connected by somebody, restarted, or its watchdog is gone.
+fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActError> {
+    hand.may_touch(&action.target, is_person(&action.by))?;
+    let mut snapshot = read(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
+    let Some(standing) = snapshot.api()?.standing(&snapshot.id).map_err(ContainerError::from)? else { return Ok(()) };
+    let loose = match snapshot.isolation {
+        Isolation::Pause => standing.running && !standing.paused,
+        Isolation::Network => !standing.endpoints.is_empty(),
+    };
+    if loose {
+        (hand.alarm)(Alarm {
+            what: AlarmKind::ActionUndone,
+            detail: HostText::from(format!("container {} was let free while it was cut off", standing.name).as_str()),
+            action: Some(action.id),
+            path: None,
+        });
+        // A network that it was not on before is one that it goes back to as well.
+        let new = |now: &&Endpoint| snapshot.isolation == Isolation::Network && !snapshot.endpoints.iter().any(|was| was.id == now.id);
+        let added: Vec<Endpoint> = standing.endpoints.iter().filter(new).cloned().collect();
+        if !added.is_empty() {
+            snapshot.endpoints.extend(added);
+            hand.ledger.settle(action, Some(&written(&snapshot)?), None)?;
+            outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
+        }
+        snapshot.cut(&standing)?;
+    }
+    if !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
+        outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
+        snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, None, now)?);
+    }
+    Ok(hand.ledger.settle(action, Some(&written(&snapshot)?), None)?)
+}

@@ -1,0 +1,85 @@
+//! End a process and everything below it: frozen first so that nobody escapes, then ended together.
+
+use serde_json::{Value, json};
+
+use super::freeze_tree::{radius, tree};
+use super::{Act, ActError, Hand, Sight, root_of};
+use crate::{evidence, group_name};
+use bartizan_model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
+use bartizan_sys::freeze::Purpose;
+use bartizan_sys::pidfd::key_of;
+use bartizan_sys::watchdog::{self, Expiry};
+
+pub(super) struct KillTree;
+
+fn name(snapshot: &Value) -> Result<&str, ActError> {
+    snapshot.get("name").and_then(Value::as_str).ok_or(ActError::Misfit("this snapshot"))
+}
+
+impl Act for KillTree {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let caught = radius(hand, root_of(plan.target())?)?;
+        let steps = vec![
+            format!("freeze the tree ({}), so that nobody forks away", hand.freezer.method().noun()),
+            evidence::foretold(hand),
+            "SIGKILL to all of it at once (cgroup.kill where the kernel has it)".to_owned(),
+            "wait until the kernel shows every one gone".to_owned(),
+        ];
+        Ok(Preview { steps, blast_radius: caught, undo: vec!["cannot be undone".to_owned()], ..Preview::default() })
+    }
+
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        radius(hand, root_of(plan.target())?)?;
+        Ok(json!({ "name": group_name(id, &hand.instance), "ended": [] }))
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
+        let root = root_of(&action.target)?;
+        let group = name(&snapshot)?.to_owned();
+        let allowed = hand.may_stop(by_person)?;
+        let note = hand.freezer.note(&group);
+        // Should we die between freezing and killing, the tree does not stay frozen for ever.
+        let expiry = Expiry { name: group.clone(), note: note.clone(), after: std::time::Duration::from_secs(60), lasting: false };
+        let watchdog = watchdog::set(&expiry)?;
+        let ended = hand
+            .freezer
+            .freeze(&group, Purpose::End, &|| tree(hand, root), &allowed)
+            .inspect(|frozen| hand.keep_evidence(action, &group, frozen))
+            .and_then(|frozen| hand.freezer.kill(&frozen).inspect_err(|_| drop(hand.freezer.thaw(&frozen))));
+        if !note.exists() {
+            watchdog::call_off(&watchdog);
+        }
+        if let Some(place) = snapshot.get_mut("ended") {
+            *place = json!(ended?);
+        }
+        Ok(snapshot)
+    }
+
+    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Value, _now: Timestamp) -> Result<Sight, ActError> {
+        let ended: Vec<ProcessKey> = snapshot.get("ended").and_then(|list| serde_json::from_value(list.clone()).ok()).unwrap_or_default();
+        let root = root_of(&action.target)?;
+        match ended.iter().chain([&root]).find(|key| key_of(key.pid) == Some(**key)) {
+            Some(key) => Ok(Sight::Drifted(format!("pid {} still lives", key.pid))),
+            None => {
+                let kept = action.evidence.as_ref().map(evidence::summary).map(|words| format!("; {words}")).unwrap_or_default();
+                Ok(Sight::Gone(format!("{} processes ended, none of them lives{kept}", ended.len())))
+            }
+        }
+    }
+
+    /// What was only frozen is let go; the ended stay ended.
+    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        let group = name(snapshot)?;
+        let mut done = Vec::new();
+        if let Some(frozen) = hand.freezer.recall(group) {
+            done.push(format!("{} processes that were to be ended run again", hand.freezer.thaw(&frozen)?.count()));
+        }
+        watchdog::call_off_noted(&hand.freezer.note(group));
+        Ok(done)
+    }
+
+    /// A kill that was interrupted is never continued.
+    fn is_whole(&self, _hand: &Hand, _action: &Action, _snapshot: &Value, _now: Timestamp) -> Result<bool, ActError> {
+        Ok(false)
+    }
+}

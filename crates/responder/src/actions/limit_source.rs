@@ -1,0 +1,80 @@
+//! Let only so many packets a second of one address pass; the kernel itself ends the limit.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::block_address::{table_step, undo_steps};
+use super::{Act, ActError, Hand, Sight, is_person};
+use crate::ruleset::{Timed, begun};
+use bartizan_model::{Action, ActionId, ActionPlan, Preview, Target, Timestamp};
+use bartizan_sys::nft::{Member, NftError, TABLE};
+
+pub(super) struct LimitSource;
+
+fn whom(target: &Target) -> Result<(IpAddr, u32), ActError> {
+    match target {
+        Target::Source { addr, packets_per_second } => Ok((addr.to_canonical(), *packets_per_second)),
+        _ => Err(ActError::Misfit("what is no source")),
+    }
+}
+
+/// What it has in the table.
+pub(super) fn members(action: &Action) -> Result<Vec<Timed>, ActError> {
+    let (addr, rate) = whom(&action.target)?;
+    Ok(vec![(Member::Limit(addr, rate), action.ends_at())])
+}
+
+impl Act for LimitSource {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let (addr, rate) = whom(plan.target())?;
+        hand.able(&[Member::Limit(addr, rate)])?;
+        let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
+        steps.push(Member::Limit(addr, rate).as_command(plan.lasts()));
+        let blast_radius = format!(
+            "of the packets from {addr} to this host or through it {rate} a second pass (as many at once), the rest is dropped; what is open stays open; nobody else is touched"
+        );
+        Ok(Preview { steps, blast_radius, undo: undo_steps(plan), ..Preview::default() })
+    }
+
+    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        let (addr, rate) = whom(plan.target())?;
+        match hand.ruleset()?.find(Member::Limit(addr, rate))? {
+            Some(_) => Err(NftError::Exists.into()),
+            None => Ok(json!({})),
+        }
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+        hand.may_touch(&action.target, by_person)?;
+        hand.put(action, &members(action)?, by_person, begun(action))?;
+        Ok(snapshot)
+    }
+
+    fn verify(&self, hand: &Hand, action: &Action, _snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        let (addr, rate) = whom(&action.target)?;
+        Ok(match hand.sees(&members(action)?, &addr.to_string(), now)? {
+            Err(sight) => sight,
+            Ok(left) => Sight::Live(vec![format!(
+                "table inet {TABLE} is as we made it and limits {addr} to {rate} packets a second for {} more seconds",
+                left.as_secs()
+            )]),
+        })
+    }
+
+    fn revert(&self, hand: &Hand, action: &Action, _snapshot: &Value) -> Result<Vec<String>, ActError> {
+        hand.take(&members(action)?)
+    }
+
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
+        hand.put(action, &members(action)?, true, now)?;
+        Ok(snapshot)
+    }
+
+    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        match hand.may_touch(&action.target, is_person(&action.by)) {
+            Ok(()) => hand.mend(action, &Value::Null, others, now),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}

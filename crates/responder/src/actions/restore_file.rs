@@ -1,0 +1,293 @@
+//! Put a file that decides who gets in back to a kept copy; a person asks for it, and unless confirmed it is undone.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Act, ActError, Hand, Sight};
+use crate::group_name;
+use bartizan_model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp};
+use bartizan_sys::access_copies::{AccessCopies, AccessError, Present, Undone};
+use bartizan_sys::watchdog::{self, Expiry, Watchdog};
+
+/// Lines of a difference that a preview shows of each side, and how long one may be.
+const SHOWN: usize = 8;
+const WIDTH: usize = 160;
+
+pub(super) struct RestoreFile;
+
+/// What undoes a restoration.
+#[derive(Debug, Serialize, Deserialize)]
+struct Snapshot {
+    /// The action's name in file names.
+    name: String,
+    /// BLAKE3 of what the file was before, its mode and owner; absent: there was no file.
+    was: Option<(String, u32, u32, u32)>,
+    /// The name beside the file under which the former one lies; raw bytes.
+    former: Option<Vec<u8>>,
+    watchdog: Option<Watchdog>,
+    /// A person confirmed: it stays, and nothing is undone any more.
+    #[serde(default)]
+    stays: bool,
+}
+
+impl Snapshot {
+    fn read(snapshot: &Value) -> Result<Self, ActError> {
+        Self::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+    }
+
+    fn written(&self) -> Result<Value, ActError> {
+        serde_json::to_value(self).map_err(|_| ActError::Misfit("this snapshot"))
+    }
+
+    fn former(&self) -> Option<OsString> {
+        self.former.clone().map(OsString::from_vec)
+    }
+}
+
+fn whom(target: &Target) -> Result<(&HostText, &str), ActError> {
+    match target {
+        Target::File { path, copy } => Ok((path, copy)),
+        _ => Err(ActError::Misfit("what is no file")),
+    }
+}
+
+fn copies(hand: &Hand) -> AccessCopies {
+    AccessCopies::of(hand.ledger.directory())
+}
+
+fn differs(present: Option<&Present>, wanted: &Present) -> bool {
+    present.is_none_or(|present| {
+        (&present.hash, present.mode, present.uid, present.gid) != (&wanted.hash, wanted.mode, wanted.uid, wanted.gid)
+    })
+}
+
+/// The lines that go and those that come, without what both begin and end with; bounded, escaped.
+fn difference(before: &[u8], after: &[u8]) -> Vec<String> {
+    let lines = |bytes: &[u8]| bytes.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (before, after) = (lines(before), lines(after));
+    let same = before.iter().zip(&after).take_while(|(one, other)| one == other).count();
+    let most = before.len().min(after.len()).saturating_sub(same);
+    let tail = before.iter().rev().zip(after.iter().rev()).take(most).take_while(|(one, other)| one == other).count();
+    let side = |sign: char, lines: &[Vec<u8>]| {
+        let middle = lines.get(same..lines.len().saturating_sub(tail)).unwrap_or_default();
+        let shown = middle.iter().take(SHOWN).map(move |line| {
+            let cut = line.get(..WIDTH).unwrap_or(line);
+            let more = if line.len() > WIDTH { " ..." } else { "" };
+            format!("{sign} {}{more}", HostText::from(cut))
+        });
+        let more = middle.len().saturating_sub(SHOWN);
+        shown.chain((more > 0).then(|| format!("{sign} and {more} more lines"))).collect::<Vec<_>>()
+    };
+    side('-', &before).into_iter().chain(side('+', &after)).collect()
+}
+
+/// What the outside undoer reads: the same words as config/expire/file.sh.
+fn write_note(note: &Path, lines: [&[u8]; 4]) -> std::io::Result<()> {
+    if lines.iter().any(|line| line.contains(&b'\n')) {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "a path with a line break cannot be undone from outside"));
+    }
+    if let Some(dir) = note.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(note)?;
+    file.write_all(&[b"file".as_slice(), lines[0], lines[1], lines[2], lines[3], b""].join(&b'\n'))?;
+    file.sync_all()?;
+    note.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+}
+
+impl RestoreFile {
+    fn expiry(hand: &Hand, name: &str, after: std::time::Duration) -> Expiry {
+        let note = watchdog::note_path(hand.ledger.directory(), name);
+        Expiry { name: name.to_owned(), note, after, lasting: true }
+    }
+}
+
+impl Act for RestoreFile {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let (path, copy) = whom(plan.target())?;
+        let copies = copies(hand);
+        let wanted = copies.version(path, copy)?;
+        let present = copies.present(path)?;
+        if !differs(present.as_ref(), &wanted) {
+            return Err(AccessError::Same(path.clone()).into());
+        }
+        let confirm = humantime::format_duration(hand.policy().actions.confirm_within).to_string();
+        let mut steps = vec![
+            format!("what {path} is now is kept as a copy, and beside it until this is confirmed"),
+            format!(
+                "the copy is written whole, with owner {}:{} and mode {:04o}, and takes its place in one rename",
+                wanted.uid, wanted.gid, wanted.mode
+            ),
+            "sshd -t or visudo -c is asked before, for the files that they read".to_owned(),
+            format!("unless a person confirms it within {confirm}, the former file comes back; once confirmed it stays"),
+            watchdog::after_reboot().to_owned(),
+        ];
+        steps.extend(difference(present.as_ref().map(|present| present.content.as_slice()).unwrap_or_default(), &wanted.content));
+        let undo = match &present {
+            Some(_) => "the former file comes back, the very same inode, as long as it was not confirmed".to_owned(),
+            None => format!("{path}, which does not exist now, is removed again, as long as it was not confirmed"),
+        };
+        Ok(Preview {
+            steps,
+            blast_radius: format!("{path} alone; who may log in or become root may change with it"),
+            undo: vec![undo],
+            ..Preview::default()
+        })
+    }
+
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        let (path, copy) = whom(plan.target())?;
+        let copies = copies(hand);
+        let wanted = copies.version(path, copy)?;
+        let present = copies.present(path)?;
+        if !differs(present.as_ref(), &wanted) {
+            return Err(AccessError::Same(path.clone()).into());
+        }
+        copies.keep(path, chrono::Utc::now())?;
+        let name = group_name(id, &hand.instance);
+        let (_, _, former) = copies.where_is(path, &name)?;
+        let former = present.as_ref().map(|_| former.into_vec());
+        let was = present.map(|present| (present.hash, present.mode, present.uid, present.gid));
+        Snapshot { name, was, former, watchdog: None, stays: false }.written()
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+        let (path, copy) = whom(&action.target)?;
+        if !by_person {
+            return Err(AccessError::OnlyByPerson(path.clone()).into());
+        }
+        let (mut snapshot, copies) = (Snapshot::read(&snapshot)?, copies(hand));
+        let wanted = copies.version(path, copy)?;
+        let after = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
+        let expiry = Self::expiry(hand, &snapshot.name, after);
+        let (directory, name, _) = copies.where_is(path, &snapshot.name)?;
+        let former = snapshot.former();
+        let noted = write_note(
+            &expiry.note,
+            [
+                directory.as_os_str().as_bytes(),
+                name.as_bytes(),
+                former.as_deref().unwrap_or(OsStr::new("-")).as_bytes(),
+                copies.file_of(copy).as_os_str().as_bytes(),
+            ],
+        );
+        noted.map_err(|why| AccessError::File { what: "write down how to undo", path: path.clone(), why })?;
+        // First the end, then the beginning.
+        snapshot.watchdog = Some(watchdog::set(&expiry)?);
+        copies.put(path, &wanted, former.as_deref())?;
+        snapshot.written()
+    }
+
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        let (path, copy) = whom(&action.target)?;
+        let (snapshot, copies) = (Snapshot::read(snapshot)?, copies(hand));
+        if snapshot.stays {
+            // Shown once to whoever confirms it; from then on there is nothing that would end.
+            let at = action.confirmation.as_ref().and_then(|confirmation| confirmation.confirmed_at);
+            return Ok(match at.is_some_and(|at| now <= at) {
+                true => Sight::Live(vec![format!("{path} stays as copy {}", short(copy))]),
+                false => Sight::Gone("a person confirmed it: it stays".into()),
+            });
+        }
+        let present = match copies.present(path) {
+            Err(error) if error.is_without_place() => return Ok(Sight::Gone(format!("the directory of {path} is gone"))),
+            present => present?,
+        };
+        let over = now >= action.ends_at();
+        let noted = watchdog::note_path(hand.ledger.directory(), &snapshot.name).exists();
+        let wanted = copies.version(path, copy)?;
+        match present {
+            _ if !noted && over => Ok(Sight::Gone("nobody confirmed it in time: the former state is back".into())),
+            None => Ok(Sight::Drifted(format!("somebody removed {path}"))),
+            Some(present) if differs(Some(&present), &wanted) => Ok(Sight::Drifted(format!("somebody changed {path} since"))),
+            Some(_) if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) => {
+                Ok(Sight::Drifted("its watchdog is gone: confirm it, or roll it back by hand".into()))
+            }
+            Some(present) => Ok(Sight::Live(vec![format!("{path} holds {} bytes of copy {}", present.content.len(), short(copy))])),
+        }
+    }
+
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        let (path, copy) = whom(&action.target)?;
+        let (snapshot, copies) = (Snapshot::read(snapshot)?, copies(hand));
+        let confirmed = action.confirmation.as_ref().is_some_and(|confirmation| confirmation.confirmed_at.is_some());
+        if snapshot.stays || confirmed {
+            copies.settle(path, snapshot.former().as_deref())?;
+            forget(hand, &snapshot);
+            return Ok(vec![format!("{path} stays: it was confirmed; restore its former copy to undo it")]);
+        }
+        let undone = match copies.undo(path, snapshot.former().as_deref(), copy) {
+            // Its account was removed meanwhile, perhaps with the directory: the note alone knows where it was.
+            Err(error) if error.is_without_place() => return Err(ActError::Misfit("a file whose account is gone")),
+            undone => undone?,
+        };
+        let said = match undone {
+            Undone::Back => Some(format!("the former {path} is back")),
+            Undone::Absent => Some(format!("{path} was not there before and is removed")),
+            Undone::LeftAlone => Some(format!("{path} was changed by somebody since and left alone")),
+            Undone::Nothing => None,
+        };
+        if let Some((hash, mode, uid, gid)) =
+            snapshot.was.as_ref().filter(|_| said.as_ref().is_some_and(|said| said.starts_with("the former")))
+        {
+            let back = copies.present(path)?.map(|present| (present.hash, present.mode, present.uid, present.gid));
+            if back != Some((hash.clone(), *mode, *uid, *gid)) {
+                return Err(ActError::Unverified(format!("{path} is not what it was before")));
+            }
+        }
+        forget(hand, &snapshot);
+        Ok(said.into_iter().collect())
+    }
+
+    /// Confirmed: it stays, and nothing outside of us undoes it any more.
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, _now: Timestamp) -> Result<Value, ActError> {
+        let (path, copy) = whom(&action.target)?;
+        let (mut snapshot, copies) = (Snapshot::read(&snapshot)?, copies(hand));
+        if copies.present(path)?.is_none_or(|present| present.hash != copy) {
+            return Err(ActError::Unverified(format!("{path} does not hold the copy any more: there is nothing to confirm")));
+        }
+        // The note first: without it nobody takes the file back.
+        forget(hand, &snapshot);
+        copies.settle(path, snapshot.former().as_deref())?;
+        snapshot.stays = true;
+        snapshot.written()
+    }
+}
+
+/// Nobody outside of us waits for it any more.
+fn forget(hand: &Hand, snapshot: &Snapshot) {
+    let note = watchdog::note_path(hand.ledger.directory(), &snapshot.name);
+    let _ = fs::remove_file(&note);
+    match &snapshot.watchdog {
+        Some(watchdog) => watchdog::call_off(watchdog),
+        None => watchdog::call_off_noted(&note),
+    }
+}
+
+fn short(copy: &str) -> &str {
+    copy.get(..8).unwrap_or(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_short_and_safe_to_show() {
+        let before = b"one\ntwo\nthree\nfour";
+        assert_eq!(difference(before, b"one\n2\x1b[31m\nthree\nfour"), ["- two", "+ 2\\x1b[31m"]);
+        assert_eq!(difference(before, before), Vec::<String>::new());
+        assert_eq!(difference(b"", b"a\nb"), ["- ", "+ a", "+ b"]);
+        let long: Vec<u8> = (0..100).flat_map(|n| format!("{n}{}\n", "x".repeat(300)).into_bytes()).collect();
+        let shown = difference(&long, b"");
+        assert!(shown.len() <= 2 * SHOWN + 2 && shown.iter().all(|line| line.len() < 200), "{shown:?}");
+        assert_eq!(difference(b"a\na", b"a\na\na"), ["+ a"]);
+    }
+}

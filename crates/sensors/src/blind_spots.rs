@@ -1,0 +1,42 @@
+//! What the sensors of processes and sockets cannot see, in words.
+
+use bartizan_model::{BlindSpot, Rung};
+use bartizan_sys::lockdown::{self, Lockdown};
+
+/// What this rung misses; `refused` says why better ones are not in use, `no_udp` why UDP is not seen, `evicted` how
+/// many processes the table had to forget.
+pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, evicted: u64) -> Vec<BlindSpot> {
+    let mut spots: Vec<BlindSpot> =
+        no_udp.into_iter().map(|why| spot("UDP destinations", why, "a kernel from 4.18 with cgroup2 mounted, and eBPF")).collect();
+    let better: Vec<String> =
+        refused.iter().filter(|(other, _)| *other <= rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
+    let why = better.join("; ");
+    let why = if why.is_empty() { "a lower rung was asked for" } else { &why };
+    let mend = &lockdown::mend_of_bpf(Lockdown::now(), "run as root on the host itself, on a kernel with BTF and BPF");
+    match rung {
+        Rung::Ebpf if better.is_empty() => {}
+        Rung::Ebpf => spots.push(spot("processes and connections", why, mend)),
+        Rung::ProcessConnector => spots.push(spot("arguments of very short-lived processes", why, mend)),
+        Rung::Procfs => {
+            spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend));
+            spots.push(spot(
+                "who started a process whose parent ended within half a second: it is told as init's, and as incomplete",
+                why,
+                mend,
+            ));
+            spots.push(spot("arguments that a program has written over before it was looked at", why, mend));
+        }
+    }
+    if rung != Rung::Ebpf {
+        spots.push(spot("connections shorter than a quarter of a second, and all in other network namespaces", why, mend));
+    }
+    if evicted > 0 {
+        let why = format!("the table of processes was full and forgot {evicted} of them early");
+        spots.push(spot("who stood behind some past or present processes", &why, "look for a program that starts very many processes"));
+    }
+    spots
+}
+
+fn spot(what: &str, why: &str, mend: &str) -> BlindSpot {
+    BlindSpot { what: what.to_owned(), why: why.to_owned(), mend: mend.to_owned() }
+}

@@ -1,0 +1,195 @@
+//! Who opens secrets: password hashes, SSH host keys, users' private keys.
+//!
+//! Marks are on the files themselves, so that a hard link, a bind mount or another path makes no difference. A file that
+//! is replaced is marked again as soon as its directory says so; an opening within those few milliseconds is not seen.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::attribution::Attribution;
+use super::gather::{emit, gather, open, patience, source};
+use super::places::Places;
+use super::{Collector, CollectorError, Sink, Stop};
+use bartizan_model::{EventKind, FileChange, FileChangeKind, HostText};
+use bartizan_sys::file_watch::{FileWatch, Interest, Noticed, Toucher};
+
+/// The hop's name in loss counts.
+const HOP: &str = "fanotify-credentials";
+/// Most secrets watched: a few for the host, a few for each user.
+const MOST_SECRETS: usize = 16_384;
+/// Directories are read anew at most this often when they keep changing.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// Watches secrets.
+pub struct Credentials {
+    files: Vec<String>,
+    places: Places,
+    who: Attribution,
+}
+
+impl Credentials {
+    /// The policy's files, and the keys that are found below the places' root.
+    pub fn new(files: &[String], places: Places, who: Attribution) -> Self {
+        Self { files: files.to_vec(), places, who }
+    }
+
+    /// What to watch now: secrets that exist, and the directories in which they come and go.
+    fn to_watch(&self) -> BTreeMap<PathBuf, Interest> {
+        let root = self.places.root();
+        let mut watch = BTreeMap::new();
+        let mut secrets: Vec<PathBuf> = self.files.iter().map(|file| root.join(file.trim_start_matches('/'))).collect();
+        let ssh = root.join("etc/ssh");
+        secrets.extend(files_like(&ssh, "ssh_host_", "_key"));
+        watch.insert(ssh, Interest::Entries);
+        for home in self.places.homes() {
+            let keys = home.join(".ssh");
+            secrets.extend(files_like(&keys, "id_", "").filter(|path| path.extension().is_none_or(|end| end != "pub")));
+            watch.insert(keys, Interest::Entries);
+            watch.insert(home, Interest::Entries);
+        }
+        watch.extend(secrets.iter().filter_map(|path| Some((path.parent()?.to_owned(), Interest::Entries))));
+        watch.insert(root.join("home"), Interest::Entries);
+        watch.extend(secrets.into_iter().take(MOST_SECRETS).map(|path| (path, Interest::Opening)));
+        watch
+    }
+
+    fn watch_all(&self, watch: &mut FileWatch, sink: &dyn Sink) {
+        for (path, interest) in self.to_watch() {
+            match watch.watch(&path, interest) {
+                Ok(_) => {}
+                // Not there now; its directory will say when it comes.
+                Err(why) if matches!(why.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {}
+                Err(why) => {
+                    tracing::warn!(path = %HostText::from(path.as_os_str().as_bytes()), %why, "a secret cannot be watched");
+                    sink.account(HOP, 0, 1);
+                }
+            }
+        }
+    }
+}
+
+impl Collector for Credentials {
+    fn name(&self) -> &'static str {
+        "credentials"
+    }
+
+    fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
+        let mut watch = open("credentials")?;
+        self.places.refresh();
+        self.watch_all(&mut watch, sink);
+        let source = source(&watch);
+        let (mut stale, mut refreshed) = (false, Instant::now());
+        while !stop.is_set() {
+            let look = gather(&mut watch, if stale { Duration::from_millis(20) } else { Stop::LOOK }, HOP, sink)?;
+            let mut opened: Vec<(PathBuf, Option<Toucher>)> = Vec::new();
+            stale |= look.overflow;
+            for noticed in look.noticed {
+                match noticed {
+                    Noticed::Touched(touched) if touched.what.opened => {
+                        // The kernel already folded repetitions; what is left differs by process or by moment.
+                        let this = (touched.path, touched.by);
+                        if opened.last() != Some(&this) {
+                            opened.push(this);
+                        }
+                    }
+                    Noticed::Touched(touched) => stale |= self.concerns(&touched.path, touched.what.directory),
+                    _ => stale = true,
+                }
+            }
+            // First the marks, then the telling: a replaced file must not stay unwatched while we wait for a name.
+            if stale && refreshed.elapsed() >= REFRESH {
+                self.places.refresh();
+                self.watch_all(&mut watch, sink);
+                (stale, refreshed) = (false, Instant::now());
+            }
+            let until = patience();
+            for (path, by) in opened {
+                let (process, complete) = self.who.of(by, until);
+                let file = FileChange {
+                    path: HostText::from(path.as_os_str().as_bytes()),
+                    change: FileChangeKind::Opened,
+                    persistence: None,
+                    before: None,
+                    after: None,
+                };
+                emit(sink, EventKind::FileOpen { file }, process, source, complete);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Credentials {
+    /// Whether what came or went can be a secret, or a directory of some.
+    fn concerns(&self, path: &Path, directory: bool) -> bool {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        directory
+            || name.starts_with(b"id_")
+            || name.starts_with(b"ssh_host_")
+            || name == b"passwd"
+            || self.files.iter().any(|file| file.as_bytes().ends_with(name))
+    }
+}
+
+/// Files in a directory whose names begin and end so.
+fn files_like(directory: &Path, begin: &'static str, end: &'static str) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().take(MOST_SECRETS);
+    entries
+        .filter(move |entry| {
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            name.starts_with(begin.as_bytes()) && name.ends_with(end.as_bytes())
+        })
+        .map(|entry| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_bench::{Shell, about, at, beside, root, tree};
+    use super::*;
+
+    #[test]
+    fn who_opens_a_secret_is_told_by_whatever_name() {
+        if !root() {
+            return;
+        }
+        let root = tree(&["etc/ssh", "home/ann/.ssh"]);
+        for secret in ["etc/shadow", "etc/ssh/ssh_host_rsa_key", "home/ann/.ssh/id_rsa"] {
+            std::fs::write(at(&root, secret), "secret").unwrap();
+        }
+        let mut shell = Shell::start(root.path());
+        let collector = Credentials::new(&["/etc/shadow".to_owned()], Places::under(root.path()), shell.table());
+        let mut prober = Shell::start(root.path());
+        beside(
+            collector,
+            || prober.run("read x < etc/shadow"),
+            |seen| {
+                for secret in ["etc/shadow", "etc/ssh/ssh_host_rsa_key", "home/ann/.ssh/id_rsa"] {
+                    shell.run(&format!("read x < {secret}"));
+                    let open = seen.wait(secret, |event| about(event, &at(&root, secret)));
+                    assert_eq!((open.process.map(|process| process.pid), open.complete), (Some(shell.pid()), true), "{secret}");
+                }
+                seen.clear();
+                std::fs::hard_link(at(&root, "etc/shadow"), at(&root, "innocent")).unwrap();
+                shell.run("read x < innocent");
+                seen.wait("the hard link", |event| about(event, &at(&root, "etc/shadow")));
+
+                // Replaced, as passwd(1) does, and read again.
+                shell.run("echo new > etc/nshadow; mv etc/nshadow etc/shadow");
+                std::thread::sleep(Duration::from_millis(300));
+                seen.clear();
+                shell.run("read x < etc/shadow; read x < etc/ssh/../../etc/shadow; : > etc/other");
+                seen.wait("the new file", |event| about(event, &at(&root, "etc/shadow")));
+
+                shell.run("mkdir -p home/bob/.ssh; echo k > home/bob/.ssh/id_ed25519; echo k > home/bob/.ssh/id_ed25519.pub");
+                std::thread::sleep(Duration::from_millis(400));
+                seen.clear();
+                shell.run("read x < home/bob/.ssh/id_ed25519.pub; read x < home/bob/.ssh/id_ed25519");
+                seen.wait("a key made later", |event| about(event, &at(&root, "home/bob/.ssh/id_ed25519")));
+                assert_eq!(seen.count(|event| about(event, &at(&root, "home/bob/.ssh/id_ed25519.pub"))), 0, "public keys are public");
+            },
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! Records of the kernel programs into events, with the world in between.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::sockets::chosen_endpoint;
+use super::{World, guarding};
+use bartizan_model::{
+    Event, EventId, EventKind, Flow, Namespaces, Privilege, PrivilegeKind, Process, Protocol, ServiceRole, Source, Timestamp,
+};
+use bartizan_sys::bpf::{Marks, RawEvent};
+use bartizan_sys::clock;
+use bartizan_sys::sighting::{Image, Who};
+
+/// Listeners whose port must be looked up, each second: a program that only listens must not make us late for others.
+const LOOKUPS: u32 = 32;
+
+/// Tells events of what one ring reports.
+pub(super) struct Teller<'a> {
+    world: &'a World,
+    marks: &'a Marks,
+    lookups: (Instant, u32),
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(world: &'a World, marks: &'a Marks) -> Self {
+        Self { world, marks, lookups: (Instant::now(), LOOKUPS) }
+    }
+
+    /// Adds the events that one record tells of: its own first, then what follows from it.
+    pub(super) fn tell(&mut self, raw: RawEvent, events: &mut Vec<Event>) {
+        match raw {
+            RawEvent::Exec(who, image) => self.exec(&who, image, events),
+            RawEvent::Fork(who) => self.fork(&who, events),
+            RawEvent::Exit { pid, start, at, exit } => {
+                let process = self.world.exit(pid, start, at);
+                let complete = process.is_some();
+                events.push(about(EventKind::Exit { exit }, clock::wall(at), process, complete));
+            }
+            RawEvent::Connect(_, net) if asks_for_a_route(&net) => {}
+            RawEvent::Connect(who, net) => {
+                let net = self.world.enrichment().named(net);
+                events.push(about(EventKind::Connect { net }, clock::wall(who.at), Some(self.world.seen(&who)), true))
+            }
+            RawEvent::Listen(who, net) => self.listen(&who, net, events),
+            RawEvent::Kill { who, target: (pid, start), signal } => {
+                let target = self.world.get(self.world.key(pid, start));
+                let privilege = Privilege {
+                    target: Some(self.world.key(pid, start)),
+                    target_exe: target.as_ref().map(|target| target.exe.clone()),
+                    target_uid: target.as_ref().map(|target| target.uid),
+                    signal: Some(signal),
+                    ..Privilege::new(PrivilegeKind::Kill)
+                };
+                let actor = self.world.seen(&who);
+                let sent = format!("sent signal {signal} to");
+                let alarm = target.as_deref().and_then(|target| guarding::alarm(Some(&actor), who.pid, target, &sent));
+                events.extend(alarm.map(|alarm| about(alarm, clock::wall(who.at), Some(actor), true)));
+                self.privilege(&who, privilege, events);
+            }
+            RawEvent::Module(who, name) => {
+                self.privilege(&who, Privilege { detail: Some(name), ..Privilege::new(PrivilegeKind::ModuleLoad) }, events);
+            }
+            RawEvent::IoUring(who) => self.privilege(&who, Privilege::new(PrivilegeKind::IoUring), events),
+        }
+    }
+
+    fn exec(&mut self, who: &Who, image: Image, events: &mut Vec<Event>) {
+        let complete = image.complete;
+        let before = self.world.get(self.world.key(who.pid, who.start));
+        let process = self.world.exec(who, image);
+        if !who.urgent {
+            mark(&process, self.marks);
+        }
+        let at = process.since;
+        events.push(about(EventKind::Exec, at, Some(Arc::clone(&process)), complete));
+        let Some(before) = before else { return };
+        let gained = gained(&before, &process);
+        if gained != 0 {
+            let new_uid = (process.euid != process.uid).then_some(process.euid);
+            let privilege = Privilege { gained: Some(gained), new_uid, ..Privilege::new(PrivilegeKind::CapabilityGain) };
+            events.push(about(EventKind::PrivilegeUse { privilege }, at, Some(Arc::clone(&process)), true));
+        }
+        moved(&before, &process, at, events);
+    }
+
+    fn fork(&mut self, who: &Who, events: &mut Vec<Event>) {
+        let process = self.world.fork(who);
+        if !who.urgent {
+            mark(&process, self.marks);
+        }
+        let complete = process.parent.is_some();
+        let at = clock::wall(who.at);
+        let creator = process.parent.and_then(|key| self.world.get(key));
+        events.push(about(EventKind::Fork, at, Some(Arc::clone(&process)), complete));
+        if let Some(creator) = creator {
+            moved(&creator, &process, at, events);
+        }
+    }
+
+    fn listen(&mut self, who: &Who, net: Flow, events: &mut Vec<Event>) {
+        let process = self.world.seen(who);
+        let net = self.endpoint(who.pid, net);
+        self.world.mark_listener(process.key, net.sport);
+        self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
+        let process = self.world.get(process.key).unwrap_or(process);
+        let complete = net.sport != 0;
+        let unit = self.world.enrichment().listening_unit(&process, &net);
+        events.push(about(EventKind::Listen { net, unit }, clock::wall(who.at), Some(process), complete));
+    }
+
+    /// Listening without a bound port lets the kernel choose one just after its report.
+    fn endpoint(&mut self, pid: u32, net: Flow) -> Flow {
+        if self.lookups.0.elapsed() >= Duration::from_secs(1) {
+            self.lookups = (Instant::now(), LOOKUPS);
+        }
+        if net.sport != 0 || self.lookups.1 == 0 {
+            return net;
+        }
+        self.lookups.1 -= 1;
+        chosen_endpoint(self.world, pid).unwrap_or(net)
+    }
+
+    fn privilege(&self, who: &Who, privilege: Privilege, events: &mut Vec<Event>) {
+        events.push(about(EventKind::PrivilegeUse { privilege }, clock::wall(who.at), Some(self.world.seen(who)), true));
+    }
+}
+
+/// getaddrinfo(3) connects a datagram socket that it never sends on, to learn which address it would use: `[::]:22` is nobody.
+fn asks_for_a_route(net: &Flow) -> bool {
+    net.proto == Protocol::Udp && net.dst.is_some_and(|dst| dst.to_canonical().is_unspecified())
+}
+
+/// Whoever is, or grows below, a service that strangers can talk to is urgent from now on; who keeps watch is guarded.
+pub(super) fn mark(process: &Process, marks: &Marks) {
+    if process.lineage.roots.is_empty() {
+        return;
+    }
+    if process.lineage.network_facing().is_some() {
+        marks.urgent(process.pid);
+    }
+    let keeps_watch = process.lineage.roots.iter().any(|root| root.key == process.key && root.role == ServiceRole::SecurityService);
+    // The agent, and what it makes: the watchdogs that undo when it cannot.
+    if keeps_watch || guarding::is_own(process) {
+        marks.guard(process.pid);
+    }
+}
+
+/// Capabilities that an exec gave. No tracepoint tells of setresuid(2), so a process that was last seen as root may have
+/// laid everything down since: when it comes back by a set-user-id program, all that it has now is gained.
+fn gained(before: &Process, after: &Process) -> u64 {
+    let laid_down = before.uid != after.uid && after.euid != after.uid;
+    after.capabilities & !if laid_down { 0 } else { before.capabilities }
+}
+
+/// A process that now stands in other namespaces than before made or entered them. There is no tracepoint for
+/// unshare(2) and setns(2) that would not tax every system call; the next fork or exec gives them away.
+fn moved(before: &Process, after: &Arc<Process>, at: Timestamp, events: &mut Vec<Event>) {
+    let names = changed_namespaces(before, after);
+    if names.is_empty() {
+        return;
+    }
+    let privilege = Privilege { detail: Some(names.join(", ").into()), ..Privilege::new(PrivilegeKind::Namespace) };
+    events.push(about(EventKind::PrivilegeUse { privilege }, at, Some(Arc::clone(after)), true));
+}
+
+fn changed_namespaces(before: &Process, after: &Process) -> Vec<&'static str> {
+    let (Namespaces { mnt, pid, user }, now) = (before.namespaces, after.namespaces);
+    let pairs = [("mnt", mnt, now.mnt), ("pid", pid, now.pid), ("user", user, now.user), ("net", before.netns, after.netns)];
+    pairs.into_iter().filter(|(_, then, now)| *then != 0 && *now != 0 && then != now).map(|(name, ..)| name).collect()
+}
+
+fn about(kind: EventKind, at: Timestamp, process: Option<Arc<Process>>, complete: bool) -> Event {
+    Event { id: EventId(0), at, kind, process, source: Source::Ebpf, complete }
+}

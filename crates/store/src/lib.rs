@@ -1,0 +1,30 @@
+//! Disk: the ledger (actions, audit) and the archive (events, signals, incidents, alerts).
+
+#![forbid(unsafe_code)]
+
+mod archive;
+#[cfg(test)]
+mod archive_tests;
+mod block;
+#[cfg(test)]
+mod block_tests;
+mod digests;
+mod error;
+mod events;
+mod kinds;
+pub mod ledger;
+mod migrations;
+mod needle;
+mod reader;
+mod retention;
+#[cfg(test)]
+mod specimens;
+mod writer;
+
+pub use archive::Archive;
+pub use block::{Block, Packer};
+pub use digests::FileDigest;
+pub use error::StoreError;
+pub use reader::{EventFilter, Found, Reader};
+pub use retention::Swept;
+pub use writer::Writer;

@@ -1,0 +1,206 @@
+//! Events of every kind for tests, with hostile bytes, empty fields and shared processes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use bartizan_model::{
+    Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange, FileChangeKind, Flow, HostText,
+    Lineage, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source,
+    Timestamp, UserChange, UserChangeKind, Variable,
+};
+
+fn text() -> impl Strategy<Value = HostText> {
+    prop_oneof![
+        4 => "[a-z/ ._-]{0,12}".prop_map(|text| HostText::from(text.as_str())),
+        1 => prop::collection::vec(any::<u8>(), 0..12).prop_map(HostText::from),
+    ]
+}
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-z0-9.\"\\\\\n-]{0,12}"
+}
+
+fn moment() -> impl Strategy<Value = Timestamp> {
+    let seconds = prop_oneof![4 => 1_700_000_000i64..1_700_000_900, 1 => -200_000_000_000i64..200_000_000_000];
+    (seconds, 0u32..1_000_000_000).prop_map(|(seconds, nanos)| Timestamp::from_timestamp(seconds, nanos).unwrap())
+}
+
+fn key() -> impl Strategy<Value = ProcessKey> {
+    (prop_oneof![3 => Just(7u32), 1 => any::<u32>()], any::<u32>(), any::<u64>()).prop_map(|(boot, pid, start)| ProcessKey {
+        boot: BootId(boot),
+        pid,
+        start,
+    })
+}
+
+fn role() -> impl Strategy<Value = ServiceRole> {
+    use ServiceRole as R;
+    prop::sample::select(vec![
+        R::WebServer,
+        R::Database,
+        R::MailServer,
+        R::NetworkService,
+        R::SshServer,
+        R::LoginSession,
+        R::Scheduler,
+        R::PackageManager,
+        R::ContainerRuntime,
+        R::Agent,
+    ])
+}
+
+fn lineage() -> impl Strategy<Value = Lineage> {
+    let ancestor = (key(), text()).prop_map(|(key, exe)| Ancestor { key, exe });
+    let root = (role(), key(), text()).prop_map(|(role, key, exe)| Root { role, key, exe });
+    (prop::collection::vec(ancestor, 0..5), any::<u32>(), prop::collection::vec(root, 0..3))
+        .prop_map(|(ancestors, elided, roots)| Lineage { ancestors: ancestors.into(), elided, roots: roots.into() })
+}
+
+fn exe_file() -> impl Strategy<Value = ExeFile> {
+    (any::<u32>(), any::<u64>(), any::<(bool, bool)>(), any::<i64>(), any::<Option<[u8; 32]>>()).prop_map(
+        |(device, inode, (memfd, deleted), changed, sha256)| ExeFile { device, inode, memfd, deleted, changed, sha256: sha256.map(Sha256) },
+    )
+}
+
+fn process() -> impl Strategy<Value = Process> {
+    let who = (key(), any::<Option<u32>>(), any::<u32>(), prop::option::of(key()), moment());
+    let what = (text(), exe_file(), prop::collection::vec(text(), 0..4), any::<bool>(), text());
+    let rights = (any::<(u32, u32, u64, u8)>(), prop::option::of(text()), any::<(Option<u32>, Option<u32>)>(), prop::option::of(text()));
+    let place = (text(), prop::option::of(word()), prop::option::of(word()), any::<(u32, u32, u32, u32)>(), prop::option::of(text()));
+    let variable = (text(), text()).prop_map(|(name, value)| Variable { name, value });
+    let rest = (prop::collection::vec(variable, 0..3), prop::option::of(text()), lineage());
+    (who, what, rights, place, rest).prop_map(|(who, what, rights, place, rest)| Process {
+        pid: who.1.unwrap_or(who.0.pid),
+        ppid: who.2,
+        parent: who.3,
+        exe: what.0,
+        exe_file: what.1,
+        argv: what.2,
+        argv_truncated: what.3,
+        cwd: what.4,
+        uid: rights.0.0,
+        euid: rights.0.1,
+        capabilities: rights.0.2,
+        stdio_sockets: rights.0.3,
+        user: rights.1,
+        loginuid: rights.2.0,
+        session: rights.2.1,
+        tty: rights.3,
+        cgroup: place.0,
+        container: place.1,
+        unit: place.2,
+        netns: place.3.0,
+        namespaces: Namespaces { mnt: place.3.1, pid: place.3.2, user: place.3.3 },
+        container_name: place.4,
+        environment: rest.0,
+        package: rest.1,
+        lineage: rest.2,
+        ..Process::unknown(who.0, who.4)
+    })
+}
+
+fn kind() -> impl Strategy<Value = EventKind> {
+    let flow = (any::<bool>(), any::<IpAddr>(), any::<u16>(), any::<Option<(IpAddr, u16)>>(), prop::option::of(text()));
+    let flow = flow
+        .prop_map(|(tcp, src, sport, far, name)| Flow {
+            proto: if tcp { Protocol::Tcp } else { Protocol::Udp },
+            src,
+            sport,
+            dst: far.map(|far| far.0),
+            dport: far.map(|far| far.1),
+            name,
+        })
+        .boxed();
+    let file = (text(), prop::option::of(word()), any::<bool>())
+        .prop_map(|(path, after, cron)| FileChange {
+            path,
+            change: FileChangeKind::Renamed,
+            persistence: cron.then_some(PersistenceKind::Cron),
+            before: None,
+            after,
+        })
+        .boxed();
+    let container = (word(), text(), text())
+        .prop_map(|(id, name, image)| Container { id, name, image, runtime: "docker".to_owned(), pid: Some(7) })
+        .boxed();
+    let account = (text(), prop::option::of(text())).prop_map(|(user, group)| UserChange {
+        user,
+        uid: Some(0),
+        change: UserChangeKind::BecameRoot,
+        group,
+    });
+    let privilege = (prop::option::of(key()), prop::option::of(text())).prop_map(|(target, detail)| Privilege {
+        target,
+        detail,
+        ..Privilege::new(PrivilegeKind::Bpf)
+    });
+    let budget = (any::<u8>(), word()).prop_map(|(level, why)| BudgetChange { level, given_up: vec![why.clone()], why });
+    let loss = (word(), any::<u64>(), prop::option::of(moment())).prop_map(|(hop, count, from)| Loss {
+        from,
+        kinds: [("process.exec".to_owned(), count)].into(),
+        ..Loss::new(&hop, count)
+    });
+    prop_oneof![
+        Just(EventKind::Exec),
+        Just(EventKind::Fork),
+        any::<(Option<u8>, Option<u8>)>().prop_map(|(code, signal)| EventKind::Exit { exit: Exit { code, signal } }),
+        flow.clone().prop_map(|net| EventKind::Connect { net }),
+        flow.prop_map(|net| EventKind::Listen { net, unit: None }),
+        file.clone().prop_map(|file| EventKind::FileChange { file }),
+        file.clone().prop_map(|file| EventKind::FileOpen { file }),
+        file.prop_map(|file| EventKind::PersistenceChange { file }),
+        account.prop_map(|account| EventKind::UserChange { account }),
+        privilege.prop_map(|privilege| EventKind::PrivilegeUse { privilege }),
+        container.clone().prop_map(|container| EventKind::ContainerStart { container }),
+        container.prop_map(|container| EventKind::ContainerStop { container }),
+        budget.prop_map(|budget| EventKind::Budget { budget }),
+        loss.prop_map(|loss| EventKind::Loss { loss }),
+    ]
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    use Source as S;
+    prop::sample::select(vec![
+        S::Ebpf,
+        S::ProcessConnector,
+        S::SockDiag,
+        S::Procfs,
+        S::Fanotify,
+        S::Inotify,
+        S::Accounts,
+        S::Containers,
+        S::Agent,
+    ])
+}
+
+/// Events with numbers from 1 to their count in any order, sharing a few processes; some of these are children of others.
+pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
+    let pool = prop::collection::vec((process(), any::<prop::sample::Index>(), any::<bool>()), 1..6);
+    let each = (kind(), moment(), prop::option::of(any::<prop::sample::Index>()), source(), any::<bool>(), any::<u32>());
+    (pool, prop::collection::vec(each, 1..40)).prop_map(|(pool, each)| {
+        let mut processes: Vec<Arc<Process>> = Vec::new();
+        for (mut process, parent, related) in pool {
+            if related && !processes.is_empty() {
+                let parent = &processes[parent.index(processes.len())];
+                let above = Ancestor { key: parent.key, exe: parent.exe.clone() };
+                process.lineage.ancestors = std::iter::once(above).chain(parent.lineage.ancestors.iter().cloned()).collect();
+                process.cwd = parent.cwd.clone();
+                process.cgroup = parent.cgroup.clone();
+            }
+            processes.push(Arc::new(process));
+        }
+        let mut order: Vec<usize> = (0..each.len()).collect();
+        order.sort_by_key(|place| each[*place].5);
+        let event = |(place, (kind, at, who, source, complete, _)): (usize, (_, _, Option<prop::sample::Index>, _, _, u32))| Event {
+            id: EventId(order[place] as u64 + 1),
+            at,
+            kind,
+            process: who.map(|who| Arc::clone(&processes[who.index(processes.len())])),
+            source,
+            complete,
+        };
+        each.into_iter().enumerate().map(event).collect()
+    })
+}

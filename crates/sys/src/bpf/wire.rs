@@ -1,0 +1,447 @@
+//! Records of the kernel programs (`events.h`) as Rust values.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::super::environment;
+use super::super::sighting::{Image, Who, audit_id, split_argv, ticks};
+use bartizan_model::{ExeFile, Exit, Flow, HostText, Namespaces, Protocol};
+
+/// One thing that the kernel reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawEvent {
+    /// A program was executed.
+    Exec(Who, Image),
+    /// A process was created: the child.
+    Fork(Who),
+    /// The last thread of a process ended.
+    Exit {
+        /// Its pid.
+        pid: u32,
+        /// When it started, in clock ticks since boot.
+        start: u64,
+        /// The moment, in nanoseconds since boot.
+        at: u64,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// An outbound TCP connection was begun, or a first UDP datagram is about to be sent there. The local port is not
+    /// chosen yet, unless the program bound one; for UDP it is not told.
+    Connect(Who, Flow),
+    /// A TCP socket began to listen. Port 0: the kernel chooses one a moment later.
+    Listen(Who, Flow),
+    /// A process sent a signal that ends or stops a guarded one.
+    Kill {
+        /// Who sent it.
+        who: Who,
+        /// To whom: pid and start in clock ticks since boot.
+        target: (u32, u64),
+        /// Its number.
+        signal: u8,
+    },
+    /// A kernel module of this name is being loaded.
+    Module(Who, HostText),
+    /// An io_uring was set up.
+    IoUring(Who),
+}
+
+const EXEC: u32 = 1;
+const FORK: u32 = 2;
+const EXIT: u32 = 3;
+const CONNECT: u32 = 4;
+const LISTEN: u32 = 5;
+const ARGV: u32 = 6;
+const KILL: u32 = 7;
+const MODULE: u32 = 8;
+const IO_URING: u32 = 9;
+
+/// Names of the kinds of record, as in an event's `kind`; 0 is unused.
+pub(super) const KINDS: [&str; 10] = [
+    "", "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "argv", "privilege.use", "privilege.use",
+    "privilege.use",
+];
+
+/// `struct head`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Head {
+    kind: u32,
+    pid: u32,
+    _tid: u32,
+    ppid: u32,
+    at: u64,
+    start: u64,
+    parent_start: u64,
+    capabilities: u64,
+    uid: u32,
+    euid: u32,
+    loginuid: u32,
+    session: u32,
+    netns: u32,
+    stdio_sockets: u32,
+    mntns: u32,
+    pidns: u32,
+    userns: u32,
+    mark: u32,
+}
+
+/// `MARK_URGENT` and `MARK_GUARDED`.
+pub(super) const URGENT: u32 = 1;
+pub(super) const GUARDED: u32 = 2;
+
+/// `struct exec_event` up to its data.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ExecHead {
+    head: Head,
+    inode: u64,
+    changed: i64,
+    device: u32,
+    nlink: u32,
+    magic: u32,
+    argv_total: u32,
+    argv_len: u32,
+    exe_len: u32,
+    cwd_len: u32,
+    cgroup_len: u32,
+    env_len: u32,
+    flags: u32,
+    tty: [u8; 16],
+}
+
+/// `struct argv_event` up to its data.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ArgvHead {
+    _kind: u32,
+    pid: u32,
+    start: u64,
+    len: u32,
+    _unused: u32,
+}
+
+/// `struct privilege_event`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct PrivilegeRecord {
+    head: Head,
+    target_start: u64,
+    target: u32,
+    signal: u32,
+    name: [u8; 56],
+}
+
+/// `struct exit_event`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ExitRecord {
+    _kind: u32,
+    pid: u32,
+    at: u64,
+    start: u64,
+    code: u32,
+    _unused: u32,
+}
+
+/// `struct net_event`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct NetRecord {
+    head: Head,
+    remote: [u32; 4],
+    local: [u32; 4],
+    family: u16,
+    local_port: u16,
+    remote_port: u16,
+    protocol: u16,
+}
+
+const _: () = assert!(size_of::<Head>() == 88 && size_of::<ExecHead>() == 160 && size_of::<ArgvHead>() == 24);
+const _: () = assert!(size_of::<ExitRecord>() == 32 && size_of::<NetRecord>() == 128 && size_of::<PrivilegeRecord>() == 160);
+
+/// Structs of integers alone: every bit pattern is a value.
+trait Plain: Copy {}
+impl Plain for u32 {}
+impl Plain for Head {}
+impl Plain for ExecHead {}
+impl Plain for ExitRecord {}
+impl Plain for NetRecord {}
+impl Plain for ArgvHead {}
+impl Plain for PrivilegeRecord {}
+
+fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: `Plain` types have no invalid bit pattern, the length is checked, and the read needs no alignment.
+    (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// Superblock magics of file systems that hold memfds (include/uapi/linux/magic.h).
+const TMPFS_MAGIC: u32 = 0x0102_1994;
+const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
+
+/// Pieces of arguments that wait for their exec: it follows at once on the same processor.
+const PIECES: usize = 64;
+
+/// Turns records of one ring into events.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    pieces: VecDeque<(u32, u64, Vec<u8>)>,
+    /// Records that were not understood: always 0 unless program and object do not fit each other.
+    pub malformed: u64,
+}
+
+impl Decoder {
+    /// Reads one record; `None` when it is a piece of a later one, or not one of ours (counted).
+    pub fn decode(&mut self, bytes: &[u8]) -> Option<RawEvent> {
+        let kind = read::<u32>(bytes).unwrap_or_default();
+        let event = match kind {
+            ARGV if self.keep(bytes).is_some() => return None,
+            EXEC => exec(bytes, |who| self.rest(who)),
+            _ => plain(kind, bytes),
+        };
+        self.malformed += u64::from(event.is_none());
+        event
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Option<()> {
+        let head = read::<ArgvHead>(bytes)?;
+        argv_of(bytes)?;
+        if self.pieces.len() >= PIECES {
+            self.pieces.pop_front();
+        }
+        self.pieces.push_back((head.pid, ticks(head.start), bytes.to_vec()));
+        Some(())
+    }
+
+    fn rest(&mut self, who: &Who) -> Vec<u8> {
+        let at = self.pieces.iter().position(|(pid, start, _)| (*pid, *start) == (who.pid, who.start));
+        let piece = at.and_then(|at| self.pieces.remove(at));
+        piece.and_then(|(_, _, bytes)| argv_of(&bytes).map(<[u8]>::to_vec)).unwrap_or_default()
+    }
+
+    /// Pieces whose later record did not come yet, as records for another decoder.
+    pub fn take_pieces(&mut self) -> Vec<u8> {
+        let mut records = Vec::new();
+        self.pieces.drain(..).for_each(|(_, _, bytes)| append(&bytes, &mut records));
+        records
+    }
+}
+
+/// What a record of kind [`ARGV`] carries.
+fn argv_of(bytes: &[u8]) -> Option<&[u8]> {
+    let head = read::<ArgvHead>(bytes)?;
+    bytes.get(size_of::<ArgvHead>()..)?.get(..head.len as usize)
+}
+
+fn plain(kind: u32, bytes: &[u8]) -> Option<RawEvent> {
+    match kind {
+        FORK => read::<Head>(bytes).map(|head| RawEvent::Fork(who(&head))),
+        EXIT => read::<ExitRecord>(bytes).map(|r| RawEvent::Exit { pid: r.pid, start: ticks(r.start), at: r.at, exit: exit(r.code) }),
+        CONNECT => read::<NetRecord>(bytes).map(|r| RawEvent::Connect(who(&r.head), flow(&r, true))),
+        LISTEN => read::<NetRecord>(bytes).map(|r| RawEvent::Listen(who(&r.head), flow(&r, false))),
+        KILL => read::<PrivilegeRecord>(bytes).map(|r| RawEvent::Kill {
+            who: who(&r.head),
+            target: (r.target, ticks(r.target_start)),
+            signal: u8::try_from(r.signal).unwrap_or_default(),
+        }),
+        MODULE => read::<PrivilegeRecord>(bytes).map(|r| RawEvent::Module(who(&r.head), text(&r.name))),
+        IO_URING => read::<PrivilegeRecord>(bytes).map(|r| RawEvent::IoUring(who(&r.head))),
+        _ => None,
+    }
+}
+
+/// Whether somebody may want to judge this record at once, even in a flood: who begins to listen, a program on a socket
+/// or without a name, and everything that is rare by nature.
+pub fn presses(record: &[u8]) -> bool {
+    match read::<u32>(record) {
+        Some(EXEC) => read::<ExecHead>(record).is_some_and(|e| e.nlink == 0 || e.head.stdio_sockets != 0),
+        Some(FORK | EXIT | CONNECT | ARGV) => false,
+        _ => true,
+    }
+}
+
+/// Puts a record behind others, with its length before it. Of an environment only what matters is kept: it may be large
+/// and waits here for long.
+pub fn append(record: &[u8], to: &mut Vec<u8>) {
+    let slim = slimmed(record);
+    let record = slim.as_deref().unwrap_or(record);
+    // No record is longer than 64 KiB (events.h).
+    to.extend_from_slice(&(record.len() as u32).to_ne_bytes());
+    to.extend_from_slice(record);
+}
+
+/// The records of [`append`], in order.
+pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (record, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
+        bytes = rest;
+        Some(record)
+    })
+}
+
+/// What follows the first of these records, which is `record`.
+pub fn after<'a>(records: &'a [u8], record: &[u8]) -> &'a [u8] {
+    records.get(size_of::<u32>() + record.len()..).unwrap_or_default()
+}
+
+fn slimmed(record: &[u8]) -> Option<Vec<u8>> {
+    let mut head = read::<u32>(record).filter(|kind| *kind == EXEC).and_then(|_| read::<ExecHead>(record))?;
+    let length = head.env_len as usize;
+    if length == 0 {
+        return None;
+    }
+    let (rest, env) = record.split_at_checked(record.len().checked_sub(length)?)?;
+    let kept = environment::notable(env);
+    let mut slim = rest.to_vec();
+    for variable in kept {
+        slim.extend([variable.name.as_bytes(), b"=", variable.value.as_bytes(), b"\0"].concat());
+    }
+    head.env_len = u32::try_from(slim.len() - rest.len()).ok()?;
+    // SAFETY: a plain structure of integers, read as the bytes that it is made of; `#[repr(C)]` and its size leave no padding.
+    let bytes = unsafe { std::slice::from_raw_parts((&raw const head).cast::<u8>(), size_of::<ExecHead>()) };
+    slim.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(slim)
+}
+
+fn who(head: &Head) -> Who {
+    Who {
+        pid: head.pid,
+        start: ticks(head.start),
+        ppid: head.ppid,
+        parent_start: Some(ticks(head.parent_start)),
+        at: head.at,
+        uid: head.uid,
+        euid: head.euid,
+        loginuid: audit_id(head.loginuid),
+        session: audit_id(head.session),
+        capabilities: head.capabilities,
+        netns: head.netns,
+        namespaces: Namespaces { mnt: head.mntns, pid: head.pidns, user: head.userns },
+        urgent: head.mark & URGENT != 0,
+    }
+}
+
+/// A wait(2) status.
+pub(crate) fn exit(status: u32) -> Exit {
+    let signal = (status & 0x7f) as u8;
+    Exit { code: (signal == 0).then_some((status >> 8) as u8), signal: (signal != 0).then_some(signal) }
+}
+
+fn exec(bytes: &[u8], rest: impl FnOnce(&Who) -> Vec<u8>) -> Option<RawEvent> {
+    let e = read::<ExecHead>(bytes)?;
+    let who = who(&e.head);
+    let mut data = bytes.get(size_of::<ExecHead>()..)?;
+    let mut take = |len: u32| {
+        let (part, left) = data.split_at_checked(len as usize)?;
+        data = left;
+        Some(part)
+    };
+    let (argv, exe, cwd, cgroup, env) = (take(e.argv_len)?, take(e.exe_len)?, take(e.cwd_len)?, take(e.cgroup_len)?, take(e.env_len)?);
+    let argv = if e.argv_total > e.argv_len { Cow::Owned([argv, &rest(&who)].concat()) } else { Cow::Borrowed(argv) };
+    let in_memory = e.nlink == 0 && exe.starts_with(b"memfd:") && matches!(e.magic, TMPFS_MAGIC | HUGETLBFS_MAGIC);
+    let exe_file = ExeFile {
+        device: e.device,
+        inode: e.inode,
+        memfd: in_memory,
+        deleted: e.nlink == 0 && !in_memory,
+        changed: e.changed,
+        sha256: None,
+    };
+    let exe = if in_memory { HostText::from(exe.strip_suffix(b"\0").unwrap_or(exe)) } else { path(exe) };
+    let image = Image {
+        exe,
+        exe_file,
+        argv_truncated: e.argv_total as usize > argv.len(),
+        argv: split_argv(&argv),
+        environment: environment::notable(env),
+        tty: terminal(&e.tty),
+        cwd: path(cwd),
+        cgroup: path(cgroup),
+        stdio_sockets: (e.head.stdio_sockets & 7) as u8,
+        // A cut argument list has its own flag and still counts as complete.
+        complete: e.flags == 0,
+    };
+    Some(RawEvent::Exec(who, image))
+}
+
+/// Bytes up to the first NUL.
+fn text(bytes: &[u8]) -> HostText {
+    HostText::from(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+/// The kernel calls the end that a program holds of a pseudo-terminal `pts3`; people write `pts/3`.
+fn terminal(name: &[u8]) -> Option<HostText> {
+    let name = text(name);
+    match name.as_bytes().strip_prefix(b"pts") {
+        _ if name.is_empty() => None,
+        Some(number) => Some(HostText::from([b"pts/", number].concat())),
+        None => Some(name),
+    }
+}
+
+/// A path from its names, last first, each ended by NUL; `/` is the name of a root.
+fn path(names: &[u8]) -> HostText {
+    let mut out = Vec::with_capacity(names.len() + 1);
+    for name in names.split(|byte| *byte == 0).rev().filter(|name| !name.is_empty() && *name != b"/") {
+        out.push(b'/');
+        out.extend_from_slice(name);
+    }
+    if out.is_empty() { HostText::from("/") } else { HostText::from(out) }
+}
+
+fn flow(r: &NetRecord, outbound: bool) -> Flow {
+    Flow {
+        proto: if i32::from(r.protocol) == libc::IPPROTO_UDP { Protocol::Udp } else { Protocol::Tcp },
+        src: address(r.family, r.local),
+        sport: r.local_port,
+        dst: outbound.then(|| address(r.family, r.remote)),
+        dport: outbound.then_some(r.remote_port),
+        name: None,
+    }
+}
+
+fn address(family: u16, words: [u32; 4]) -> IpAddr {
+    let [a, b, c, d] = words.map(u32::to_ne_bytes);
+    if i32::from(family) == libc::AF_INET {
+        return Ipv4Addr::from(a).into();
+    }
+    let mut octets = [0; 16];
+    for (to, from) in octets.iter_mut().zip([a, b, c, d].into_iter().flatten()) {
+        *to = from;
+    }
+    IpAddr::from(Ipv6Addr::from(octets)).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_become_a_path() {
+        assert_eq!(path(b"sh\0bin\0usr\0/\0"), HostText::from("/usr/bin/sh"));
+        assert_eq!(path(b"/\0"), HostText::from("/"));
+        assert_eq!(path(b"\xff\x1b\0tmp\0").as_bytes(), b"/tmp/\xff\x1b");
+    }
+
+    #[test]
+    fn a_status_is_a_code_or_a_signal() {
+        assert_eq!(exit(0x0300), Exit { code: Some(3), signal: None });
+        assert_eq!(exit(0x89), Exit { code: None, signal: Some(9) });
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_can_panic(kind in 0u32..8, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let record: Vec<u8> = kind.to_ne_bytes().into_iter().chain(bytes).collect();
+            let mut decoder = Decoder::default();
+            let _ = (decoder.decode(&record), decoder.decode(&record), presses(&record));
+            let mut many = Vec::new();
+            append(&record, &mut many);
+            append(&record, &mut many);
+            prop_assert_eq!(records(&many).count(), 2);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What containers there are and what each of them is.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::{ApiError, ContainerApi, parse};
+use bartizan_model::{Container, HostText};
+
+/// Longest name and image kept, in bytes.
+const NAME_MOST: usize = 256;
+/// Hex digits of an id that are kept, as in cgroup names.
+const SHORT_ID: usize = 12;
+
+/// One container as the runtime knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Which.
+    pub container: Container,
+    /// Whether it runs.
+    pub running: bool,
+    /// When it was started last.
+    pub started: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(rename = "Id")]
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    config: Config,
+    #[serde(default)]
+    state: State,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    image: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    running: bool,
+    pid: u32,
+    started_at: String,
+}
+
+impl ContainerApi {
+    /// Ids of the containers that run now, at most `most`.
+    ///
+    /// # Errors
+    /// When the runtime is not there or does not answer as it should.
+    pub fn running(&self, most: usize) -> Result<Vec<String>, ApiError> {
+        let path = "/containers/json";
+        let listed: Vec<Listed> = parse(path, &self.get(path)?)?;
+        Ok(listed.into_iter().take(most).map(|container| container.id).collect())
+    }
+
+    /// One container by its id or the first digits of it; `None` when there is none of that id.
+    ///
+    /// # Errors
+    /// When the runtime is not there or does not answer as it should.
+    pub fn inspect(&self, id: &str) -> Result<Option<Found>, ApiError> {
+        let path = format!("/containers/{id}/json");
+        let inspected: Inspected = match self.get(&path) {
+            Ok(body) => parse(&path, &body)?,
+            Err(ApiError::Refused(_, 404, _)) => return Ok(None),
+            Err(why) => return Err(why),
+        };
+        let state = inspected.state;
+        let pid = Some(state.pid).filter(|pid| *pid != 0);
+        let container = self.container(&inspected.id, &inspected.name, &inspected.config.image, pid);
+        let started = DateTime::parse_from_rfc3339(&state.started_at).ok().map(|at| at.to_utc());
+        Ok(container.map(|container| Found { container, running: state.running, started }))
+    }
+
+    /// Full id and name of the container that is meant by a name, a full id or the first digits of one; `None` when there
+    /// is none, or when it cannot be a name: letters, digits, `_`, `.` and `-`, at most 128 of them.
+    ///
+    /// # Errors
+    /// When the runtime is not there or does not answer as it should.
+    pub fn named(&self, name: &HostText) -> Result<Option<(String, HostText)>, ApiError> {
+        let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+        let bytes = name.as_bytes();
+        let Some(word) = std::str::from_utf8(bytes).ok().filter(|_| (1..=128).contains(&bytes.len()) && bytes.iter().all(sane)) else {
+            return Ok(None);
+        };
+        // A name of dots alone would be another path.
+        if word.bytes().all(|byte| byte == b'.') {
+            return Ok(None);
+        }
+        Ok(self.standing(word)?.map(|standing| (standing.id, standing.name)))
+    }
+
+    pub(super) fn container(&self, id: &str, name: &str, image: &str, pid: Option<u32>) -> Option<Container> {
+        let short = id.get(..SHORT_ID).filter(|short| short.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let text = |text: &str| HostText::from(text.as_bytes().get(..NAME_MOST).unwrap_or(text.as_bytes()));
+        let name = text(name.strip_prefix('/').unwrap_or(name));
+        Some(Container { id: short.to_owned(), name, image: text(image), runtime: self.runtime.to_owned(), pid })
+    }
+}

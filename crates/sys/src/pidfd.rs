@@ -1,0 +1,302 @@
+//! Processes beyond doubt: a handle that stays with one process although its pid may be used again.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use bartizan_model::{BootId, ProcessKey};
+
+/// The most processes that one look at /proc takes in (pid_max is 4,194,304 at most).
+const MOST_PROCESSES: usize = 1 << 20;
+
+/// Why a process could not be taken hold of.
+#[derive(Debug, thiserror::Error)]
+pub enum PidError {
+    /// It has ended; its pid may belong to another by now.
+    #[error("process {0} has ended")]
+    Gone(ProcessKey),
+    /// The kernel refused.
+    #[error("could not {what} process {key}: {why}")]
+    Kernel {
+        /// What was tried.
+        what: &'static str,
+        /// On whom.
+        key: ProcessKey,
+        /// errno in words.
+        why: io::Error,
+    },
+}
+
+/// What `/proc/PID/stat` says of a process (proc(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Its pid.
+    pub pid: u32,
+    /// `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (ended, not yet reaped) ...
+    pub state: u8,
+    /// Its parent.
+    pub ppid: u32,
+    /// Its process group.
+    pub group: u32,
+    /// Its session.
+    pub session: u32,
+    /// Its controlling terminal's number; 0: none.
+    pub terminal: u32,
+    /// Kernel flags (`PF_*`, include/linux/sched.h).
+    pub flags: u32,
+    /// Its threads; the first one counts until it is reaped, also after it ended.
+    pub threads: u32,
+    /// Start in ticks since boot.
+    pub start: u64,
+}
+
+impl Stat {
+    /// `None` when there is no such process.
+    pub fn read(pid: u32) -> Option<Self> {
+        let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        Self::parse(pid, &bytes)
+    }
+
+    /// The name stands in parentheses and may hold anything, parentheses too: count from the last one.
+    fn parse(pid: u32, bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().rposition(|b| *b == b')')?;
+        let rest = std::str::from_utf8(bytes.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        Some(Self {
+            pid,
+            state: *fields.next()?.as_bytes().first()?,
+            ppid: fields.next()?.parse().ok()?,
+            group: fields.next()?.parse().ok()?,
+            session: fields.next()?.parse().ok()?,
+            terminal: fields.next()?.parse::<i32>().ok()?.cast_unsigned(),
+            flags: fields.nth(1)?.parse().ok()?,
+            threads: fields.nth(10)?.parse().ok()?,
+            start: fields.nth(1)?.parse().ok()?,
+        })
+    }
+
+    /// Its name beyond doubt.
+    pub fn key(&self) -> ProcessKey {
+        ProcessKey { boot: this_boot(), pid: self.pid, start: self.start }
+    }
+
+    /// It has ended, or is on its way out of the kernel (PF_EXITING): no thread of it runs an instruction of its own any
+    /// more. One whose first thread ended alone lives on by the others.
+    pub fn is_dead(&self) -> bool {
+        let is_leaving = matches!(self.state, b'Z' | b'X' | b'x') || self.flags & 0x4 != 0;
+        is_leaving && self.threads <= 1
+    }
+
+    /// A thread of the kernel (PF_KTHREAD).
+    pub fn is_kernel_thread(&self) -> bool {
+        self.flags & 0x0020_0000 != 0
+    }
+}
+
+/// This boot's name; 0 when the kernel does not tell.
+pub fn this_boot() -> BootId {
+    static BOOT: std::sync::OnceLock<BootId> = std::sync::OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        BootId(text.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0))
+    })
+}
+
+/// The key of a living process.
+pub fn key_of(pid: u32) -> Option<ProcessKey> {
+    Stat::read(pid).filter(|stat| !stat.is_dead()).map(|stat| stat.key())
+}
+
+/// Whether SIGSTOP waits for the process (`ShdPnd` in /proc/PID/status, one bit a signal from 1).
+pub fn has_stop_pending(pid: u32) -> bool {
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending =
+        String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
+    pending.is_some_and(|bits| bits & (1 << (libc::SIGSTOP - 1)) != 0)
+}
+
+/// Everything that lives now, ended ones left out.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn everything() -> io::Result<Vec<Stat>> {
+    let pids = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(pids.filter_map(Stat::read).filter(|stat| !stat.is_dead()).take(MOST_PROCESSES).collect())
+}
+
+/// A hold on one process.
+#[derive(Debug)]
+pub struct PidFd {
+    fd: OwnedFd,
+    key: ProcessKey,
+}
+
+impl PidFd {
+    /// Takes hold of exactly this process.
+    ///
+    /// # Errors
+    /// [`PidError::Gone`] when it has ended, also when its pid belongs to another now.
+    pub fn open(key: ProcessKey) -> Result<Self, PidError> {
+        let pid = libc::pid_t::try_from(key.pid).map_err(|_| PidError::Gone(key))?;
+        if key.boot != this_boot() || pid <= 0 {
+            return Err(PidError::Gone(key));
+        }
+        // SAFETY: pidfd_open(2) takes two numbers.
+        let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        if raw < 0 {
+            let why = io::Error::last_os_error();
+            return Err(match why.raw_os_error() {
+                Some(libc::ESRCH) => PidError::Gone(key),
+                _ => PidError::Kernel { what: "take hold of", key, why },
+            });
+        }
+        // SAFETY: a fresh descriptor that nobody else owns.
+        let held = Self { fd: unsafe { OwnedFd::from_raw_fd(raw as i32) }, key };
+        // The start time is read after the hold and the hold is alive after that: it is of this very process.
+        match Stat::read(key.pid) {
+            Some(stat) if stat.start == key.start && !stat.is_dead() && held.is_alive() => Ok(held),
+            _ => Err(PidError::Gone(key)),
+        }
+    }
+
+    /// Sends a signal to it and to nobody else.
+    ///
+    /// # Errors
+    /// [`PidError::Gone`] when it has ended.
+    pub fn signal(&self, signal: i32) -> Result<(), PidError> {
+        // SAFETY: pidfd_send_signal(2) with a null siginfo.
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+        if sent == 0 {
+            return Ok(());
+        }
+        let why = io::Error::last_os_error();
+        Err(match why.raw_os_error() {
+            Some(libc::ESRCH) => PidError::Gone(self.key),
+            _ => PidError::Kernel { what: "signal", key: self.key, why },
+        })
+    }
+
+    /// A descriptor of ours for what one of its descriptors stands for (pidfd_getfd(2), Linux 5.6).
+    ///
+    /// # Errors
+    /// When it has none of this number, or the kernel refuses.
+    pub fn share(&self, descriptor: i32) -> io::Result<OwnedFd> {
+        // SAFETY: pidfd_getfd(2) takes three numbers; the descriptor that it gives is fresh and nobody else's.
+        unsafe {
+            let raw = libc::syscall(libc::SYS_pidfd_getfd, self.fd.as_raw_fd(), descriptor, 0);
+            if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(raw as i32)) }
+        }
+    }
+
+    /// Whether it still runs (or is stopped); an ended one that nobody reaped does not.
+    pub fn is_alive(&self) -> bool {
+        !self.wait_gone(Duration::ZERO)
+    }
+
+    /// Waits until it has ended; `false` when it has not by then.
+    pub fn wait_gone(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one pollfd, alive for the call.
+            let ready = unsafe { libc::poll(&raw mut poll, 1, i32::try_from(left.as_millis()).unwrap_or(i32::MAX)) };
+            if ready >= 0 || left.is_zero() {
+                return ready > 0;
+            }
+        }
+    }
+}
+
+impl AsRawFd for PidFd {
+    /// Readable when the process has ended.
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Grows a set of processes by everything that belongs below it: children, and orphans that still carry the
+/// process group or session of a member (their parent may have ended between two looks).
+pub fn grow(members: &mut std::collections::BTreeSet<u32>, world: &[Stat]) {
+    loop {
+        let before = members.len();
+        for stat in world {
+            let below = members.contains(&stat.ppid) || members.contains(&stat.group) || members.contains(&stat.session);
+            if below && stat.pid > 1 && !stat.is_kernel_thread() {
+                members.insert(stat.pid);
+            }
+        }
+        if members.len() == before {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_name_full_of_parentheses_does_not_mislead() {
+        let line = b"77 (a) R 1 1 1 (b) S 5 77 70 34816 -1 4194560 0 0 0 0 0 0 0 0 20 0 3 0 4711 0 0";
+        let stat = Stat::parse(77, line).unwrap();
+        assert_eq!((stat.terminal, stat.flags, stat.threads), (34816, 4194560, 3));
+        assert_eq!((stat.state, stat.ppid, stat.group, stat.session, stat.start), (b'S', 5, 77, 70, 4711));
+    }
+
+    #[test]
+    fn who_is_on_the_way_out_is_over_unless_other_threads_run() {
+        let stat = |state: &str, flags: u32, threads: u32| {
+            let line = format!("77 (x) {state} 5 77 70 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 4711 0 0");
+            Stat::parse(77, line.as_bytes()).unwrap()
+        };
+        for (state, flags, threads, dead) in [
+            ("S", 0x40_0100, 1, false),
+            ("R", 0x40_0104, 1, true),
+            ("Z", 0x40_000c, 1, true),
+            ("Z", 0x40_000c, 4, false),
+            ("D", 0x4, 2, false),
+        ] {
+            assert_eq!(stat(state, flags, threads).is_dead(), dead, "{state} {flags:x} {threads}");
+        }
+        // The first thread ends, another lives on: the process does.
+        // SAFETY: the child makes one thread and ends its first one; the second one ends it.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            std::thread::spawn(|| std::thread::sleep(Duration::from_secs(20)));
+            // SAFETY: ends this thread alone.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        }
+        let pid = u32::try_from(child).unwrap();
+        let begun = Instant::now();
+        while Stat::read(pid).unwrap().state != b'Z' && begun.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let seen = (Stat::read(pid).unwrap().state, key_of(pid).is_some(), everything().unwrap().iter().any(|stat| stat.pid == pid));
+        // SAFETY: ends and reaps the child just made.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+        }
+        assert_eq!(seen, (b'Z', true, true));
+    }
+
+    #[test]
+    fn only_the_very_process_is_signalled() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let key = key_of(child.id()).unwrap();
+        let other = ProcessKey { start: key.start + 1, ..key };
+        assert!(matches!(PidFd::open(other), Err(PidError::Gone(_))));
+        assert!(matches!(PidFd::open(ProcessKey { boot: BootId(!key.boot.0), ..key }), Err(PidError::Gone(_))));
+        let held = PidFd::open(key).unwrap();
+        assert!(held.is_alive());
+        held.signal(libc::SIGKILL).unwrap();
+        assert!(held.wait_gone(Duration::from_secs(2)));
+        assert!(matches!(PidFd::open(key), Err(PidError::Gone(_))), "an ended one that nobody reaped is gone");
+        child.wait().unwrap();
+        assert!(matches!(held.signal(0), Err(PidError::Gone(_))));
+    }
+}

@@ -1,0 +1,93 @@
+//! Probes: disk, clock, the owner's way in, the terminal.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::netlink::check;
+use super::{degraded, find_program, missing, works};
+use bartizan_model::Check;
+
+/// Less free space than this and the archive cannot keep a day of a busy host.
+const LITTLE_SPACE: u64 = 512 * 1024 * 1024;
+
+/// Whether records can be kept.
+pub(super) fn data_directory(data: &Path) -> Check {
+    const NAME: &str = "data directory";
+    let Some(there) = data.ancestors().find(|place| place.is_dir()) else {
+        return missing(NAME, format!("{} and everything above it is missing", data.display()), "name another one: --data DIR");
+    };
+    let free = CString::new(there.as_os_str().as_bytes()).map_err(io::Error::other).and_then(|path| {
+        // SAFETY: the path ends with zero; W_OK | X_OK asks whether files can be made.
+        check(unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) })?;
+        // SAFETY: all zero is a valid value of this type.
+        let mut disk: libc::statvfs = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are valid for the call.
+        check(unsafe { libc::statvfs(path.as_ptr(), &raw mut disk) })?;
+        // proc and its like tell no blocks at all: nothing can be kept there.
+        if disk.f_blocks == 0 {
+            return Err(io::Error::other("nothing can be stored on this file system"));
+        }
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    });
+    let place = if there == data { data.display().to_string() } else { format!("{} (to be made in {})", data.display(), there.display()) };
+    match free {
+        Ok(bytes) if bytes < LITTLE_SPACE => {
+            degraded(NAME, format!("{place}: {} MiB free", bytes >> 20), "free some space, or lower the store's limits in agent.toml")
+        }
+        Ok(bytes) => works(NAME, format!("{place}: {} MiB free", bytes >> 20)),
+        Err(e) => missing(NAME, format!("{place}: {e}"), "run as root, or name another one: --data DIR"),
+    }
+}
+
+/// Whether times in the records can be believed.
+pub(super) fn clock() -> Check {
+    const NAME: &str = "clock";
+    // SAFETY: all zero is a valid value; with no mode set the call only reads.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid for the call.
+    let code = unsafe { libc::adjtimex(&raw mut state) };
+    match check(code) {
+        Ok(code) if code != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0 => {
+            works(NAME, format!("kept in step; estimated error {} ms", state.esterror / 1000))
+        }
+        Ok(_) => degraded(
+            NAME,
+            "nobody keeps it in step",
+            "enable a time service (systemd-timesyncd, chrony): records of several hosts do not compare otherwise",
+        ),
+        Err(e) => degraded(NAME, format!("the kernel does not tell: {e}"), "enable a time service (systemd-timesyncd, chrony)"),
+    }
+}
+
+/// The owner's way in, which no action may cut.
+pub(super) fn ssh_server() -> Check {
+    const NAME: &str = "SSH server (lifeline)";
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let servers: Vec<u32> =
+        pids.filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "sshd")).collect();
+    match (servers.iter().min(), find_program("sshd")) {
+        (Some(pid), _) => works(NAME, format!("runs (pid {pid}, {} process(es)); it and its sessions are never cut off", servers.len())),
+        (None, Some(path)) => works(NAME, format!("{path} does not run")),
+        (None, None) => works(NAME, "none on this host"),
+    }
+}
+
+/// Whether the console has room. Ask it where the person is, not in the agent.
+pub fn terminal() -> Check {
+    const NAME: &str = "terminal";
+    // SAFETY: all zero is a valid value of this type.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    let asked = [libc::STDOUT_FILENO, libc::STDERR_FILENO, libc::STDIN_FILENO].into_iter().any(|fd| {
+        // SAFETY: the request writes one winsize, which outlives the call.
+        unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut size) == 0 }
+    });
+    match (asked, size.ws_col, size.ws_row) {
+        (false, ..) => works(NAME, "none here: output goes to a file or a pipe"),
+        (true, columns, rows) if columns >= 80 && rows >= 24 => works(NAME, format!("{columns}x{rows}")),
+        (true, columns, rows) => {
+            degraded(NAME, format!("{columns}x{rows}"), "the console wants 80x24; `--view NAME` shows one panel in less")
+        }
+    }
+}
