@@ -115,7 +115,7 @@ fn an_attack_is_seen_contained_by_one_key_and_undone_by_another() {
     let pid: u32 = shell.type_line("echo $$", Duration::from_secs(3)).expect("the stolen shell works").parse().unwrap();
     // A program below it that holds no connection: it must run on where it was.
     let below: u32 = shell.type_line("sleep 300 </dev/null >/dev/null 2>&1 & echo $!", Duration::from_secs(3)).unwrap().parse().unwrap();
-    let place = || std::fs::read_to_string(format!("/proc/{below}/cgroup")).unwrap();
+    let place = || support::state::groups_of(below);
     let place_before = place();
 
     // Seen: one incident that names the shell's tree, and questions, for PARANOID does nothing alone.

@@ -214,17 +214,19 @@ fn a_freeze_ends_although_agent_and_watchdog_are_killed_together() {
     let ground = Ground::prepare();
     let home = Home::on(&ground.host);
     let (agent, tree) = (home.start(), Tree::grow());
-    let group = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let group = |pid: u32| support::state::groups_of(pid).join(" ");
     let before = group(tree.pid());
     wait_until("the agent to see the tree", Duration::from_secs(20), || {
         home.run(&["freeze", &tree.pid().to_string(), "--preview"]).status.success()
     });
     done(&home, &format!("freeze {} --for 6s", tree.pid()));
     assert_ne!(group(tree.pid()), before);
-    let pid_in = |name: &str| -> i32 {
-        let text = std::fs::read_to_string(home.path("data/run/freeze").join(name)).unwrap();
-        text.split(' ').next().unwrap().parse().unwrap()
+    // The second end is begun beside the freeze, which does not wait for it.
+    let written = |name: &str| -> Option<i32> {
+        let text = std::fs::read_to_string(home.path("data/run/freeze").join(name)).ok()?;
+        text.split(' ').next()?.parse().ok()
     };
+    let pid_in = |name: &str| wait_for(name, Duration::from_secs(10), || written(name), String::new);
     let second = pid_in(".second");
     let words = std::fs::read(format!("/proc/{second}/cmdline")).unwrap();
     let name = std::fs::read_to_string(format!("/proc/{second}/comm")).unwrap();

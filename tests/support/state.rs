@@ -185,11 +185,15 @@ fn attributes(host: &Guarded, all: &mut BTreeMap<String, String>) {
 fn process(pid: u32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let letter = stat.rsplit(')').next().unwrap_or_default().split_whitespace().next().unwrap_or("gone").replace(['R', 'D'], "S");
+    format!("{letter} {}", groups_of(pid).join(" "))
+}
+
+/// The cgroups that can hold a process: of the many hierarchies of version 1 that is one. Others come and go, and their
+/// numbers change, when somebody mounts them.
+pub fn groups_of(pid: u32) -> Vec<String> {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    // Of the many hierarchies of version 1, the one that can hold a process.
-    let groups: Vec<&str> = groups.lines().filter(|line| line.starts_with("0::") || line.contains(":freezer:")).collect();
-    // Their numbers change when somebody mounts another.
-    format!("{letter} {}", groups.iter().filter_map(|line| line.split_once(':')).map(|(_, rest)| rest).collect::<Vec<_>>().join(" "))
+    let holds = groups.lines().filter(|line| line.starts_with("0::") || line.contains(":freezer:"));
+    holds.filter_map(|line| line.split_once(':')).map(|(_, rest)| rest.to_owned()).collect()
 }
 
 /// Groups below ours, in every hierarchy.

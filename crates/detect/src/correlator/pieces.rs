@@ -15,6 +15,8 @@ use bartizan_model::{Act, Family, Timestamp};
 
 /// Every set of families as bits.
 const SETS: usize = 1 << Family::ALL.len();
+/// Words that are told apart: none, one, more ([`Scales::opinions`]).
+const WORDS: usize = 3;
 
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,20 +38,34 @@ impl Piece<'_> {
     }
 }
 
-/// What an act may stand for: a set of families as bits, and how much that proves (minus the logarithm of the doubt).
-type Choice = (usize, f64);
+/// What an act may stand for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Choice {
+    /// Families as bits.
+    set: usize,
+    /// How much they prove: minus the logarithm of the doubt.
+    weight: f64,
+    /// How many of them are a word of their own.
+    words: usize,
+}
 
-/// The independent pieces of `evidence`, those of the earliest process first.
+/// The independent pieces of `evidence`, those of the earliest process first: whichever way to choose them scores most, so
+/// that further evidence never lowers a score. One strong piece stops at its weight where two weaker ones need not.
 pub(super) fn of<'a>(evidence: &'a Evidence, scales: &Scales, now: Timestamp) -> Vec<Piece<'a>> {
     let only_lineage = evidence.deeds.values().all(|deed| deed.peaks.keys().all(|family| *family == Family::Lineage));
-    let beside = chosen(evidence, scales, now, false);
-    if only_lineage {
-        return chosen(evidence, scales, now, true);
+    let mut ways = chosen(evidence, scales, now, only_lineage);
+    if !only_lineage {
+        // Where the lineage of some act proves more by itself than all else together, it is that.
+        ways.push(strongest_lineage(evidence, scales, now));
     }
-    // Where the lineage of some act proves more by itself than all else together, it is that.
-    let alone = strongest_lineage(evidence, scales, now);
-    let doubt = |pieces: &[Piece<'_>]| pieces.iter().map(Piece::doubt).product::<f64>();
-    if doubt(&alone) < doubt(&beside) { alone } else { beside }
+    let rank = |pieces: &[Piece<'_>]| {
+        let doubt = pieces.iter().map(Piece::doubt).product::<f64>();
+        (scales.scored(evidence, pieces).get(), 1.0 - doubt)
+    };
+    let ranked = ways.into_iter().map(|pieces| (rank(&pieces), pieces));
+    // Of equal ones the first: the more words, the earlier it stands.
+    let best = ranked.reduce(|best, next| if next.0 > best.0 { next } else { best });
+    best.map(|(_, pieces)| pieces).unwrap_or_default()
 }
 
 fn strongest_lineage<'a>(evidence: &'a Evidence, scales: &Scales, now: Timestamp) -> Vec<Piece<'a>> {
@@ -60,30 +76,56 @@ fn strongest_lineage<'a>(evidence: &'a Evidence, scales: &Scales, now: Timestamp
     each.min_by(|a, b| a.doubt().total_cmp(&b.doubt())).into_iter().collect()
 }
 
-/// Goes through the acts one by one and keeps, for each set of families that are taken, the best way to get there.
-fn chosen<'a>(evidence: &'a Evidence, scales: &Scales, now: Timestamp, lineage_alone: bool) -> Vec<Piece<'a>> {
-    let mut best: [Option<f64>; SETS] = [None; SETS];
-    best[0] = Some(0.0);
-    let mut steps: Vec<[usize; SETS]> = Vec::with_capacity(evidence.deeds.len());
+/// For more words, one and none: the pieces that prove most. Goes through the acts one by one and keeps, for each set of
+/// families that are taken and each number of words, the best way to get there.
+fn chosen<'a>(evidence: &'a Evidence, scales: &Scales, now: Timestamp, lineage_alone: bool) -> Vec<Vec<Piece<'a>>> {
+    let mut best: [[Option<f64>; SETS]; WORDS] = [[None; SETS]; WORDS];
+    best[0][0] = Some(0.0);
+    let mut steps = Vec::with_capacity(evidence.deeds.len());
     for deed in evidence.deeds.values() {
         let choices = choices(&deed.peaks, !deed.hostile.is_empty(), lineage_alone, scales, now);
-        let (before, mut step) = (best, [0; SETS]);
-        for (taken, so_far) in before.iter().enumerate().filter_map(|(taken, so_far)| Some((taken, (*so_far)?))) {
-            for (set, weight) in choices.iter().filter(|(set, _)| set & taken == 0) {
-                let (Some(there), Some(by)) = (best.get_mut(taken | set), step.get_mut(taken | set)) else { continue };
-                if there.is_none_or(|known| so_far + weight > known) {
-                    (*there, *by) = (Some(so_far + weight), *set);
+        steps.push(step(&mut best, &choices));
+    }
+    let end = |words: usize| {
+        let ways = best.get(words)?.iter().enumerate().filter_map(|(set, sum)| Some((set, (*sum)?)));
+        ways.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(set, _)| (set, words))
+    };
+    let ends: Vec<(usize, usize)> = (0..WORDS).rev().filter_map(end).collect();
+    ends.into_iter().map(|end| walked_back(evidence, scales, now, &steps, end)).collect()
+}
+
+/// How a set of families and a number of words were reached: what the act stands for, and how many words there were before.
+type Steps = [[(usize, usize); SETS]; WORDS];
+
+/// Lets one more act stand for one of its choices, or for nothing.
+fn step(best: &mut [[Option<f64>; SETS]; WORDS], choices: &[Choice]) -> Steps {
+    let before = *best;
+    let mut steps: Steps = [[(0, 0); SETS]; WORDS];
+    for (words, steps) in steps.iter_mut().enumerate() {
+        steps.fill((0, words));
+    }
+    for (words, sums) in before.iter().enumerate() {
+        for (taken, so_far) in sums.iter().enumerate().filter_map(|(taken, so_far)| Some((taken, (*so_far)?))) {
+            for choice in choices.iter().filter(|choice| choice.set & taken == 0) {
+                let (to, set) = ((words + choice.words).min(WORDS - 1), taken | choice.set);
+                let there = best.get_mut(to).and_then(|sums| sums.get_mut(set));
+                let by = steps.get_mut(to).and_then(|steps| steps.get_mut(set));
+                let (Some(there), Some(by)) = (there, by) else { continue };
+                if there.is_none_or(|known| so_far + choice.weight > known) {
+                    (*there, *by) = (Some(so_far + choice.weight), (choice.set, words));
                 }
             }
         }
-        steps.push(step);
     }
-    let end = best.iter().enumerate().max_by(|(_, a), (_, b)| a.unwrap_or(-1.0).total_cmp(&b.unwrap_or(-1.0)));
-    let mut taken = end.map_or(0, |(set, _)| set);
+    steps
+}
+
+fn walked_back<'a>(evidence: &'a Evidence, scales: &Scales, now: Timestamp, steps: &[Steps], end: (usize, usize)) -> Vec<Piece<'a>> {
+    let (mut taken, mut words) = end;
     let mut pieces = Vec::new();
-    for ((act, deed), step) in evidence.deeds.iter().zip(&steps).rev() {
-        let set = step.get(taken).copied().unwrap_or_default();
-        taken &= !set;
+    for ((act, deed), step) in evidence.deeds.iter().zip(steps).rev() {
+        let (set, before) = step.get(words).and_then(|step| step.get(taken)).copied().unwrap_or((0, words));
+        (taken, words) = (taken & !set, before);
         let counts: Vec<_> = deed.peaks.iter().filter(|(family, _)| set & bit(**family) != 0).collect();
         if !counts.is_empty() {
             let counts = counts.into_iter().map(|(family, peak)| (*family, peak, scales.proof(*family, peak, now))).collect();
@@ -97,16 +139,21 @@ fn chosen<'a>(evidence: &'a Evidence, scales: &Scales, now: Timestamp, lineage_a
 fn choices(peaks: &BTreeMap<Family, Peak>, far_end: bool, lineage_alone: bool, scales: &Scales, now: Timestamp) -> Vec<Choice> {
     let lineage = lineage_alone || peaks.keys().any(|family| *family != Family::Lineage);
     let usable = peaks.iter().filter(|(family, _)| lineage || **family != Family::Lineage);
-    let each: Vec<Choice> = usable.map(|(family, peak)| (bit(*family), -(1.0 - scales.proof(*family, peak, now)).ln())).collect();
+    let one = |(family, peak): (&Family, &Peak)| {
+        let proof = scales.proof(*family, peak, now);
+        Choice { set: bit(*family), weight: -(1.0 - proof).ln(), words: usize::from(proof >= SECOND_OPINION) }
+    };
+    let each: Vec<Choice> = usable.map(one).collect();
     if !far_end {
         return each;
     }
-    let mut sets: Vec<Choice> = vec![(0, 0.0)];
-    for (one, weight) in each {
-        let with: Vec<Choice> = sets.iter().map(|(set, sum)| (set | one, sum + weight)).collect();
+    let mut sets = vec![Choice::default()];
+    for one in each {
+        let with = |other: &Choice| Choice { set: other.set | one.set, weight: other.weight + one.weight, words: other.words + one.words };
+        let with: Vec<Choice> = sets.iter().map(with).collect();
         sets.extend(with);
     }
-    sets.retain(|(set, _)| *set != 0);
+    sets.retain(|choice| choice.set != 0);
     sets
 }
 
