@@ -57,7 +57,10 @@ fn an_upgrade_under_a_storm_loses_nothing() {
     wait_until("every program of the storm in the store", Duration::from_secs(40), || {
         seen = stored(&home, &token);
         seen.len() == EXECS || {
-            eprintln!("{} of {EXECS}; missing {:?}", seen.len(), (0..EXECS).filter(|n| !seen.contains(n)).take(5).collect::<Vec<_>>());
+            let missing = (0..EXECS).filter(|n| !seen.contains(n) && (*n == 0 || seen.contains(&(n - 1))));
+            let last = |n: usize| (n..EXECS).find(|n| seen.contains(n)).unwrap_or(EXECS) - 1;
+            let stretches: Vec<_> = missing.map(|n| (n, last(n))).collect();
+            eprintln!("{} of {EXECS}; missing {stretches:?}", seen.len());
             false
         }
     });
