@@ -31,7 +31,7 @@ impl Part {
         }
     }
 
-    /// Whether it may have to wait for a deed to end. Events are judged all the while.
+    /// Whether it may have to wait for an operation to end. Events are judged all the while.
     fn may_wait(self) -> bool {
         match self {
             Self::Pipeline => false,
@@ -48,7 +48,7 @@ impl Part {
     }
 }
 
-/// So long may one step of a deed take: systemd is asked three times and has five seconds for each answer.
+/// So long may one step of an operation take: systemd is asked three times and has five seconds for each answer.
 const STEP: Duration = Duration::from_secs(20);
 
 /// When each of them last went round.
@@ -69,10 +69,10 @@ impl Pulses {
         }
     }
 
-    /// The first that has not gone round for too long, in words. A deed may take longer where name servers are silent and
-    /// systemd is slow: while its steps follow one another (`deed`: the last), nobody hangs who waits for its end.
-    pub(super) fn stuck(&self, now: Instant, deed: Option<Instant>) -> Option<String> {
-        let waits = deed.is_some_and(|moved| now.saturating_duration_since(moved) <= STEP);
+    /// The first that has not gone round for too long, in words. An operation may take longer where name servers are silent and
+    /// systemd is slow: while its steps follow one another (`operation`: the last), nobody hangs who waits for its end.
+    pub(super) fn stuck(&self, now: Instant, operation: Option<Instant>) -> Option<String> {
+        let waits = operation.is_some_and(|moved| now.saturating_duration_since(moved) <= STEP);
         PARTS.iter().zip(&self.0).find_map(|(part, pulse)| {
             let still = now.saturating_duration_since(*lock(pulse));
             let words = || format!("the {} has not moved for {} seconds: systemd will restart the agent", part.noun(), still.as_secs());
@@ -103,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_behind_a_deed_that_goes_on_does_not_hang() {
+    fn who_waits_behind_an_operation_that_goes_on_does_not_hang() {
         let (pulses, later) = (Pulses::default(), Instant::now() + Duration::from_secs(60));
         *lock(&pulses.0[Part::Pipeline as usize]) = later;
         assert!(pulses.stuck(later, None).is_some());
         assert_eq!(pulses.stuck(later, Some(later.checked_sub(Duration::from_secs(16)).unwrap())), None);
         let stands = later.checked_sub(STEP + Duration::from_secs(1)).unwrap();
-        assert!(pulses.stuck(later, Some(stands)).is_some(), "a deed that stands still hangs itself");
+        assert!(pulses.stuck(later, Some(stands)).is_some(), "an operation that stands still hangs itself");
         *lock(&pulses.0[Part::Pipeline as usize]) = Instant::now();
         assert!(pulses.stuck(later, Some(later)).unwrap().starts_with("the pipeline"), "it waits for nobody");
     }

@@ -61,7 +61,7 @@ fn is_least(plan: &ActionPlan) -> bool {
 }
 
 /// Pieces, where two that cover a chain of stages weigh as much as three. A service that does many different jobs covers
-/// many stages in an hour too: without a hand behind them its acts weigh one less than they are, whatever the stages.
+/// many stages in an hour too: unless something shows that they belong together they count as one less, whatever the stages.
 fn weight(incident: &Incident, proof: &Proof) -> usize {
     match proof.pieces {
         0 | 1 => proof.pieces,
@@ -76,7 +76,7 @@ fn rests_on(proof: &Proof) -> String {
     match proof.pieces {
         1 => "one piece of evidence (what one act produces is one)".to_owned(),
         pieces if proof.apart && pieces > 1 => {
-            format!("{pieces} pieces of evidence, weighing {}: nothing shows that one hand did them", pieces - 1)
+            format!("{pieces} pieces of evidence, counted as {}: nothing shows that they belong together", pieces - 1)
         }
         pieces => format!("{pieces} independent pieces of evidence (what one act produces is one)"),
     }

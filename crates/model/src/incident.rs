@@ -136,7 +136,7 @@ pub struct Proof {
     pub confidence: Confidence,
     /// How many independent pieces of evidence that rests on: different acts, seen by different kinds of sensor.
     pub pieces: usize,
-    /// Nothing shows that one hand did them: nobody types over a socket, and no far end is proven. Two jobs of one service
+    /// Nothing shows that they belong together: nobody types over a socket, and no far end is proven. Two jobs of one service
     /// look the same, so they weigh one less.
     pub apart: bool,
     /// Addresses that did something here themselves, as the kernel recorded; the others were merely called.

@@ -14,15 +14,15 @@ impl Responder {
     /// be moved; in the last case it still awaits confirmation, and is undone at the deadline.
     pub fn confirm(&self, id: ActionId, by: &str, now: Timestamp) -> Result<Action, ActError> {
         self.awaiting(id, now)?;
-        let deed = self.deeds.begin();
-        if let Some(judged) = self.look_until_sure(id, now, &deed)
+        let operation = self.operations.begin();
+        if let Some(judged) = self.look_until_sure(id, now, &operation)
             && !judged.state.is_active()
         {
             return Err(ActError::Failed { why: judged.note.clone(), action: Box::new(judged) });
         }
-        deed.step();
+        operation.step();
         let _turn = self.my_turn();
-        deed.step();
+        operation.step();
         let (asked, moment) = self.awaiting(id, now)?;
         let mut action = asked.clone();
         if let Some(confirmation) = &mut action.confirmation {

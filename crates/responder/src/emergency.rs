@@ -31,7 +31,7 @@ impl Responder {
     /// Undoes every active action, then removes whatever is left under our name. Goes on after every error. First it is on
     /// record that all of them are meant to be gone: whatever fails or ends us afterwards, nothing is applied again.
     pub fn emergency_stop(&self, by: &str, now: Timestamp) -> EmergencyReport {
-        let deed = self.deeds.begin();
+        let operation = self.operations.begin();
         let _turn = self.my_turn();
         let mut report = EmergencyReport::default();
         let active = self.want_all_gone(by, now);
@@ -39,21 +39,21 @@ impl Responder {
         self.forget_ruleset();
         let mut pending = Vec::new();
         for action in active {
-            deed.step();
+            operation.step();
             match self.undo_wanted(action, by, now) {
                 Ok(action) => report.rolled_back.push(action),
                 Err(ActError::UndoPending { id, .. }) => pending.push(id),
                 Err(error) => report.failures.push(error.to_string()),
             }
         }
-        deed.step();
+        operation.step();
         let swept = sweep_with(&self.hand.freezer, self.ledger.directory());
         report.removed = swept.removed;
         report.failures.extend(swept.failures);
         // What kept them may have gone with the rest.
         self.forget_ruleset();
         for held in pending.into_iter().filter_map(|id| self.ledger.held_one(id)) {
-            deed.step();
+            operation.step();
             match self.undo_wanted(Action::clone(&held.action), by, now) {
                 Ok(action) => report.rolled_back.push(action),
                 Err(ActError::UndoPending { why, action, .. }) => {

@@ -4,11 +4,11 @@
 
 mod actions;
 mod confirm;
-mod deeds;
 mod emergency;
 mod ending;
 mod evidence;
 mod marks;
+mod operations;
 mod pace;
 mod reading;
 mod reconciler;
@@ -82,7 +82,7 @@ pub struct Responder {
     /// Held while anything is done, undone or compared: nobody sees a change half made.
     turn: Arc<Mutex<()>>,
     /// Whether somebody acts, and how far it is.
-    deeds: deeds::Deeds,
+    operations: operations::Operations,
     #[cfg(test)]
     die_at: Mutex<Option<&'static str>>,
     /// What a test does to the world at some point of a change.
@@ -133,7 +133,7 @@ impl Responder {
             signs,
             retries: ending::Retries::default(),
             turn: Arc::default(),
-            deeds: deeds::Deeds::default(),
+            operations: operations::Operations::default(),
             #[cfg(test)]
             die_at: Mutex::new(None),
             #[cfg(test)]
@@ -223,7 +223,7 @@ impl Responder {
 
     /// When what is being done, undone or confirmed right now last got a step further; `None` while nobody acts.
     pub fn moved(&self) -> Option<std::time::Instant> {
-        self.deeds.moved()
+        self.operations.moved()
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
@@ -270,10 +270,10 @@ impl Responder {
         if *self.die_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(point) {
             bartizan_isolation::own_netns::die();
         }
-        if let Some((at, deed)) = &*self.at_point.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some((at, operation)) = &*self.at_point.lock().unwrap_or_else(PoisonError::into_inner)
             && *at == point
         {
-            deed(self);
+            operation(self);
         }
     }
 

@@ -12,9 +12,9 @@ impl Responder {
     /// When there is no such action, it is over by itself, it cannot be undone by nature, or the kernel refuses; in
     /// the last case its undo is pending: it is tried again and again, and never applied again.
     pub fn rollback(&self, id: ActionId, by: &str, now: Timestamp) -> Result<Action, ActError> {
-        let deed = self.deeds.begin();
+        let operation = self.operations.begin();
         let _turn = self.my_turn();
-        deed.step();
+        operation.step();
         let action = self.ledger.action(id)?.ok_or(ActError::NotFound(id))?;
         match action.state {
             ActionState::RolledBack => Ok(action),

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::Responder;
 use super::actions::{self, ActError, Sight, is_person};
-use super::deeds::Deed;
 use super::ending::word;
+use super::operations::Operation;
 use super::vitals::Before;
 use bartizan_court::Warrant;
 use bartizan_model::{
@@ -59,7 +59,7 @@ impl Responder {
 
     pub(super) fn carry_out(&self, order: Order, now: Timestamp) -> Result<Action, ActError> {
         let (mut pace, asked, asked_at) = (super::pace::Pace::begin(), now, self.clock.now());
-        let deed = self.deeds.begin();
+        let operation = self.operations.begin();
         // What may cut people off is measured right before; the rest has no time for it: the last round counts.
         let doubt = self.hand.doubt(order.plan.target());
         let signs = match order.plan.kind().is_disruptive() || doubt.is_some() {
@@ -70,7 +70,7 @@ impl Responder {
         pace.step("vital signs before");
         let turn = self.my_turn();
         pace.step("turn");
-        deed.step();
+        operation.step();
         // Name servers that do not answer, and others whose turn it was, may have taken seconds.
         let (now, planned_at) = (self.grown(asked, asked_at), self.clock.now());
         let begun = self.begin(&order, doubt, (now, planned_at), &mut pace);
@@ -85,12 +85,12 @@ impl Responder {
         if action.confirmation.is_some() {
             self.keep_before(action.id, &before, self.clock.now());
         }
-        deed.step();
+        operation.step();
         let by_person = is_person(&order.approver);
         let act = actions::of(action.kind);
         let applied = act.apply(&self.hand, &action, by_person, snapshot);
         pace.step("apply");
-        deed.step();
+        operation.step();
         self.checkpoint("after apply");
         if action.kind == ActionKind::KillTree {
             // On record since it was kept, whatever came of the rest.
@@ -101,11 +101,11 @@ impl Responder {
         }
         drop(turn);
         pace.end(self, &action);
-        self.after_it(action, before, now, &deed)
+        self.after_it(action, before, now, &operation)
     }
 
     /// What follows a change that stands: nobody waits for it but who asked for a disruptive one.
-    fn after_it(&self, action: Action, before: Before, now: Timestamp, deed: &Deed<'_>) -> Result<Action, ActError> {
+    fn after_it(&self, action: Action, before: Before, now: Timestamp, operation: &Operation<'_>) -> Result<Action, ActError> {
         if action.kind == ActionKind::FreezeTree {
             self.keep_evidence_of(&action);
         }
@@ -124,7 +124,7 @@ impl Responder {
         if action.confirmation.is_none() {
             return Ok(action);
         }
-        let judged = self.look_until_sure(action.id, now, deed);
+        let judged = self.look_until_sure(action.id, now, operation);
         self.checkpoint("after vital signs");
         match judged {
             Some(judged) if judged.state.is_active() => Ok(judged),

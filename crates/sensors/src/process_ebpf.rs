@@ -14,7 +14,7 @@ use super::intake::{Intake, LaidBy};
 use super::pace::Pace;
 use super::{Sink, Stop, World};
 use bartizan_model::{Event, EventId, EventKind, Loss, Source, Timestamp};
-use bartizan_sys::bpf::{Decoder, Marks, Ring, after, records};
+use bartizan_sys::bpf::{Decoder, Marks, Ring, records};
 use bartizan_sys::{clock, manners};
 
 /// Longest wait, so that a stop is seen within half a second.
@@ -137,9 +137,9 @@ impl Road<'_> {
     /// Makes events of these records; of what another binary goes on with, the rest stays where it was.
     fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, teller: &mut Teller<'_>) -> u64 {
         let (mut events, mut count, mut rest) = (Vec::with_capacity(BATCH), 0, chunk);
-        for record in records(chunk) {
+        for (record, following) in records(chunk) {
             count += 1;
-            rest = after(rest, record);
+            rest = following;
             if let Some(raw) = decoder.decode(record) {
                 teller.tell(raw, &mut events);
             }

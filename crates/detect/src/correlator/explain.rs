@@ -100,7 +100,7 @@ fn independent(pieces: &[Piece<'_>], apart: bool) -> String {
         count if apart => {
             let weighing = count - 1;
             format!(
-                "{count} pieces of evidence: {}; nothing shows that one hand did them, so for acting alone they weigh {weighing}",
+                "{count} pieces of evidence: {}; nothing shows that they belong together, so for acting alone they count as {weighing}",
                 each.join("; ")
             )
         }

@@ -76,7 +76,10 @@ fn two_jobs_of_one_service_score_as_two_and_no_hand_joins_them() {
     let two = [signal(1, act(900), Family::Outbound, 0.95), signal(2, act(901), Family::Files, 0.85)];
     let (score, pieces, why) = judged(two.to_vec());
     assert!(score >= 0.75 && pieces == 2, "{score}: {why:?}");
-    assert!(why.iter().any(|line| line.contains("nothing shows that one hand did them, so for acting alone they weigh 1")), "{why:?}");
+    assert!(
+        why.iter().any(|line| line.contains("nothing shows that they belong together, so for acting alone they count as 1")),
+        "{why:?}"
+    );
     let apart = |more: Option<Signal>| {
         let mut correlator = Correlator::new(&Policy::built_in().unwrap(), IncidentId(1));
         two.iter().cloned().chain(more).for_each(|signal| drop(correlator.join(signal)));

@@ -15,7 +15,7 @@ pub(super) use book::{Before, Signs};
 
 use super::Responder;
 use super::actions::is_person;
-use super::deeds::Deed;
+use super::operations::Operation;
 use super::transaction::line;
 use bartizan_model::{Action, ActionId, ActionState, Alarm, AlarmKind, Desired, HostText, Timestamp, Vital, VitalCheck};
 use bartizan_store::ledger::Held;
@@ -131,16 +131,16 @@ impl Responder {
     }
 
     /// Looks until the signs say for sure whether this action did harm; then it is undone.
-    pub(super) fn look_until_sure(&self, id: ActionId, now: Timestamp, deed: &Deed<'_>) -> Option<Action> {
+    pub(super) fn look_until_sure(&self, id: ActionId, now: Timestamp, operation: &Operation<'_>) -> Option<Action> {
         for _ in 1..SURE {
-            deed.step();
+            operation.step();
             let judged = self.compare_signs(id, &self.measure_all(), now);
             if !self.signs.suspects(id) {
                 return judged;
             }
             std::thread::sleep(Duration::from_nanos(BETWEEN));
         }
-        deed.step();
+        operation.step();
         self.compare_signs(id, &self.measure_all(), now)
     }
 

@@ -31,7 +31,7 @@ pub use adopt::object_name;
 pub use marks::Marks;
 pub use ring::Ring;
 pub(crate) use wire::exit as exit_of;
-pub use wire::{Decoder, RawEvent, after, append, presses, records};
+pub use wire::{Decoder, RawEvent, append, presses, records};
 
 /// How the object in this program was made: `built`, `prebuilt`, or `none`.
 pub const ORIGIN: &str = env!("BPF_ORIGIN");

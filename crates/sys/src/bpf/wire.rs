@@ -271,19 +271,14 @@ pub fn append(record: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(record);
 }
 
-/// The records of [`append`], in order.
-pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The records of [`append`], in order, each with what follows it.
+pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (record, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
         bytes = rest;
-        Some(record)
+        Some((record, rest))
     })
-}
-
-/// What follows the first of these records, which is `record`.
-pub fn after<'a>(records: &'a [u8], record: &[u8]) -> &'a [u8] {
-    records.get(size_of::<u32>() + record.len()..).unwrap_or_default()
 }
 
 fn slimmed(record: &[u8]) -> Option<Vec<u8>> {
