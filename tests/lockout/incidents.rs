@@ -1,6 +1,6 @@
 //! Incidents that name the owner: an intruder chooses what stands in arguments, in logs and at the far end of connections.
 
-use std::net::TcpStream;
+use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use bartizan_sys::pidfd::key_of;
 use crate::stage::{Attempt, Must, Stage};
 use crate::support::agent::told;
 use crate::support::attack::{WebServer, intrude_from};
-use crate::support::lan::{GATEWAY, HOST, OPERATOR, RESOLVER, STRANGER};
+use crate::support::lan::{GATEWAY, HOST, OPERATOR, RESOLVER, SECOND_STRANGER, STRANGER};
 
 /// How long the agent may take to act on what it saw.
 const REACTION: Duration = Duration::from_secs(3);
@@ -55,17 +55,23 @@ fn shell_calling(stage: &Stage, address: &str, from_operator: bool) -> Result<bo
     names_nobody(stage, &[OPERATOR[0], OPERATOR[1], GATEWAY[0], RESOLVER])
 }
 
-/// The same, and whoever is called holds a connection to the SSH server without a login: that spares nobody.
+/// The same, and whoever is called holds a connection to the SSH server without a login: that spares nobody. An address of
+/// its own: what was undone about another does not come back.
 fn shell_calling_a_knocker(stage: &Stage) -> Result<bool, String> {
-    let knock = stage.lan.stranger.within(|| TcpStream::connect((HOST[0], 22)).unwrap());
-    let about = |rows: Vec<serde_json::Value>| rows.iter().filter(|row| row.to_string().contains(&format!("\"{}\"", STRANGER[0]))).count();
-    let count = || about(stage.home.json(&["actions"])) + about(stage.home.json(&["approvals", "--all"]));
-    let before = count();
-    shell_calling(stage, STRANGER[0], false)?;
-    drop(knock);
-    match count() > before {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", stage.lan.stranger.file()));
+    command.args(["socat", "-u", &format!("TCP:{}:22,bind={SECOND_STRANGER}", HOST[0]), "-"]).stdout(Stdio::piped());
+    let mut knock = command.spawn().unwrap();
+    // The server greets: it is connected.
+    knock.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).unwrap();
+    let about = |rows: Vec<serde_json::Value>| rows.iter().any(|row| row.to_string().contains(&format!("\"{SECOND_STRANGER}\"")));
+    let tried = shell_calling(stage, SECOND_STRANGER, false);
+    let _ = knock.kill();
+    let _ = knock.wait();
+    tried?;
+    match about(stage.home.json(&["actions"])) || about(stage.home.json(&["approvals", "--all"])) {
         true => Ok(false),
-        false => Err(format!("{} was neither acted on nor asked about", STRANGER[0])),
+        false => Err(format!("{SECOND_STRANGER} was neither acted on nor asked about")),
     }
 }
 

@@ -22,6 +22,8 @@ pub const CLOCK: &str = "198.51.100.123";
 pub const OPERATOR: [&str; 2] = ["192.0.2.7", "2001:db8:2::7"];
 /// Somebody else, beyond the gateway.
 pub const STRANGER: [&str; 2] = ["203.0.113.66", "2001:db8:3::66"];
+/// Another address of that somebody, about which nobody was asked before.
+pub const SECOND_STRANGER: &str = "203.0.113.67";
 
 /// All of it.
 pub struct Lan {
@@ -71,11 +73,12 @@ impl Lan {
         ip(&gateway, "link set to-resolver master lan");
         ip(&gateway, &format!("address add {}/24 dev lan", GATEWAY[0]));
         ip(&gateway, &format!("address add {}/64 dev lan", GATEWAY[1]));
+        let strangers = [STRANGER[0], STRANGER[1], SECOND_STRANGER];
         for (network, port, addresses, ends) in [
-            (&operator, "to-operator", OPERATOR, ["192.0.2.254", "2001:db8:2::fe"]),
-            (&stranger, "to-stranger", STRANGER, ["203.0.113.254", "2001:db8:3::fe"]),
+            (&operator, "to-operator", OPERATOR.as_slice(), ["192.0.2.254", "2001:db8:2::fe"]),
+            (&stranger, "to-stranger", strangers.as_slice(), ["203.0.113.254", "2001:db8:3::fe"]),
         ] {
-            plug(&gateway, port, network, &addresses, None);
+            plug(&gateway, port, network, addresses, None);
             inside(&gateway, &format!("echo 0 >/proc/sys/net/ipv6/conf/{port}/accept_dad"));
             ip(&gateway, &format!("address add {}/24 dev {port}", ends[0]));
             ip(&gateway, &format!("address add {}/64 dev {port}", ends[1]));
