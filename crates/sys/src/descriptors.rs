@@ -2,6 +2,7 @@
 //! kept for whoever must act.
 
 use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -11,6 +12,9 @@ pub const ENOUGH: u64 = 256;
 const MOST: u64 = 65_536;
 /// Kept free while the sensors take theirs.
 const KEPT: usize = 16;
+
+/// Kept free of peers at the control socket: what the largest action has open at once.
+const TO_ACT: u64 = 6;
 
 /// Raises the soft limit to the hard one; gives how many may be open from now on.
 pub fn raise() -> u64 {
@@ -25,6 +29,12 @@ pub fn raise() -> u64 {
 /// How many may be open.
 pub fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(ENOUGH, |(soft, _)| soft)
+}
+
+/// Whether enough to act are left beside this one that was just opened. The kernel gives the lowest number that is free
+/// (open(2)), so all below it are taken.
+pub fn leaves_enough(newest: &impl AsFd) -> bool {
+    u64::try_from(newest.as_fd().as_raw_fd()).is_ok_and(|number| number + TO_ACT < limit())
 }
 
 /// Descriptors that are free again when this is dropped.

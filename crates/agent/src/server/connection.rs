@@ -10,6 +10,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::ear::{Ear, Heard};
 use super::gate::Denial;
+use super::silent::Newcomer;
 use super::token::Fault;
 use super::{Gate, Peer};
 use crate::Engine;
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     ear: Ear,
     answers: OwnedWriteHalf,
     greeted: bool,
+    /// Until it greets, when it came through the door.
+    newcomer: Option<Newcomer>,
     news: Option<News>,
     events: Option<broadcast::Receiver<Arc<Event>>>,
 }
@@ -57,6 +60,8 @@ enum Woken {
     Heard(Heard),
     News(Result<Arc<Push>, RecvError>),
     Event(Result<Arc<Event>, RecvError>),
+    /// Its descriptor is needed, and it has not said anything.
+    Cut,
 }
 
 impl Connection {
@@ -71,11 +76,17 @@ impl Connection {
         };
         let (reader, answers) = stream.into_split();
         let ear = Ear::new(reader, &peer);
-        Some(Self { engine, gate, peer, ear, answers, greeted: false, news: None, events: None })
+        Some(Self { engine, gate, peer, ear, answers, greeted: false, newcomer: None, news: None, events: None })
     }
 
     pub(super) fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// Serves it as one that is cut, until it greets, when its descriptor is needed.
+    pub(super) async fn serve_newcomer(mut self, newcomer: Newcomer) {
+        self.newcomer = Some(newcomer);
+        self.serve().await;
     }
 
     pub(super) async fn serve(mut self) {
@@ -103,6 +114,7 @@ impl Connection {
                 Woken::Heard(Heard::Line(line)) => self.question(&line).await,
                 Woken::Heard(Heard::Stranger(pid)) => self.stranger(pid).await,
                 Woken::Heard(Heard::Left) => false,
+                Woken::Cut => return tracing::debug!(peer = %self.peer, "a peer that had not greeted was cut: descriptors run out"),
                 Woken::News(Ok(push)) => self.push((*push).clone()).await,
                 Woken::News(Err(RecvError::Lagged(_))) => self.snapshot(self.news.as_ref().is_some_and(|news| news.console), false).await,
                 Woken::Event(Ok(event)) => self.push(Push::Events(vec![(*event).clone()])).await,
@@ -116,8 +128,9 @@ impl Connection {
     }
 
     async fn wait(&mut self) -> Woken {
-        let Self { ear, news, events, .. } = self;
+        let Self { ear, news, events, newcomer, .. } = self;
         tokio::select! {
+            () = async { match newcomer { Some(newcomer) => newcomer.is_cut().await, None => std::future::pending().await } } => Woken::Cut,
             heard = ear.listen() => Woken::Heard(heard),
             news = async { match news { Some(news) => news.receiver.recv().await, None => std::future::pending().await } } => Woken::News(news),
             event = async { match events { Some(events) => events.recv().await, None => std::future::pending().await } } => Woken::Event(event),
@@ -177,6 +190,9 @@ impl Connection {
     }
 
     async fn hello(&mut self, id: u64, version: u32, scope: Option<Role>) -> bool {
+        if !self.newcomer.take().is_none_or(Newcomer::greets) {
+            return false;
+        }
         self.greeted = version == VERSION;
         if self.peer.pid.is_some() && self.peer.start.is_none() {
             tracing::debug!(peer = %self.peer, "the process of a peer cannot be seen: its token is bound to its pid alone");

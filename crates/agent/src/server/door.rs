@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::connection::{self, Connection};
 use super::places::Places;
+use super::silent::Silent;
 use super::{Gate, Listener};
 use crate::Engine;
+use bartizan_model::Role;
 use bartizan_protocol::{ErrorCode, ServerFrame};
+use bartizan_sys::descriptors;
 
 /// How long a refused peer may take to read why.
 const PARTING: Duration = Duration::from_secs(1);
@@ -17,12 +21,15 @@ const PARTING: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the engine is told that this loop turns.
 const ROUND: Duration = Duration::from_secs(2);
+/// Why a peer is refused when descriptors run out.
+const TOO_FEW: &str = "too few files may be open at once, and those that are left are kept for acting";
 /// What a refused peer can do.
 const CLOSE_SOME: &str = "close some of them (`ss -xp` lists who has them), or ask as root";
 
 /// Serves whoever comes, until it is aborted.
 pub async fn attend(listener: Listener, engine: Arc<Engine>, gate: Arc<Gate>, places: Arc<Places>) {
     let (mut round, mut answering) = (tokio::time::interval(ROUND), None::<JoinHandle<()>>);
+    let silent = Arc::<Silent>::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -37,24 +44,36 @@ pub async fn attend(listener: Listener, engine: Arc<Engine>, gate: Arc<Gate>, pl
         };
         match accepted {
             Ok(stream) => {
-                let (engine, gate, places) = (Arc::clone(&engine), Arc::clone(&gate), Arc::clone(&places));
-                tokio::spawn(async move {
-                    let Some(connection) = Connection::new(engine, stream, gate) else { return };
-                    let peer = connection.peer();
-                    match places.take(peer.uid, peer.role, peer.is_trusted()) {
-                        Ok(place) => {
-                            connection.serve().await;
-                            drop(place);
-                        }
-                        Err(full) => part(connection, &full.to_string()).await,
-                    }
-                });
+                let (engine, gate) = (Arc::clone(&engine), Arc::clone(&gate));
+                tokio::spawn(receive(stream, engine, gate, Arc::clone(&places), Arc::clone(&silent)));
             }
             Err(error) => {
-                tracing::warn!(%error, "the control socket cannot accept");
+                // Nobody knows yet who waits outside: whoever is silent makes room.
+                if !silent.cut_one(Role::Admin) {
+                    tracing::warn!(%error, "the control socket cannot accept");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Serves one peer if there is a place for it and a descriptor to spare.
+async fn receive(stream: UnixStream, engine: Arc<Engine>, gate: Arc<Gate>, places: Arc<Places>, silent: Arc<Silent>) {
+    let spare = descriptors::leaves_enough(&stream);
+    let Some(connection) = Connection::new(engine, stream, gate) else { return };
+    let peer = connection.peer();
+    let (number, role, trusted) = (peer.connection, peer.role, peer.is_trusted());
+    let place = match places.take(peer.uid, role, trusted) {
+        Ok(place) => place,
+        Err(full) => return part(connection, &full.to_string()).await,
+    };
+    // Root is let in as long as the kernel does so.
+    if spare || silent.cut_one(role) || trusted {
+        connection.serve_newcomer(silent.enter(number, role)).await;
+        drop(place);
+    } else {
+        part(connection, TOO_FEW).await;
     }
 }
 

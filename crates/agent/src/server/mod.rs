@@ -7,6 +7,7 @@ mod gate;
 mod peer;
 mod places;
 mod refusals;
+mod silent;
 mod socket;
 #[cfg(test)]
 mod tests;
