@@ -32,6 +32,14 @@ the_program() { # [FILE]
     fi
 }
 
+undo_everything() {
+    if [ -f "$PREFIX/bin/bartizan-emergency" ]; then
+        sh "$PREFIX/bin/bartizan-emergency"
+    else
+        script=$(sh scripts/emergency-script.sh) && sh -c "$script" bartizan-emergency
+    fi
+}
+
 install_it() { # [FILE]
     program=$(the_program "${1:-}")
     [ -f "$program" ] || die "$program is no file"
@@ -45,7 +53,8 @@ install_it() { # [FILE]
     # A rename: a running agent keeps its old file, and nobody ever sees half a program.
     mv -f "$PREFIX/bin/bartizan.new" "$PREFIX/bin/bartizan"
     "$PREFIX/bin/bartizan" man >"$PREFIX/share/man/man1/bartizan.1"
-    install -m 0755 config/bartizan-emergency.sh "$PREFIX/bin/bartizan-emergency"
+    "$PREFIX/bin/bartizan" emergency-script >"$PREFIX/bin/bartizan-emergency"
+    chmod 0755 "$PREFIX/bin/bartizan-emergency"
     install -d -m 0755 /etc/bartizan
     for file in agent.toml policy.toml keymap.toml; do
         # The commented defaults; what the owner wrote stays.
@@ -76,7 +85,7 @@ uninstall_it() {
     # Without systemd, or started by hand: asked to end.
     "$PREFIX/bin/bartizan" stop >/dev/null 2>&1 || true
     # After the agent ended, so that it cannot do anything new.
-    if ! sh config/bartizan-emergency.sh; then
+    if ! undo_everything; then
         say "not everything could be undone (see above): the notes in /var/lib/bartizan/expiry stay"
         BARTIZAN_PURGE=no
     fi

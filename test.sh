@@ -92,16 +92,16 @@ fi
 
 note "Shell scripts"
 scripts=""
-for script in test.sh .ci/run install.sh scripts/*.sh config/*.sh; do
+for script in test.sh .ci/run install.sh scripts/*.sh; do
     [ -e "$script" ] || continue
     sh -n "$script"
     scripts="$scripts $script"
 done
 # shellcheck disable=SC2086 # a list of names without blanks
 if have shellcheck; then shellcheck -s sh $scripts; else skip "shellcheck: not installed"; fi
-# What ends an action at its time is joined from parts, in this order; so is bartizan-emergency.sh, checked above.
-for ends in "head.sh tail.sh" "second-head.sh second.sh"; do
-    parts="${ends% *} process.sh freeze.sh account.sh container.sh file.sh undo.sh claim.sh ${ends#* }"
+# What ends an action at its time is joined from parts, in this order; so is what undoes all of them.
+for ends in "head.sh claim.sh tail.sh" "second-head.sh claim.sh second.sh" "emergency-head.sh emergency.sh"; do
+    parts="${ends%% *} process.sh freeze.sh account.sh container.sh file.sh undo.sh ${ends#* }"
     # shellcheck disable=SC2086 # a list of names without blanks
     (cd config/expire && cat $parts) >"${TMPDIR:-/tmp}/bartizan-expire.$$"
     sh -n "${TMPDIR:-/tmp}/bartizan-expire.$$"

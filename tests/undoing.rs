@@ -95,9 +95,10 @@ impl Full {
     }
 
     fn script(&self) -> String {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/config/bartizan-emergency.sh");
-        let arguments = [script, &self.home.path("data/run").display().to_string(), &self.home.path("data").display().to_string()];
-        let output = self.host.command("sh", &arguments).output().unwrap();
+        let script = self.home.path("emergency.sh");
+        std::fs::write(&script, self.home.run(&["emergency-script"]).stdout).unwrap();
+        let arguments = [script, self.home.path("data/run"), self.home.path("data")].map(|path| path.display().to_string());
+        let output = self.host.command("sh", &arguments.each_ref().map(String::as_str)).output().unwrap();
         assert!(output.status.success(), "{}", told(&output));
         told(&output)
     }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Undoes everything that Bartizan did to this host, without Bartizan: needs only sh, cat, nft and kill, and for a
 # disabled account or an isolated container what their parts below name.
-# Usage: bartizan-emergency.sh [RUNTIME DIRECTORY [DATA DIRECTORY]]
+# Usage: bartizan-emergency [RUNTIME DIRECTORY [DATA DIRECTORY]]
 # Without directories: /run/bartizan and /var/lib/bartizan, and those of every agent that noted itself in /run/bartizan-homes.
 # It refuses nothing and asks nothing; it may be run at any time, any number of times, with the agent alive or dead.
 # Made from the parts in config/expire, as `bartizan emergency-script` prints it: change them, not this file.

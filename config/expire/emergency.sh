@@ -108,7 +108,8 @@ for stamp do
     [ -e "/etc/systemd/system/$unit" ] || rm -f "$stamp" 2>/dev/null
 done
 
-# 3. Whatever is left in a group of ours, with or without a note: nothing may stay frozen.
+# 3. Whatever is left in a group of ours without a note that we know: another agent's, in a container perhaps, whose own notes
+# say where it belongs. Nothing may stay frozen; nobody is moved by guess.
 thaw_below() { # HIERARCHY FILE WORD
     hierarchy=$1 file=$2 word=$3
     set +f
@@ -116,13 +117,13 @@ thaw_below() { # HIERARCHY FILE WORD
     set -f
     for group do
         [ -f "$group$file" ] || continue
-        # shellcheck disable=SC2013 # one pid a line, and all of them are read before the first one moves
+        # shellcheck disable=SC2013 # one pid a line
         for pid in $(cat "${group}cgroup.procs"); do
-            give_back "$hierarchy" "$pid" "" && say "let pid $pid run again"
+            say "let pid $pid run again where it was held: no note here says where it came from"
         done
         { echo "$word" >"$group$file"; } 2>/dev/null
         rmdir "$group" 2>/dev/null
-        [ -d "$group" ] && { say "could not remove $group (nothing in it is frozen)"; }
+        [ -d "$group" ] && { say "left $group, in which nothing is frozen"; }
     done
     rmdir "$hierarchy/bartizan" 2>/dev/null
 }

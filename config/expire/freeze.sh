@@ -51,7 +51,8 @@ undo_freeze() { # METHOD
     tries=0
     while [ "$tries" -lt 10 ]; do
         left=$(cat "$group/cgroup.procs")
-        [ -n "$left" ] || break
+        # Without a member in the note nobody knows where they belong.
+        if [ -z "$left" ] || [ -z "$first" ]; then break; fi
         for pid in $left; do give_back "$root" "$pid" "$first"; done
         tries=$((tries + 1))
     done

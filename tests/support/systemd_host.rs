@@ -103,7 +103,6 @@ impl SystemdHost {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let files = [
             (std::env::var_os(PROGRAM).map_or_else(|| PathBuf::from(BINARY), PathBuf::from), "/usr/local/bin/bartizan"),
-            (repository.join("config/bartizan-emergency.sh"), "/usr/local/bin/bartizan-emergency"),
             (repository.join("config/bartizan.service"), "/etc/systemd/system/bartizan.service"),
             (repository.join("install.sh"), "/usr/local/src/install.sh"),
             (repository.join("config"), "/usr/local/src/config"),
@@ -112,6 +111,7 @@ impl SystemdHost {
             let copied = self.docker.run(&["cp", from.to_str().unwrap(), &format!("{}:{to}", self.name)]);
             assert!(copied.status.success(), "{}", told(&copied));
         }
+        self.shell("bartizan emergency-script >/usr/local/bin/bartizan-emergency");
         self.shell(
             "chown root: /usr/local/bin/* /etc/systemd/system/bartizan.service && chmod 755 /usr/local/bin/* && mkdir -p /etc/bartizan",
         );

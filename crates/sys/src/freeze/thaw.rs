@@ -18,7 +18,7 @@ pub struct Thawed {
     pub back: Vec<ProcessKey>,
     /// Where their own cgroup is gone or takes nobody: in this one.
     pub elsewhere: Vec<(ProcessKey, HostText)>,
-    /// No cgroup takes them: they run where they were held.
+    /// No cgroup takes them, or nobody knows where they came from: they run where they were held.
     pub stayed: Vec<ProcessKey>,
 }
 
@@ -47,7 +47,7 @@ impl Thawed {
         let own = |count: usize| if count == 1 { "its own group is gone" } else { "their own group is gone" };
         parts.extend(places.into_iter().map(|(place, count)| format!("{} in {}: {}", run(count), HostText::from(place), own(count))));
         if !self.stayed.is_empty() {
-            parts.push(format!("{} in the group that held it: no other one takes it", run(self.stayed.len())));
+            parts.push(format!("{} in the group that held it", run(self.stayed.len())));
         }
         parts.join("; ")
     }
@@ -89,8 +89,10 @@ impl Freezer {
         }
         let mut origins: BTreeMap<u32, &HostText> = members.iter().map(|member| (member.key.pid, &member.origin)).collect();
         origins.retain(|pid, _| members.iter().any(|member| member.key.pid == *pid && key_of(*pid) == Some(member.key)));
-        let top = HostText::from("/");
-        let stray = members.first().map_or(&top, |member| &member.origin);
+        let Some(stray) = members.first().map(|member| &member.origin) else {
+            // Another agent's, or of a note that was lost: nobody is moved by guess, out of a container's limits perhaps.
+            return self.let_go_unknown(&group);
+        };
         // A look may be repeated: a thread that is being born while its process moves is seen at the next one.
         for _ in 0..100 {
             let inside = group.pids().map_err(file("list the frozen cgroup"))?;
@@ -119,6 +121,17 @@ impl Freezer {
         group.remove().map_err(file("remove the empty cgroup"))?;
         Ok(thawed)
     }
+
+    /// Lets a group run that nothing is known of, where it is.
+    fn let_go_unknown(&self, group: &Group) -> Result<Thawed, FreezeError> {
+        let inside = group.pids().map_err(file("list the frozen cgroup"))?;
+        let stayed: Vec<ProcessKey> = inside.into_iter().filter_map(key_of).collect();
+        match stayed.is_empty() {
+            true => group.remove().map_err(file("remove the empty cgroup"))?,
+            false => group.thaw_in_place().map_err(file("thaw the cgroup"))?,
+        }
+        Ok(Thawed { stayed, ..Thawed::default() })
+    }
 }
 
 /// As the kernel writes it.
@@ -143,7 +156,7 @@ mod tests {
         thawed.elsewhere.push(gone);
         assert_eq!(thawed.words(), "2 processes run again in /system.slice: their own group is gone");
         thawed.stayed.push(key(4));
-        assert!(thawed.words().ends_with("; 1 process runs again in the group that held it: no other one takes it"), "{}", thawed.words());
+        assert!(thawed.words().ends_with("; 1 process runs again in the group that held it"), "{}", thawed.words());
         assert_eq!(Thawed::default().words(), "0 processes run again where they were");
     }
 }
