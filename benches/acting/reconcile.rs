@@ -36,7 +36,7 @@ fn action(n: u32) -> Action {
         verified_at: Some(now),
         expires_at: now + chrono::Duration::seconds(600),
         ended_at: None,
-        by: "root".into(),
+        by: bartizan_model::Approver::Person("root".into()),
         reason: "a bench".into(),
         preview: Vec::new(),
         undo: Vec::new(),

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bartizan_config::Policy;
 use bartizan_court::{Court, Petition};
-use bartizan_model::{Action, ActionId, ActionKind, ActionPlan, Direction, HostText, Lifeline, Process, ProcessKey, Target, WarrantId};
+use bartizan_model::{
+    Action, ActionId, ActionKind, ActionPlan, Approver, Direction, HostText, Lifeline, Process, ProcessKey, Target, WarrantId,
+};
 use bartizan_responder::{Responder, Ties, second_look};
 use bartizan_store::ledger::Ledger;
 use bartizan_sys::pidfd::key_of;
@@ -99,7 +101,7 @@ fn obey(line: &str, responder: &Responder, ledger: &Ledger, court: &mut Court) -
         "undo" => format!("{:?}", responder.rollback(ActionId(number(1)), "root", now).map(|action| action.state)),
         "confirm" => format!("{:?}", responder.confirm(ActionId(number(1)), "root", now).map(|action| action.state)),
         "reconcile" => format!("{:?}", responder.reconcile(now).map(|changed| changed.len())),
-        "stop" => format!("{:?}", responder.emergency_stop("root", now).failures),
+        "stop" => format!("{:?}", responder.emergency_stop(&Approver::Person("root".to_owned()), now).failures),
         other => panic!("{other}?"),
     }
 }
@@ -109,8 +111,8 @@ fn act(kind: ActionKind, target: Target, seconds: u64, responder: &Responder, le
     let plan = ActionPlan::new(kind, target, Duration::from_secs(seconds)).unwrap();
     let tree: Vec<Arc<Process>> = plan.target().root().map(|root| Arc::new(Process::unknown(root, now))).into_iter().collect();
     let (active, lifeline) = (ledger.active().unwrap(), Lifeline::default());
-    let (reason, approver) = ("a test".to_owned(), "root via uid 0".to_owned());
-    let petition = Petition { plan, incident: None, reason, approver, lifeline: &lifeline, tree: &tree, active: &active, now };
+    let (reason, person) = ("a test".to_owned(), "root via uid 0".to_owned());
+    let petition = Petition { plan, incident: None, reason, person, lifeline: &lifeline, tree: &tree, active: &active, now };
     match court.grant(petition) {
         Ok(warrant) => format!("{:?}", responder.execute(warrant, now).map(|action| action.state)),
         Err(refusal) => format!("{refusal:?}"),

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bartizan_config::Policy;
 use bartizan_court::{Court, Petition};
 use bartizan_model::{
-    Action, ActionKind, ActionPlan, ActionState, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target, WarrantId,
-    Whose,
+    Action, ActionKind, ActionPlan, ActionState, Approver, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target,
+    WarrantId, Whose,
 };
 use bartizan_responder::{ActError, Responder, Ties, second_look};
 use bartizan_store::ledger::Ledger;
@@ -182,7 +182,7 @@ fn step(dice: &mut Dice, responder: &Responder, ledger: &Ledger, court: &mut Cou
         }
         _ => {
             say("step emergency-stop");
-            let report = responder.emergency_stop("root", now);
+            let report = responder.emergency_stop(&Approver::Person("root".to_owned()), now);
             if !report.failures.is_empty() {
                 say(&format!("fault emergency-stop: {:?}", report.failures));
             }
@@ -204,7 +204,7 @@ fn act(dice: &mut Dice, responder: &Responder, ledger: &Ledger, court: &mut Cour
         plan,
         incident: None,
         reason: "a test".into(),
-        approver: "root via uid 0".into(),
+        person: "root via uid 0".into(),
         lifeline: &lifeline,
         tree: &tree,
         active: &active,

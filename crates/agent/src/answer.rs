@@ -6,7 +6,7 @@ use super::desk::{self, audit};
 use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, past, rounds};
-use bartizan_model::{ActionId, ActionPlan, AlertId, AlertState, HostText, Isolation, Mode, Target, nearest};
+use bartizan_model::{ActionId, ActionPlan, AlertId, AlertState, Approver, HostText, Isolation, Mode, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;
 use bartizan_store::{EventFilter, Found, StoreError};
@@ -115,7 +115,7 @@ fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refus
         }
         Request::Rollback { ids } => rollback(shared, ids, actor),
         Request::Confirm { id } => confirm(shared, id, actor),
-        Request::EmergencyStop => emergency_stop(shared, actor),
+        Request::EmergencyStop => emergency_stop(shared, &Approver::Person(actor.to_owned())),
         Request::SetMode { mode } => {
             set_mode(shared, mode, actor);
             Ok(Reply::Done(format!("mode is {mode}: {}", mode.meaning())))
@@ -261,10 +261,10 @@ fn confirm(shared: &Shared, id: ActionId, actor: &str) -> Result<Reply, Refusal>
 }
 
 /// Undoes everything; the mode becomes PARANOID.
-pub(super) fn emergency_stop(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
+pub(super) fn emergency_stop(shared: &Shared, by: &Approver) -> Result<Reply, Refusal> {
     // First the mode, so that nothing new begins while the old is undone.
-    set_mode(shared, Mode::Paranoid, actor);
-    let report = shared.responder.emergency_stop(actor, chrono::Utc::now());
+    set_mode(shared, Mode::Paranoid, &by.to_string());
+    let report = shared.responder.emergency_stop(by, chrono::Utc::now());
     report.rolled_back.iter().chain(&report.pending).for_each(|action| shared.action_changed(action));
     let done = format!("{} actions undone, {} leftovers removed; mode is PARANOID", report.rolled_back.len(), report.removed.len());
     if report.failures.is_empty() {

@@ -245,7 +245,7 @@ impl Desk {
             plan,
             incident,
             reason: reason.to_owned(),
-            approver: actor.to_owned(),
+            person: actor.to_owned(),
             lifeline: &lifeline,
             tree: &tree,
             active: &active,

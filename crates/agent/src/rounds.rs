@@ -10,7 +10,7 @@ use super::governor::Reading;
 use super::pulses::Part;
 use super::shared::{Shared, lock};
 use super::{answer, desk, start, supervisor};
-use bartizan_model::{Alarm, AlarmKind, Counts, Health, HostText, Posture, Protocol, Timestamp};
+use bartizan_model::{Alarm, AlarmKind, Approver, Counts, Health, HostText, Posture, Protocol, Timestamp};
 use bartizan_sensors::Sink;
 use bartizan_sys::access_copies::AccessCopies;
 use bartizan_sys::sock_diag::{self, Phase};
@@ -148,7 +148,7 @@ pub(super) fn obey_emergency_script(shared: &Shared) {
     if !sign.exists() {
         return;
     }
-    if let Err(trouble) = answer::emergency_stop(shared, "the emergency script") {
+    if let Err(trouble) = answer::emergency_stop(shared, &Approver::EmergencyScript) {
         shared.degrade("emergency script", Some(trouble.message));
     }
     if let Err(error) = std::fs::remove_file(&sign) {

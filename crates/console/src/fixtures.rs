@@ -105,7 +105,7 @@ pub(crate) fn action(id: u64, kind: ActionKind, target: Target, state: ActionSta
         verified_at: Some(before(12)),
         expires_at: before(age) + TimeDelta::seconds(600),
         ended_at: None,
-        by: "root via uid 0".to_owned(),
+        by: bartizan_model::Approver::Person("root via uid 0".into()),
         reason: "a web server started a shell that talks to 203.0.113.66".to_owned(),
         preview: vec!["add element inet bartizan block_out4 { 203.0.113.66 timeout 600s }".to_owned()],
         undo: vec!["delete element inet bartizan block_out4 { 203.0.113.66 }".to_owned()],

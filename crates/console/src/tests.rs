@@ -236,11 +236,9 @@ fn hostile_bytes_never_reach_a_cell() {
         state.mirror.incidents.values_mut().for_each(|row| row.sentence = evil.to_owned());
         state.mirror.alerts.values_mut().for_each(|row| row.sentence = evil.to_owned());
         state.mirror.approvals.values_mut().for_each(|row| (row.reason, row.preview.steps) = (evil.to_owned(), vec![evil.to_owned()]));
-        state
-            .mirror
-            .actions
-            .values_mut()
-            .for_each(|row| (row.by, row.note, row.reason) = (evil.to_owned(), evil.to_owned(), evil.to_owned()));
+        state.mirror.actions.values_mut().for_each(|row| {
+            (row.by, row.note, row.reason) = (bartizan_model::Approver::Person(evil.to_owned()), evil.to_owned(), evil.to_owned())
+        });
         let mut row = unconfirmed();
         row.target = bartizan_model::Target::User { name: HostText::from(evil), uid: 1 };
         row.vitals.as_mut().unwrap().harmed = vec![evil.to_owned()];

@@ -12,7 +12,9 @@ use super::proposals;
 use super::sentinel::{Pause, Sentinel};
 use super::warrant::{Terms, Verifier, Warrant, sentence};
 use bartizan_config::Policy;
-use bartizan_model::{Action, ActionPlan, Alarm, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId};
+use bartizan_model::{
+    Action, ActionPlan, Alarm, Approver, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId,
+};
 
 /// Rulings remembered so that the same is not asked twice. Beyond it the oldest is forgotten and may be asked again.
 const MOST_REMEMBERED: usize = 1024;
@@ -49,8 +51,8 @@ pub struct Petition<'a> {
     pub incident: Option<IncidentId>,
     /// Why, in one sentence.
     pub reason: String,
-    /// Who: "root via uid 0".
-    pub approver: String,
+    /// Which person, as the audit log names them: "uid 0 (pid 812)".
+    pub person: String,
     /// The owner's own access.
     pub lifeline: &'a Lifeline,
     /// For a process tree: its root and every living process below it.
@@ -181,13 +183,13 @@ impl Court {
     /// # Errors
     /// [`Refusal`] says what holds it back.
     pub fn grant(&mut self, petition: Petition<'_>) -> Result<Warrant, Refusal> {
-        let Petition { plan, incident, reason, approver, lifeline, tree, active, now } = petition;
+        let Petition { plan, incident, reason, person, lifeline, tree, active, now } = petition;
         guard::lifeline(&plan, lifeline, tree, &self.policy)?;
         guard::limits(&plan, active, &self.policy)?;
         if let Some(id) = incident {
             self.remember(plan.clone(), id, Stand::Allowed, now, self.policy.actions.warrant_lapses);
         }
-        Ok(self.issue(plan, incident, &reason, &approver, now))
+        Ok(self.issue(plan, incident, &reason, Approver::Person(sentence(&person, 128)), now))
     }
 
     /// A person said no: for as long as a question lives (`question_lapses` in policy.toml) this is neither asked again nor
@@ -215,7 +217,7 @@ impl Court {
                 self.alone.push_back(case.now);
                 let plan = plan.lasting(plan.lasts().min(ladder::SHORT)).unwrap_or(plan);
                 self.remember(plan.clone(), case.incident.id, Stand::Allowed, case.now, actions.warrant_lapses);
-                Some(Ruling::Act(self.issue(plan, Some(case.incident.id), &reason, &case.mode.to_string(), case.now)))
+                Some(Ruling::Act(self.issue(plan, Some(case.incident.id), &reason, Approver::Mode(case.mode), case.now)))
             }
             Some(held_because) if before < Some(Stand::Asked) => {
                 let waiting = self.docket.iter().filter(|e| e.incident == case.incident.id && e.stand == Stand::Asked).count();
@@ -276,11 +278,11 @@ impl Court {
         (alive >= most as usize).then(|| format!("{most} actions are alive, the limit ([actions] most_active)"))
     }
 
-    fn issue(&mut self, plan: ActionPlan, incident: Option<IncidentId>, reason: &str, approver: &str, now: Timestamp) -> Warrant {
+    fn issue(&mut self, plan: ActionPlan, incident: Option<IncidentId>, reason: &str, approver: Approver, now: Timestamp) -> Warrant {
         let id = self.next;
         self.next = WarrantId(id.0.saturating_add(1));
         let lapses = self.policy.actions.warrant_lapses;
-        let terms = Terms { id, plan, incident, reason: sentence(reason, 500), issued: now, lapses, approver: sentence(approver, 128) };
+        let terms = Terms { id, plan, incident, reason: sentence(reason, 500), issued: now, lapses, approver };
         Warrant::seal(terms, &self.key)
     }
 

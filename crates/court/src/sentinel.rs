@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use chrono::TimeDelta;
 
 use bartizan_config::Policy;
-use bartizan_model::{Action, ActionId, Alarm, AlarmKind, HostText, Mode, Target, Timestamp};
+use bartizan_model::{Action, ActionId, Alarm, AlarmKind, Approver, HostText, Target, Timestamp};
 
 /// How far back undone and repeated actions count.
 const WINDOW: TimeDelta = TimeDelta::minutes(10);
@@ -44,9 +44,7 @@ impl Sentinel {
     /// Takes note of an action as it stands now; those that a person allowed do not count. Told of the same action again,
     /// it only looks whether that was undone since. The alarm is raised once, when it trips.
     pub(super) fn watch(&mut self, action: &Action, policy: &Policy, now: Timestamp) -> Option<Alarm> {
-        if action.by.parse::<Mode>().is_err() {
-            return None;
-        }
+        let Approver::Mode(_) = action.by else { return None };
         // A clock set back leaves entries in the future: they count, which is the safe side, and the list is bounded.
         self.seen.retain(|seen| now.signed_duration_since(seen.undone_at.unwrap_or(seen.at)) < WINDOW);
         let undone = !action.state.is_active() && action.vitals.as_ref().is_some_and(|vitals| !vitals.harmed.is_empty());
@@ -104,14 +102,14 @@ impl Sentinel {
 mod tests {
     use super::*;
     use crate::docket::tests::{alive, at, block};
-    use bartizan_model::{ActionState, VitalCheck};
+    use bartizan_model::{ActionState, Mode, VitalCheck};
 
     fn policy() -> Policy {
         Policy::built_in().unwrap()
     }
 
     fn done(id: u64, addr: &str, second: i64) -> Action {
-        Action { by: "AGGRESSIVE".into(), planned_at: at(second), ..alive(id, &block(addr)) }
+        Action { by: Approver::Mode(Mode::Aggressive), planned_at: at(second), ..alive(id, &block(addr)) }
     }
 
     fn harmful(id: u64, second: i64) -> Action {
@@ -137,7 +135,7 @@ mod tests {
             assert_eq!(sentinel.watch(&done(n, &format!("203.0.113.{n}"), 5), &policy(), at(5)), None);
         }
         for n in 11..=60 {
-            let by_hand = Action { by: "uid 0 (pid 7)".into(), ..done(n, "203.0.113.200", 5) };
+            let by_hand = Action { by: Approver::Person("BALANCED".into()), ..done(n, "203.0.113.200", 5) };
             assert_eq!(sentinel.watch(&by_hand, &policy(), at(5)), None);
         }
         assert_eq!(sentinel.watch(&done(61, "203.0.113.61", 65), &policy(), at(65)), None, "a minute later");

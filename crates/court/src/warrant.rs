@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::seal;
-use bartizan_model::{ActionPlan, IncidentId, Timestamp, WarrantId};
+use bartizan_model::{ActionPlan, Approver, IncidentId, Timestamp, WarrantId};
 
 /// Spent warrants remembered at most. Warrants lapse after minutes, so a full list means thousands in that time;
 /// then nothing more is opened, which is the safe side.
@@ -23,7 +23,7 @@ pub struct Warrant {
     reason: String,
     issued: Timestamp,
     expires: Timestamp,
-    approver: String,
+    approver: Approver,
     mac: [u8; 32],
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Terms {
     pub(super) reason: String,
     pub(super) issued: Timestamp,
     pub(super) lapses: Duration,
-    pub(super) approver: String,
+    pub(super) approver: Approver,
 }
 
 /// Why a warrant does not hold.
@@ -109,8 +109,8 @@ impl Warrant {
         &self.reason
     }
 
-    /// Who allowed it: a person's name, or the mode that allowed it.
-    pub fn approver(&self) -> &str {
+    /// Who allowed it.
+    pub fn approver(&self) -> &Approver {
         &self.approver
     }
 
@@ -135,7 +135,7 @@ impl Warrant {
         put(self.reason.as_bytes());
         put(&moment(self.issued));
         put(&moment(self.expires));
-        put(self.approver.as_bytes());
+        put(format!("{:?}", self.approver).as_bytes());
         hasher.finalize()
     }
 
@@ -189,7 +189,7 @@ pub struct Grant {
     plan: ActionPlan,
     incident: Option<IncidentId>,
     reason: String,
-    approver: String,
+    approver: Approver,
 }
 
 impl Grant {
@@ -213,8 +213,8 @@ impl Grant {
         &self.reason
     }
 
-    /// Who allowed it: a person's name, or the mode that allowed it.
-    pub fn approver(&self) -> &str {
+    /// Who allowed it.
+    pub fn approver(&self) -> &Approver {
         &self.approver
     }
 }
@@ -281,7 +281,7 @@ pub(super) fn sentence(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bartizan_model::{ActionKind, Direction, Target};
+    use bartizan_model::{ActionKind, Direction, Mode, Target};
 
     fn at(second: i64) -> Timestamp {
         chrono::DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
@@ -298,7 +298,7 @@ mod tests {
                 reason: "because".into(),
                 issued: at(0),
                 lapses: Duration::from_secs(300),
-                approver: "root".into(),
+                approver: Approver::Person("BALANCED".into()),
             },
             key,
         )
@@ -310,7 +310,10 @@ mod tests {
         let warrant = warrant(1, &[7; 32]);
         let copy = warrant.stolen_copy();
         let grant = warrant.open(&verifier, at(1)).unwrap();
-        assert_eq!((grant.id(), grant.plan().to_string().as_str(), grant.approver()), (WarrantId(1), "block to 203.0.113.9", "root"));
+        assert_eq!(
+            (grant.id(), grant.plan().to_string().as_str(), grant.approver()),
+            (WarrantId(1), "block to 203.0.113.9", &Approver::Person("BALANCED".into()))
+        );
         assert_eq!(copy.open(&verifier.clone(), at(2)), Err(WarrantError::Spent(WarrantId(1))));
     }
 
@@ -332,7 +335,7 @@ mod tests {
             |w| w.reason.push('!'),
             |w| w.issued = at(1),
             |w| w.expires = at(9999),
-            |w| w.approver = "someone else".into(),
+            |w| w.approver = Approver::Mode(Mode::Balanced),
         ];
         for alter in alterations {
             let mut warrant = warrant(1, &[7; 32]);

@@ -17,7 +17,10 @@ fn plan(kind: ActionKind, target: Target) -> ActionPlan {
 fn sealed(plan: ActionPlan) -> Warrant {
     let issued = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let lapses = Duration::from_secs(300);
-    Warrant::seal(Terms { id: WarrantId(1), plan, incident: None, reason: String::new(), issued, lapses, approver: "root".into() }, &KEY)
+    Warrant::seal(
+        Terms { id: WarrantId(1), plan, incident: None, reason: String::new(), issued, lapses, approver: Approver::Person("root".into()) },
+        &KEY,
+    )
 }
 
 /// Opens a warrant for `granted` into which somebody wrote `wanted`.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionId, Desired, Ending, IncidentId, KeptEvidence, Target, Timestamp, VitalCheck, WarrantId};
+use super::{ActionId, Approver, Desired, Ending, IncidentId, KeptEvidence, Target, Timestamp, VitalCheck, WarrantId};
 
 /// What kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,8 +180,9 @@ pub struct Action {
     pub expires_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Who allowed it: a person's name, or the mode that allowed it.
-    pub by: String,
+    /// Who allowed it.
+    #[serde(flatten)]
+    pub by: Approver,
     /// Why, in one sentence.
     pub reason: String,
     /// What was done, step by step.

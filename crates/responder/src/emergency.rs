@@ -6,7 +6,7 @@ use super::Responder;
 use super::actions::ActError;
 use super::marks::Marks;
 use super::transaction::line;
-use bartizan_model::{Action, EndCause, Timestamp};
+use bartizan_model::{Action, Approver, EndCause, Timestamp};
 use bartizan_sys::freeze::Freezer;
 use bartizan_sys::nft::{Nft, TABLE};
 use bartizan_sys::watchdog;
@@ -30,7 +30,9 @@ pub struct EmergencyReport {
 impl Responder {
     /// Undoes every active action, then removes whatever is left under our name. Goes on after every error. First it is on
     /// record that all of them are meant to be gone: whatever fails or ends us afterwards, nothing is applied again.
-    pub fn emergency_stop(&self, by: &str, now: Timestamp) -> EmergencyReport {
+    pub fn emergency_stop(&self, by: &Approver, now: Timestamp) -> EmergencyReport {
+        let by = by.to_string();
+        let by = by.as_str();
         let operation = self.operations.begin();
         let _turn = self.my_turn();
         let mut report = EmergencyReport::default();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::safety_tests::{Disk, Hands, MINUTE, ready};
-use super::tests::{block, lively_tree, now, on_bench, on_tree, ruleset, stands_still};
+use super::tests::{block, lively_tree, now, on_bench, on_tree, person, ruleset, stands_still};
 use super::*;
 use bartizan_model::{ActionKind, ActionState, Desired, Direction, EndCause};
 
@@ -88,6 +88,6 @@ fn an_undo_that_is_pending_is_neither_confirmed_nor_doubled_and_is_tried_with_pa
         responder.reconcile(now()).unwrap();
         assert_eq!((row(&responder, action.id).state, ruleset().as_str()), (ActionState::RolledBack, ""));
         assert!(responder.carry_out(block("198.51.100.2", Direction::In, Duration::from_secs(9)), now()).is_ok());
-        assert!(responder.emergency_stop("root", now()).failures.is_empty());
+        assert!(responder.emergency_stop(&person("root"), now()).failures.is_empty());
     });
 }

@@ -57,7 +57,7 @@ impl Hand {
         };
         let line = AuditBody {
             at: action.planned_at,
-            actor: action.by.clone(),
+            actor: action.by.to_string(),
             what: "evidence.kept".to_owned(),
             subject: action.id.to_string(),
             detail: audit_line(&captured, &evidence),

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::harm_stage::{Neighbour, RealSshd, beside};
 use super::safety_tests::{Hands, MINUTE, contain, ready, row};
-use super::tests::{Bench, block, ip, now, on_bench, on_tree, ruleset, sleeping_tree};
+use super::tests::{Bench, block, ip, now, on_bench, on_tree, person, ruleset, sleeping_tree};
 use super::transaction::Order;
 use super::*;
 use bartizan_isolation::own_netns::killed_in_a_child;
-use bartizan_model::{ActionState, Direction, VitalState};
+use bartizan_model::{ActionState, Approver, Direction, Mode, VitalState};
 
 /// A server on port 22 that greets, until told to fall silent.
 struct SshServer {
@@ -40,7 +40,7 @@ impl SshServer {
 }
 
 fn alone(order: Order) -> Order {
-    Order { approver: "AGGRESSIVE".into(), ..order }
+    Order { approver: Approver::Mode(Mode::Aggressive), ..order }
 }
 
 /// The rounds of the next seconds; whose row changed.
@@ -82,7 +82,7 @@ fn strangers_who_fill_the_ssh_server_undo_nothing() {
         assert!(responder.active().unwrap().iter().all(|action| action.state == ActionState::Live));
         assert_eq!(responder.unexplained(), None, "a crowd is no illness");
         drop(crowd);
-        assert!(responder.emergency_stop("root", now()).failures.is_empty());
+        assert!(responder.emergency_stop(&person("root"), now()).failures.is_empty());
     });
 }
 
@@ -116,7 +116,7 @@ fn an_ssh_server_that_stands_still_by_itself_undoes_nothing_and_is_told() {
         hands.pass(60);
         responder.check_vitals(now());
         assert_eq!(responder.unexplained(), None);
-        assert!(responder.emergency_stop("root", now()).failures.is_empty());
+        assert!(responder.emergency_stop(&person("root"), now()).failures.is_empty());
     });
 }
 

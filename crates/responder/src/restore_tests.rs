@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::tests::{Bench, now, on_bench, on_tree, order, until};
+use super::tests::{Bench, now, on_bench, on_tree, order, person, until};
 use super::transaction::Order;
 use super::*;
-use bartizan_model::{ActionKind, ActionState, HostText, Target};
+use bartizan_model::{ActionKind, ActionState, Approver, HostText, Mode, Target};
 use bartizan_sys::access_copies::AccessCopies;
 use bartizan_sys::watchdog::{EMERGENCY_SCRIPT, lasting_notes};
 
@@ -151,7 +151,7 @@ fn nobody_restores_it_alone_and_a_person_can_take_it_back() {
         let file = Scratch::of(&bench, "alone");
         let before = file.state();
         let responder = bench.impatient(Duration::from_secs(60));
-        let alone = Order { approver: "aggressive".into(), ..file.order() };
+        let alone = Order { approver: Approver::Mode(Mode::Aggressive), ..file.order() };
         let refused = responder.carry_out(alone, now()).unwrap_err().to_string();
         assert!(refused.contains("only a person"), "{refused}");
         assert!(file.state() == before && file.is_alone() && clean(&bench));
@@ -196,7 +196,7 @@ fn full_of_actions(stop: impl Fn(&Bench, &Responder) -> String + Send + Sync) {
 
 #[test]
 fn the_emergency_stop_undoes_files_too() {
-    full_of_actions(|_, responder| format!("{:?}", responder.emergency_stop("root", now())));
+    full_of_actions(|_, responder| format!("{:?}", responder.emergency_stop(&person("root"), now())));
 }
 
 #[test]

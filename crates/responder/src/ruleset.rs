@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::actions::{ActError, Hand, Sight, is_person, members_of};
+use super::actions::{ActError, Hand, Sight, members_of};
 use super::reading::Ruleset;
 use super::verifier::{self, Case};
 use bartizan_model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Lifeline, Timestamp};
@@ -257,7 +257,7 @@ impl Hand {
             if mine.iter().all(|element| element.lasts <= SLACK) {
                 return Ok(None);
             }
-            let by_person = is_person(&action.by);
+            let by_person = action.by.is_person();
             let ruleset = self.ruleset()?;
             if let TableState::Intact(_) = ruleset.state() {
                 return self.put(action, &members, by_person, now).map(Some);

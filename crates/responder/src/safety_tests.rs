@@ -4,11 +4,11 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::tests::{Bench, block, ip, now, on_bench, order, ruleset};
+use super::tests::{Bench, block, ip, now, on_bench, order, person, ruleset};
 use super::transaction::Order;
 use super::*;
 use bartizan_isolation::own_netns::killed_in_a_child;
-use bartizan_model::{ActionKind, ActionState, BootId, Direction, Target};
+use bartizan_model::{ActionKind, ActionState, Approver, BootId, Direction, Mode, Target};
 use bartizan_sys::clock::Clock;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -213,7 +213,7 @@ fn where_the_time_of_a_block_goes() {
     on_bench(|bench| {
         let responder = ready(&bench, &Hands::default());
         for n in 1..=120u8 {
-            let alone = Order { approver: "AGGRESSIVE".into(), ..block(&format!("198.51.100.{n}"), Direction::In, MINUTE) };
+            let alone = Order { approver: Approver::Mode(Mode::Aggressive), ..block(&format!("198.51.100.{n}"), Direction::In, MINUTE) };
             responder.carry_out(alone, now()).unwrap();
         }
         let paces = responder.paces.lock().unwrap().clone();
@@ -229,7 +229,7 @@ fn where_the_time_of_a_block_goes() {
         let began = std::time::Instant::now();
         assert_eq!(responder.reconcile(now()).unwrap().len(), 120);
         eprintln!("reconciling 120 blocks: {:?}", began.elapsed());
-        assert!(responder.emergency_stop("root", now()).failures.is_empty());
+        assert!(responder.emergency_stop(&person("root"), now()).failures.is_empty());
         assert_eq!(ruleset(), "");
     });
 }

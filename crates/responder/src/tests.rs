@@ -10,7 +10,7 @@ use super::transaction::Order;
 use super::*;
 use bartizan_court::{Court, Petition};
 use bartizan_isolation::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
-use bartizan_model::{ActionKind, ActionState, Direction, HostText, LifelineReason, Target, WarrantId};
+use bartizan_model::{ActionKind, ActionState, Approver, Direction, HostText, LifelineReason, Mode, Target, WarrantId};
 use bartizan_sys::freeze::Method;
 use bartizan_sys::pidfd::{Stat, key_of};
 use bartizan_sys::watchdog::EMERGENCY_SCRIPT;
@@ -80,8 +80,12 @@ pub(super) fn now() -> Timestamp {
     chrono::Utc::now()
 }
 
+pub(super) fn person(name: &str) -> Approver {
+    Approver::Person(name.to_owned())
+}
+
 pub(super) fn order(plan: ActionPlan) -> Order {
-    Order { plan, warrant: WarrantId(1), incident: None, reason: "a test".into(), approver: "root via uid 0".into() }
+    Order { plan, warrant: WarrantId(1), incident: None, reason: "a test".into(), approver: person("root via uid 0") }
 }
 
 pub(super) fn block(addr: &str, direction: Direction, lasts: Duration) -> Order {
@@ -231,9 +235,13 @@ fn an_incomplete_lifeline_leaves_the_decision_to_a_person() {
     on_bench(|mut bench| {
         bench.lifeline.unknown.push("routes could not be read".into());
         let responder = bench.responder();
-        let alone = Order { approver: "BALANCED".into(), ..block("198.51.100.2", Direction::In, Duration::from_secs(60)) };
+        let alone = Order { approver: Approver::Mode(Mode::Balanced), ..block("198.51.100.2", Direction::In, Duration::from_secs(60)) };
         assert!(matches!(responder.carry_out(alone, now()), Err(ActError::LifelineUnknown(_))));
         assert!(responder.carry_out(block("198.51.100.2", Direction::In, Duration::from_secs(60)), now()).is_ok());
+        // A name decides nothing, not even that of a mode.
+        let named = Order { approver: person("BALANCED"), ..block("198.51.100.3", Direction::In, Duration::from_secs(60)) };
+        let done = responder.carry_out(named, now()).unwrap();
+        assert_eq!(responder.ledger.action(done.id).unwrap().unwrap().by, person("BALANCED"));
     });
 }
 
@@ -430,7 +438,7 @@ fn the_emergency_stop_leaves_nothing() {
         responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         let target: IpAddr = "198.51.100.9".parse().unwrap();
         nft(&format!("add element inet bartizan block_in4 {{{target} timeout 1h}}"));
-        let report = responder.emergency_stop("root", now());
+        let report = responder.emergency_stop(&person("root"), now());
         assert_eq!((report.rolled_back.len(), report.failures.len()), (2, 0), "{report:?}");
         assert_eq!((ruleset().as_str(), cgroup(child.id())), ("", before));
         assert!(!stands_still(&out));
@@ -479,15 +487,15 @@ fn only_a_timely_warrant_of_our_own_court_moves_the_hand() {
         let responder = Responder::new(ledger, &bench.runtime(), ours.verifier(), ties(lifeline)).unwrap();
         let warrant = |court: &mut Court| {
             let plan = block("198.51.100.20", Direction::Out, Duration::from_secs(60)).plan;
-            let (reason, approver, lifeline) = ("a test".to_owned(), "root via uid 0".to_owned(), &bench.lifeline);
-            court.grant(Petition { plan, incident: None, reason, approver, lifeline, tree: &[], active: &[], now: now() }).unwrap()
+            let (reason, person, lifeline) = ("a test".to_owned(), "root via uid 0".to_owned(), &bench.lifeline);
+            court.grant(Petition { plan, incident: None, reason, person, lifeline, tree: &[], active: &[], now: now() }).unwrap()
         };
         let (forged, late, good) = (warrant(&mut strangers), warrant(&mut ours), warrant(&mut ours));
         assert!(matches!(responder.execute(forged, now()), Err(ActError::Warrant(_))));
         assert!(matches!(responder.execute(late, now() + chrono::Duration::minutes(6)), Err(ActError::Warrant(_))));
         assert_eq!(ruleset(), "");
         let done = responder.execute(good, now()).unwrap();
-        assert_eq!((done.state, done.by.as_str()), (ActionState::Live, "root via uid 0"));
+        assert_eq!((done.state, done.by.clone()), (ActionState::Live, person("root via uid 0")));
         assert!(ruleset().contains("198.51.100.20"));
         responder.rollback(done.id, "root", now()).unwrap();
     });

@@ -6,14 +6,14 @@ use chrono::Duration;
 use serde_json::Value;
 
 use super::Responder;
-use super::actions::{self, ActError, Sight, is_person};
+use super::actions::{self, ActError, Sight};
 use super::ending::word;
 use super::operations::Operation;
 use super::vitals::Before;
 use bartizan_court::Warrant;
 use bartizan_model::{
-    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, Desired, EndCause, HostText,
-    IncidentId, Preview, Target, Timestamp, WarrantId,
+    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, Approver, AuditBody, Confirmation, Desired, EndCause,
+    HostText, IncidentId, Preview, Target, Timestamp, WarrantId,
 };
 use bartizan_store::ledger::Anchor;
 
@@ -24,7 +24,7 @@ pub(super) struct Order {
     pub(super) warrant: WarrantId,
     pub(super) incident: Option<IncidentId>,
     pub(super) reason: String,
-    pub(super) approver: String,
+    pub(super) approver: Approver,
 }
 
 impl Responder {
@@ -51,7 +51,7 @@ impl Responder {
                 warrant: grant.id(),
                 incident: grant.incident(),
                 reason: grant.reason().to_owned(),
-                approver: grant.approver().to_owned(),
+                approver: grant.approver().clone(),
             },
             now,
         )
@@ -77,7 +77,7 @@ impl Responder {
         let (mut action, snapshot) = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                self.tell(now, &order.approver, "action.refused", order.warrant, format!("{}: {error}", order.plan));
+                self.tell(now, &order.approver.to_string(), "action.refused", order.warrant, format!("{}: {error}", order.plan));
                 return Err(error);
             }
         };
@@ -86,7 +86,7 @@ impl Responder {
             self.keep_before(action.id, &before, self.clock.now());
         }
         operation.step();
-        let by_person = is_person(&order.approver);
+        let by_person = order.approver.is_person();
         let act = actions::of(action.kind);
         let applied = act.apply(&self.hand, &action, by_person, snapshot);
         pace.step("apply");
@@ -141,7 +141,7 @@ impl Responder {
         (now, planned_at): (Timestamp, u64),
         pace: &mut super::pace::Pace,
     ) -> Result<(Action, Value), ActError> {
-        let by_person = is_person(&order.approver);
+        let by_person = order.approver.is_person();
         if by_person {
             self.signs.no_longer_shun(order.plan.target());
         } else if self.signs.shuns(order.plan.target(), self.clock.now()) {
@@ -171,7 +171,7 @@ impl Responder {
         let words = format!("{} under {}: {}", order.plan, order.warrant, action.reason);
         let name = self.name_of(&action);
         self.hand.marks.set(&name).map_err(|why| ActError::Unnoted { name: name.clone(), why })?;
-        let intended = self.ledger.intend(&action, &snapshot, anchor, &line(now, &action.by, "action.intended", id, words));
+        let intended = self.ledger.intend(&action, &snapshot, anchor, &line(now, &action.by.to_string(), "action.intended", id, words));
         intended.inspect_err(|_| self.hand.marks.remove(&name))?;
         pace.step("intent");
         Ok((action, snapshot))
@@ -240,7 +240,7 @@ impl Responder {
         action.ended_at = (state == ActionState::Expired).then_some(now);
         (action.applied_at, action.verified_at, action.note) = (Some(now), Some(now), proof);
         self.checkpoint("before receipt");
-        self.ledger.settle(action, None, Some(&line(now, &action.by, "action.applied", action.id, action.note.clone())))?;
+        self.ledger.settle(action, None, Some(&line(now, &action.by.to_string(), "action.applied", action.id, action.note.clone())))?;
         self.checkpoint("after receipt");
         pace.step("receipt");
         Ok(())
@@ -249,7 +249,7 @@ impl Responder {
     /// Undoes what was begun and says so in the ledger; what cannot be undone now is tried until it is gone. Works with a
     /// full disk: an effect that cannot be put on record must not stay.
     fn take_back(&self, mut action: Action, why: &ActError, now: Timestamp) -> ActError {
-        let by = action.by.clone();
+        let by = action.by.to_string();
         self.want_gone(&mut action, EndCause::Failed, &by, &why.to_string(), now);
         let snapshot = self.snapshot(action.id).unwrap_or_default();
         let undone = self.try_to_undo(&mut action, &snapshot, now);

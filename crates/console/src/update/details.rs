@@ -137,7 +137,7 @@ fn action(state: &State, row: &Action) -> Page {
         fact("what", format!("{} {}", row.kind.verb(), row.target)),
         fact("state", row.standing()),
         fact("why", row.reason.clone()),
-        fact("by", row.by.clone()),
+        fact("by", row.by.to_string()),
         fact("warrant", row.warrant.to_string()),
         fact("incident", known(row.incident)),
         fact("planned", time(state, row.planned_at)),

@@ -64,7 +64,7 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
         ),
         Cell::new(if active { bar(row, left, paint) } else { String::new() }, paint.accent),
         Cell::new(if active { verified } else { String::new() }, paint.muted),
-        Cell::new(safe(&row.by), paint.muted),
+        Cell::new(safe(&row.by.to_string()), paint.muted),
         Cell::new(row.incident.map(|id| id.to_string()).unwrap_or_default(), words),
         Cell::new(format!("{} {}", row.kind.verb(), row.target), words),
     ]

@@ -248,7 +248,7 @@ fn the_explanation_adds_up() {
         verified_at: Some(at(1)),
         expires_at: at(600),
         ended_at: None,
-        by: "root via uid 0".into(),
+        by: bartizan_model::Approver::Person("root via uid 0".into()),
         reason: String::new(),
         preview: vec![],
         undo: vec![],

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::open_connections::{self, Cut};
-use super::{Act, ActError, Hand, Sight, is_person};
+use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
 use bartizan_model::{Action, ActionId, ActionPlan, Direction, Preview, Target, Timestamp};
 use bartizan_sys::nft::{Member, NftError, TABLE, TableState};
@@ -113,7 +113,7 @@ impl Act for BlockAddress {
     fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
         let whole = matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_));
         if whole && cut_of(snapshot).is_none() {
-            open_connections::cut(hand, whom(&action.target)?.0, is_person(&action.by))?;
+            open_connections::cut(hand, whom(&action.target)?.0, action.by.is_person())?;
         }
         Ok(whole)
     }
@@ -127,7 +127,7 @@ impl Act for BlockAddress {
         let again = || {
             let (addr, _) = whom(&action.target)?;
             // The owner may have logged in from there since.
-            hand.may_cut(addr, is_person(&action.by))?;
+            hand.may_cut(addr, action.by.is_person())?;
             Ok(addr)
         };
         let addr = match again() {
@@ -137,7 +137,7 @@ impl Act for BlockAddress {
         let mended = hand.mend(action, &Value::Null, others, now)?;
         Some(mended.and_then(|()| {
             // While the block was gone, new ones may have been opened.
-            let cut = open_connections::cut(hand, addr, is_person(&action.by))?;
+            let cut = open_connections::cut(hand, addr, action.by.is_person())?;
             match cut.is_whole() {
                 true => Ok(()),
                 false => Err(ActError::Unverified(format!("{addr} is blocked again, but {}", cut.told().unwrap_or_default()))),

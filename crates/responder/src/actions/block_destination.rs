@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::block_address::{CUT, cut_of, table_step, undo_steps};
 use super::open_connections::{self, Owner};
-use super::{Act, ActError, Hand, Sight, is_person};
+use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
 use bartizan_model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp, Whose};
 use bartizan_sys::accounts;
@@ -168,7 +168,7 @@ impl Act for BlockDestination {
     }
 
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
-        let allowed = hand.may_touch(&action.target, is_person(&action.by));
+        let allowed = hand.may_touch(&action.target, action.by.is_person());
         match allowed.and_then(|()| Ok(hand.ledger.snapshot(action.id)?.unwrap_or_default())) {
             Ok(snapshot) => hand.mend(action, &snapshot, others, now),
             Err(error) => Some(Err(error)),

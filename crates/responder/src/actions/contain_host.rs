@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::block_address::table_step;
-use super::{Act, ActError, Hand, Sight, is_person};
+use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
 use bartizan_model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
 use bartizan_sys::nft::{Element, Member, NftError, TABLE, conntrack};
@@ -248,7 +248,7 @@ impl Act for ContainHost {
     /// Whoever came onto the lifeline since is let through too, and logins are paused on ports that SSH has taken since.
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let widened = || {
-            hand.may_touch(&action.target, is_person(&action.by))?;
+            hand.may_touch(&action.target, action.by.is_person())?;
             let mut bounds = bounds(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
             bounds.keep.extend((hand.lifeline)().addresses.iter().map(|(addr, _)| addr.to_canonical()));
             bounds.ssh.extend(ssh_ports::open());

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Act, ActError, Hand, Sight, complete, is_person, outside_end};
+use super::{Act, ActError, Hand, Sight, complete, outside_end};
 use crate::group_name;
 use bartizan_model::{Action, ActionId, ActionPlan, Alarm, AlarmKind, HostText, Lifeline, Preview, Target, Timestamp};
 use bartizan_sys::accounts::{self, AccountError, Look, Marks, Removed, Sessions};
@@ -246,7 +246,7 @@ impl DisableUser {
     /// Whatever drifted: the marks, a session that began in between, the watchdog.
     fn lock_again(&self, hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActError> {
         let (name, uid) = account(&action.target)?;
-        let by_person = is_person(&action.by);
+        let by_person = action.by.is_person();
         hand.may_touch(&action.target, by_person)?;
         let mut snapshot = read(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
         let line = accounts::line_of(name)?.unwrap_or_default();

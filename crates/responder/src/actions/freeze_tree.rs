@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Act, ActError, Hand, Sight, is_person, outrun, root_of};
+use super::{Act, ActError, Hand, Sight, outrun, root_of};
 use crate::{evidence, group_name};
 use bartizan_config::policy::DriftPolicy;
 use bartizan_model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
@@ -18,7 +18,7 @@ fn again(hand: &Hand, action: &Action, left: Duration) -> Result<(), ActError> {
     let id = action.id;
     let snapshot = read(&hand.ledger.snapshot(id)?.unwrap_or_default())?;
     let (Some(frozen), root) = (snapshot.frozen, root_of(&action.target)?) else { return Err(ActError::Misfit("this snapshot")) };
-    let allowed = hand.may_stop(is_person(&action.by))?;
+    let allowed = hand.may_stop(action.by.is_person())?;
     let whole = || frozen.members.iter().map(|member| member.key).chain(tree(hand, root)).collect();
     // First the end, then the beginning, as at first.
     watchdog::set(&Expiry { name: snapshot.name, note: hand.freezer.note(&frozen.name), after: left, lasting: false })?;

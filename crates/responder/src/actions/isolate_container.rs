@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Act, ActError, Hand, Sight, is_person, outside_end};
+use super::{Act, ActError, Hand, Sight, outside_end};
 use crate::group_name;
 use bartizan_model::{Action, ActionId, ActionPlan, Alarm, AlarmKind, HostText, Isolation, Preview, Target, Timestamp};
 use bartizan_sys::container_api::{Again, ApiError, ContainerApi, ContainerError, Endpoint, Standing, runtimes};
@@ -271,7 +271,7 @@ fn disconnected(standing: &Standing) -> Sight {
 
 /// Whatever drifted: it was let run or connected by somebody, restarted, or its watchdog is gone.
 fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActError> {
-    hand.may_touch(&action.target, is_person(&action.by))?;
+    hand.may_touch(&action.target, action.by.is_person())?;
     let mut snapshot = read(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
     let Some(standing) = snapshot.api()?.standing(&snapshot.id).map_err(ContainerError::from)? else { return Ok(()) };
     let loose = match snapshot.isolation {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::block_address::{table_step, undo_steps};
-use super::{Act, ActError, Hand, Sight, is_person};
+use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
 use bartizan_model::{Action, ActionId, ActionPlan, Preview, Target, Timestamp};
 use bartizan_sys::nft::{Member, NftError, TABLE};
@@ -72,7 +72,7 @@ impl Act for LimitSource {
     }
 
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
-        match hand.may_touch(&action.target, is_person(&action.by)) {
+        match hand.may_touch(&action.target, action.by.is_person()) {
             Ok(()) => hand.mend(action, &Value::Null, others, now),
             Err(error) => Some(Err(error)),
         }

@@ -22,7 +22,7 @@ use super::{LookAgain, RaiseAlarm, ReadLifeline, ReadTree};
 use bartizan_config::Policy;
 use bartizan_court::WarrantError;
 use bartizan_model::{
-    Action, ActionId, ActionKind, ActionPlan, ActionState, Direction, LifelineReason, Mode, Preview, ProcessKey, Target, Timestamp,
+    Action, ActionId, ActionKind, ActionPlan, ActionState, Direction, LifelineReason, Preview, ProcessKey, Target, Timestamp,
 };
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_sys::access_copies::AccessError;
@@ -373,11 +373,6 @@ fn complete(lifeline: &bartizan_model::Lifeline, by_person: bool) -> Result<(), 
         Some(unknown) if !by_person => Err(ActError::LifelineUnknown(bartizan_model::sentence(unknown))),
         _ => Ok(()),
     }
-}
-
-/// Whether a person allowed it; a mode's own name stands where the agent acted alone.
-pub(super) fn is_person(approver: &str) -> bool {
-    approver.parse::<Mode>().is_err()
 }
 
 /// The root of a process tree.

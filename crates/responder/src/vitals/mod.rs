@@ -14,7 +14,6 @@ use asking::Asked;
 pub(super) use book::{Before, Signs};
 
 use super::Responder;
-use super::actions::is_person;
 use super::operations::Operation;
 use super::transaction::line;
 use bartizan_model::{Action, ActionId, ActionState, Alarm, AlarmKind, Desired, HostText, Timestamp, Vital, VitalCheck};
@@ -193,7 +192,7 @@ impl Responder {
         for (at, action) in actions.iter().enumerate() {
             let harmful = action.state == ActionState::RolledBack && action.vitals.as_ref().is_some_and(|check| !check.harmed.is_empty());
             let newer = actions.iter().take(at);
-            if newer.filter(|newer| is_person(&newer.by)).any(|newer| newer.target.is_same(&action.target)) {
+            if newer.filter(|newer| newer.by.is_person()).any(|newer| newer.target.is_same(&action.target)) {
                 continue;
             }
             if let Some(ended) = action.ended_at.filter(|ended| harmful && now - *ended < recent && *ended <= now) {

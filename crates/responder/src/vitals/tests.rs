@@ -39,7 +39,7 @@ fn action(kind: ActionKind, target: Target) -> Action {
         verified_at: Some(now),
         expires_at: now + chrono::Duration::seconds(60),
         ended_at: None,
-        by: "AGGRESSIVE".into(),
+        by: bartizan_model::Approver::Mode(bartizan_model::Mode::Aggressive),
         reason: "a test".into(),
         preview: vec![],
         undo: vec![],

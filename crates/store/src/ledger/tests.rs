@@ -25,7 +25,7 @@ fn action(id: u64, warrant: u64) -> Action {
         verified_at: None,
         expires_at: now(),
         ended_at: None,
-        by: "root".into(),
+        by: bartizan_model::Approver::Person("root".into()),
         reason: "a test".into(),
         preview: vec![],
         undo: vec![],
@@ -401,4 +401,23 @@ fn room_is_set_aside_once_and_is_there_after_the_end() {
     (1..200).for_each(|n| ledger.intend(&action(n, n), &serde_json::Value::Null, anchor(), &body("action.intended", "A")).unwrap());
     ledger.tidy().unwrap();
     assert_eq!(size("ledger.db"), pages, "what comes goes where room was made");
+}
+
+#[test]
+fn a_row_without_the_field_approver_is_read_as_the_version_that_wrote_it_read_it() {
+    use bartizan_model::{Approver, Mode};
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), now()).unwrap();
+    let named = Action { by: Approver::Person("AGGRESSIVE".into()), ..action(3, 9) };
+    for action in [action(1, 7), action(2, 8), named.clone()] {
+        ledger.intend(&action, &serde_json::Value::Null, anchor(), &body("action.intended", "A")).unwrap();
+    }
+    drop(ledger);
+    let older = Connection::open(dir.path().join("ledger.db")).unwrap();
+    let without = "UPDATE actions SET body = json_remove(body, '$.approver') WHERE id < 3";
+    assert_eq!(older.execute(without, []).unwrap(), 2);
+    older.execute("UPDATE actions SET body = json_set(body, '$.by', 'BALANCED') WHERE id = 2", []).unwrap();
+    drop(older);
+    let by: Vec<Approver> = Ledger::open(dir.path(), now()).unwrap().active().unwrap().into_iter().map(|action| action.by).collect();
+    assert_eq!(by, [Approver::Person("root".into()), Approver::Mode(Mode::Balanced), named.by]);
 }

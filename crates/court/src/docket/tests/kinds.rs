@@ -106,7 +106,7 @@ fn who_carries_most_of_the_traffic_is_asked_about() {
 fn a_tripped_sentinel_asks_until_a_person_sets_the_mode() {
     let mut bench = Bench::new();
     bench.mode = Mode::Aggressive;
-    let ours = |n: u64| Action { by: "BALANCED".into(), ..alive(n, &block(&format!("198.51.100.{n}"))) };
+    let ours = |n: u64| Action { by: Approver::Mode(Mode::Balanced), ..alive(n, &block(&format!("198.51.100.{n}"))) };
     let alarms: Vec<Alarm> = (1..=11).filter_map(|n| bench.court.watch(&ours(n), at(0))).collect();
     assert_eq!(alarms.len(), 1);
     let said = bench.said();
