@@ -10,9 +10,9 @@ use std::os::fd::AsFd;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use bartizan_enforce::accounts::{AccountError, line_of, rewrite};
+use bartizan_guard::watchdog::EXPIRE_SCRIPT;
 use bartizan_model::HostText;
-use bartizan_sys::accounts::{AccountError, line_of, rewrite};
-use bartizan_sys::watchdog::EXPIRE_SCRIPT;
 use nix::sched::{CloneFlags, setns, unshare};
 use support::can_run;
 use support::guarded::Guarded;

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use bartizan_enforce::nft::{Element, Member, Nft, Piece, Set, Table as Shape};
 use bartizan_model::Direction;
-use bartizan_sys::nft::{Element, Member, Nft, Piece, Set, Table as Shape};
 
 use crate::figures::{Table, median};
 use crate::namespace::alone;

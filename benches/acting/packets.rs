@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use bartizan_enforce::nft::{Element, Member, Nft, Pieces, Table as Shape};
 use bartizan_model::Direction;
-use bartizan_sys::nft::{Element, Member, Nft, Pieces, Table as Shape};
 
 use crate::block::elements;
 use crate::figures::{Table, median, ratio};

@@ -8,11 +8,11 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use bartizan_config::Policy;
 use bartizan_court::Court;
+use bartizan_enforce::nft::{Nft, Pieces, Table as Shape};
 use bartizan_model::{Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId};
 use bartizan_responder::{Responder, Ties, second_look};
 use bartizan_store::ledger::{Anchor, Ledger};
 use bartizan_sys::clock::Clock;
-use bartizan_sys::nft::{Nft, Pieces, Table as Shape};
 
 use crate::block::elements;
 use crate::figures::{Table, median};

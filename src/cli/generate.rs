@@ -23,7 +23,7 @@ pub(super) fn man() -> Result<Outcome, Failure> {
 
 /// Prints the script that undoes everything without this program.
 pub(super) fn emergency_script() -> Result<Outcome, Failure> {
-    print(bartizan_sys::watchdog::EMERGENCY_SCRIPT.as_bytes())
+    print(bartizan_guard::watchdog::EMERGENCY_SCRIPT.as_bytes())
 }
 
 fn print(text: &[u8]) -> Result<Outcome, Failure> {

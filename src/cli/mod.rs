@@ -57,7 +57,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
-        Some(Verb::Watchdog { directories }) => match bartizan_sys::watchdog::serve(&directories) {
+        Some(Verb::Watchdog { directories }) => match bartizan_guard::watchdog::serve(&directories) {
             Ok(()) => Ok(Outcome::Done),
             Err(error) => Err(Failure::failed(format!("the watchdog cannot watch: {error}"))),
         },

@@ -9,20 +9,25 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("protocol", &["model"]),
     ("telemetry", &[]),
-    ("sys", &["config", "model"]),
+    ("sys", &["model"]),
     ("store", &["model", "protocol"]),
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
     ("detect", &["config", "model"]),
     ("court", &["config", "model"]),
+    ("enforce", &["model", "sys"]),
+    ("guard", &["config", "enforce", "model", "sys"]),
     ("sensors", &["config", "model", "sys"]),
-    ("responder", &["config", "court", "model", "outbound", "store", "sys"]),
+    ("responder", &["config", "court", "enforce", "guard", "model", "outbound", "store", "sys"]),
     ("redteam", &["model", "protocol", "sys"]),
     ("console", &["client", "config", "model", "protocol"]),
-    ("agent", &["config", "court", "detect", "model", "outbound", "protocol", "responder", "sensors", "store", "sys"]),
+    ("agent", &["config", "court", "detect", "enforce", "guard", "model", "outbound", "protocol", "responder", "sensors", "store", "sys"]),
     (
         "bartizan",
-        &["agent", "client", "config", "console", "detect", "model", "protocol", "redteam", "responder", "store", "sys", "telemetry"],
+        &[
+            "agent", "client", "config", "console", "detect", "guard", "model", "protocol", "redteam", "responder", "store", "sys",
+            "telemetry",
+        ],
     ),
     ("isolation", &[]),
 ];
@@ -30,10 +35,12 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What the tests of a crate use beside that.
 const IN_TESTS: &[(&str, &[&str])] = &[
     ("sys", &["isolation"]),
+    ("enforce", &["isolation"]),
+    ("guard", &["isolation"]),
     ("sensors", &["isolation"]),
     ("responder", &["isolation"]),
     ("agent", &["client", "isolation"]),
-    ("bartizan", &["court", "sensors"]),
+    ("bartizan", &["court", "enforce", "sensors"]),
 ];
 
 /// Modules that nobody else in their crate may name: what calls both joins them.

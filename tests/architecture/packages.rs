@@ -13,8 +13,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite_migration", &["store"]),
     ("lz4_flex", &["store"]),
     ("procfs", &["sys"]),
-    ("nix", &["sys", "isolation"]),
-    ("libc", &["sys", "isolation"]),
+    // In the crates without `unsafe` libc is only a list of numbers.
+    ("nix", &["sys", "enforce", "guard", "isolation"]),
+    ("libc", &["sys", "enforce", "guard", "isolation"]),
     ("tempfile", &["isolation"]),
     ("notify", &["sys"]),
     ("aya", &["sys"]),

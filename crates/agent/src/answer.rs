@@ -6,12 +6,13 @@ use super::desk::{self, audit};
 use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, past, rounds};
+use bartizan_enforce::accounts;
+use bartizan_guard::access_copies::AccessCopies;
 use bartizan_model::{ActionId, ActionPlan, AlertId, AlertState, Approver, HostText, Isolation, Mode, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;
 use bartizan_store::{EventFilter, Found, StoreError};
-use bartizan_sys::access_copies::AccessCopies;
-use bartizan_sys::{accounts, bpf, container_api, reexec};
+use bartizan_sys::{bpf, container_api, reexec};
 
 /// Most rows in one answer.
 const MOST: u32 = 100_000;

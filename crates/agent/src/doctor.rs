@@ -6,6 +6,7 @@ use super::policy_words;
 use super::rounds;
 use super::shared::{Shared, lock};
 use bartizan_config::Settings;
+use bartizan_enforce::probes;
 use bartizan_model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, Timestamp};
 use bartizan_sys::bpf;
 use bartizan_sys::probe::{self, Grounds};
@@ -18,7 +19,7 @@ const LOSS_MEND: &str = "incidents over that time are marked incomplete; raise t
 pub fn probe(settings: &Settings) -> Vec<Check> {
     let load_bpf = || bpf::Sensor::load().map(|_| "loaded and let go again".to_owned()).map_err(|error| error.to_string());
     let mut checks = vec![policy_words::check(&settings.policy)];
-    checks.extend(probe::all(&Grounds { data: &settings.data, bpf_object: bpf::ORIGIN, load_bpf: &load_bpf }));
+    checks.extend(probe::all(&Grounds { data: &settings.data, bpf_object: bpf::ORIGIN, load_bpf: &load_bpf, enforcers: &probes::all }));
     checks
 }
 

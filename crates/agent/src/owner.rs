@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::seen_logins::SeenLogins;
 use super::shared::lock;
+use bartizan_guard::lifeline::{self, Known, Snapshot, Waker};
 use bartizan_model::{Lifeline, LifelineReason};
-use bartizan_sys::lifeline::{self, Known, Snapshot, Waker};
 
 /// Sources from which consoles were attached, remembered while the agent lives.
 const CONSOLES: usize = 64;

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use bartizan_config::Policy;
+use bartizan_enforce::accounts;
 use bartizan_model::{Check, CheckState, nearest, sentence};
-use bartizan_sys::{accounts, unit_files};
+use bartizan_sys::unit_files;
 
 /// What this is called in the self-test and among degraded parts.
 pub(super) const POLICY_WORDS: &str = "policy words";

@@ -10,11 +10,11 @@ use super::governor::Reading;
 use super::pulses::Part;
 use super::shared::{Shared, lock};
 use super::{answer, desk, start, supervisor};
+use bartizan_guard::access_copies::AccessCopies;
+use bartizan_guard::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use bartizan_model::{Alarm, AlarmKind, Approver, Counts, Health, HostText, Posture, Protocol, Timestamp};
 use bartizan_sensors::Sink;
-use bartizan_sys::access_copies::AccessCopies;
 use bartizan_sys::sock_diag::{self, Phase};
-use bartizan_sys::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use bartizan_sys::{manners, own_usage, service_manager};
 
 /// How often every active action is compared with the kernel, and the emergency script's sign is looked for.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::shared::{Shared, lock};
 use super::supervisor;
+use bartizan_enforce::nft::monitor::{Monitor, Touched};
+use bartizan_guard::watchdog::EMERGENCY_SIGN;
 use bartizan_model::{Alarm, AlarmKind, HostText};
 use bartizan_sensors::Sink;
-use bartizan_sys::nft::monitor::{Monitor, Touched};
-use bartizan_sys::watchdog::EMERGENCY_SIGN;
 
 const PART: &str = "watch over our table";
 /// How long a monitor that cannot be opened, or that broke, is let be.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::tests::{now, order, until};
 use super::*;
 use bartizan_court::Court;
+use bartizan_guard::lifeline::{Known, derive};
 use bartizan_isolation::own_mounts::in_own_etc;
 use bartizan_isolation::own_netns::killed_in_a_child;
 use bartizan_model::{ActionKind, ActionState, HostText, Target, WarrantId};
-use bartizan_sys::lifeline::{Known, derive};
 use bartizan_sys::pidfd::key_of;
 
 const NAME: &str = "annbartizan";
@@ -55,7 +55,7 @@ fn has(programs: &[&str]) -> bool {
 }
 
 fn uid() -> u32 {
-    bartizan_sys::accounts::find(&HostText::from(NAME)).unwrap().unwrap().uid
+    bartizan_enforce::accounts::find(&HostText::from(NAME)).unwrap().unwrap().uid
 }
 
 fn disable(lasts: Duration) -> super::transaction::Order {
@@ -332,7 +332,7 @@ fn the_script_undoes_what_we_would_undo() {
     in_own_etc(|dir| {
         let name = HostText::from(NAME);
         let before = format!("{NAME}:$y$j9T$a\\b%s$hash:19700:0:99999:7:::");
-        let (marks, after) = bartizan_sys::accounts::Marks::set(before.as_bytes()).unwrap();
+        let (marks, after) = bartizan_enforce::accounts::Marks::set(before.as_bytes()).unwrap();
         let after = String::from_utf8(after).unwrap();
         let cases = [
             after.clone(),
@@ -348,14 +348,14 @@ fn the_script_undoes_what_we_would_undo() {
                 |line: &str| format!("root:*:1:0:99999:7:::\nx{NAME}:!:1:::::1:\n{line}\n{NAME}:!second:1:::::1:\nlast:\\n%d:::::::");
             fs::write("/etc/shadow", around(line)).unwrap();
             let wanted = match marks.remove(line.as_bytes()) {
-                bartizan_sys::accounts::Removed::Exactly(line) | bartizan_sys::accounts::Removed::Partly(line) => {
+                bartizan_enforce::accounts::Removed::Exactly(line) | bartizan_enforce::accounts::Removed::Partly(line) => {
                     String::from_utf8(line).unwrap()
                 }
-                bartizan_sys::accounts::Removed::Nothing => line.clone(),
+                bartizan_enforce::accounts::Removed::Nothing => line.clone(),
             };
             let note = dir.join(format!("note-{number}"));
-            fs::write(&note, bartizan_sys::accounts::Marks::note(&name, before.as_bytes(), after.as_bytes())).unwrap();
-            let script = bartizan_sys::watchdog::EXPIRE_SCRIPT;
+            fs::write(&note, bartizan_enforce::accounts::Marks::note(&name, before.as_bytes(), after.as_bytes())).unwrap();
+            let script = bartizan_guard::watchdog::EXPIRE_SCRIPT;
             assert!(
                 Command::new("sh")
                     .args(["-c", script, "bartizan-expire", "0"])

@@ -6,10 +6,10 @@ use super::Responder;
 use super::actions::ActError;
 use super::marks::Marks;
 use super::transaction::line;
+use bartizan_enforce::freeze::Freezer;
+use bartizan_enforce::nft::{Nft, TABLE};
+use bartizan_guard::watchdog;
 use bartizan_model::{Action, Approver, EndCause, Timestamp};
-use bartizan_sys::freeze::Freezer;
-use bartizan_sys::nft::{Nft, TABLE};
-use bartizan_sys::watchdog;
 
 /// Where an agent that noted nothing else down keeps its data.
 const DATA: &str = "/var/lib/bartizan";
@@ -142,7 +142,7 @@ fn sweep_table(report: &mut EmergencyReport) {
         Ok(true) => report.removed.push(format!("table inet {TABLE} with every blocked address")),
         Ok(false) => {}
         // Without nf_tables nothing can be blocked.
-        Err(bartizan_sys::nft::NftError::Missing(_)) => {}
+        Err(bartizan_enforce::nft::NftError::Missing(_)) => {}
         Err(error) => report.failures.push(error.to_string()),
     }
 }

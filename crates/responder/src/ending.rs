@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::Responder;
 use super::actions::{self, ActError};
+use bartizan_guard::watchdog;
 use bartizan_model::{Action, ActionId, Desired, EndCause, Ending, Timestamp};
-use bartizan_sys::watchdog;
 
 /// After a try that took so long the next one waits this many times longer: whoever acts needs the turn too.
 const REST: u64 = 4;

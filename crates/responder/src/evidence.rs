@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::Responder;
 use super::actions::Hand;
+use bartizan_enforce::freeze::Frozen;
 use bartizan_model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target};
 use bartizan_sys::evidence::{Captured, PATIENCE};
-use bartizan_sys::freeze::Frozen;
 use bartizan_sys::manners;
 
 /// Files whose hash stands in the audit line; the manifest, whose hash stands there too, names the others.

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use super::tests::{Tree, now, on_bench, on_tree, until};
 use super::*;
+use bartizan_enforce::freeze::{Method, Purpose};
 use bartizan_model::{ActionKind, ActionState, LifelineReason};
-use bartizan_sys::freeze::{Method, Purpose};
 use bartizan_sys::pidfd::{Stat, everything, key_of};
 
 /// A session of its own without a terminal, as sshd starts a remote command: a shell that waits for a program.

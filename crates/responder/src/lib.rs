@@ -30,13 +30,13 @@ pub use emergency::{EmergencyReport, sweep};
 use actions::Hand;
 use bartizan_config::Policy;
 use bartizan_court::Verifier;
+use bartizan_enforce::freeze::Freezer;
+use bartizan_guard::lifeline::check;
+use bartizan_guard::watchdog;
 use bartizan_model::{Action, ActionId, ActionPlan, Alarm, Lifeline, LifelineReason, Preview, ProcessKey, Target, Timestamp};
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_sys::clock::Clock;
 use bartizan_sys::evidence::Locker;
-use bartizan_sys::freeze::Freezer;
-use bartizan_sys::lifeline::check;
-use bartizan_sys::watchdog;
 
 /// Reads the owner's lifeline as it is now.
 pub type ReadLifeline = Box<dyn Fn() -> Lifeline + Send + Sync>;

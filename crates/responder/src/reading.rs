@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::actions::{ActError, Hand};
 use super::ruleset::{SLACK, Timed};
-use bartizan_sys::nft::{Element, Kept, Key, Member, Nft, Pieces, Place, Set, Table, TableState};
+use bartizan_enforce::nft::{Element, Kept, Key, Member, Nft, Pieces, Place, Set, Table, TableState};
 
 /// What is kept between two looks at our table.
 #[derive(Debug, Default)]

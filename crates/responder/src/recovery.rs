@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Responder;
 use super::actions::{self, ActError};
+use bartizan_guard::watchdog::{self, Expiry};
 use bartizan_model::{Action, ActionKind, ActionState, Alarm, AlarmKind, Desired, EndCause, HostText, Target, Timestamp};
 use bartizan_store::ledger::Held;
-use bartizan_sys::watchdog::{self, Expiry};
 
 /// Where snapshots of earlier versions keep that somebody began to undo the action.
 const UNDOING: &str = "undoing";

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::tests::{Bench, now, on_bench, on_tree, order, person, until};
 use super::transaction::Order;
 use super::*;
+use bartizan_guard::access_copies::AccessCopies;
+use bartizan_guard::watchdog::{EMERGENCY_SCRIPT, lasting_notes};
 use bartizan_model::{ActionKind, ActionState, Approver, HostText, Mode, Target};
-use bartizan_sys::access_copies::AccessCopies;
-use bartizan_sys::watchdog::{EMERGENCY_SCRIPT, lasting_notes};
 
 /// A file of a kind that copies are kept of and that nothing on this host reads; gone when the test is over.
 struct Scratch(PathBuf);

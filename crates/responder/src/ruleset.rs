@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::actions::{ActError, Hand, Sight, members_of};
 use super::reading::Ruleset;
 use super::verifier::{self, Case};
+use bartizan_enforce::nft::{Element, Member, NftError, Place, TABLE, Table, TableState};
 use bartizan_model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Lifeline, Timestamp};
 use bartizan_store::ledger::Held;
 use bartizan_sys::clock::boot_ns;
-use bartizan_sys::nft::{Element, Member, NftError, Place, TABLE, Table, TableState};
 
 /// How far the kernel's remaining time may be from ours: clocks tick in 1 to 10 ms, and a busy host is late.
 pub(super) const SLACK: Duration = Duration::from_secs(3);

@@ -363,7 +363,7 @@ fn what_is_forwarded_is_blocked_limited_and_denied_too() {
         // As for a container: by the addresses in the network of its first process.
         let reach = bartizan_sys::container_addresses::of_process(inside.pid()).unwrap();
         assert_eq!(reach.addresses, ["192.0.2.2".parse::<IpAddr>().unwrap()]);
-        let member = bartizan_sys::nft::Member::DenyFrom("192.0.2.2".parse().unwrap(), STRANGER.parse().unwrap());
+        let member = bartizan_enforce::nft::Member::DenyFrom("192.0.2.2".parse().unwrap(), STRANGER.parse().unwrap());
         let mut action = blocked.clone();
         action.expires_at = now() + chrono::Duration::seconds(60);
         responder.hand.put(&action, &[(member, action.expires_at)], true, now()).unwrap();
@@ -379,7 +379,7 @@ fn what_is_forwarded_is_blocked_limited_and_denied_too() {
 
 #[test]
 fn hostile_changes_are_refused_and_alarmed() {
-    use bartizan_sys::nft::Member;
+    use bartizan_enforce::nft::Member;
     on_bench(|bench| {
         let responder = bench.responder();
         let done = responder.carry_out(block("198.51.100.5", Direction::In, MINUTE), now()).unwrap();
@@ -397,7 +397,7 @@ fn hostile_changes_are_refused_and_alarmed() {
             ((1..3).map(|n| (Member::Block(std::net::Ipv4Addr::new(198, 51, 100, 100 + n).into(), Direction::In), end)).collect(), false),
         ] {
             let refused = responder.hand.put(&done, &members, by_person, now());
-            assert!(matches!(&refused, Err(ActError::Nft(bartizan_sys::nft::NftError::Refused(_)))), "{members:?}: {refused:?}");
+            assert!(matches!(&refused, Err(ActError::Nft(bartizan_enforce::nft::NftError::Refused(_)))), "{members:?}: {refused:?}");
             assert_eq!(ruleset_without_time(), before, "{members:?}");
         }
     });
@@ -424,7 +424,7 @@ fn ten_thousand_blocks_reconcile() {
             let snapshot = serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } });
             responder.ledger.intend(&action, &snapshot, anchor, &line).unwrap();
             responder.ledger.update(&action).unwrap();
-            members.push((bartizan_sys::nft::Member::Block(addr, Direction::In), action.expires_at));
+            members.push((bartizan_enforce::nft::Member::Block(addr, Direction::In), action.expires_at));
         }
         responder.hand.put(&first, &members, true, now()).unwrap();
         let actions = responder.ledger.active().unwrap();

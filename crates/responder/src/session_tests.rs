@@ -33,12 +33,12 @@ fn an_operator_who_is_cut_in_spite_of_all_gets_the_connection_back_and_who_only_
         let hands = Hands::default();
         let responder = ready(&bench, &hands);
         let _knock = std::net::TcpStream::connect("198.51.100.1:22").unwrap();
-        assert!(bartizan_sys::vital::sessions(&[22]).is_empty(), "a connection proves nothing");
+        assert!(bartizan_guard::vital::sessions(&[22]).is_empty(), "a connection proves nothing");
         for direction in [Direction::In, Direction::Out] {
             let _login = sshd.login(&[], &["-b", "198.51.100.1"], "198.51.100.1");
             hands.pass(60);
             responder.check_vitals(now());
-            let sessions: Vec<String> = bartizan_sys::vital::sessions(&[22]).iter().map(|session| session.name().to_owned()).collect();
+            let sessions: Vec<String> = bartizan_guard::vital::sessions(&[22]).iter().map(|session| session.name().to_owned()).collect();
             assert!(sessions.len() == 1 && sessions[0].starts_with("198.51.100.1:"), "{sessions:?}");
             // The lifeline of this bench knows nobody: only the signs are left to notice.
             let note = undone_for_a_session(&responder, &hands, block("198.51.100.1", direction, MINUTE));

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use super::transaction::Order;
 use super::*;
 use bartizan_court::{Court, Petition};
+use bartizan_enforce::freeze::Method;
+use bartizan_guard::watchdog::EMERGENCY_SCRIPT;
 use bartizan_isolation::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
 use bartizan_model::{ActionKind, ActionState, Approver, Direction, HostText, LifelineReason, Mode, Target, WarrantId};
-use bartizan_sys::freeze::Method;
 use bartizan_sys::pidfd::{Stat, key_of};
-use bartizan_sys::watchdog::EMERGENCY_SCRIPT;
 
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,
@@ -408,7 +408,7 @@ fn what_nobody_owns_is_removed_at_start() {
         responder
             .hand
             .freezer
-            .freeze(&format!("A77-{}", responder.ledger.instance()), bartizan_sys::freeze::Purpose::Hold, &|| vec![root], &|_| Ok(()))
+            .freeze(&format!("A77-{}", responder.ledger.instance()), bartizan_enforce::freeze::Purpose::Hold, &|| vec![root], &|_| Ok(()))
             .unwrap();
         assert!(stands_still(&out));
         responder.recover(now()).unwrap();

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use bartizan_enforce::nft::{Added, Change, Pieces, Place, lines, pieces_of};
 use bartizan_model::{ActionPlan, Lifeline};
-use bartizan_sys::nft::{Added, Change, Pieces, Place, lines, pieces_of};
 
 /// How much longer than the longest action an element may last: it is written a moment after it was planned.
 const GRACE: Duration = Duration::from_secs(60);

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::verifier::{Case, judge};
+use bartizan_enforce::nft::{Pieces, SKELETON, decode, lines};
 use bartizan_model::{Lifeline, LifelineReason};
-use bartizan_sys::nft::{Pieces, SKELETON, decode, lines};
 
 fn attr(kind: u16, value: &[u8]) -> Vec<u8> {
     let mut bytes = [((4 + value.len()) as u16).to_ne_bytes(), kind.to_ne_bytes()].concat();

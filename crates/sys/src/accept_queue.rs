@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::sock_diag::{MESSAGE, SockDiagError, address, each, open, port, request, send, u32_at};
+use super::netlink::message::number_at;
+use super::sock_diag::{MESSAGE, SockDiagError, address, each, open, port, request};
 use bartizan_model::Protocol;
 
 /// Listeners taken at most.
@@ -12,20 +13,20 @@ const LISTEN: u32 = 1 << 10;
 
 /// One listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Queue {
+pub struct Queue {
     /// Where it listens.
-    pub(super) at: SocketAddr,
+    pub at: SocketAddr,
     /// Its inode number, as in `/proc/PID/fd`.
-    pub(super) inode: u64,
+    pub inode: u64,
     /// Connections that are made and not yet taken.
-    pub(super) waiting: u32,
+    pub waiting: u32,
     /// How many may wait: one more still passes, then the kernel drops who comes.
-    pub(super) room: u32,
+    pub room: u32,
 }
 
 impl Queue {
     /// Whether the kernel drops who comes now.
-    pub(super) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.waiting > self.room
     }
 }
@@ -34,11 +35,11 @@ impl Queue {
 ///
 /// # Errors
 /// When the kernel refuses or cannot answer.
-pub(super) fn all() -> Result<Vec<Queue>, SockDiagError> {
+pub fn all() -> Result<Vec<Queue>, SockDiagError> {
     let door = open()?;
     let mut found = Vec::new();
     for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
-        send(&door, &request(family, Protocol::Tcp, LISTEN))?;
+        door.send(&request(family, Protocol::Tcp, LISTEN))?;
         each(&door, |message| {
             if found.len() < MOST {
                 found.extend(queue(message));
@@ -53,7 +54,7 @@ pub(super) fn all() -> Result<Vec<Queue>, SockDiagError> {
 fn queue(message: &[u8]) -> Option<Queue> {
     let message = message.get(..MESSAGE)?;
     let at = SocketAddr::new(address(*message.first()?, message.get(8..24)?)?, port(message, 4)?);
-    Some(Queue { at, inode: u64::from(u32_at(message, 68)?), waiting: u32_at(message, 56)?, room: u32_at(message, 60)? })
+    Some(Queue { at, inode: u64::from(number_at(message, 68)?), waiting: number_at(message, 56)?, room: number_at(message, 60)? })
 }
 
 #[cfg(test)]

@@ -10,21 +10,21 @@ const LONGEST: u64 = 60 << 10;
 
 /// What a program said.
 #[derive(Debug)]
-pub(super) struct Said {
+pub struct Said {
     /// Whether it ended with 0.
-    pub(super) success: bool,
-    pub(super) out: Vec<u8>,
-    pub(super) err: Vec<u8>,
+    pub success: bool,
+    /// On its standard output.
+    pub out: Vec<u8>,
+    /// On its standard error.
+    pub err: Vec<u8>,
 }
 
 /// Runs it with these arguments and waits for its end.
 ///
 /// # Errors
 /// When it cannot be started, or has not ended in time: then it is killed.
-pub(super) fn ask<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A], patience: Duration) -> io::Result<Said> {
-    let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
-    let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+pub fn ask<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A], patience: Duration) -> io::Result<Said> {
+    let mut child = clean(program, arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let success = wait(&mut child, patience)?;
     let mut said = Said { success, out: Vec::new(), err: Vec::new() };
     if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
@@ -33,6 +33,27 @@ pub(super) fn ask<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A], patience: D
         read(err, &mut said.err)?;
     }
     Ok(said)
+}
+
+/// A program with an environment of our own.
+fn clean<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
+    command.args(arguments);
+    command
+}
+
+/// Starts it without anything to read or to say.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn begin<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<Child> {
+    clean(program, arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+}
+
+/// Waits for its end: whether it ended with 0; `None` when it did not within that time: then it is killed.
+pub fn finish(mut child: Child, patience: Duration) -> Option<bool> {
+    wait(&mut child, patience).ok()
 }
 
 fn read(mut pipe: impl Read + std::os::fd::AsFd, into: &mut Vec<u8>) -> io::Result<()> {

@@ -25,7 +25,7 @@ const ROUND_TRIP: usize = 68;
 
 /// A connection that is being asked.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub struct Asked {
     socket: OwnedFd,
     since: Instant,
     before: Before,
@@ -46,7 +46,7 @@ impl Asked {
     /// # Errors
     /// When it is another socket by now, the kernel refuses, or its program has set a time after which unanswered questions
     /// end it.
-    pub(super) fn ask(holder: ProcessKey, descriptor: i32, inode: u64) -> io::Result<Self> {
+    pub fn ask(holder: ProcessKey, descriptor: i32, inode: u64) -> io::Result<Self> {
         let holder = PidFd::open(holder).map_err(io::Error::other)?;
         let socket = holder.share(descriptor)?;
         if nix::sys::stat::fstat(&socket)?.st_ino != inode {
@@ -76,14 +76,14 @@ impl Asked {
     }
 
     /// Whether anything came from the far end since it was asked, and how long ago something did.
-    pub(super) fn heard(&self) -> io::Result<(bool, Duration)> {
+    pub fn heard(&self) -> io::Result<(bool, Duration)> {
         let info = self.info()?;
         let ago = Duration::from_millis(u64::from(number(&info, LAST_DATA).min(number(&info, LAST_ACK))));
         Ok((ago < self.since.elapsed(), ago))
     }
 
     /// How long a packet takes to the far end and back, as measured while it was spoken with.
-    pub(super) fn round_trip(&self) -> Duration {
+    pub fn round_trip(&self) -> Duration {
         self.info().map_or(Duration::ZERO, |info| Duration::from_micros(u64::from(number(&info, ROUND_TRIP))))
     }
 

@@ -2,25 +2,25 @@
 
 /// One line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Line {
     /// Number of the mount.
-    pub(super) id: u64,
+    pub id: u64,
     /// Device number of its file system, `major << 20 | minor`.
-    pub(super) device: u32,
+    pub device: u32,
     /// Which part of the file system is mounted: `/` is all of it.
-    pub(super) root: Vec<u8>,
+    pub root: Vec<u8>,
     /// Where it is mounted.
-    pub(super) point: Vec<u8>,
+    pub point: Vec<u8>,
     /// Kind of file system.
-    pub(super) kind: Vec<u8>,
+    pub kind: Vec<u8>,
     /// What was mounted.
-    pub(super) source: Vec<u8>,
+    pub source: Vec<u8>,
     /// Options of the file system: for cgroup v1 its controllers.
-    pub(super) options: Vec<u8>,
+    pub options: Vec<u8>,
 }
 
 /// Its lines; what makes no sense is left out.
-pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line> {
+pub fn lines(text: &[u8]) -> impl Iterator<Item = Line> {
     text.split(|byte| *byte == b'\n').filter_map(line)
 }
 

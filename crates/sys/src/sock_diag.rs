@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
+use super::netlink::message::{Message, Writer, header, number_at};
+use super::netlink::{Family, Next, Socket as Netlink};
 use bartizan_model::{Flow, Protocol};
 
 /// Sockets reported by one [`dump`]; a host with more is told so by [`Dump::cut`].
@@ -51,11 +53,16 @@ pub struct Dump {
 #[error("asking the kernel for open sockets: {0}: a kernel with CONFIG_INET_DIAG is needed (modprobe inet_diag tcp_diag udp_diag)")]
 pub struct SockDiagError(#[from] io::Error);
 
-/// Length of nlmsghdr, inet_diag_req_v2 and inet_diag_msg (include/uapi/linux/netlink.h, inet_diag.h).
-pub(super) const HEADER: usize = 16;
-pub(super) const REQUEST: usize = 56;
-pub(super) const MESSAGE: usize = 72;
-pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// Length of inet_diag_req_v2 (include/uapi/linux/inet_diag.h).
+const REQUEST: usize = 56;
+/// Length of inet_diag_msg, with which each answer begins.
+pub const MESSAGE: usize = 72;
+/// No answer is read further, in bytes: some million sockets.
+pub const LONGEST: usize = 512 << 20;
+/// A kernel that does not answer must not hold us.
+const PATIENCE: Duration = Duration::from_secs(2);
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const DUMP: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
 /// States of include/net/tcp_states.h.
 const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
@@ -95,7 +102,7 @@ pub fn connections() -> Result<Vec<Connection>, SockDiagError> {
     let door = open()?;
     let mut found = Vec::new();
     for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
-        send(&door, &request(family, Protocol::Tcp, TCP_STATES & !(1 << LISTEN)))?;
+        door.send(&request(family, Protocol::Tcp, TCP_STATES & !(1 << LISTEN)))?;
         each(&door, |message| {
             if let Some(Socket { flow, phase, inode, .. }) = socket(message, Protocol::Tcp).filter(|_| found.len() < MOST) {
                 // idiag_timer 1: retransmission.
@@ -135,29 +142,19 @@ fn ask(questions: &[(Protocol, u32)]) -> Result<Dump, SockDiagError> {
     let mut dump = Dump::default();
     for (protocol, states) in questions {
         for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
-            send(&door, &request(family, *protocol, *states))?;
+            door.send(&request(family, *protocol, *states))?;
             receive(&door, *protocol, &mut dump)?;
         }
     }
     Ok(dump)
 }
 
-pub(super) fn open() -> io::Result<OwnedFd> {
-    // SAFETY: plain system calls; the descriptor is owned from the moment it exists, the timeout lives for its call.
-    unsafe {
-        let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, libc::NETLINK_SOCK_DIAG);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let door = OwnedFd::from_raw_fd(fd);
-        // A kernel that does not answer must not hold us.
-        let patience = libc::timeval { tv_sec: 2, tv_usec: 0 };
-        let size = size_of::<libc::timeval>() as libc::socklen_t;
-        match libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const patience).cast(), size) {
-            0 => Ok(door),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
+/// A socket to ask by.
+///
+/// # Errors
+/// When the kernel has no socket monitoring.
+pub fn open() -> io::Result<Netlink> {
+    Netlink::open(Family::SockDiag, PATIENCE)
 }
 
 pub(super) fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
@@ -165,16 +162,10 @@ pub(super) fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
         Protocol::Tcp => libc::IPPROTO_TCP as u8,
         Protocol::Udp => libc::IPPROTO_UDP as u8,
     };
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-    let mut bytes = Vec::with_capacity(HEADER + REQUEST);
-    bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend([0; 8]); // sequence, port
-    bytes.extend([family, number, 0, 0]);
-    bytes.extend(states.to_ne_bytes());
-    bytes.resize(HEADER + REQUEST, 0); // no particular socket
-    bytes
+    let mut body = vec![family, number, 0, 0];
+    body.extend(states.to_ne_bytes());
+    body.resize(REQUEST, 0); // no particular socket
+    header(SOCK_DIAG_BY_FAMILY, DUMP, &body)
 }
 
 /// Asks for TCP sockets in these states whose far end lies in this network; the kernel itself leaves out all others.
@@ -182,7 +173,7 @@ pub(super) fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
 /// It is the old question (TCPDIAG_GETSOCK): unlike SOCK_DIAG_BY_FAMILY it answers for IPv4 and IPv6 in one walk over the
 /// kernel's table, and the walk is what costs. It passes every row, used or not: 4 ms on a host with 24 GB of memory. The
 /// filter is the bytecode that ss(8) sends; one for IPv4 also matches IPv6 sockets that speak IPv4.
-pub(super) fn with_far_end(addr: IpAddr, prefix: u8, states: u32) -> Vec<u8> {
+pub fn with_far_end(addr: IpAddr, prefix: u8, states: u32) -> Vec<u8> {
     const TCPDIAG_GETSOCK: u16 = 18;
     const REQ_BYTECODE: u16 = 1;
     const BC_D_COND: u8 = 8;
@@ -193,70 +184,38 @@ pub(super) fn with_far_end(addr: IpAddr, prefix: u8, states: u32) -> Vec<u8> {
     // struct inet_diag_bc_op and struct inet_diag_hostcond: any port (-1); `no` points behind the end, which refuses.
     let condition = 12 + far.len() as u8;
     // struct inet_diag_req: four bytes, the socket's name (48), states, and a number that nobody uses; then the filter.
-    let length = HEADER + 60 + 4 + usize::from(condition);
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend((length as u32).to_ne_bytes());
-    bytes.extend(TCPDIAG_GETSOCK.to_ne_bytes());
-    bytes.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
-    bytes.extend([0; 8 + 4 + 48]);
-    bytes.extend(states.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend((4 + u16::from(condition)).to_ne_bytes());
-    bytes.extend(REQ_BYTECODE.to_ne_bytes());
-    bytes.extend([BC_D_COND, condition]);
-    bytes.extend((u16::from(condition) + 4).to_ne_bytes());
-    bytes.extend([family as u8, prefix, 0, 0]);
-    bytes.extend((-1_i32).to_ne_bytes());
-    bytes.extend(far);
-    bytes
+    let mut filter = vec![BC_D_COND, condition];
+    filter.extend((u16::from(condition) + 4).to_ne_bytes());
+    filter.extend([family as u8, prefix, 0, 0]);
+    filter.extend((-1_i32).to_ne_bytes());
+    filter.extend(far);
+    let mut request = Writer::default();
+    request.message(TCPDIAG_GETSOCK, DUMP, 0, |w| {
+        w.put(&[0; 4 + 48]);
+        w.put(&states.to_ne_bytes());
+        w.put(&[0; 4]);
+        w.attr(REQ_BYTECODE, &filter);
+    });
+    request.into_bytes()
 }
 
-pub(super) fn send(door: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
-    // SAFETY: the buffer lives for the call.
-    let sent = unsafe { libc::send(door.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn receive(door: &OwnedFd, protocol: Protocol, dump: &mut Dump) -> io::Result<()> {
+fn receive(door: &Netlink, protocol: Protocol, dump: &mut Dump) -> io::Result<()> {
     each(door, |message| match dump.sockets.len() >= MOST {
         true => dump.cut = true,
         false => dump.sockets.extend(socket(message, protocol)),
     })
 }
 
-/// Every message of one answer.
-pub(super) fn each(door: &OwnedFd, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0_u8; 64 << 10];
-    loop {
-        // SAFETY: the buffer lives for the call and its length is given.
-        let got = unsafe { libc::recv(door.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
-        let mut rest = buffer.get(..got).unwrap_or_default();
-        while let Some((kind, message, next)) = split(rest) {
-            rest = next;
-            match i32::from(kind) {
-                libc::NLMSG_DONE => return Ok(()),
-                libc::NLMSG_ERROR => return refused(message),
-                _ => take(message),
-            }
-        }
+/// Every message of one answer. A kernel without monitoring of this protocol answers ENOENT: then there is nothing to say.
+pub(super) fn each(door: &Netlink, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let each = |message: &Message<'_>| {
+        take(message.body);
+        Next::More
+    };
+    match door.answers(LONGEST, each) {
+        Err(why) if why.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        read => read.map(drop),
     }
-}
-
-/// An error message holds a negative errno; a kernel without UDP monitoring answers ENOENT: then there is nothing to say.
-fn refused(message: &[u8]) -> io::Result<()> {
-    match u32_at(message, 0).map(|code| (code as i32).wrapping_neg()) {
-        Some(0 | libc::ENOENT) => Ok(()),
-        code => Err(io::Error::from_raw_os_error(code.unwrap_or(libc::EPROTO))),
-    }
-}
-
-/// Type and body of the first message, and the messages after it.
-pub(super) fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = u32_at(bytes, 0)? as usize;
-    let body = bytes.get(HEADER..length)?;
-    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
-    Some((kind, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
 /// `struct inet_diag_msg`.
@@ -280,10 +239,11 @@ fn socket(message: &[u8], protocol: Protocol) -> Option<Socket> {
         dport: if remote { Some(port(message, 6)?) } else { None },
         name: None,
     };
-    Some(Socket { flow, phase, uid: u32_at(message, 64)?, inode: u64::from(u32_at(message, 68)?) })
+    Some(Socket { flow, phase, uid: number_at(message, 64)?, inode: u64::from(number_at(message, 68)?) })
 }
 
-pub(super) fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
+/// An address of this family; one of IPv4 in the clothes of IPv6 as what it is.
+pub fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
     if i32::from(family) == libc::AF_INET {
         return Some(Ipv4Addr::from(*bytes.first_chunk::<4>()?).into());
     }
@@ -292,10 +252,6 @@ pub(super) fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
 
 pub(super) fn port(message: &[u8], at: usize) -> Option<u16> {
     message.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -328,7 +284,6 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_can_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = split(&bytes);
             let _ = socket(&bytes, Protocol::Tcp);
         }
     }

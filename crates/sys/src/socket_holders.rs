@@ -7,10 +7,10 @@ use std::fs;
 const MOST_DESCRIPTORS: usize = 1024;
 
 /// Inode numbers of sockets, and the pids of those who hold each.
-pub(super) type Holders = BTreeMap<u64, Vec<u32>>;
+pub type Holders = BTreeMap<u64, Vec<u32>>;
 
 /// Who of the processes that `counts` picks holds one of these sockets. All of /proc is read: not for every round.
-pub(super) fn among(sockets: &BTreeSet<u64>, counts: impl Fn(u32) -> bool) -> Holders {
+pub fn among(sockets: &BTreeSet<u64>, counts: impl Fn(u32) -> bool) -> Holders {
     let mut held = Holders::new();
     if sockets.is_empty() {
         return held;
@@ -25,7 +25,7 @@ pub(super) fn among(sockets: &BTreeSet<u64>, counts: impl Fn(u32) -> bool) -> Ho
 }
 
 /// The sockets of one process: descriptor and inode number.
-pub(super) fn of(pid: u32) -> Vec<(i32, u64)> {
+pub fn of(pid: u32) -> Vec<(i32, u64)> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let socket = |entry: fs::DirEntry| {
         let inode = fs::read_link(entry.path()).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
+pub mod forked;
 pub mod other_user;
 pub mod own_mounts;
 pub mod own_netns;

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::forked::{Became, Forked};
+
 /// One test at a time, of all test programs on this host (tests/support/mod.rs takes the same lock): an emergency stop undoes
 /// what other tests froze.
 pub fn alone_on_this_host() -> Flock<File> {
@@ -49,18 +51,9 @@ pub fn die() {
 
 /// Runs `body` in a forked child and waits for its end; true when SIGKILL ended it.
 pub fn killed_in_a_child(body: impl FnOnce()) -> bool {
-    // SAFETY: the child runs `body` on its only thread and never returns into the test harness.
-    unsafe {
-        match libc::fork() {
-            0 => {
-                body();
-                libc::_exit(0)
-            }
-            child => {
-                let mut status = 0;
-                libc::waitpid(child, &raw mut status, 0);
-                libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL
-            }
-        }
-    }
+    let mut child = Forked::running(|| {
+        body();
+        0
+    });
+    child.wait() == Became::Killed(libc::SIGKILL)
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::open_connections::{self, Cut};
 use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
+use bartizan_enforce::nft::{Member, NftError, TABLE, TableState};
 use bartizan_model::{Action, ActionId, ActionPlan, Direction, Preview, Target, Timestamp};
-use bartizan_sys::nft::{Member, NftError, TABLE, TableState};
 
 /// Where the snapshot keeps what became of the open connections.
 pub(super) const CUT: &str = "connections";

@@ -9,9 +9,9 @@ use super::block_address::{CUT, cut_of, table_step, undo_steps};
 use super::open_connections::{self, Owner};
 use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
+use bartizan_enforce::accounts;
+use bartizan_enforce::nft::{Member, NftError, TABLE};
 use bartizan_model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp, Whose};
-use bartizan_sys::accounts;
-use bartizan_sys::nft::{Member, NftError, TABLE};
 use bartizan_sys::{cgroup_number, container_addresses};
 
 pub(super) struct BlockDestination;

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::block_address::table_step;
 use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
+use bartizan_enforce::nft::{Element, Member, NftError, TABLE, conntrack};
+use bartizan_guard::ssh_ports;
 use bartizan_model::{Action, ActionId, ActionPlan, Lifeline, Preview, Protocol, Target, Timestamp};
-use bartizan_sys::nft::{Element, Member, NftError, TABLE, conntrack};
 use bartizan_sys::package_mirrors::{self, Mirrors};
-use bartizan_sys::{sock_diag, ssh_ports};
+use bartizan_sys::sock_diag;
 
 /// TCP and UDP as the IP header numbers them.
 const TCP: u8 = 6;

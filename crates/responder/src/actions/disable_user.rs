@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight, complete, outside_end};
 use crate::group_name;
+use bartizan_enforce::accounts::{self, AccountError, Look, Marks, Removed, Sessions};
+use bartizan_guard::lifeline::check;
+use bartizan_guard::watchdog::{self, Watchdog};
 use bartizan_model::{Action, ActionId, ActionPlan, Alarm, AlarmKind, HostText, Lifeline, Preview, Target, Timestamp};
-use bartizan_sys::accounts::{self, AccountError, Look, Marks, Removed, Sessions};
 use bartizan_sys::digest::{Digest, digest};
-use bartizan_sys::lifeline::check;
-use bartizan_sys::watchdog::{self, Watchdog};
 
 pub(super) struct DisableUser;
 

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::{Act, ActError, Hand, Sight, outrun, root_of};
 use crate::{evidence, group_name};
 use bartizan_config::policy::DriftPolicy;
+use bartizan_enforce::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
+use bartizan_guard::watchdog::{self, Expiry, Watchdog};
 use bartizan_model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
-use bartizan_sys::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
 use bartizan_sys::pidfd::key_of;
-use bartizan_sys::watchdog::{self, Expiry, Watchdog};
 
 /// Holds again whoever of it lives, for the time that is left, under the same name: what undoes it stays true.
 fn again(hand: &Hand, action: &Action, left: Duration) -> Result<(), ActError> {

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight, outside_end};
 use crate::group_name;
+use bartizan_enforce::containers::{Again, ContainerError, Endpoint, Isolate as _, Standing};
+use bartizan_guard::watchdog::{self, Watchdog};
 use bartizan_model::{Action, ActionId, ActionPlan, Alarm, AlarmKind, HostText, Isolation, Preview, Target, Timestamp};
-use bartizan_sys::container_api::{Again, ApiError, ContainerApi, ContainerError, Endpoint, Standing, runtimes};
-use bartizan_sys::watchdog::{self, Watchdog};
+use bartizan_sys::container_api::{ApiError, ContainerApi, runtimes};
 
 pub(super) struct IsolateContainer;
 

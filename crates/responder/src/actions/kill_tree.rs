@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::freeze_tree::{radius, tree};
 use super::{Act, ActError, Hand, Sight, root_of};
 use crate::{evidence, group_name};
+use bartizan_enforce::freeze::Purpose;
+use bartizan_guard::watchdog::{self, Expiry};
 use bartizan_model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestamp};
-use bartizan_sys::freeze::Purpose;
 use bartizan_sys::pidfd::key_of;
-use bartizan_sys::watchdog::{self, Expiry};
 
 pub(super) struct KillTree;
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::block_address::{table_step, undo_steps};
 use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
+use bartizan_enforce::nft::{Member, NftError, TABLE};
 use bartizan_model::{Action, ActionId, ActionPlan, Preview, Target, Timestamp};
-use bartizan_sys::nft::{Member, NftError, TABLE};
 
 pub(super) struct LimitSource;
 

@@ -21,19 +21,19 @@ use serde_json::Value;
 use super::{LookAgain, RaiseAlarm, ReadLifeline, ReadTree};
 use bartizan_config::Policy;
 use bartizan_court::WarrantError;
+use bartizan_enforce::accounts::AccountError;
+use bartizan_enforce::containers::ContainerError;
+use bartizan_enforce::freeze::{FreezeError, Freezer};
+use bartizan_enforce::nft::NftError;
+use bartizan_guard::access_copies::AccessError;
+use bartizan_guard::lifeline::check;
+use bartizan_guard::watchdog::WatchdogError;
 use bartizan_model::{
     Action, ActionId, ActionKind, ActionPlan, ActionState, Direction, LifelineReason, Preview, ProcessKey, Target, Timestamp,
 };
 use bartizan_store::ledger::{Ledger, LedgerError};
-use bartizan_sys::access_copies::AccessError;
-use bartizan_sys::accounts::AccountError;
-use bartizan_sys::container_api::ContainerError;
 use bartizan_sys::evidence::Locker;
-use bartizan_sys::freeze::{FreezeError, Freezer};
-use bartizan_sys::lifeline::check;
-use bartizan_sys::nft::NftError;
 use bartizan_sys::pidfd::Stat;
-use bartizan_sys::watchdog::WatchdogError;
 
 /// Why something was not done or not undone. All texts are safe to show.
 #[derive(Debug, thiserror::Error)]

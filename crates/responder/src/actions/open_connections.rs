@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{ActError, Hand};
+use bartizan_enforce::nft::conntrack;
+use bartizan_enforce::sock_destroy;
 use bartizan_model::Direction;
-use bartizan_sys::nft::conntrack;
-use bartizan_sys::{container_addresses, sock_destroy};
+use bartizan_sys::container_addresses;
 
 /// What closing came to; part of the snapshot of a block.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

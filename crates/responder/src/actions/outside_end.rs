@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ActError, Hand};
+use bartizan_guard::watchdog::{self, Expiry, Watchdog};
 use bartizan_model::{Action, Timestamp};
 use bartizan_sys::replace_file::{self, Outlives};
-use bartizan_sys::watchdog::{self, Expiry, Watchdog};
 
 /// A note is a few lines; sixty-four endpoints of a container are the longest.
 const LONGEST_NOTE: u64 = 4 << 20;

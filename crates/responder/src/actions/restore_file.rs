@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight};
 use crate::group_name;
+use bartizan_guard::access_copies::{AccessCopies, AccessError, Present, Undone};
+use bartizan_guard::watchdog::{self, Expiry, Watchdog};
 use bartizan_model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp};
-use bartizan_sys::access_copies::{AccessCopies, AccessError, Present, Undone};
-use bartizan_sys::watchdog::{self, Expiry, Watchdog};
 
 /// Lines of a difference that a preview shows of each side, and how long one may be.
 const SHOWN: usize = 8;

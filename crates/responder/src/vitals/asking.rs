@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::Responder;
 use bartizan_config::signs::{Listener, Probe};
+use bartizan_guard::vital;
 use bartizan_model::{Vital, VitalKind, VitalState};
 use bartizan_outbound::probe;
-use bartizan_sys::vital;
 
 /// Questions under way at once: those that hang (a name that does not resolve) end by themselves.
 const MOST_ASKING: usize = 128;

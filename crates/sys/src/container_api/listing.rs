@@ -10,6 +10,8 @@ use bartizan_model::{Container, HostText};
 const NAME_MOST: usize = 256;
 /// Hex digits of an id that are kept, as in cgroup names.
 const SHORT_ID: usize = 12;
+/// Hex digits of a whole id.
+const FULL_ID: usize = 64;
 
 /// One container as the runtime knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +72,7 @@ impl ContainerApi {
     /// # Errors
     /// When the runtime is not there or does not answer as it should.
     pub fn inspect(&self, id: &str) -> Result<Option<Found>, ApiError> {
-        let path = format!("/containers/{id}/json");
-        let inspected: Inspected = match self.get(&path) {
-            Ok(body) => parse(&path, &body)?,
-            Err(ApiError::Refused(_, 404, _)) => return Ok(None),
-            Err(why) => return Err(why),
-        };
+        let Some(inspected) = self.inspected(id)? else { return Ok(None) };
         let state = inspected.state;
         let pid = Some(state.pid).filter(|pid| *pid != 0);
         let container = self.container(&inspected.id, &inspected.name, &inspected.config.image, pid);
@@ -98,13 +95,34 @@ impl ContainerApi {
         if word.bytes().all(|byte| byte == b'.') {
             return Ok(None);
         }
-        Ok(self.standing(word)?.map(|standing| (standing.id, standing.name)))
+        let Some(Inspected { id, name, .. }) = self.inspected(word)? else { return Ok(None) };
+        if id.len() != FULL_ID || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ApiError::Garbled(path_of(word), "an id that is not 64 hex digits".to_owned()));
+        }
+        Ok(Some((id, bounded(&name))))
+    }
+
+    fn inspected(&self, id: &str) -> Result<Option<Inspected>, ApiError> {
+        let path = path_of(id);
+        match self.get(&path) {
+            Ok(body) => parse(&path, &body).map(Some),
+            Err(ApiError::Refused(_, 404, _)) => Ok(None),
+            Err(why) => Err(why),
+        }
     }
 
     pub(super) fn container(&self, id: &str, name: &str, image: &str, pid: Option<u32>) -> Option<Container> {
         let short = id.get(..SHORT_ID).filter(|short| short.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-        let text = |text: &str| HostText::from(text.as_bytes().get(..NAME_MOST).unwrap_or(text.as_bytes()));
-        let name = text(name.strip_prefix('/').unwrap_or(name));
-        Some(Container { id: short.to_owned(), name, image: text(image), runtime: self.runtime.to_owned(), pid })
+        Some(Container { id: short.to_owned(), name: bounded(name), image: bounded(image), runtime: self.runtime.to_owned(), pid })
     }
+}
+
+fn path_of(id: &str) -> String {
+    format!("/containers/{id}/json")
+}
+
+/// A name as people know it: the runtime puts a slash before it.
+fn bounded(name: &str) -> HostText {
+    let name = name.strip_prefix('/').unwrap_or(name).as_bytes();
+    HostText::from(name.get(..NAME_MOST).unwrap_or(name))
 }

@@ -3,7 +3,6 @@
 //! HTTP/1.0 on purpose: one question a connection, and the answer ends with it, so nothing has to be taken apart.
 
 mod events;
-mod isolation;
 mod listing;
 
 use std::io::{self, Read, Write};
@@ -14,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use events::{Events, Happened};
-pub use isolation::{Again, ContainerError, Endpoint, Standing};
 pub use listing::Found;
 
 use bartizan_model::HostText;
@@ -85,7 +83,11 @@ impl ContainerApi {
         self.answer(path, self.ask("POST", path, body)?)
     }
 
-    fn get(&self, path: &str) -> Result<Vec<u8>, ApiError> {
+    /// Asks for what lies at a path.
+    ///
+    /// # Errors
+    /// As [`ContainerApi::post`].
+    pub fn get(&self, path: &str) -> Result<Vec<u8>, ApiError> {
         self.answer(path, self.ask("GET", path, None)?)
     }
 
@@ -159,7 +161,11 @@ fn refused(path: &str, status: u16, body: &[u8]) -> ApiError {
     ApiError::Refused(path.to_owned(), status, words)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, ApiError> {
+/// What an answer in JSON says.
+///
+/// # Errors
+/// When it says something else.
+pub fn parse<T: serde::de::DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|why| ApiError::Garbled(path.to_owned(), why.to_string()))
 }
 
