@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::transaction::Order;
 use super::*;
 use bartizan_court::{Court, Petition};
-use bartizan_enforce::freeze::Method;
+use bartizan_enforce::freeze::{Method, Purpose};
 use bartizan_guard::watchdog::EMERGENCY_SCRIPT;
 use bartizan_isolation::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
 use bartizan_model::{ActionKind, ActionState, Approver, Direction, HostText, LifelineReason, Mode, Target, WarrantId};
@@ -405,11 +405,8 @@ fn what_nobody_owns_is_removed_at_start() {
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
         let root = key_of(child.id()).unwrap();
-        responder
-            .hand
-            .freezer
-            .freeze(&format!("A77-{}", responder.ledger.instance()), bartizan_enforce::freeze::Purpose::Hold, &|| vec![root], &|_| Ok(()))
-            .unwrap();
+        let name = format!("A77-{}", responder.ledger.instance());
+        responder.hand.freezer.freeze(&name, Purpose::Hold, &|| vec![root], &|_| Ok(())).unwrap();
         assert!(stands_still(&out));
         responder.recover(now()).unwrap();
         assert!(ruleset().contains("198.51.100.6") && !ruleset().contains("198.51.100.7"));
