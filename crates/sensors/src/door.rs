@@ -4,7 +4,7 @@ use super::intake::Intake;
 use super::{Sink, Stop, World, process_connector, process_ebpf, process_polling};
 use bartizan_model::Rung;
 use bartizan_sys::bpf::{Counters, Sensor};
-use bartizan_sys::proc_connector::Connector;
+use bartizan_sys::process_connector::Connector;
 
 /// A rung's open door to the kernel.
 pub(super) enum Door {

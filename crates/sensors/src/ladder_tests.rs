@@ -11,7 +11,7 @@ use super::ladder::Steps;
 use super::test_bench::root;
 use super::{Sink, Stop, World};
 use bartizan_model::{Event, EventKind, Loss, Rung};
-use bartizan_sys::proc_connector::Connector;
+use bartizan_sys::process_connector::Connector;
 
 /// Long enough that nobody climbs in a test that does not want it.
 const NEVER: Duration = Duration::from_secs(3600);

@@ -9,7 +9,7 @@ use super::guarding;
 use super::{Collector, CollectorError, Sink, Stop};
 use bartizan_model::{EventKind, Loss, Privilege, PrivilegeKind, Source};
 use bartizan_sys::file_watch::Toucher;
-use bartizan_sys::proc_events::{PrivilegeSeen, ProcEvents};
+use bartizan_sys::process_connector::{PrivilegeEvents, PrivilegeSeen};
 use bartizan_sys::process_start;
 
 /// The hop's name in loss counts.
@@ -68,7 +68,7 @@ impl Collector for Privileges {
             why: why.to_string(),
             mend: "run as root in the initial namespaces, on a kernel with CONFIG_PROC_EVENTS".to_owned(),
         };
-        let events = ProcEvents::open().map_err(|why| broken("subscribing", why))?;
+        let mut events = PrivilegeEvents::open().map_err(|why| broken("subscribing", why.into()))?;
         let (mut second, mut told) = (Instant::now(), 0);
         while !stop.is_set() {
             if !events.wait(Stop::LOOK).map_err(|why| broken("waiting", why))? {
@@ -108,14 +108,14 @@ impl Collector for Privileges {
 mod tests {
     use super::super::test_bench::{Shell, beside, root, tree};
     use super::*;
-    use bartizan_sys::proc_events::ProcEvents;
+    use bartizan_sys::process_connector::PrivilegeEvents;
 
     #[test]
     fn becoming_another_user_is_told_with_the_process() {
         if !root() {
             return;
         }
-        if let Err(why) = ProcEvents::open() {
+        if let Err(why) = PrivilegeEvents::open() {
             return eprintln!("skipped: process connector: {why}");
         }
         let directory = tree(&[]);

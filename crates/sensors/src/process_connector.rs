@@ -11,7 +11,7 @@ use super::process_ebpf::loss;
 use super::{Sink, Stop, World};
 use bartizan_model::{Event, EventId, EventKind, Exit, Process, Source, Timestamp};
 use bartizan_sys::overtaking::overtake;
-use bartizan_sys::proc_connector::{Connector, Notice};
+use bartizan_sys::process_connector::{Connector, Notice};
 use bartizan_sys::sighting::{Image, Who, ticks};
 use bartizan_sys::{clock, procfs};
 

@@ -21,7 +21,7 @@ use bartizan_sys::bpf_programs;
 use bartizan_sys::dns_tap::DnsTap;
 use bartizan_sys::file_watch::FileWatch;
 use bartizan_sys::mount_watch::MountWatch;
-use bartizan_sys::proc_events::ProcEvents;
+use bartizan_sys::process_connector::PrivilegeEvents;
 use bartizan_sys::procfs;
 
 /// The collectors of files, accounts, secrets and privilege, and those that look into what others saw, each for a thread
@@ -86,7 +86,7 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
         let mend = "run as root, on a kernel with CONFIG_PACKET";
         spots.push(spot("names of destinations", format!("packet sockets are refused ({why})"), mend));
     }
-    if let Err(why) = ProcEvents::open() {
+    if let Err(why) = PrivilegeEvents::open() {
         let mend = "run as root in the initial namespaces, on a kernel with CONFIG_PROC_EVENTS";
         spots.push(spot("changes of user id and ptrace", format!("the process connector is refused ({why})"), mend));
     }

@@ -3,19 +3,16 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
-use super::container_api::ContainerApi;
+use super::container_api;
+use super::home_network;
 use bartizan_model::HostText;
 
 /// The most addresses of one container.
 const MOST: usize = 64;
 /// Longest file of /proc that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
-/// Where the runtimes listen that we know how to ask.
-const RUNTIMES: [(&str, &str); 2] = [("docker", "/var/run/docker.sock"), ("podman", "/run/podman/podman.sock")];
 
 /// How a container is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +48,8 @@ pub enum ReachError {
 /// # Errors
 /// When it does not run, or its network cannot be read.
 pub fn of_container(id: &str) -> Result<Reach, ReachError> {
-    let mut runtimes = RUNTIMES.iter().map(|(name, socket)| ContainerApi::at(Path::new(socket), name));
     // A runtime that is not there knows no container.
+    let mut runtimes = container_api::runtimes().into_iter();
     let found = runtimes.find_map(|api| api.inspect(id).ok().flatten().filter(|found| found.running));
     let pid = found.and_then(|found| found.container.pid).ok_or_else(|| ReachError::NotRunning(id.to_owned()))?;
     of_process(pid).map_err(|why| ReachError::Unread { pid, why })
@@ -112,17 +109,7 @@ fn own6(table: &str) -> impl Iterator<Item = Ipv6Addr> {
 /// # Errors
 /// When that network cannot be entered.
 pub fn within<T: Send>(pid: u32, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    let handle = File::open(format!("/proc/{pid}/ns/net"))?;
-    std::thread::scope(|scope| {
-        let entered = scope.spawn(move || {
-            // SAFETY: no pointers; the descriptor is open, and only this thread, which ends with the closure, moves.
-            match unsafe { libc::setns(handle.as_raw_fd(), libc::CLONE_NEWNET) } {
-                0 => Ok(work()),
-                _ => Err(io::Error::last_os_error()),
-            }
-        });
-        entered.join().unwrap_or_else(|_| Err(io::Error::other("the thread in it ended early")))
-    })
+    home_network::within(&File::open(format!("/proc/{pid}/ns/net"))?, work)
 }
 
 #[cfg(test)]

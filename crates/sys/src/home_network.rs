@@ -3,28 +3,30 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 
 use super::procfs;
 
 /// Makes a socket in init's network namespace; in our own one when that is the same or may not be entered.
-pub(super) fn socket_at_home(make: fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+pub(super) fn socket_at_home<T: Send>(make: fn() -> io::Result<T>) -> io::Result<T> {
     let Some(home) = home() else { return make() };
-    // A thread of its own: setns(2) moves only the caller, and this one ends right after.
-    let made = std::thread::scope(|scope| {
-        let entering = scope.spawn(move || {
-            // SAFETY: no pointers; the descriptor is open, and only this short-lived thread moves.
-            let entered = unsafe { libc::setns(home.as_raw_fd(), libc::CLONE_NEWNET) } == 0;
-            if entered { make() } else { Err(io::Error::last_os_error()) }
-        });
-        entering.join()
-    });
-    match made {
+    match within(&home, make) {
         Ok(Ok(socket)) => Ok(socket),
         // Where init's network may not be entered, our own is all there is.
         _ => make(),
     }
+}
+
+/// Runs `work` in this network namespace, on a thread of its own: setns(2) moves only the caller, and that one ends right after.
+pub(super) fn within<T: Send>(network: &File, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let entered = scope.spawn(move || setns(network, CloneFlags::CLONE_NEWNET).map(|()| work()));
+        let done = entered.join().unwrap_or_else(|_| Err(Errno::ECANCELED));
+        Ok(done?)
+    })
 }
 
 /// Init's network, by init itself; where that process may not be looked into, by the process whose network is the

@@ -15,7 +15,7 @@ use message::{Message, messages};
 /// NLMSG_ERROR: an errno, or 0 as acknowledgement.
 const ERROR: u16 = 2;
 /// NLMSG_DONE: the end of a listing.
-const DONE: u16 = 3;
+pub(crate) const DONE: u16 = 3;
 /// NLM_F_DUMP_INTR: what is listed changed meanwhile.
 const INTERRUPTED: u16 = 0x10;
 /// No datagram of the kernel is longer (NLMSG_GOODSIZE, and what a dump makes of a larger buffer).
@@ -178,6 +178,12 @@ impl Socket {
 
 fn too_late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the kernel did not answer in time")
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
 }
 
 impl AsFd for Socket {

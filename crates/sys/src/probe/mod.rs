@@ -1,6 +1,5 @@
 //! Doctor's probes: each tries one thing on this host for real, leaves nothing behind and says what came of it.
 
-mod netlink;
 mod rights;
 mod sensors;
 mod surroundings;
@@ -29,7 +28,7 @@ pub fn all(grounds: &Grounds<'_>) -> Vec<Check> {
         sensors::bpf_syscall(),
         sensors::bpf_programs(grounds),
         sensors::process_connector(),
-        sensors::sock_diag(),
+        sensors::sockets(),
         sensors::fanotify(),
     ];
     checks.extend((grounds.enforcers)());

@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
-use super::netlink::{DUMP, Door, check};
+use nix::errno::Errno;
+use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags};
+
 use super::{Grounds, degraded, missing, works};
 use crate::lockdown::{self, Lockdown};
-use crate::proc_connector::Connector;
+use crate::process_connector::Connector;
+use crate::sock_diag;
 use bartizan_model::Check;
 
 const RUNG_BELOW: &str = "nothing need be done: the process connector takes over, but short-lived programs may lack their arguments";
@@ -39,10 +42,10 @@ pub(super) fn bpf_syscall() -> Check {
     };
     // SAFETY: the attributes are larger than the kernel reads here and outlive the call; the rest of it is zero.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, MAP_CREATE, attributes.as_ptr(), size_of_val(&attributes)) };
-    match check(fd as libc::c_int) {
+    match Errno::result(fd) {
         Ok(fd) => {
             // SAFETY: just opened, and ours alone.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            drop(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) });
             works(NAME, "a map could be made")
         }
         Err(e) => missing(
@@ -77,19 +80,10 @@ pub(super) fn process_connector() -> Check {
 }
 
 /// Dumps the listening TCP sockets.
-pub(super) fn sock_diag() -> Check {
+pub(super) fn sockets() -> Check {
     const NAME: &str = "socket table (sock_diag)";
-    let ask = || -> io::Result<usize> {
-        // NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, struct inet_diag_req_v2: AF_INET, TCP, state LISTEN (bit 10).
-        let mut body = vec![libc::AF_INET as u8, libc::IPPROTO_TCP as u8, 0, 0];
-        body.extend_from_slice(&(1_u32 << 10).to_ne_bytes());
-        body.resize(56, 0);
-        let door = Door::open(4, 0)?;
-        door.send(20, DUMP, &body)?;
-        Ok(door.receive()?.iter().filter(|(kind, _)| *kind == 20).count())
-    };
-    match ask() {
-        Ok(count) => works(NAME, format!("{count} listening IPv4 socket(s) in the first answer")),
+    match sock_diag::listeners() {
+        Ok(dump) => works(NAME, format!("{} listening TCP socket(s)", dump.sockets.len())),
         Err(e) => degraded(NAME, format!("no dump: {e}"), "use a kernel with CONFIG_INET_DIAG; /proc/net/tcp is read instead"),
     }
 }
@@ -97,10 +91,10 @@ pub(super) fn sock_diag() -> Check {
 /// Opens a fanotify group that names files, and marks nothing.
 pub(super) fn fanotify() -> Check {
     const NAME: &str = "file events (fanotify)";
-    // FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_REPORT_DIR_FID | FAN_REPORT_NAME (linux/fanotify.h); the last two since 5.9.
-    match open_fanotify(0x1 | 0x400 | 0x800) {
+    // FAN_REPORT_DIR_FID | FAN_REPORT_NAME (linux/fanotify.h), since 5.9.
+    match open_fanotify(InitFlags::from_bits_retain(0x400 | 0x800)) {
         Ok(()) => works(NAME, "events with names and processes"),
-        Err(first) => match open_fanotify(0x1) {
+        Err(first) => match open_fanotify(InitFlags::empty()) {
             Ok(()) => degraded(
                 NAME,
                 format!("no names in events: {first}"),
@@ -113,10 +107,6 @@ pub(super) fn fanotify() -> Check {
     }
 }
 
-fn open_fanotify(flags: libc::c_uint) -> io::Result<()> {
-    // SAFETY: no pointers.
-    let fd = check(unsafe { libc::fanotify_init(flags, (libc::O_RDONLY | libc::O_CLOEXEC) as libc::c_uint) })?;
-    // SAFETY: just opened, and ours alone.
-    let group = unsafe { OwnedFd::from_raw_fd(fd) };
-    check(group.as_raw_fd()).map(drop)
+fn open_fanotify(flags: InitFlags) -> io::Result<()> {
+    Ok(Fanotify::init(InitFlags::FAN_CLASS_NOTIF | InitFlags::FAN_CLOEXEC | flags, EventFFlags::O_CLOEXEC).map(drop)?)
 }

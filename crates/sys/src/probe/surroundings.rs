@@ -1,11 +1,12 @@
 //! Probes: disk, clock, the owner's way in, the terminal.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::netlink::check;
+use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
+
 use super::{degraded, find_program, missing, works};
 use bartizan_model::Check;
 
@@ -18,21 +19,18 @@ pub(super) fn data_directory(data: &Path) -> Check {
     let Some(there) = data.ancestors().find(|place| place.is_dir()) else {
         return missing(NAME, format!("{} and everything above it is missing", data.display()), "name another one: --data DIR");
     };
-    let free = CString::new(there.as_os_str().as_bytes()).map_err(io::Error::other).and_then(|path| {
-        // SAFETY: the path ends with zero; W_OK | X_OK asks whether files can be made.
-        check(unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) })?;
-        // SAFETY: all zero is a valid value of this type.
-        let mut disk: libc::statvfs = unsafe { std::mem::zeroed() };
-        // SAFETY: both pointers are valid for the call.
-        check(unsafe { libc::statvfs(path.as_ptr(), &raw mut disk) })?;
+    let free = || -> io::Result<u64> {
+        // Whether files can be made.
+        access(there, AccessFlags::W_OK | AccessFlags::X_OK)?;
+        let disk = statvfs(there)?;
         // proc and its like tell no blocks at all: nothing can be kept there.
-        if disk.f_blocks == 0 {
+        if disk.blocks() == 0 {
             return Err(io::Error::other("nothing can be stored on this file system"));
         }
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-    });
+        Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
+    };
     let place = if there == data { data.display().to_string() } else { format!("{} (to be made in {})", data.display(), there.display()) };
-    match free {
+    match free() {
         Ok(bytes) if bytes < LITTLE_SPACE => {
             degraded(NAME, format!("{place}: {} MiB free", bytes >> 20), "free some space, or lower the store's limits in agent.toml")
         }
@@ -48,7 +46,7 @@ pub(super) fn clock() -> Check {
     let mut state: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is valid for the call.
     let code = unsafe { libc::adjtimex(&raw mut state) };
-    match check(code) {
+    match Errno::result(code) {
         Ok(code) if code != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0 => {
             works(NAME, format!("kept in step; estimated error {} ms", state.esterror / 1000))
         }
