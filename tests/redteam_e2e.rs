@@ -7,6 +7,7 @@ mod support;
 use serde_json::Value;
 use support::agent::{Home, told};
 use support::can_run;
+use support::network::Network;
 
 fn drill(home: &Home) -> Value {
     let drills = || {
@@ -54,4 +55,27 @@ fn it_needs_no_agent() {
         return;
     }
     is_good(&drill(&Home::new(None)));
+}
+
+/// The guard of a drill that finds no agent on its socket stands beside one on another: it takes nothing of that one's for an
+/// orphan of its own.
+#[test]
+fn it_leaves_alone_what_another_agent_does() {
+    if !can_run(&["ip", "nft", "nsenter"]) {
+        return;
+    }
+    let host = Network::new();
+    let (guarded, drilled) = (Home::new(Some(&host)), Home::new(Some(&host)));
+    let agent = guarded.start();
+    let block = guarded.run(&["block", "203.0.113.5", "--for", "10m"]);
+    assert!(block.status.success(), "{}", told(&block));
+    drill(&drilled);
+    let mut list = std::process::Command::new("nsenter");
+    let rules = list.arg(format!("--net={}", host.file())).args(["nft", "list", "ruleset"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&rules.stdout).contains("203.0.113.5"), "the drill removed the block: {}", told(&rules));
+    let audit = told(&guarded.run(&["audit", "show"]));
+    assert!(!audit.contains("drifted"), "the drill touched the table: {audit}");
+    let undone = guarded.run(&["rollback", "--all"]);
+    assert!(undone.status.success(), "{}", told(&undone));
+    assert!(agent.stop().success());
 }

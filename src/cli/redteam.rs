@@ -64,13 +64,15 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
     stop
 }
 
-/// An engine in this process with a temporary database, in PARANOID: it proposes and does nothing.
+/// An engine in this process with a temporary database, in PARANOID: it proposes and does nothing. It leaves alone what another
+/// agent of this host does, or did and is not there to look after.
 fn against_own_engine(global: &Global, hold: Duration) -> Result<bartizan_redteam::Report, Failure> {
     let configured = settings(global)?;
     let place = temporary::Directory::new("bartizan-redteam")?;
     let flags = Flags { config: global.config.clone(), data: Some(place.path().to_owned()), socket: None, rung: configured.rung };
     let mut own = Settings::load(&flags)?;
     own.policy.mode.initial = bartizan_model::Mode::Paranoid;
+    own.only_watches = true;
     own.webhook = None;
     let engine = Engine::start(own, None).map_err(Failure::failed)?;
     let asked = Arc::clone(&engine);

@@ -38,6 +38,7 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         }
         Request::AuditVerify => shared.ledger.verify().map(Reply::AuditVerdict).map_err(|error| ledger_failed(&error)),
         Request::Hello { .. } | Request::Subscribe { .. } => Err(refusal(ErrorCode::Usage, "that belongs to the connection itself", "")),
+        _ if shared.settings.only_watches => Err(refusal(ErrorCode::Refused, "this guard only watches, for a drill", "")),
         decision => {
             let done = decide(shared, decision, actor);
             // Consoles see what was decided before the one who decided hears that it is done.

@@ -172,7 +172,9 @@ impl Engine {
         self.shared.lanes.close();
         let _ = threads.pipeline.join();
         self.shared.remember_coverage(watched_until);
-        anchoring::tell(&self.shared);
+        if !self.shared.settings.only_watches {
+            anchoring::tell(&self.shared);
+        }
         if !self.is_upgrading()
             && let Err(error) = run_mark::end(&self.shared.ledger)
         {

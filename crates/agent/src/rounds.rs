@@ -81,13 +81,16 @@ pub(super) fn care(shared: &Shared) {
     let (mut reconciled, mut decayed, mut copied) = (Instant::now(), Instant::now(), Instant::now());
     let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
     let mut copies = AccessCopies::of(&shared.settings.data);
-    keep_copies(shared, &mut copies);
+    let acts = !shared.settings.only_watches;
+    if acts {
+        keep_copies(shared, &mut copies);
+    }
     while !shared.stop.is_set() {
         std::thread::sleep(VITALS);
         shared.pulses.beat(Part::Caretaker);
         let now = chrono::Utc::now();
         let quiet = due(&mut decayed, DECAY);
-        if due(&mut reconciled, RECONCILE) {
+        if acts && due(&mut reconciled, RECONCILE) {
             obey_emergency_script(shared);
             keep_watchdog(shared, &standing);
             if due(&mut copied, COPIES) {
@@ -246,7 +249,9 @@ pub(super) fn cry(shared: &Arc<Shared>) {
         if due(&mut weighed, WEIGH) {
             weigh(shared);
             supervisor::tell_of_ended_outages(shared);
-            anchoring.tend(shared);
+            if !shared.settings.only_watches {
+                anchoring.tend(shared);
+            }
             shared.remember_gaps();
         }
         if due(&mut remembered, REMEMBER) {

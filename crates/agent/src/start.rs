@@ -167,7 +167,9 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         // Before the sensors: the first event of this run says what no run saw.
         shared.lanes.emit(supervisor::unwatched(loss));
     }
-    settle(&shared);
+    if !shared.settings.only_watches {
+        settle(&shared);
+    }
     match run_mark::begin(&shared.ledger, watched_until) {
         Ok(Some(alarm)) => {
             tracing::warn!(alarm = %alarm, "the run before this one did not end by itself");
@@ -292,12 +294,14 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
     threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
     let caretaker = Arc::clone(shared);
     threads.push(spawn("caretaker", Box::new(move || rounds::care(&caretaker)))?);
-    let nurse = Arc::clone(shared);
-    threads.push(spawn("nurse", Box::new(move || rounds::nurse(&nurse)))?);
     let crier = Arc::clone(shared);
     threads.push(spawn("crier", Box::new(move || rounds::cry(&crier)))?);
-    let guard = Arc::clone(shared);
-    threads.push(spawn("table-watch", Box::new(move || table_watch::watch(&guard)))?);
+    if !shared.settings.only_watches {
+        let nurse = Arc::clone(shared);
+        threads.push(spawn("nurse", Box::new(move || rounds::nurse(&nurse)))?);
+        let guard = Arc::clone(shared);
+        threads.push(spawn("table-watch", Box::new(move || table_watch::watch(&guard)))?);
+    }
     let keeper = Arc::clone(shared);
     let body = move || {
         let note = |seen| keeper.recorder.keep(Record::Note(seen_logins::KEY, seen));

@@ -115,6 +115,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Where the policy came from; `None` means it is the built-in one.
     pub policy_file: Option<PathBuf>,
+    /// Watches and judges, and changes nothing on the host: beside another agent, for the length of a drill. No file sets it.
+    pub only_watches: bool,
     policy_place: PathBuf,
     /// Where agent.toml is or would be.
     file: PathBuf,
@@ -216,6 +218,7 @@ impl Settings {
             log: log_level(&layers)?,
             policy,
             policy_file: own_policy.then(|| policy_place.clone()),
+            only_watches: false,
             policy_place,
             file: PathBuf::from(FILE),
             layers,
