@@ -277,12 +277,10 @@ impl Standing {
 /// Whether the kernel shows the control group of this process frozen: `cgroup.events` of version 2, `freezer.state` of
 /// version 1, which both tell of groups above it too. `None` when neither tells.
 fn is_frozen(pid: u32) -> Option<bool> {
-    let mounts = fs::read("/proc/thread-self/mountinfo").ok()?;
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let mut told = None;
-    for mount in mountinfo::lines(&mounts) {
-        let second = mount.kind == b"cgroup2";
-        let first = mount.kind == b"cgroup" && mount.options.split(|byte| *byte == b',').any(|option| option == b"freezer");
+    for mount in mountinfo::own() {
+        let (second, first) = (mount.is_cgroup2(), mount.is_old_freezer());
         let own = |line: &&str| match line.split(':').nth(1) {
             Some(controllers) => second && controllers.is_empty() || first && controllers.split(',').any(|name| name == "freezer"),
             None => false,

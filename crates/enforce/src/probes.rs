@@ -1,13 +1,16 @@
 //! Probes: what can be done to processes and packets, and undone without us.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::nft::{Nft, Pieces, TABLE, TableState, in_words};
 use bartizan_model::Check;
+use bartizan_sys::mountinfo::{self, Line};
 use bartizan_sys::pidfd::{PidFd, key_of};
 use bartizan_sys::probe::{degraded, find_program, missing, works};
 
@@ -50,17 +53,10 @@ fn nft_program() -> Check {
 /// Freezes an empty cgroup of our own and removes it.
 fn freezer() -> Check {
     const NAME: &str = "process freezer";
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let mounted = |test: fn(&str, &str) -> bool| {
-        let place = |line: &str| {
-            let (before, after) = line.split_once(" - ")?;
-            let mut kind = after.split(' ');
-            test(kind.next()?, kind.nth(1)?).then(|| PathBuf::from(before.split(' ').nth(4).unwrap_or_default()))
-        };
-        mounts.lines().find_map(place)
-    };
-    let first = mounted(|kind, options| kind == "cgroup" && options.split(',').any(|option| option == "freezer"));
-    let second = mounted(|kind, _| kind == "cgroup2").map(|mount| (freeze_nothing(&mount), mount));
+    let mounts = mountinfo::own();
+    let mounted = |kind: fn(&Line) -> bool| mounts.iter().find(|line| kind(line)).map(|line| PathBuf::from(OsStr::from_bytes(&line.point)));
+    let first = mounted(Line::is_old_freezer);
+    let second = mounted(Line::is_cgroup2).map(|mount| (freeze_nothing(&mount), mount));
     match (second, first) {
         (Some((Ok(()), mount)), _) => works(NAME, format!("cgroup 2 at {}: an empty group was frozen and removed", mount.display())),
         (_, Some(first)) => degraded(

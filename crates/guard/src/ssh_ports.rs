@@ -8,19 +8,18 @@ use std::path::Path;
 use super::administrators;
 use bartizan_model::Protocol;
 use bartizan_sys::sock_diag::{self, Phase, Socket, first_chosen_port};
-use bartizan_sys::{socket_units, system_program};
+use bartizan_sys::{proc_files, socket_holders, socket_units, system_program};
 
 /// The port of SSH (IANA).
 const SSH: u16 = 22;
-/// Descriptors of one process that are looked at, and ports of a configuration.
-const MOST_DESCRIPTORS: usize = 1024;
+/// Ports of a configuration that are looked at.
 const MOST_PORTS: usize = 64;
 
 /// Where SSH is served now: 22 always, then every port on which a server or a socket unit of one listens, or on which a
 /// server without a listener of its own (inetd) serves. Some milliseconds.
 pub fn open() -> BTreeSet<u16> {
     let sockets = sock_diag::dump().map(|dump| dump.sockets).unwrap_or_default();
-    let held: BTreeSet<u64> = servers().flat_map(inodes).collect();
+    let held: BTreeSet<u64> = servers().flat_map(socket_holders::of).map(|(_, inode)| inode).collect();
     let chosen = first_chosen_port();
     let serves = |socket: &&Socket| match socket.phase {
         Phase::Listening => true,
@@ -60,13 +59,5 @@ pub fn open_or_configured() -> BTreeSet<u16> {
 
 /// Processes of SSH servers.
 fn servers() -> impl Iterator<Item = u32> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|pid| system_program::is_ssh_server(*pid))
-}
-
-/// Inodes of a process's sockets.
-fn inodes(pid: u32) -> Vec<u64> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let inode = |link: std::path::PathBuf| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
-    entries.take(MOST_DESCRIPTORS).filter_map(|entry| inode(std::fs::read_link(entry.path()).ok()?)).collect()
+    proc_files::pids().unwrap_or_default().into_iter().filter(|pid| system_program::is_ssh_server(*pid))
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::tests::{Tree, lively_tree, now, on_bench, on_tree, stands_still, until, with_evidence};
 use bartizan_isolation::own_netns::killed_in_a_child;
 use bartizan_model::{Action, ActionId, ActionKind, ActionState};
-use bartizan_sys::pidfd::Stat;
+use bartizan_sys::process_stat::Stat;
 
 /// A shell under a name of its own, deleted once it runs, that holds a connection and has a child.
 fn hidden_tree(dir: &Path, port: u16) -> (Tree, Vec<u8>) {

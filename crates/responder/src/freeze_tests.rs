@@ -8,7 +8,8 @@ use super::tests::{Tree, now, on_bench, on_tree, until};
 use super::*;
 use bartizan_enforce::freeze::{Method, Purpose};
 use bartizan_model::{ActionKind, ActionState, LifelineReason};
-use bartizan_sys::pidfd::{Stat, everything, key_of};
+use bartizan_sys::pidfd::{everything, key_of};
+use bartizan_sys::process_stat::Stat;
 
 /// A session of its own without a terminal, as sshd starts a remote command: a shell that waits for a program.
 fn remote_command() -> Tree {

@@ -13,7 +13,8 @@ use bartizan_enforce::freeze::{Method, Purpose};
 use bartizan_guard::watchdog::EMERGENCY_SCRIPT;
 use bartizan_isolation::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
 use bartizan_model::{ActionKind, ActionState, Approver, Direction, HostText, LifelineReason, Mode, Target, WarrantId};
-use bartizan_sys::pidfd::{Stat, key_of};
+use bartizan_sys::pidfd::key_of;
+use bartizan_sys::process_stat::Stat;
 
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,

@@ -2,6 +2,7 @@
 //!
 //! One thread overtakes the others and only reads what is fresh; one makes events of it, in order.
 
+use bartizan_sys::process_stat::Stat;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,7 +14,7 @@ use bartizan_model::{Event, EventId, EventKind, Exit, Process, Source, Timestamp
 use bartizan_sys::overtaking::overtake;
 use bartizan_sys::process_connector::{Connector, Notice};
 use bartizan_sys::sighting::{Image, Who, ticks};
-use bartizan_sys::{clock, procfs};
+use bartizan_sys::{clock, proc_files};
 
 /// Longest wait, so that a stop is seen within half a second.
 const WAIT_MOST: Duration = Duration::from_millis(400);
@@ -109,14 +110,17 @@ fn portion(
     for _ in 0..BATCHES {
         let mut batch = Vec::new();
         let taken = drain(&mut |notice| {
-            let arguments = if let Notice::Exec { pid, .. } = notice { procfs::arguments(pid) } else { None };
+            let arguments = if let Notice::Exec { pid, .. } = notice { proc_files::arguments(pid) } else { None };
             batch.push((notice, arguments));
         })?;
         last = batch.last().map(|(notice, _)| at(notice)).or(last);
         for (notice, arguments) in batch {
             bytes += arguments.as_ref().map_or(0, Vec::len);
-            let read =
-                if let Notice::Exec { pid, .. } = notice { Some((procfs::image_with(pid, arguments), procfs::who(pid))) } else { None };
+            let read = if let Notice::Exec { pid, .. } = notice {
+                Some((proc_files::image_with(pid, arguments), proc_files::who(pid)))
+            } else {
+                None
+            };
             held.push(Fresh { notice, read });
         }
         if taken == 0 {
@@ -182,11 +186,11 @@ fn event_of(world: &World, fresh: Fresh) -> Option<Event> {
 }
 
 fn fork(world: &World, creator: u32, pid: u32, at: u64) -> Event {
-    let start = procfs::stat(pid).map(|stat| stat.start);
+    let start = Stat::read(pid).map(|stat| stat.start);
     let who = match world.by_pid(creator) {
         // A child has its creator's identity; reading it again would only make us later.
         Some(parent) => Who { start: start.unwrap_or(ticks(at)), ..like(&parent, pid, at) },
-        None => procfs::who(pid).unwrap_or(Who { pid, start: ticks(at), ppid: creator, at, ..Who::default() }),
+        None => proc_files::who(pid).unwrap_or(Who { pid, start: ticks(at), ppid: creator, at, ..Who::default() }),
     };
     let process = world.fork(&who);
     event(EventKind::Fork, at, process, start.is_some())
@@ -225,7 +229,7 @@ fn exec(world: &World, pid: u32, at: u64, image: Image, who: Option<Who>) -> Eve
 
 /// Nothing when only the first thread ended.
 fn exit(world: &World, pid: u32, exit: Exit, at: u64) -> Option<Event> {
-    if procfs::stat(pid).is_some_and(|stat| stat.threads > 1) {
+    if Stat::read(pid).is_some_and(|stat| stat.threads > 1) {
         return None;
     }
     let process = world.by_pid(pid).and_then(|known| world.exit(pid, known.key.start, at));

@@ -1,12 +1,13 @@
 //! The last rung: looking at /proc twice a second. What lives shorter is not seen.
 
+use bartizan_sys::process_stat::Stat;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Sink, Stop, World};
 use bartizan_model::{Event, EventId, EventKind, ExeFile, Exit, Process, ProcessKey, Source};
 use bartizan_sys::sighting::Who;
-use bartizan_sys::{clock, procfs};
+use bartizan_sys::{clock, proc_files};
 
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -26,8 +27,8 @@ pub(super) fn run(world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), Str
 }
 
 fn look(told: &mut Told, world: &World, sink: &dyn Sink) -> std::io::Result<()> {
-    let pids = procfs::pids()?;
-    let stats: HashMap<u32, procfs::Stat> = pids.iter().filter_map(|pid| Some((*pid, procfs::stat(*pid)?))).collect();
+    let pids = proc_files::pids()?;
+    let stats: HashMap<u32, Stat> = pids.iter().filter_map(|pid| Some((*pid, Stat::read(*pid)?))).collect();
     let gone = |key: &ProcessKey| stats.get(&key.pid).is_none_or(|stat| stat.start != key.start || stat.is_dead());
     let mut ended: HashSet<ProcessKey> = told.keys().copied().filter(gone).collect();
     ended.extend(world.living().iter().map(|process| process.key).filter(gone));
@@ -37,10 +38,10 @@ fn look(told: &mut Told, world: &World, sink: &dyn Sink) -> std::io::Result<()> 
         // How it ended is not to be known from here.
         tell(sink, EventKind::Exit { exit: Exit { code: None, signal: None } }, process, false);
     }
-    let mut living: Vec<(&u32, &procfs::Stat)> = stats.iter().filter(|(_, stat)| !stat.is_dead()).collect();
+    let mut living: Vec<(&u32, &Stat)> = stats.iter().filter(|(_, stat)| !stat.is_dead()).collect();
     living.sort_unstable_by_key(|(pid, stat)| (stat.start, **pid)); // parents first
     for (pid, stat) in living {
-        let (key, file) = (world.key(*pid, stat.start), procfs::exe_file(*pid).and_then(place));
+        let (key, file) = (world.key(*pid, stat.start), proc_files::exe_file(*pid).and_then(place));
         match told.insert(key, file) {
             Some(before) if before == file || file.is_none() => drop(told.insert(key, before)),
             Some(_) => executed(world, sink, *pid),
@@ -55,8 +56,8 @@ fn place(file: ExeFile) -> Option<(u32, u64)> {
 }
 
 fn executed(world: &World, sink: &dyn Sink, pid: u32) {
-    let image = procfs::image(pid);
-    let Some(who) = procfs::who(pid) else { return };
+    let image = proc_files::image(pid);
+    let Some(who) = proc_files::who(pid) else { return };
     let complete = image.complete;
     let who = Who { at: clock::boot_ns(), ..who };
     tell(sink, EventKind::Exec, Some(world.exec(&who, image)), complete);
@@ -64,8 +65,8 @@ fn executed(world: &World, sink: &dyn Sink, pid: u32) {
 
 /// A new process that runs its parent's program with its parent's arguments was only created.
 fn appeared(world: &World, sink: &dyn Sink, pid: u32) {
-    let image = procfs::image(pid);
-    let Some(who) = procfs::who(pid) else { return };
+    let image = proc_files::image(pid);
+    let Some(who) = proc_files::who(pid) else { return };
     let runs = |process: &Process| place(process.exe_file) == place(image.exe_file) && process.argv == image.argv;
     let copy = world.by_pid(who.ppid).is_some_and(|parent| runs(&parent));
     let complete = image.complete && !inherited(world, &who);
@@ -105,7 +106,7 @@ mod tests {
         let mut child = Command::new("sleep").arg("30.25").spawn().unwrap();
         let output = Command::new("sh").args(["-c", "sleep 30.5 >/dev/null 2>&1 & echo $!"]).output().unwrap();
         let orphan: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-        let heir = procfs::who(orphan).unwrap().ppid;
+        let heir = proc_files::who(orphan).unwrap().ppid;
         std::thread::sleep(Duration::from_millis(50));
         look(&mut told, &world, &seen).unwrap();
         let complete = |pid: u32| {

@@ -8,7 +8,7 @@ use super::ladder::Steps;
 use super::{Collector, CollectorError, Sink, Stop, World};
 use bartizan_model::{Event, EventId, EventKind, Flow, ProcessKey, Protocol, Rung, Source};
 use bartizan_sys::sock_diag::{self, Phase, SockDiagError, Socket};
-use bartizan_sys::{clock, procfs};
+use bartizan_sys::{clock, socket_holders};
 
 /// Beside eBPF, which reports sockets itself, the poll only keeps the list of listeners.
 const BESIDE_EBPF: Duration = Duration::from_secs(2);
@@ -107,7 +107,7 @@ impl SocketWatch {
 pub(super) fn chosen_endpoint(world: &World, pid: u32) -> Option<Flow> {
     let listening = sock_diag::listeners().ok()?.sockets;
     let known = world.known_listeners();
-    let held: HashSet<u64> = procfs::sockets_of(pid).take(HELD_MOST).collect();
+    let held: HashSet<u64> = socket_holders::of(pid).into_iter().map(|(_, inode)| inode).take(HELD_MOST).collect();
     let fresh = listening.into_iter().filter(|s| held.contains(&s.inode) && known.iter().all(|(flow, _)| *flow != s.flow));
     fresh.max_by_key(|socket| socket.inode).map(|socket| socket.flow)
 }
@@ -117,7 +117,8 @@ fn owners(world: &World, wanted: &HashSet<u64>) -> HashMap<u64, ProcessKey> {
     let oldest = |pids: Vec<u32>| {
         pids.into_iter().filter_map(|pid| Some(world.by_pid(pid).or_else(|| world.adopt(pid))?.key)).min_by_key(|key| (key.start, key.pid))
     };
-    procfs::holders(wanted).into_iter().filter_map(|(inode, pids)| Some((inode, oldest(pids)?))).collect()
+    let wanted = wanted.iter().copied().collect();
+    socket_holders::among(&wanted, |_| true).into_iter().filter_map(|(inode, pids)| Some((inode, oldest(pids)?))).collect()
 }
 
 /// The polling thread.

@@ -21,8 +21,8 @@ use bartizan_sys::bpf_programs;
 use bartizan_sys::dns_tap::DnsTap;
 use bartizan_sys::file_watch::FileWatch;
 use bartizan_sys::mount_watch::MountWatch;
+use bartizan_sys::proc_files;
 use bartizan_sys::process_connector::PrivilegeEvents;
-use bartizan_sys::procfs;
 
 /// The collectors of files, accounts, secrets and privilege, and those that look into what others saw, each for a thread
 /// of its own.
@@ -62,7 +62,7 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
             nowhere,
         ),
     ];
-    if let Some(why) = procfs::hidden() {
+    if let Some(why) = proc_files::hidden() {
         spots.push(spot(
             "processes of other users",
             why,

@@ -1,5 +1,6 @@
 //! What lives on the host now: the process table that every collector resolves pids in.
 
+use bartizan_sys::process_stat::Stat;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -14,7 +15,7 @@ use bartizan_config::policy::Roles;
 use bartizan_model::{BootId, Flow, HostText, Lineage, Process, ProcessKey, Root, ServiceRole, Timestamp};
 use bartizan_sys::sighting::{Image, Who};
 use bartizan_sys::user_names::UserNames;
-use bartizan_sys::{clock, procfs};
+use bartizan_sys::{clock, proc_files};
 
 /// The process table. One is shared by all collectors and read by the engine; every lock is held for microseconds
 /// and never over I/O. Exited processes stay for a minute (fewer when there are very many, see [`World::evicted`]).
@@ -282,7 +283,7 @@ impl World {
         let mut table = locked(&self.table);
         let Some(creator) = self.parent_entry(&table, who).map(|entry| entry.process.clone()) else {
             drop(table);
-            return self.exec(who, procfs::image(who.pid));
+            return self.exec(who, proc_files::image(who.pid));
         };
         let family = Family {
             inherited: creator.lineage.roots.clone(),
@@ -322,7 +323,7 @@ impl World {
     /// A process did something else: the process as it is now, with the identity that it has now.
     pub(super) fn seen(&self, who: &Who) -> Arc<Process> {
         let key = self.key(who.pid, who.start);
-        let Some(known) = self.get(key) else { return self.exec(who, procfs::image(who.pid)) };
+        let Some(known) = self.get(key) else { return self.exec(who, proc_files::image(who.pid)) };
         let same = (known.uid, known.euid, known.capabilities, known.netns, known.namespaces)
             == (who.uid, who.euid, who.capabilities, who.netns, who.namespaces);
         if same {
@@ -347,16 +348,16 @@ impl World {
 
     /// Reads one process from /proc into the table, unless it is there; `None` when it is gone.
     pub(super) fn adopt(&self, pid: u32) -> Option<Arc<Process>> {
-        let who = procfs::who(pid)?;
-        self.get(self.key(pid, who.start)).or_else(|| Some(self.exec(&who, procfs::image(pid))))
+        let who = proc_files::who(pid)?;
+        self.get(self.key(pid, who.start)).or_else(|| Some(self.exec(&who, proc_files::image(pid))))
     }
 
     /// Compares with /proc: takes in what is missing, parents first, and buries what is gone. To be called by the
     /// thread that feeds the world, at start and after a loss. How many entries were wrong.
     pub(super) fn reconcile(&self) -> usize {
-        let Ok(pids) = procfs::pids() else { return 0 };
+        let Ok(pids) = proc_files::pids() else { return 0 };
         let now = clock::boot_ns();
-        let stats: HashMap<u32, procfs::Stat> = pids.iter().filter_map(|pid| Some((*pid, procfs::stat(*pid)?))).collect();
+        let stats: HashMap<u32, Stat> = pids.iter().filter_map(|pid| Some((*pid, Stat::read(*pid)?))).collect();
         let gone: Vec<ProcessKey> = self
             .living()
             .iter()

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::procfs;
+use super::proc_files;
 use bartizan_model::HostText;
 
 /// Commands of bpf(2) (include/uapi/linux/bpf.h).
@@ -117,7 +117,7 @@ pub fn held_by(pid: u32) -> HashSet<u32> {
 pub fn holders(wanted: &HashSet<u32>) -> HashMap<u32, u32> {
     let (mut found, until) = (HashMap::new(), Instant::now() + SEARCH);
     // Loaders are young: the newest processes first.
-    for pid in procfs::pids().unwrap_or_default().into_iter().rev() {
+    for pid in proc_files::pids().unwrap_or_default().into_iter().rev() {
         if found.len() == wanted.len() || Instant::now() > until {
             break;
         }

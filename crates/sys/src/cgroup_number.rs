@@ -18,8 +18,7 @@ const MOST: usize = 4096;
 
 /// Where the v2 hierarchy is mounted, whole if possible.
 fn root() -> io::Result<PathBuf> {
-    let text = fs::read("/proc/self/mountinfo")?;
-    let mounts: Vec<_> = mountinfo::lines(&text).filter(|line| line.kind == b"cgroup2").collect();
+    let mounts: Vec<_> = mountinfo::own().into_iter().filter(|line| line.is_cgroup2()).collect();
     let whole = mounts.iter().find(|line| line.root == b"/").or_else(|| mounts.first());
     let missing = || io::Error::new(io::ErrorKind::NotFound, "no cgroup v2 hierarchy is mounted on this host");
     whole.map(|line| PathBuf::from(OsStr::from_bytes(&line.point))).ok_or_else(missing)

@@ -1,6 +1,7 @@
 //! The SHA-256 of what a process executes, taken so that it is surely that file: never a link, a pipe, a successor
 //! under the same name, or a file that was written to meanwhile.
 
+use crate::process_stat::Stat;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use sha2::Digest;
 
-use super::{mounts, procfs};
+use super::mounts;
 use bartizan_model::{ExeFile, HostText, Sha256};
 
 /// Longer files are not read, in bytes.
@@ -79,7 +80,7 @@ pub struct Wanted {
 
 impl Wanted {
     fn is_running(&self) -> bool {
-        procfs::stat(self.pid).is_some_and(|stat| stat.start == self.start && !stat.is_dead())
+        Stat::read(self.pid).is_some_and(|stat| stat.start == self.start && !stat.is_dead())
     }
 }
 
@@ -271,7 +272,7 @@ mod tests {
     }
 
     fn wanted(pid: u32, path: &Path, content: Content) -> Wanted {
-        Wanted { pid, start: procfs::stat(pid).map_or(0, |stat| stat.start), path: text(path), content }
+        Wanted { pid, start: Stat::read(pid).map_or(0, |stat| stat.start), path: text(path), content }
     }
 
     fn hash(pid: u32, path: &Path, asked: Content) -> Result<Sha256, HashError> {
@@ -355,7 +356,7 @@ mod tests {
         let bytes = std::fs::read("/bin/sleep").unwrap();
         assert_eq!(nix::unistd::write(&fd, &bytes).unwrap(), bytes.len());
         let sleeper = Sleeper::start(Path::new(&format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd())));
-        let file = super::super::procfs::exe_file(sleeper.0.id()).unwrap();
+        let file = super::super::proc_files::exe_file(sleeper.0.id()).unwrap();
         assert!(file.memfd, "{file:?}");
         let found = hash(sleeper.0.id(), Path::new("memfd:bartizan-test"), Content::from(&file)).unwrap();
         assert_eq!(found, sha256_of(Path::new("/bin/sleep")));

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
-use super::procfs;
+use super::proc_files;
 
 /// Makes a socket in init's network namespace; in our own one when that is the same or may not be entered.
 pub(super) fn socket_at_home<T: Send>(make: fn() -> io::Result<T>) -> io::Result<T> {
@@ -35,7 +35,7 @@ fn home() -> Option<File> {
     let open = |pid: u32| File::open(format!("/proc/{pid}/ns/net")).ok();
     open(1).or_else(|| {
         let number = |file: &File| file.metadata().map(|metadata| metadata.ino()).ok();
-        procfs::pids()
+        proc_files::pids()
             .ok()?
             .into_iter()
             .filter_map(open)

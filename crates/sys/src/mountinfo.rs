@@ -1,4 +1,7 @@
 //! The text of `/proc/PID/mountinfo` (proc(5)), read in one place for everybody who asks what is mounted where.
+//!
+//! As bytes: the `procfs` crate gives up the whole table at the first byte that is not UTF-8, and any user who may mount by
+//! fusermount(1) can put one there.
 
 /// One line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +20,23 @@ pub struct Line {
     pub source: Vec<u8>,
     /// Options of the file system: for cgroup v1 its controllers.
     pub options: Vec<u8>,
+}
+
+/// What this process sees; nothing where /proc does not tell.
+pub fn own() -> Vec<Line> {
+    lines(&std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default()).collect()
+}
+
+impl Line {
+    /// A hierarchy of cgroups, version 2.
+    pub fn is_cgroup2(&self) -> bool {
+        self.kind == b"cgroup2"
+    }
+
+    /// The hierarchy of version 1 by which processes are frozen.
+    pub fn is_old_freezer(&self) -> bool {
+        self.kind == b"cgroup" && self.options.split(|byte| *byte == b',').any(|option| option == b"freezer")
+    }
 }
 
 /// Its lines; what makes no sense is left out.

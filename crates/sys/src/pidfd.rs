@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::proc_files::pids;
+use super::process_stat::Stat;
 use bartizan_model::{BootId, ProcessKey};
 
 /// The most processes that one look at /proc takes in (pid_max is 4,194,304 at most).
@@ -26,72 +28,6 @@ pub enum PidError {
         /// errno in words.
         why: io::Error,
     },
-}
-
-/// What `/proc/PID/stat` says of a process (proc(5)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// Its pid.
-    pub pid: u32,
-    /// `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (ended, not yet reaped) ...
-    pub state: u8,
-    /// Its parent.
-    pub ppid: u32,
-    /// Its process group.
-    pub group: u32,
-    /// Its session.
-    pub session: u32,
-    /// Its controlling terminal's number; 0: none.
-    pub terminal: u32,
-    /// Kernel flags (`PF_*`, include/linux/sched.h).
-    pub flags: u32,
-    /// Its threads; the first one counts until it is reaped, also after it ended.
-    pub threads: u32,
-    /// Start in ticks since boot.
-    pub start: u64,
-}
-
-impl Stat {
-    /// `None` when there is no such process.
-    pub fn read(pid: u32) -> Option<Self> {
-        let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        Self::parse(pid, &bytes)
-    }
-
-    /// The name stands in parentheses and may hold anything, parentheses too: count from the last one.
-    fn parse(pid: u32, bytes: &[u8]) -> Option<Self> {
-        let end = bytes.iter().rposition(|b| *b == b')')?;
-        let rest = std::str::from_utf8(bytes.get(end + 1..)?).ok()?;
-        let mut fields = rest.split_ascii_whitespace();
-        Some(Self {
-            pid,
-            state: *fields.next()?.as_bytes().first()?,
-            ppid: fields.next()?.parse().ok()?,
-            group: fields.next()?.parse().ok()?,
-            session: fields.next()?.parse().ok()?,
-            terminal: fields.next()?.parse::<i32>().ok()?.cast_unsigned(),
-            flags: fields.nth(1)?.parse().ok()?,
-            threads: fields.nth(10)?.parse().ok()?,
-            start: fields.nth(1)?.parse().ok()?,
-        })
-    }
-
-    /// Its name beyond doubt.
-    pub fn key(&self) -> ProcessKey {
-        ProcessKey { boot: this_boot(), pid: self.pid, start: self.start }
-    }
-
-    /// It has ended, or is on its way out of the kernel (PF_EXITING): no thread of it runs an instruction of its own any
-    /// more. One whose first thread ended alone lives on by the others.
-    pub fn is_dead(&self) -> bool {
-        let is_leaving = matches!(self.state, b'Z' | b'X' | b'x') || self.flags & 0x4 != 0;
-        is_leaving && self.threads <= 1
-    }
-
-    /// A thread of the kernel (PF_KTHREAD).
-    pub fn is_kernel_thread(&self) -> bool {
-        self.flags & 0x0020_0000 != 0
-    }
 }
 
 /// This boot's name; 0 when the kernel does not tell.
@@ -121,8 +57,7 @@ pub fn has_stop_pending(pid: u32) -> bool {
 /// # Errors
 /// When /proc cannot be read.
 pub fn everything() -> io::Result<Vec<Stat>> {
-    let pids = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(pids.filter_map(Stat::read).filter(|stat| !stat.is_dead()).take(MOST_PROCESSES).collect())
+    Ok(pids()?.into_iter().filter_map(Stat::read).filter(|stat| !stat.is_dead()).take(MOST_PROCESSES).collect())
 }
 
 /// A hold on one process.
@@ -240,28 +175,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_name_full_of_parentheses_does_not_mislead() {
-        let line = b"77 (a) R 1 1 1 (b) S 5 77 70 34816 -1 4194560 0 0 0 0 0 0 0 0 20 0 3 0 4711 0 0";
-        let stat = Stat::parse(77, line).unwrap();
-        assert_eq!((stat.terminal, stat.flags, stat.threads), (34816, 4194560, 3));
-        assert_eq!((stat.state, stat.ppid, stat.group, stat.session, stat.start), (b'S', 5, 77, 70, 4711));
-    }
-
-    #[test]
-    fn who_is_on_the_way_out_is_over_unless_other_threads_run() {
-        let stat = |state: &str, flags: u32, threads: u32| {
-            let line = format!("77 (x) {state} 5 77 70 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 4711 0 0");
-            Stat::parse(77, line.as_bytes()).unwrap()
-        };
-        for (state, flags, threads, dead) in [
-            ("S", 0x40_0100, 1, false),
-            ("R", 0x40_0104, 1, true),
-            ("Z", 0x40_000c, 1, true),
-            ("Z", 0x40_000c, 4, false),
-            ("D", 0x4, 2, false),
-        ] {
-            assert_eq!(stat(state, flags, threads).is_dead(), dead, "{state} {flags:x} {threads}");
-        }
+    fn who_ends_a_thread_of_several_lives_on() {
         // The first thread ends, another lives on: the process does.
         // SAFETY: the child makes one thread and ends its first one; the second one ends it.
         let child = unsafe { libc::fork() };

@@ -8,7 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use bartizan_model::{Lifeline, LifelineReason, ProcessKey};
-use bartizan_sys::pidfd::{PidFd, Stat, everything};
+use bartizan_sys::pidfd::{PidFd, everything};
+use bartizan_sys::process_stat::Stat;
 use bartizan_sys::system_program;
 
 /// How long they may take to end by themselves.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::group::{self, Group, wait};
 use super::{FreezeError, Freezer, Frozen, Hold, Method, Place, SETTLING};
 use bartizan_model::ProcessKey;
-use bartizan_sys::pidfd::{Stat, has_stop_pending, key_of};
+use bartizan_sys::pidfd::{has_stop_pending, key_of};
+use bartizan_sys::process_stat::Stat;
 
 impl Freezer {
     /// Groups with frozen processes that neither bear `suffix` nor have a note here: of another agent, or of a ledger that

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use bartizan_model::{HostText, ProcessKey};
-use bartizan_sys::pidfd::{PidError, PidFd, Stat, everything, grow, key_of};
+use bartizan_sys::pidfd::{PidError, PidFd, everything, grow, key_of};
+use bartizan_sys::process_stat::Stat;
 pub use error::FreezeError;
 use group::Group;
 pub use place::Method;

@@ -3,7 +3,8 @@
 use super::record::Record;
 use super::{FreezeError, Freezer, Frozen, Member, Purpose, file};
 use bartizan_model::ProcessKey;
-use bartizan_sys::pidfd::{PidError, PidFd, Stat};
+use bartizan_sys::pidfd::{PidError, PidFd};
+use bartizan_sys::process_stat::Stat;
 
 /// One who was told to stop and waits to be moved.
 #[derive(Debug)]

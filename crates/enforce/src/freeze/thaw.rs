@@ -9,7 +9,8 @@ use super::group::{self, Group};
 use super::stopping::continue_stopped;
 use super::{FreezeError, Freezer, Frozen, Member, Method, Place, file};
 use bartizan_model::{HostText, ProcessKey};
-use bartizan_sys::pidfd::{Stat, has_stop_pending, key_of};
+use bartizan_sys::pidfd::{has_stop_pending, key_of};
+use bartizan_sys::process_stat::Stat;
 
 /// Who runs again, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

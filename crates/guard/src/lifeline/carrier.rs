@@ -13,9 +13,9 @@ use super::session::{self, Part};
 use super::{Found, wireguard};
 use bartizan_enforce::nft::conntrack;
 use bartizan_model::{Flow, LifelineReason};
-use bartizan_sys::pidfd::Stat;
+use bartizan_sys::process_stat::Stat;
 use bartizan_sys::sock_diag::{Phase, Socket};
-use bartizan_sys::{procfs, system_program};
+use bartizan_sys::{proc_files, system_program};
 
 /// Carriers behind carriers: a tunnel through a proxy through a tunnel, and no further.
 const MAX_DEPTH: u8 = 6;
@@ -295,7 +295,7 @@ fn holders_of(inode: u64) -> Vec<u32> {
     if let Some(known) = last.get(&inode).filter(|known| known.iter().all(&holds)) {
         return known.clone();
     }
-    let holders: Vec<u32> = procfs::pids().unwrap_or_default().into_iter().filter(holds).collect();
+    let holders: Vec<u32> = proc_files::pids().unwrap_or_default().into_iter().filter(holds).collect();
     if last.len() >= MAX_FAR_ENDS {
         last.clear();
     }
@@ -310,7 +310,7 @@ fn owner_of_tun(device: &str) -> Option<u32> {
     if let Some(pid) = last.get(device).copied().filter(|pid| owns(*pid, device)) {
         return Some(pid);
     }
-    let owners: Vec<u32> = procfs::pids().ok()?.into_iter().filter(|pid| owns(*pid, device)).collect();
+    let owners: Vec<u32> = proc_files::pids().ok()?.into_iter().filter(|pid| owns(*pid, device)).collect();
     let here = std::fs::read_link("/proc/thread-self/ns/net").ok();
     // Another network may have a device of the same name.
     let is_here = |pid: &&u32| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok() == here;

@@ -11,7 +11,7 @@ use super::accounts;
 use super::{connected, place, route_question, session, ssh};
 use crate::administrators::{self, Meaning};
 use bartizan_model::{HostText, Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded};
-use bartizan_sys::pidfd::Stat;
+use bartizan_sys::process_stat::Stat;
 use bartizan_sys::system_program;
 
 /// A line of resolv.conf(5) files is looked for in so many bytes.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{accounts, place};
 use bartizan_model::{HostText, Lifeline, LifelineReason, ProcessKey};
-use bartizan_sys::pidfd::Stat;
+use bartizan_sys::process_stat::Stat;
 
 /// The most addresses; more make the lifeline incomplete rather than wrong.
 const MOST_ADDRESSES: usize = 4096;

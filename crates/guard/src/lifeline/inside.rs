@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use bartizan_model::Flow;
 use bartizan_sys::container_addresses::within;
-use bartizan_sys::procfs;
+use bartizan_sys::proc_files;
 use bartizan_sys::sock_diag::{self, Socket};
 
 /// Networks that are looked into; a host with more is told that it was not found.
@@ -17,7 +17,7 @@ const MAX_NETWORKS: usize = 128;
 pub(super) fn other_end(flow: &Flow) -> Option<Vec<Socket>> {
     let own = number(&fs::metadata("/proc/thread-self/ns/net").ok()?);
     let mut seen = BTreeSet::from([own]);
-    for pid in procfs::pids().ok()? {
+    for pid in proc_files::pids().ok()? {
         let path = format!("/proc/{pid}/ns/net");
         let is_new = fs::metadata(path).is_ok_and(|network| seen.insert(number(&network)));
         if seen.len() > MAX_NETWORKS {

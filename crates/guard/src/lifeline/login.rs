@@ -10,7 +10,7 @@ use super::login_files;
 use super::login_record::{Record, Source};
 use super::trusted::Trusted;
 use bartizan_model::LifelineReason;
-use bartizan_sys::pidfd::Stat;
+use bartizan_sys::process_stat::Stat;
 
 /// Logins older than this are no longer "lately".
 pub(super) const LATELY: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -38,7 +38,7 @@ use trusted::Trusted;
 
 use bartizan_model::{Lifeline, LifelineReason, Protocol};
 use bartizan_sys::pidfd::everything;
-use bartizan_sys::procfs;
+use bartizan_sys::proc_files;
 use bartizan_sys::sock_diag::{Phase, Socket};
 
 /// Far ends counted one by one; the rest is counted together.
@@ -136,7 +136,7 @@ impl Snapshot {
         if age > STALE {
             found.unknown("the owner's access", format!("it was last read {} s ago", age.as_secs()));
         }
-        match procfs::pids() {
+        match proc_files::pids() {
             Ok(now) => {
                 let new =
                     || now.iter().copied().filter(|pid| !self.pids.contains(pid)).any(|pid| session::is_way_in(pid) && ssh::is_here(pid));

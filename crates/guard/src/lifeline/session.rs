@@ -11,15 +11,14 @@ use std::fs;
 use std::io;
 
 use super::accounts::{SEPARATED, uids_of};
-use bartizan_sys::pidfd::{Stat, everything};
-use bartizan_sys::system_program;
+use bartizan_sys::pidfd::everything;
+use bartizan_sys::process_stat::Stat;
+use bartizan_sys::{socket_holders, system_program};
 
 /// dropbear ends a connection over which nobody logged in after this (AUTH_TIMEOUT in its sysoptions.h), with some slack.
 const DROPBEAR_PATIENCE: u64 = 310;
 /// mosh-server(1).
 const ROAMING: &str = "mosh-server";
-/// Descriptors of one process looked at.
-const MAX_DESCRIPTORS: usize = 1024;
 /// Longest process title that is read.
 const MAX_TITLE: usize = 4096;
 /// /proc/PID/stat counts in hundredths of a second on every Linux (USER_HZ, include/asm-generic/param.h).
@@ -167,11 +166,8 @@ pub(super) fn unprivileged() -> BTreeSet<u32> {
 pub(super) fn sockets_of(pids: &[u32]) -> io::Result<BTreeSet<u64>> {
     let mut inodes = BTreeSet::new();
     for pid in pids {
-        match fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(entries) => inodes.extend(entries.flatten().take(MAX_DESCRIPTORS).filter_map(|entry| {
-                let link = fs::read_link(entry.path()).ok()?;
-                link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
-            })),
+        match socket_holders::told_of(*pid) {
+            Ok(held) => inodes.extend(held.into_iter().map(|(_, inode)| inode)),
             // It ended since.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             Err(why) => return Err(why),

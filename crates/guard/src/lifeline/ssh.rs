@@ -9,7 +9,8 @@ use super::session::{self, Programs, Session};
 use super::trusted::Trusted;
 use super::{Found, place};
 use bartizan_model::{Flow, LifelineReason, Protocol};
-use bartizan_sys::pidfd::{Stat, everything};
+use bartizan_sys::pidfd::everything;
+use bartizan_sys::process_stat::Stat;
 use bartizan_sys::sock_diag::{self, Phase, Socket, first_chosen_port};
 
 /// What was found besides.

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bartizan_model::{ProcessKey, Vital, VitalKind, VitalState};
 use bartizan_sys::accept_queue::{self, Queue};
-use bartizan_sys::pidfd::{Stat, key_of};
+use bartizan_sys::pidfd::key_of;
+use bartizan_sys::process_stat::Stat;
 use bartizan_sys::socket_holders::{self, Holders};
 use bartizan_sys::system_program;
 

@@ -10,7 +10,8 @@ use super::standing::read_key;
 use super::{SECOND_SCRIPT, SHELL, WatchdogError, deadline, fail};
 use bartizan_model::ProcessKey;
 use bartizan_sys::detached::Detached;
-use bartizan_sys::pidfd::{Stat, key_of};
+use bartizan_sys::pidfd::key_of;
+use bartizan_sys::process_stat::Stat;
 use bartizan_sys::replace_file::{self, Outlives};
 
 /// In the first directory: "PID START" of the shell.

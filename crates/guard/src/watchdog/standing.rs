@@ -12,7 +12,8 @@ use super::fallback;
 use super::{EXPIRE_SCRIPT, WatchdogError, fail};
 use bartizan_model::{BootId, ProcessKey};
 use bartizan_sys::detached::Detached;
-use bartizan_sys::pidfd::{PidFd, Stat, key_of, this_boot};
+use bartizan_sys::pidfd::{PidFd, key_of, this_boot};
+use bartizan_sys::process_stat::Stat;
 use bartizan_sys::replace_file::{self, Outlives};
 use bartizan_sys::{child, clock, record_lock};
 

@@ -10,7 +10,8 @@ use super::*;
 use bartizan_enforce::freeze::{Freezer, Method, Purpose};
 use bartizan_isolation::forked::{Became, Forked, strike_me};
 use bartizan_isolation::own_netns::alone_on_this_host;
-use bartizan_sys::pidfd::{PidFd, Stat, everything, key_of};
+use bartizan_sys::pidfd::{PidFd, everything, key_of};
+use bartizan_sys::process_stat::Stat;
 
 /// Not a test: what the test program is when it plays the watchdog.
 #[test]

@@ -33,7 +33,7 @@ use bartizan_model::{
 };
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_sys::evidence::Locker;
-use bartizan_sys::pidfd::Stat;
+use bartizan_sys::process_stat::Stat;
 
 /// Why something was not done or not undone. All texts are safe to show.
 #[derive(Debug, thiserror::Error)]

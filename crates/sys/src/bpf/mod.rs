@@ -245,8 +245,7 @@ fn watch_udp(programs: &mut Ebpf) -> Result<(), String> {
 
 /// Where cgroup2 is mounted: on hybrid hosts not at the usual place.
 fn unified_hierarchy() -> Option<PathBuf> {
-    let text = std::fs::read("/proc/self/mountinfo").ok()?;
-    let unified = mountinfo::lines(&text).find(|line| line.kind == b"cgroup2" && line.root == b"/")?;
+    let unified = mountinfo::own().into_iter().find(|line| line.is_cgroup2() && line.root == b"/")?;
     Some(PathBuf::from(OsString::from_vec(unified.point)))
 }
 

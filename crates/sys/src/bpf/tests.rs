@@ -20,7 +20,7 @@ fn sensor() -> Option<Sensor> {
 
 /// CAP_SYS_ADMIN (21) is effective, and the kernel describes its types.
 fn all_powerful() -> bool {
-    let me = crate::procfs::who(std::process::id()).unwrap_or_default();
+    let me = crate::proc_files::who(std::process::id()).unwrap_or_default();
     me.capabilities & (1 << 21) != 0 && std::path::Path::new("/sys/kernel/btf/vmlinux").exists()
 }
 

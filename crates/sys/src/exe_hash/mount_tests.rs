@@ -1,5 +1,6 @@
 //! Executables on odd file systems, in a mount namespace of the test's own: this program starts itself in one.
 
+use crate::process_stat::Stat;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
@@ -80,7 +81,7 @@ fn a_file_is_known_by_the_device_of_its_mount_too() {
         let device = mounts::find(&all, mounts::id_of(file.as_fd()).unwrap()).unwrap().device;
         let found = identity(&file).unwrap().content;
         assert_ne!(found.device, device, "both tell the same device: the test shows nothing");
-        let start = procfs::stat(sleeper.id()).unwrap().start;
+        let start = Stat::read(sleeper.id()).unwrap().start;
         let content = Content { device, inode: file.metadata().unwrap().ino(), changed: found.changed };
         let wanted = Wanted { pid: sleeper.id(), start, path: text(&program), content };
         let digest = Executable::open(&wanted).and_then(|mut open| open.sha256(&wanted, &|| true));

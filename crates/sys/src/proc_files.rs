@@ -1,51 +1,24 @@
-//! Processes as /proc shows them, as bytes: names that are not UTF-8 stay what they are.
+//! Processes as /proc shows them, as bytes: names and arguments that are not UTF-8 stay what they are. The `procfs` crate reads
+//! `status`, `cgroup` and `cmdline` as text and gives up at the first odd byte, by which a process could hide; so these are ours.
 
-use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
-use super::environment;
+use super::process_stat::Stat;
 use super::sighting::{ARGV_MOST, Image, Who, audit_id, split_argv};
+use super::{environment, mountinfo};
 use bartizan_model::{ExeFile, HostText, Namespaces};
 
 /// Longest of the small files of /proc that we read.
 const FILE_MOST: u64 = 64 << 10;
-/// Threads of the kernel carry this flag (PF_KTHREAD, include/linux/sched.h).
-const KERNEL_THREAD: u64 = 0x0020_0000;
-
-/// The first line of facts about a process: `/proc/PID/stat`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stat {
-    /// The name that the process gives itself, at most 15 bytes.
-    pub comm: HostText,
-    /// One letter, proc(5): R S D Z T t X I.
-    pub state: u8,
-    /// Its present parent.
-    pub ppid: u32,
-    /// When it started, in clock ticks since boot.
-    pub start: u64,
-    /// How many threads it has.
-    pub threads: u64,
-    /// Device number of its controlling terminal, 0 when it has none.
-    pub tty: u32,
-    /// A thread of the kernel: it has no executable.
-    pub kernel_thread: bool,
-}
-
-impl Stat {
-    /// It has ended and waits to be collected. One whose first thread ended while others run is not dead.
-    pub fn is_dead(&self) -> bool {
-        matches!(self.state, b'Z' | b'X') && self.threads <= 1
-    }
-}
 
 /// Why processes of others cannot be looked at, if so: `hidepid` of proc(5) hides even init's.
 pub fn hidden() -> Option<String> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let proc = table.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
-    let option = proc.split([' ', ',']).find(|word| word.starts_with("hidepid=") && !matches!(*word, "hidepid=0" | "hidepid=off"))?;
+    let proc = mountinfo::own().into_iter().rfind(|line| line.point == b"/proc")?;
+    let hides = |option: &&[u8]| option.starts_with(b"hidepid=") && !matches!(*option, b"hidepid=0" | b"hidepid=off");
+    let option = String::from_utf8_lossy(proc.options.split(|byte| *byte == b',').find(hides)?).into_owned();
     fs::read("/proc/1/stat").is_err().then(|| format!("/proc is mounted with {option} and this agent may not look"))
 }
 
@@ -59,20 +32,15 @@ pub fn pids() -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// Reads `/proc/PID/stat`; `None` when the process is gone.
-pub fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&file(pid, "stat")?)
-}
-
 /// Who a process is now; `None` when it is gone. The moment given is that of its start.
 pub fn who(pid: u32) -> Option<Who> {
-    let stat = stat(pid)?;
+    let stat = Stat::read(pid)?;
     let status = Status::parse(&file(pid, "status")?);
     Some(Who {
         pid,
         start: stat.start,
         ppid: stat.ppid,
-        parent_start: self::stat(stat.ppid).map(|parent| parent.start),
+        parent_start: Stat::read(stat.ppid).map(|parent| parent.start),
         at: stat.start.saturating_mul(10_000_000),
         uid: status.uid,
         euid: status.euid,
@@ -100,8 +68,8 @@ pub fn image(pid: u32) -> Image {
 pub fn image_with(pid: u32, argv: Option<Vec<u8>>) -> Image {
     let exe = link(pid, "exe");
     let Some(exe) = exe else {
-        if let Some(stat) = stat(pid).filter(|stat| stat.kernel_thread) {
-            return kernel_thread(&stat);
+        if Stat::read(pid).is_some_and(|stat| stat.is_kernel_thread()) {
+            return kernel_thread(pid);
         }
         return Image {
             argv: argv.map(|a| split_argv(&a)).unwrap_or_default(),
@@ -122,7 +90,7 @@ pub fn image_with(pid: u32, argv: Option<Vec<u8>>) -> Image {
         argv: split_argv(&argv),
         argv_truncated,
         environment: limited(pid, "environ", environment::MOST as u64).map(|area| environment::notable(&area)).unwrap_or_default(),
-        tty: stat(pid).and_then(|stat| terminal(stat.tty)),
+        tty: Stat::read(pid).and_then(|stat| terminal(stat.terminal)),
         cwd: cwd.unwrap_or_default().into(),
         cgroup: cgroup.unwrap_or_default(),
         stdio_sockets: stdio_sockets(pid),
@@ -130,41 +98,14 @@ pub fn image_with(pid: u32, argv: Option<Vec<u8>>) -> Image {
     }
 }
 
-/// Inode numbers of the sockets that a process holds, in the order of its descriptors.
-pub fn sockets_of(pid: u32) -> impl Iterator<Item = u64> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
-    entries.filter_map(|entry| socket_inode(&fs::read_link(entry.ok()?.path()).ok()?.into_os_string().into_vec()))
-}
-
-/// Which processes hold these sockets: for each inode number the pids, ascending. Reads every descriptor on the
-/// host (some 4 ms for 600 sockets), so ask for many at once.
-pub fn holders(wanted: &HashSet<u64>) -> HashMap<u64, Vec<u32>> {
-    let mut holders: HashMap<u64, Vec<u32>> = HashMap::new();
-    if wanted.is_empty() {
-        return holders;
-    }
-    for pid in pids().unwrap_or_default() {
-        for inode in sockets_of(pid).filter(|inode| wanted.contains(inode)) {
-            let pids = holders.entry(inode).or_default();
-            if pids.last() != Some(&pid) {
-                pids.push(pid);
-            }
-        }
-    }
-    holders
-}
-
-fn socket_inode(link: &[u8]) -> Option<u64> {
-    std::str::from_utf8(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?).ok()?.parse().ok()
-}
-
 /// Which of fds 0, 1, 2 are sockets: one bit each.
 fn stdio_sockets(pid: u32) -> u8 {
     (0..3).filter(|fd| link(pid, &format!("fd/{fd}")).is_some_and(|to| to.starts_with(b"socket:["))).map(|fd| 1 << fd).sum()
 }
 
-fn kernel_thread(stat: &Stat) -> Image {
-    let name = [b"[", stat.comm.as_bytes(), b"]"].concat();
+fn kernel_thread(pid: u32) -> Image {
+    let name = file(pid, "comm").unwrap_or_default();
+    let name = [b"[", name.strip_suffix(b"\n").unwrap_or(&name), b"]"].concat();
     Image { exe: HostText::from(name), cwd: "/".into(), cgroup: "/".into(), complete: true, ..Image::default() }
 }
 
@@ -244,24 +185,6 @@ impl Status {
     }
 }
 
-/// The name stands in parentheses and may hold anything, parentheses too: the last one ends it.
-fn parse_stat(bytes: &[u8]) -> Option<Stat> {
-    let open = bytes.iter().position(|byte| *byte == b'(')?;
-    let close = bytes.iter().rposition(|byte| *byte == b')')?;
-    let comm = bytes.get(open + 1..close)?;
-    let fields: Vec<&str> = std::str::from_utf8(bytes.get(close + 1..)?).ok()?.split_ascii_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    Some(Stat {
-        comm: HostText::from(comm),
-        state: *fields.first()?.as_bytes().first()?,
-        ppid: u32::try_from(number(4)?).ok()?,
-        start: number(22)?,
-        threads: number(20)?,
-        tty: number(7).and_then(|device| u32::try_from(device).ok()).unwrap_or_default(),
-        kernel_thread: number(9)? & KERNEL_THREAD != 0,
-    })
-}
-
 /// Name of a terminal by its device number (proc(5), stat field 7): `pts/3`, `tty1`, `ttyS0`.
 fn terminal(device: u32) -> Option<HostText> {
     let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);
@@ -296,14 +219,6 @@ fn limited(pid: u32, name: &str, most: u64) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_full_of_parentheses_hides_nothing() {
-        let line = b"7 (a) S (1) \xff) R 3 7 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4242 1 1";
-        let stat = parse_stat(line).unwrap();
-        assert_eq!((stat.comm.as_bytes(), stat.state, stat.ppid, stat.start), (&b"a) S (1) \xff"[..], b'R', 3, 4242));
-        assert_eq!(parse_stat(b"7 )( R"), None);
-    }
 
     #[test]
     fn we_find_ourselves() {
