@@ -1,7 +1,9 @@
 //! A bell that wakes a sleeping thread before its time, so that it need not look again and again.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
+
+use bartizan_model::Unpoisoned as _;
 
 /// The bell.
 #[derive(Debug, Default)]
@@ -13,15 +15,15 @@ pub(super) struct Bell {
 impl Bell {
     /// Wakes whoever sleeps, or spares the next sleeper the sleep.
     pub(super) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.rung.lock().unpoisoned() = true;
         self.heard.notify_all();
     }
 
     /// Sleeps until the bell rings, at most so long.
     pub(super) fn sleep(&self, most: Duration) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let rung = self.rung.lock().unpoisoned();
         let slept = self.heard.wait_timeout_while(rung, most, |rung| !*rung);
-        *slept.unwrap_or_else(PoisonError::into_inner).0 = false;
+        *slept.unpoisoned().0 = false;
     }
 }
 

@@ -2,11 +2,11 @@
 //! signals makes the docket no longer than the list of incidents.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::bell::Bell;
-use bartizan_model::IncidentId;
+use bartizan_model::{IncidentId, Unpoisoned as _};
 
 /// The waiting list.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Docket {
 impl Docket {
     /// Puts an incident on the list.
     pub(super) fn add(&self, id: IncidentId) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.waiting.lock().unpoisoned().insert(id);
         self.bell.ring();
     }
 
@@ -38,6 +38,6 @@ impl Docket {
     }
 
     fn now(&self) -> BTreeSet<IncidentId> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.waiting.lock().unpoisoned())
     }
 }

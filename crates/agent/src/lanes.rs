@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::losses::{KindCounts, Reading};
 use bartizan_config::LaneSizes;
-use bartizan_model::{Event, EventId, EventKind, HopDrops};
+use bartizan_model::{Event, EventId, EventKind, HopDrops, Unpoisoned as _};
 use bartizan_sensors::Sink;
 
 /// Which queue. The first is always emptied first.
@@ -87,7 +87,7 @@ impl Lanes {
     pub(super) fn take(&self, most: usize, patience: Duration) -> Vec<Event> {
         let mut queues = self.lock();
         if queues.waiting.iter().all(VecDeque::is_empty) && !self.is_closed() {
-            queues = self.arrived.wait_timeout(queues, patience).unwrap_or_else(PoisonError::into_inner).0;
+            queues = self.arrived.wait_timeout(queues, patience).unpoisoned().0;
         }
         let mut batch = Vec::new();
         let Queues { waiting, held, .. } = &mut *queues;
@@ -118,7 +118,7 @@ impl Lanes {
 
     /// What every hop up to here received and lost since the start.
     pub(super) fn hops(&self) -> Vec<HopDrops> {
-        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.before.lock().unpoisoned();
         let mut hops: Vec<HopDrops> = before
             .iter()
             .map(|(hop, (received, dropped))| HopDrops { hop: (*hop).to_owned(), received: *received, dropped: *dropped })
@@ -150,7 +150,7 @@ impl Lanes {
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
         // A panicking collector leaves whole events behind; the queues stay usable.
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unpoisoned()
     }
 }
 
@@ -204,7 +204,7 @@ impl Sink for Lanes {
     }
 
     fn account(&self, hop: &'static str, received: u64, dropped: u64) {
-        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = self.before.lock().unpoisoned();
         let total = before.entry(hop).or_default();
         total.0 += received;
         total.1 += dropped;

@@ -8,12 +8,12 @@ mod writing;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub(super) use writing::{Archiving, Numbers, write};
 
-use bartizan_model::{Alert, AlertId, Approval, Event, EventKind, HopDrops, Incident, IncidentId, Signal};
+use bartizan_model::{Alert, AlertId, Approval, Event, EventKind, HopDrops, Incident, IncidentId, Signal, Unpoisoned as _};
 use bartizan_store::{Block, FileDigest, Packer};
 
 /// Bytes that wait for the disk at most: some 200,000 ordinary events.
@@ -188,7 +188,7 @@ struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A panic leaves whole records behind; the queue stays usable.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unpoisoned()
     }
 }
 
@@ -289,7 +289,7 @@ impl FarEnd {
             if ended || left.is_zero() {
                 return ended;
             }
-            queue = self.0.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self.0.arrived.wait_timeout(queue, left).unpoisoned().0;
         }
     }
 
@@ -326,7 +326,7 @@ impl FarEnd {
                 return None;
             }
             let wait = due.map_or(until, |due| due.min(until)).saturating_duration_since(now);
-            queue = self.0.arrived.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self.0.arrived.wait_timeout(queue, wait).unpoisoned().0;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
@@ -25,7 +25,7 @@ use super::supervisor::Outages;
 use bartizan_config::{Policy, Settings};
 use bartizan_detect::correlator::Correlator;
 use bartizan_model::{
-    Action, Alert, AlertId, AlertState, BlindSpot, Confidence, Incident, IncidentId, IncidentState, ProcessKey, Severity,
+    Action, Alert, AlertId, AlertState, BlindSpot, Confidence, Incident, IncidentId, IncidentState, ProcessKey, Severity, Unpoisoned as _,
 };
 use bartizan_outbound::{Notice, Webhook};
 use bartizan_responder::Responder;
@@ -41,7 +41,7 @@ const ACTIONS: usize = 10_000;
 
 /// A lock whose holder panicked is taken over: the rows are replaced whole, never half.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 /// Counts for "while you were away".

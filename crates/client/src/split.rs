@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::ClientError;
 use super::line::{self, LineReader};
 use super::wallet::Wallet;
+use bartizan_model::Unpoisoned as _;
 use bartizan_protocol::{ClientFrame, ErrorCode, Push, Reply, Request, ServerFrame, Token};
 
 /// Questions that may wait for the socket.
@@ -94,7 +95,7 @@ struct Desk {
 
 impl Desk {
     fn unanswered(&self) -> MutexGuard<'_, HashMap<u64, (Request, bool)>> {
-        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unanswered.lock().unpoisoned()
     }
 
     /// Remembers a question that goes with a token, within bounds: beyond them it is not asked again by itself.

@@ -1,9 +1,9 @@
 //! Keeps the pass of one connection: fresh enough and wide enough for the next question, or none.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bartizan_model::Role;
+use bartizan_model::{Role, Unpoisoned as _};
 use bartizan_protocol::{Pass, Token};
 
 /// The pass in hand.
@@ -57,7 +57,7 @@ impl Wallet {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unpoisoned()
     }
 }
 

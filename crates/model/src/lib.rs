@@ -28,6 +28,7 @@ mod process;
 mod signal;
 mod target;
 mod text;
+mod unpoisoned;
 mod vital;
 
 pub use act::Act;
@@ -56,6 +57,7 @@ pub use process::{Ancestor, BootId, ExeFile, KeyError, Lineage, Namespaces, Proc
 pub use signal::{Confidence, Family, Severity, Signal, Technique, Tier};
 pub use target::{Direction, Isolation, Target, Whose};
 pub use text::{HostText, sentence};
+pub use unpoisoned::Unpoisoned;
 pub use vital::{Vital, VitalCheck, VitalKind, VitalState, worse};
 
 /// A moment of wall-clock time, UTC. Written as RFC 3339 with nanoseconds.

@@ -1,7 +1,7 @@
 //! Alerts, questions and what was done alone, POSTed to the one address that the owner configured, in the form that it takes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::dress::{Dressed, dress};
 use super::notice::{Kind, Notice};
 use bartizan_config::WebhookFormat;
+use bartizan_model::Unpoisoned as _;
 
 /// Notices that may wait; one more is dropped and counted.
 const QUEUE: usize = 256;
@@ -146,7 +147,7 @@ impl Webhook {
             failed: count(&self.tally.failed),
             dropped: count(&self.tally.dropped),
             limited: count(&self.tally.limited),
-            last_error: self.tally.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self.tally.last_error.lock().unpoisoned().clone(),
         }
     }
 }
@@ -174,7 +175,7 @@ impl Delivery {
                     self.tally.failed.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            *self.tally.last_error.lock().unwrap_or_else(PoisonError::into_inner) = outcome.err();
+            *self.tally.last_error.lock().unpoisoned() = outcome.err();
         }
     }
 

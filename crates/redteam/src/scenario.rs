@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 
 use super::hold;
 use super::{Cast, IncidentReport, Observer, Outcome, Report, Stage, StageError, StepReport, TECHNIQUES, Technique};
-use bartizan_model::{Entity, Incident, Signal, SignalId, Timestamp};
+use bartizan_model::{Entity, Incident, Signal, SignalId, Timestamp, Unpoisoned as _};
 
 /// How to run a drill.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub fn run(observer: &mut (dyn Observer + Send), options: &Options, stop: &Atomi
         over.store(true, Ordering::Relaxed);
         steps
     });
-    let mut notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut notes = notes.into_inner().unpoisoned();
     let ours = of_drill(&notes, stage.pids(), at);
     let incident = match story(observer, &ours, options.patience) {
         Ok(incident) => incident,
@@ -78,7 +78,7 @@ fn watch(observer: &mut (dyn Observer + Send), since: Timestamp, notes: &Mutex<N
     while !over.load(Ordering::Relaxed) {
         let found = observer.signals_since(since - CLOCK_SLACK);
         let now = Utc::now();
-        let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = notes.lock().unpoisoned();
         match found {
             Ok(signals) => {
                 let room = MOST_SIGNALS.saturating_sub(notes.signals.len());
@@ -100,7 +100,7 @@ fn step(technique: &Technique, stage: &mut Stage, notes: &Mutex<Notes>, patience
     let deadline = Instant::now() + patience;
     let (outcome, also) = loop {
         let pids = stage.pids();
-        let spoken = of_drill(&notes.lock().unwrap_or_else(PoisonError::into_inner), pids, at);
+        let spoken = of_drill(&notes.lock().unpoisoned(), pids, at);
         let (wanted, others): (Vec<_>, Vec<_>) = spoken.into_iter().partition(|(signal, _)| is_expected(technique, signal));
         let also: BTreeSet<String> = others.into_iter().map(|(signal, _)| signal.detector).collect();
         let first = wanted.into_iter().min_by_key(|(_, read_at)| *read_at);

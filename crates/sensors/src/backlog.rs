@@ -7,10 +7,11 @@
 //! presses. What is urgent never comes here.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::pace::{Pace, WINDOW};
+use bartizan_model::Unpoisoned as _;
 
 /// Most bytes that wait. When they are there, records stay in the ring, which counts what does not fit.
 const MOST: usize = 24 << 20;
@@ -102,7 +103,7 @@ impl Backlog {
                 return Some(Vec::new());
             }
             let pause = if state.chunks.is_empty() { left } else { left.min(WINDOW) };
-            state = self.arrived.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.arrived.wait_timeout(state, pause).unpoisoned().0;
         }
     }
 
@@ -114,7 +115,7 @@ impl Backlog {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Whole after every single change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

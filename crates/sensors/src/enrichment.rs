@@ -6,14 +6,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::container_book::ContainerBook;
 use super::digest_book::{DigestBook, Learnt, Look};
 use super::listening_units::ListeningUnits;
 use super::resolver_names::NameBook;
-use bartizan_model::{Flow, HopDrops, HostText, ListeningUnit, Process};
+use bartizan_model::{Flow, HopDrops, HostText, ListeningUnit, Process, Unpoisoned as _};
 use bartizan_sys::exe_hash::{Content, Wanted};
 
 /// Executables that wait to be read.
@@ -52,7 +52,7 @@ pub(super) struct Counts {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 impl Default for Enrichment {

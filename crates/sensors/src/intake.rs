@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Stop;
 use super::backlog::Backlog;
+use bartizan_model::Unpoisoned as _;
 use bartizan_sys::bpf::{CounterMap, Counters, Marks, Programs, Ring, Sensor, append, presses};
 use bartizan_sys::{clock, manners};
 
@@ -82,12 +83,12 @@ impl LaidBy {
 
     /// What came and what was lost since the last call.
     pub(super) fn account(&self) -> Account {
-        std::mem::take(&mut *self.shared.account.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.shared.account.lock().unpoisoned())
     }
 
     /// Why the ring cannot be read any more.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.trouble.lock().unpoisoned().clone()
     }
 
     /// Takes what the ring still holds and ends the thread; the backlog then comes to its end.
@@ -102,7 +103,7 @@ impl LaidBy {
 
     /// What is told of the kernel's counters by now.
     pub(super) fn told(&self) -> Counters {
-        *self.shared.told.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.shared.told.lock().unpoisoned()
     }
 }
 
@@ -119,7 +120,7 @@ impl Shared {
         let mut accounted = Instant::now();
         while !self.end.load(Ordering::Relaxed) {
             if let Err(error) = ring.wait(WAIT_MOST) {
-                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("waiting for the ring: {error}"));
+                *self.trouble.lock().unpoisoned() = Some(format!("waiting for the ring: {error}"));
                 return (ring, counters);
             }
             self.take(&mut ring);
@@ -149,8 +150,8 @@ impl Shared {
 
     fn count(&self, counters: &CounterMap) {
         let now = counters.read();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unpoisoned();
+        let mut account = self.account.lock().unpoisoned();
         account.received += now.made().saturating_sub(told.made());
         let before = self.counted.swap(clock::boot_ns(), Ordering::Relaxed);
         if account.lost.is_empty() {

@@ -2,7 +2,7 @@
 //! a better one opens.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -13,7 +13,7 @@ use super::process::ProcessCollector;
 use super::sockets::{SocketCollector, SocketWatch};
 use super::{Collector, CollectorError, Sink, Stop, World, blind_spots};
 use bartizan_config::policy::Roles;
-use bartizan_model::{BlindSpot, Event, EventId, EventKind, Loss, ProcessKey, Rung, Source, Timestamp};
+use bartizan_model::{BlindSpot, Event, EventId, EventKind, Loss, ProcessKey, Rung, Source, Timestamp, Unpoisoned as _};
 use bartizan_sys::bpf;
 use bartizan_sys::clock;
 use bartizan_sys::reexec::Legacy;
@@ -195,7 +195,7 @@ impl Steps {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     pub(super) fn rung(&self) -> Rung {
@@ -208,7 +208,7 @@ impl Steps {
     }
 
     pub(super) fn poll_sockets(&self, with_connections: bool) -> Result<Vec<(Socket, Option<ProcessKey>)>, SockDiagError> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).poll(&self.world, with_connections)
+        self.sockets.lock().unpoisoned().poll(&self.world, with_connections)
     }
 
     /// Runs the present rung until told to stop, and changes it when it breaks or a better one opens. Each change is a

@@ -56,7 +56,7 @@ mod watching;
 mod world;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 pub use accounts::Accounts;
@@ -74,7 +74,7 @@ pub use tampering::Tampering;
 pub use watching::{watch_blind_spots, watch_collectors};
 pub use world::World;
 
-use bartizan_model::Event;
+use bartizan_model::{Event, Unpoisoned as _};
 
 /// Where collectors put what they see. Never blocks, never grows without bound.
 pub trait Sink: Send + Sync {
@@ -114,14 +114,14 @@ impl Stop {
 
     /// From now on [`Stop::is_set`].
     pub fn set(&self) {
-        let _door = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let _door = self.0.door.lock().unpoisoned();
         self.0.set.store(true, Ordering::Relaxed);
         self.0.opened.notify_all();
     }
 
     /// Sleeps for so long, or until it is time to end.
     pub fn sleep(&self, time: Duration) {
-        let door = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let door = self.0.door.lock().unpoisoned();
         // Whether it was the time or the end that woke us shows at the next look.
         let _woken = self.0.opened.wait_timeout_while(door, time, |()| !self.is_set());
     }

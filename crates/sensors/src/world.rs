@@ -2,7 +2,7 @@
 
 use bartizan_sys::process_stat::Stat;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use super::enrichment::Enrichment;
 use super::process_family::{self as family, Family};
@@ -12,7 +12,7 @@ use super::roles::RoleBook;
 use serde::{Deserialize, Serialize};
 
 use bartizan_config::policy::Roles;
-use bartizan_model::{BootId, Flow, HostText, Lineage, Process, ProcessKey, Root, ServiceRole, Timestamp};
+use bartizan_model::{BootId, Flow, HostText, Lineage, Process, ProcessKey, Root, ServiceRole, Timestamp, Unpoisoned as _};
 use bartizan_sys::sighting::{Image, Who};
 use bartizan_sys::user_names::UserNames;
 use bartizan_sys::{clock, proc_files};
@@ -61,7 +61,7 @@ pub(super) struct Kept {
 
 /// A poisoned lock only means that another thread panicked; the table is whole after every single change.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 impl World {
@@ -74,7 +74,7 @@ impl World {
 
     /// Takes over other roles, for processes that appear from now on.
     pub fn set_roles(&self, roles: &Roles) {
-        *self.roles.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(RoleBook::new(roles));
+        *self.roles.write().unpoisoned() = Arc::new(RoleBook::new(roles));
     }
 
     /// What is known beyond what the kernel reports.
@@ -392,7 +392,7 @@ impl World {
     }
 
     fn book(&self) -> Arc<RoleBook> {
-        self.roles.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.roles.read().unpoisoned().clone()
     }
 
     fn parent_entry<'t>(&self, table: &'t Table, who: &Who) -> Option<&'t Entry> {

@@ -5,8 +5,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError, mpsc};
+use std::sync::{Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
+
+use bartizan_model::Unpoisoned as _;
 
 /// Files that are read, and the longest part of each.
 const MOST_FILES: usize = 256;
@@ -56,7 +58,7 @@ static TOLD: Condvar = Condvar::new();
 
 /// What was looked up before, at once: nobody waits for a name server. When that is old, a look-up begins beside.
 pub fn known() -> Mirrors {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.lock().unpoisoned();
     let known = known.get_or_insert_with(Known::default);
     refresh(known);
     match known.at {
@@ -69,7 +71,7 @@ pub fn known() -> Mirrors {
 pub fn known_within(patience: Duration) -> Mirrors {
     let found = known();
     let until = Instant::now() + patience;
-    let mut guard = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut guard = KNOWN.lock().unpoisoned();
     loop {
         let left = until.saturating_duration_since(Instant::now());
         match guard.as_ref() {
@@ -90,7 +92,7 @@ fn refresh(known: &mut Known) {
     }
     let ask = || {
         let found = find(Path::new("/"));
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = KNOWN.lock().unpoisoned();
         let known = known.get_or_insert_with(Known::default);
         known.mirrors = renewed(std::mem::take(&mut known.mirrors), found);
         (known.at, known.asking) = (Some(Instant::now()), false);

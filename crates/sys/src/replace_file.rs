@@ -6,7 +6,9 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
+
+use bartizan_model::Unpoisoned as _;
 
 /// What the new file must outlive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +27,8 @@ struct Turn<'a>(&'a Path);
 
 impl<'a> Turn<'a> {
     fn wait(path: &'a Path) -> Self {
-        let busy = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut busy = DONE.wait_while(busy, |busy| busy.contains(path)).unwrap_or_else(PoisonError::into_inner);
+        let busy = AT_WORK.lock().unpoisoned();
+        let mut busy = DONE.wait_while(busy, |busy| busy.contains(path)).unpoisoned();
         busy.insert(path.to_owned());
         Self(path)
     }
@@ -34,7 +36,7 @@ impl<'a> Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).remove(self.0);
+        AT_WORK.lock().unpoisoned().remove(self.0);
         DONE.notify_all();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
@@ -12,7 +12,7 @@ use super::refusals::{Record, Refusals};
 use super::token::{Fault, Tokens};
 use super::{Access, Peer};
 use crate::Engine;
-use bartizan_model::Role;
+use bartizan_model::{Role, Unpoisoned as _};
 use bartizan_protocol::{Pass, Token};
 use bartizan_sys::{clock, random};
 
@@ -56,7 +56,7 @@ pub struct Gate {
 const LOOKING: usize = 8;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 impl Gate {

@@ -2,9 +2,9 @@
 //! only look keeps out whoever must act.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use bartizan_model::Role;
+use bartizan_model::{Role, Unpoisoned as _};
 
 /// All places. Of N, those who may look have half of them, they and operators three quarters, admins all; one user who
 /// may look an eighth, one operator or admin a quarter. Root and the agent's own user are not limited by user.
@@ -55,7 +55,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unpoisoned()
     }
 
     /// One for a peer of this user and role; `trusted` is root or the agent's own user.

@@ -2,11 +2,11 @@
 //! by connecting and saying nothing.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use bartizan_model::Role;
+use bartizan_model::{Role, Unpoisoned as _};
 
 /// Those that are connected and have said nothing, in the order in which they came.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) struct Newcomer {
 
 impl Silent {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unpoisoned()
     }
 
     /// Writes down that connection number `connection` is here.

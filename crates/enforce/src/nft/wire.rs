@@ -1,13 +1,14 @@
 //! Netlink messages of the netfilter family (include/uapi/linux/netfilter/nfnetlink.h): transactions, questions, answers.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bartizan_sys::netlink::message::{Writer, messages};
 use bartizan_sys::netlink::{Family, Listing, Next, Socket as Netlink};
 
 use super::sealed::Sealed;
+use bartizan_model::Unpoisoned as _;
 
 pub(super) use bartizan_sys::netlink::message::{attribute as attr, attributes as attrs};
 
@@ -107,7 +108,7 @@ impl Socket {
 
     /// Held from a question to its last answer: two threads may share the socket.
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner)
+        self.1.lock().unpoisoned()
     }
 
     /// Sends a transaction that was sealed; the kernel has carried it out, or none of it, when this returns.

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::inside::{self, is_other_end};
 use super::link::{self, Kind, Link};
 use super::session::{self, Part};
 use super::{Found, wireguard};
 use bartizan_enforce::nft::conntrack;
-use bartizan_model::{Flow, LifelineReason};
+use bartizan_model::{Flow, LifelineReason, Unpoisoned as _};
 use bartizan_sys::process_stat::Stat;
 use bartizan_sys::sock_diag::{Phase, Socket};
 use bartizan_sys::{proc_files, system_program};
@@ -291,7 +291,7 @@ impl<'a> Roads<'a> {
 fn holders_of(inode: u64) -> Vec<u32> {
     static LAST: Mutex<BTreeMap<u64, Vec<u32>>> = Mutex::new(BTreeMap::new());
     let holds = |pid: &u32| session::sockets_of(&[*pid]).is_ok_and(|held| held.contains(&inode));
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = LAST.lock().unpoisoned();
     if let Some(known) = last.get(&inode).filter(|known| known.iter().all(&holds)) {
         return known.clone();
     }
@@ -306,7 +306,7 @@ fn holders_of(inode: u64) -> Vec<u32> {
 /// The process that reads and writes the packets of a tun or tap device: its descriptor says `iff:` and the name.
 fn owner_of_tun(device: &str) -> Option<u32> {
     static LAST: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = LAST.lock().unpoisoned();
     if let Some(pid) = last.get(device).copied().filter(|pid| owns(*pid, device)) {
         return Some(pid);
     }

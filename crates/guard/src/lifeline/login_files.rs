@@ -5,9 +5,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::login_record::{RECORD, Record, Source, parse};
+use bartizan_model::Unpoisoned as _;
 
 /// The end of a file that is looked at: about 10,000 logins.
 const TAIL: u64 = 4 << 20;
@@ -116,7 +117,7 @@ fn kept(path: &Path) -> io::Result<Kept> {
     static READ: Mutex<BTreeMap<PathBuf, Kept>> = Mutex::new(BTreeMap::new());
     let metadata = fs::metadata(path)?;
     let stamp = (metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
-    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut read = READ.lock().unpoisoned();
     if let Some(kept) = read.get(path).filter(|kept| kept.stamp == stamp) {
         return Ok(kept.clone());
     }

@@ -1,9 +1,9 @@
 //! Which processes serve a port of this host: they are what a service there is made of.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use bartizan_model::ProcessKey;
+use bartizan_model::{ProcessKey, Unpoisoned as _};
 use bartizan_sys::accept_queue;
 use bartizan_sys::pidfd::key_of;
 use bartizan_sys::socket_holders::{self, Holders};
@@ -15,7 +15,7 @@ static KNOWN: Mutex<Option<(BTreeSet<u64>, Holders)>> = Mutex::new(None);
 pub fn holders_of_port(port: u16) -> Vec<ProcessKey> {
     let queues = accept_queue::all().unwrap_or_default();
     let inodes: BTreeSet<u64> = queues.iter().filter(|queue| queue.at.port() == port).map(|queue| queue.inode).collect();
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.lock().unpoisoned();
     let (asked, holders) = known.get_or_insert_with(Default::default);
     if !inodes.is_subset(asked) {
         asked.extend(&inodes);

@@ -1,10 +1,10 @@
 //! Which connections to the SSH server somebody has logged in over: one alone proves nothing, as anybody can open one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::lifeline;
-use bartizan_model::ProcessKey;
+use bartizan_model::{ProcessKey, Unpoisoned as _};
 use bartizan_sys::pidfd::key_of;
 use bartizan_sys::socket_holders::{self, Holders};
 use bartizan_sys::system_program;
@@ -17,7 +17,7 @@ pub(super) fn holders(connections: &BTreeSet<u64>) -> BTreeMap<u64, Vec<ProcessK
     if connections.is_empty() {
         return BTreeMap::new();
     }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.lock().unpoisoned();
     let (asked, held) = known.get_or_insert_with(Default::default);
     let changed = |held: &Holders| held.values().flatten().any(|pid| !system_program::is_ssh_server(*pid));
     if *asked != *connections || changed(held) {

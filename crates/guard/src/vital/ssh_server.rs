@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use bartizan_model::{ProcessKey, Vital, VitalKind, VitalState};
+use bartizan_model::{ProcessKey, Unpoisoned as _, Vital, VitalKind, VitalState};
 use bartizan_sys::accept_queue::{self, Queue};
 use bartizan_sys::pidfd::key_of;
 use bartizan_sys::process_stat::Stat;
@@ -31,7 +31,7 @@ pub struct Server {
 pub fn servers() -> Vec<Server> {
     let Ok(queues) = accept_queue::all() else { return Vec::new() };
     let listening: BTreeSet<u64> = queues.iter().map(|queue| queue.inode).collect();
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.lock().unpoisoned();
     let lives = |holders: &Holders| holders.values().flatten().all(|pid| system_program::is_ssh_server(*pid));
     let servers = match &*known {
         Some((then, servers)) if *then == listening && lives(servers) => servers.clone(),

@@ -3,12 +3,12 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::fallback::{end_shell, hear_pid};
 use super::standing::read_key;
 use super::{SECOND_SCRIPT, SHELL, WatchdogError, deadline, fail};
-use bartizan_model::ProcessKey;
+use bartizan_model::{ProcessKey, Unpoisoned as _};
 use bartizan_sys::detached::Detached;
 use bartizan_sys::pidfd::key_of;
 use bartizan_sys::process_stat::Stat;
@@ -28,7 +28,7 @@ const LONGEST: u64 = 64;
 pub fn look_after(runtime_notes: &Path, lasting_notes: &Path) -> Result<(), WatchdogError> {
     // Two who look at once would start two.
     static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock().unpoisoned();
     let waited_for = [runtime_notes, lasting_notes].into_iter().any(has_deadline);
     match (waited_for, living(runtime_notes)) {
         (true, Some(key)) if !is_stopped(key) => Ok(()),

@@ -1,10 +1,11 @@
 //! What the kernel programs know of single processes: which are urgent, and which are guarded.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 
 use super::wire::{GUARDED, URGENT};
+use bartizan_model::Unpoisoned as _;
 
 /// The marks. A child inherits urgency at its fork; the kernel forgets a process's marks at its end. When the map is
 /// full (16,384 processes), later ones are just not urgent.
@@ -26,7 +27,7 @@ impl Marks {
     }
 
     fn add(&self, pid: u32, mark: u32) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.0.lock().unpoisoned();
         let known = map.get(&pid, 0).unwrap_or_default();
         // A full map costs speed for this process, nothing else.
         let _full = map.insert(pid, known | mark, 0);

@@ -4,9 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::Captured;
+use bartizan_model::Unpoisoned as _;
 
 /// Lines about what is missing; the rest is counted.
 const MOST_MISSING: usize = 16;
@@ -127,7 +128,7 @@ impl Shelf {
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unpoisoned()
     }
 
     /// Takes up to `wanted` bytes out of the budget.
