@@ -188,6 +188,7 @@ macro_rules! caught_line {
                 package: $package.trim_start_matches("bartizan-").to_owned(),
                 ours: $package.starts_with("bartizan-"),
                 in_tests: stringify!($table) == "dev_dependencies",
+                features: Vec::new(),
             };
             let found = after($of, |one| one.uses.push(line));
             assert!(found.iter().any(|line| line.contains($says)), "{} in {} is not caught: {found:?}", $package, $of);
@@ -235,6 +236,16 @@ fn catches_a_crate_without_a_line() {
 fn catches_a_crate_without_the_lints() {
     let found = after("redteam", |one| one.manifest = one.manifest.replace("[lints]", "[lints.clippy]"));
     assert!(found.iter().any(|line| line.contains("redteam: its Cargo.toml must take the lints")), "{found:?}");
+}
+
+#[test]
+fn catches_a_program_that_can_forge_warrants() {
+    let found = after("agent", |one| {
+        one.uses.iter_mut().filter(|used| used.package == "court").for_each(|used| used.features.push("forge".into()))
+    });
+    assert!(found.iter().any(|line| line.contains("agent: only tests may ask court for a feature")), "{found:?}");
+    let found = after("court", |one| one.manifest.push_str("default = [\"forge\"]\n"));
+    assert!(found.iter().any(|line| line.contains("court: only tests may ask court for a feature")), "{found:?}");
 }
 
 #[test]

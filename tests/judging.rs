@@ -25,7 +25,7 @@ impl Bench {
         Self {
             panel: Panel::new(&policy, &[]),
             correlator: Correlator::new(&policy, IncidentId(1)),
-            court: Court::new(&policy, [9; 32], WarrantId(1)),
+            court: Court::new(&policy, WarrantId(1)),
             events: 0,
         }
     }

@@ -7,7 +7,6 @@ use std::time::Instant;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use bartizan_config::Policy;
-use bartizan_court::Court;
 use bartizan_enforce::nft::{Nft, Pieces, Table as Shape};
 use bartizan_model::{Action, ActionId, ActionKind, ActionState, AuditBody, Direction, Lifeline, Target, WarrantId};
 use bartizan_responder::{Responder, Ties, second_look};
@@ -59,7 +58,6 @@ pub fn measure(table: &mut Table) {
         let home = tempfile::tempdir().unwrap();
         let ledger = Arc::new(Ledger::open(home.path(), chrono::Utc::now()).unwrap());
         let (policy, clock) = (Policy::built_in().unwrap(), Clock::of_this_host());
-        let court = Court::new(&policy, [7; 32], WarrantId(1));
         let ties = Ties {
             lifeline: Box::new(Lifeline::default),
             again: second_look(),
@@ -67,7 +65,7 @@ pub fn measure(table: &mut Table) {
             alarm: Box::new(|alarm| panic!("{alarm:?}")),
             policy,
         };
-        let responder = Responder::new(Arc::clone(&ledger), home.path(), court.verifier(), ties).unwrap();
+        let responder = Responder::new(Arc::clone(&ledger), home.path(), ties).unwrap();
         let snapshot = serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } });
         let all: BTreeMap<u32, Action> = (0..BLOCKS).map(|n| (n, action(n))).collect();
         let planned = Anchor { boot: clock.boot(), ns: clock.now() };

@@ -68,4 +68,10 @@ pub fn check_tree(tree: &Tree, out: &mut Vec<String>) {
 pub fn check_crates(crates: &[Crate], out: &mut Vec<String>) {
     let free = crates.iter().filter(|one| !one.manifest.contains("\n[lints]\nworkspace = true\n"));
     out.extend(free.map(|one| format!("{}: its Cargo.toml must take the lints of the workspace", one.name)));
+    for one in crates {
+        let forges = one.uses.iter().any(|used| used.package == "court" && !used.in_tests && !used.features.is_empty());
+        if forges || one.name == "court" && one.manifest.contains("default = ") {
+            out.push(format!("{}: only tests may ask court for a feature: with it warrants can be forged", one.name));
+        }
+    }
 }

@@ -38,7 +38,7 @@ const IN_TESTS: &[(&str, &[&str])] = &[
     ("enforce", &["isolation"]),
     ("guard", &["isolation"]),
     ("sensors", &["isolation"]),
-    ("responder", &["isolation"]),
+    ("responder", &["court", "isolation"]),
     ("agent", &["client", "isolation"]),
     ("bartizan", &["court", "enforce", "sensors"]),
 ];

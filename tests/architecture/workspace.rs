@@ -25,6 +25,8 @@ pub struct Use {
     pub ours: bool,
     /// For tests alone.
     pub in_tests: bool,
+    /// What of it is asked for besides its defaults.
+    pub features: Vec<String>,
 }
 
 /// A package's name, and whether it is ours.
@@ -49,7 +51,8 @@ fn read_one(package: &serde_json::Value, root: &Path) -> Crate {
     let folder = Path::new(&manifest_path).parent().unwrap().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
     let uses = package["dependencies"].as_array().unwrap().iter().map(|line| {
         let (package, ours) = own(&text(&line["name"]));
-        Use { package, ours, in_tests: line["kind"] == "dev" }
+        let features = line["features"].as_array().unwrap().iter().map(&text).collect();
+        Use { package, ours, in_tests: line["kind"] == "dev", features }
     });
     let manifest = std::fs::read_to_string(&manifest_path).unwrap();
     Crate { name: own(&text(&package["name"])).0, folder, manifest, uses: uses.collect() }

@@ -63,7 +63,7 @@ impl Host {
         Self {
             panel: Panel::new(&policy, &[]),
             correlator: Correlator::new(&policy, IncidentId(1)),
-            court: Court::new(&policy, [9; 32], WarrantId(1)),
+            court: Court::new(&policy, WarrantId(1)),
             mode,
             by_name,
             labels: HashMap::new(),

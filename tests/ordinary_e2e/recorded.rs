@@ -80,7 +80,7 @@ fn below_init(process: &Process, init: u32) -> Process {
 pub fn judge(events: &[Event], mode: Mode) -> Verdict {
     let policy = Policy::built_in().unwrap();
     let (mut panel, mut correlator) = (Panel::new(&policy, &[]), Correlator::new(&policy, IncidentId(1)));
-    let mut court = Court::new(&policy, [9; 32], WarrantId(1));
+    let mut court = Court::new(&policy, WarrantId(1));
     let (mut verdict, mut living) = (Verdict::default(), HashMap::<ProcessKey, Arc<Process>>::new());
     for event in events {
         let Some(process) = &event.process else { continue };

@@ -56,8 +56,7 @@ pub fn live() {
     let home = PathBuf::from(home);
     let ledger = Arc::new(Ledger::open(&home.join("data"), chrono::Utc::now()).unwrap());
     let policy = Policy::parse("[vitals]\nwithin = \"300ms\"\nresolve = \"\"\n", "test").unwrap();
-    let seed = *blake3::hash(&std::process::id().to_ne_bytes()).as_bytes();
-    let mut court = Court::new(&policy, seed, ledger.next_warrant_id().unwrap_or(WarrantId(1)));
+    let mut court = Court::new(&policy, ledger.next_warrant_id().unwrap_or(WarrantId(1)));
     let ties = Ties {
         lifeline: Box::new(Lifeline::default),
         again: second_look(),
@@ -65,7 +64,7 @@ pub fn live() {
         alarm: Box::new(|_| {}),
         policy,
     };
-    let responder = Responder::new(Arc::clone(&ledger), &home.join("run"), court.verifier(), ties).unwrap();
+    let responder = Responder::new(Arc::clone(&ledger), &home.join("run"), ties).unwrap();
     let recovered = responder.recover(chrono::Utc::now());
     say(&ledger, &format!("{recovered:?}").chars().take(300).collect::<String>());
     for line in std::io::stdin().lines().map_while(Result::ok) {

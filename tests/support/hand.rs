@@ -138,7 +138,7 @@ fn lifeline() -> Lifeline {
 fn responder(home: &Path) -> (Responder, Arc<Ledger>, Court) {
     let ledger = Arc::new(Ledger::open(&home.join("data"), chrono::Utc::now()).unwrap());
     let first = ledger.next_warrant_id().unwrap_or(WarrantId(1));
-    let court = Court::new(&policy(), *blake3::hash(format!("{:?}", Instant::now()).as_bytes()).as_bytes(), first);
+    let court = Court::new(&policy(), first);
     let ties = Ties {
         lifeline: Box::new(lifeline),
         again: second_look(),
@@ -146,7 +146,7 @@ fn responder(home: &Path) -> (Responder, Arc<Ledger>, Court) {
         alarm: Box::new(|alarm| say(&format!("alarm {alarm}"))),
         policy: policy(),
     };
-    let responder = Responder::new(Arc::clone(&ledger), &home.join("run"), court.verifier(), ties).unwrap();
+    let responder = Responder::new(Arc::clone(&ledger), &home.join("run"), ties).unwrap();
     (responder, ledger, court)
 }
 

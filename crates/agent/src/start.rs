@@ -39,7 +39,7 @@ use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_store::{FileDigest, StoreError, Writer};
 use bartizan_sys::data_lock::DataLock;
 use bartizan_sys::reexec::{self, Legacy};
-use bartizan_sys::{descriptors, disk_space, privacy, random};
+use bartizan_sys::{descriptors, disk_space, privacy};
 
 /// Why the agent cannot do its work at all.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub enum EngineError {
     /// Another agent works there.
     #[error("another agent uses {0}: attach to it with `bartizan attach`, or choose another directory with --data")]
     InUse(std::path::PathBuf),
-    /// The kernel gives no randomness or no thread.
+    /// The kernel gives no thread.
     #[error("cannot start: {0}")]
     Host(#[from] std::io::Error),
 }
@@ -93,8 +93,7 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         coverage.go_on();
         unwatched = None;
     }
-    let key = random::key()?;
-    let court = Court::new(&policy, key, ledger.next_warrant_id()?);
+    let court = Court::new(&policy, ledger.next_warrant_id()?);
     let users = settings.access.operators.iter().chain(&settings.access.admins).copied().collect();
     // Without the archive nobody is remembered: the logs of logins are left.
     let seen = reader.as_ref().and_then(|reader| reader.meta(seen_logins::KEY).ok().flatten());
@@ -103,7 +102,7 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let first_event = EventId(past.numbers.events + 1);
     let lanes = Arc::new(Lanes::new(settings.lanes, first_event));
     let ties = ties(&policy, &owner, &world, &lanes);
-    let responder = Responder::new(Arc::clone(&ledger), &settings.runtime, court.verifier(), ties).map_err(EngineError::Responder)?;
+    let responder = Responder::new(Arc::clone(&ledger), &settings.runtime, ties).map_err(EngineError::Responder)?;
     let mode = past.mode(&ledger).unwrap_or(policy.mode.initial);
     let desk = Desk::new(court, mode, past.pending, ApprovalId(past.numbers.approvals + 1), policy.actions.question_lapses);
     let correlator = Correlator::new(&policy, IncidentId(past.numbers.incidents + 1));

@@ -10,7 +10,7 @@ use super::guard::{self, Refusal};
 use super::ladder;
 use super::proposals;
 use super::sentinel::{Pause, Sentinel};
-use super::warrant::{Terms, Verifier, Warrant, sentence};
+use super::warrant::{Warrant, sentence};
 use bartizan_config::Policy;
 use bartizan_model::{
     Action, ActionPlan, Alarm, Approver, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId,
@@ -107,8 +107,6 @@ struct Entry {
 /// The court.
 pub struct Court {
     policy: Policy,
-    verifier: Verifier,
-    key: [u8; 32],
     next: WarrantId,
     /// What was ruled lately, oldest first.
     docket: VecDeque<Entry>,
@@ -119,28 +117,22 @@ pub struct Court {
 }
 
 impl std::fmt::Debug for Court {
-    // The key stays out of every log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Court(next {}, {} on the docket)", self.next, self.docket.len())
     }
 }
 
 impl Court {
-    /// A court with a key that only this start of the agent knows; `first` is the first warrant's name.
-    pub fn new(policy: &Policy, key: [u8; 32], first: WarrantId) -> Self {
+    /// A court; `first` is the first warrant's name.
+    pub fn new(policy: &Policy, first: WarrantId) -> Self {
         let (docket, alone) = (VecDeque::new(), VecDeque::new());
-        let (policy, verifier, sentinel) = (policy.clone(), Verifier::new(key), Sentinel::default());
-        Self { policy, verifier, key, next: first, docket, alone, sentinel, unasked: 0 }
+        let (policy, sentinel) = (policy.clone(), Sentinel::default());
+        Self { policy, next: first, docket, alone, sentinel, unasked: 0 }
     }
 
     /// Takes a changed policy over; what was ruled before stays ruled.
     pub fn set_policy(&mut self, policy: &Policy) {
         self.policy = policy.clone();
-    }
-
-    /// What proves this court's warrants. All copies share the list of used ones.
-    pub fn verifier(&self) -> Verifier {
-        self.verifier.clone()
     }
 
     /// Questions that were not asked because too many wait for the same incident.
@@ -278,12 +270,12 @@ impl Court {
         (alive >= most as usize).then(|| format!("{most} actions are alive, the limit ([actions] most_active)"))
     }
 
-    fn issue(&mut self, plan: ActionPlan, incident: Option<IncidentId>, reason: &str, approver: Approver, now: Timestamp) -> Warrant {
+    fn issue(&mut self, plan: ActionPlan, incident: Option<IncidentId>, reason: &str, by: Approver, now: Timestamp) -> Warrant {
         let id = self.next;
         self.next = WarrantId(id.0.saturating_add(1));
-        let lapses = self.policy.actions.warrant_lapses;
-        let terms = Terms { id, plan, incident, reason: sentence(reason, 500), issued: now, lapses, approver };
-        Warrant::seal(terms, &self.key)
+        let lapses = chrono::TimeDelta::from_std(self.policy.actions.warrant_lapses).unwrap_or_default();
+        let expires = now.checked_add_signed(lapses).unwrap_or(now);
+        Warrant::issue(id, plan, incident, sentence(reason, 500), by, expires)
     }
 
     fn stand(&self, plan: &ActionPlan) -> Option<Stand> {

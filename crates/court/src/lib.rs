@@ -7,7 +7,6 @@ mod docket;
 mod guard;
 mod ladder;
 mod proposals;
-mod seal;
 mod sentinel;
 mod tree;
 mod warrant;
@@ -15,7 +14,7 @@ mod warrant;
 pub use docket::{Case, Court, Petition, Ruling};
 pub use guard::Refusal;
 pub use sentinel::Pause;
-pub use warrant::{Grant, Verifier, Warrant, WarrantError};
+pub use warrant::{Warrant, WarrantError};
 
 #[cfg(test)]
-mod widened_tests;
+mod granted_tests;

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use super::tests::{now, order, until};
 use super::*;
-use bartizan_court::Court;
 use bartizan_guard::lifeline::{Known, derive};
 use bartizan_isolation::own_mounts::in_own_etc;
 use bartizan_isolation::own_netns::killed_in_a_child;
-use bartizan_model::{ActionKind, ActionState, HostText, Target, WarrantId};
+use bartizan_model::{ActionKind, ActionState, HostText, Target};
 use bartizan_sys::pidfd::key_of;
 
 const NAME: &str = "annbartizan";
@@ -21,7 +20,6 @@ const NAME: &str = "annbartizan";
 pub(super) fn responder(dir: &Path) -> Responder {
     let ledger = Arc::new(Ledger::open(&dir.join("data"), now()).unwrap());
     let policy = Policy::built_in().unwrap();
-    let court = Court::new(&policy, [7; 32], WarrantId(1));
     let ties = Ties {
         lifeline: Box::new(|| {
             let nobody = Known { consoles: &[], attached: &[], time_servers: &BTreeSet::new(), users: &[], seen: &[] };
@@ -35,7 +33,7 @@ pub(super) fn responder(dir: &Path) -> Responder {
         alarm: Box::new(|_| {}),
         policy,
     };
-    Responder::new(ledger, &dir.join("runtime"), court.verifier(), ties).unwrap()
+    Responder::new(ledger, &dir.join("runtime"), ties).unwrap()
 }
 
 fn run(program: &str, arguments: &[&str]) -> bool {
@@ -58,7 +56,7 @@ fn uid() -> u32 {
     bartizan_enforce::accounts::find(&HostText::from(NAME)).unwrap().unwrap().uid
 }
 
-fn disable(lasts: Duration) -> super::transaction::Order {
+fn disable(lasts: Duration) -> bartizan_court::Warrant {
     let target = Target::User { name: HostText::from(NAME), uid: uid() };
     order(ActionPlan::new(ActionKind::DisableUser, target, lasts).unwrap())
 }
@@ -175,12 +173,12 @@ fn a_disabled_account_is_out_and_comes_back_byte_for_byte() {
         assert!(until(|| of_account("sleep 30[02]") >= 2));
         assert!(run("su", &["-s", "/bin/sh", NAME, "-c", "true"]));
         let before = whole("/etc/shadow");
-        let preview = responder.preview(&disable(Duration::from_secs(600)).plan).unwrap();
+        let preview = responder.preview(disable(Duration::from_secs(600)).plan()).unwrap();
         assert!(preview.blast_radius.contains("processes of its login sessions end now"), "{preview:?}");
 
         eprintln!("seen: {preview:#?}");
         let began = std::time::Instant::now();
-        let action = responder.carry_out(disable(Duration::from_secs(600)), now()).unwrap();
+        let action = responder.execute(disable(Duration::from_secs(600)), now()).unwrap();
         eprintln!("measured: account disabled and its session ended in {:?}", began.elapsed());
         assert_eq!(action.state, ActionState::Live, "{}", action.note);
         assert!(line().starts_with(&format!("{NAME}:!$")) && line().ends_with(":1:"), "{}", line().len());
@@ -224,7 +222,7 @@ fn what_others_do_to_the_account_meanwhile_stays() {
     in_own_etc(|dir| {
         add_user();
         let responder = responder(dir);
-        let action = responder.carry_out(disable(Duration::from_secs(600)), now()).unwrap();
+        let action = responder.execute(disable(Duration::from_secs(600)), now()).unwrap();
         // Somebody else comes and goes: the other lines are theirs.
         shell("useradd -l -M benbartizan");
         shell(&format!("echo {NAME}:another | chpasswd"));
@@ -256,7 +254,7 @@ fn what_cannot_be_locked_is_refused() {
         let refused = |name: &str, uid| {
             let target = Target::User { name: HostText::from(name), uid };
             let plan = ActionPlan::new(ActionKind::DisableUser, target, Duration::from_secs(60)).unwrap();
-            responder.carry_out(order(plan), now()).unwrap_err().to_string()
+            responder.execute(order(plan), now()).unwrap_err().to_string()
         };
         let before = whole("/etc/shadow");
         assert!(refused("root", 0).contains("root, or the account"));
@@ -271,7 +269,7 @@ fn what_cannot_be_locked_is_refused() {
         let holder = fs::OpenOptions::new().write(true).create(true).truncate(false).open("/etc/.pwd.lock").unwrap();
         let range = nix::libc::flock { l_type: 1, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
         nix::fcntl::fcntl(&holder, nix::fcntl::FcntlArg::F_OFD_SETLK(&range)).unwrap();
-        assert!(responder.carry_out(disable(Duration::from_secs(60)), now()).unwrap_err().to_string().contains(".pwd.lock"));
+        assert!(responder.execute(disable(Duration::from_secs(60)), now()).unwrap_err().to_string().contains(".pwd.lock"));
         assert_eq!((whole("/etc/shadow"), left_in(dir)), (before, Vec::new()));
     });
 }
@@ -286,7 +284,7 @@ fn it_ends_outside_of_us_when_we_are_killed() {
         let before = whole("/etc/shadow");
         assert!(killed_in_a_child(|| {
             let responder = responder(dir);
-            let action = responder.carry_out(disable(Duration::from_secs(2)), now());
+            let action = responder.execute(disable(Duration::from_secs(2)), now());
             if action.is_ok() && line().contains(":!$") {
                 bartizan_isolation::own_netns::die();
             }
@@ -312,7 +310,7 @@ fn a_confirmed_one_lasts_to_its_new_end() {
         let mut policy = Policy::built_in().unwrap();
         policy.actions.confirm_within = Duration::from_secs(3);
         responder.set_policy(&policy);
-        let action = responder.carry_out(disable(Duration::from_secs(600)), now()).unwrap();
+        let action = responder.execute(disable(Duration::from_secs(600)), now()).unwrap();
         responder.confirm(action.id, "root", now()).unwrap();
         // Past the former end, and past the moment at which the last of those who wait for it would come.
         std::thread::sleep(Duration::from_secs(11));

@@ -72,12 +72,12 @@ fn open_connections_with_the_blocked_address_die_and_no_others() {
             let (mut good, mut owner) = (Session::open(&listener, "198.51.100.67"), Session::open(&listener, OWNER));
             assert!(tracked().contains("src=198.51.100.66"), "{}", tracked());
             let order = block("198.51.100.66", direction, MINUTE);
-            let preview = responder.preview(&order.plan).unwrap();
+            let preview = responder.preview(order.plan()).unwrap();
             assert!(preview.steps.iter().any(|step| step.starts_with("closes the 2 connections that are open now")), "{preview:?}");
             assert!(preview.undo.iter().any(|line| line.contains("not opened again")), "{preview:?}");
             bad.talk().unwrap();
             let began = Instant::now();
-            let done = responder.carry_out(order, now()).unwrap();
+            let done = responder.execute(order, now()).unwrap();
             eprintln!("block {direction:?} with two connections open: {:?}, {}", began.elapsed(), done.note);
             assert_eq!(done.state, ActionState::Live);
             assert!(done.note.contains("2 connections closed") && !done.note.contains("still open"), "{}", done.note);
@@ -102,7 +102,7 @@ fn the_owners_connection_is_never_closed() {
         let (listener, responder) = (network(), bench.responder());
         let mut owner = Session::open(&listener, OWNER);
         for spelling in [OWNER, "::ffff:203.0.113.9"] {
-            let refused = responder.carry_out(block(spelling, Direction::In, MINUTE), now()).unwrap_err();
+            let refused = responder.execute(block(spelling, Direction::In, MINUTE), now()).unwrap_err();
             assert!(matches!(refused, ActError::Lifeline { why: LifelineReason::SshSession, .. }), "{refused}");
         }
         let cut = super::actions::open_connections::cut(&responder.hand, OWNER.parse().unwrap(), true).unwrap_err();
@@ -116,7 +116,7 @@ fn the_owners_connection_is_never_closed() {
 fn what_was_opened_while_somebody_had_removed_the_block_is_closed_too() {
     on_bench(|bench| {
         let (listener, responder) = (network(), bench.responder());
-        let done = responder.carry_out(block("198.51.100.66", Direction::In, MINUTE), now()).unwrap();
+        let done = responder.execute(block("198.51.100.66", Direction::In, MINUTE), now()).unwrap();
         assert!(!done.note.contains("connection"), "nothing was open, nothing is said: {}", done.note);
         nft("flush ruleset");
         let mut meanwhile = Session::open(&listener, "198.51.100.66");
@@ -124,7 +124,7 @@ fn what_was_opened_while_somebody_had_removed_the_block_is_closed_too() {
         assert!(mended.first().unwrap().note.contains("brought back"), "{mended:?}");
         assert_eq!(meanwhile.end(), ErrorKind::ConnectionAborted);
         let longest = block("198.51.100.67", Direction::In, ActionPlan::LONGEST);
-        let preview = responder.preview(&longest.plan).unwrap();
+        let preview = responder.preview(longest.plan()).unwrap();
         assert!(preview.steps.iter().any(|step| step.starts_with("no TCP connection")), "{preview:?}");
     });
 }
@@ -136,7 +136,7 @@ fn death_between_the_block_and_the_closing_leaves_nothing_open() {
         assert!(killed_in_a_child(|| {
             let responder = bench.responder();
             *responder.die_at.lock().unwrap() = Some("after apply");
-            let _ = responder.carry_out(block("198.51.100.66", Direction::In, MINUTE), now());
+            let _ = responder.execute(block("198.51.100.66", Direction::In, MINUTE), now());
         }));
         // As if it had died a moment earlier: the block is there, and a connection from before it.
         nft("delete element inet bartizan block_in4 {198.51.100.66}");

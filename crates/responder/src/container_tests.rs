@@ -136,7 +136,7 @@ impl Drop for Docker {
     }
 }
 
-fn isolate(id: &str, isolation: Isolation, lasts: Duration) -> super::transaction::Order {
+fn isolate(id: &str, isolation: Isolation, lasts: Duration) -> bartizan_court::Warrant {
     let target = Target::Container { id: id.to_owned(), name: HostText::from("c"), isolation };
     order(ActionPlan::new(ActionKind::IsolateContainer, target, lasts).unwrap())
 }
@@ -160,9 +160,9 @@ fn a_container_is_cut_off_and_comes_back_as_it_was() {
         assert!(ping("10.97.1.78") && ping("10.97.2.78") && ping("db-peer"), "it reaches the other by address and name");
         let (before, inside) = (docker.networks(&id), docker.inside(&id));
         let responder = responder(dir);
-        eprintln!("seen: {:#?}", responder.preview(&isolate(&id, Isolation::Network, LONG).plan).unwrap());
+        eprintln!("seen: {:#?}", responder.preview(isolate(&id, Isolation::Network, LONG).plan()).unwrap());
         let began = Instant::now();
-        let action = responder.carry_out(isolate(&id, Isolation::Network, LONG), now()).unwrap();
+        let action = responder.execute(isolate(&id, Isolation::Network, LONG), now()).unwrap();
         eprintln!("measured: container off two networks in {:?}", began.elapsed());
         assert_eq!(action.state, ActionState::Live, "{}", action.note);
         assert!(action.note.contains("only lo"), "{}", action.note);
@@ -186,7 +186,7 @@ fn a_paused_container_is_frozen_and_runs_on() {
     with_docker(|dir, docker| {
         let id = docker.sleeper("still", 77);
         let responder = responder(dir);
-        let action = responder.carry_out(isolate(&id[..12], Isolation::Pause, LONG), now()).unwrap();
+        let action = responder.execute(isolate(&id[..12], Isolation::Pause, LONG), now()).unwrap();
         assert!(action.note.contains("the kernel shows its group frozen"), "{}", action.note);
         assert_eq!(docker.inspect(&id)["State"]["Paused"], true);
         // Somebody lets it run: it is brought back.
@@ -196,11 +196,11 @@ fn a_paused_container_is_frozen_and_runs_on() {
         assert_eq!(docker.inspect(&id)["State"]["Paused"], true);
         responder.rollback(action.id, "root", now()).unwrap();
         assert_eq!(docker.inspect(&id)["State"]["Status"], "running");
-        let again = responder.carry_out(isolate(&id, Isolation::Pause, LONG), now()).unwrap();
+        let again = responder.execute(isolate(&id, Isolation::Pause, LONG), now()).unwrap();
         docker.must("rm -f still");
         let gone = responder.rollback(again.id, "root", now()).unwrap();
         assert!(gone.note.contains("removed meanwhile"), "{}", gone.note);
-        assert!(responder.carry_out(isolate(&id, Isolation::Pause, LONG), now()).unwrap_err().to_string().contains("no runtime"));
+        assert!(responder.execute(isolate(&id, Isolation::Pause, LONG), now()).unwrap_err().to_string().contains("no runtime"));
     });
 }
 
@@ -209,10 +209,10 @@ fn what_has_no_network_of_its_own_is_refused_and_drift_is_mended() {
     with_docker(|dir, docker| {
         let responder = responder(dir);
         let host = docker.must("run -d --network host busybox /bin/busybox sleep 600");
-        let refused = responder.carry_out(isolate(&host, Isolation::Network, LONG), now()).unwrap_err().to_string();
+        let refused = responder.execute(isolate(&host, Isolation::Network, LONG), now()).unwrap_err().to_string();
         assert!(refused.contains("network mode host") && refused.contains("pause it instead"), "{refused}");
         let id = docker.sleeper("web", 77);
-        let action = responder.carry_out(isolate(&id, Isolation::Network, LONG), now()).unwrap();
+        let action = responder.execute(isolate(&id, Isolation::Network, LONG), now()).unwrap();
         docker.must("network create --subnet 10.97.3.0/24 third");
         docker.must("network connect third web");
         let changed = responder.reconcile(now()).unwrap();
@@ -238,7 +238,7 @@ fn ends_outside(dir: &Path, docker: &Docker, isolation: Isolation) {
     let id = docker.sleeper("web", 77);
     let before = (docker.networks(&id), docker.inside(&id));
     assert!(killed_in_a_child(|| {
-        let action = responder(dir).carry_out(isolate(&id, isolation, Duration::from_secs(2)), now());
+        let action = responder(dir).execute(isolate(&id, isolation, Duration::from_secs(2)), now());
         if action.is_ok() {
             bartizan_isolation::own_netns::die();
         }

@@ -16,8 +16,8 @@ fn what_was_undone_on_a_full_disk_by_one_who_was_killed_then_is_not_applied_agai
     on_bench(|bench| {
         let disk = Disk::of(&bench);
         let responder = ready(&bench, &Hands::default());
-        let undone = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
-        let kept = responder.carry_out(block("198.51.100.3", Direction::In, MINUTE), now()).unwrap();
+        let undone = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
+        let kept = responder.execute(block("198.51.100.3", Direction::In, MINUTE), now()).unwrap();
         disk.fill();
         responder.rollback(undone.id, "root", now()).unwrap();
         // Killed: what memory alone knows is lost, and the row on the disk says that it is live.
@@ -45,7 +45,7 @@ fn what_was_undone_on_a_full_disk_by_one_who_was_killed_then_is_not_applied_agai
 fn a_live_action_of_a_version_that_kept_no_marks_stays_live() {
     on_bench(|bench| {
         let responder = ready(&bench, &Hands::default());
-        let kept = responder.carry_out(block("198.51.100.3", Direction::In, MINUTE), now()).unwrap();
+        let kept = responder.execute(block("198.51.100.3", Direction::In, MINUTE), now()).unwrap();
         drop(responder);
         std::fs::remove_dir_all(bench.runtime().join("wanted")).unwrap();
         for _ in 0..2 {
@@ -64,7 +64,7 @@ fn what_cannot_be_read_is_undone_by_its_note() {
         let responder = bench.responder();
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         assert!(stands_still(&out));
         responder.ledger.set_snapshot(frozen.id, &serde_json::json!("nonsense")).unwrap();
         let undone = responder.rollback(frozen.id, "root", now()).unwrap();
@@ -79,15 +79,15 @@ fn an_undo_that_is_pending_is_neither_confirmed_nor_doubled_and_is_tried_with_pa
     on_bench(|bench| {
         let hands = Hands::default();
         let responder = ready(&bench, &hands);
-        let mut action = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
+        let mut action = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
         responder.want_gone(&mut action, EndCause::Undone, "root", "undone by root", now());
         assert!(action.undo_pending().is_some() && action.standing() == "undo pending");
         assert!(matches!(responder.confirm(action.id, "root", now()), Err(ActError::NotAwaiting { .. })));
-        let again = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap_err();
+        let again = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap_err();
         assert!(matches!(again, ActError::StillUndoing { .. }), "{again}");
         responder.reconcile(now()).unwrap();
         assert_eq!((row(&responder, action.id).state, ruleset().as_str()), (ActionState::RolledBack, ""));
-        assert!(responder.carry_out(block("198.51.100.2", Direction::In, Duration::from_secs(9)), now()).is_ok());
+        assert!(responder.execute(block("198.51.100.2", Direction::In, Duration::from_secs(9)), now()).is_ok());
         assert!(responder.emergency_stop(&person("root"), now()).failures.is_empty());
     });
 }

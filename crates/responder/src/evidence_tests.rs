@@ -40,9 +40,9 @@ fn the_deleted_executable_that_ran_is_kept_before_the_kill() {
         let port = listener.local_addr().unwrap().port();
         let (tree, content) = hidden_tree(bench.dir.path(), port);
         let (pid, order) = (tree.id(), on_tree(ActionKind::KillTree, &tree));
-        assert!(responder.preview(&order.plan).unwrap().steps.iter().any(|step| step.contains("keep executables")));
+        assert!(responder.preview(order.plan()).unwrap().steps.iter().any(|step| step.contains("keep executables")));
         let began = Instant::now();
-        let killed = responder.carry_out(order, now()).unwrap();
+        let killed = responder.execute(order, now()).unwrap();
         eprintln!("killed with evidence in {:?}: {}", began.elapsed(), killed.note);
         assert!(Stat::read(pid).is_none_or(|stat| stat.is_dead()));
         let evidence = killed.evidence.clone().unwrap();
@@ -71,7 +71,7 @@ fn a_freeze_keeps_evidence_and_says_so_as_long_as_it_lasts() {
     on_bench(|bench| {
         let (responder, out) = (bench.responder(), bench.dir.path().join("out"));
         let tree = lively_tree(&out);
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
         assert!(frozen.evidence.is_none(), "nobody waits for it");
         let frozen = with_evidence(&responder, frozen.id);
         let evidence = frozen.evidence.clone().unwrap();
@@ -92,11 +92,11 @@ fn evidence_that_cannot_be_kept_stops_neither_and_is_told() {
         let (responder, out) = (bench.responder(), bench.dir.path().join("out"));
         std::fs::write(responder.ledger.directory().join("evidence"), "in the way").unwrap();
         let tree = lively_tree(&out);
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
         assert!(frozen.state == ActionState::Live && stands_still(&out));
         let frozen = with_evidence(&responder, frozen.id);
         assert!(frozen.note.contains("no evidence was kept: ") && frozen.evidence.unwrap().missing[0].contains("could not be made"));
-        let killed = responder.carry_out(on_tree(ActionKind::KillTree, &tree), now()).unwrap();
+        let killed = responder.execute(on_tree(ActionKind::KillTree, &tree), now()).unwrap();
         assert_eq!(killed.state, ActionState::Expired, "{}", killed.note);
         assert!(killed.note.contains("no evidence was kept: "), "{}", killed.note);
     });
@@ -110,7 +110,7 @@ fn evidence_outlives_us_when_we_die_after_the_kill() {
         assert!(killed_in_a_child(|| {
             let responder = bench.responder();
             *responder.die_at.lock().unwrap() = Some("after apply");
-            let _ = responder.carry_out(on_tree(ActionKind::KillTree, &tree), now());
+            let _ = responder.execute(on_tree(ActionKind::KillTree, &tree), now());
         }));
         let responder = bench.responder();
         responder.recover(now()).unwrap();

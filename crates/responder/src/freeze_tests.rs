@@ -35,7 +35,7 @@ fn a_command_of_the_owner_without_a_terminal_is_held_as_a_whole() {
             let child = below(tree.id()).unwrap();
             let target = bartizan_model::Target::ProcessTree { root: child.key(), exe: "/bin/sleep".into() };
             let plan = ActionPlan::new(ActionKind::FreezeTree, target, std::time::Duration::from_secs(60)).unwrap();
-            let done = responder.carry_out(super::tests::order(plan), now());
+            let done = responder.execute(super::tests::order(plan), now());
             assert_eq!(done.is_err(), refused, "{done:?}");
             match done {
                 Ok(frozen) => drop(responder.rollback(frozen.id, "root", now()).unwrap()),
@@ -58,7 +58,7 @@ fn it_is_said_where_a_process_runs_whose_own_group_is_gone() {
         std::fs::create_dir(&own).unwrap();
         let tree = Tree(Command::new("sleep").arg("60").process_group(0).spawn().unwrap());
         std::fs::write(own.join("cgroup.procs"), tree.id().to_string()).unwrap();
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
         std::fs::remove_dir(&own).unwrap();
         let undone = responder.rollback(frozen.id, "root", now()).unwrap();
         assert_eq!(undone.state, ActionState::RolledBack);

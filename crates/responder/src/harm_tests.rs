@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::harm_stage::{Neighbour, RealSshd, beside};
 use super::safety_tests::{Hands, MINUTE, contain, ready, row};
-use super::tests::{Bench, block, ip, now, on_bench, on_tree, person, ruleset, sleeping_tree};
-use super::transaction::Order;
+use super::tests::{Bench, block, by, ip, now, on_bench, on_tree, person, ruleset, sleeping_tree};
 use super::*;
+use bartizan_court::Warrant;
 use bartizan_isolation::own_netns::killed_in_a_child;
 use bartizan_model::{ActionState, Approver, Direction, Mode, VitalState};
 
@@ -39,8 +39,8 @@ impl SshServer {
     }
 }
 
-fn alone(order: Order) -> Order {
-    Order { approver: Approver::Mode(Mode::Aggressive), ..order }
+fn alone(order: Warrant) -> Warrant {
+    by(Approver::Mode(Mode::Aggressive), order.plan().clone())
 }
 
 /// The rounds of the next seconds; whose row changed.
@@ -70,13 +70,13 @@ fn strangers_who_fill_the_ssh_server_undo_nothing() {
         let hands = Hands::default();
         let responder = ready(&bench, &hands);
         responder.check_vitals(now());
-        let blocked = responder.carry_out(alone(block("198.51.100.2", Direction::In, MINUTE)), now()).unwrap();
+        let blocked = responder.execute(alone(block("198.51.100.2", Direction::In, MINUTE)), now()).unwrap();
         let crowd: Vec<TcpStream> = (0..150).filter_map(|_| TcpStream::connect("127.0.0.1:22").ok()).collect();
         assert!(crowd.len() > 100);
         rounds(&responder, &hands, 8);
         let row_now = row(&responder, blocked.id);
         assert_eq!(row_now.state, ActionState::Live, "{}", row_now.note);
-        let contained = responder.carry_out(contain(), now()).unwrap();
+        let contained = responder.execute(contain(), now()).unwrap();
         assert_eq!(contained.state, ActionState::Live, "{}", contained.note);
         rounds(&responder, &hands, 8);
         assert!(responder.active().unwrap().iter().all(|action| action.state == ActionState::Live));
@@ -94,9 +94,9 @@ fn an_ssh_server_that_stands_still_by_itself_undoes_nothing_and_is_told() {
         let responder = ready(&bench, &hands);
         responder.check_vitals(now());
         let tree = sleeping_tree();
-        let frozen = responder.carry_out(alone(on_tree(bartizan_model::ActionKind::FreezeTree, &tree)), now()).unwrap();
-        let blocked = responder.carry_out(alone(block("198.51.100.2", Direction::In, MINUTE)), now()).unwrap();
-        let contained = responder.carry_out(contain(), now()).unwrap();
+        let frozen = responder.execute(alone(on_tree(bartizan_model::ActionKind::FreezeTree, &tree)), now()).unwrap();
+        let blocked = responder.execute(alone(block("198.51.100.2", Direction::In, MINUTE)), now()).unwrap();
+        let contained = responder.execute(contain(), now()).unwrap();
         sshd.signal(nix::sys::signal::Signal::SIGSTOP);
         rounds(&responder, &hands, 8);
         for id in [frozen.id, blocked.id, contained.id] {
@@ -127,7 +127,7 @@ fn one_slow_greeting_is_no_harm() {
         let (mut responder, server) = (ready(&bench, &hands), Arc::new(SshServer::begin()));
         let cut = Arc::clone(&server);
         responder.at_point = Mutex::new(Some(("after apply", Box::new(move |_| cut.fall_silent()))));
-        let done = responder.carry_out(contain(), now()).unwrap();
+        let done = responder.execute(contain(), now()).unwrap();
         let check = done.vitals.unwrap();
         assert!(done.state == ActionState::Live && check.harmed.is_empty(), "{check:?}");
         let said = "did not greet within 0.3 s (before: took 0.0 s to greet)";
@@ -146,8 +146,8 @@ fn what_does_harm_is_undone_by_itself_and_not_done_again_alone() {
         let responder = with_probe(&bench, &hands, "tcp 198.51.100.2:8080");
         let order = || alone(block("198.51.100.2", Direction::In, MINUTE));
         let (done, beside) = (
-            responder.carry_out(order(), now()).unwrap(),
-            responder.carry_out(alone(block("198.51.100.3", Direction::In, MINUTE)), now()).unwrap(),
+            responder.execute(order(), now()).unwrap(),
+            responder.execute(alone(block("198.51.100.3", Direction::In, MINUTE)), now()).unwrap(),
         );
         assert_eq!(responder.check_vitals(now()).len(), 0, "it is too early to look");
         rounds(&responder, &hands, 2);
@@ -162,22 +162,22 @@ fn what_does_harm_is_undone_by_itself_and_not_done_again_alone() {
         assert_eq!(row(&responder, beside.id).state, ActionState::Live, "the other cannot have done it");
         let lines = responder.ledger.audit_tail(9).unwrap();
         assert!(lines.iter().any(|entry| entry.body.what == "action.harmful" && entry.body.subject == done.id.to_string()));
-        assert!(matches!(responder.carry_out(order(), now()), Err(ActError::Harmful(_))));
+        assert!(matches!(responder.execute(order(), now()), Err(ActError::Harmful(_))));
         drop(responder);
         let responder = with_probe(&bench, &hands, "tcp 198.51.100.2:8080");
         responder.recover(now()).unwrap();
-        assert!(matches!(responder.carry_out(order(), now()), Err(ActError::Harmful(_))), "a restart forgives nothing");
+        assert!(matches!(responder.execute(order(), now()), Err(ActError::Harmful(_))), "a restart forgives nothing");
         responder.rollback(beside.id, "root", now()).unwrap();
         // A person may; from then on the guard may too, over a restart as well.
         let mut policy = Policy::clone(&responder.hand.policy());
         policy.vitals.probes.clear();
         responder.set_policy(&policy);
-        let by_person = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
+        let by_person = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
         responder.rollback(by_person.id, "root", now()).unwrap();
         drop(responder);
         let responder = ready(&bench, &hands);
         responder.recover(now()).unwrap();
-        let again = responder.carry_out(order(), now()).unwrap();
+        let again = responder.execute(order(), now()).unwrap();
         responder.rollback(again.id, "root", now()).unwrap();
         assert_eq!(ruleset(), "");
     });
@@ -191,7 +191,7 @@ fn a_containment_that_cuts_what_must_work_fails_before_anybody_is_told_that_it_w
         let _far = beside(&[&neighbour.here()[..], &["socat", "TCP4-LISTEN:8080,fork,reuseaddr", "EXEC:true"]].concat());
         std::thread::sleep(Duration::from_millis(700));
         let responder = with_probe(&bench, &Hands::default(), "tcp 198.51.100.9:8080");
-        let failed = responder.carry_out(contain(), now()).unwrap_err();
+        let failed = responder.execute(contain(), now()).unwrap_err();
         assert!(failed.to_string().contains("it is reached over 198.51.100.9"), "{failed}");
         assert_eq!((row(&responder, ActionId(1)).state, ruleset().as_str()), (ActionState::RolledBack, ""));
     });
@@ -207,7 +207,7 @@ fn what_was_before_an_action_is_compared_with_after_the_agent_died_too() {
         assert!(killed_in_a_child(|| {
             let responder = with_probe(&bench, &hands, probe);
             *responder.die_at.lock().unwrap() = Some("after receipt");
-            let _ = responder.carry_out(contain(), now());
+            let _ = responder.execute(contain(), now());
         }));
         let responder = ready(&bench, &hands);
         let mut policy = Policy::clone(&responder.hand.policy());
@@ -236,7 +236,7 @@ fn a_name_server_that_swallows_questions_neither_delays_containment_nor_is_told_
         // The signs take their two seconds and more, and so does what comes between the change and the proof.
         responder.at_point = Mutex::new(Some(("after apply", Box::new(|_| std::thread::sleep(Duration::from_millis(3500))))));
         let asked = now();
-        let contained = responder.carry_out(contain(), asked).unwrap();
+        let contained = responder.execute(contain(), asked).unwrap();
         assert!((contained.planned_at - asked).num_milliseconds() < 4000, "{}", contained.planned_at - asked);
         assert_eq!(contained.state, ActionState::Live, "{}", contained.note);
         responder.at_point = Mutex::new(None);

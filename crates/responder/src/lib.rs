@@ -29,7 +29,6 @@ pub use emergency::{EmergencyReport, sweep};
 
 use actions::Hand;
 use bartizan_config::Policy;
-use bartizan_court::Verifier;
 use bartizan_enforce::freeze::Freezer;
 use bartizan_guard::lifeline::check;
 use bartizan_guard::watchdog;
@@ -71,7 +70,6 @@ pub struct Ties {
 /// The one who acts. One change at a time; every method may be called from any thread.
 pub struct Responder {
     ledger: Arc<Ledger>,
-    verifier: Verifier,
     hand: Arc<Hand>,
     /// Deadlines are counted on it.
     clock: Clock,
@@ -104,7 +102,7 @@ impl Responder {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(ledger: Arc<Ledger>, runtime: &Path, verifier: Verifier, ties: Ties) -> Result<Self, ActError> {
+    pub fn new(ledger: Arc<Ledger>, runtime: &Path, ties: Ties) -> Result<Self, ActError> {
         let Ties { lifeline, again, tree, alarm, policy } = ties;
         let freezer = Freezer::open(runtime)?;
         let locker = Locker::new(ledger.directory());
@@ -127,7 +125,6 @@ impl Responder {
         };
         Ok(Self {
             ledger,
-            verifier,
             hand: Arc::new(hand),
             clock: Clock::of_this_host(),
             signs,

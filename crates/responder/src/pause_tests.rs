@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::harm_stage::among_ourselves;
-use super::tests::{Bench, block, court, nft, now, on_bench, ties};
+use super::tests::{Bench, block, nft, now, on_bench, ties};
 use super::*;
 use bartizan_model::{ActionState, Direction};
 
@@ -24,7 +24,7 @@ fn with_slow_lifeline(bench: &Bench, slow: &Arc<AtomicUsize>) -> Responder {
     let ties = Ties { lifeline: Box::new(read), again: among_ourselves(), ..ties(Lifeline::default()) };
     let alarms = Arc::clone(&bench.alarms);
     let alarm: RaiseAlarm = Box::new(move |alarm| alarms.lock().unwrap().push(alarm.to_string()));
-    Responder::new(ledger, &bench.runtime(), court().verifier(), Ties { alarm, ..ties }).unwrap()
+    Responder::new(ledger, &bench.runtime(), Ties { alarm, ..ties }).unwrap()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn whenever_the_host_stands_still_in_an_action_its_end_is_as_it_was_planned() {
             slow.store(nth, Ordering::SeqCst);
             let addr = format!("198.51.100.{nth}");
             let begun = std::time::Instant::now();
-            let done = responder.carry_out(block(&addr, Direction::In, Duration::from_secs(60)), now()).unwrap();
+            let done = responder.execute(block(&addr, Direction::In, Duration::from_secs(60)), now()).unwrap();
             assert_eq!(done.state, ActionState::Live, "pause {nth}: {}", done.note);
             let paused = begun.elapsed() >= PAUSE;
             pauses += usize::from(paused);
@@ -57,7 +57,7 @@ fn whenever_the_host_stands_still_in_an_action_its_end_is_as_it_was_planned() {
 fn a_look_that_took_seconds_accuses_nobody_and_a_changed_end_is_still_found() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let id = responder.carry_out(block("198.51.100.5", Direction::In, Duration::from_secs(60)), now()).unwrap().id;
+        let id = responder.execute(block("198.51.100.5", Direction::In, Duration::from_secs(60)), now()).unwrap().id;
         let once = AtomicBool::new(true);
         let stand_still = move |_: &Responder| {
             if once.swap(false, Ordering::SeqCst) {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::tests::{Bench, now, on_bench, on_tree, order, person, until};
-use super::transaction::Order;
+use super::tests::{Bench, by, now, on_bench, on_tree, order, person, until};
 use super::*;
+use bartizan_court::Warrant;
 use bartizan_guard::access_copies::AccessCopies;
 use bartizan_guard::watchdog::{EMERGENCY_SCRIPT, lasting_notes};
 use bartizan_model::{ActionKind, ActionState, Approver, HostText, Mode, Target};
@@ -46,7 +46,7 @@ impl Scratch {
         fs::read_to_string(&self.0).is_ok_and(|text| text == content)
     }
 
-    fn order(&self) -> Order {
+    fn order(&self) -> Warrant {
         let target = Target::File { path: self.text(), copy: blake3::hash(b"good\n").to_hex().to_string() };
         order(ActionPlan::new(ActionKind::RestoreFile, target, Duration::from_secs(600)).unwrap())
     }
@@ -105,10 +105,10 @@ fn unless_confirmed_the_former_file_comes_back_without_us() {
         let file = Scratch::of(&bench, "unconfirmed");
         let before = file.state();
         let responder = bench.impatient(Duration::from_secs(2));
-        let preview = responder.preview(&file.order().plan).unwrap();
+        let preview = responder.preview(file.order().plan()).unwrap();
         eprintln!("{}", preview.steps.join("\n"));
         assert!(preview.steps.contains(&"- evil".to_owned()) && preview.steps.contains(&"+ good".to_owned()), "{preview:?}");
-        let done = responder.carry_out(file.order(), now()).unwrap();
+        let done = responder.execute(file.order(), now()).unwrap();
         assert_eq!((done.state, done.awaits_confirmation().is_some()), (ActionState::Live, true), "{}", done.note);
         assert!(file.holds("good\n") && file.state().2 == 0o644);
         // Nobody of us does anything any more.
@@ -130,7 +130,7 @@ fn once_confirmed_it_stays() {
         }
         let file = Scratch::of(&bench, "confirmed");
         let responder = bench.impatient(Duration::from_secs(60));
-        let done = responder.carry_out(file.order(), now()).unwrap();
+        let done = responder.execute(file.order(), now()).unwrap();
         let confirmed = responder.confirm(done.id, "root", now()).unwrap();
         assert_eq!(confirmed.state, ActionState::Live, "{}", confirmed.note);
         responder.reconcile(now() + chrono::Duration::seconds(1)).unwrap();
@@ -151,16 +151,16 @@ fn nobody_restores_it_alone_and_a_person_can_take_it_back() {
         let file = Scratch::of(&bench, "alone");
         let before = file.state();
         let responder = bench.impatient(Duration::from_secs(60));
-        let alone = Order { approver: Approver::Mode(Mode::Aggressive), ..file.order() };
-        let refused = responder.carry_out(alone, now()).unwrap_err().to_string();
+        let alone = by(Approver::Mode(Mode::Aggressive), file.order().plan().clone());
+        let refused = responder.execute(alone, now()).unwrap_err().to_string();
         assert!(refused.contains("only a person"), "{refused}");
         assert!(file.state() == before && file.is_alone() && clean(&bench));
-        let done = responder.carry_out(file.order(), now()).unwrap();
+        let done = responder.execute(file.order(), now()).unwrap();
         responder.rollback(done.id, "root", now()).unwrap();
         assert!(file.state() == before && file.is_alone() && clean(&bench));
         // There was none: its absence comes back.
         fs::remove_file(&file.0).unwrap();
-        let done = responder.carry_out(file.order(), now()).unwrap();
+        let done = responder.execute(file.order(), now()).unwrap();
         assert!(file.holds("good\n"));
         responder.rollback(done.id, "root", now()).unwrap();
         assert!(!file.0.exists() && clean(&bench));
@@ -179,9 +179,9 @@ fn full_of_actions(stop: impl Fn(&Bench, &Responder) -> String + Send + Sync) {
         let out = bench.dir.path().join("out");
         let child = super::tests::lively_tree(&out);
         let cgroup = fs::read(format!("/proc/{}/cgroup", child.id())).unwrap();
-        responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
-        responder.carry_out(super::tests::block("198.51.100.8", bartizan_model::Direction::In, Duration::from_secs(60)), now()).unwrap();
-        responder.carry_out(file.order(), now()).unwrap();
+        responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        responder.execute(super::tests::block("198.51.100.8", bartizan_model::Direction::In, Duration::from_secs(60)), now()).unwrap();
+        responder.execute(file.order(), now()).unwrap();
         assert!(file.holds("good\n"));
         let words = stop(&bench, &responder);
         assert_eq!(file.state(), before, "{words}");

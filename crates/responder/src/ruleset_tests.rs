@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::actions::ActError;
 use super::tests::{Bench, block, ip, nft, now, on_bench, order, ruleset};
-use super::transaction::Order;
+use bartizan_court::Warrant;
 use bartizan_model::{ActionKind, ActionPlan, ActionState, Direction, HostText, Target, Whose};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -68,11 +68,11 @@ fn cable() -> Far {
     far
 }
 
-fn contain(lasts: Duration) -> Order {
+fn contain(lasts: Duration) -> Warrant {
     order(ActionPlan::new(ActionKind::ContainHost, Target::Host, lasts).unwrap())
 }
 
-fn deny(addr: &str, whose: Whose) -> Order {
+fn deny(addr: &str, whose: Whose) -> Warrant {
     let target = Target::Destination { addr: addr.parse().unwrap(), whose };
     order(ActionPlan::new(ActionKind::BlockDestination, target, MINUTE).unwrap())
 }
@@ -129,10 +129,10 @@ fn containment_keeps_the_owner_and_what_is_open_and_cuts_the_rest_step_by_step()
         let out = || connect_from("198.51.100.1", (STRANGER, 9000)).is_some();
         assert!(out() && gets_in(&far, STRANGER, 22));
 
-        let preview = responder.preview(&contain(Duration::from_secs(8)).plan).unwrap();
+        let preview = responder.preview(contain(Duration::from_secs(8)).plan()).unwrap();
         assert!(preview.steps.iter().any(|step| step == "kept: 203.0.113.9 (the far end of a live SSH session)"), "{preview:#?}");
         let before = Instant::now();
-        let done = responder.carry_out(contain(Duration::from_secs(8)), now()).unwrap();
+        let done = responder.execute(contain(Duration::from_secs(8)), now()).unwrap();
         eprintln!("contained in {:?}: {}", before.elapsed(), done.note);
         assert_eq!(done.state, ActionState::Live, "{}", done.note);
         talk(&mut open, &mut accepted).unwrap();
@@ -182,7 +182,7 @@ fn gets_in_quickly(far: &Far, port: u16) -> bool {
 fn containment_is_undone_at_once_and_brought_back_when_flushed() {
     on_bench(|bench| {
         let (_far, responder) = (cable(), bench.responder());
-        let done = responder.carry_out(contain(MINUTE), now()).unwrap();
+        let done = responder.execute(contain(MINUTE), now()).unwrap();
         nft("flush set inet bartizan contain_keep4");
         let mended = responder.reconcile(now()).unwrap();
         assert!(mended.first().unwrap().note.contains("brought back"), "{mended:?}");
@@ -225,7 +225,7 @@ impl Drop for Sshd {
 fn logins_are_paused_on_a_port_that_ssh_takes_while_containment_lives() {
     on_bench(|bench| {
         let (far, responder) = (cable(), bench.responder());
-        let done = responder.carry_out(contain(MINUTE), now()).unwrap();
+        let done = responder.execute(contain(MINUTE), now()).unwrap();
         let Some(_sshd) = Sshd::start(2299) else { return };
         let listens = || TcpStream::connect("127.0.0.1:2299").is_ok();
         let began = Instant::now();
@@ -248,7 +248,7 @@ fn logins_are_paused_on_a_port_that_ssh_takes_while_containment_lives() {
 fn a_confirmed_containment_lasts_to_its_end() {
     on_bench(|bench| {
         let (_far, responder) = (cable(), bench.responder());
-        let mut done = responder.carry_out(contain(MINUTE), now()).unwrap();
+        let mut done = responder.execute(contain(MINUTE), now()).unwrap();
         let until = now() + chrono::Duration::seconds(5);
         done.confirmation = Some(bartizan_model::Confirmation { until, confirmed_at: None, confirmed_by: None });
         let snapshot = responder.ledger.snapshot(done.id).unwrap().unwrap();
@@ -282,7 +282,7 @@ fn a_destination_is_denied_to_one_user_and_its_children_only() {
         let (far, responder) = (cable(), bench.responder());
         let _theirs = far.within(|| TcpListener::bind((STRANGER, 9000)).unwrap());
         assert!(reaches_as(65534, None) && reaches_as(1, None));
-        let done = responder.carry_out(deny("::ffff:198.51.100.66", Whose::User { uid: 65534 }), now()).unwrap();
+        let done = responder.execute(deny("::ffff:198.51.100.66", Whose::User { uid: 65534 }), now()).unwrap();
         assert_eq!(done.state, ActionState::Live, "{}", done.note);
         assert!(!reaches_as(65534, None), "the user's children neither");
         assert!(reaches_as(1, None) && reaches_as(0, None), "others do");
@@ -306,7 +306,7 @@ fn a_destination_is_denied_to_one_cgroup_and_those_below_it_only() {
         let (far, responder) = (cable(), bench.responder());
         let _theirs = far.within(|| TcpListener::bind((STRANGER, 9000)).unwrap());
         let whose = Whose::Cgroup { path: HostText::from(format!("/{name}").as_str()) };
-        let done = responder.carry_out(deny(STRANGER, whose), now()).unwrap();
+        let done = responder.execute(deny(STRANGER, whose), now()).unwrap();
         let seen = [reaches_as(0, Some(&group)), reaches_as(0, Some(&below)), reaches_as(0, Some(&other)), reaches_as(0, None)];
         responder.rollback(done.id, "root", now()).unwrap();
         let after = reaches_as(0, Some(&below));
@@ -335,7 +335,7 @@ fn the_denied_users_open_connections_are_closed_and_no_others() {
             .unwrap();
         let mut at_theirs = listener.accept().unwrap().0;
         at_theirs.read_exact(&mut [0; 5]).unwrap();
-        let done = responder.carry_out(deny(STRANGER, Whose::User { uid: 65534 }), now()).unwrap();
+        let done = responder.execute(deny(STRANGER, Whose::User { uid: 65534 }), now()).unwrap();
         assert!(done.note.contains("1 connection closed"), "{}", done.note);
         theirs.wait().unwrap();
         talk(&mut mine, &mut at_mine).unwrap();
@@ -357,7 +357,7 @@ fn what_is_forwarded_is_blocked_limited_and_denied_too() {
         outside.run("ip route replace 192.0.2.0/24 via 198.51.100.1 src 198.51.100.66");
         assert!(passes(STRANGER) && passes(OWNER));
         let responder = bench.responder();
-        let blocked = responder.carry_out(block(STRANGER, Direction::Out, MINUTE), now()).unwrap();
+        let blocked = responder.execute(block(STRANGER, Direction::Out, MINUTE), now()).unwrap();
         assert!(!passes(STRANGER) && passes(OWNER));
         responder.rollback(blocked.id, "root", now()).unwrap();
         // As for a container: by the addresses in the network of its first process.
@@ -370,7 +370,7 @@ fn what_is_forwarded_is_blocked_limited_and_denied_too() {
         assert!(!passes(STRANGER) && passes(OWNER));
         responder.hand.take(&[(member, action.expires_at)]).unwrap();
         assert!(passes(STRANGER));
-        let contained = responder.carry_out(contain(MINUTE), now()).unwrap();
+        let contained = responder.execute(contain(MINUTE), now()).unwrap();
         assert!(!passes(STRANGER) && passes(OWNER), "what comes from a veth and leaves elsewhere is outbound");
         responder.rollback(contained.id, "root", now()).unwrap();
         assert!(passes(STRANGER));
@@ -382,7 +382,7 @@ fn hostile_changes_are_refused_and_alarmed() {
     use bartizan_enforce::nft::Member;
     on_bench(|bench| {
         let responder = bench.responder();
-        let done = responder.carry_out(block("198.51.100.5", Direction::In, MINUTE), now()).unwrap();
+        let done = responder.execute(block("198.51.100.5", Direction::In, MINUTE), now()).unwrap();
         let end = now() + chrono::Duration::seconds(60);
         let far_end = now() + chrono::Duration::days(30);
         let before = ruleset_without_time();
@@ -412,7 +412,7 @@ fn ruleset_without_time() -> String {
 fn ten_thousand_blocks_reconcile() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let first = responder.carry_out(block("10.0.0.0", Direction::In, MINUTE * 10), now()).unwrap();
+        let first = responder.execute(block("10.0.0.0", Direction::In, MINUTE * 10), now()).unwrap();
         let mut members = Vec::new();
         for n in 1..10_000u32 {
             let mut action = first.clone();

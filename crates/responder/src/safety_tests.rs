@@ -4,9 +4,9 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::tests::{Bench, block, ip, now, on_bench, order, person, ruleset};
-use super::transaction::Order;
+use super::tests::{Bench, block, by, ip, now, on_bench, order, person, ruleset};
 use super::*;
+use bartizan_court::Warrant;
 use bartizan_isolation::own_netns::killed_in_a_child;
 use bartizan_model::{ActionKind, ActionState, Approver, BootId, Direction, Mode, Target};
 use bartizan_sys::clock::Clock;
@@ -28,7 +28,7 @@ impl Hands {
     }
 }
 
-pub(super) fn contain() -> Order {
+pub(super) fn contain() -> Warrant {
     order(ActionPlan::new(ActionKind::ContainHost, Target::Host, Duration::from_secs(600)).unwrap())
 }
 
@@ -82,7 +82,7 @@ fn what_nobody_confirms_is_undone_and_what_somebody_confirms_lasts() {
         let hands = Hands::default();
         let responder = ready(&bench, &hands);
         let before = ruleset();
-        let first = responder.carry_out(contain(), now()).unwrap();
+        let first = responder.execute(contain(), now()).unwrap();
         assert_eq!(first.state, ActionState::Live, "{}", first.note);
         let until = first.awaits_confirmation().unwrap();
         assert_eq!((until - first.planned_at).num_seconds(), 120);
@@ -97,7 +97,7 @@ fn what_nobody_confirms_is_undone_and_what_somebody_confirms_lasts() {
         assert_eq!(over.note, "nobody confirmed it within 2m: undone");
         assert_eq!(ruleset(), before);
         assert!(matches!(responder.confirm(first.id, "root", now()), Err(ActError::NotAwaiting { .. })));
-        let second = responder.carry_out(contain(), now()).unwrap();
+        let second = responder.execute(contain(), now()).unwrap();
         let confirmed = responder.confirm(second.id, "root via uid 0", now()).unwrap();
         assert_eq!((confirmed.state, confirmed.awaits_confirmation()), (ActionState::Live, None), "{}", confirmed.note);
         assert_eq!(confirmed.ends_at(), confirmed.expires_at);
@@ -116,7 +116,7 @@ fn death_around_a_confirmation_leaves_one_answer() {
     for (point, lasts) in [("before confirming", false), ("before prolonging", true), ("after prolonging", true)] {
         on_bench(|bench| {
             let responder = ready(&bench, &Hands::default());
-            let action = responder.carry_out(contain(), now()).unwrap();
+            let action = responder.execute(contain(), now()).unwrap();
             drop(responder);
             assert!(killed_in_a_child(|| {
                 let responder = ready(&bench, &Hands::default());
@@ -141,7 +141,7 @@ fn a_wall_clock_that_jumps_neither_ends_nor_keeps_anything() {
     on_bench(|bench| {
         let hands = Hands::default();
         let responder = ready(&bench, &hands);
-        let done = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
+        let done = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
         for jump in [chrono::Duration::days(3650), chrono::Duration::hours(-30), chrono::Duration::minutes(2)] {
             responder.reconcile(now() + jump).unwrap();
             assert_eq!(row(&responder, done.id).state, ActionState::Live, "{jump}: {}", row(&responder, done.id).note);
@@ -162,7 +162,7 @@ fn a_wall_clock_that_jumps_neither_ends_nor_keeps_anything() {
 fn after_a_reboot_what_the_kernel_held_is_over() {
     on_bench(|bench| {
         let responder = ready(&bench, &Hands::default());
-        let done = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
+        let done = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
         let begun = responder.ledger.next_action_id().unwrap();
         drop(responder);
         crate::tests::nft("flush ruleset");
@@ -179,9 +179,9 @@ fn with_a_full_disk_nothing_begins_and_everything_can_be_undone() {
     on_bench(|bench| {
         let disk = Arc::new(Disk::of(&bench));
         let mut responder = ready(&bench, &Hands::default());
-        let kept = responder.carry_out(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
+        let kept = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
         disk.fill();
-        let refused = responder.carry_out(block("198.51.100.3", Direction::In, MINUTE), now()).unwrap_err();
+        let refused = responder.execute(block("198.51.100.3", Direction::In, MINUTE), now()).unwrap_err();
         assert!(matches!(refused, ActError::Ledger(_)) && refused.to_string().contains("full"), "{refused}");
         assert!(!ruleset().contains("198.51.100.3") && responder.active().unwrap().len() == 1);
         let undone = responder.rollback(kept.id, "root", now()).unwrap();
@@ -193,7 +193,7 @@ fn with_a_full_disk_nothing_begins_and_everything_can_be_undone() {
         // Full in the middle: the effect is there and cannot be put on record, so it goes.
         let filling = Arc::clone(&disk);
         responder.at_point = Mutex::new(Some(("after apply", Box::new(move |_| filling.fill()))));
-        let failed = responder.carry_out(block("198.51.100.4", Direction::In, MINUTE), now()).unwrap_err();
+        let failed = responder.execute(block("198.51.100.4", Direction::In, MINUTE), now()).unwrap_err();
         assert!(matches!(failed, ActError::Failed { .. }), "{failed}");
         assert_eq!((ruleset().as_str(), responder.active().unwrap().len()), ("", 0));
         disk.make_room();
@@ -213,8 +213,8 @@ fn where_the_time_of_a_block_goes() {
     on_bench(|bench| {
         let responder = ready(&bench, &Hands::default());
         for n in 1..=120u8 {
-            let alone = Order { approver: Approver::Mode(Mode::Aggressive), ..block(&format!("198.51.100.{n}"), Direction::In, MINUTE) };
-            responder.carry_out(alone, now()).unwrap();
+            let alone = by(Approver::Mode(Mode::Aggressive), block(&format!("198.51.100.{n}"), Direction::In, MINUTE).plan().clone());
+            responder.execute(alone, now()).unwrap();
         }
         let paces = responder.paces.lock().unwrap().clone();
         let steps: Vec<&'static str> = paces[0].iter().map(|(name, _)| *name).collect();

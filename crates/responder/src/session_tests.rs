@@ -6,13 +6,13 @@ use super::harm_stage::{Neighbour, RealSshd, beside};
 use super::harm_tests::rounds;
 use super::safety_tests::{Hands, MINUTE, ready, row};
 use super::tests::{block, ip, now, on_bench};
-use super::transaction::Order;
 use super::*;
+use bartizan_court::Warrant;
 use bartizan_model::{ActionState, Direction, VitalState};
 
 /// Undone within the time that three looks take, because of a session.
-fn undone_for_a_session(responder: &Responder, hands: &Hands, order: Order) -> String {
-    let id = match responder.carry_out(order, now()) {
+fn undone_for_a_session(responder: &Responder, hands: &Hands, order: Warrant) -> String {
+    let id = match responder.execute(order, now()) {
         Ok(done) => done.id,
         // Of whom the lifeline is not sure, the one who asks waits for the signs.
         Err(ActError::Failed { action, .. }) => action.id,
@@ -78,7 +78,7 @@ fn a_session_that_idles_in_a_tunnel_is_missed_when_the_way_under_the_tunnel_is_c
             let signs = responder.signs.before();
             let session = signs.iter().find(|sign| sign.name.starts_with("10.8.0.2:")).unwrap();
             assert_eq!((session.state, session.detail.as_str(), session.tunnel.as_deref()), (VitalState::Well, "answers", Some("tun0")));
-            let stranger = responder.carry_out(block("203.0.113.77", direction, MINUTE), now()).unwrap();
+            let stranger = responder.execute(block("203.0.113.77", direction, MINUTE), now()).unwrap();
             rounds(&responder, &hands, 6);
             assert_eq!(row(&responder, stranger.id).state, ActionState::Live, "the session answers under that one");
             responder.rollback(stranger.id, "root", now()).unwrap();
@@ -90,7 +90,7 @@ fn a_session_that_idles_in_a_tunnel_is_missed_when_the_way_under_the_tunnel_is_c
         std::thread::sleep(Duration::from_millis(1300));
         hands.pass(60);
         responder.check_vitals(now());
-        let innocent = responder.carry_out(block("203.0.113.78", Direction::In, MINUTE), now()).unwrap();
+        let innocent = responder.execute(block("203.0.113.78", Direction::In, MINUTE), now()).unwrap();
         rounds(&responder, &hands, 6);
         assert_eq!(row(&responder, innocent.id).state, ActionState::Live, "{:?}", row(&responder, innocent.id).vitals);
         responder.rollback(innocent.id, "root", now()).unwrap();

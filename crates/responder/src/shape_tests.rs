@@ -6,17 +6,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::tests::{Bench, block, nft, now, on_bench, order, ruleset};
-use super::transaction::Order;
+use bartizan_court::Warrant;
 use bartizan_model::{Action, ActionKind, ActionPlan, ActionState, Direction, Target, Whose};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn limit(addr: &str, lasts: Duration) -> Order {
+fn limit(addr: &str, lasts: Duration) -> Warrant {
     let target = Target::Source { addr: addr.parse().unwrap(), packets_per_second: 20 };
     order(ActionPlan::new(ActionKind::LimitSource, target, lasts).unwrap())
 }
 
-fn deny(addr: &str, uid: u32, lasts: Duration) -> Order {
+fn deny(addr: &str, uid: u32, lasts: Duration) -> Warrant {
     let target = Target::Destination { addr: addr.parse().unwrap(), whose: Whose::User { uid } };
     order(ActionPlan::new(ActionKind::BlockDestination, target, lasts).unwrap())
 }
@@ -37,11 +37,11 @@ fn is_live(action: &Action) -> bool {
 fn undoing_the_last_of_a_kind_takes_its_rules_away_and_leaves_the_rest() {
     on_bench(|bench: Bench| {
         let responder = bench.responder();
-        let blocked = responder.carry_out(block("198.51.100.5", Direction::In, MINUTE), now()).unwrap();
+        let blocked = responder.execute(block("198.51.100.5", Direction::In, MINUTE), now()).unwrap();
         assert_eq!(shape(), ["block_in4", "input", "forward"]);
-        let limited = responder.carry_out(limit("198.51.100.6", MINUTE), now()).unwrap();
+        let limited = responder.execute(limit("198.51.100.6", MINUTE), now()).unwrap();
         assert_eq!(shape(), ["block_in4", "limit4", "input", "forward"]);
-        let denied = responder.carry_out(deny("2001:db8::7", 65_534, MINUTE), now()).unwrap();
+        let denied = responder.execute(deny("2001:db8::7", 65_534, MINUTE), now()).unwrap();
         assert_eq!(shape(), ["block_in4", "limit4", "deny_to6", "deny_uid6", "input", "forward", "output"]);
         responder.rollback(limited.id, "root", now()).unwrap();
         assert_eq!(shape(), ["block_in4", "deny_to6", "deny_uid6", "input", "forward", "output"]);
@@ -59,8 +59,8 @@ fn undoing_the_last_of_a_kind_takes_its_rules_away_and_leaves_the_rest() {
 fn what_the_kernel_ended_leaves_no_rules_behind_for_long() {
     on_bench(|bench| {
         let responder = bench.responder();
-        responder.carry_out(block("198.51.100.5", Direction::In, MINUTE), now()).unwrap();
-        responder.carry_out(limit("198.51.100.6", Duration::from_secs(1)), now()).unwrap();
+        responder.execute(block("198.51.100.5", Direction::In, MINUTE), now()).unwrap();
+        responder.execute(limit("198.51.100.6", Duration::from_secs(1)), now()).unwrap();
         std::thread::sleep(Duration::from_millis(1300));
         assert_eq!(shape(), ["block_in4", "limit4", "input", "forward"], "rules without elements, which drop nothing");
         responder.reconcile(now()).unwrap();
@@ -72,12 +72,12 @@ fn what_the_kernel_ended_leaves_no_rules_behind_for_long() {
 fn two_denials_of_one_address_do_not_end_each_other() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let first = responder.carry_out(deny("198.51.100.7", 65_534, Duration::from_secs(30)), now()).unwrap();
-        let second = responder.carry_out(deny("198.51.100.7", 1, MINUTE), now()).unwrap();
+        let first = responder.execute(deny("198.51.100.7", 65_534, Duration::from_secs(30)), now()).unwrap();
+        let second = responder.execute(deny("198.51.100.7", 1, MINUTE), now()).unwrap();
         responder.rollback(first.id, "root", now()).unwrap();
         assert!(ruleset().contains("1 . 198.51.100.7 timeout"), "{}", ruleset());
         assert_eq!(shape(), ["deny_to4", "deny_uid4", "output"]);
-        let third = responder.carry_out(deny("198.51.100.7", 2, Duration::from_secs(10)), now()).unwrap();
+        let third = responder.execute(deny("198.51.100.7", 2, Duration::from_secs(10)), now()).unwrap();
         let seen = responder.reconcile(now()).unwrap();
         assert!(seen.iter().all(is_live), "the longer one's way is not cut short: {seen:?}");
         responder.rollback(second.id, "root", now()).unwrap();

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::transaction::Order;
 use super::*;
+use bartizan_court::Warrant;
 use bartizan_court::{Court, Petition};
 use bartizan_enforce::freeze::{Method, Purpose};
 use bartizan_guard::watchdog::EMERGENCY_SCRIPT;
@@ -39,7 +39,7 @@ impl Bench {
         let ledger = Arc::new(Ledger::open(&self.dir.path().join("data"), now()).unwrap());
         let (lifeline, alarms) = (self.lifeline.clone(), Arc::clone(&self.alarms));
         let alarm: RaiseAlarm = Box::new(move |alarm| alarms.lock().unwrap().push(alarm.to_string()));
-        Responder::new(ledger, &self.runtime(), court().verifier(), Ties { alarm, ..ties(lifeline) }).unwrap()
+        Responder::new(ledger, &self.runtime(), Ties { alarm, ..ties(lifeline) }).unwrap()
     }
 
     /// What the responder was alarmed about.
@@ -73,10 +73,6 @@ pub(super) fn ties(lifeline: Lifeline) -> Ties {
     }
 }
 
-pub(super) fn court() -> Court {
-    Court::new(&bartizan_config::Policy::built_in().unwrap(), [7; 32], WarrantId(1))
-}
-
 pub(super) fn now() -> Timestamp {
     chrono::Utc::now()
 }
@@ -85,16 +81,20 @@ pub(super) fn person(name: &str) -> Approver {
     Approver::Person(name.to_owned())
 }
 
-pub(super) fn order(plan: ActionPlan) -> Order {
-    Order { plan, warrant: WarrantId(1), incident: None, reason: "a test".into(), approver: person("root via uid 0") }
+pub(super) fn order(plan: ActionPlan) -> Warrant {
+    by(person("root via uid 0"), plan)
 }
 
-pub(super) fn block(addr: &str, direction: Direction, lasts: Duration) -> Order {
+pub(super) fn by(approver: Approver, plan: ActionPlan) -> Warrant {
+    Warrant::forge(plan, approver)
+}
+
+pub(super) fn block(addr: &str, direction: Direction, lasts: Duration) -> Warrant {
     let target = Target::Address { addr: addr.parse().unwrap(), direction };
     order(ActionPlan::new(ActionKind::BlockAddress, target, lasts).unwrap())
 }
 
-pub(super) fn on_tree(kind: ActionKind, child: &Tree) -> Order {
+pub(super) fn on_tree(kind: ActionKind, child: &Tree) -> Warrant {
     let target = Target::ProcessTree { root: key_of(child.id()).unwrap(), exe: HostText::from("/bin/sh") };
     order(ActionPlan::new(kind, target, Duration::from_secs(60)).unwrap())
 }
@@ -186,15 +186,15 @@ fn a_block_is_live_in_the_kernel_and_gone_without_a_trace() {
         for (addr, direction) in [("127.0.0.5", Direction::Out), ("::1", Direction::In)] {
             // Loopback is never a stranger: only the kernel side is under test here, so the shape check is passed by hand.
             let plan = block(addr, direction, Duration::from_secs(60));
-            assert!(matches!(responder.carry_out(plan, now()), Err(ActError::Lifeline { why: LifelineReason::NotAStranger, .. })));
+            assert!(matches!(responder.execute(plan, now()), Err(ActError::Lifeline { why: LifelineReason::NotAStranger, .. })));
         }
         assert!(Command::new("ip").args(["addr", "add", "198.51.100.1/24", "dev", "lo"]).status().unwrap().success());
         assert!(reaches("198.51.100.1"));
-        let first = responder.carry_out(block("198.51.100.1", Direction::In, Duration::from_secs(60)), now()).unwrap();
+        let first = responder.execute(block("198.51.100.1", Direction::In, Duration::from_secs(60)), now()).unwrap();
         assert_eq!((first.state, first.id), (ActionState::Live, ActionId(1)));
         assert!(!reaches("198.51.100.1"));
-        let second = responder.carry_out(block("198.51.100.2", Direction::Out, Duration::from_secs(60)), now()).unwrap();
-        let again = responder.carry_out(block("::ffff:198.51.100.2", Direction::Out, Duration::from_secs(60)), now()).unwrap_err();
+        let second = responder.execute(block("198.51.100.2", Direction::Out, Duration::from_secs(60)), now()).unwrap();
+        let again = responder.execute(block("::ffff:198.51.100.2", Direction::Out, Duration::from_secs(60)), now()).unwrap_err();
         assert!(matches!(again, ActError::Duplicate { id: ActionId(2), .. }), "{again}");
         assert!(ruleset().contains("198.51.100.2 timeout "), "{}", ruleset());
         responder.rollback(first.id, "root", now()).unwrap();
@@ -220,13 +220,13 @@ fn the_owners_path_is_refused_in_every_spelling_and_leaves_no_row() {
             "255.255.255.255", "::", "ff02::1", "224.0.0.1", "::ffff:127.0.0.2",
         ] {
             for direction in [Direction::In, Direction::Out] {
-                let refused = responder.carry_out(block(spelling, direction, Duration::from_secs(60)), now());
+                let refused = responder.execute(block(spelling, direction, Duration::from_secs(60)), now());
                 assert!(matches!(refused, Err(ActError::Lifeline { .. })), "{spelling}: {refused:?}");
             }
         }
         let target = Target::ProcessTree { root: key_of(std::process::id()).unwrap(), exe: HostText::from("x") };
         let me = order(ActionPlan::new(ActionKind::KillTree, target, Duration::from_secs(9)).unwrap());
-        assert!(matches!(responder.carry_out(me, now()), Err(ActError::Lifeline { why: LifelineReason::Agent, .. })));
+        assert!(matches!(responder.execute(me, now()), Err(ActError::Lifeline { why: LifelineReason::Agent, .. })));
         assert_eq!((ruleset().as_str(), responder.actions(9).unwrap().len()), ("", 0));
     });
 }
@@ -236,12 +236,12 @@ fn an_incomplete_lifeline_leaves_the_decision_to_a_person() {
     on_bench(|mut bench| {
         bench.lifeline.unknown.push("routes could not be read".into());
         let responder = bench.responder();
-        let alone = Order { approver: Approver::Mode(Mode::Balanced), ..block("198.51.100.2", Direction::In, Duration::from_secs(60)) };
-        assert!(matches!(responder.carry_out(alone, now()), Err(ActError::LifelineUnknown(_))));
-        assert!(responder.carry_out(block("198.51.100.2", Direction::In, Duration::from_secs(60)), now()).is_ok());
+        let alone = by(Approver::Mode(Mode::Balanced), block("198.51.100.2", Direction::In, Duration::from_secs(60)).plan().clone());
+        assert!(matches!(responder.execute(alone, now()), Err(ActError::LifelineUnknown(_))));
+        assert!(responder.execute(block("198.51.100.2", Direction::In, Duration::from_secs(60)), now()).is_ok());
         // A name decides nothing, not even that of a mode.
-        let named = Order { approver: person("BALANCED"), ..block("198.51.100.3", Direction::In, Duration::from_secs(60)) };
-        let done = responder.carry_out(named, now()).unwrap();
+        let named = by(person("BALANCED"), block("198.51.100.3", Direction::In, Duration::from_secs(60)).plan().clone());
+        let done = responder.execute(named, now()).unwrap();
         assert_eq!(responder.ledger.action(done.id).unwrap().unwrap().by, person("BALANCED"));
     });
 }
@@ -250,8 +250,8 @@ fn an_incomplete_lifeline_leaves_the_decision_to_a_person() {
 fn a_block_ends_by_the_kernel_and_tampering_is_mended() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let short = responder.carry_out(block("198.51.100.3", Direction::In, Duration::from_secs(1)), now()).unwrap();
-        let long = responder.carry_out(block("198.51.100.4", Direction::In, Duration::from_secs(60)), now()).unwrap();
+        let short = responder.execute(block("198.51.100.3", Direction::In, Duration::from_secs(1)), now()).unwrap();
+        let long = responder.execute(block("198.51.100.4", Direction::In, Duration::from_secs(60)), now()).unwrap();
         for tampering in [
             "delete element inet bartizan block_in4 {198.51.100.4}",
             "flush chain inet bartizan input",
@@ -283,11 +283,11 @@ fn a_frozen_tree_stands_still_and_comes_back_exactly() {
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
         let before = cgroup(child.id());
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         assert_eq!(frozen.state, ActionState::Live, "{}", frozen.note);
         assert!(stands_still(&out));
         assert_eq!(responder.reconcile(now()).unwrap().first().map(|action| action.state), Some(ActionState::Live));
-        assert!(matches!(responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()), Err(ActError::Duplicate { .. })));
+        assert!(matches!(responder.execute(on_tree(ActionKind::FreezeTree, &child), now()), Err(ActError::Duplicate { .. })));
         responder.rollback(frozen.id, "root", now()).unwrap();
         assert_eq!(cgroup(child.id()), before);
         assert!(!stands_still(&out));
@@ -303,7 +303,7 @@ fn a_thaw_by_somebody_else_is_alarmed_and_the_tree_is_held_again_as_policy_says(
         let responder = bench.responder();
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         if let Some(dir) = responder.hand.freezer.group_dir(&group_name(frozen.id, responder.ledger.instance())) {
             let (file, word) =
                 if responder.hand.freezer.method() == Method::V2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
@@ -333,8 +333,8 @@ fn a_kill_ends_all_even_when_frozen_and_cannot_be_undone() {
         let responder = bench.responder();
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
-        let killed = responder.carry_out(on_tree(ActionKind::KillTree, &child), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        let killed = responder.execute(on_tree(ActionKind::KillTree, &child), now()).unwrap();
         assert_eq!(killed.state, ActionState::Expired, "{}", killed.note);
         assert!(Stat::read(child.id()).is_none_or(|stat| stat.is_dead()));
         assert!(stands_still(&out));
@@ -352,7 +352,7 @@ fn death_at_any_point_leaves_nothing_without_an_owner() {
             assert!(killed_in_a_child(|| {
                 let responder = bench.responder();
                 *responder.die_at.lock().unwrap() = Some(point);
-                let _ = responder.carry_out(block("198.51.100.5", Direction::In, Duration::from_secs(60)), now());
+                let _ = responder.execute(block("198.51.100.5", Direction::In, Duration::from_secs(60)), now());
             }));
             assert_eq!(ruleset().contains("198.51.100.5"), adopted, "{point}");
             let responder = bench.responder();
@@ -380,7 +380,7 @@ fn death_in_the_middle_of_a_freeze_is_undone_or_adopted() {
             assert!(killed_in_a_child(|| {
                 let responder = bench.responder();
                 *responder.die_at.lock().unwrap() = Some(point);
-                let _ = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now());
+                let _ = responder.execute(on_tree(ActionKind::FreezeTree, &child), now());
             }));
             let responder = bench.responder();
             let settled = responder.recover(now()).unwrap();
@@ -401,7 +401,7 @@ fn death_in_the_middle_of_a_freeze_is_undone_or_adopted() {
 fn what_nobody_owns_is_removed_at_start() {
     on_bench(|bench| {
         let responder = bench.responder();
-        responder.carry_out(block("198.51.100.6", Direction::In, Duration::from_secs(60)), now()).unwrap();
+        responder.execute(block("198.51.100.6", Direction::In, Duration::from_secs(60)), now()).unwrap();
         nft("add element inet bartizan block_in4 {198.51.100.7 timeout 1h}");
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
@@ -432,8 +432,8 @@ fn the_emergency_stop_leaves_nothing() {
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
         let before = cgroup(child.id());
-        responder.carry_out(block("198.51.100.8", Direction::In, Duration::from_secs(60)), now()).unwrap();
-        responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        responder.execute(block("198.51.100.8", Direction::In, Duration::from_secs(60)), now()).unwrap();
+        responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         let target: IpAddr = "198.51.100.9".parse().unwrap();
         nft(&format!("add element inet bartizan block_in4 {{{target} timeout 1h}}"));
         let report = responder.emergency_stop(&person("root"), now());
@@ -452,8 +452,8 @@ fn the_emergency_script_needs_nobody() {
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
         let before = cgroup(child.id());
-        responder.carry_out(block("198.51.100.8", Direction::In, Duration::from_secs(60)), now()).unwrap();
-        let frozen = responder.carry_out(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        responder.execute(block("198.51.100.8", Direction::In, Duration::from_secs(60)), now()).unwrap();
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         assert!(stands_still(&out));
         let notes = bench.runtime().join("freeze");
         let watchdog =
@@ -477,19 +477,18 @@ fn the_emergency_script_needs_nobody() {
 }
 
 #[test]
-fn only_a_timely_warrant_of_our_own_court_moves_the_hand() {
+fn only_a_timely_warrant_moves_the_hand() {
     on_bench(|bench| {
-        let (mut ours, mut strangers) = (court(), Court::new(&bartizan_config::Policy::built_in().unwrap(), [8; 32], WarrantId(1)));
+        let mut ours = Court::new(&Policy::built_in().unwrap(), WarrantId(1));
         let ledger = Arc::new(Ledger::open(&bench.dir.path().join("data"), now()).unwrap());
         let lifeline = bench.lifeline.clone();
-        let responder = Responder::new(ledger, &bench.runtime(), ours.verifier(), ties(lifeline)).unwrap();
+        let responder = Responder::new(ledger, &bench.runtime(), ties(lifeline)).unwrap();
         let warrant = |court: &mut Court| {
-            let plan = block("198.51.100.20", Direction::Out, Duration::from_secs(60)).plan;
+            let plan = block("198.51.100.20", Direction::Out, Duration::from_secs(60)).plan().clone();
             let (reason, person, lifeline) = ("a test".to_owned(), "root via uid 0".to_owned(), &bench.lifeline);
             court.grant(Petition { plan, incident: None, reason, person, lifeline, tree: &[], active: &[], now: now() }).unwrap()
         };
-        let (forged, late, good) = (warrant(&mut strangers), warrant(&mut ours), warrant(&mut ours));
-        assert!(matches!(responder.execute(forged, now()), Err(ActError::Warrant(_))));
+        let (late, good) = (warrant(&mut ours), warrant(&mut ours));
         assert!(matches!(responder.execute(late, now() + chrono::Duration::minutes(6)), Err(ActError::Warrant(_))));
         assert_eq!(ruleset(), "");
         let done = responder.execute(good, now()).unwrap();

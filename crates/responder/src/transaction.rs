@@ -12,20 +12,10 @@ use super::operations::Operation;
 use super::vitals::Before;
 use bartizan_court::Warrant;
 use bartizan_model::{
-    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, Approver, AuditBody, Confirmation, Desired, EndCause,
-    HostText, IncidentId, Preview, Target, Timestamp, WarrantId,
+    Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, Desired, EndCause, HostText, Preview,
+    Target, Timestamp,
 };
 use bartizan_store::ledger::Anchor;
-
-/// An opened warrant's content.
-#[derive(Debug)]
-pub(super) struct Order {
-    pub(super) plan: ActionPlan,
-    pub(super) warrant: WarrantId,
-    pub(super) incident: Option<IncidentId>,
-    pub(super) reason: String,
-    pub(super) approver: Approver,
-}
 
 impl Responder {
     /// Does what the warrant allows, once. The action is returned when the kernel shows it; of a disruptive kind, when the
@@ -35,49 +25,32 @@ impl Responder {
     /// [`ActError::Failed`] carries the action when it was begun and undone again; all others mean that nothing was
     /// begun.
     pub fn execute(&self, warrant: Warrant, now: Timestamp) -> Result<Action, ActError> {
-        let claimed = format!("{} for {}", warrant.id(), warrant.plan());
-        let grant = match warrant.open(&self.verifier, now) {
-            Ok(grant) => grant,
-            Err(error) => {
-                let detail = HostText::from(format!("{error} ({claimed})").as_str());
-                (self.hand.alarm)(Alarm { what: AlarmKind::WarrantRefused, detail, action: None, path: None });
-                self.tell(now, "responder", "warrant.refused", "a warrant", error.to_string());
-                return Err(error.into());
-            }
-        };
-        self.carry_out(
-            Order {
-                plan: grant.plan().clone(),
-                warrant: grant.id(),
-                incident: grant.incident(),
-                reason: grant.reason().to_owned(),
-                approver: grant.approver().clone(),
-            },
-            now,
-        )
-    }
-
-    pub(super) fn carry_out(&self, order: Order, now: Timestamp) -> Result<Action, ActError> {
+        if let Err(error) = warrant.check(now) {
+            let detail = HostText::from(format!("{error} ({} for {})", warrant.id(), warrant.plan()).as_str());
+            (self.hand.alarm)(Alarm { what: AlarmKind::WarrantRefused, detail, action: None, path: None });
+            self.tell(now, "responder", "warrant.refused", "a warrant", error.to_string());
+            return Err(error.into());
+        }
         let (mut pace, asked, asked_at) = (super::pace::Pace::begin(), now, self.clock.now());
         let operation = self.operations.begin();
         // What may cut people off is measured right before; the rest has no time for it: the last round counts.
-        let doubt = self.hand.doubt(order.plan.target());
-        let signs = match order.plan.kind().is_disruptive() || doubt.is_some() {
+        let doubt = self.hand.doubt(warrant.plan().target());
+        let signs = match warrant.plan().kind().is_disruptive() || doubt.is_some() {
             true => Arc::new(self.measure_all()),
             false => self.signs.before(),
         };
-        let before = Before { signs, may_carry: doubt.is_some() || *order.plan.target() == Target::Host };
+        let before = Before { signs, may_carry: doubt.is_some() || *warrant.plan().target() == Target::Host };
         pace.step("vital signs before");
         let turn = self.my_turn();
         pace.step("turn");
         operation.step();
         // Name servers that do not answer, and others whose turn it was, may have taken seconds.
         let (now, planned_at) = (self.grown(asked, asked_at), self.clock.now());
-        let begun = self.begin(&order, doubt, (now, planned_at), &mut pace);
+        let begun = self.begin(&warrant, doubt, (now, planned_at), &mut pace);
         let (mut action, snapshot) = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                self.tell(now, &order.approver.to_string(), "action.refused", order.warrant, format!("{}: {error}", order.plan));
+                self.tell(now, &warrant.by().to_string(), "action.refused", warrant.id(), format!("{}: {error}", warrant.plan()));
                 return Err(error);
             }
         };
@@ -86,9 +59,8 @@ impl Responder {
             self.keep_before(action.id, &before, self.clock.now());
         }
         operation.step();
-        let by_person = order.approver.is_person();
         let act = actions::of(action.kind);
-        let applied = act.apply(&self.hand, &action, by_person, snapshot);
+        let applied = act.apply(&self.hand, &action, snapshot);
         pace.step("apply");
         operation.step();
         self.checkpoint("after apply");
@@ -136,22 +108,22 @@ impl Responder {
     /// Everything that must be known before the host is touched; ends with the intent on disk.
     fn begin(
         &self,
-        order: &Order,
+        warrant: &Warrant,
         doubt: Option<String>,
         (now, planned_at): (Timestamp, u64),
         pace: &mut super::pace::Pace,
     ) -> Result<(Action, Value), ActError> {
-        let by_person = order.approver.is_person();
+        let by_person = warrant.by().is_person();
         if by_person {
-            self.signs.no_longer_shun(order.plan.target());
-        } else if self.signs.shuns(order.plan.target(), self.clock.now()) {
-            return Err(ActError::Harmful(order.plan.target().to_string()));
+            self.signs.no_longer_shun(warrant.plan().target());
+        } else if self.signs.shuns(warrant.plan().target(), self.clock.now()) {
+            return Err(ActError::Harmful(warrant.plan().target().to_string()));
         }
         // The court asked this before; here it is asked again of the kernel, by other code, on the exact target. The rest
         // of a tree is asked for one by one when it is caught.
-        self.hand.may_touch(order.plan.target(), by_person)?;
+        self.hand.may_touch(warrant.plan().target(), by_person)?;
         pace.step("lifeline");
-        if let Some(same) = self.same_target(&order.plan) {
+        if let Some(same) = self.same_target(warrant.plan()) {
             if let Some(why) = same.pending_words() {
                 return Err(ActError::StillUndoing { id: same.id, target: same.target.to_string(), why });
             }
@@ -159,16 +131,16 @@ impl Responder {
             return Err(ActError::Duplicate { id: same.id, target: same.target.to_string(), until });
         }
         let id = self.ledger.next_action_id()?;
-        let act = actions::of(order.plan.kind());
-        let mut preview = act.outline(&self.hand, &order.plan)?;
-        preview.steps.extend(doubt.as_ref().map(|doubt| self.to_be_confirmed(&order.plan, doubt)));
+        let act = actions::of(warrant.plan().kind());
+        let mut preview = act.outline(&self.hand, warrant.plan())?;
+        preview.steps.extend(doubt.as_ref().map(|doubt| self.to_be_confirmed(warrant.plan(), doubt)));
         pace.step("outline");
-        let snapshot = act.snapshot(&self.hand, id, &order.plan)?;
+        let snapshot = act.snapshot(&self.hand, id, warrant.plan())?;
         pace.step("snapshot");
-        let action = self.planned(id, order, (preview, doubt.is_some()), now);
+        let action = self.planned(id, warrant, (preview, doubt.is_some()), now);
         // What was looked at since may have taken seconds, which count.
         let anchor = Anchor { boot: self.clock.boot(), ns: planned_at };
-        let words = format!("{} under {}: {}", order.plan, order.warrant, action.reason);
+        let words = format!("{} under {}: {}", warrant.plan(), warrant.id(), action.reason);
         let name = self.name_of(&action);
         self.hand.marks.set(&name).map_err(|why| ActError::Unnoted { name: name.clone(), why })?;
         let intended = self.ledger.intend(&action, &snapshot, anchor, &line(now, &action.by.to_string(), "action.intended", id, words));
@@ -187,20 +159,20 @@ impl Responder {
         )
     }
 
-    fn planned(&self, id: ActionId, order: &Order, (preview, uncertain): (Preview, bool), now: Timestamp) -> Action {
-        let expires_at = now + Duration::from_std(order.plan.lasts()).unwrap_or_default();
+    fn planned(&self, id: ActionId, warrant: &Warrant, (preview, uncertain): (Preview, bool), now: Timestamp) -> Action {
+        let expires_at = now + Duration::from_std(warrant.plan().lasts()).unwrap_or_default();
         let confirm_within = Duration::from_std(self.hand.policy().actions.confirm_within).unwrap_or_default();
-        let confirmation = (uncertain || order.plan.kind().is_disruptive()).then(|| Confirmation {
+        let confirmation = (uncertain || warrant.plan().kind().is_disruptive()).then(|| Confirmation {
             until: (now + confirm_within).min(expires_at),
             confirmed_at: None,
             confirmed_by: None,
         });
         Action {
             id,
-            kind: order.plan.kind(),
-            target: order.plan.target().clone(),
-            incident: order.incident,
-            warrant: order.warrant,
+            kind: warrant.plan().kind(),
+            target: warrant.plan().target().clone(),
+            incident: warrant.incident(),
+            warrant: warrant.id(),
             state: ActionState::Applying,
             desired: Desired::Live,
             planned_at: now,
@@ -208,8 +180,8 @@ impl Responder {
             verified_at: None,
             expires_at,
             ended_at: None,
-            by: order.approver.clone(),
-            reason: order.reason.clone(),
+            by: warrant.by().clone(),
+            reason: warrant.reason().to_owned(),
             preview: preview.steps,
             undo: preview.undo,
             note: String::new(),

@@ -80,7 +80,8 @@ impl Act for BlockAddress {
         Ok(json!({ "table_existed": *ruleset.state() != TableState::Absent }))
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         let (addr, _) = whom(&action.target)?;
         hand.may_cut(addr, by_person)?;
         hand.put(action, &members(action)?, by_person, begun(action))?;

@@ -130,7 +130,8 @@ impl Act for BlockDestination {
         Ok(json!({ "sender": sender }))
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         let (addr, _) = whom(&action.target)?;
         hand.may_touch(&action.target, by_person)?;
         hand.put(action, &members(action, &snapshot)?, by_person, begun(action))?;

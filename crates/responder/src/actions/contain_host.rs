@@ -193,7 +193,8 @@ impl Act for ContainHost {
         Ok(json!(settle(hand, keep.into_keys())))
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         hand.may_touch(&action.target, by_person)?;
         hand.put_with(action, &members(action, &snapshot)?, peers(), by_person, begun(action))?;
         Ok(snapshot)

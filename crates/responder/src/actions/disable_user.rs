@@ -172,7 +172,8 @@ impl Act for DisableUser {
         written(&Snapshot { name, marks: Some(marks), file, watchdog: None, ended: 0, spared: 0 })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         let ((name, uid), mut snapshot) = (account(&action.target)?, read(&snapshot)?);
         hand.may_touch(&action.target, by_person)?;
         // Again: what was found when planning may be another account by now.

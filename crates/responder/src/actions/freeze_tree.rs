@@ -112,7 +112,8 @@ impl Act for FreezeTree {
         written(&Snapshot { name: group_name(id, &hand.instance), frozen: None, watchdog: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         let (root, mut snapshot) = (root_of(&action.target)?, read(&snapshot)?);
         tracing::debug!(action = %action.id, "applying");
         let allowed = hand.may_stop(by_person)?;

@@ -178,7 +178,8 @@ impl Act for IsolateContainer {
         written(&Snapshot { name, socket: api.socket().to_owned(), id: standing.id, isolation, endpoints, watchdog: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         let mut snapshot = read(&snapshot)?;
         hand.may_touch(&action.target, by_person)?;
         // Again: a network may have come since it was planned, and what is cut must be known.

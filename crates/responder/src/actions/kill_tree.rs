@@ -33,7 +33,8 @@ impl Act for KillTree {
         Ok(json!({ "name": group_name(id, &hand.instance), "ended": [] }))
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, mut snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         let root = root_of(&action.target)?;
         let group = name(&snapshot)?.to_owned();
         let allowed = hand.may_stop(by_person)?;

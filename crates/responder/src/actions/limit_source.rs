@@ -45,7 +45,8 @@ impl Act for LimitSource {
         }
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         hand.may_touch(&action.target, by_person)?;
         hand.put(action, &members(action)?, by_person, begun(action))?;
         Ok(snapshot)

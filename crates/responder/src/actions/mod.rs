@@ -212,7 +212,7 @@ pub(super) trait Act: Sync {
 
     /// Changes the kernel; gives the snapshot back, completed. When it fails, [`Act::revert`] finds what it left without the
     /// completed snapshot.
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError>;
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError>;
 
     /// Reads the kernel back.
     fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError>;

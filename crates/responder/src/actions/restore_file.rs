@@ -158,7 +158,8 @@ impl Act for RestoreFile {
         Snapshot { name, was, former, watchdog: None, stays: false }.written()
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, by_person: bool, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+        let by_person = action.by.is_person();
         let (path, copy) = whom(&action.target)?;
         if !by_person {
             return Err(AccessError::OnlyByPerson(path.clone()).into());
