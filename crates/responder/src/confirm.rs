@@ -54,7 +54,7 @@ impl Responder {
             false => self.ledger.held_one(action.id).map_or(moment, |held| self.moment_of(&held, now)),
         };
         let (kept, moment) = (moment, fresh(moment));
-        let snapshot = act.prolong(&self.hand, action, self.snapshot(action.id)?, moment)?;
+        let snapshot = act.prolong(&self.hand, action, &self.snapshot(action.id)?, moment)?;
         self.checkpoint("after prolonging");
         self.forget_ruleset();
         let moment = fresh(kept);

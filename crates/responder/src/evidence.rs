@@ -3,10 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
-
 use super::Responder;
-use super::actions::Hand;
+use super::actions::{Hand, frozen_of};
 use bartizan_enforce::freeze::Frozen;
 use bartizan_model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target};
 use bartizan_sys::evidence::{Captured, PATIENCE};
@@ -86,7 +84,7 @@ impl Responder {
     /// Keeps evidence of a tree that stands still already, on a thread of its own: nobody else waits for it.
     pub(super) fn keep_evidence_of(&self, action: &Action) {
         let Ok(snapshot) = self.snapshot(action.id) else { return };
-        let Some(frozen) = snapshot.get("frozen").and_then(|frozen| Frozen::deserialize(frozen).ok()) else { return };
+        let Some(frozen) = frozen_of(&snapshot) else { return };
         let (hand, turn, action) = (Arc::clone(&self.hand), Arc::clone(&self.turn), action.clone());
         let keep = move || {
             hand.keep_afterwards(&action, &frozen, &turn);

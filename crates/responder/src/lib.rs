@@ -320,6 +320,8 @@ mod session_tests;
 #[cfg(test)]
 mod shape_tests;
 #[cfg(test)]
+mod snapshot_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod verifier_tests;

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use super::actions::{ActError, Hand, Sight, members_of};
+use super::actions::{self, ActError, Hand, Sight};
 use super::reading::Ruleset;
 use super::verifier::{self, Case};
 use bartizan_enforce::nft::{Element, Member, NftError, Place, TABLE, Table, TableState};
@@ -116,7 +114,7 @@ impl Hand {
         let meant = |other: &&Action| matches!(other.state, ActionState::Live | ActionState::Drifted) && other.desired == Desired::Live;
         for other in actions.filter(meant) {
             let snapshot = self.ledger.snapshot(other.id)?.unwrap_or_default();
-            all.extend::<Vec<Element>>(elements(&members_of(other, &snapshot).unwrap_or_default(), now));
+            all.extend::<Vec<Element>>(elements(&actions::of(other.kind).members(other, &snapshot).unwrap_or_default(), now));
         }
         for element in &mut all {
             // The kernel's own word for how long it still lasts, where it has one.
@@ -250,9 +248,15 @@ impl Hand {
 
     /// Brings a drifted action's members back; when the table itself is not as we made it, it is made anew with
     /// everything that live actions own. `None`: nothing of it would last long enough.
-    pub(super) fn mend(&self, action: &Action, snapshot: &Value, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+    pub(super) fn mend(
+        &self,
+        action: &Action,
+        members: Result<Vec<Timed>, ActError>,
+        others: &[Action],
+        now: Timestamp,
+    ) -> Option<Result<(), ActError>> {
         let mended = || -> Result<Option<()>, ActError> {
-            let members = members_of(action, snapshot)?;
+            let members = members?;
             let mine = elements(&members, now);
             if mine.iter().all(|element| element.lasts <= SLACK) {
                 return Ok(None);
@@ -297,7 +301,7 @@ impl Hand {
             return Ok(Vec::new());
         }
         if let TableState::Altered(how) = ruleset.state()
-            && active.iter().all(|held| members_of(&held.action, &held.snapshot).unwrap_or_default().is_empty())
+            && active.iter().all(|held| actions::of(held.action.kind).members(&held.action, &held.snapshot).unwrap_or_default().is_empty())
         {
             // Made by an older version, or by somebody else under our name; nothing of ours is in it.
             ruleset.nft.delete_table()?;
@@ -307,7 +311,13 @@ impl Hand {
         }
         let mut owned = HashSet::new();
         for held in active {
-            owned.extend(members_of(&held.action, &held.snapshot).unwrap_or_default().iter().map(|(member, _)| member.place()));
+            owned.extend(
+                actions::of(held.action.kind)
+                    .members(&held.action, &held.snapshot)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|(member, _)| member.place()),
+            );
         }
         let foreign: Vec<Place> = ruleset.places()?.into_iter().filter(|place| !owned.contains(place)).collect();
         if foreign.is_empty() && !(owned.is_empty() && ruleset.is_bare()?) {

@@ -253,11 +253,11 @@ fn a_confirmed_containment_lasts_to_its_end() {
         done.confirmation = Some(bartizan_model::Confirmation { until, confirmed_at: None, confirmed_by: None });
         let snapshot = responder.ledger.snapshot(done.id).unwrap().unwrap();
         let act = super::actions::of(ActionKind::ContainHost);
-        responder.hand.put(&done, &super::actions::members_of(&done, &snapshot).unwrap(), true, now()).unwrap();
+        responder.hand.put(&done, &act.members(&done, &snapshot).unwrap(), true, now()).unwrap();
         assert!(matches!(act.verify(&responder.hand, &done, &snapshot, now()).unwrap(), super::actions::Sight::Live(_)));
         done.confirmation = Some(bartizan_model::Confirmation { until, confirmed_at: Some(now()), confirmed_by: Some("root".into()) });
         assert!(!matches!(act.verify(&responder.hand, &done, &snapshot, now()).unwrap(), super::actions::Sight::Live(_)));
-        let snapshot = act.prolong(&responder.hand, &done, snapshot, now()).unwrap();
+        let snapshot = act.prolong(&responder.hand, &done, &snapshot, now()).unwrap();
         let sight = act.verify(&responder.hand, &done, &snapshot, now()).unwrap();
         assert!(matches!(sight, super::actions::Sight::Live(_)), "{sight:?}");
         responder.rollback(done.id, "root", now()).unwrap();

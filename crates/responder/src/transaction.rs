@@ -60,7 +60,7 @@ impl Responder {
         }
         operation.step();
         let act = actions::of(action.kind);
-        let applied = act.apply(&self.hand, &action, snapshot);
+        let applied = act.apply(&self.hand, &action, &snapshot);
         pace.step("apply");
         operation.step();
         self.checkpoint("after apply");

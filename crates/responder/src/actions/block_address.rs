@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::open_connections::{self, Cut};
 use super::{Act, ActError, Hand, Sight};
@@ -11,22 +10,20 @@ use crate::ruleset::{Timed, begun};
 use bartizan_enforce::nft::{Member, NftError, TABLE, TableState};
 use bartizan_model::{Action, ActionId, ActionPlan, Direction, Preview, Target, Timestamp};
 
-/// Where the snapshot keeps what became of the open connections.
-pub(super) const CUT: &str = "connections";
-
 pub(super) struct BlockAddress;
+
+/// What became of the open connections; the kernel needs nothing to undo the block.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    #[serde(default)]
+    connections: Option<Cut>,
+}
 
 fn whom(target: &Target) -> Result<(IpAddr, Direction), ActError> {
     match target {
         Target::Address { addr, direction } => Ok((addr.to_canonical(), *direction)),
         _ => Err(ActError::Misfit("what is no address")),
     }
-}
-
-/// What it has in the table.
-pub(super) fn members(action: &Action) -> Result<Vec<Timed>, ActError> {
-    let (addr, direction) = whom(&action.target)?;
-    Ok(vec![(Member::Block(addr, direction), action.ends_at())])
 }
 
 /// The first step of a preview, when the table is not there yet.
@@ -47,9 +44,20 @@ pub(super) fn undo_steps(plan: &ActionPlan) -> Vec<String> {
 }
 
 impl Act for BlockAddress {
+    type Snapshot = Snapshot;
+
+    fn unrecorded() -> Option<Snapshot> {
+        Some(Snapshot::default())
+    }
+
+    fn members(&self, action: &Action, _snapshot: &Snapshot) -> Result<Vec<Timed>, ActError> {
+        let (addr, direction) = whom(&action.target)?;
+        Ok(vec![(Member::Block(addr, direction), action.ends_at())])
+    }
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, direction) = whom(plan.target())?;
-        let mut preview = self.outline(hand, plan)?;
+        let mut preview = Act::outline(self, hand, plan)?;
         // The last step says it without a number.
         preview.steps.pop();
         preview.steps.push(open_connections::foretell(addr, direction));
@@ -71,30 +79,28 @@ impl Act for BlockAddress {
         Ok(Preview { steps, blast_radius: format!("{packets}; nobody else is touched"), undo, ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (addr, direction) = whom(plan.target())?;
         let ruleset = hand.ruleset()?;
         if ruleset.find(Member::Block(addr, direction))?.is_some() {
             return Err(NftError::Exists.into());
         }
-        Ok(json!({ "table_existed": *ruleset.state() != TableState::Absent }))
+        Ok(Snapshot::default())
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let (addr, _) = whom(&action.target)?;
         hand.may_cut(addr, by_person)?;
-        hand.put(action, &members(action)?, by_person, begun(action))?;
+        hand.put(action, &Act::members(self, action, &snapshot)?, by_person, begun(action))?;
         let cut = open_connections::cut(hand, addr, by_person)?;
-        if let Some(fields) = snapshot.as_object_mut() {
-            fields.insert(CUT.to_owned(), json!(cut));
-        }
+        snapshot.connections = Some(cut);
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
         let (addr, _) = whom(&action.target)?;
-        Ok(match hand.sees(&members(action)?, &addr.to_string(), now)? {
+        Ok(match hand.sees(&Act::members(self, action, snapshot)?, &addr.to_string(), now)? {
             Err(sight) => sight,
             Ok(left) => {
                 let mut proof = vec![format!("table inet {TABLE} is as we made it and holds {addr} for {} more seconds", left.as_secs())];
@@ -104,23 +110,23 @@ impl Act for BlockAddress {
         })
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        let mut done = hand.take(&members(action)?)?;
-        done.extend(cut_of(snapshot).and_then(|cut| cut.farewell()));
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        let mut done = hand.take(&Act::members(self, action, snapshot)?)?;
+        done.extend(snapshot.connections.as_ref().and_then(Cut::farewell));
         Ok(done)
     }
 
     /// We may have died between the block and the closing, which does no harm when done twice.
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
-        let whole = matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_));
-        if whole && cut_of(snapshot).is_none() {
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<bool, ActError> {
+        let whole = matches!(Act::verify(self, hand, action, snapshot, now)?, Sight::Live(_));
+        if whole && snapshot.connections.is_none() {
             open_connections::cut(hand, whom(&action.target)?.0, action.by.is_person())?;
         }
         Ok(whole)
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
-        hand.put(action, &members(action)?, true, now)?;
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
+        hand.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
         Ok(snapshot)
     }
 
@@ -135,7 +141,7 @@ impl Act for BlockAddress {
             Ok(addr) => addr,
             Err(error) => return Some(Err(error)),
         };
-        let mended = hand.mend(action, &Value::Null, others, now)?;
+        let mended = hand.mend(action, Act::members(self, action, &Snapshot::default()), others, now)?;
         Some(mended.and_then(|()| {
             // While the block was gone, new ones may have been opened.
             let cut = open_connections::cut(hand, addr, action.by.is_person())?;
@@ -147,14 +153,10 @@ impl Act for BlockAddress {
     }
 }
 
-pub(super) fn cut_of(snapshot: &Value) -> Option<Cut> {
-    Cut::deserialize(snapshot.get(CUT)?).ok()
-}
-
 /// What became of the open connections. The closing ended with a look that found none; the kernel is asked again for as long
 /// as not all were closed: what a block starves cannot come back, and a look at all sockets costs milliseconds.
-fn connections_seen(action: &Action, snapshot: &Value, addr: IpAddr) -> Option<String> {
-    match cut_of(snapshot) {
+fn connections_seen(action: &Action, snapshot: &Snapshot, addr: IpAddr) -> Option<String> {
+    match &snapshot.connections {
         Some(cut) if action.applied_at.is_none() => cut.told(),
         Some(cut) if cut.is_whole() => cut.tally(),
         _ => open_connections::still_open(addr),

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use super::block_address::{CUT, cut_of, table_step, undo_steps};
-use super::open_connections::{self, Owner};
+use super::block_address::{table_step, undo_steps};
+use super::open_connections::{self, Cut, Owner};
 use super::{Act, ActError, Hand, Sight};
 use crate::ruleset::{Timed, begun};
 use bartizan_enforce::accounts;
@@ -16,7 +15,17 @@ use bartizan_sys::{cgroup_number, container_addresses};
 
 pub(super) struct BlockDestination;
 
-/// How the kernel tells the sender, found out before the change; part of the snapshot.
+/// What it needs to be undone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    #[serde(default)]
+    sender: Option<Sender>,
+    /// What became of the open connections.
+    #[serde(default)]
+    connections: Option<Cut>,
+}
+
+/// How the kernel tells the sender, found out before the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Sender {
@@ -88,23 +97,25 @@ impl Sender {
     }
 }
 
-fn sender_of(snapshot: &Value) -> Option<Sender> {
-    Sender::deserialize(snapshot.get("sender")?).ok()
-}
-
-/// What it has in the table; nothing before its snapshot is known.
-pub(super) fn members(action: &Action, snapshot: &Value) -> Result<Vec<Timed>, ActError> {
-    let (addr, _) = whom(&action.target)?;
-    let members = sender_of(snapshot).map(|sender| sender.members(addr)).unwrap_or_default();
-    Ok(members.into_iter().map(|member| (member, action.ends_at())).collect())
-}
-
 fn known(addr: IpAddr, sender: &Sender) -> Result<Vec<Member>, ActError> {
     let members = sender.members(addr);
     if members.is_empty() { Err(ActError::Unknowable(format!("it has no address from which it could reach {addr}"))) } else { Ok(members) }
 }
 
 impl Act for BlockDestination {
+    type Snapshot = Snapshot;
+
+    fn unrecorded() -> Option<Snapshot> {
+        Some(Snapshot::default())
+    }
+
+    /// Nothing before its snapshot is known.
+    fn members(&self, action: &Action, snapshot: &Snapshot) -> Result<Vec<Timed>, ActError> {
+        let (addr, _) = whom(&action.target)?;
+        let members = snapshot.sender.as_ref().map(|sender| sender.members(addr)).unwrap_or_default();
+        Ok(members.into_iter().map(|member| (member, action.ends_at())).collect())
+    }
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, whose) = whom(plan.target())?;
         let sender = find(whose)?;
@@ -118,7 +129,7 @@ impl Act for BlockDestination {
         Ok(Preview { steps, blast_radius, undo, ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (addr, whose) = whom(plan.target())?;
         let sender = find(whose)?;
         let ruleset = hand.ruleset()?;
@@ -127,51 +138,49 @@ impl Act for BlockDestination {
                 return Err(NftError::Exists.into());
             }
         }
-        Ok(json!({ "sender": sender }))
+        Ok(Snapshot { sender: Some(sender), connections: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let (addr, _) = whom(&action.target)?;
         hand.may_touch(&action.target, by_person)?;
-        hand.put(action, &members(action, &snapshot)?, by_person, begun(action))?;
-        let sender = sender_of(&snapshot).ok_or(ActError::Misfit("a snapshot without a sender"))?;
+        hand.put(action, &Act::members(self, action, &snapshot)?, by_person, begun(action))?;
+        let sender = snapshot.sender.as_ref().ok_or(ActError::Misfit("a snapshot without a sender"))?;
         let cut = open_connections::cut_some(hand, addr, by_person, &sender.owner()?)?;
-        if let Some(fields) = snapshot.as_object_mut() {
-            fields.insert(CUT.to_owned(), json!(cut));
-        }
+        snapshot.connections = Some(cut);
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
         let (addr, whose) = whom(&action.target)?;
-        Ok(match hand.sees(&members(action, snapshot)?, &format!("{addr} for {whose}"), now)? {
+        Ok(match hand.sees(&Act::members(self, action, snapshot)?, &format!("{addr} for {whose}"), now)? {
             Err(sight) => sight,
             Ok(left) => {
                 let seconds = left.as_secs();
                 let mut proof =
                     vec![format!("table inet {TABLE} is as we made it and keeps {whose} from {addr} for {seconds} more seconds")];
-                proof.extend(cut_of(snapshot).and_then(|cut| cut.told()));
+                proof.extend(snapshot.connections.as_ref().and_then(Cut::told));
                 Sight::Live(proof)
             }
         })
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        let mut done = hand.take(&members(action, snapshot)?)?;
-        done.extend(cut_of(snapshot).and_then(|cut| cut.farewell()));
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        let mut done = hand.take(&Act::members(self, action, snapshot)?)?;
+        done.extend(snapshot.connections.as_ref().and_then(Cut::farewell));
         Ok(done)
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
-        hand.put(action, &members(action, &snapshot)?, true, now)?;
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
+        hand.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
         Ok(snapshot)
     }
 
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let allowed = hand.may_touch(&action.target, action.by.is_person());
-        match allowed.and_then(|()| Ok(hand.ledger.snapshot(action.id)?.unwrap_or_default())) {
-            Ok(snapshot) => hand.mend(action, &snapshot, others, now),
+        match allowed.and_then(|()| hand.recorded::<Self>(action)) {
+            Ok(snapshot) => hand.mend(action, Act::members(self, action, &snapshot), others, now),
             Err(error) => Some(Err(error)),
         }
     }

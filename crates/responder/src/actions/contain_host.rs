@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::block_address::table_step;
 use super::{Act, ActError, Hand, Sight};
@@ -31,7 +30,7 @@ pub(super) struct ContainHost;
 
 /// What was settled before the change; part of the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Bounds {
+pub(super) struct Bounds {
     /// Who is let through.
     keep: BTreeSet<IpAddr>,
     /// On which ports nobody else logs in.
@@ -85,13 +84,9 @@ fn settle(hand: &Hand, keep: impl IntoIterator<Item = IpAddr>) -> Bounds {
     }
 }
 
-fn bounds(snapshot: &Value) -> Result<Bounds, ActError> {
-    Bounds::deserialize(snapshot).map_err(|_| ActError::Misfit("a snapshot without bounds"))
-}
-
-/// Whether the host may still talk with this address, by the snapshot.
-pub(super) fn keeps(snapshot: &Value, addr: IpAddr) -> bool {
-    bounds(snapshot).is_ok_and(|bounds| bounds.keep.contains(&addr.to_canonical()))
+/// Whether the host may still talk with this address.
+pub(super) fn keeps(bounds: Option<&Bounds>, addr: IpAddr) -> bool {
+    bounds.is_some_and(|bounds| bounds.keep.contains(&addr.to_canonical()))
 }
 
 fn whole_host(target: &Target) -> Result<(), ActError> {
@@ -108,19 +103,6 @@ fn ends(action: &Action, step: u64) -> [Timestamp; 3] {
 /// Between two steps of the release of a containment that lasts so long: at most a quarter of it.
 fn step_of(lasts: Duration, step: u64) -> Duration {
     Duration::milliseconds(i64::try_from(step).unwrap_or(i64::MAX / 2)).min(lasts / 4).max(Duration::zero())
-}
-
-/// What it has in the table; nothing before its snapshot is known.
-pub(super) fn members(action: &Action, snapshot: &Value) -> Result<Vec<Timed>, ActError> {
-    whole_host(&action.target)?;
-    let Ok(bounds) = bounds(snapshot) else { return Ok(Vec::new()) };
-    let [ssh, inbound, all] = ends(action, bounds.step);
-    let mut members: Vec<Timed> = [false, true].map(|six| (Member::ContainOut(six), all)).to_vec();
-    members.extend([(Member::ContainIn(TCP, bounds.connections), inbound), (Member::ContainIn(UDP, bounds.datagrams), inbound)]);
-    members.extend(bounds.ssh.iter().map(|port| (Member::ContainSsh(*port), ssh)));
-    // Whoever is let through is let through a moment longer than others are not.
-    members.extend(bounds.keep.iter().map(|addr| (Member::Keep(*addr), all + Duration::seconds(1))));
-    Ok(members)
 }
 
 /// UDP peers of now: connected sockets, and what conntrack remembers where it runs.
@@ -175,6 +157,25 @@ impl ContainHost {
 }
 
 impl Act for ContainHost {
+    type Snapshot = Option<Bounds>;
+
+    fn unrecorded() -> Option<Option<Bounds>> {
+        Some(None)
+    }
+
+    /// Nothing before its snapshot is known.
+    fn members(&self, action: &Action, snapshot: &Option<Bounds>) -> Result<Vec<Timed>, ActError> {
+        whole_host(&action.target)?;
+        let Some(bounds) = snapshot else { return Ok(Vec::new()) };
+        let [ssh, inbound, all] = ends(action, bounds.step);
+        let mut members: Vec<Timed> = [false, true].map(|six| (Member::ContainOut(six), all)).to_vec();
+        members.extend([(Member::ContainIn(TCP, bounds.connections), inbound), (Member::ContainIn(UDP, bounds.datagrams), inbound)]);
+        members.extend(bounds.ssh.iter().map(|port| (Member::ContainSsh(*port), ssh)));
+        // Whoever is let through is let through a moment longer than others are not.
+        members.extend(bounds.keep.iter().map(|addr| (Member::Keep(*addr), all + Duration::seconds(1))));
+        Ok(members)
+    }
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let mirrors = hand.policy().containment.package_mirrors.then(|| package_mirrors::known_within(PATIENCE));
         Self::steps(hand, plan, mirrors)
@@ -184,27 +185,27 @@ impl Act for ContainHost {
         Self::steps(hand, plan, mirrors(hand))
     }
 
-    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         whole_host(plan.target())?;
         if hand.ruleset()?.find(Member::ContainOut(false))?.is_some() {
             return Err(NftError::Exists.into());
         }
         let (keep, _) = kept(&(hand.lifeline)(), hand, mirrors(hand));
-        Ok(json!(settle(hand, keep.into_keys())))
+        Ok(Some(settle(hand, keep.into_keys())))
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         hand.may_touch(&action.target, by_person)?;
-        hand.put_with(action, &members(action, &snapshot)?, peers(), by_person, begun(action))?;
+        hand.put_with(action, &Act::members(self, action, &snapshot)?, peers(), by_person, begun(action))?;
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
-        if let Err(sight) = hand.sees(&members(action, snapshot)?, "containment", now)? {
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+        if let Err(sight) = hand.sees(&Act::members(self, action, snapshot)?, "containment", now)? {
             return Ok(sight);
         }
-        let bounds = bounds(snapshot)?;
+        let bounds = snapshot.as_ref().ok_or(ActError::Misfit("a snapshot without bounds"))?;
         let [ssh, inbound, all] = ends(action, bounds.step);
         if all > now + Duration::seconds(1) {
             let ruleset = hand.ruleset()?;
@@ -238,12 +239,12 @@ impl Act for ContainHost {
         Ok(Sight::Live(proof))
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        hand.take(&members(action, snapshot)?)
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        hand.take(&Act::members(self, action, snapshot)?)
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
-        hand.put(action, &members(action, &snapshot)?, true, now)?;
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
+        hand.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
         Ok(snapshot)
     }
 
@@ -251,15 +252,15 @@ impl Act for ContainHost {
     fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let widened = || {
             hand.may_touch(&action.target, action.by.is_person())?;
-            let mut bounds = bounds(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
+            let mut bounds = hand.recorded::<Self>(action)?.ok_or(ActError::Misfit("a snapshot without bounds"))?;
             bounds.keep.extend((hand.lifeline)().addresses.iter().map(|(addr, _)| addr.to_canonical()));
             bounds.ssh.extend(ssh_ports::open());
-            let snapshot = json!(bounds);
-            hand.ledger.settle(action, Some(&snapshot), None)?;
+            let snapshot = Some(bounds);
+            hand.record::<Self>(action, &snapshot)?;
             Ok(snapshot)
         };
         match widened() {
-            Ok(snapshot) => hand.mend(action, &snapshot, others, now),
+            Ok(snapshot) => hand.mend(action, Act::members(self, action, &snapshot), others, now),
             Err(error) => Some(Err(error)),
         }
     }

@@ -1,7 +1,6 @@
 //! Lock an account so that neither password nor key nor su lets anybody in, and end its login sessions.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight, complete, outside_end};
 use crate::group_name;
@@ -15,7 +14,7 @@ pub(super) struct DisableUser;
 
 /// What undoes it. The line itself holds a password's hash and is only in the note.
 #[derive(Debug, Serialize, Deserialize)]
-struct Snapshot {
+pub(super) struct Snapshot {
     name: String,
     marks: Option<Marks>,
     /// /etc/shadow before: hash, owner, mode.
@@ -25,14 +24,6 @@ struct Snapshot {
     ended: usize,
     /// Those left alone because the owner's own path runs through them.
     spared: usize,
-}
-
-fn read(snapshot: &Value) -> Result<Snapshot, ActError> {
-    Snapshot::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
-}
-
-fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
-    serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
 }
 
 fn account(target: &Target) -> Result<(&HostText, u32), ActError> {
@@ -138,6 +129,8 @@ impl DisableUser {
 }
 
 impl Act for DisableUser {
+    type Snapshot = Snapshot;
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (name, uid) = account(plan.target())?;
         marks(name, uid)?;
@@ -163,29 +156,29 @@ impl Act for DisableUser {
         })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (name, uid) = account(plan.target())?;
         let (marks, _) = marks(name, uid)?;
         others_remain(name, uid)?;
         let file = digest(std::path::Path::new("/etc/shadow")).ok().flatten();
         let name = group_name(id, &hand.instance);
-        written(&Snapshot { name, marks: Some(marks), file, watchdog: None, ended: 0, spared: 0 })
+        Ok(Snapshot { name, marks: Some(marks), file, watchdog: None, ended: 0, spared: 0 })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
-        let ((name, uid), mut snapshot) = (account(&action.target)?, read(&snapshot)?);
+        let (name, uid) = account(&action.target)?;
         hand.may_touch(&action.target, by_person)?;
         // Again: what was found when planning may be another account by now.
         marks(name, uid)?;
         Self::lock(hand, action, &mut snapshot)?;
         (snapshot.ended, snapshot.spared) = end_sessions(hand, uid, by_person)?;
-        written(&snapshot)
+        Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
-        let ((name, uid), snapshot) = (account(&action.target)?, read(snapshot)?);
-        let Some(marks) = Self::known(hand, &snapshot) else { return Ok(Sight::Gone("nothing was locked".into())) };
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+        let (name, uid) = account(&action.target)?;
+        let Some(marks) = Self::known(hand, snapshot) else { return Ok(Sight::Gone("nothing was locked".into())) };
         let Some(line) = accounts::line_of(name)? else { return Ok(Sight::Gone(format!("account {name} was removed"))) };
         let over = now >= action.ends_at();
         let proof = match marks.look(&line) {
@@ -205,10 +198,10 @@ impl Act for DisableUser {
         Ok(Sight::Live([vec![proof], told(snapshot.ended, snapshot.spared)].concat()))
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        let ((name, _), snapshot) = (account(&action.target)?, read(snapshot)?);
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        let (name, _) = account(&action.target)?;
         let mut done = Vec::new();
-        if let Some(marks) = Self::known(hand, &snapshot) {
+        if let Some(marks) = Self::known(hand, snapshot) {
             let mut removed = Removed::Nothing;
             // Without a mark of ours there is nothing to take away, whoever holds the lock and whatever is read-only.
             let bare = accounts::line_of(name)?.is_some_and(|line| marks.remove(&line) == Removed::Nothing);
@@ -236,10 +229,9 @@ impl Act for DisableUser {
         Some(self.lock_again(hand, action, now))
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
-        let mut snapshot = read(&snapshot)?;
+    fn prolong(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
         snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, snapshot.watchdog.as_ref(), now)?);
-        written(&snapshot)
+        Ok(snapshot)
     }
 }
 
@@ -249,7 +241,7 @@ impl DisableUser {
         let (name, uid) = account(&action.target)?;
         let by_person = action.by.is_person();
         hand.may_touch(&action.target, by_person)?;
-        let mut snapshot = read(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
+        let mut snapshot = hand.recorded::<Self>(action)?;
         let line = accounts::line_of(name)?.unwrap_or_default();
         if Self::known(hand, &snapshot).is_none_or(|marks| matches!(marks.look(&line), Look::Before | Look::Open)) {
             (hand.alarm)(Alarm {
@@ -265,6 +257,6 @@ impl DisableUser {
         }
         let (ended, spared) = end_sessions(hand, uid, by_person)?;
         (snapshot.ended, snapshot.spared) = (snapshot.ended.saturating_add(ended), spared);
-        Ok(hand.ledger.settle(action, Some(&written(&snapshot)?), None)?)
+        hand.record::<Self>(action, &snapshot)
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight, outrun, root_of};
 use crate::{evidence, group_name};
@@ -16,8 +15,10 @@ use bartizan_sys::pidfd::key_of;
 /// Holds again whoever of it lives, for the time that is left, under the same name: what undoes it stays true.
 fn again(hand: &Hand, action: &Action, left: Duration) -> Result<(), ActError> {
     let id = action.id;
-    let snapshot = read(&hand.ledger.snapshot(id)?.unwrap_or_default())?;
-    let (Some(frozen), root) = (snapshot.frozen, root_of(&action.target)?) else { return Err(ActError::Misfit("this snapshot")) };
+    let snapshot = hand.recorded::<FreezeTree>(action)?;
+    let (Some(frozen), root) = (snapshot.frozen, root_of(&action.target)?) else {
+        return Err(ActError::Unverified(format!("nothing was frozen by {id}")));
+    };
     let allowed = hand.may_stop(action.by.is_person())?;
     let whole = || frozen.members.iter().map(|member| member.key).chain(tree(hand, root)).collect();
     // First the end, then the beginning, as at first.
@@ -32,24 +33,10 @@ pub(super) struct FreezeTree;
 
 /// What undoes a freeze.
 #[derive(Debug, Serialize, Deserialize)]
-struct Snapshot {
+pub(super) struct Snapshot {
     name: String,
-    frozen: Option<Frozen>,
+    pub(super) frozen: Option<Frozen>,
     watchdog: Option<Watchdog>,
-}
-
-fn read(snapshot: &Value) -> Result<Snapshot, ActError> {
-    Snapshot::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
-}
-
-fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
-    serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
-}
-
-/// Whether a process is one of those that were stopped, by the snapshot.
-pub(super) fn holds(snapshot: &Value, key: ProcessKey) -> bool {
-    let frozen = read(snapshot).ok().and_then(|snapshot| snapshot.frozen);
-    frozen.is_some_and(|frozen| frozen.members.iter().any(|member| member.key == key))
 }
 
 /// The root and what the engine remembers below it.
@@ -92,6 +79,8 @@ fn steps(hand: &Hand, plan: &ActionPlan, blast_radius: String) -> Preview {
 }
 
 impl Act for FreezeTree {
+    type Snapshot = Snapshot;
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let caught = radius(hand, root_of(plan.target())?)?;
         Ok(steps(hand, plan, format!("{caught}; their connections stay open and time out at the other end")))
@@ -103,18 +92,18 @@ impl Act for FreezeTree {
         Ok(steps(hand, plan, String::new()))
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let root = root_of(plan.target())?;
         // Only when nobody whom we remember lives, all processes are looked through for orphans.
         if !tree(hand, root).iter().any(|key| key_of(key.pid) == Some(*key)) {
             radius(hand, root)?;
         }
-        written(&Snapshot { name: group_name(id, &hand.instance), frozen: None, watchdog: None })
+        Ok(Snapshot { name: group_name(id, &hand.instance), frozen: None, watchdog: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
-        let (root, mut snapshot) = (root_of(&action.target)?, read(&snapshot)?);
+        let root = root_of(&action.target)?;
         tracing::debug!(action = %action.id, "applying");
         let allowed = hand.may_stop(by_person)?;
         let lasts = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
@@ -125,7 +114,7 @@ impl Act for FreezeTree {
         match hand.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(hand, root), &allowed) {
             Ok(frozen) => {
                 (snapshot.frozen, snapshot.watchdog) = (Some(frozen), Some(watchdog));
-                written(&snapshot)
+                Ok(snapshot)
             }
             Err(error) => {
                 if !note.exists() {
@@ -136,9 +125,8 @@ impl Act for FreezeTree {
         }
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
-        let snapshot = read(snapshot)?;
-        let Some(frozen) = snapshot.frozen.or_else(|| hand.freezer.recall(&snapshot.name)) else {
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+        let Some(frozen) = snapshot.frozen.clone().or_else(|| hand.freezer.recall(&snapshot.name)) else {
             return Ok(Sight::Gone("nothing was frozen".into()));
         };
         let hold = hand.freezer.look(&frozen);
@@ -172,11 +160,10 @@ impl Act for FreezeTree {
         Ok(Sight::Live(proof))
     }
 
-    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        let snapshot = read(snapshot)?;
+    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let note = hand.freezer.note(&snapshot.name);
         let mut done = Vec::new();
-        if let Some(frozen) = snapshot.frozen.or_else(|| hand.freezer.recall(&snapshot.name)) {
+        if let Some(frozen) = snapshot.frozen.clone().or_else(|| hand.freezer.recall(&snapshot.name)) {
             let thawed = hand.freezer.thaw(&frozen)?;
             done.push(thawed.words());
             let hold = hand.freezer.look(&frozen);
@@ -198,10 +185,9 @@ impl Act for FreezeTree {
         (hand.policy().actions.drifted_freeze == DriftPolicy::Reapply).then(|| again(hand, action, left))
     }
 
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, _now: Timestamp) -> Result<bool, ActError> {
-        let snapshot = read(snapshot)?;
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, _now: Timestamp) -> Result<bool, ActError> {
         let watched = snapshot.watchdog.as_ref().is_some_and(watchdog::is_set);
-        let Some(frozen) = snapshot.frozen else { return Ok(false) };
-        Ok(watched && hand.freezer.is_whole(&frozen, &tree(hand, root_of(&action.target)?)))
+        let Some(frozen) = &snapshot.frozen else { return Ok(false) };
+        Ok(watched && hand.freezer.is_whole(frozen, &tree(hand, root_of(&action.target)?)))
     }
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight, outside_end};
 use crate::group_name;
@@ -17,7 +16,7 @@ pub(super) struct IsolateContainer;
 
 /// What undoes it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Snapshot {
+pub(super) struct Snapshot {
     name: String,
     socket: PathBuf,
     id: String,
@@ -25,20 +24,6 @@ struct Snapshot {
     /// Its networks before, in the order of its interfaces.
     endpoints: Vec<Endpoint>,
     watchdog: Option<Watchdog>,
-}
-
-fn read(snapshot: &Value) -> Result<Snapshot, ActError> {
-    Snapshot::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
-}
-
-fn written(snapshot: &Snapshot) -> Result<Value, ActError> {
-    serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
-}
-
-/// The addresses that the container had, by the snapshot.
-pub(super) fn addresses(snapshot: &Value) -> Vec<IpAddr> {
-    let endpoints = read(snapshot).map(|snapshot| snapshot.endpoints).unwrap_or_default();
-    endpoints.iter().flat_map(|endpoint| endpoint.address.into_iter().chain(endpoint.address6)).collect()
 }
 
 fn container(target: &Target) -> Result<(&str, Isolation), ActError> {
@@ -86,6 +71,11 @@ fn list(endpoints: &[Endpoint]) -> String {
 }
 
 impl Snapshot {
+    /// The addresses that the container had.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        self.endpoints.iter().flat_map(|endpoint| endpoint.address.into_iter().chain(endpoint.address6)).collect()
+    }
+
     fn api(&self) -> Result<ContainerApi, ActError> {
         ContainerApi::behind(&self.socket).ok_or(ActError::Misfit("the socket of this snapshot"))
     }
@@ -137,6 +127,8 @@ fn moved(was: &Endpoint, now: &Endpoint) -> Option<String> {
 }
 
 impl Act for IsolateContainer {
+    type Snapshot = Snapshot;
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (id, isolation) = container(plan.target())?;
         let (api, standing) = can(id, isolation)?;
@@ -170,31 +162,29 @@ impl Act for IsolateContainer {
         Ok(Preview { steps, blast_radius: radius, undo, ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (container, isolation) = container(plan.target())?;
         let (api, standing) = can(container, isolation)?;
         let name = group_name(id, &hand.instance);
         let endpoints = if isolation == Isolation::Network { standing.endpoints } else { Vec::new() };
-        written(&Snapshot { name, socket: api.socket().to_owned(), id: standing.id, isolation, endpoints, watchdog: None })
+        Ok(Snapshot { name, socket: api.socket().to_owned(), id: standing.id, isolation, endpoints, watchdog: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
-        let mut snapshot = read(&snapshot)?;
         hand.may_touch(&action.target, by_person)?;
         // Again: a network may have come since it was planned, and what is cut must be known.
         let (_, standing) = can(&snapshot.id, snapshot.isolation)?;
         if snapshot.isolation == Isolation::Network {
             snapshot.endpoints.clone_from(&standing.endpoints);
-            hand.ledger.settle(action, Some(&written(&snapshot)?), None)?;
+            hand.record::<IsolateContainer>(action, &snapshot)?;
         }
         snapshot.watchdog = Some(outside_end::begin(hand, &snapshot.name, action, &snapshot.note())?);
         snapshot.cut(&standing)?;
-        written(&snapshot)
+        Ok(snapshot)
     }
 
-    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
-        let snapshot = read(snapshot)?;
+    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
         let Some(standing) = snapshot.api()?.standing(&snapshot.id).map_err(ContainerError::from)? else {
             return Ok(Sight::Gone("the container was removed".into()));
         };
@@ -212,8 +202,7 @@ impl Act for IsolateContainer {
         })
     }
 
-    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        let snapshot = read(snapshot)?;
+    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let api = snapshot.api()?;
         let done = match api.standing(&snapshot.id).map_err(ContainerError::from)? {
             None => vec!["the container was removed meanwhile: nothing to undo".to_owned()],
@@ -237,10 +226,9 @@ impl Act for IsolateContainer {
         Some(cut_again(hand, action, now))
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, now: Timestamp) -> Result<Value, ActError> {
-        let mut snapshot = read(&snapshot)?;
+    fn prolong(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
         snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, snapshot.watchdog.as_ref(), now)?);
-        written(&snapshot)
+        Ok(snapshot)
     }
 }
 
@@ -274,7 +262,7 @@ fn disconnected(standing: &Standing) -> Sight {
 /// Whatever drifted: it was let run or connected by somebody, restarted, or its watchdog is gone.
 fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActError> {
     hand.may_touch(&action.target, action.by.is_person())?;
-    let mut snapshot = read(&hand.ledger.snapshot(action.id)?.unwrap_or_default())?;
+    let mut snapshot = hand.recorded::<IsolateContainer>(action)?;
     let Some(standing) = snapshot.api()?.standing(&snapshot.id).map_err(ContainerError::from)? else { return Ok(()) };
     let loose = match snapshot.isolation {
         Isolation::Pause => standing.running && !standing.paused,
@@ -292,7 +280,7 @@ fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActErro
         let added: Vec<Endpoint> = standing.endpoints.iter().filter(new).cloned().collect();
         if !added.is_empty() {
             snapshot.endpoints.extend(added);
-            hand.ledger.settle(action, Some(&written(&snapshot)?), None)?;
+            hand.record::<IsolateContainer>(action, &snapshot)?;
             outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
         }
         snapshot.cut(&standing)?;
@@ -301,5 +289,5 @@ fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActErro
         outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
         snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, None, now)?);
     }
-    Ok(hand.ledger.settle(action, Some(&written(&snapshot)?), None)?)
+    hand.record::<IsolateContainer>(action, &snapshot)
 }

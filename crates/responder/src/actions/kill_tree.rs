@@ -1,6 +1,6 @@
 //! End a process and everything below it: frozen first so that nobody escapes, then ended together.
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::freeze_tree::{radius, tree};
 use super::{Act, ActError, Hand, Sight, root_of};
@@ -12,11 +12,17 @@ use bartizan_sys::pidfd::key_of;
 
 pub(super) struct KillTree;
 
-fn name(snapshot: &Value) -> Result<&str, ActError> {
-    snapshot.get("name").and_then(Value::as_str).ok_or(ActError::Misfit("this snapshot"))
+/// What was ended; what was only frozen is let go by its name.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    name: String,
+    #[serde(default)]
+    ended: Vec<ProcessKey>,
 }
 
 impl Act for KillTree {
+    type Snapshot = Snapshot;
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let caught = radius(hand, root_of(plan.target())?)?;
         let steps = vec![
@@ -28,15 +34,15 @@ impl Act for KillTree {
         Ok(Preview { steps, blast_radius: caught, undo: vec!["cannot be undone".to_owned()], ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         radius(hand, root_of(plan.target())?)?;
-        Ok(json!({ "name": group_name(id, &hand.instance), "ended": [] }))
+        Ok(Snapshot { name: group_name(id, &hand.instance), ended: Vec::new() })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let root = root_of(&action.target)?;
-        let group = name(&snapshot)?.to_owned();
+        let group = snapshot.name.clone();
         let allowed = hand.may_stop(by_person)?;
         let note = hand.freezer.note(&group);
         // Should we die between freezing and killing, the tree does not stay frozen for ever.
@@ -50,14 +56,12 @@ impl Act for KillTree {
         if !note.exists() {
             watchdog::call_off(&watchdog);
         }
-        if let Some(place) = snapshot.get_mut("ended") {
-            *place = json!(ended?);
-        }
+        snapshot.ended = ended?;
         Ok(snapshot)
     }
 
-    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Value, _now: Timestamp) -> Result<Sight, ActError> {
-        let ended: Vec<ProcessKey> = snapshot.get("ended").and_then(|list| serde_json::from_value(list.clone()).ok()).unwrap_or_default();
+    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Self::Snapshot, _now: Timestamp) -> Result<Sight, ActError> {
+        let ended = &snapshot.ended;
         let root = root_of(&action.target)?;
         match ended.iter().chain([&root]).find(|key| key_of(key.pid) == Some(**key)) {
             Some(key) => Ok(Sight::Drifted(format!("pid {} still lives", key.pid))),
@@ -69,8 +73,8 @@ impl Act for KillTree {
     }
 
     /// What was only frozen is let go; the ended stay ended.
-    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        let group = name(snapshot)?;
+    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        let group = &snapshot.name;
         let mut done = Vec::new();
         if let Some(frozen) = hand.freezer.recall(group) {
             done.push(format!("{} processes that were to be ended run again", hand.freezer.thaw(&frozen)?.count()));
@@ -80,7 +84,7 @@ impl Act for KillTree {
     }
 
     /// A kill that was interrupted is never continued.
-    fn is_whole(&self, _hand: &Hand, _action: &Action, _snapshot: &Value, _now: Timestamp) -> Result<bool, ActError> {
+    fn is_whole(&self, _hand: &Hand, _action: &Action, _snapshot: &Self::Snapshot, _now: Timestamp) -> Result<bool, ActError> {
         Ok(false)
     }
 }

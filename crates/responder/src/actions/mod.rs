@@ -16,14 +16,17 @@ mod restore_file;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ruleset::Timed;
 use super::{LookAgain, RaiseAlarm, ReadLifeline, ReadTree};
 use bartizan_config::Policy;
 use bartizan_court::WarrantError;
 use bartizan_enforce::accounts::AccountError;
 use bartizan_enforce::containers::ContainerError;
-use bartizan_enforce::freeze::{FreezeError, Freezer};
+use bartizan_enforce::freeze::{FreezeError, Freezer, Frozen};
 use bartizan_enforce::nft::NftError;
 use bartizan_guard::access_copies::AccessError;
 use bartizan_guard::lifeline::check;
@@ -199,6 +202,15 @@ pub(super) enum Sight {
 
 /// One kind of change. Each method asks or changes the kernel for real.
 pub(super) trait Act: Sync {
+    /// What the host looked like before, and whatever else undoes the change. It is kept in the ledger as JSON: fields may be
+    /// added with `#[serde(default)]`, never renamed.
+    type Snapshot: Serialize + DeserializeOwned;
+
+    /// What to go by when no snapshot is on record or it cannot be read; `None`: then only the notes outside of us undo it.
+    fn unrecorded() -> Option<Self::Snapshot> {
+        None
+    }
+
     /// What would happen.
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
 
@@ -208,17 +220,22 @@ pub(super) trait Act: Sync {
     }
 
     /// What the host looks like before: enough to restore exactly that. Refuses what cannot be undone exactly.
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError>;
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError>;
 
     /// Changes the kernel; gives the snapshot back, completed. When it fails, [`Act::revert`] finds what it left without the
     /// completed snapshot.
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError>;
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError>;
+
+    /// What it has in our table of the packet filter, and until when.
+    fn members(&self, _action: &Action, _snapshot: &Self::Snapshot) -> Result<Vec<Timed>, ActError> {
+        Ok(Vec::new())
+    }
 
     /// Reads the kernel back.
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError>;
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError>;
 
     /// Restores what was before. Doing it twice does no harm. Gives what was done.
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError>;
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError>;
 
     /// Brings a drifted action back for the time that it still has; `None`: this kind only raises the alarm.
     fn restore(&self, _hand: &Hand, _action: &Action, _others: &[Action], _now: Timestamp) -> Option<Result<(), ActError>> {
@@ -227,18 +244,95 @@ pub(super) trait Act: Sync {
 
     /// A person confirmed a disruptive action: moves its end outside of us from the confirmation's deadline to
     /// [`Action::ends_at`]. Gives the snapshot back, completed.
-    fn prolong(&self, _hand: &Hand, _action: &Action, _snapshot: Value, _now: Timestamp) -> Result<Value, ActError> {
+    fn prolong(&self, _hand: &Hand, _action: &Action, _snapshot: Self::Snapshot, _now: Timestamp) -> Result<Self::Snapshot, ActError> {
         Err(ActError::Misfit("an action that needs no confirmation"))
     }
 
     /// After a crash between intent and receipt: whether what the kernel shows is the whole change.
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<bool, ActError> {
         Ok(matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_) | Sight::Outgrown(_)))
     }
 }
 
+/// [`Act`] for whoever keeps snapshots without knowing their type: read in one place, written in one place.
+pub(super) trait AnyAct: Sync {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError>;
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Value, ActError>;
+    fn members(&self, action: &Action, snapshot: &Value) -> Result<Vec<Timed>, ActError>;
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError>;
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError>;
+    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>>;
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Value, ActError>;
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError>;
+}
+
+impl<A: Act> AnyAct for A {
+    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        Act::preview(self, hand, plan)
+    }
+
+    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+        Act::outline(self, hand, plan)
+    }
+
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        written::<A>(&Act::snapshot(self, hand, id, plan)?)
+    }
+
+    fn apply(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Value, ActError> {
+        written::<A>(&Act::apply(self, hand, action, read::<A>(snapshot)?)?)
+    }
+
+    fn members(&self, action: &Action, snapshot: &Value) -> Result<Vec<Timed>, ActError> {
+        Act::members(self, action, &read::<A>(snapshot)?)
+    }
+
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+        Act::verify(self, hand, action, &read::<A>(snapshot)?, now)
+    }
+
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        Act::revert(self, hand, action, &read::<A>(snapshot)?)
+    }
+
+    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        Act::restore(self, hand, action, others, now)
+    }
+
+    fn prolong(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Value, ActError> {
+        written::<A>(&Act::prolong(self, hand, action, read::<A>(snapshot)?, now)?)
+    }
+
+    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
+        Act::is_whole(self, hand, action, &read::<A>(snapshot)?, now)
+    }
+}
+
+/// A snapshot of this kind of action, as the ledger keeps it.
+fn read<A: Act>(snapshot: &Value) -> Result<A::Snapshot, ActError> {
+    A::Snapshot::deserialize(snapshot).ok().or_else(A::unrecorded).ok_or(ActError::Misfit("this snapshot"))
+}
+
+fn written<A: Act>(snapshot: &A::Snapshot) -> Result<Value, ActError> {
+    serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
+}
+
+impl Hand {
+    /// The snapshot of an action as it is on record now.
+    fn recorded<A: Act>(&self, action: &Action) -> Result<A::Snapshot, ActError> {
+        read::<A>(&self.ledger.snapshot(action.id)?.unwrap_or_default())
+    }
+
+    /// Puts what undoes an action on record before its next step.
+    fn record<A: Act>(&self, action: &Action, snapshot: &A::Snapshot) -> Result<(), ActError> {
+        Ok(self.ledger.settle(action, Some(&written::<A>(snapshot)?), None)?)
+    }
+}
+
 /// The registry.
-pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
+pub(super) fn of(kind: ActionKind) -> &'static dyn AnyAct {
     match kind {
         ActionKind::BlockAddress => &block_address::BlockAddress,
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
@@ -252,17 +346,6 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn Act {
     }
 }
 
-/// What an action has in our table of the packet filter, and until when; nothing for kinds that have nothing there.
-pub(super) fn members_of(action: &Action, snapshot: &Value) -> Result<Vec<super::ruleset::Timed>, ActError> {
-    match action.kind {
-        ActionKind::BlockAddress => block_address::members(action),
-        ActionKind::LimitSource => limit_source::members(action),
-        ActionKind::BlockDestination => block_destination::members(action, snapshot),
-        ActionKind::ContainHost => contain_host::members(action, snapshot),
-        _ => Ok(Vec::new()),
-    }
-}
-
 /// How many addresses containment lets through now.
 pub(super) fn kept_by_containment(lifeline: &bartizan_model::Lifeline, hand: &Hand) -> usize {
     contain_host::kept(lifeline, hand, contain_host::mirrors(hand)).0.len()
@@ -270,17 +353,22 @@ pub(super) fn kept_by_containment(lifeline: &bartizan_model::Lifeline, hand: &Ha
 
 /// Whether containment lets this address through, by its snapshot.
 pub(crate) fn keeps_address(snapshot: &Value, addr: std::net::IpAddr) -> bool {
-    contain_host::keeps(snapshot, addr)
+    read::<contain_host::ContainHost>(snapshot).is_ok_and(|bounds| contain_host::keeps(bounds.as_ref(), addr))
+}
+
+/// What a freeze holds, by its snapshot.
+pub(crate) fn frozen_of(snapshot: &Value) -> Option<Frozen> {
+    read::<freeze_tree::FreezeTree>(snapshot).ok()?.frozen
 }
 
 /// Whether a freeze holds this process, by its snapshot.
 pub(crate) fn holds_process(snapshot: &Value, key: ProcessKey) -> bool {
-    freeze_tree::holds(snapshot, key)
+    frozen_of(snapshot).is_some_and(|frozen| frozen.members.iter().any(|member| member.key == key))
 }
 
 /// The addresses that an isolated container had, by its snapshot.
 pub(crate) fn took_addresses(snapshot: &Value) -> Vec<std::net::IpAddr> {
-    isolate_container::addresses(snapshot)
+    read::<isolate_container::IsolateContainer>(snapshot).map(|snapshot| snapshot.addresses()).unwrap_or_default()
 }
 
 impl Hand {

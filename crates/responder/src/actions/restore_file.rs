@@ -8,7 +8,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Act, ActError, Hand, Sight};
 use crate::group_name;
@@ -24,7 +23,7 @@ pub(super) struct RestoreFile;
 
 /// What undoes a restoration.
 #[derive(Debug, Serialize, Deserialize)]
-struct Snapshot {
+pub(super) struct Snapshot {
     /// The action's name in file names.
     name: String,
     /// BLAKE3 of what the file was before, its mode and owner; absent: there was no file.
@@ -38,14 +37,6 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn read(snapshot: &Value) -> Result<Self, ActError> {
-        Self::deserialize(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
-    }
-
-    fn written(&self) -> Result<Value, ActError> {
-        serde_json::to_value(self).map_err(|_| ActError::Misfit("this snapshot"))
-    }
-
     fn former(&self) -> Option<OsString> {
         self.former.clone().map(OsString::from_vec)
     }
@@ -110,6 +101,8 @@ impl RestoreFile {
 }
 
 impl Act for RestoreFile {
+    type Snapshot = Snapshot;
+
     fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (path, copy) = whom(plan.target())?;
         let copies = copies(hand);
@@ -142,7 +135,7 @@ impl Act for RestoreFile {
         })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (path, copy) = whom(plan.target())?;
         let copies = copies(hand);
         let wanted = copies.version(path, copy)?;
@@ -155,16 +148,16 @@ impl Act for RestoreFile {
         let (_, _, former) = copies.where_is(path, &name)?;
         let former = present.as_ref().map(|_| former.into_vec());
         let was = present.map(|present| (present.hash, present.mode, present.uid, present.gid));
-        Snapshot { name, was, former, watchdog: None, stays: false }.written()
+        Ok(Snapshot { name, was, former, watchdog: None, stays: false })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Value) -> Result<Value, ActError> {
+    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let (path, copy) = whom(&action.target)?;
         if !by_person {
             return Err(AccessError::OnlyByPerson(path.clone()).into());
         }
-        let (mut snapshot, copies) = (Snapshot::read(&snapshot)?, copies(hand));
+        let copies = copies(hand);
         let wanted = copies.version(path, copy)?;
         let after = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
         let expiry = Self::expiry(hand, &snapshot.name, after);
@@ -183,12 +176,12 @@ impl Act for RestoreFile {
         // First the end, then the beginning.
         snapshot.watchdog = Some(watchdog::set(&expiry)?);
         copies.put(path, &wanted, former.as_deref())?;
-        snapshot.written()
+        Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
         let (path, copy) = whom(&action.target)?;
-        let (snapshot, copies) = (Snapshot::read(snapshot)?, copies(hand));
+        let copies = copies(hand);
         if snapshot.stays {
             // Shown once to whoever confirms it; from then on there is nothing that would end.
             let at = action.confirmation.as_ref().and_then(|confirmation| confirmation.confirmed_at);
@@ -215,13 +208,13 @@ impl Act for RestoreFile {
         }
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let (path, copy) = whom(&action.target)?;
-        let (snapshot, copies) = (Snapshot::read(snapshot)?, copies(hand));
+        let copies = copies(hand);
         let confirmed = action.confirmation.as_ref().is_some_and(|confirmation| confirmation.confirmed_at.is_some());
         if snapshot.stays || confirmed {
             copies.settle(path, snapshot.former().as_deref())?;
-            forget(hand, &snapshot);
+            forget(hand, snapshot);
             return Ok(vec![format!("{path} stays: it was confirmed; restore its former copy to undo it")]);
         }
         let undone = match copies.undo(path, snapshot.former().as_deref(), copy) {
@@ -243,14 +236,14 @@ impl Act for RestoreFile {
                 return Err(ActError::Unverified(format!("{path} is not what it was before")));
             }
         }
-        forget(hand, &snapshot);
+        forget(hand, snapshot);
         Ok(said.into_iter().collect())
     }
 
     /// Confirmed: it stays, and nothing outside of us undoes it any more.
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Value, _now: Timestamp) -> Result<Value, ActError> {
+    fn prolong(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot, _now: Timestamp) -> Result<Self::Snapshot, ActError> {
         let (path, copy) = whom(&action.target)?;
-        let (mut snapshot, copies) = (Snapshot::read(&snapshot)?, copies(hand));
+        let copies = copies(hand);
         if copies.present(path)?.is_none_or(|present| present.hash != copy) {
             return Err(ActError::Unverified(format!("{path} does not hold the copy any more: there is nothing to confirm")));
         }
@@ -258,7 +251,7 @@ impl Act for RestoreFile {
         forget(hand, &snapshot);
         copies.settle(path, snapshot.former().as_deref())?;
         snapshot.stays = true;
-        snapshot.written()
+        Ok(snapshot)
     }
 }
 

@@ -209,4 +209,4 @@ fn is_meant(held: &Held) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -24,7 +24,7 @@ fn since(before: &[Vital]) -> Watched {
     Watched { before: Arc::new(before.to_vec()), may_carry: false, since: 0, looks: 0, looked: 0, bad: 0 }
 }
 
-fn action(kind: ActionKind, target: Target) -> Action {
+pub(crate) fn action(kind: ActionKind, target: Target) -> Action {
     let now = chrono::Utc::now();
     Action {
         id: ActionId(1),
