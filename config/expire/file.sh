@@ -1,4 +1,4 @@
-# A file that was put back to a kept copy becomes again what it was. The note goes on: directory (no link in it), name,
+# A file that was put back to a backup becomes again what it was. The note goes on: directory (no link in it), name,
 # name of the former file in that directory ("-": there was none), path of the copy that was put there.
 
 undo_file() {

@@ -341,7 +341,7 @@ fn choose(copies: &[KeptCopy], path: &HostText, named: Option<&str>) -> Result<S
     }
     let Some(text) = named else {
         let newest = of().filter(|copy| copy.differs).max_by_key(|copy| copy.at);
-        let same = || Failure::usage(format!("{path} holds what every kept copy of it holds"), list);
+        let same = || Failure::usage(format!("{path} holds what every backup of it holds"), list);
         return newest.map(|copy| copy.copy.clone()).ok_or_else(same);
     };
     let text = whole(text)?;
@@ -379,7 +379,7 @@ mod tests {
         assert!(choose(&copies, &path, Some("dddddddd")).unwrap_err().message.contains("no copy of /etc/sudoers begins with"));
         assert!(choose(&copies, &path, Some("ccc")).unwrap_err().message.contains("does not name a copy"));
         assert!(choose(&copies, &path, Some("cccccccc\u{1b}[2J")).unwrap_err().message.contains("\\"), "escaped");
-        assert!(choose(&copies[..1], &path, None).unwrap_err().message.contains("every kept copy"));
+        assert!(choose(&copies[..1], &path, None).unwrap_err().message.contains("every backup"));
         assert!(choose(&copies, &"/etc/y".into(), None).unwrap_err().message.contains("no copy of /etc/y is kept"));
     }
 

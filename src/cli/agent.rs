@@ -274,7 +274,7 @@ fn no_group(name: &str) -> Failure {
     Failure::new(
         FAILED,
         format!("the group \"{}\" of socket_group does not exist", name.escape_debug()),
-        "make it with groupadd, or mend agent.toml",
+        "make it with groupadd, or correct agent.toml",
     )
 }
 

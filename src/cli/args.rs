@@ -179,7 +179,7 @@ pub(super) enum Verb {
         /// Of this file only.
         path: Option<PathBuf>,
     },
-    /// Put such a file back to a kept copy. Confirm it in time.
+    /// Restore such a file from its backup. Confirm it in time.
     Restore(RestoreArgs),
     /// Stand behind an action that would be undone otherwise: it lasts to its end.
     Confirm {
@@ -195,7 +195,7 @@ pub(super) enum Verb {
     Feedback {
         /// About what.
         id: String,
-        /// Your opinion.
+        /// Your verdict.
         verdict: Verdict,
     },
     /// The record of every decision.

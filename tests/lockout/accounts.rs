@@ -13,7 +13,7 @@ fn uid(stage: &Stage, name: &str) -> u32 {
     stage.lan.host.shell(&format!("id -u {name}")).trim().parse().unwrap()
 }
 
-/// Somebody wipes the owner's keys; the owner puts the kept copy back.
+/// Somebody wipes the owner's keys; the owner puts the backup back.
 fn keys_wiped(stage: &Stage, wipe: &'static str) -> Result<bool, String> {
     let file = format!("/home/{ACCOUNT}/.ssh/authorized_keys");
     let original = stage.lan.host.shell(&format!("cat {file}"));

@@ -202,7 +202,7 @@ fn reload(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
         Err(error) => Err(answer::refusal(
             bartizan_protocol::ErrorCode::Failed,
             &error.to_string(),
-            "mend the file and reload; the old policy is still in force",
+            "correct the file and reload; the old policy is still in force",
         )),
     }
 }

@@ -24,7 +24,7 @@ const COPIES: Duration = Duration::from_secs(6);
 /// How often confidence decays and quiet incidents close, our files are looked at, and the ledger is read even when no
 /// action is known.
 const DECAY: Duration = Duration::from_secs(10);
-/// How often it is asked whether vital signs, questions or rounds are due; each at its own time.
+/// How often it is asked whether health probes, questions or rounds are due; each at its own time.
 const VITALS: Duration = Duration::from_millis(500);
 /// How often it is asked whether what a change needs must be looked up again.
 const LOOK_AHEAD: Duration = Duration::from_secs(60);
@@ -142,7 +142,7 @@ fn keep_copies(shared: &Shared, copies: &mut AccessCopies) {
         1 => first.clone(),
         more => format!("{first} (and {} more)", more - 1),
     });
-    shared.degrade("access copies", trouble);
+    shared.degrade("file backups", trouble);
 }
 
 /// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.
@@ -209,7 +209,7 @@ fn reconcile(shared: &Shared, now: Timestamp) {
     shared.degrade("table of our name", shared.responder.table_trouble());
 }
 
-/// The nurse's thread: takes the host's vital signs, and undoes what does harm. Nobody who acts waits for it.
+/// The nurse's thread: takes the host's health probes, and undoes what does harm. Nobody who acts waits for it.
 pub(super) fn nurse(shared: &Shared) {
     let mut ahead = Instant::now();
     shared.responder.look_ahead();
@@ -219,7 +219,7 @@ pub(super) fn nurse(shared: &Shared) {
         }
         let changed = shared.responder.check_vitals(chrono::Utc::now());
         changed.iter().for_each(|action| shared.action_changed(action));
-        shared.degrade("vital signs", shared.responder.unexplained());
+        shared.degrade("health probes", shared.responder.unexplained());
         shared.responder.rest(REST);
         std::thread::sleep(VITALS);
     }

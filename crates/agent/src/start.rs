@@ -292,12 +292,12 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
     let court = Arc::clone(shared);
     threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
     let caretaker = Arc::clone(shared);
-    threads.push(spawn("caretaker", Box::new(move || rounds::care(&caretaker)))?);
+    threads.push(spawn("reconciler", Box::new(move || rounds::care(&caretaker)))?);
     let crier = Arc::clone(shared);
-    threads.push(spawn("crier", Box::new(move || rounds::cry(&crier)))?);
+    threads.push(spawn("publisher", Box::new(move || rounds::cry(&crier)))?);
     if !shared.settings.only_watches {
         let nurse = Arc::clone(shared);
-        threads.push(spawn("nurse", Box::new(move || rounds::nurse(&nurse)))?);
+        threads.push(spawn("probes", Box::new(move || rounds::nurse(&nurse)))?);
         let guard = Arc::clone(shared);
         threads.push(spawn("table-watch", Box::new(move || table_watch::watch(&guard)))?);
     }

@@ -183,7 +183,7 @@ pub struct Sentinel {
     pub most_undone: u32,
     /// Times that the same target is acted on within ten minutes.
     pub most_repeated: u32,
-    /// How long the agent acts alone no more.
+    /// How long automatic actions are paused.
     #[serde(with = "duration")]
     pub pause: Duration,
 }

@@ -118,7 +118,7 @@ pub struct Court {
 
 impl std::fmt::Debug for Court {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Court(next {}, {} on the docket)", self.next, self.docket.len())
+        write!(f, "Court(next {}, {} cases open)", self.next, self.docket.len())
     }
 }
 
@@ -145,7 +145,7 @@ impl Court {
         self.sentinel.watch(action, &self.policy, now)
     }
 
-    /// Why the agent acts alone no more for now, if the sentinel says so.
+    /// Why automatic actions are paused for now, if the sentinel says so.
     pub fn pause(&self, now: Timestamp) -> Option<&Pause> {
         self.sentinel.holds(now)
     }
@@ -244,7 +244,7 @@ impl Court {
         }
         if let Some(pause) = self.sentinel.holds(case.now) {
             let until = pause.until.format("%H:%M:%S UTC");
-            return Some(format!("the agent acts alone no more until {until}, or until a person sets the mode: {}", pause.why));
+            return Some(format!("automatic actions are paused until {until}, or until a person sets the mode: {}", pause.why));
         }
         let bearing = Bearing {
             posture: case.incident.posture,

@@ -19,11 +19,11 @@ struct Seen {
     at: Timestamp,
     id: ActionId,
     target: Target,
-    /// Undone because the host's vital signs got worse under it.
+    /// Undone because the host's health probes got worse under it.
     undone_at: Option<Timestamp>,
 }
 
-/// Why the agent acts alone no more, and until when.
+/// Why automatic actions are paused, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
     /// When it may act alone again, unless a person sets a mode before.
@@ -66,7 +66,7 @@ impl Sentinel {
         let pause = TimeDelta::from_std(policy.sentinel.pause).unwrap_or(WINDOW);
         let until = now.checked_add_signed(pause).unwrap_or(now);
         self.pause = Some(Pause { until, why: why.clone() });
-        let detail = HostText::from(format!("{why}; the agent acts alone no more until {}", until.format("%H:%M:%S UTC")));
+        let detail = HostText::from(format!("{why}; automatic actions are paused until {}", until.format("%H:%M:%S UTC")));
         Some(Alarm { what: AlarmKind::ActionRate, detail, action: Some(action.id), path: None })
     }
 
@@ -148,7 +148,7 @@ mod tests {
             assert_eq!(sentinel.watch(&harmful(n, 100 * n as i64), &policy(), at(100 * n as i64)), None);
             assert_eq!(sentinel.watch(&harmful(n, 100 * n as i64), &policy(), at(100 * n as i64 + 1)), None, "one action counts once");
         }
-        // The third is undone only later, when its vital signs are looked at again.
+        // The third is undone only later, when its health probes are looked at again.
         assert_eq!(sentinel.watch(&done(3, "203.0.113.3", 300), &policy(), at(300)), None);
         assert!(sentinel.watch(&harmful(3, 300), &policy(), at(320)).is_some());
         assert!(sentinel.holds(at(321)).unwrap().why.contains("worse off"));

@@ -26,7 +26,7 @@ pub enum ActionKind {
     IsolateContainer,
     /// Containment mode: outbound only to a whitelist, inbound limited, new SSH logins paused.
     ContainHost,
-    /// Put a file that decides who gets in back to a kept copy; only ever asked for by a person.
+    /// Restore a file that decides who gets in from a backup; only ever asked for by a person.
     RestoreFile,
 }
 
@@ -197,7 +197,7 @@ pub struct Action {
     /// For a disruptive action: until when a person must confirm it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
-    /// How the host's vital signs are under it.
+    /// How the host's health probes are under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vitals: Option<VitalCheck>,
 }

@@ -12,7 +12,7 @@ use super::{ActionId, HostText};
 pub enum AlarmKind {
     /// A warrant that is forged, used before, lapsed or wider than what was granted was brought to the responder.
     WarrantRefused,
-    /// The guard acts more often, or undoes itself more often, than it should: it acts alone no more for a while.
+    /// The guard acts more often, or undoes itself more often, than it should: automatic actions are paused for a while.
     ActionRate,
     /// Somebody emptied, changed or removed our table in the packet filter.
     TableChanged,
@@ -30,7 +30,7 @@ pub enum AlarmKind {
     WatchdogGone,
     /// A file that decides who gets in (authorized_keys, sshd_config, sudoers, PAM) was changed or removed.
     AccessTouched,
-    /// A vital sign of the host got worse and nothing that the guard did explains it.
+    /// A health probe of the host got worse and nothing that the guard did explains it.
     SignsWorse,
 }
 
@@ -48,7 +48,7 @@ impl AlarmKind {
             Self::InstallationTouched => "the guard's installation was touched",
             Self::WatchdogGone => "the watchdog ended",
             Self::AccessTouched => "a file that decides who gets in was changed",
-            Self::SignsWorse => "a vital sign of this host got worse",
+            Self::SignsWorse => "a health probe of this host got worse",
         }
     }
 }

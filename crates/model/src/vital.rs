@@ -1,4 +1,4 @@
-//! Vital signs of the host: what must work as well after an action as it did before.
+//! Health probes of the host: what must work as well after an action as it did before.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -107,7 +107,7 @@ impl fmt::Display for Vital {
     }
 }
 
-/// What became of the vital signs under one action.
+/// What became of the health probes under one action.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VitalCheck {
     /// When they were last compared with before; absent: not yet.

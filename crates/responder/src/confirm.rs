@@ -7,7 +7,7 @@ use bartizan_model::{Action, ActionId, ActionState, Timestamp};
 
 impl Responder {
     /// A person stands behind a disruptive action: its end moves from the confirmation's deadline to its own. The host's
-    /// vital signs are compared once more first: what does harm is undone instead.
+    /// health probes are compared once more first: what does harm is undone instead.
     ///
     /// # Errors
     /// When there is no such action, it awaits nothing, its time is over, the signs say that it does harm, or its end cannot

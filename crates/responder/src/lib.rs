@@ -73,7 +73,7 @@ pub struct Responder {
     hand: Arc<Hand>,
     /// Deadlines are counted on it.
     clock: Clock,
-    /// The host's vital signs around each action.
+    /// The host's health probes around each action.
     signs: vitals::Signs,
     /// When what could not be undone is tried again.
     retries: ending::Retries,

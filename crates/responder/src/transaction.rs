@@ -1,4 +1,4 @@
-//! One change, whole or not at all: warrant, lifeline, intent on disk, snapshot, apply, verify, receipt, vital signs.
+//! One change, whole or not at all: warrant, lifeline, intent on disk, snapshot, apply, verify, receipt, health probes.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use bartizan_store::ledger::Anchor;
 
 impl Responder {
     /// Does what the warrant allows, once. The action is returned when the kernel shows it; of a disruptive kind, when the
-    /// host's vital signs have been compared too.
+    /// host's health probes have been compared too.
     ///
     /// # Errors
     /// [`ActError::Failed`] carries the action when it was begun and undone again; all others mean that nothing was
@@ -40,7 +40,7 @@ impl Responder {
             false => self.signs.before(),
         };
         let before = Before { signs, may_carry: doubt.is_some() || *warrant.plan().target() == Target::Host };
-        pace.step("vital signs before");
+        pace.step("health probes before");
         let turn = self.my_turn();
         pace.step("turn");
         operation.step();
@@ -97,7 +97,7 @@ impl Responder {
             return Ok(action);
         }
         let judged = self.look_until_sure(action.id, now, operation);
-        self.checkpoint("after vital signs");
+        self.checkpoint("after health probes");
         match judged {
             Some(judged) if judged.state.is_active() => Ok(judged),
             Some(judged) => Err(ActError::Failed { why: judged.note.clone(), action: Box::new(judged) }),

@@ -50,7 +50,7 @@ fn confirm(action: &Action, now: Timestamp) -> String {
     }
 }
 
-/// What the kernel says, after what became of the host's vital signs.
+/// What the kernel says, after what became of the host's health probes.
 fn note(action: &Action) -> String {
     match action.vitals.as_ref().map(vitals).filter(|text| !text.is_empty()) {
         // What was ill before is the least of the news.

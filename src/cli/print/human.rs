@@ -151,7 +151,7 @@ fn write_checks(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
         };
         writeln!(out, "{state}  {}: {}", safe(&check.name), safe(&check.detail))?;
         if !check.mend.is_empty() {
-            writeln!(out, "          mend: {}", safe(&check.mend))?;
+            writeln!(out, "          hint: {}", safe(&check.mend))?;
         }
     }
     Ok(())

@@ -58,7 +58,7 @@ fn vitals_shortly(check: &VitalCheck) -> String {
     }
 }
 
-/// Vital signs in one line.
+/// Health probes in one line.
 pub(crate) fn vitals(check: &VitalCheck) -> String {
     let mut parts = Vec::new();
     if !check.harmed.is_empty() {

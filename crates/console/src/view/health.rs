@@ -58,7 +58,7 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
     }
     for spot in &health.blind_spots {
         lines.push(TonedLine::labelled("  ", Tone::Warning, format!("{}: {}", spot.what, spot.why)));
-        lines.push(TonedLine::labelled("    mend  ", Tone::Plain, spot.mend.clone()));
+        lines.push(TonedLine::labelled("    hint  ", Tone::Plain, spot.mend.clone()));
     }
     section(&mut lines, "Gaps");
     lines.extend(super::coverage::gaps(state, health));
@@ -72,7 +72,7 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
             };
             lines.push(TonedLine::labelled(format!("  {:<26}", check.name), tone, format!("{noun:<9} {}", check.detail)));
             if !check.mend.is_empty() {
-                lines.push(TonedLine::labelled("    mend  ", Tone::Plain, check.mend.clone()));
+                lines.push(TonedLine::labelled("    hint  ", Tone::Plain, check.mend.clone()));
             }
         }
     }

@@ -52,6 +52,6 @@ pub enum AccountError {
     #[error("account {0} has no line in /etc/shadow, so it cannot be locked there: run pwconv, or lock it where its password is kept")]
     NoShadow(HostText),
     /// Its line is no line of shadow(5).
-    #[error("the line of account {0} in /etc/shadow is not as shadow(5) says: mend it with vipw -s first")]
+    #[error("the line of account {0} in /etc/shadow is not as shadow(5) says: correct it with vipw -s first")]
     Malformed(HostText),
 }

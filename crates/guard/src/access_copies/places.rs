@@ -16,7 +16,7 @@ const FILES: [&str; 7] = ["ssh/sshd_config", "sudoers", "pam.conf", "nsswitch.co
 const DIRECTORIES: [&str; 5] = ["ssh/sshd_config.d", "sudoers.d", "pam.d", "security", "ssh/authorized_keys.d"];
 /// Files in `.ssh` of an account's home.
 const OF_ACCOUNTS: [&str; 3] = ["authorized_keys", "authorized_keys2", "rc"];
-/// Most files that are kept copies of.
+/// Most files that are backups of.
 const MOST: usize = 4096;
 /// Most of /etc/passwd that is read.
 const MOST_BYTES: u64 = 4 << 20;

@@ -1,4 +1,4 @@
-//! Put a file that decides who gets in back to a kept copy; a person asks for it, and unless confirmed it is undone.
+//! Restore a file that decides who gets in from a backup; a person asks for it, and unless confirmed it is undone.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};

@@ -1,4 +1,4 @@
-//! The host's vital signs before and after each action: what was well, is not any more, and can have been harmed by the
+//! The host's health probes before and after each action: what was well, is not any more, and can have been harmed by the
 //! action is blamed on it, and the action is undone for it. Enforcement of the fast kinds never waits: their "before" is the
 //! last round's.
 
@@ -174,11 +174,11 @@ impl Responder {
         let id = action.id;
         self.signs.shun(&action.target, self.clock.now() + SHUNNED);
         let why = format!("it did harm: {}", check.harmed.join("; "));
-        self.ledger.audit_or_owe(line(now, "vital signs", "action.harmful", id, why.clone()));
+        self.ledger.audit_or_owe(line(now, "health probes", "action.harmful", id, why.clone()));
         self.checkpoint("after harm");
         let until = (now + chrono::Duration::nanoseconds(SHUNNED as i64)).format("%H:%M UTC");
         let said = format!("undone by itself, {why}; until {until} only a person does it to this target again");
-        match self.undo(action, "vital signs", &said, now) {
+        match self.undo(action, "health probes", &said, now) {
             Ok(undone) => Some(undone),
             Err(_) => self.ledger.action(id).ok().flatten(),
         }

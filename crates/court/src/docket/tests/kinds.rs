@@ -110,7 +110,7 @@ fn a_tripped_sentinel_asks_until_a_person_sets_the_mode() {
     let alarms: Vec<Alarm> = (1..=11).filter_map(|n| bench.court.watch(&ours(n), at(0))).collect();
     assert_eq!(alarms.len(), 1);
     let said = bench.said();
-    assert!(said.iter().all(|s| s.starts_with("ask") && s.contains("acts alone no more until 08:15:00 UTC")), "{said:#?}");
+    assert!(said.iter().all(|s| s.starts_with("ask") && s.contains("automatic actions are paused until 08:15:00 UTC")), "{said:#?}");
     assert!(bench.court.pause(at(1)).is_some());
     bench.court.rearm();
     assert!(bench.said().iter().all(|s| s.starts_with("act")), "what was asked may be done now");
