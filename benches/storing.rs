@@ -12,7 +12,8 @@ use bartizan_model::{
     Ancestor, BootId, Event, EventId, EventKind, ExeFile, Exit, HostText, Lineage, Namespaces, Process, ProcessKey, Root, ServiceRole,
     Source, Timestamp,
 };
-use bartizan_store::{Archive, EventFilter, Packer, Reader};
+use bartizan_protocol::EventQuery;
+use bartizan_store::{Archive, Packer, Reader};
 
 const EXECS: u64 = 20_000;
 /// Events that the pipeline hands over at once.
@@ -214,18 +215,23 @@ fn million() {
 
 /// Typical questions, best of three.
 fn questions(reader: &Reader) {
-    let all = EventFilter { limit: 100, ..EventFilter::default() };
-    let containing = |text: &str| EventFilter { containing: Some(HostText::from(text)), ..all.clone() };
-    let kind = |kind: &str| EventFilter { kind: Some(kind.to_owned()), ..all.clone() };
+    let all = EventQuery { limit: 100, ..EventQuery::default() };
+    let fitting = |filter: &str| EventQuery { filter: Some(filter.parse().unwrap()), ..all.clone() };
+    let kind = |kind: &str| EventQuery { kind: Some(kind.to_owned()), ..all.clone() };
     for (what, filter) in [
         ("the newest 100", all.clone()),
-        ("the newest 10,000", EventFilter { limit: 10_000, ..all.clone() }),
+        ("the newest 10,000", EventQuery { limit: 10_000, ..all.clone() }),
         ("100 execs", kind("process.exec")),
         ("a kind that is not there", kind("net.connect")),
-        ("a text that is not there", containing("/usr/bin/nmap")),
-        ("a text that is there once", containing("token-run0-7777\"")),
-        ("an address that is not there", containing("203.0.113.7")),
-        ("a number that is not there", containing("4294967295")),
+        ("a text that is not there", fitting("/usr/bin/nmap")),
+        ("a text that is there once", fitting("token-run0-7777\"")),
+        ("an address that is not there", fitting("203.0.113.7")),
+        ("a number that is not there", fitting("4294967295")),
+        ("digits of a time or key", fitting("74711001")),
+        ("a program not there", fitting("process.exe=/tmp/evil/*")),
+        ("a process id not there", fitting("process.pid=77")),
+        ("a network not there", fitting("net.dst=10.0.0.0/8")),
+        ("and, or, not", fitting("process.exe=/tmp/* and not (process.uid=1000 or process.tty=pts/*)")),
     ] {
         let ask = || {
             let begun = Instant::now();

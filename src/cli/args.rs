@@ -266,9 +266,9 @@ pub(super) struct EventsArgs {
     /// Only this kind (process.exec) or family (process).
     #[arg(long)]
     pub(super) kind: Option<String>,
-    /// Only events whose JSON holds this text.
-    #[arg(long = "where", value_name = "TEXT", value_parser = host_text)]
-    pub(super) containing: Option<HostText>,
+    /// Only events that fit this: a text, or fields (process.exe=/tmp/*, net.dst=10.0.0.0/8) joined by and, or, not.
+    #[arg(long = "where", value_name = "FILTER")]
+    pub(super) filter: Option<String>,
     /// At most this many, the newest.
     #[arg(long, default_value_t = 1_000)]
     pub(super) limit: u32,

@@ -10,7 +10,7 @@ use super::print;
 use bartizan_client::{ClientError, Connection};
 use bartizan_config::{Flags, Settings};
 use bartizan_model::{Event, HostText, Timestamp};
-use bartizan_protocol::{EventQuery, FeedbackVerdict, Push, Reply, Request};
+use bartizan_protocol::{EventQuery, FeedbackVerdict, Filter, FilterError, Push, Reply, Request};
 use bartizan_store::ledger::Ledger;
 use bartizan_sys::closed_output;
 
@@ -161,11 +161,15 @@ fn query(args: &EventsArgs) -> Result<EventQuery, Failure> {
     Ok(EventQuery {
         since,
         kind: args.kind.clone(),
-        containing: args.containing.clone(),
+        filter: args.filter.as_deref().map(filter).transpose()?,
         limit: args.limit,
         before: None,
         follow: args.follow,
     })
+}
+
+fn filter(text: &str) -> Result<Filter, Failure> {
+    text.parse().map_err(|error: FilterError| Failure::usage(error.to_string(), error.mend))
 }
 
 fn moment(text: &str) -> Result<Timestamp, Failure> {
@@ -181,6 +185,7 @@ fn moment(text: &str) -> Result<Timestamp, Failure> {
 
 async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> Result<Outcome, Failure> {
     let query = query(args)?;
+    // The agent pushes all of them.
     let wanted = query.clone();
     match connection.ask(Request::Events(query)).await? {
         Reply::Events(events) => {
@@ -204,7 +209,7 @@ async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> R
         };
         match push {
             Push::Events(events) => {
-                for event in events.iter().filter(|event| fits(event, &wanted)) {
+                for event in events.iter().filter(|event| wanted.fits(event)) {
                     print::event(event, json)?;
                 }
             }
@@ -213,14 +218,6 @@ async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> R
             Push::Snapshot(_) | Push::Delta { .. } => {}
         }
     }
-}
-
-/// Whether a pushed event is one that was asked for: the agent pushes all of them.
-fn fits(event: &bartizan_model::Event, query: &EventQuery) -> bool {
-    let name = event.kind.name();
-    let kind = query.kind.as_deref().is_none_or(|kind| name == kind || name.split('.').next() == Some(kind));
-    let holds = |text: &HostText| serde_json::to_string(event).is_ok_and(|json| json.contains(text.lossy().as_ref()));
-    kind && query.containing.as_ref().is_none_or(holds)
 }
 
 /// How long an agent may take to undo everything; one that hangs is not waited for.

@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use super::args::Cli;
 use bartizan_config::{agent, keymap, policy};
 use bartizan_detect::detectors;
-use bartizan_protocol::Request;
+use bartizan_protocol::{Field, Request};
 
 /// One generated page: file name and content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub fn pages() -> Vec<Page> {
             ),
         },
         Page { file: "detectors.md", text: detectors() },
+        Page { file: "filter.md", text: filter() },
     ]
 }
 
@@ -74,6 +75,17 @@ fn plain(command: &mut clap::Command) -> String {
 fn roles() -> String {
     let examples = [Request::Status, Request::EmergencyStop, Request::Stop];
     examples.iter().map(|request| format!("`{}` {}", request.name(), request.needs())).collect::<Vec<_>>().join(", ")
+}
+
+fn filter() -> String {
+    let mut out = String::from(
+        "# Fields of events\n\nWhat `bartizan events --where` can name, as `events --json` calls it. How filters are written: [archive](../archive.md).\n\n\
+         | field | compared as | what it is |\n|--|--|--|\n",
+    );
+    for field in Field::ALL {
+        let _ = writeln!(out, "| `{}` | {} | {} |", field.name(), field.form().noun(), field.meaning());
+    }
+    out
 }
 
 fn detectors() -> String {

@@ -11,7 +11,7 @@ use bartizan_guard::access_copies::AccessCopies;
 use bartizan_model::{ActionId, ActionPlan, AlertId, AlertState, Approver, HostText, Isolation, Mode, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;
-use bartizan_store::{EventFilter, Found, StoreError};
+use bartizan_store::{Found, StoreError};
 use bartizan_sys::{bpf, container_api, reexec};
 
 /// Most rows in one answer.
@@ -165,27 +165,18 @@ fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
 }
 
 fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {
-    if let Some(kind) = &query.kind
-        && !bartizan_model::EventKind::NAMES.iter().any(|name| name == kind || name.split('.').next() == Some(kind.as_str()))
-    {
+    if let Some(kind) = query.kind.as_deref().filter(|kind| !bartizan_protocol::is_a_kind(kind)) {
         let known = bartizan_model::EventKind::NAMES.join(", ");
         return Err(refusal(ErrorCode::Usage, &format!("\"{}\" is not a kind of event", kind.escape_debug()), &format!("kinds: {known}")));
     }
     // What was seen before the question is part of the answer.
     shared.recorder.flush();
-    let filter = EventFilter {
-        since: query.since,
-        kind: query.kind,
-        containing: query.containing,
-        before: query.before,
-        limit: query.limit.min(MOST),
-    };
     let searching = match shared.ask_archive(bartizan_store::Reader::sibling) {
         // What happens from now on needs no archive.
         Err(StoreError::Away) if query.follow => return Ok(Reply::Events(Vec::new())),
         searching => searching.map_err(|e| stored_failed(&e))?,
     };
-    read(searching.events(&filter)).map(Reply::Events)
+    read(searching.events(&query)).map(Reply::Events)
 }
 
 fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>) -> Result<Reply, Refusal> {

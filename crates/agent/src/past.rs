@@ -3,8 +3,9 @@
 use super::coverage::{GAPS, WATCHED_UNTIL};
 use super::record::Numbers;
 use bartizan_model::{Approval, ApprovalState, Event, EventKind, Loss, Mode, Timestamp};
+use bartizan_protocol::EventQuery;
 use bartizan_store::ledger::{Ledger, LedgerError};
-use bartizan_store::{EventFilter, Reader, StoreError};
+use bartizan_store::{Reader, StoreError};
 
 /// Name under which the ledger keeps [`Numbers`], and of the mode that was set last.
 const NUMBERS: &str = "numbers";
@@ -34,7 +35,7 @@ pub(super) struct Past {
 impl Past {
     pub(super) fn read(reader: &Reader) -> Result<Self, StoreError> {
         let time = |name| Ok::<_, StoreError>(reader.meta(name)?.and_then(|at| at.parse::<Timestamp>().ok()));
-        let newest = reader.events(&EventFilter { limit: 1, ..EventFilter::default() })?.records.first().map(|event| event.at);
+        let newest = reader.events(&EventQuery { limit: 1, ..EventQuery::default() })?.records.first().map(|event| event.at);
         Ok(Self {
             watched_until: time(WATCHED_UNTIL)?.max(newest),
             gaps: reader.meta(GAPS)?,
@@ -82,7 +83,7 @@ pub(super) fn remember_mode(ledger: &Ledger, mode: Mode) -> Result<(), LedgerErr
 
 /// The newest losses in the archive, oldest first.
 fn losses(reader: &Reader) -> Result<Vec<(Loss, Timestamp)>, StoreError> {
-    let filter = EventFilter { kind: Some("sensor.loss".to_owned()), limit: 64, ..EventFilter::default() };
+    let filter = EventQuery { kind: Some("sensor.loss".to_owned()), limit: 64, ..EventQuery::default() };
     let loss = |event: Event| if let EventKind::Loss { loss } = event.kind { Some((loss, event.at)) } else { None };
     Ok(reader.events(&filter)?.records.into_iter().filter_map(loss).collect())
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Push, Reply, Request, Token};
 
 /// Protocol version; both sides must speak the same one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Longest line that either side accepts, in bytes. A snapshot of 20,000 processes stays below it.
 pub const MAX_LINE: usize = 32 * 1024 * 1024;

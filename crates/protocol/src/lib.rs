@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod filter;
 mod frame;
 mod mirror;
 mod pass;
@@ -9,6 +10,9 @@ mod push;
 mod reply;
 mod request;
 
+pub use filter::{
+    Condition, Field, Filter, FilterError, Form, LONGEST, MOST_CONDITIONS, Needle, Pattern, Value, is_a_kind, is_of_kind, kind_values, word,
+};
 pub use frame::{ClientFrame, MAX_LINE, ServerFrame, VERSION};
 pub use mirror::{Applied, Mirror};
 pub use pass::{Pass, Token};

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use bartizan_model::{ActionId, ActionPlan, AlertId, ApprovalId, EventId, HostText, IncidentId, Isolation, Mode, Role, Timestamp};
+use super::filter::{Filter, is_of_kind};
+use bartizan_model::{ActionId, ActionPlan, AlertId, ApprovalId, Event, EventId, HostText, IncidentId, Isolation, Mode, Role, Timestamp};
 
-/// Which events.
+/// Which events. The one type for them: on the wire, in the archive, and for a client that follows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventQuery {
     /// Only events at or after this moment.
     pub since: Option<Timestamp>,
     /// Only this kind (`process.exec` ...) or family (`process`).
     pub kind: Option<String>,
-    /// Only events whose JSON text holds this.
-    pub containing: Option<HostText>,
+    /// Only events that fit this.
+    #[serde(default)]
+    pub filter: Option<Filter>,
     /// At most this many, the newest; the agent caps it at 100,000.
     pub limit: u32,
     /// Only events with a lower number than this: the page before one that is there already.
@@ -22,6 +24,16 @@ pub struct EventQuery {
     pub before: Option<EventId>,
     /// Keep sending new ones.
     pub follow: bool,
+}
+
+impl EventQuery {
+    /// Whether an event is wanted; how many are is the caller's business.
+    pub fn fits(&self, event: &Event) -> bool {
+        self.before.is_none_or(|before| event.id < before)
+            && self.since.is_none_or(|since| event.at >= since)
+            && self.kind.as_deref().is_none_or(|kind| is_of_kind(event.kind.name(), kind))
+            && self.filter.as_ref().is_none_or(|filter| filter.fits(event))
+    }
 }
 
 /// A person's opinion of what the agent did or said (row M6).

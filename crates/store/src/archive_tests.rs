@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Archive, EventFilter, StoreError};
+use super::{Archive, StoreError};
 use bartizan_model::{
     Alert, AlertId, AlertState, Ancestor, BootId, Confidence, Event, EventId, EventKind, Family, HostText, Incident, IncidentId,
     IncidentState, Lineage, Loss, Posture, Process, ProcessKey, Severity, Signal, SignalId, Source, Stage, Tier, Timestamp,
 };
+use bartizan_protocol::{EventQuery, Filter};
 
 pub(super) fn moment(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_700_000_000 + seconds, 5).unwrap()
@@ -49,11 +50,11 @@ pub(super) fn loss(id: u64, seconds: i64) -> Event {
     Event { id: EventId(id), at: moment(seconds), kind: EventKind::Loss { loss }, process: None, source: Source::Agent, complete: false }
 }
 
-pub(super) fn all() -> EventFilter {
-    EventFilter { limit: u32::MAX, ..EventFilter::default() }
+pub(super) fn all() -> EventQuery {
+    EventQuery { limit: u32::MAX, ..EventQuery::default() }
 }
 
-pub(super) fn ids(archive: &Archive, filter: EventFilter) -> Vec<u64> {
+pub(super) fn ids(archive: &Archive, filter: EventQuery) -> Vec<u64> {
     let found = archive.reader().unwrap().events(&filter).unwrap();
     assert_eq!(found.unreadable, 0);
     found.records.iter().map(|event| event.id.0).collect()
@@ -67,13 +68,13 @@ fn events_come_back_as_they_were_and_are_found() {
     archive.writer().unwrap().events(&events).unwrap();
     let back = archive.reader().unwrap().events(&all()).unwrap();
     assert_eq!(back.records, events);
-    assert_eq!(ids(&archive, EventFilter { since: Some(moment(10)), ..all() }), [2, 3]);
-    assert_eq!(ids(&archive, EventFilter { kind: Some("process".to_owned()), ..all() }), [1, 3]);
-    assert_eq!(ids(&archive, EventFilter { kind: Some("sensor.loss".to_owned()), ..all() }), [2]);
-    assert_eq!(ids(&archive, EventFilter { kind: Some("proc".to_owned()), ..all() }), [0; 0]);
-    assert_eq!(ids(&archive, EventFilter { containing: Some(HostText::from(&b"\xff\x1b[\"x"[..])), ..all() }), [1]);
-    assert_eq!(ids(&archive, EventFilter { containing: Some(HostText::from("\"kind\":\"process.exec\"")), ..all() }), [1, 3]);
-    assert_eq!(ids(&archive, EventFilter { limit: 2, ..all() }), [2, 3], "the newest, oldest first");
+    assert_eq!(ids(&archive, EventQuery { since: Some(moment(10)), ..all() }), [2, 3]);
+    assert_eq!(ids(&archive, EventQuery { kind: Some("process".to_owned()), ..all() }), [1, 3]);
+    assert_eq!(ids(&archive, EventQuery { kind: Some("sensor.loss".to_owned()), ..all() }), [2]);
+    assert_eq!(ids(&archive, EventQuery { kind: Some("proc".to_owned()), ..all() }), [0; 0]);
+    assert_eq!(ids(&archive, EventQuery { filter: Some(Filter::text("\u{10ffff}\u{1b}[\"x")), ..all() }), [1]);
+    assert_eq!(ids(&archive, EventQuery { filter: Some(Filter::text("\"kind\":\"process.exec\"")), ..all() }), [1, 3]);
+    assert_eq!(ids(&archive, EventQuery { limit: 2, ..all() }), [2, 3], "the newest, oldest first");
     let reader = archive.reader().unwrap();
     assert_eq!((reader.count(None, None).unwrap(), reader.count(Some("process"), Some(moment(1))).unwrap()), (3, 1));
 }

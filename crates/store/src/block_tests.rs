@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
 use super::archive_tests::{all, exec, ids, loss, moment};
-use super::needle::holds;
 use super::specimens;
-use super::{Archive, EventFilter, FileDigest};
+use super::{Archive, FileDigest};
 use bartizan_model::{Event, EventId, HostText, Process, Sha256};
+use bartizan_protocol::{EventQuery, Filter};
 
 fn with(events: &[&[Event]]) -> (tempfile::TempDir, Archive) {
     let dir = tempfile::tempdir().unwrap();
@@ -31,17 +31,16 @@ proptest! {
     ) {
         let (_dir, archive) = with(&[&events]);
         let reader = archive.reader().unwrap();
-        let json: Vec<Vec<u8>> = events.iter().map(|event| serde_json::to_vec(event).unwrap()).collect();
-        let source = &json[which.index(json.len())];
-        let from = from.index(source.len());
-        let some = HostText::from(&source[from..(from + length).min(source.len())]);
-        for text in [some, HostText::from(typed)] {
-            let quoted = serde_json::to_vec(&text).unwrap();
+        let json: Vec<String> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
+        let source: Vec<char> = json[which.index(json.len())].chars().collect();
+        let some: String = source.iter().skip(from.index(source.len())).take(length).collect();
+        for text in [some, typed] {
+            let quoted = serde_json::to_string(&text).unwrap();
             let inner = &quoted[1..quoted.len() - 1];
             let mut expected: Vec<u64> = events.iter().zip(&json)
-                .filter(|(_, json)| holds(json, text.as_bytes()) || holds(json, inner)).map(|(event, _)| event.id.0).collect();
+                .filter(|(_, json)| json.contains(&text) || json.contains(inner)).map(|(event, _)| event.id.0).collect();
             expected.sort_unstable();
-            let found = reader.events(&EventFilter { containing: Some(text.clone()), ..all() }).unwrap();
+            let found = reader.events(&EventQuery { filter: Some(Filter::text(&text)), ..all() }).unwrap();
             prop_assert_eq!(found.records.iter().map(|event| event.id.0).collect::<Vec<_>>(), expected, "{:?}", text);
         }
     }
@@ -55,7 +54,7 @@ proptest! {
             let mut expected: Vec<Event> = events.iter().filter(fits).cloned().collect();
             expected.sort_by_key(|event| event.id);
             prop_assert_eq!(reader.count(Some(kind), None).unwrap(), expected.len() as u64);
-            prop_assert_eq!(reader.events(&EventFilter { kind: Some(kind.to_owned()), ..all() }).unwrap().records, expected);
+            prop_assert_eq!(reader.events(&EventQuery { kind: Some(kind.to_owned()), ..all() }).unwrap().records, expected);
         }
     }
 }
@@ -65,8 +64,8 @@ fn urgent_events_that_overtook_others_stand_in_their_place() {
     let execs = |ids: &[u64]| ids.iter().map(|id| exec(*id, *id as i64, b"x")).collect::<Vec<_>>();
     let (_dir, archive) = with(&[&execs(&[1, 2, 9, 3]), &execs(&[4, 12, 5]), &execs(&[6, 7, 8])]);
     assert_eq!(ids(&archive, all()), [1, 2, 3, 4, 5, 6, 7, 8, 9, 12]);
-    assert_eq!(ids(&archive, EventFilter { limit: 3, ..all() }), [8, 9, 12]);
-    assert_eq!(ids(&archive, EventFilter { limit: 0, ..all() }), [0; 0]);
+    assert_eq!(ids(&archive, EventQuery { limit: 3, ..all() }), [8, 9, 12]);
+    assert_eq!(ids(&archive, EventQuery { limit: 0, ..all() }), [0; 0]);
 }
 
 #[test]
@@ -85,9 +84,9 @@ fn a_damaged_block_is_counted_and_the_others_are_read() {
         assert_eq!((found.records, found.unreadable), (vec![loss(4, 4)], 3), "{damage}");
         // What is not of the kind, or older, is not even opened.
         for filter in [
-            EventFilter { kind: Some("sensor".to_owned()), ..all() },
-            EventFilter { since: Some(moment(4)), ..all() },
-            EventFilter { limit: 1, ..all() },
+            EventQuery { kind: Some("sensor".to_owned()), ..all() },
+            EventQuery { since: Some(moment(4)), ..all() },
+            EventQuery { limit: 1, ..all() },
         ] {
             assert_eq!(ids(&archive, filter), [4]);
         }
@@ -117,10 +116,10 @@ fn events_of_the_first_version_are_kept_one_by_one() {
     let found = reader.events(&all()).unwrap();
     assert_eq!((found.records.as_slice(), found.unreadable), (&events[..], 1), "and the row that never was readable is still told");
     assert_eq!(reader.max_event_id().unwrap(), EventId(8));
-    assert_eq!(ids(&archive, EventFilter { kind: Some("sensor.loss".to_owned()), ..all() }), [2]);
-    assert_eq!(ids(&archive, EventFilter { containing: Some(HostText::from("plain")), since: Some(moment(0)), ..all() }), [7]);
+    assert_eq!(ids(&archive, EventQuery { kind: Some("sensor.loss".to_owned()), ..all() }), [2]);
+    assert_eq!(ids(&archive, EventQuery { filter: Some(Filter::text("plain")), since: Some(moment(0)), ..all() }), [7]);
     archive.writer().unwrap().events(&[exec(9, 9, b"new")]).unwrap();
-    assert_eq!(ids(&archive, EventFilter { since: Some(moment(0)), ..all() }), [1, 2, 7, 9]);
+    assert_eq!(ids(&archive, EventQuery { since: Some(moment(0)), ..all() }), [1, 2, 7, 9]);
 }
 
 fn of_file(id: u64, changed: i64, sha256: Option<Sha256>) -> Event {
@@ -153,12 +152,8 @@ fn what_became_known_later_is_filled_in_where_it_is_missing() {
     };
     let package = || Some("coreutils".to_owned());
     assert_eq!(found.iter().map(known).collect::<Vec<_>>(), [(Some(later), package()), (Some(own), package()), (None, None), (None, None)]);
-    assert_eq!(
-        ids(&archive, EventFilter { containing: Some(HostText::from("oreutil")), ..all() }),
-        [1, 2],
-        "as if it always had been there"
-    );
-    assert_eq!(ids(&archive, EventFilter { containing: Some(HostText::from(later.to_string())), ..all() }), [1]);
+    assert_eq!(ids(&archive, EventQuery { filter: Some(Filter::text("oreutil")), ..all() }), [1, 2], "as if it always had been there");
+    assert_eq!(ids(&archive, EventQuery { filter: Some(Filter::text(&later.to_string())), ..all() }), [1]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use bartizan_model::{HostText, Process, Sha256};
+use bartizan_model::{ExeFile, HostText, Process, Sha256};
 
 /// Most rows; the ones known longest go first.
 pub(super) const MOST: i64 = 100_000;
@@ -63,9 +63,17 @@ impl<'a> Lookup<'a> {
 
     /// Adds digest and package where the process lacks them.
     pub(super) fn complete(&mut self, process: &mut Process) {
-        let file = process.exe_file;
-        if file.changed == 0 || (file.sha256.is_some() && process.package.is_some()) {
-            return;
+        let (sha256, package) = self.known(&process.exe_file, process.package.is_some());
+        process.exe_file.sha256 = process.exe_file.sha256.or(sha256);
+        if process.package.is_none() {
+            process.package = package.cloned();
+        }
+    }
+
+    /// What the table knows of a file whose digest, or package unless `has_package`, is not known yet.
+    pub(super) fn known(&mut self, file: &ExeFile, has_package: bool) -> (Option<Sha256>, Option<&HostText>) {
+        if file.changed == 0 || (file.sha256.is_some() && has_package) {
+            return (None, None);
         }
         let key = (file.device, file.inode, file.changed);
         if !self.asked.contains_key(&key) {
@@ -78,11 +86,7 @@ impl<'a> Lookup<'a> {
             }
             self.asked.insert(key, known);
         }
-        let Some((sha256, package)) = self.asked.get(&key) else { return };
-        process.exe_file.sha256 = file.sha256.or(*sha256);
-        if process.package.is_none() {
-            process.package.clone_from(package);
-        }
+        self.asked.get(&key).map_or((None, None), |(sha256, package)| (*sha256, package.as_ref()))
     }
 
     fn read(&self, (device, inode, changed): (u32, u64, i64)) -> rusqlite::Result<Known> {

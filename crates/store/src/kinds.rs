@@ -1,6 +1,7 @@
 //! Kinds of events as bits of a mask, so that a block without the kind asked for is not even opened.
 
 use bartizan_model::EventKind;
+use bartizan_protocol::is_of_kind;
 
 /// Names in the order of their bits. A bit once given keeps its kind: a new kind goes at the end.
 const BITS: [&str; 15] = [
@@ -20,14 +21,9 @@ pub(super) fn bit(kind: &EventKind) -> i64 {
     }
 }
 
-/// Whether `name` is this kind (`process.exec`) or of this family (`process`).
-pub(super) fn is_of(name: &str, kind: &str) -> bool {
-    name == kind || (!kind.contains('.') && name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.')))
-}
-
 /// The bits of all kinds that a kind or family may mean.
 pub(super) fn mask(kind: &str) -> i64 {
-    BITS.iter().enumerate().filter(|(_, name)| is_of(name, kind)).fold(OTHER, |mask, (place, _)| mask | 1 << place)
+    BITS.iter().enumerate().filter(|(_, name)| is_of_kind(name, kind)).fold(OTHER, |mask, (place, _)| mask | 1 << place)
 }
 
 #[cfg(test)]

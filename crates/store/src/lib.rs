@@ -14,7 +14,7 @@ mod events;
 mod kinds;
 pub mod ledger;
 mod migrations;
-mod needle;
+mod prefilter;
 mod reader;
 mod retention;
 #[cfg(test)]
@@ -25,6 +25,6 @@ pub use archive::Archive;
 pub use block::{Block, Packer};
 pub use digests::FileDigest;
 pub use error::StoreError;
-pub use reader::{EventFilter, Found, Reader};
+pub use reader::{Found, Reader};
 pub use retention::Swept;
 pub use writer::Writer;

@@ -8,27 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::archive::connect;
 use super::error::StoreError;
-use super::events::{self, Trouble};
+use super::events;
 use super::writer::LAST_EVENT;
-use bartizan_model::{Alert, AlertId, Approval, ApprovalId, Event, EventId, HostText, Incident, IncidentId, Signal, Timestamp};
+use bartizan_model::{Alert, AlertId, Approval, ApprovalId, Event, EventId, Incident, IncidentId, Signal, Timestamp};
+use bartizan_protocol::EventQuery;
 
 /// Most records that one question returns.
 pub(super) const MOST: u32 = 100_000;
-
-/// Which events.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventFilter {
-    /// Only events at or after this moment.
-    pub since: Option<Timestamp>,
-    /// Only this kind (`process.exec`) or family (`process`).
-    pub kind: Option<String>,
-    /// Only events whose JSON text holds this.
-    pub containing: Option<HostText>,
-    /// Only events with a lower number than this.
-    pub before: Option<EventId>,
-    /// At most this many, the newest; capped at 100,000, and at about [`Event::PAGE`] bytes.
-    pub limit: u32,
-}
 
 /// Records read, and how many could not be understood: never silently left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,12 +45,12 @@ impl Reader {
         Ok(Self::new(connect(&self.path, false)?, self.path.clone()))
     }
 
-    /// The newest events that fit, oldest first.
+    /// The newest events that fit, oldest first; at most 100,000, and about [`Event::PAGE`] bytes.
     ///
     /// # Errors
     /// What the database says.
-    pub fn events(&self, filter: &EventFilter) -> Result<Found<Event>, StoreError> {
-        events::find(&self.connection, filter).map_err(|trouble| self.trouble("reading events", trouble))
+    pub fn events(&self, query: &EventQuery) -> Result<Found<Event>, StoreError> {
+        events::find(&self.connection, query).map_err(|why| self.fail("reading events", why))
     }
 
     /// How many events of this kind or family there are since a moment. Those of a damaged block count only where nothing but
@@ -73,7 +59,7 @@ impl Reader {
     /// # Errors
     /// What the database says.
     pub fn count(&self, kind: Option<&str>, since: Option<Timestamp>) -> Result<u64, StoreError> {
-        events::count(&self.connection, kind, since).map_err(|trouble| self.trouble("counting events", trouble))
+        events::count(&self.connection, kind, since).map_err(|why| self.fail("counting events", why))
     }
 
     /// The newest signals, newest first.
@@ -180,13 +166,6 @@ impl Reader {
             }
         }
         Ok(found)
-    }
-
-    fn trouble(&self, what: &'static str, trouble: Trouble) -> StoreError {
-        match trouble {
-            Trouble::Database(why) => self.fail(what, why),
-            Trouble::Other(error) => error,
-        }
     }
 
     fn fail(&self, what: &'static str, why: rusqlite::Error) -> StoreError {

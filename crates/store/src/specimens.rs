@@ -6,9 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use bartizan_model::{
-    Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange, FileChangeKind, Flow, HostText,
-    Lineage, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source,
-    Timestamp, UserChange, UserChangeKind, Variable,
+    ActionId, Alarm, AlarmKind, Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange,
+    FileChangeKind, Flow, HostText, Lineage, ListeningUnit, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind, Process,
+    ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, UserChange, UserChangeKind, Variable,
 };
 
 fn text() -> impl Strategy<Value = HostText> {
@@ -113,12 +113,12 @@ fn kind() -> impl Strategy<Value = EventKind> {
             name,
         })
         .boxed();
-    let file = (text(), prop::option::of(word()), any::<bool>())
-        .prop_map(|(path, after, cron)| FileChange {
+    let file = (text(), prop::option::of(word()), any::<bool>(), prop::option::of(word()))
+        .prop_map(|(path, after, cron, before)| FileChange {
             path,
             change: FileChangeKind::Renamed,
             persistence: cron.then_some(PersistenceKind::Cron),
-            before: None,
+            before,
             after,
         })
         .boxed();
@@ -131,12 +131,26 @@ fn kind() -> impl Strategy<Value = EventKind> {
         change: UserChangeKind::BecameRoot,
         group,
     });
-    let privilege = (prop::option::of(key()), prop::option::of(text())).prop_map(|(target, detail)| Privilege {
+    let numbers = any::<(Option<u32>, Option<u32>, Option<u64>, Option<u8>)>();
+    let privilege = (prop::option::of(key()), prop::option::of(text()), prop::option::of(text()), numbers);
+    let privilege = privilege.prop_map(|(target, detail, target_exe, numbers)| Privilege {
         target,
         detail,
+        target_exe,
+        target_uid: numbers.0,
+        new_uid: numbers.1,
+        gained: numbers.2,
+        signal: numbers.3,
         ..Privilege::new(PrivilegeKind::Bpf)
     });
     let budget = (any::<u8>(), word()).prop_map(|(level, why)| BudgetChange { level, given_up: vec![why.clone()], why });
+    let alarm = (text(), prop::option::of(text()), any::<Option<u64>>()).prop_map(|(detail, path, action)| Alarm {
+        what: AlarmKind::TableChanged,
+        detail,
+        action: action.map(ActionId),
+        path,
+    });
+    let unit = prop::option::of((word(), any::<bool>()).prop_map(|(name, installed)| ListeningUnit { name, installed }));
     let loss = (word(), any::<u64>(), prop::option::of(moment())).prop_map(|(hop, count, from)| Loss {
         from,
         kinds: [("process.exec".to_owned(), count)].into(),
@@ -147,7 +161,8 @@ fn kind() -> impl Strategy<Value = EventKind> {
         Just(EventKind::Fork),
         any::<(Option<u8>, Option<u8>)>().prop_map(|(code, signal)| EventKind::Exit { exit: Exit { code, signal } }),
         flow.clone().prop_map(|net| EventKind::Connect { net }),
-        flow.prop_map(|net| EventKind::Listen { net, unit: None }),
+        (flow, unit).prop_map(|(net, unit)| EventKind::Listen { net, unit }),
+        alarm.prop_map(|alarm| EventKind::Alarm { alarm }),
         file.clone().prop_map(|file| EventKind::FileChange { file }),
         file.clone().prop_map(|file| EventKind::FileOpen { file }),
         file.prop_map(|file| EventKind::PersistenceChange { file }),

@@ -5,7 +5,8 @@ use std::thread::JoinHandle;
 
 use super::*;
 use bartizan_model::{EventId, HostText, Loss, Process, ProcessKey, Source, Timestamp};
-use bartizan_store::{Archive, EventFilter};
+use bartizan_protocol::EventQuery;
+use bartizan_store::Archive;
 
 fn event(id: u64, kind: EventKind, bytes: usize) -> Event {
     let key = ProcessKey { boot: bartizan_model::BootId(1), pid: id as u32, start: id };
@@ -89,7 +90,7 @@ fn what_is_kept_reaches_the_disk_and_the_counts_agree() {
     recorder.keep(Record::Note("mode", "balanced".to_owned()));
     recorder.flush();
     let reader = archive.reader().unwrap();
-    let found = reader.events(&EventFilter { limit: u32::MAX, ..EventFilter::default() }).unwrap();
+    let found = reader.events(&EventQuery { limit: u32::MAX, ..EventQuery::default() }).unwrap();
     assert_eq!((found.records, found.unreadable), (events, 0));
     assert_eq!(reader.meta("mode").unwrap().as_deref(), Some("balanced"));
     let hop = recorder.hop();

@@ -6,9 +6,11 @@ use bartizan_model::{Ancestor, Lineage, Process, Timestamp};
 
 /// Bits of the mask that tells which fields follow. A number once given keeps its meaning; a new field takes the next one,
 /// and old blocks simply lack it.
-const PID: u32 = 28;
-const SINCE: u32 = 29;
-const ANCESTORS: u32 = 30;
+pub(super) const PID: u32 = 28;
+pub(super) const SINCE: u32 = 29;
+pub(super) const ANCESTORS: u32 = 30;
+/// How many of them are fields that are written as they are.
+pub(super) const PLAIN: u32 = 26;
 
 /// The fields that are written as they are.
 macro_rules! plain_fields {
@@ -50,6 +52,18 @@ pub(super) fn put(image: &Process, base: &Process, at: Timestamp, out: &mut Vec<
     if let Some(reserved) = out.get_mut(place..place + 4) {
         reserved.copy_from_slice(&mask.to_le_bytes());
     }
+}
+
+/// An image with every plain field, as if it differed from its base in all of them.
+pub(super) fn whole(image: &Process) -> Vec<u8> {
+    let mask: u32 = ((1 << PLAIN) - 1) | (1 << SINCE);
+    let mut out = mask.to_le_bytes().to_vec();
+    macro_rules! put_all {
+        ($($bit:literal $($field:ident).+),*) => { $(image.$($field).+.put(&mut out);)* };
+    }
+    plain_fields!(put_all!);
+    moment::put(image.since, Timestamp::UNIX_EPOCH, &mut out);
+    out
 }
 
 /// Reads what [`put`] wrote.

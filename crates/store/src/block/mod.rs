@@ -8,8 +8,13 @@ mod envelope;
 mod field;
 mod image;
 mod moment;
+mod scan;
+#[cfg(test)]
+mod scan_tests;
+mod sieve;
 #[cfg(test)]
 mod tests;
+mod texts;
 pub(super) mod vocabulary;
 
 use std::collections::HashMap;
@@ -23,6 +28,8 @@ use super::writer::nanos;
 use bartizan_model::{BootId, Event, EventId, EventKind, Exit, Process, ProcessKey, Source, Timestamp};
 
 pub(super) use envelope::{MOST_RAW, seal, unseal};
+pub(super) use scan::{Candidate, scan};
+pub(super) use sieve::Sieve;
 
 /// An open block is full at so many events ...
 const MOST_EVENTS: u64 = 1024;
