@@ -24,13 +24,18 @@ pub(super) struct Manner {
     pub(super) preview: bool,
 }
 
+/// How long it lasts when nobody says.
+fn default_of(kind: ActionKind) -> String {
+    humantime::format_duration(kind.spec().lasts).to_string()
+}
+
 /// Whose packets, to where, for how long.
 #[derive(Debug, Args)]
 pub(super) struct BlockArgs {
     /// One address; never a network.
     addr: String,
     /// How long: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::BlockAddress))]
     lasts: Duration,
     /// Drop packets to it instead of from it.
     #[arg(long)]
@@ -57,7 +62,7 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     packets: u32,
     /// How long: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::LimitSource))]
     lasts: Duration,
     #[command(flatten)]
     manner: Manner,
@@ -69,7 +74,7 @@ pub(super) struct TreeArgs {
     /// The top of the tree: BOOT-PID-START as the console shows it, or a pid.
     process: String,
     /// How long: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::FreezeTree))]
     lasts: Duration,
     #[command(flatten)]
     manner: Manner,
@@ -79,7 +84,7 @@ pub(super) struct TreeArgs {
 #[derive(Debug, Args)]
 pub(super) struct ContainArgs {
     /// How long: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::ContainHost))]
     lasts: Duration,
     #[command(flatten)]
     manner: Manner,
@@ -95,7 +100,7 @@ pub(super) struct IsolateArgs {
     #[arg(long)]
     pause: bool,
     /// How long: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "30m")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::IsolateContainer))]
     lasts: Duration,
     #[command(flatten)]
     manner: Manner,
@@ -108,7 +113,7 @@ pub(super) struct DisableArgs {
     #[arg(value_parser = host_text)]
     name: HostText,
     /// How long: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "1h")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::DisableUser))]
     lasts: Duration,
     #[command(flatten)]
     manner: Manner,
@@ -123,7 +128,7 @@ pub(super) struct RestoreArgs {
     #[arg(long, value_name = "HASH8")]
     copy: Option<String>,
     /// How long it lasts unless it is confirmed: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::RestoreFile))]
     lasts: Duration,
     #[command(flatten)]
     manner: Manner,

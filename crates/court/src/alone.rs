@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bartizan_config::Policy;
-use bartizan_model::{ActionKind, ActionPlan, Confidence, Lifeline, Posture, Target};
+use bartizan_model::{ActionPlan, Confidence, Lifeline, Posture, Target};
 
 /// Below so many connections a share says nothing: on an idle host the intruder's own is half of them.
 const FEW: u64 = 16;
@@ -20,19 +20,20 @@ pub(super) struct Bearing<'a> {
 
 /// Why this kind of thing is not done without a person; `None` when its kind stands in nobody's way.
 pub(super) fn held(plan: &ActionPlan, bearing: &Bearing<'_>, policy: &Policy) -> Option<String> {
-    match (plan.kind(), plan.target()) {
-        (ActionKind::BlockAddress | ActionKind::LimitSource | ActionKind::BlockDestination, target) => {
-            target.address().and_then(|addr| carries_most(addr, bearing.connections))
+    if let Target::User { uid, .. } = plan.target()
+        && bearing.lifeline.logged_in.iter().any(|(known, _)| known == uid)
+    {
+        return Some("the account is logged in now, and only a person ends a person's session".to_owned());
+    }
+    if let Some(why) = plan.kind().spec().only_by_a_person {
+        return Some(why.to_owned());
+    }
+    match plan.target() {
+        Target::Address { addr, .. } | Target::Source { addr, .. } | Target::Destination { addr, .. } => {
+            carries_most(addr.to_canonical(), bearing.connections)
         }
-        (ActionKind::FreezeTree, _) => None,
-        (ActionKind::KillTree, _) => Some("to kill cannot be undone".to_owned()),
-        (ActionKind::DisableUser, Target::User { uid, .. }) if bearing.lifeline.logged_in.iter().any(|(known, _)| known == uid) => {
-            Some("the account is logged in now, and only a person ends a person's session".to_owned())
-        }
-        (ActionKind::DisableUser, _) => Some("an account is disabled by a person only".to_owned()),
-        (ActionKind::IsolateContainer, _) => Some("a running container is cut off by a person only".to_owned()),
-        (ActionKind::RestoreFile, _) => Some("a file is put back by a person only".to_owned()),
-        (ActionKind::ContainHost, _) => closes_host(bearing, policy),
+        Target::Host => closes_host(bearing, policy),
+        Target::ProcessTree { .. } | Target::User { .. } | Target::Container { .. } | Target::File { .. } => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bartizan_config::Policy;
-use bartizan_model::{ActionKind, ActionPlan, Direction, Incident, Mode, Proof, Target};
+use bartizan_model::{ActionPlan, Direction, Incident, Mode, Proof, Target};
 
 /// Longest life of anything that is done without a person.
 pub(super) const SHORT: Duration = Duration::from_secs(10 * 60);
@@ -53,11 +53,7 @@ fn pieces_needed(plan: &ActionPlan, mode: Mode) -> Option<usize> {
 
 /// The least that helps, and can be taken back without a trace: one address inbound, or one tree.
 fn is_least(plan: &ActionPlan) -> bool {
-    match (plan.kind(), plan.target()) {
-        (ActionKind::BlockAddress, Target::Address { direction, .. }) => *direction == Direction::In,
-        (ActionKind::LimitSource | ActionKind::FreezeTree, _) => true,
-        _ => false,
-    }
+    plan.kind().spec().least && !matches!(plan.target(), Target::Address { direction: Direction::Out, .. })
 }
 
 /// Pieces, where two that cover a chain of stages weigh as much as three. A service that does many different jobs covers

@@ -4,6 +4,7 @@
 
 mod act;
 mod action;
+mod action_spec;
 mod alarm;
 mod alert;
 mod approval;
@@ -32,7 +33,8 @@ mod unpoisoned;
 mod vital;
 
 pub use act::Act;
-pub use action::{Action, ActionKind, ActionState, Confirmation};
+pub use action::{Action, ActionState, Confirmation};
+pub use action_spec::{ActionKind, ActionSpec, TargetKind};
 pub use alarm::{Alarm, AlarmKind};
 pub use alert::{Alert, AlertState};
 pub use approval::{Approval, ApprovalState};

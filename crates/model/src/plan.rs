@@ -60,7 +60,7 @@ impl ActionPlan {
     /// # Errors
     /// [`PlanError`] says which of them is wrong.
     pub fn new(kind: ActionKind, target: Target, lasts: Duration) -> Result<Self, PlanError> {
-        if !fits(kind, &target) {
+        if kind.spec().target != target.kind() {
             return Err(PlanError::Mismatch(kind, target));
         }
         if lasts < Duration::from_secs(1) || lasts > Self::LONGEST {
@@ -91,19 +91,6 @@ impl ActionPlan {
     /// [`PlanError::Duration`] outside 1 second to 24 hours.
     pub fn lasting(&self, lasts: Duration) -> Result<Self, PlanError> {
         Self::new(self.kind, self.target.clone(), lasts)
-    }
-}
-
-fn fits(kind: ActionKind, target: &Target) -> bool {
-    match kind {
-        ActionKind::BlockAddress => matches!(target, Target::Address { .. }),
-        ActionKind::LimitSource => matches!(target, Target::Source { .. }),
-        ActionKind::BlockDestination => matches!(target, Target::Destination { .. }),
-        ActionKind::FreezeTree | ActionKind::KillTree => matches!(target, Target::ProcessTree { .. }),
-        ActionKind::DisableUser => matches!(target, Target::User { .. }),
-        ActionKind::IsolateContainer => matches!(target, Target::Container { .. }),
-        ActionKind::ContainHost => matches!(target, Target::Host),
-        ActionKind::RestoreFile => matches!(target, Target::File { .. }),
     }
 }
 

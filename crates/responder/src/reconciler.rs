@@ -8,7 +8,7 @@ use super::actions::{self, ActError, Sight};
 use super::confirm::time_given;
 use super::ending::word;
 use super::transaction::line;
-use bartizan_model::{Action, ActionKind, ActionState, Alarm, AlarmKind, EndCause, HostText, Timestamp};
+use bartizan_model::{Action, ActionState, Alarm, AlarmKind, EndCause, HostText, Timestamp};
 use bartizan_store::ledger::Held;
 
 /// How long after its time the kernel or the watchdog may take before we end it ourselves.
@@ -200,9 +200,7 @@ impl Responder {
 
 impl Undone {
     fn note(&mut self, action: &Action, why: &str) {
-        let filtered = [ActionKind::BlockAddress, ActionKind::LimitSource, ActionKind::BlockDestination, ActionKind::ContainHost]
-            .contains(&action.kind);
-        if filtered {
+        if action.kind.spec().in_packet_filter {
             self.filtered += 1;
             self.first.get_or_insert_with(|| format!("{}: {why}", action.id));
         } else if self.alarms.len() < MOST_ALARMS {

@@ -1,27 +1,27 @@
 //! What stays open for the person who is asked, in one short sentence: the first thing to know before a yes.
 
 use super::actions::{Hand, kept_by_containment};
-use bartizan_model::{ActionKind, ActionPlan, Lifeline, LifelineReason, Preview};
+use bartizan_model::{ActionKind, ActionPlan, Lifeline, LifelineReason, Preview, TargetKind};
 
 /// Completes a preview with what stays open and with the time after which nobody's silence counts as a yes.
 pub(super) fn complete(hand: &Hand, plan: &ActionPlan, preview: Preview, uncertain: bool) -> Preview {
     let confirm_within = (uncertain || plan.kind().is_disruptive()).then(|| hand.policy().actions.confirm_within.min(plan.lasts()));
     let lifeline = (hand.lifeline)();
-    let kept = if plan.kind() == ActionKind::ContainHost { kept_by_containment(&lifeline, hand) } else { 0 };
+    let kept = if plan.target().kind() == TargetKind::Host { kept_by_containment(&lifeline, hand) } else { 0 };
     Preview { stays: sentence(plan.kind(), &lifeline, kept), confirm_within, ..preview }
 }
 
 fn sentence(kind: ActionKind, lifeline: &Lifeline, kept: usize) -> String {
-    let yours = yours(lifeline);
-    match kind {
-        ActionKind::BlockAddress | ActionKind::BlockDestination | ActionKind::LimitSource => format!("{yours}; every other address"),
-        ActionKind::FreezeTree | ActionKind::KillTree => format!("{yours}; every other program"),
-        ActionKind::DisableUser => format!("{yours}; every other account"),
-        ActionKind::IsolateContainer => format!("{yours}; other containers and the host"),
-        ActionKind::RestoreFile => format!("{yours}, while it is open: log in anew before you confirm"),
-        ActionKind::ContainHost => {
-            format!("{yours}; what is open now; {kept} kept address{}", if kept == 1 { "" } else { "es" })
-        }
+    let open = format!("{}{}", yours(lifeline), kind.spec().stays_open);
+    match kind.spec().target {
+        TargetKind::Host => format!("{open}; {kept} kept address{}", if kept == 1 { "" } else { "es" }),
+        TargetKind::Address
+        | TargetKind::Source
+        | TargetKind::Destination
+        | TargetKind::ProcessTree
+        | TargetKind::User
+        | TargetKind::Container
+        | TargetKind::File => open,
     }
 }
 

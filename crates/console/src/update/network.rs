@@ -1,7 +1,6 @@
 //! Connections or listeners, and blocking a far end by hand.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::input::{Effect, Question};
 use crate::state::dialog::{Prompt, Wants};
@@ -10,15 +9,6 @@ use crate::widgets::TextLine;
 use bartizan_config::Command;
 use bartizan_model::{ActionKind, ActionPlan, Direction, Target};
 use bartizan_protocol::Request;
-
-/// Life of an action that a person asks for here, as the built-in policy has it; the preview says it.
-fn by_hand(kind: ActionKind) -> Duration {
-    Duration::from_secs(match kind {
-        ActionKind::IsolateContainer => 1_800,
-        ActionKind::DisableUser => 3_600,
-        _ => 600,
-    })
-}
 
 pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
     match command {
@@ -64,7 +54,7 @@ fn limit(state: &mut State) {
 
 /// Asks what an action would do; the answer opens the confirmation.
 pub(super) fn propose(state: &mut State, kind: ActionKind, target: Target) -> Vec<Effect> {
-    let plan = match ActionPlan::new(kind, target, by_hand(kind)) {
+    let plan = match ActionPlan::new(kind, target, kind.spec().lasts) {
         Ok(plan) => plan,
         Err(problem) => {
             state.say(Sound::Refused, problem.to_string());
