@@ -6,13 +6,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag};
 
 use super::home_network::socket_at_home;
+use super::readiness::readable;
 use bartizan_model::HostText;
 
 /// Longest packet looked at: EDNS answers over UDP are at most 4,096 bytes (RFC 6891, 6.2.5) and headers.
@@ -69,18 +72,7 @@ impl DnsTap {
     /// # Errors
     /// When a socket is broken.
     pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [0, 1].map(|_| libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 });
-        for (fd, socket) in fds.iter_mut().zip(&self.sockets) {
-            fd.fd = socket.as_raw_fd();
-        }
-        // SAFETY: two pollfds that live for the call.
-        match unsafe { libc::poll(fds.as_mut_ptr(), 2, i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)) } {
-            -1 => match io::Error::last_os_error() {
-                why if why.kind() == io::ErrorKind::Interrupted => Ok(false),
-                why => Err(why),
-            },
-            ready => Ok(ready > 0),
-        }
+        readable(&self.sockets.each_ref().map(AsFd::as_fd), timeout)
     }
 
     /// Hands over what waits, at most `most` packets; how many there were. What is no answer is passed over.
@@ -91,14 +83,11 @@ impl DnsTap {
         let mut taken = 0;
         for (socket, headers) in self.sockets.iter().zip([V4_HEADERS, V6_HEADERS]) {
             while taken < most {
-                // SAFETY: the buffer lives for the call and is as long as told.
-                let got = unsafe { libc::recv(socket.as_raw_fd(), self.buffer.as_mut_ptr().cast(), self.buffer.len(), libc::MSG_DONTWAIT) };
-                let Ok(length) = usize::try_from(got) else {
-                    match io::Error::last_os_error() {
-                        why if matches!(why.raw_os_error(), Some(libc::EAGAIN)) => break,
-                        why if matches!(why.raw_os_error(), Some(libc::EINTR | libc::ENETDOWN)) => continue,
-                        why => return Err(why),
-                    }
+                let length = match recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
+                    Ok(length) => length,
+                    Err(Errno::EAGAIN) => break,
+                    Err(Errno::EINTR | Errno::ENETDOWN) => continue,
+                    Err(why) => return Err(why.into()),
                 };
                 taken += 1;
                 if let Some(answer) = self.buffer.get(..length).and_then(|packet| message(packet, headers)).and_then(parse) {

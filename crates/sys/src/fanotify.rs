@@ -8,11 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use super::file_handle::Handle;
 use super::file_watch::{Interest, Noticed, Touch, Touched, Toucher};
 use super::process_start;
+use super::readiness::readable;
 
 /// Bytes of one read: a few hundred events.
 const BUFFER: usize = 64 * 1024;
@@ -66,12 +65,7 @@ impl Fanotify {
     }
 
     pub(super) fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(nix::errno::Errno::EINTR) => Ok(false),
-            Err(why) => Err(why.into()),
-        }
+        readable(&[self.fd.as_fd()], timeout)
     }
 
     pub(super) fn drain(&mut self, take: &mut dyn FnMut(Noticed)) -> io::Result<()> {

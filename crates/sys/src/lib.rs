@@ -50,6 +50,7 @@ pub mod process_connector;
 pub mod process_start;
 pub mod process_stat;
 pub mod random;
+mod readiness;
 pub mod record_lock;
 pub mod reexec;
 pub mod replace_file;

@@ -6,11 +6,12 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollFlags;
 
 use super::file_watch::Toucher;
 use super::mount_table::{self, Mount};
 use super::process_start;
+use super::readiness::ready;
 
 /// include/uapi/linux/fanotify.h; the libc crate does not have them yet.
 const FAN_REPORT_MNT: libc::c_uint = 0x4000;
@@ -115,11 +116,7 @@ impl MountWatch {
             // proc(5): a change of the table is an exceptional condition of its file.
             Means::Comparing { table, .. } => (table.as_fd(), PollFlags::POLLPRI),
         };
-        match poll(&mut [PollFd::new(fd, flags)], PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(nix::errno::Errno::EINTR) => Ok(false),
-            Err(why) => Err(why.into()),
-        }
+        ready(&[fd], flags, timeout)
     }
 
     /// Hands over what changed; our own mounts are left out.

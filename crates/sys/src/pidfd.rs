@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::proc_files::pids;
 use super::process_stat::Stat;
+use super::readiness::readable;
 use bartizan_model::{BootId, ProcessKey};
 
 /// The most processes that one look at /proc takes in (pid_max is 4,194,304 at most).
@@ -135,11 +136,10 @@ impl PidFd {
         let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: one pollfd, alive for the call.
-            let ready = unsafe { libc::poll(&raw mut poll, 1, i32::try_from(left.as_millis()).unwrap_or(i32::MAX)) };
-            if ready >= 0 || left.is_zero() {
-                return ready > 0;
+            // Interrupted, or no memory for the wait: as long as there is time it is tried again.
+            let is_gone = readable(&[self.fd.as_fd()], left).unwrap_or(false);
+            if is_gone || left.is_zero() {
+                return is_gone;
             }
         }
     }

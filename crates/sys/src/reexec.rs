@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 /// Names the descriptors that the new binary finds open: first the state, then ends in the kernel.
 const VARIABLE: &str = "BARTIZAN_HANDOVER";
@@ -81,8 +84,8 @@ fn ask(program: &Path, arguments: &[&str]) -> io::Result<String> {
             break status;
         }
         if begun.elapsed() > ANSWER_WITHIN {
-            // SAFETY: no pointers; the group is that of our own unreaped child.
-            unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
+            // The group is that of our own unreaped child.
+            let _ = child.id().try_into().map(|group| killpg(Pid::from_raw(group), Signal::SIGKILL));
             let _ = child.wait();
             return Err(io::Error::other("it did not answer within ten seconds"));
         }
@@ -158,8 +161,7 @@ pub fn inherited() -> Option<Legacy> {
     let taken = |number: RawFd| {
         // SAFETY: the descriptor is open (its link was read), was left to us under this number, and nobody else has it.
         let end = unsafe { OwnedFd::from_raw_fd(number) };
-        // SAFETY: plain flags.
-        unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+        let _ = fcntl(&end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
         end
     };
     let mut bytes = Vec::new();

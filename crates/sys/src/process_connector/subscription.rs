@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -14,6 +13,7 @@ use super::ConnectorError;
 use crate::home_network::socket_at_home;
 use crate::netlink::message::{Writer, number_at};
 use crate::netlink::{DONE, Family, Socket};
+use crate::readiness::readable;
 
 /// Kinds of announcement, a bit each (`enum proc_cn_event`, include/uapi/linux/cn_proc.h).
 pub(super) const FORK: u32 = 1;
@@ -99,12 +99,7 @@ impl Subscription {
 
     /// Waits until something is there, at most `timeout`. Whether there is.
     pub(super) fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::EINTR) => Ok(false),
-            Err(why) => Err(why.into()),
-        }
+        readable(&[self.socket.as_fd()], timeout)
     }
 
     /// Hands over one batch, in the kernel's order; how many messages there were.
