@@ -22,9 +22,9 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
     let outcome = match request {
         Request::Status => Ok(Reply::Health(Box::new(rounds::measure(shared)))),
         Request::Doctor => Ok(Reply::Checks(doctor::examine(shared))),
-        Request::Events(query) => events(shared, query),
-        Request::Signals { limit } => read(shared.ask_archive(|archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
-        Request::Incidents { id } => incidents(shared, id),
+        Request::Events(query) => events(shared, query, actor),
+        Request::Signals { limit } => read(shared.ask_archive(actor, |archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
+        Request::Incidents { id } => incidents(shared, id, actor),
         Request::Explain { id } => explain(shared, id),
         Request::Alerts => Ok(Reply::Alerts(lock(&shared.live).alerts.values().cloned().collect())),
         Request::Approvals { all } => Ok(Reply::Approvals(lock(&shared.desk).approvals(all))),
@@ -164,22 +164,22 @@ fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
     Ok(Reply::Done(format!("the agent becomes {said}; {gap}")))
 }
 
-fn events(shared: &Shared, query: EventQuery) -> Result<Reply, Refusal> {
+fn events(shared: &Shared, query: EventQuery, actor: &str) -> Result<Reply, Refusal> {
     if let Some(kind) = query.kind.as_deref().filter(|kind| !bartizan_protocol::is_a_kind(kind)) {
         let known = bartizan_model::EventKind::NAMES.join(", ");
         return Err(refusal(ErrorCode::Usage, &format!("\"{}\" is not a kind of event", kind.escape_debug()), &format!("kinds: {known}")));
     }
     // What was seen before the question is part of the answer.
     shared.recorder.flush();
-    let searching = match shared.ask_archive(bartizan_store::Reader::sibling) {
+    let archive = match shared.archive_for(actor) {
         // What happens from now on needs no archive.
         Err(StoreError::Away) if query.follow => return Ok(Reply::Events(Vec::new())),
-        searching => searching.map_err(|e| stored_failed(&e))?,
+        archive => archive.map_err(|error| stored_failed(&error))?,
     };
-    read(searching.events(&query)).map(Reply::Events)
+    read(archive.ask(|archive| archive.events(&query))).map(Reply::Events)
 }
 
-fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>) -> Result<Reply, Refusal> {
+fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>, actor: &str) -> Result<Reply, Refusal> {
     let live = lock(&shared.live);
     match id {
         None => Ok(Reply::Incidents(live.incidents.values().rev().cloned().collect())),
@@ -187,7 +187,7 @@ fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>) -> Result<
             Some(incident) => Ok(Reply::Incidents(vec![incident.clone()])),
             None => {
                 drop(live);
-                let stored = shared.ask_archive(|archive| archive.incident(id)).map_err(|e| stored_failed(&e))?;
+                let stored = shared.ask_archive(actor, |archive| archive.incident(id)).map_err(|e| stored_failed(&e))?;
                 stored.map(|incident| Reply::Incidents(vec![incident])).ok_or_else(|| unknown_incident(id))
             }
         },

@@ -9,12 +9,15 @@ use super::record::{self, Archiving, FarEnd, Numbers};
 use super::shared::{Shared, lock};
 use bartizan_model::ApprovalState;
 use bartizan_store::ledger::Ledger;
-use bartizan_store::{Archive, Reader, StoreError, Writer};
+use bartizan_store::{Archive, Lent, Reader, Readers, StoreError, Writer};
 use bartizan_sys::manners;
 
 /// What is said beside the reason.
 const WITHOUT: &str = "the agent works on without its archive: new events, incidents and alerts wait in memory, what finds no room there is \
                        lost and counted, history is not shown; it is tried again every 5 seconds";
+
+/// Who asks the archive when nobody did.
+pub(super) const OURSELVES: &str = "the agent";
 
 /// The archive at the start of a run.
 pub(super) struct Opened {
@@ -58,7 +61,7 @@ impl Archiving for Keeper<'_> {
         *lock(&self.shared.archive) = None;
         let archive = Archive::open(&self.shared.settings.data)?;
         let (reader, writer) = (archive.reader()?, archive.writer()?);
-        *lock(&self.shared.archive) = Some(reader);
+        *lock(&self.shared.archive) = Some(Readers::new(reader));
         self.shared.note_file("archive.db");
         restore(self.shared)?;
         self.notice = archive.notice().map(str::to_owned);
@@ -84,13 +87,19 @@ impl Archiving for Keeper<'_> {
 
 /// Puts back on screen what the archive remembers and nobody knows yet, and open incidents before the correlator.
 pub(super) fn restore(shared: &Shared) -> Result<(), StoreError> {
-    let archive = lock(&shared.archive);
-    let Some(archive) = archive.as_ref() else { return Ok(()) };
+    let archive = match shared.archive_for(OURSELVES) {
+        Err(StoreError::Away) => return Ok(()),
+        archive => archive?,
+    };
+    let signals = archive.ask(|archive| archive.signals(2_000))?.records;
+    let incidents = archive.ask(|archive| archive.incidents(200))?.records;
+    let alerts = archive.ask(|archive| archive.alerts(200))?.records;
+    let approvals = archive.ask(|archive| archive.approvals(100))?.records;
+    drop(archive);
     let late = shared.totals.read().events > 0;
     let mut live = lock(&shared.live);
     let mut correlator = lock(&shared.correlator);
-    let signals = archive.signals(2_000)?.records;
-    for incident in archive.incidents(200)?.records.into_iter().rev() {
+    for incident in incidents.into_iter().rev() {
         if live.incidents.contains_key(&incident.id) {
             continue;
         }
@@ -100,21 +109,32 @@ pub(super) fn restore(shared: &Shared) -> Result<(), StoreError> {
     }
     let new: Vec<_> = signals.iter().rev().filter(|signal| !live.signals.iter().any(|known| known.id == signal.id)).collect();
     new.into_iter().for_each(|signal| live.signal(signal));
-    for alert in archive.alerts(200)?.records.iter().rev() {
+    for alert in alerts.iter().rev() {
         if !live.alerts.contains_key(&alert.id) {
             live.alert(alert);
         }
     }
     // A question that the approvals of this run do not know cannot be answered: it is not shown as if it could.
-    let shown = archive.approvals(100)?.records;
-    shown.iter().rev().filter(|approval| !late || approval.state != ApprovalState::Pending).for_each(|approval| live.approval(approval));
+    approvals
+        .iter()
+        .rev()
+        .filter(|approval| !late || approval.state != ApprovalState::Pending)
+        .for_each(|approval| live.approval(approval));
     Ok(())
 }
 
 impl Shared {
-    /// Asks the archive.
-    pub(super) fn ask_archive<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        lock(&self.archive).as_ref().map_or(Err(StoreError::Away), ask)
+    /// A connection to the archive for a question of `who`. Nobody has more than half of them: the others go on.
+    pub(super) fn archive_for(&self, who: &str) -> Result<Lent, StoreError> {
+        let readers = lock(&self.archive).clone();
+        // The name of a peer is `uid 0 (pid 4711)`: more processes of one account get no more than one.
+        let account = who.split(" (").next().unwrap_or(who);
+        readers.map_or(Err(StoreError::Away), |readers| readers.lend(account))
+    }
+
+    /// Asks the archive for `who`.
+    pub(super) fn ask_archive<T>(&self, who: &str, ask: impl FnOnce(&Reader) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.archive_for(who)?.ask(ask)
     }
 
     /// Notes which file a database is, when it is there.

@@ -30,7 +30,7 @@ use bartizan_model::{
 use bartizan_outbound::{Notice, Webhook};
 use bartizan_responder::Responder;
 use bartizan_sensors::{Ladder, Stop, World};
-use bartizan_store::Reader;
+use bartizan_store::Readers;
 use bartizan_store::ledger::Ledger;
 use bartizan_sys::data_lock::DataLock;
 use bartizan_sys::own_usage;
@@ -98,7 +98,7 @@ pub(super) struct Shared {
     pub(super) owner: Arc<Owner>,
     pub(super) recorder: Recorder,
     /// Absent while its disk refuses.
-    pub(super) archive: Mutex<Option<Reader>>,
+    pub(super) archive: Mutex<Option<Readers>>,
     pub(super) webhook: Option<Webhook>,
     pub(super) totals: Counters,
     pub(super) attendance: Mutex<Attendance>,

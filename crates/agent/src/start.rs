@@ -36,7 +36,7 @@ use bartizan_protocol::{Push, Snapshot};
 use bartizan_responder::{ActError, Responder, Ties};
 use bartizan_sensors::{Attribution, Collector, Places, Sink, Stop, Tampering, World};
 use bartizan_store::ledger::{Ledger, LedgerError};
-use bartizan_store::{FileDigest, StoreError, Writer};
+use bartizan_store::{FileDigest, Readers, StoreError, Writer};
 use bartizan_sys::data_lock::DataLock;
 use bartizan_sys::reexec::{self, Legacy};
 use bartizan_sys::{descriptors, disk_space, privacy};
@@ -122,7 +122,7 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         ledger,
         owner,
         recorder,
-        archive: Mutex::new(reader),
+        archive: Mutex::new(reader.map(Readers::new)),
         webhook: settings.webhook.as_deref().map(|url| hook(url, settings.webhook_format)).transpose()?,
         totals: Counters::default(),
         attendance: Mutex::new(Attendance::since(past.away_since)),

@@ -48,6 +48,14 @@ pub enum StoreError {
     /// The archive is not open: its disk refuses, or it is not opened yet.
     #[error("the archive cannot be read now: events and history of earlier runs are not shown; `bartizan doctor` says why")]
     Away,
+    /// Others are asking, and none of them was done in time.
+    #[error(
+        "the archive is busy with other questions and answered none of them within {seconds} s; ask again, or for less with --since or --kind"
+    )]
+    Busy {
+        /// How long was waited.
+        seconds: u64,
+    },
     /// An event is larger than any block.
     #[error("{event} takes more than {most} bytes and is not kept; please report what made it")]
     TooLarge {

@@ -16,6 +16,7 @@ pub mod ledger;
 mod migrations;
 mod prefilter;
 mod reader;
+mod readers;
 mod retention;
 #[cfg(test)]
 mod specimens;
@@ -26,5 +27,6 @@ pub use block::{Block, Packer};
 pub use digests::FileDigest;
 pub use error::StoreError;
 pub use reader::{Found, Reader};
+pub use readers::{Lent, Readers};
 pub use retention::Swept;
 pub use writer::Writer;

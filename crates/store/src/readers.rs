@@ -1,0 +1,205 @@
+//! The connections that read the archive: as many as are useful, kept open from question to question.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::StoreError;
+use super::reader::Reader;
+
+/// Questions that are answered at once. Each takes half a MiB of page cache, and a core while it searches.
+const MOST: usize = 4;
+/// Of these, for one who asks: the others are for everybody else.
+const MOST_OF_ONE: usize = 2;
+/// Longest wait for a free one.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The readers of one archive.
+#[derive(Debug, Clone)]
+pub struct Readers(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    /// It never asks itself: its siblings are lent.
+    first: Mutex<Reader>,
+    patience: Duration,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Reader>,
+    /// Who has one, once for each.
+    lent: Vec<String>,
+    /// Who waits, in the order in which they came.
+    waiting: Vec<(u64, String)>,
+    next: u64,
+}
+
+/// A reader for one question; it goes back when it is dropped.
+#[derive(Debug)]
+pub struct Lent {
+    pool: Arc<Pool>,
+    reader: Option<Reader>,
+    who: String,
+}
+
+impl Readers {
+    /// Readers like this one.
+    pub fn new(first: Reader) -> Self {
+        Self::patient(first, PATIENCE)
+    }
+
+    pub(super) fn patient(first: Reader, patience: Duration) -> Self {
+        Self(Arc::new(Pool { first: Mutex::new(first), patience, state: Mutex::default(), freed: Condvar::new() }))
+    }
+
+    /// A reader for a question of `who`, who has at most half of them; whoever waited longest is next.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when none becomes free in time; what the database says when one is opened.
+    pub fn lend(&self, who: &str) -> Result<Lent, StoreError> {
+        let idle = self.0.turn(who)?;
+        // From here on its place counts as taken, and is given back whatever happens.
+        let mut lent = Lent { pool: Arc::clone(&self.0), reader: idle, who: who.to_owned() };
+        if lent.reader.is_none() {
+            let opened = locked(&self.0.first).sibling()?;
+            lent.reader = Some(opened);
+        }
+        Ok(lent)
+    }
+}
+
+impl Pool {
+    /// Waits for a place, and takes it: with a reader that is open already, if there is one.
+    fn turn(&self, who: &str) -> Result<Option<Reader>, StoreError> {
+        let until = Instant::now() + self.patience;
+        let mut state = locked(&self.state);
+        let ticket = state.next;
+        state.next += 1;
+        state.waiting.push((ticket, who.to_owned()));
+        loop {
+            if state.is_next(ticket) {
+                state.waiting.retain(|(waiting, _)| *waiting != ticket);
+                state.lent.push(who.to_owned());
+                // Another may be next at once, for another who.
+                self.freed.notify_all();
+                return Ok(state.idle.pop());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                state.waiting.retain(|(waiting, _)| *waiting != ticket);
+                self.freed.notify_all();
+                return Err(StoreError::Busy { seconds: self.patience.as_secs() });
+            }
+            state = self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl State {
+    /// Whether there is a place, and nobody came before who may have it.
+    fn is_next(&self, ticket: u64) -> bool {
+        let may = |who: &str| self.lent.iter().filter(|other| *other == who).count() < MOST_OF_ONE;
+        let first = self.waiting.iter().find(|(_, who)| may(who));
+        self.lent.len() < MOST && first.is_some_and(|(first, _)| *first == ticket)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lent {
+    /// Asks it.
+    ///
+    /// # Errors
+    /// What the question gives.
+    pub fn ask<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.reader.as_ref().map_or(Err(StoreError::Away), ask)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut state = locked(&self.pool.state);
+        if let Some(place) = state.lent.iter().position(|who| *who == self.who) {
+            state.lent.swap_remove(place);
+        }
+        state.idle.extend(self.reader.take());
+        self.pool.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+    use crate::Archive;
+    use crate::archive_tests::{all, exec};
+
+    fn readers(patience: Duration) -> (tempfile::TempDir, Readers) {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::open(dir.path()).unwrap();
+        archive.writer().unwrap().events(&[exec(1, 1, b"x")]).unwrap();
+        let readers = Readers::patient(archive.reader().unwrap(), patience);
+        (dir, readers)
+    }
+
+    #[test]
+    fn whoever_asks_too_much_at_once_waits_and_others_do_not() {
+        let (_dir, readers) = readers(Duration::from_millis(200));
+        let greedy: Vec<Lent> = (0..MOST_OF_ONE).map(|_| readers.lend("greedy").unwrap()).collect();
+        assert!(matches!(readers.lend("greedy"), Err(StoreError::Busy { .. })));
+        let waiting: Vec<_> = (0..8)
+            .map(|_| {
+                let readers = readers.clone();
+                thread::spawn(move || readers.lend("greedy").is_ok())
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(50));
+        let begun = Instant::now();
+        let found = readers.lend("other").unwrap().ask(|reader| reader.events(&all())).unwrap();
+        assert_eq!(found.records.len(), 1);
+        assert!(begun.elapsed() < Duration::from_millis(100), "{:?} behind those who wait for their own", begun.elapsed());
+        assert!(waiting.into_iter().all(|one| !one.join().unwrap()), "one had more than its share");
+        drop(greedy);
+        assert!(readers.lend("greedy").is_ok(), "what was given back is lent again");
+    }
+
+    #[test]
+    fn connections_are_used_again_and_never_more_than_there_may_be() {
+        let (_dir, readers) = readers(Duration::from_secs(30));
+        let (told, answers) = mpsc::channel();
+        let asking: Vec<_> = (0..24)
+            .map(|number| {
+                let (readers, told) = (readers.clone(), told.clone());
+                thread::spawn(move || {
+                    let lent = readers.lend(&format!("peer {}", number % 12)).unwrap();
+                    told.send(locked(&readers.0.state).lent.len()).unwrap();
+                    thread::sleep(Duration::from_millis(5));
+                    lent.ask(|reader| reader.events(&all())).unwrap().records.len()
+                })
+            })
+            .collect();
+        assert!(asking.into_iter().all(|one| one.join().unwrap() == 1));
+        drop(told);
+        assert!(answers.iter().all(|at_once| at_once <= MOST));
+        let state = locked(&readers.0.state);
+        assert!(state.lent.is_empty() && state.waiting.is_empty() && (1..=MOST).contains(&state.idle.len()), "{state:?}");
+    }
+
+    #[test]
+    fn a_question_that_panics_gives_its_place_back() {
+        let (_dir, readers) = readers(Duration::from_millis(200));
+        for _ in 0..2 * MOST {
+            let readers = readers.clone();
+            let ended =
+                thread::spawn(move || readers.lend("peer").unwrap().ask(|_| -> Result<(), StoreError> { panic!("on purpose") })).join();
+            assert!(ended.is_err());
+        }
+        assert!(readers.lend("peer").is_ok());
+    }
+}
