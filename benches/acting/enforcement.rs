@@ -110,6 +110,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = killpg(self.pid(), Signal::SIGKILL);
+        // It is there when the intruder was stopped before he could remove it.
+        let _ = std::fs::remove_file(format!("{}.dropped", self.0.path().display()));
     }
 }
 

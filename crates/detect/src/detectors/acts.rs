@@ -1,9 +1,9 @@
 //! To which act each signal belongs: what one start brought about, or what was typed over a socket.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::kinship::{command, in_service_of, is_service, path, started_as};
-use bartizan_model::{Act, Event, Process, ProcessKey};
+use bartizan_model::{Act, Event, Process, ProcessKey, Timestamp};
 
 /// Processes, commands and told shells remembered. At the bound all go: then what goes on counts as the act of the highest
 /// process that is still known, and less is done alone.
@@ -16,36 +16,37 @@ pub(super) struct Acts {
     began: HashMap<ProcessKey, ProcessKey>,
     /// What a service ran before, in its words, and the process that it first began with: done again it is the same act.
     habits: HashMap<(ProcessKey, String), ProcessKey>,
-    /// Shells that read their commands from a socket.
-    told: HashSet<ProcessKey>,
+    /// Shells that read their commands from a socket, and since when.
+    told: HashMap<ProcessKey, Timestamp>,
 }
 
 impl Acts {
     /// The act that this event is a part of; `None` when nobody knows who did it.
     pub(super) fn of(&mut self, event: &Event) -> Option<Act> {
         let process = event.process.as_deref()?;
-        if let Some(doer) = self.told_below(process) {
+        if let Some(doer) = self.told_below(process, event.at) {
             return Some(Act { of: doer, told: true });
         }
         Some(Act { of: self.began_with(process), told: false })
     }
 
     /// From now on this process does what comes over its socket.
-    pub(super) fn is_told(&mut self, process: ProcessKey) {
+    pub(super) fn is_told(&mut self, process: ProcessKey, since: Timestamp) {
         if self.told.len() >= MOST_REMEMBERED {
             self.told.clear();
         }
-        self.told.insert(process);
+        self.told.entry(process).or_insert(since);
     }
 
-    /// The highest process below the nearest told shell; the shell itself for what it does by itself.
-    fn told_below(&self, process: &Process) -> Option<ProcessKey> {
+    /// The highest process below the nearest told shell; the shell itself for what it does by itself. What it did before it
+    /// became that shell, calling whoever tells it, was not typed over the socket: that may be heard of later.
+    fn told_below(&self, process: &Process, at: Timestamp) -> Option<ProcessKey> {
         let mut below = process.key;
-        if self.told.is_empty() || self.told.contains(&below) {
-            return self.told.contains(&below).then_some(below);
+        if let Some(since) = self.told.get(&below) {
+            return (at >= *since).then_some(below);
         }
         for ancestor in process.lineage.ancestors.iter() {
-            if self.told.contains(&ancestor.key) {
+            if self.told.contains_key(&ancestor.key) {
                 return Some(below);
             }
             below = ancestor.key;
@@ -158,6 +159,27 @@ mod tests {
     }
 
     #[test]
+    fn what_the_shell_did_before_it_was_one_is_not_typed_whenever_it_is_heard_of() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut shell = scene.child(&nginx, "/bin/sh -i");
+        shell.stdio_sockets = 0b111;
+        let mut acts = Acts::default();
+        let event = |at: i64| Event {
+            id: bartizan_model::EventId(1),
+            at: chrono::DateTime::from_timestamp_nanos(at),
+            kind: bartizan_model::EventKind::Exec,
+            process: Some(std::sync::Arc::new(shell.clone())),
+            source: bartizan_model::Source::Ebpf,
+            complete: true,
+        };
+        let opened = acts.of(&event(20)).unwrap();
+        acts.is_told(shell.key, event(20).at);
+        assert_eq!(acts.of(&event(10)), Some(opened), "it called before it became the shell");
+        assert_eq!(acts.of(&event(30)), Some(Act { of: shell.key, told: true }));
+    }
+
+    #[test]
     fn a_shell_that_was_given_its_commands_is_not_told_any() {
         let mut scene = Scene::new();
         let nginx = scene.daemon("/usr/sbin/nginx");
@@ -203,7 +225,7 @@ mod tests {
             let mut shell = scene.child(&nginx, "/bin/sh");
             shell.argv.push("x".repeat(number % 100).as_str().into());
             acts.began_with(&shell);
-            acts.is_told(shell.key);
+            acts.is_told(shell.key, Timestamp::default());
         }
         assert!(acts.began.len() <= MOST_REMEMBERED && acts.habits.len() <= MOST_REMEMBERED && acts.told.len() <= MOST_REMEMBERED);
     }

@@ -58,7 +58,7 @@ impl Panel {
         }
         let act = self.acts.of(event);
         if let Some(process) = event.process.as_deref().filter(|_| opinions.iter().any(|(_, opinion)| opinion.told)) {
-            self.acts.is_told(process.key);
+            self.acts.is_told(process.key, event.at);
         }
         let mut signals = Vec::new();
         for (info, opinion) in opinions {
