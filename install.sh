@@ -33,7 +33,7 @@ the_program() { # [FILE]
 }
 
 undo_everything() {
-    if [ -f "$PREFIX/bin/bartizan-emergency" ]; then
+    if [ -s "$PREFIX/bin/bartizan-emergency" ]; then
         sh "$PREFIX/bin/bartizan-emergency"
     else
         script=$(sh scripts/emergency-script.sh) && sh -c "$script" bartizan-emergency
@@ -53,8 +53,10 @@ install_it() { # [FILE]
     # A rename: a running agent keeps its old file, and nobody ever sees half a program.
     mv -f "$PREFIX/bin/bartizan.new" "$PREFIX/bin/bartizan"
     "$PREFIX/bin/bartizan" man >"$PREFIX/share/man/man1/bartizan.1"
-    "$PREFIX/bin/bartizan" emergency-script >"$PREFIX/bin/bartizan-emergency"
-    chmod 0755 "$PREFIX/bin/bartizan-emergency"
+    # A rename here too: who runs it now reads on in the old one, and a full disk leaves no half of it.
+    "$PREFIX/bin/bartizan" emergency-script >"$PREFIX/bin/bartizan-emergency.new"
+    chmod 0755 "$PREFIX/bin/bartizan-emergency.new"
+    mv -f "$PREFIX/bin/bartizan-emergency.new" "$PREFIX/bin/bartizan-emergency"
     install -d -m 0755 /etc/bartizan
     for file in agent.toml policy.toml keymap.toml; do
         # The commented defaults; what the owner wrote stays.

@@ -117,13 +117,19 @@ thaw_below() { # HIERARCHY FILE WORD
     set -f
     for group do
         [ -f "$group$file" ] || continue
-        # shellcheck disable=SC2013 # one pid a line
-        for pid in $(cat "${group}cgroup.procs"); do
-            say "let pid $pid run again where it was held: no note here says where it came from"
-        done
-        { echo "$word" >"$group$file"; } 2>/dev/null
+        IFS= read -r was <"$group$file"
+        if [ "$was" != "$word" ]; then
+            if { echo "$word" >"$group$file"; } 2>/dev/null; then
+                # shellcheck disable=SC2013 # one pid a line
+                for pid in $(cat "${group}cgroup.procs"); do
+                    say "let pid $pid run again where it was held: no note here says where it came from"
+                done
+            else
+                say "could not thaw $group"
+                failed=1
+            fi
+        fi
         rmdir "$group" 2>/dev/null
-        [ -d "$group" ] && { say "left $group, in which nothing is frozen"; }
     done
     rmdir "$hierarchy/bartizan" 2>/dev/null
 }

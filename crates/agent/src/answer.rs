@@ -23,8 +23,8 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Status => Ok(Reply::Health(Box::new(rounds::measure(shared)))),
         Request::Doctor => Ok(Reply::Checks(doctor::examine(shared))),
         Request::Events(query) => events(shared, query, actor),
-        Request::Signals { limit } => read(shared.ask_archive(actor, |archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
-        Request::Incidents { id } => incidents(shared, id, actor),
+        Request::Signals { limit } => read(shared.ask_archive(|archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
+        Request::Incidents { id } => incidents(shared, id),
         Request::Explain { id } => explain(shared, id),
         Request::Alerts => Ok(Reply::Alerts(lock(&shared.live).alerts.values().cloned().collect())),
         Request::Approvals { all } => Ok(Reply::Approvals(lock(&shared.desk).approvals(all))),
@@ -179,7 +179,7 @@ fn events(shared: &Shared, query: EventQuery, actor: &str) -> Result<Reply, Refu
     read(archive.ask(|archive| archive.events(&query))).map(Reply::Events)
 }
 
-fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>, actor: &str) -> Result<Reply, Refusal> {
+fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>) -> Result<Reply, Refusal> {
     let live = lock(&shared.live);
     match id {
         None => Ok(Reply::Incidents(live.incidents.values().rev().cloned().collect())),
@@ -187,7 +187,7 @@ fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>, actor: &st
             Some(incident) => Ok(Reply::Incidents(vec![incident.clone()])),
             None => {
                 drop(live);
-                let stored = shared.ask_archive(actor, |archive| archive.incident(id)).map_err(|e| stored_failed(&e))?;
+                let stored = shared.ask_archive(|archive| archive.incident(id)).map_err(|e| stored_failed(&e))?;
                 stored.map(|incident| Reply::Incidents(vec![incident])).ok_or_else(|| unknown_incident(id))
             }
         },

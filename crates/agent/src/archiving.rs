@@ -9,15 +9,12 @@ use super::record::{self, Archiving, FarEnd, Numbers};
 use super::shared::{Shared, lock};
 use bartizan_model::ApprovalState;
 use bartizan_store::ledger::Ledger;
-use bartizan_store::{Archive, Lent, Reader, Readers, StoreError, Writer};
-use bartizan_sys::manners;
+use bartizan_store::{Archive, Lent, Reader, Readers, StoreError, Who, Writer};
+use bartizan_sys::{manners, privacy};
 
 /// What is said beside the reason.
 const WITHOUT: &str = "the agent works on without its archive: new events, incidents and alerts wait in memory, what finds no room there is \
                        lost and counted, history is not shown; it is tried again every 5 seconds";
-
-/// Who asks the archive when nobody did.
-pub(super) const OURSELVES: &str = "the agent";
 
 /// The archive at the start of a run.
 pub(super) struct Opened {
@@ -87,15 +84,13 @@ impl Archiving for Keeper<'_> {
 
 /// Puts back on screen what the archive remembers and nobody knows yet, and open incidents before the correlator.
 pub(super) fn restore(shared: &Shared) -> Result<(), StoreError> {
-    let archive = match shared.archive_for(OURSELVES) {
+    let signals = match shared.ask_archive(|archive| archive.signals(2_000)) {
         Err(StoreError::Away) => return Ok(()),
-        archive => archive?,
+        signals => signals?.records,
     };
-    let signals = archive.ask(|archive| archive.signals(2_000))?.records;
-    let incidents = archive.ask(|archive| archive.incidents(200))?.records;
-    let alerts = archive.ask(|archive| archive.alerts(200))?.records;
-    let approvals = archive.ask(|archive| archive.approvals(100))?.records;
-    drop(archive);
+    let incidents = shared.ask_archive(|archive| archive.incidents(200))?.records;
+    let alerts = shared.ask_archive(|archive| archive.alerts(200))?.records;
+    let approvals = shared.ask_archive(|archive| archive.approvals(100))?.records;
     let late = shared.totals.read().events > 0;
     let mut live = lock(&shared.live);
     let mut correlator = lock(&shared.correlator);
@@ -128,13 +123,15 @@ impl Shared {
     pub(super) fn archive_for(&self, who: &str) -> Result<Lent, StoreError> {
         let readers = lock(&self.archive).clone();
         // The name of a peer is `uid 0 (pid 4711)`: more processes of one account get no more than one.
-        let account = who.split(" (").next().unwrap_or(who);
-        readers.map_or(Err(StoreError::Away), |readers| readers.lend(account))
+        let account = who.split(" (").next().unwrap_or(who).to_owned();
+        let is_trusted = account == format!("uid {}", privacy::own_uid()) || account == "uid 0";
+        readers.map_or(Err(StoreError::Away), |readers| readers.lend(&Who { account, is_trusted }))
     }
 
-    /// Asks the archive for `who`.
-    pub(super) fn ask_archive<T>(&self, who: &str, ask: impl FnOnce(&Reader) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.archive_for(who)?.ask(ask)
+    /// Asks the archive what takes milliseconds; no search stands before it.
+    pub(super) fn ask_archive<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let readers = lock(&self.archive).clone();
+        readers.map_or(Err(StoreError::Away), |readers| readers.brief(ask))
     }
 
     /// Notes which file a database is, when it is there.

@@ -104,6 +104,7 @@ impl Desk {
         let spared = spared(&rulings);
         for ruling in rulings {
             match ruling {
+                Ruling::Act(warrant) if shared.settings.only_watches => drop(warrant),
                 Ruling::Act(warrant) => {
                     let judged = chrono::Utc::now();
                     tracing::debug!(incident = %id, waited_us = micros(now - incident.updated), judging_us = micros(judged - now), "acts alone");

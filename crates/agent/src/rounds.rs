@@ -9,7 +9,7 @@ use super::anchoring::{self, Anchoring};
 use super::governor::Reading;
 use super::pulses::Part;
 use super::shared::{Shared, lock};
-use super::{answer, archiving, desk, start, supervisor};
+use super::{answer, desk, start, supervisor};
 use bartizan_guard::access_copies::AccessCopies;
 use bartizan_guard::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use bartizan_model::{Alarm, AlarmKind, Approver, Counts, Health, HostText, Posture, Protocol, Timestamp};
@@ -235,7 +235,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     // What comes first may take seconds; it is not said that we hang meanwhile.
     service_manager::alive();
     let mut anchoring = Anchoring::default();
-    let archived = shared.ask_archive(archiving::OURSELVES, |archive| archive.meta(anchoring::HEAD)).ok().flatten();
+    let archived = shared.ask_archive(|archive| archive.meta(anchoring::HEAD)).ok().flatten();
     anchoring::compare(shared, archived.as_deref());
     shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {

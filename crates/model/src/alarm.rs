@@ -10,7 +10,7 @@ use super::{ActionId, HostText};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlarmKind {
-    /// A warrant that is forged, used before, lapsed or wider than what was granted was brought to the responder.
+    /// A warrant whose time was over was brought to the responder.
     WarrantRefused,
     /// The guard acts more often, or undoes itself more often, than it should: automatic actions are paused for a while.
     ActionRate,

@@ -113,6 +113,8 @@ impl Responder {
         (now, planned_at): (Timestamp, u64),
         pace: &mut super::pace::Pace,
     ) -> Result<(Action, Value), ActError> {
+        // Waiting for its turn may have taken longer than it holds.
+        warrant.check(now)?;
         let by_person = warrant.by().is_person();
         if by_person {
             self.signs.no_longer_shun(warrant.plan().target());

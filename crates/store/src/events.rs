@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row, params};
 
@@ -42,10 +43,21 @@ impl Ord for ByNumber {
     }
 }
 
+/// Longest that a search may take: whoever asked has gone by then, and others wait.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What is said of one that took longer.
+fn too_slow() -> rusqlite::Error {
+    let why =
+        format!("the search took longer than {} s: narrow it by --since, by a kind, or by a text without wildcards", LONGEST.as_secs());
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), Some(why))
+}
+
 /// The newest events that fit, oldest first.
 pub(super) fn find(connection: &Connection, query: &EventQuery) -> rusqlite::Result<Found<Event>> {
     let mut search = Search::new(connection, query)?;
     let mut newest = Newest::new(query.limit.min(MOST) as usize);
+    let begun = Instant::now();
     let mut unreadable = 0;
     let mut statement = connection.prepare_cached(
         "SELECT last, events, codec, data FROM blocks WHERE latest >= ?1 AND kinds & ?2 AND first < ?3 ORDER BY last DESC",
@@ -56,6 +68,9 @@ pub(super) fn find(connection: &Connection, query: &EventQuery) -> rusqlite::Res
     while let Some(row) = rows.next()? {
         if newest.needs_none_up_to(row.get::<_, i64>(0)?.unsigned_abs()) {
             break;
+        }
+        if begun.elapsed() > LONGEST {
+            return Err(too_slow());
         }
         match search.wanted(row)? {
             Some(events) => events.into_iter().for_each(|event| newest.take(event)),

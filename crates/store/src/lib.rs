@@ -27,6 +27,6 @@ pub use block::{Block, Packer};
 pub use digests::FileDigest;
 pub use error::StoreError;
 pub use reader::{Found, Reader};
-pub use readers::{Lent, Readers};
+pub use readers::{Lent, Readers, Who};
 pub use retention::Swept;
 pub use writer::Writer;

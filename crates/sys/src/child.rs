@@ -68,13 +68,14 @@ fn read(mut pipe: impl Read + std::os::fd::AsFd, into: &mut Vec<u8>) -> io::Resu
 fn wait(child: &mut Child, patience: Duration) -> io::Result<bool> {
     let until = Instant::now() + patience;
     loop {
-        match child.try_wait()? {
-            Some(status) => return Ok(status.success()),
-            None if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
-            None => {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status.success()),
+            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
+            late => {
                 // Our own unreaped child: its pid cannot be another's.
                 let _ = child.kill();
                 let _ = child.wait();
+                late?;
                 return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}", humantime::format_duration(patience))));
             }
         }

@@ -122,6 +122,23 @@ pub fn listeners() -> Result<Dump, SockDiagError> {
     ask(&[(Protocol::Tcp, 1 << LISTEN)])
 }
 
+/// How many TCP listeners there are, for whom it matters whether the kernel lists sockets at all.
+///
+/// # Errors
+/// As [`listeners`], and when the kernel has no monitoring of TCP sockets.
+pub fn count_listeners() -> io::Result<usize> {
+    let door = open()?;
+    let mut count = 0;
+    for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
+        door.send(&request(family, Protocol::Tcp, 1 << LISTEN))?;
+        door.answers(LONGEST, |_| {
+            count += 1;
+            Next::More
+        })?;
+    }
+    Ok(count)
+}
+
 /// TCP listeners, and UDP sockets without a peer.
 ///
 /// # Errors

@@ -6,8 +6,8 @@ use std::io;
 
 use super::proc_files;
 
-/// Descriptors of one process that are looked at.
-const MOST_DESCRIPTORS: usize = 65_536;
+/// Descriptors of one process that are looked at: as many as one may have unless `fs.nr_open` was raised (proc_sys_fs(5)).
+const MOST_DESCRIPTORS: usize = 1_048_576;
 
 /// Inode numbers of sockets, and the pids of those who hold each, ascending.
 pub type Holders = BTreeMap<u64, Vec<u32>>;

@@ -130,8 +130,10 @@ impl Connection {
     async fn wait(&mut self) -> Woken {
         let Self { ear, news, events, newcomer, .. } = self;
         tokio::select! {
-            () = async { match newcomer { Some(newcomer) => newcomer.is_cut().await, None => std::future::pending().await } } => Woken::Cut,
+            biased;
+            // Whoever has said something already is heard.
             heard = ear.listen() => Woken::Heard(heard),
+            () = async { match newcomer { Some(newcomer) => newcomer.is_cut().await, None => std::future::pending().await } } => Woken::Cut,
             news = async { match news { Some(news) => news.receiver.recv().await, None => std::future::pending().await } } => Woken::News(news),
             event = async { match events { Some(events) => events.recv().await, None => std::future::pending().await } } => Woken::Event(event),
         }

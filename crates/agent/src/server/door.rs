@@ -49,7 +49,7 @@ pub async fn attend(listener: Listener, engine: Arc<Engine>, gate: Arc<Gate>, pl
             }
             Err(error) => {
                 // Nobody knows yet who waits outside: whoever is silent makes room.
-                if !silent.cut_one(Role::Admin) {
+                if !silent.cut_one(Role::Admin, false) {
                     tracing::warn!(%error, "the control socket cannot accept");
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -69,8 +69,8 @@ async fn receive(stream: UnixStream, engine: Arc<Engine>, gate: Arc<Gate>, place
         Err(full) => return part(connection, &full.to_string()).await,
     };
     // Root is let in as long as the kernel does so.
-    if spare || silent.cut_one(role) || trusted {
-        connection.serve_newcomer(silent.enter(number, role)).await;
+    if spare || silent.cut_one(role, trusted) || trusted {
+        connection.serve_newcomer(silent.enter(number, role, trusted)).await;
         drop(place);
     } else {
         part(connection, TOO_FEW).await;

@@ -42,11 +42,12 @@ impl Acts {
     /// became that shell, calling whoever tells it, was not typed over the socket: that may be heard of later.
     fn told_below(&self, process: &Process, at: Timestamp) -> Option<ProcessKey> {
         let mut below = process.key;
-        if let Some(since) = self.told.get(&below) {
-            return (at >= *since).then_some(below);
+        let types = |key: &ProcessKey| self.told.get(key).is_some_and(|since| at >= *since);
+        if self.told.is_empty() || types(&below) {
+            return types(&below).then_some(below);
         }
         for ancestor in process.lineage.ancestors.iter() {
-            if self.told.contains_key(&ancestor.key) {
+            if types(&ancestor.key) {
                 return Some(below);
             }
             below = ancestor.key;

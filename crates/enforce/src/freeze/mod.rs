@@ -279,7 +279,7 @@ impl Freezer {
             let parent = frozen.members.iter().find(|member| member.key.pid == stat.ppid).or(frozen.members.first());
             return Ok(Some(parent.map_or_else(|| HostText::from("/"), |member| member.origin.clone())));
         }
-        if purpose == Purpose::Hold && origin.starts_with(format!("/{}/", group::PARENT)) {
+        if purpose == Purpose::Hold && self.is_held_elsewhere(&origin) {
             return Err(FreezeError::Held { pid: stat.pid, group: origin });
         }
         // Before it is touched: what cannot be put back is not taken.
@@ -287,6 +287,12 @@ impl Freezer {
             return Err(FreezeError::OutOfReach { pid: stat.pid, group: origin });
         }
         Ok(Some(origin))
+    }
+
+    /// Whether this is a group of ours that holds its processes: in one that was let go in place they may be frozen again.
+    fn is_held_elsewhere(&self, origin: &HostText) -> bool {
+        let name = origin.as_bytes().strip_prefix(format!("/{}/", group::PARENT).as_bytes());
+        name.is_some_and(|name| Group::named(&self.place, &String::from_utf8_lossy(name)).is_held())
     }
 
     /// Ends a frozen tree for good and removes the group and the note.
@@ -355,13 +361,15 @@ impl Freezer {
         pids.into_iter().filter_map(|pid| Some((*alive.get(&pid)?, name(pid)))).collect()
     }
 
-    /// What a note says; without a note, what the group of this name holds with no memory of where it came from.
+    /// What a note says; without a note, what the group of this name holds with no memory of where it came from. One that
+    /// was let go already, and in which somebody still runs, is nobody's freeze.
     pub fn recall(&self, name: &str) -> Option<Frozen> {
         if let Some(frozen) = record::read(&self.note(name)) {
             return Some(frozen);
         }
         let group = Group::named(&self.place, name);
-        (self.place.method != Method::Stop && group.exists()).then(|| Frozen {
+        let is_one = || group.exists() && (group.is_held() || group.pids().is_ok_and(|pids| pids.is_empty()));
+        (self.place.method != Method::Stop && is_one()).then(|| Frozen {
             method: self.place.method,
             root: self.place.root.clone(),
             name: name.to_owned(),

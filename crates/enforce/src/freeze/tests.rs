@@ -109,6 +109,40 @@ fn a_busy_tree_stands_still_and_runs_again_where_it_was() {
     }
 }
 
+/// Another agent's, or one whose note was lost: it runs where it is, is nobody's freeze any more, and may be frozen again.
+#[test]
+fn whoever_is_let_go_without_a_note_stays_where_it_is_and_may_be_frozen_again() {
+    if !is_root() {
+        return;
+    }
+    let _alone = bartizan_isolation::own_netns::alone_on_this_host();
+    let dir = in_memory();
+    for freezer in freezers(dir.path()).into_iter().filter(|freezer| freezer.method() != Method::Stop) {
+        let child = Tree(Command::new("sleep").arg("100").process_group(0).spawn().unwrap());
+        let root = key_of(child.0.id()).unwrap();
+        let before = group::origin_of(freezer.method(), root.pid).unwrap();
+        let (lost, again) = (unique("lost", &freezer), unique("again", &freezer));
+        freezer.freeze(&lost, Purpose::Hold, &|| vec![root], &allow).unwrap();
+        let refused = freezer.freeze(&again, Purpose::Hold, &|| vec![root], &allow);
+        assert!(matches!(refused, Err(FreezeError::Held { .. })), "{refused:?}");
+        fs::remove_file(freezer.note(&lost)).unwrap();
+        let unknown = freezer.recall(&lost).unwrap();
+        let thawed = freezer.thaw(&unknown).unwrap();
+        assert_eq!((thawed.stayed.as_slice(), thawed.count()), ([root].as_slice(), 1));
+        let own = format!("/{}/{lost}", group::PARENT);
+        assert_eq!(group::origin_of(freezer.method(), root.pid).unwrap().as_bytes(), own.as_bytes());
+        assert_eq!(freezer.recall(&lost), None, "it is nobody's freeze any more");
+        let frozen = freezer.freeze(&again, Purpose::Hold, &|| vec![root], &allow).unwrap();
+        assert!(freezer.look(&frozen).frozen);
+        freezer.thaw(&frozen).unwrap();
+        assert_eq!(group::origin_of(freezer.method(), root.pid).unwrap().as_bytes(), own.as_bytes());
+        let group = Group::named(&freezer.place, &lost);
+        group.give_back(root.pid, &before).unwrap();
+        group.remove().unwrap();
+        drop(child);
+    }
+}
+
 #[test]
 fn a_process_that_ends_while_its_tree_is_caught_is_no_failure() {
     if !is_root() {

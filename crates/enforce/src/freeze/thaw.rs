@@ -126,8 +126,8 @@ impl Freezer {
     /// Lets a group run that nothing is known of, where it is.
     fn let_go_unknown(&self, group: &Group) -> Result<Thawed, FreezeError> {
         let inside = group.pids().map_err(file("list the frozen cgroup"))?;
-        let stayed: Vec<ProcessKey> = inside.into_iter().filter_map(key_of).collect();
-        match stayed.is_empty() {
+        let stayed: Vec<ProcessKey> = inside.iter().copied().filter_map(key_of).collect();
+        match inside.is_empty() {
             true => group.remove().map_err(file("remove the empty cgroup"))?,
             false => group.thaw_in_place().map_err(file("thaw the cgroup"))?,
         }

@@ -26,6 +26,9 @@ pub(super) fn parse(source: &str) -> Result<(Term, Vec<Condition>), FilterError>
 const JOIN: &str = "join conditions with `and` or `or`, and write text with such words or signs as text:\"...\"";
 const TEXT: &str = "conditions look like process.exe=/tmp/*, net.dst=10.0.0.0/8 or text:foo; write text:\"...\" for these words themselves";
 
+/// Longest value with wildcards: matching takes at most this many steps for each byte of a text.
+const MAX_GLOB: usize = 256;
+
 struct Parser<'a> {
     source: &'a str,
     at: usize,
@@ -163,7 +166,12 @@ impl<'a> Parser<'a> {
             b'?' if !escaped => Sign::One,
             byte => Sign::Byte(byte),
         };
-        let glob = Glob::new(signs.into_iter().map(sign).collect());
+        let signs: Vec<Sign> = signs.into_iter().map(sign).collect();
+        if signs.len() > MAX_GLOB && signs.iter().any(|sign| !matches!(sign, Sign::Byte(_))) {
+            let what = format!("a value with wildcards is longer than {MAX_GLOB} bytes");
+            return Err(FilterError::new(self.source, from, what, "shorten it: a part of it between two * is enough".to_owned()));
+        }
+        let glob = Glob::new(signs);
         Pattern::new(glob, field.form()).map_err(|mend| {
             FilterError::new(self.source, from, format!("{} is no {} for {}", quoted(typed), field.form().noun(), field.name()), mend)
         })

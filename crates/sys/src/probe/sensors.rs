@@ -82,8 +82,8 @@ pub(super) fn process_connector() -> Check {
 /// Dumps the listening TCP sockets.
 pub(super) fn sockets() -> Check {
     const NAME: &str = "socket table (sock_diag)";
-    match sock_diag::listeners() {
-        Ok(dump) => works(NAME, format!("{} listening TCP socket(s)", dump.sockets.len())),
+    match sock_diag::count_listeners() {
+        Ok(count) => works(NAME, format!("{count} listening TCP socket(s)")),
         Err(e) => degraded(NAME, format!("no dump: {e}"), "use a kernel with CONFIG_INET_DIAG; /proc/net/tcp is read instead"),
     }
 }
