@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::connection::{self, Connection};
-use super::places::Places;
+use super::places::{Full, Place, Places};
 use super::silent::Silent;
 use super::{Gate, Listener};
 use crate::Engine;
@@ -23,6 +23,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ROUND: Duration = Duration::from_secs(2);
 /// Why a peer is refused when descriptors run out.
 const TOO_FEW: &str = "too few files may be open at once, and those that are left are kept for acting";
+/// How often a place is made for a peer: others may be faster to take it.
+const TRIES: usize = 8;
+/// How long whoever was cut may take to leave its place.
+const LEAVING: Duration = Duration::from_millis(5);
 /// What a refused peer can do.
 const CLOSE_SOME: &str = "close some of them (`ss -xp` lists who has them), or ask as root";
 
@@ -49,7 +53,7 @@ pub async fn attend(listener: Listener, engine: Arc<Engine>, gate: Arc<Gate>, pl
             }
             Err(error) => {
                 // Nobody knows yet who waits outside: whoever is silent makes room.
-                if !silent.cut_one(Role::Admin, false) {
+                if !silent.cut_one(Role::Admin) {
                     tracing::warn!(%error, "the control socket cannot accept");
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -64,17 +68,30 @@ async fn receive(stream: UnixStream, engine: Arc<Engine>, gate: Arc<Gate>, place
     let Some(connection) = Connection::new(engine, stream, gate) else { return };
     let peer = connection.peer();
     let (number, role, trusted) = (peer.connection, peer.role, peer.is_trusted());
-    let place = match places.take(peer.uid, role, trusted) {
+    let place = match placed(&places, &silent, (peer.uid, role, trusted)).await {
         Ok(place) => place,
         Err(full) => return part(connection, &full.to_string()).await,
     };
-    // Root is let in as long as the kernel does so.
-    if spare || silent.cut_one(role, trusted) || trusted {
-        connection.serve_newcomer(silent.enter(number, role, trusted)).await;
+    if spare || silent.cut_one(role) || trusted {
+        connection.serve_newcomer(silent.enter(number, role)).await;
         drop(place);
     } else {
         part(connection, TOO_FEW).await;
     }
+}
+
+/// A place; when all are taken, for root that of whoever has not greeted, if somebody has not.
+async fn placed(places: &Arc<Places>, silent: &Silent, (uid, role, trusted): (u32, Role, bool)) -> Result<Place, Full> {
+    let mut taken = places.take(uid, role, trusted);
+    for _ in 0..TRIES {
+        if taken.is_ok() || !trusted || !silent.cut_one(role) {
+            break;
+        }
+        // Until the one that was cut has left its place.
+        tokio::time::sleep(LEAVING).await;
+        taken = places.take(uid, role, trusted);
+    }
+    taken
 }
 
 /// Says why, once, and closes. It takes no place, and no longer than [`PARTING`].

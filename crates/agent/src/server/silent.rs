@@ -17,8 +17,6 @@ pub(super) struct Silent {
 #[derive(Debug)]
 struct Waiting {
     role: Role,
-    /// Root, or the agent's own user: it is never cut.
-    is_trusted: bool,
     cut: Arc<Notify>,
 }
 
@@ -36,18 +34,16 @@ impl Silent {
     }
 
     /// Writes down that connection number `connection` is here.
-    pub(super) fn enter(self: &Arc<Self>, connection: u64, role: Role, is_trusted: bool) -> Newcomer {
+    pub(super) fn enter(self: &Arc<Self>, connection: u64, role: Role) -> Newcomer {
         let cut = Arc::new(Notify::new());
-        self.lock().insert(connection, Waiting { role, is_trusted, cut: Arc::clone(&cut) });
+        self.lock().insert(connection, Waiting { role, cut: Arc::clone(&cut) });
         Newcomer { silent: Arc::clone(self), connection, cut }
     }
 
-    /// Cuts the one of the lowest role that has been silent longest, if there is one of at most this role; of those who are
-    /// trusted only `for_trusted`, for one of their own.
-    pub(super) fn cut_one(&self, most: Role, for_trusted: bool) -> bool {
+    /// Cuts the one of the lowest role that has been silent longest, if there is one of at most this role.
+    pub(super) fn cut_one(&self, most: Role) -> bool {
         let mut waiting = self.lock();
-        let first = waiting.iter().filter(|(_, one)| one.role <= most && (for_trusted || !one.is_trusted));
-        let first = first.min_by_key(|(connection, one)| (one.is_trusted, one.role, **connection));
+        let first = waiting.iter().filter(|(_, one)| one.role <= most).min_by_key(|(connection, one)| (one.role, **connection));
         let Some(connection) = first.map(|(connection, _)| *connection) else { return false };
         // A permit is kept for one that is not listening yet.
         waiting.remove(&connection).is_some_and(|one| {
@@ -82,15 +78,14 @@ mod tests {
     #[test]
     fn the_lowest_role_goes_first_then_who_was_silent_longest_and_nobody_who_greeted() {
         let silent = Arc::new(Silent::default());
-        let [root, operator, first, second] = [(1, Role::Admin), (2, Role::Operator), (3, Role::Viewer), (4, Role::Viewer)]
-            .map(|(number, role)| silent.enter(number, role, role == Role::Admin));
-        assert!(silent.cut_one(Role::Viewer, false));
+        let [root, operator, first, second] =
+            [(1, Role::Admin), (2, Role::Operator), (3, Role::Viewer), (4, Role::Viewer)].map(|(number, role)| silent.enter(number, role));
+        assert!(silent.cut_one(Role::Viewer));
         assert!(!first.greets(), "it was cut");
         assert!(second.greets());
-        assert!(!silent.cut_one(Role::Viewer, false), "who may look cuts nobody who may do more");
-        assert!(silent.cut_one(Role::Admin, false) && !operator.greets());
-        assert!(!silent.cut_one(Role::Admin, false), "root gives way to root alone");
+        assert!(!silent.cut_one(Role::Viewer), "who may look cuts nobody who may do more");
+        assert!(silent.cut_one(Role::Admin) && !operator.greets());
         drop(root);
-        assert!(!silent.cut_one(Role::Admin, true), "it left by itself");
+        assert!(!silent.cut_one(Role::Admin), "it left by itself");
     }
 }
