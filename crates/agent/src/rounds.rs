@@ -34,7 +34,7 @@ const REST: Duration = Duration::from_secs(1);
 const DELTA: Duration = Duration::from_millis(200);
 /// How often health is measured while somebody looks.
 const HEALTH: Duration = Duration::from_secs(1);
-/// How often our own cost is weighed; also how long the crier sleeps with nobody to tell.
+/// How often our own cost is weighed; also how long the publisher sleeps with nobody to tell.
 const WEIGH: Duration = Duration::from_secs(5);
 /// How often it is written down that we watch: after a crash no more than this counts as unwatched without need.
 const REMEMBER: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ pub(super) fn sit(shared: &Shared) {
     }
 }
 
-/// The caretaker's thread: keeps the actions true, and what ends them alive. Nobody who acts waits for it.
+/// The reconcile loop: keeps the actions true, and what ends them alive. Nobody who acts waits for it.
 pub(super) fn care(shared: &Shared) {
     let (mut reconciled, mut decayed, mut copied) = (Instant::now(), Instant::now(), Instant::now());
     let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
@@ -209,7 +209,7 @@ fn reconcile(shared: &Shared, now: Timestamp) {
     shared.degrade("table of our name", shared.responder.table_trouble());
 }
 
-/// The nurse's thread: takes the host's health probes, and undoes what does harm. Nobody who acts waits for it.
+/// The probe loop: runs the host's health probes, and undoes what does harm. Nobody who acts waits for it.
 pub(super) fn nurse(shared: &Shared) {
     let mut ahead = Instant::now();
     shared.responder.look_ahead();
@@ -225,7 +225,7 @@ pub(super) fn nurse(shared: &Shared) {
     }
 }
 
-/// The town crier's thread: health and deltas, our own cost, and the word for the next run that we still watch.
+/// The publisher: health and deltas, our own cost, and the word for the next run that we still watch.
 pub(super) fn cry(shared: &Arc<Shared>) {
     let watchdog = service_manager::watchdog_period();
     // Half of it, so that a round that takes a while is still in time.

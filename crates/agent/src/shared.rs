@@ -133,7 +133,7 @@ pub(super) struct Shared {
     pub(super) upgradable: AtomicBool,
     /// Tells whoever awaits the end that it has come.
     pub(super) ended: watch::Sender<bool>,
-    /// Wakes the town crier before his time.
+    /// Wakes the publisher before its time.
     pub(super) bell: Bell,
     /// When the threads last went round that must.
     pub(super) pulses: Pulses,

@@ -42,7 +42,7 @@ fn question(state: &State, row: &Action) -> (ActionId, Confirm) {
         Essential::new("Else", Tone::Warning, format!("the host undoes it by itself at {early}")).or(format!("undone at {early}")),
         back,
     ];
-    let said = row.vitals.as_ref().map(|check| Essential::new("Vitals", tone(check), vitals(check)).or(vitals_shortly(check)));
+    let said = row.vitals.as_ref().map(|check| Essential::new("Probes", tone(check), vitals(check)).or(vitals_shortly(check)));
     essentials.extend(said);
     let did = |(at, text): (usize, &String)| TonedLine::labelled(if at == 0 { "Did     " } else { "        " }, Tone::Plain, text.clone());
     let yes = vec![Effect::ask(Request::Confirm { id }, format!("confirming {id}"))];

@@ -157,7 +157,7 @@ fn action(state: &State, row: &Action) -> Page {
         };
         lines.push(fact("confirmed", text));
     }
-    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("vitals      ", super::tone(check), super::vitals(check))));
+    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("probes      ", super::tone(check), super::vitals(check))));
     for (title, texts) in [("What was done", &row.preview), ("How it is undone", &row.undo)] {
         lines.extend([TonedLine::new(Tone::Plain, ""), TonedLine::new(Tone::Title, title)]);
         lines.extend(texts.iter().map(|text| TonedLine::labelled("  ", Tone::Plain, text.clone())));

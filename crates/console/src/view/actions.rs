@@ -87,7 +87,7 @@ fn detail(buf: &mut Buffer, area: Rect, state: &State, row: &Action, paint: &Pai
     let mut lines = Vec::new();
     lines.extend(row.pending_words().map(|why| TonedLine::labelled("Undo     ", Tone::Danger, safe(&why))));
     lines.extend(confirmation(state, row));
-    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("Vitals   ", tone(check), vitals(check))));
+    lines.extend(row.vitals.as_ref().map(|check| TonedLine::labelled("Probes   ", tone(check), vitals(check))));
     for (label, tone, texts) in [("Did      ", Tone::Plain, &row.preview), ("Undo     ", Tone::Good, &row.undo)] {
         lines.extend(
             texts.iter().enumerate().map(|(at, text)| TonedLine::labelled(if at == 0 { label } else { "         " }, tone, text.clone())),
