@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["model", "protocol"]),
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
+    ("logs", &["model"]),
     ("detect", &["config", "model"]),
     ("court", &["config", "model"]),
     ("enforce", &["model", "sys"]),
