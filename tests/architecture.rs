@@ -163,6 +163,10 @@ caught! {
     catches_panic: "crates/agent/src/a.rs", "fn f() { panic!(\"x\") }", "panic";
     catches_todo: "crates/agent/src/a.rs", "fn f() { todo!() }", "todo";
     catches_leave_to_panic: "crates/agent/src/a.rs", "#[allow(clippy::unwrap_used)] fn f() {}", "clippy::unwrap_used";
+    catches_a_poisoned_lock_handled_by_hand: "crates/agent/src/a.rs", "use std::sync::PoisonError; fn f() { m.lock().unwrap_or_else(PoisonError::into_inner); }", "unpoisoned()";
+    catches_a_poisoned_lock_in_a_closure: "crates/agent/src/a.rs", "fn f() { m.lock().unwrap_or_else(|p| p.into_inner()); }", "unpoisoned()";
+    catches_a_poisoned_wait: "crates/agent/src/a.rs", "fn f() { c.wait_timeout(g, d).map_or_else(|e| e.into_inner().0, |(g, _)| g); }", "unpoisoned()";
+    catches_a_poisoned_lock_in_a_match: "crates/agent/src/a.rs", "fn f() { match m.lock() { Ok(g) => g, Err(e) => e.into_inner() }; }", "unpoisoned()";
     catches_a_fat_main: "src/main.rs", &"// line\n".repeat(40), "at most 40";
 
     catches_a_file_that_grew: "crates/agent/src/a.rs", &"// line\n".repeat(500), "at most 500";
@@ -266,6 +270,10 @@ fn allows_what_the_house_allows() {
         ("crates/agent/src/a.rs", "#[cfg(test)] mod tests { use std::process::Command; #[test] fn t() { f().unwrap(); panic!(); } }"),
         ("crates/agent/src/a.rs", "impl A { #[cfg(test)] fn fake() { g().unwrap(); } }"),
         ("crates/court/src/warrant.rs", "#[derive(Debug)] pub struct Warrant { id: bartizan_model::WarrantId }"),
+        (
+            "crates/agent/src/a.rs",
+            "fn f() { m.lock().unpoisoned(); cell.into_inner(); match v.into_inner() { Ok(v) => v, Err(e) => e.to_string() }; }",
+        ),
         ("src/cli/a.rs", "use clap::Parser; use bartizan_agent::{Engine, server};"),
         ("src/main.rs", "#![forbid(unsafe_code)]\nfn main() { bartizan::cli::main() }"),
     ];

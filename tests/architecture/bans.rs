@@ -1,4 +1,5 @@
-//! Bans: unsafe outside the kernel's door, calls that end the process, drawers of oddments, forgeable warrants.
+//! Bans: unsafe outside the kernel's door, calls that end the process, poisoned locks handled by hand, drawers of oddments,
+//! forgeable warrants.
 
 use super::reader::{Facts, Source, Tree};
 use super::workspace::Crate;
@@ -7,6 +8,9 @@ const ODDMENTS: &[&str] = &["util", "utils", "common", "helper", "helpers", "mis
 
 /// Lints that no one may silence outside tests.
 const UNSILENCED: &[&str] = &["clippy::unwrap_used", "clippy::expect_used", "clippy::panic", "clippy::todo", "clippy::all"];
+
+/// The one place that says what a poisoned lock means.
+const UNPOISONED: &str = "crates/model/src/unpoisoned.rs";
 
 /// Most files have 40 to 300 lines; beyond this a file has become a place where things are put.
 const LONGEST_FILE: usize = 500;
@@ -25,6 +29,10 @@ pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
     for lint in UNSILENCED.iter().filter(|lint| facts.allows.iter().any(|allowed| allowed.split(',').any(|one| one == **lint))) {
         out.push(format!("{path}: silences {lint} outside tests"));
     }
+    let poison =
+        facts.paths.iter().filter(|(path, in_test)| !in_test && path.iter().any(|part| part == "PoisonError" || part == "TryLockError"));
+    let by_hand = poison.map(|(whole, _)| whole.join("::")).chain(facts.taken_out.iter().cloned()).filter(|_| path != UNPOISONED);
+    out.extend(by_hand.map(|what| format!("{path}: `{what}`: a lock is taken with `.lock().unpoisoned()`, of model::Unpoisoned")));
     if path == "src/main.rs" && source.text.lines().count() > 40 {
         out.push(format!("{path}: {} lines; main is at most 40", source.text.lines().count()));
     }

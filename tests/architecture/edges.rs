@@ -8,7 +8,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("config", &["model"]),
     ("protocol", &["model"]),
-    ("telemetry", &[]),
+    ("telemetry", &["model"]),
     ("sys", &["model"]),
     ("store", &["model", "protocol"]),
     ("client", &["model", "protocol"]),

@@ -79,6 +79,8 @@ pub struct Facts {
     pub allows: Vec<String>,
     /// Structs.
     pub structs: Vec<Definition>,
+    /// What an error holds, taken out of it by hand (`unwrap_or_else(|e| e.into_inner())`, `Err(e) => e.into_inner()`), outside tests.
+    pub taken_out: Vec<String>,
     /// `impl TRAIT for TYPE`, last names only.
     pub impls: Vec<(String, String)>,
 }
@@ -89,7 +91,7 @@ pub fn read(source: &Source, tree: &Tree) -> Result<Facts, syn::Error> {
     let mut names = Names { bound: BTreeMap::new(), module: source.module() };
     names.visit_file(&file);
     let tests = usize::from(tree.is_for_tests(source.of(), &source.module()));
-    let mut reader = Reader { facts: Facts::default(), bound: names.bound, module: source.module(), tests };
+    let mut reader = Reader { facts: Facts::default(), bound: names.bound, module: source.module(), tests, errors: Vec::new() };
     reader.visit_file(&file);
     Ok(reader.facts)
 }
@@ -170,6 +172,17 @@ struct Reader {
     bound: BTreeMap<String, Vec<String>>,
     module: Vec<String>,
     tests: usize,
+    /// Names that an error has here.
+    errors: Vec<String>,
+}
+
+/// The name that a pattern binds, if it is nothing but one.
+fn name_of(pattern: &syn::Pat) -> Option<String> {
+    match pattern {
+        syn::Pat::Ident(name) => Some(name.ident.to_string()),
+        syn::Pat::Type(typed) => name_of(&typed.pat),
+        _ => None,
+    }
 }
 
 impl Reader {
@@ -275,7 +288,31 @@ impl<'ast> Visit<'ast> for Reader {
         if matches!(method.as_str(), "unwrap" | "expect" | "unwrap_err" | "expect_err") {
             self.shout(&format!(".{method}("));
         }
+        if let (true, 0, syn::Expr::Path(of)) = (method == "into_inner", self.tests, &*call.receiver)
+            && let Some(name) = of.path.get_ident().map(ToString::to_string).filter(|name| self.errors.contains(name))
+        {
+            self.facts.taken_out.push(format!("{name}.into_inner()"));
+        }
+        let answers = matches!(method.as_str(), "unwrap_or_else" | "map_or_else" | "or_else");
+        let closures = call.args.iter().filter_map(|arg| match arg {
+            syn::Expr::Closure(closure) if answers => closure.inputs.first().and_then(name_of),
+            _ => None,
+        });
+        let known = self.errors.len();
+        self.errors.extend(closures);
         visit::visit_expr_method_call(self, call);
+        self.errors.truncate(known);
+    }
+
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        let known = self.errors.len();
+        if let syn::Pat::TupleStruct(pattern) = &arm.pat
+            && pattern.path.segments.last().is_some_and(|last| last.ident == "Err")
+        {
+            self.errors.extend(pattern.elems.first().and_then(name_of));
+        }
+        visit::visit_arm(self, arm);
+        self.errors.truncate(known);
     }
 
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::input::Input;
 use bartizan_config::{Key, KeyName};
-use bartizan_model::Timestamp;
+use bartizan_model::{Timestamp, Unpoisoned as _};
 
 /// Whether the terminal is ours now.
 static BORROWED: AtomicBool = AtomicBool::new(false);
@@ -114,9 +114,8 @@ impl<F: Future> Future for Inside<F> {
 }
 
 fn hold(panic: String) {
-    if let Ok(mut held) = HELD.lock()
-        && held.len() < HELD_MOST
-    {
+    let mut held = HELD.lock().unpoisoned();
+    if held.len() < HELD_MOST {
         held.push(panic);
     }
 }
@@ -127,7 +126,7 @@ fn restore() {
         leave_screen();
         let _ = disable_raw_mode();
         let _ = stdout().flush();
-        let held = HELD.lock().map(|mut held| std::mem::take(&mut *held)).unwrap_or_default();
+        let held = std::mem::take(&mut *HELD.lock().unpoisoned());
         held.iter().for_each(|panic| eprintln!("{panic}"));
     }
 }

@@ -2,14 +2,14 @@
 //! again, and undoing it is tried until the host shows it gone.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::Value;
 
 use super::Responder;
 use super::actions::{self, ActError};
 use bartizan_guard::watchdog;
-use bartizan_model::{Action, ActionId, Desired, EndCause, Ending, Timestamp};
+use bartizan_model::{Action, ActionId, Desired, EndCause, Ending, Timestamp, Unpoisoned as _};
 
 /// After a try that took so long the next one waits this many times longer: whoever acts needs the turn too.
 const REST: u64 = 4;
@@ -22,7 +22,7 @@ pub(super) struct Retries(Mutex<BTreeMap<ActionId, u64>>);
 
 impl Retries {
     fn set(&self, id: ActionId, at: Option<u64>) {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.0.lock().unpoisoned();
         match at {
             Some(at) => drop(book.insert(id, at)),
             None => drop(book.remove(&id)),
@@ -30,7 +30,7 @@ impl Retries {
     }
 
     fn is_due(&self, id: ActionId, now: u64) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).is_none_or(|at| *at <= now)
+        self.0.lock().unpoisoned().get(&id).is_none_or(|at| *at <= now)
     }
 }
 

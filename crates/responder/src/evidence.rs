@@ -1,12 +1,12 @@
 //! Evidence of a tree that stands still: kept, put on record, told. Nothing here can stop the freeze or the kill.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::Responder;
 use super::actions::{Hand, frozen_of};
 use bartizan_enforce::freeze::Frozen;
-use bartizan_model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target};
+use bartizan_model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target, Unpoisoned as _};
 use bartizan_sys::evidence::{Captured, PATIENCE};
 use bartizan_sys::manners;
 
@@ -68,7 +68,7 @@ impl Hand {
         let (evidence, line) = self.capture(action, &frozen.name, frozen);
         // Whoever acts next waits for the turn.
         manners::step_forward();
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = turn.lock().unpoisoned();
         if let Ok(Some(mut row)) = self.ledger.action(action.id) {
             if row.state == ActionState::Live {
                 row.note = format!("{}; {}", row.note, summary(&evidence));

@@ -22,7 +22,7 @@ mod verifier;
 mod vitals;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use actions::ActError;
 pub use emergency::{EmergencyReport, sweep};
@@ -32,7 +32,9 @@ use bartizan_config::Policy;
 use bartizan_enforce::freeze::Freezer;
 use bartizan_guard::lifeline::check;
 use bartizan_guard::watchdog;
-use bartizan_model::{Action, ActionId, ActionPlan, Alarm, Lifeline, LifelineReason, Preview, ProcessKey, Target, Timestamp};
+use bartizan_model::{
+    Action, ActionId, ActionPlan, Alarm, Lifeline, LifelineReason, Preview, ProcessKey, Target, Timestamp, Unpoisoned as _,
+};
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_sys::clock::Clock;
 use bartizan_sys::evidence::Locker;
@@ -148,7 +150,7 @@ impl Responder {
 
     /// Takes a changed policy over; what was begun under the old one ends as it was begun.
     pub fn set_policy(&self, policy: &Policy) {
-        *self.hand.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy.clone());
+        *self.hand.policy.lock().unpoisoned() = Arc::new(policy.clone());
     }
 
     /// Exactly what would happen, what it touches and how it is undone. Changes nothing.
@@ -183,7 +185,7 @@ impl Responder {
 
     /// What stands under our name in the packet filter, is not ours and could not be removed.
     pub fn table_trouble(&self) -> Option<String> {
-        self.hand.table_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.hand.table_trouble.lock().unpoisoned().clone()
     }
 
     /// Processes that another agent or an earlier ledger holds frozen, and how to let them go: one sentence a group.
@@ -224,7 +226,7 @@ impl Responder {
     }
 
     fn my_turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turn.lock().unpoisoned()
     }
 
     /// An active action on the same target.
@@ -264,10 +266,10 @@ impl Responder {
     /// Where a test makes the process die; nothing in a released program.
     #[cfg(test)]
     fn checkpoint(&self, point: &'static str) {
-        if *self.die_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(point) {
+        if *self.die_at.lock().unpoisoned() == Some(point) {
             bartizan_isolation::own_netns::die();
         }
-        if let Some((at, operation)) = &*self.at_point.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some((at, operation)) = &*self.at_point.lock().unpoisoned()
             && *at == point
         {
             operation(self);
@@ -279,7 +281,7 @@ impl Responder {
 
     #[cfg(test)]
     fn paced(&self, steps: Vec<(&'static str, std::time::Duration)>) {
-        self.paces.lock().unwrap_or_else(PoisonError::into_inner).push(steps);
+        self.paces.lock().unpoisoned().push(steps);
     }
 
     #[cfg(not(test))]

@@ -1,8 +1,10 @@
 //! The operations under way (acting, undoing, confirming) and when one last got a step further: whoever waits behind one that
 //! moves does not hang.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
+
+use bartizan_model::Unpoisoned as _;
 
 /// The operations under way.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ impl Operations {
     }
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 }
 

@@ -1,12 +1,13 @@
 //! Our table in the packet filter as it was read: once for a round, asked by key, with the door and what is known of the kernel.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::actions::{ActError, Hand};
 use super::ruleset::{SLACK, Timed};
 use bartizan_enforce::nft::{Element, Kept, Key, Member, Nft, Pieces, Place, Set, Table, TableState};
+use bartizan_model::Unpoisoned as _;
 
 /// What is kept between two looks at our table.
 #[derive(Debug, Default)]
@@ -56,7 +57,7 @@ impl Ruleset {
     }
 
     fn set(&self, set: Set) -> Result<Listing, ActError> {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sets = self.sets.lock().unpoisoned();
         if let Some(listing) = sets.get(&set) {
             return Ok(Arc::clone(listing));
         }
@@ -148,7 +149,7 @@ impl Ruleset {
 
     /// Leaves out of the reading what was just removed, so that ten thousand can go one by one.
     pub(super) fn strike(&self, gone: &[Place]) {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sets = self.sets.lock().unpoisoned();
         for place in gone {
             if let Some(listing) = sets.get_mut(&place.set) {
                 Arc::make_mut(listing).elements.remove(&place.key);
@@ -179,7 +180,7 @@ impl Ruleset {
 impl Hand {
     /// The table as the kernel shows it, read once for a round; [`Hand::forget_ruleset`] makes the next one read anew.
     pub(super) fn ruleset(&self) -> Result<Arc<Ruleset>, ActError> {
-        let mut shelf = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = self.shelf.0.lock().unpoisoned();
         if let Some(ruleset) = &shelf.ruleset {
             return Ok(Arc::clone(ruleset));
         }
@@ -195,7 +196,7 @@ impl Hand {
 
     /// What was read counts no longer.
     pub(super) fn forget_ruleset(&self) {
-        self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner).ruleset = None;
+        self.shelf.0.lock().unpoisoned().ruleset = None;
     }
 
     /// Refuses what this kernel cannot do, before anything is begun. What it took once it takes again.
@@ -207,7 +208,7 @@ impl Hand {
     /// Tries all pieces beforehand, once: a trial waits until the kernel has freed what was tried (10 to 20 ms), which no action
     /// needs to. What is refused now is tried again when an action needs it.
     pub(super) fn try_all_pieces(&self) {
-        let tried = std::mem::replace(&mut self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner).tried, true);
+        let tried = std::mem::replace(&mut self.shelf.0.lock().unpoisoned().tried, true);
         if !tried {
             // Why not is told when an action needs it; `doctor` tells it too.
             let _ = self.try_pieces(Pieces::all());
@@ -215,14 +216,14 @@ impl Hand {
     }
 
     fn try_pieces(&self, needed: Pieces) -> Result<(), ActError> {
-        if self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner).able.has_all(needed) {
+        if self.shelf.0.lock().unpoisoned().able.has_all(needed) {
             return Ok(());
         }
         let ruleset = self.ruleset()?;
         if !matches!(ruleset.state(), TableState::Intact(there) if there.has_all(needed)) {
             ruleset.nft.able(needed)?;
         }
-        let mut shelf = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = self.shelf.0.lock().unpoisoned();
         shelf.able = shelf.able.and(needed);
         Ok(())
     }

@@ -1,14 +1,13 @@
 //! Our table in the packet filter as one thing: changed only past the verifier, compared with what it should be, mended.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::actions::{self, ActError, Hand, Sight};
 use super::reading::Ruleset;
 use super::verifier::{self, Case};
 use bartizan_enforce::nft::{Element, Member, NftError, Place, TABLE, Table, TableState};
-use bartizan_model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Lifeline, Timestamp};
+use bartizan_model::{Action, ActionState, Alarm, AlarmKind, Desired, HostText, Lifeline, Timestamp, Unpoisoned as _};
 use bartizan_store::ledger::Held;
 use bartizan_sys::clock::boot_ns;
 
@@ -287,7 +286,7 @@ impl Hand {
             Ok(TableState::Altered(how)) => format!("table inet {TABLE} is not of the shape that this version makes ({how}): {error}"),
             Ok(TableState::Absent | TableState::Intact(_)) | Err(_) => error.to_string(),
         });
-        let mut known = self.table_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.table_trouble.lock().unpoisoned();
         if let (Some(trouble), None) = (&trouble, &*known) {
             let detail = HostText::from(trouble.as_str());
             (self.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });

@@ -1,10 +1,11 @@
 //! The connections that read the archive: as many as are useful, kept open from question to question.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
 use super::reader::Reader;
+use bartizan_model::Unpoisoned as _;
 
 /// Searches that go on at once. Each takes half a MiB of page cache, and a core.
 const MOST: usize = 4;
@@ -111,7 +112,7 @@ impl Pool {
                 self.freed.notify_all();
                 return Err(StoreError::Busy { seconds: self.patience.as_secs() });
             }
-            state = self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.freed.wait_timeout(state, left).unpoisoned().0;
         }
     }
 }
@@ -129,7 +130,7 @@ impl State {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 impl Lent {

@@ -76,7 +76,7 @@ pub fn known_within(patience: Duration) -> Mirrors {
         let left = until.saturating_duration_since(Instant::now());
         match guard.as_ref() {
             Some(Known { at: None, .. }) if !left.is_zero() => {
-                guard = TOLD.wait_timeout(guard, left).map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+                guard = TOLD.wait_timeout(guard, left).unpoisoned().0;
             }
             Some(Known { at: Some(_), mirrors, .. }) => return mirrors.clone(),
             _ => return found,

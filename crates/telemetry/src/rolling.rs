@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use bartizan_model::Unpoisoned as _;
 
 /// Size at which the file steps aside, in bytes.
 const LARGEST: u64 = 8 * 1024 * 1024;
@@ -37,7 +39,7 @@ impl Rolling {
     }
 
     fn write(&self, line: &[u8]) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unpoisoned();
         if state.1 > 0 && state.1 + line.len() as u64 > self.largest {
             for number in (1..=KEPT).rev() {
                 let from = if number == 1 { self.path.clone() } else { self.older(number - 1) };

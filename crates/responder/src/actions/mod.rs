@@ -14,7 +14,7 @@ mod outside_end;
 mod restore_file;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ use bartizan_guard::lifeline::check;
 use bartizan_guard::watchdog::WatchdogError;
 use bartizan_model::{
     Action, ActionId, ActionKind, ActionPlan, ActionState, Direction, LifelineReason, Preview, ProcessKey, Target, Timestamp,
+    Unpoisoned as _,
 };
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_sys::evidence::Locker;
@@ -374,7 +375,7 @@ pub(crate) fn took_addresses(snapshot: &Value) -> Vec<std::net::IpAddr> {
 impl Hand {
     /// What the owner decided, as of now.
     pub(super) fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.policy.lock().unpoisoned())
     }
 
     /// The second look at the owner's lifeline for any target, independent of the court's.

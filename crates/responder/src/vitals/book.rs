@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::kept::Kept;
 use super::{SURE, verdict};
-use bartizan_model::{ActionId, Target, Vital, VitalKind, VitalState, worse};
+use bartizan_model::{ActionId, Target, Unpoisoned as _, Vital, VitalKind, VitalState, worse};
 
 pub(super) const MOST_SHUNNED: usize = 256;
 /// Answers of one sign by which its usual pace is known.
@@ -71,7 +71,7 @@ impl Signs {
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unpoisoned()
     }
 
     /// The last round.

@@ -4,7 +4,7 @@
 //! one without the other. An intent is as durable as its effect: what dies with the kernel is handed to the kernel, what
 //! outlives a reboot is on the disk (`synchronous = FULL` syncs the write-ahead log at the commit) before it begins.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -14,7 +14,7 @@ use super::audit::Chain;
 use super::book::{Anchor, Book, Held};
 use super::row::{self, number};
 use super::{Ledger, LedgerError, audit, locked, opening, reserve};
-use bartizan_model::{Action, ActionId, AuditBody, BootId, WarrantId};
+use bartizan_model::{Action, ActionId, AuditBody, BootId, Unpoisoned as _, WarrantId};
 
 /// How old the `verified_at` on disk may grow, in seconds: what is in memory is never older than a round.
 const REFRESH: i64 = 60;
@@ -294,7 +294,7 @@ impl Ledger {
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unpoisoned()
     }
 
     /// Reads every active row into memory.

@@ -9,13 +9,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use bartizan_model::Timestamp;
+use bartizan_model::{Timestamp, Unpoisoned as _};
 
 /// The anchor, beside `ledger.db`.
 pub(super) const FILE: &str = "audit.anchor";
@@ -136,12 +136,12 @@ struct State {
 
 impl Desk {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     /// Writes what is pending, if anything.
     fn settle(&self) {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing.lock().unpoisoned();
         let Some(head) = self.lock().pending.take() else { return };
         let trouble = self.write(&head).err();
         let mut state = self.lock();
@@ -229,8 +229,8 @@ fn keep(desk: &Desk) {
         let idle = |state: &mut State| !state.ended && (state.pending.is_none() || state.trouble.is_some());
         let state = match state.trouble {
             // A full disk is asked again now and then.
-            Some(_) => desk.moved.wait_timeout(state, 30 * EVERY).unwrap_or_else(PoisonError::into_inner).0,
-            None => desk.moved.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(_) => desk.moved.wait_timeout(state, 30 * EVERY).unpoisoned().0,
+            None => desk.moved.wait_while(state, idle).unpoisoned(),
         };
         let ended = state.ended;
         drop(state);
@@ -239,7 +239,7 @@ fn keep(desk: &Desk) {
             return;
         }
         let resting = desk.lock();
-        drop(desk.moved.wait_timeout_while(resting, EVERY, |state| !state.ended).unwrap_or_else(PoisonError::into_inner));
+        drop(desk.moved.wait_timeout_while(resting, EVERY, |state| !state.ended).unpoisoned());
     }
 }
 

@@ -16,7 +16,7 @@ mod returning;
 mod row;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -24,7 +24,7 @@ pub use anchor::Head;
 pub use audit::AuditVerdict;
 pub use book::{Anchor, Held};
 
-use bartizan_model::{AuditBody, AuditEntry, Timestamp};
+use bartizan_model::{AuditBody, AuditEntry, Timestamp, Unpoisoned as _};
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -301,7 +301,7 @@ impl Drop for Ledger {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 #[cfg(test)]
