@@ -37,7 +37,7 @@ use bartizan_model::{
 };
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_sys::clock::Clock;
-use bartizan_sys::evidence::Locker;
+use evidence::Locker;
 
 /// Reads the owner's lifeline as it is now.
 pub type ReadLifeline = Box<dyn Fn() -> Lifeline + Send + Sync>;

@@ -19,7 +19,6 @@ pub mod digest;
 pub mod disk_space;
 pub mod dns_tap;
 pub mod environment;
-pub mod evidence;
 pub mod exe_hash;
 mod fanotify;
 mod file_handle;

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::evidence::Locker;
 use super::ruleset::Timed;
 use super::{LookAgain, RaiseAlarm, ReadLifeline, ReadTree};
 use bartizan_config::Policy;
@@ -36,7 +37,6 @@ use bartizan_model::{
     Unpoisoned as _,
 };
 use bartizan_store::ledger::{Ledger, LedgerError};
-use bartizan_sys::evidence::Locker;
 use bartizan_sys::process_stat::Stat;
 
 /// Why something was not done or not undone. All texts are safe to show.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
-use crate::pidfd::key_of;
+use bartizan_sys::pidfd::key_of;
 
 /// Ended when the test is over, however it ends.
 struct Running(Child);
@@ -133,7 +133,7 @@ fn a_file_that_the_frozen_tree_itself_serves_cannot_hold_us_up() {
 
 #[test]
 fn sockets_of_another_network_are_told_as_its_own_tables_have_them() {
-    use crate::namespace::{Errand, Namespace};
+    use bartizan_sys::namespace::{Errand, Namespace};
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: needs root to make a network namespace");
         return;

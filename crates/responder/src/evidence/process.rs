@@ -9,9 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::shelf::Shelf;
-use super::sockets::Known;
-use crate::pidfd::key_of;
+use super::sockets::KnownSockets;
 use bartizan_model::ProcessKey;
+use bartizan_sys::pidfd::key_of;
 
 /// What is copied as it is, and how much of it at most.
 const FACTS: [(&str, u64); 5] = [("maps", 4 << 20), ("cmdline", 1 << 20), ("environ", 1 << 20), ("status", 64 << 10), ("cgroup", 64 << 10)];
@@ -42,7 +42,7 @@ impl Open {
     }
 
     /// Everything but the executable.
-    pub(super) fn keep_facts(&self, shelf: &Shelf, known: &mut Known) {
+    pub(super) fn keep_facts(&self, shelf: &Shelf, known: &mut KnownSockets) {
         for (fact, most) in FACTS {
             match self.read(fact, most) {
                 Ok((bytes, whole)) => {
@@ -121,7 +121,7 @@ impl Open {
     }
 
     /// One line for each socket.
-    fn sockets(&self, inodes: &[u64], known: &mut Known) -> Vec<u8> {
+    fn sockets(&self, inodes: &[u64], known: &mut KnownSockets) -> Vec<u8> {
         let namespace = fs::read_link(self.path("ns/net")).unwrap_or_default();
         let table = |name: &str| self.read(&format!("net/{name}"), TABLE).map(|(bytes, _)| bytes).unwrap_or_default();
         known.learn(&namespace, inodes, table);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use super::Captured;
+use super::locker::Captured;
 use bartizan_model::Unpoisoned as _;
 
 /// Lines about what is missing; the rest is counted.
@@ -16,13 +16,13 @@ const MOST_FILES: usize = 8192;
 
 /// One file that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptFile {
+pub(super) struct KeptFile {
     /// Below the directory of the capture: `812/exe`.
-    pub name: String,
+    pub(super) name: String,
     /// BLAKE3 of its content in hex.
-    pub hash: String,
+    pub(super) hash: String,
     /// Its size.
-    pub bytes: u64,
+    pub(super) bytes: u64,
 }
 
 #[derive(Debug)]
@@ -167,11 +167,6 @@ impl Shelf {
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Bytes on this disk that anybody may use; all of them when the kernel does not tell.
-pub(super) fn free(dir: &Path) -> u64 {
-    nix::sys::statvfs::statvfs(dir).map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
 
 /// Removes the oldest captures until the others need at most `most` bytes on disk; `current` always stays. Gives what

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::sock_diag::Socket;
+use bartizan_sys::sock_diag::Socket;
 
 /// Tables of a network namespace (proc(5), /proc/PID/net).
 const TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
@@ -12,14 +12,14 @@ const MOST_NAMESPACES: usize = 64;
 
 /// What is known of sockets during one capture.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownSockets {
     ours: HashMap<u64, Socket>,
     our_namespace: PathBuf,
     /// By the link of the namespace, then by inode number: the kernel's own line.
     foreign: HashMap<PathBuf, HashMap<u64, String>>,
 }
 
-impl Known {
+impl KnownSockets {
     pub(super) fn new(sockets: Vec<Socket>) -> Self {
         Self {
             ours: sockets.into_iter().map(|socket| (socket.inode, socket)).collect(),

@@ -1,5 +1,10 @@
 //! Evidence of a tree that stands still: kept, put on record, told. Nothing here can stop the freeze or the kill.
 
+mod locker;
+mod process;
+mod shelf;
+mod sockets;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -7,8 +12,9 @@ use super::Responder;
 use super::actions::{Hand, frozen_of};
 use bartizan_enforce::freeze::Frozen;
 use bartizan_model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target, Unpoisoned as _};
-use bartizan_sys::evidence::{Captured, PATIENCE};
 use bartizan_sys::manners;
+pub(super) use locker::Locker;
+use locker::{Captured, PATIENCE};
 
 /// Files whose hash stands in the audit line; the manifest, whose hash stands there too, names the others.
 const MOST_LISTED: usize = 128;

@@ -1,9 +1,5 @@
 //! Evidence of processes that stand still: kept in a directory for root alone, bounded in size and in time.
 
-mod process;
-mod shelf;
-mod sockets;
-
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -12,14 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::sock_diag;
+use super::process;
+use super::shelf::{self, KeptFile, Shelf};
+use super::sockets::KnownSockets;
 use bartizan_model::ProcessKey;
-pub use shelf::KeptFile;
-use shelf::Shelf;
-use sockets::Known;
+use bartizan_sys::{disk_space, sock_diag};
 
 /// How long one capture may take in all.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Captures that the kernel holds up (a file of the tree lies on a file system that the tree itself serves) end when the
 /// tree runs on or dies; while so many hang, no further one is begun.
 const MOST_HANGING: usize = 4;
@@ -44,40 +40,40 @@ const SPARED: u64 = 512 << 20;
 
 /// Where evidence is kept.
 #[derive(Debug, Clone)]
-pub struct Locker {
+pub(crate) struct Locker {
     dir: PathBuf,
     limits: Limits,
 }
 
 /// What one capture brought. All texts are safe to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Captured {
+pub(super) struct Captured {
     /// Where it lies.
-    pub directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Each file, in the order in which they were kept.
-    pub files: Vec<KeptFile>,
+    pub(super) files: Vec<KeptFile>,
     /// BLAKE3 of the file `manifest`, which names all others, in hex.
-    pub manifest: Option<String>,
+    pub(super) manifest: Option<String>,
     /// What could not be kept, and why.
-    pub missing: Vec<String>,
+    pub(super) missing: Vec<String>,
     /// Older evidence that had to go.
-    pub removed: Vec<String>,
+    pub(super) removed: Vec<String>,
 }
 
 impl Locker {
     /// The directory `evidence` in the data directory; made when it is first needed.
-    pub fn new(data: &Path) -> Self {
+    pub(crate) fn new(data: &Path) -> Self {
         Self { dir: data.join("evidence"), limits: LIMITS }
     }
 
     /// Where everything is kept, safe to show.
-    pub fn directory(&self) -> String {
+    pub(super) fn directory(&self) -> String {
         self.dir.to_string_lossy().escape_debug().to_string()
     }
 
     /// Keeps what can be seen of `members`, first those that come first, in a new directory `name`. They must stand still.
     /// Returns within `patience` and a little, whatever they did to be unreadable; what is missing is told.
-    pub fn capture(&self, name: &str, members: &[ProcessKey], patience: Duration) -> Captured {
+    pub(super) fn capture(&self, name: &str, members: &[ProcessKey], patience: Duration) -> Captured {
         let (locker, keys) = (self.clone(), members.to_vec());
         self.bounded(name, patience, move |shelf| locker.fill(shelf, &keys))
     }
@@ -93,7 +89,7 @@ impl Locker {
         if let Err(why) = self.make(&directory) {
             return nothing(format!("{} could not be made: {why}", directory.to_string_lossy().escape_debug()));
         }
-        let room = shelf::free(&directory).saturating_sub(SPARED);
+        let room = disk_space::free(&directory).saturating_sub(SPARED);
         let shelf = Arc::new(Shelf::new(directory.clone(), self.limits.action.min(room)));
         if room < self.limits.action {
             shelf.missing(format!("what needs more than {room} bytes: {SPARED} bytes of the disk stay free"));
@@ -129,7 +125,7 @@ impl Locker {
             shelf.missing(format!("sockets: {why}"));
             Vec::new()
         });
-        let mut known = Known::new(sockets);
+        let mut known = KnownSockets::new(sockets);
         let mut open = Vec::new();
         for key in members.iter().take_while(|_| !shelf.is_closed()) {
             match process::Open::new(*key) {
