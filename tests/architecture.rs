@@ -137,7 +137,7 @@ caught! {
     catches_a_correlator_that_knows_a_detector: "crates/detect/src/correlator/a.rs", "fn f() { crate::detectors::catalogue(); }", "only detectors/";
     catches_a_path_through_super: "crates/detect/src/detectors/a.rs", "fn f() { super::super::correlator::join(); }", "only correlator/";
     catches_an_import_in_a_group: "crates/agent/src/a.rs", "use crate::{shared, server::{Gate}};", "only server/ itself";
-    catches_a_path_in_a_type: "crates/agent/src/a.rs", "struct S { field: crate::server::Door }", "only server/ itself";
+    catches_a_path_in_a_type: "crates/agent/src/a.rs", "struct S { field: crate::server::SensorBackend }", "only server/ itself";
     catches_a_path_in_a_macro: "crates/agent/src/a.rs", "fn f() { println!(\"{}\", crate::server::name()); }", "only server/ itself";
     catches_a_path_even_in_tests: "crates/agent/src/a.rs", "#[cfg(test)] mod tests { use super::super::server::x; }", "only server/ itself";
     catches_a_drawer_of_oddments: "crates/sys/src/utils.rs", "", "no drawer of oddments";
@@ -262,7 +262,7 @@ fn allows_what_the_house_allows() {
             "crates/detect/src/detectors/a.rs",
             "use std::net::IpAddr; use chrono::{DateTime, Utc}; fn f(now: DateTime<Utc>) { now.timestamp(); }",
         ),
-        ("crates/detect/src/detectors/b.rs", "use super::acts; use crate::detectors::Panel;"),
+        ("crates/detect/src/detectors/b.rs", "use super::acts; use crate::detectors::DetectorSet;"),
         ("crates/detect/src/lib.rs", "#![forbid(unsafe_code)]\npub mod correlator;\npub mod detectors;"),
         ("crates/console/src/a.rs", "use bartizan_client::Connection; use bartizan_protocol::Push; use ratatui::Frame;"),
         ("crates/agent/src/server/a.rs", "use crate::Engine; use crate::server::gate; use super::peer;"),

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bartizan_config::Policy;
 use bartizan_court::{Case, Court, Ruling};
 use bartizan_detect::correlator::{Correlator, IncidentUpdate};
-use bartizan_detect::detectors::Panel;
+use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::*;
 
 const FAR: &str = "198.51.100.7";
 
 struct Bench {
-    panel: Panel,
+    panel: DetectorSet,
     correlator: Correlator,
     court: Court,
     events: u64,
@@ -23,7 +23,7 @@ impl Bench {
     fn new() -> Self {
         let policy = Policy::built_in().unwrap();
         Self {
-            panel: Panel::new(&policy, &[]),
+            panel: DetectorSet::new(&policy, &[]),
             correlator: Correlator::new(&policy, IncidentId(1)),
             court: Court::new(&policy, WarrantId(1)),
             events: 0,

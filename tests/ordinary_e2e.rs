@@ -17,7 +17,7 @@ use bartizan_model::Mode;
 use support::agent::told;
 use support::attack::intrude;
 use support::{can_run, wait_for};
-use world::{JOBS, World};
+use world::{JOBS, ProcessCache};
 
 const NEEDS: [&str; 18] = [
     "ip", "nft", "nsenter", "unshare", "busybox", "nginx", "cron", "git", "curl", "socat", "python3", "ssh", "ssh-keygen", "tmux", "cc",
@@ -35,7 +35,7 @@ fn an_agent_that_acts_alone_leaves_a_host_at_work_alone_and_holds_an_intruder() 
     if !is_possible() {
         return;
     }
-    let mut world = World::begin();
+    let mut world = ProcessCache::begin();
     world.start_agent();
     for mode in ["balanced", "aggressive"] {
         world.run(&["mode", mode]);
@@ -76,7 +76,7 @@ fn what_the_best_sensors_see_of_a_host_at_work_is_acted_on_in_no_mode() {
     if !is_possible() {
         return;
     }
-    let mut world = World::begin();
+    let mut world = ProcessCache::begin();
     let recording = recorded::Recording::begin(&world);
     world.work();
     let events = recording.end();

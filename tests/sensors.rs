@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bartizan_config::policy::Policy;
 use bartizan_model::{Event, EventKind, Exit, HostText, Process, Protocol, Rung, ServiceRole};
-use bartizan_sensors::{Collector, Ladder, Sink, Stop, World, process_collectors};
-use bartizan_sys::sighting::ARGV_MOST;
+use bartizan_sensors::{Collector, Ladder, ProcessCache, Sink, Stop, process_collectors};
+use bartizan_sys::sighting::MAX_ARGV;
 
 /// Keeps every event.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Sink for Kept {
 
 /// A ladder whose collectors run.
 struct Running {
-    world: Arc<World>,
+    world: Arc<ProcessCache>,
     ladder: Ladder,
     kept: Arc<Kept>,
     stop: Stop,
@@ -45,7 +45,7 @@ struct Running {
 impl Running {
     /// On this rung, or `None`, said aloud, when it is refused here.
     fn on(rung: Rung) -> Option<Self> {
-        let world = Arc::new(World::default());
+        let world = Arc::new(ProcessCache::default());
         let roles = Policy::built_in().unwrap().roles;
         let ladder = process_collectors(&roles, Some(rung), world.clone(), None);
         if !ladder.is_open() {
@@ -163,7 +163,7 @@ fn a_long_argument_list_is_whole_and_a_longer_one_is_cut_and_says_so() {
         (p.argv.iter().map(|argument| argument.as_bytes().len() + 1).sum::<usize>(), p.argv_truncated)
     };
     assert_eq!(run(20_000), ("/bin/true".len() + 1 + 20_001, false));
-    assert_eq!(run(50_000), (ARGV_MOST + 1, true)); // the cut argument has no end of its own
+    assert_eq!(run(50_000), (MAX_ARGV + 1, true)); // the cut argument has no end of its own
 }
 
 /// Starts a program with this descriptor as stdin and stdout.
@@ -392,7 +392,7 @@ fn the_process_connector_sees_a_shell_on_a_socket_that_lives_a_moment() {
 #[test]
 fn the_best_rung_is_taken_and_what_it_received_is_told() {
     let Some(running) = Running::on(Rung::Ebpf) else { return };
-    assert_eq!(process_collectors(&Policy::built_in().unwrap().roles, None, Arc::new(World::default()), None).rung(), Rung::Ebpf);
+    assert_eq!(process_collectors(&Policy::built_in().unwrap().roles, None, Arc::new(ProcessCache::default()), None).rung(), Rung::Ebpf);
     Command::new("/bin/true").status().unwrap();
     // Counted about once a second, by a thread that otherwise sleeps.
     let end = Instant::now() + Duration::from_secs(8);

@@ -10,7 +10,9 @@ use clap::Args;
 use super::args::{Verb, duration, host_text};
 use super::outcome::Failure;
 use bartizan_client::Connection;
-use bartizan_model::{ActionId, ActionKind, ActionPlan, ActionState, Direction, HostText, Isolation, KeptCopy, ProcessKey, Target, Whose};
+use bartizan_model::{
+    ActionId, ActionKind, ActionPlan, ActionState, Direction, FileBackup, HostText, Isolation, ProcessKey, Target, Whose,
+};
 use bartizan_protocol::{Push, Reply, Request};
 
 /// How: for the record, or only as a preview.
@@ -338,7 +340,7 @@ fn whole(text: &str) -> Result<&str, Failure> {
 }
 
 /// The copy that is meant: the one that is named, else the newest that differs from the file as it is now.
-fn choose(copies: &[KeptCopy], path: &HostText, named: Option<&str>) -> Result<String, Failure> {
+fn choose(copies: &[FileBackup], path: &HostText, named: Option<&str>) -> Result<String, Failure> {
     let list = "`bartizan copies` lists those that are kept";
     let of = || copies.iter().filter(|copy| copy.path == *path);
     if of().next().is_none() {
@@ -365,9 +367,9 @@ mod tests {
     use super::*;
     use bartizan_model::Timestamp;
 
-    fn copy(path: &str, copy: char, at: i64, differs: bool) -> KeptCopy {
+    fn copy(path: &str, copy: char, at: i64, differs: bool) -> FileBackup {
         let at = Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(at);
-        KeptCopy { path: path.into(), copy: copy.to_string().repeat(64), at, mode: 0o600, uid: 0, gid: 0, bytes: 1, differs }
+        FileBackup { path: path.into(), copy: copy.to_string().repeat(64), at, mode: 0o600, uid: 0, gid: 0, bytes: 1, differs }
     }
 
     #[test]

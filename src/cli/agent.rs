@@ -19,9 +19,9 @@ use bartizan_agent::Engine;
 use bartizan_agent::server::{self, Access, Gate, Listener, Places};
 use bartizan_client::Connection;
 use bartizan_config::{Glyphs, Keymap, Settings, Theme, View};
-use bartizan_sys::handover::{self, Leash, Side};
-use bartizan_sys::reexec::{self, Legacy};
-use bartizan_sys::{descriptors, manners, privacy, service_manager, terminal_place};
+use bartizan_sys::daemonize::{self, Leash, Side};
+use bartizan_sys::reexec::{self, UpgradeState};
+use bartizan_sys::{descriptors, sched, service_manager, terminal_place, umask};
 use bartizan_telemetry::Destination;
 
 /// How a service ends that its owner ended by `bartizan stop`: `RestartPreventExitStatus` in the unit.
@@ -35,8 +35,8 @@ const FEW_PEERS: usize = 8;
 pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
     terminal_place::survive_job_control();
     let legacy = reexec::inherited();
-    privacy::keep_files_private();
-    manners::keep_one_heap();
+    umask::keep_files_private();
+    sched::keep_one_heap();
     let settings = settings(global)?;
     runtime()?.block_on(async {
         let mut agent = Agent::start(settings, LogTo::StandardError, legacy).await?;
@@ -57,10 +57,10 @@ pub(super) fn console(global: &Global, view: Option<&str>) -> Result<Outcome, Fa
         return attach_to(global, look);
     }
     let settings = settings(global)?;
-    privacy::keep_files_private();
-    manners::keep_one_heap();
+    umask::keep_files_private();
+    sched::keep_one_heap();
     // Before any thread exists: the parent keeps the shell's place, the child is agent and console.
-    match handover::split()? {
+    match daemonize::split()? {
         Side::Holder(holder) => Ok(Outcome::Code(u8::try_from(holder.hold()).unwrap_or(FAILED))),
         Side::Guard(leash) => runtime()?.block_on(embedded(settings, look, leash, global)),
     }
@@ -157,7 +157,7 @@ struct Signals {
 }
 
 impl Agent {
-    async fn start(settings: Settings, log: LogTo, legacy: Option<Legacy>) -> Result<Self, Failure> {
+    async fn start(settings: Settings, log: LogTo, legacy: Option<UpgradeState>) -> Result<Self, Failure> {
         let limit = descriptors::raise();
         // So that sensors do not take the last ones from whoever must act.
         let (places, kept) = if limit < descriptors::ENOUGH { (FEW_PEERS, Some(descriptors::keep_free())) } else { (PEERS, None) };
@@ -171,7 +171,7 @@ impl Agent {
             let mend = "run it as root (sudo bartizan), or choose a directory of yours with --data";
             let told = format!("cannot make the data directory {}: {cause}", settings.data.display());
             // Root's disk is in trouble: the guard works on without a record, and says so.
-            if privacy::own_uid() != 0 {
+            if umask::own_uid() != 0 {
                 return Err(Failure::new(FAILED, told, mend));
             }
         }
@@ -183,10 +183,10 @@ impl Agent {
             print::notice(&format!("{error}; going on without logs"));
         }
         let group = match &settings.access.socket_group {
-            Some(name) => Some(privacy::group_id(name).ok_or_else(|| no_group(name))?),
+            Some(name) => Some(umask::group_id(name).ok_or_else(|| no_group(name))?),
             None => None,
         };
-        let access = Access { listed: settings.access.clone(), own: privacy::own_uid() };
+        let access = Access { listed: settings.access.clone(), own: umask::own_uid() };
         let lists = settings.clone();
         let gate = Gate::new(access, server::LIFETIME, move || {
             lists.read_access().inspect_err(|error| tracing::warn!(%error, "agent.toml")).ok()

@@ -93,7 +93,7 @@ pub(super) enum Verb {
     Doctor,
     /// Facts.
     Events(EventsArgs),
-    /// Opinions of the detectors, newest first.
+    /// List detections, newest first.
     Signals {
         /// At most this many.
         #[arg(long, default_value_t = 100)]

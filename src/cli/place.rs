@@ -2,7 +2,7 @@
 
 use super::print;
 use bartizan_console::{Ground, Place};
-use bartizan_sys::handover::Line;
+use bartizan_sys::daemonize::Line;
 use bartizan_sys::terminal_place::{self, JOB_SIGNALS};
 
 /// The guard is in this very program: it goes on whatever becomes of the console, and its holder stands before the shell.

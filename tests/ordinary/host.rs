@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bartizan_config::Policy;
 use bartizan_court::{Case, Court, Ruling};
 use bartizan_detect::correlator::Correlator;
-use bartizan_detect::detectors::Panel;
+use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::*;
 
 /// What became of one kind of work in one mode.
@@ -31,7 +31,7 @@ impl Verdict {
 }
 
 pub(crate) struct Host {
-    panel: Panel,
+    panel: DetectorSet,
     correlator: Correlator,
     court: Court,
     mode: Mode,
@@ -61,7 +61,7 @@ impl Host {
         }
         by_name.insert("cockpit-session".to_owned(), ServiceRole::LoginSession);
         Self {
-            panel: Panel::new(&policy, &[]),
+            panel: DetectorSet::new(&policy, &[]),
             correlator: Correlator::new(&policy, IncidentId(1)),
             court: Court::new(&policy, WarrantId(1)),
             mode,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bartizan_config::Policy;
 use bartizan_court::{Case, Court, Ruling};
 use bartizan_detect::correlator::Correlator;
-use bartizan_detect::detectors::Panel;
+use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::*;
 
 use crate::support::agent::{Agent, Home};
-use crate::world::World;
+use crate::world::ProcessCache;
 
 /// Events read back at most.
 const MOST: &str = "20000";
@@ -32,7 +32,7 @@ pub struct Verdict {
 }
 
 impl Recording {
-    pub fn begin(world: &World) -> Self {
+    pub fn begin(world: &ProcessCache) -> Self {
         let home: &'static Home = Box::leak(Box::new(Home::new(Some(&world.host.network))));
         let network = std::fs::read_link(format!("/proc/{}/ns/net", world.init)).unwrap();
         let network = network.to_str().unwrap().trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
@@ -79,7 +79,7 @@ fn below_init(process: &Process, init: u32) -> Process {
 /// Through panel, correlator and court, as the engine does.
 pub fn judge(events: &[Event], mode: Mode) -> Verdict {
     let policy = Policy::built_in().unwrap();
-    let (mut panel, mut correlator) = (Panel::new(&policy, &[]), Correlator::new(&policy, IncidentId(1)));
+    let (mut panel, mut correlator) = (DetectorSet::new(&policy, &[]), Correlator::new(&policy, IncidentId(1)));
     let mut court = Court::new(&policy, WarrantId(1));
     let (mut verdict, mut living) = (Verdict::default(), HashMap::<ProcessKey, Arc<Process>>::new());
     for event in events {

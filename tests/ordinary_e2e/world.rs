@@ -16,7 +16,7 @@ pub const JOBS: [&str; 12] =
     ["backup", "build", "check", "deploy", "editor", "health", "mail", "package", "play", "push", "renew", "rotate"];
 
 /// The host.
-pub struct World {
+pub struct ProcessCache {
     pub host: Guarded,
     pub stranger: Network,
     /// The agent's home, and where the host tells how far it is.
@@ -28,7 +28,7 @@ pub struct World {
     place: PathBuf,
 }
 
-impl World {
+impl ProcessCache {
     /// Boots it: its daemons listen, its work has not begun.
     pub fn begin() -> Self {
         let (network, stranger) = Network::pair();
@@ -134,7 +134,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for ProcessCache {
     fn drop(&mut self) {
         self.end();
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bartizan_config::Policy;
-use bartizan_court::{Court, Petition};
+use bartizan_court::{ApprovalRequest, Court};
 use bartizan_model::{
     Action, ActionId, ActionKind, ActionPlan, Approver, Direction, HostText, Lifeline, Process, ProcessKey, Target, WarrantId,
 };
@@ -111,8 +111,8 @@ fn act(kind: ActionKind, target: Target, seconds: u64, responder: &Responder, le
     let tree: Vec<Arc<Process>> = plan.target().root().map(|root| Arc::new(Process::unknown(root, now))).into_iter().collect();
     let (active, lifeline) = (ledger.active().unwrap(), Lifeline::default());
     let (reason, person) = ("a test".to_owned(), "root via uid 0".to_owned());
-    let petition = Petition { plan, incident: None, reason, person, lifeline: &lifeline, tree: &tree, active: &active, now };
-    match court.grant(petition) {
+    let request = ApprovalRequest { plan, incident: None, reason, person, lifeline: &lifeline, tree: &tree, active: &active, now };
+    match court.grant(request) {
         Ok(warrant) => format!("{:?}", responder.execute(warrant, now).map(|action| action.state)),
         Err(refusal) => format!("{refusal:?}"),
     }

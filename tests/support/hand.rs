@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bartizan_config::Policy;
-use bartizan_court::{Court, Petition};
+use bartizan_court::{ApprovalRequest, Court};
 use bartizan_model::{
     Action, ActionKind, ActionPlan, ActionState, Approver, Direction, HostText, Lifeline, LifelineReason, Process, ProcessKey, Target,
     WarrantId, Whose,
@@ -200,7 +200,7 @@ fn act(dice: &mut Dice, responder: &Responder, ledger: &Ledger, court: &mut Cour
     let tree: Vec<Arc<Process>> = plan.target().root().map(|root| Arc::new(Process::unknown(root, now))).into_iter().collect();
     let (active, lifeline) = (ledger.active().unwrap(), lifeline());
     say(&format!("step {plan} for {}s", lasts.as_secs()));
-    let petition = Petition {
+    let request = ApprovalRequest {
         plan,
         incident: None,
         reason: "a test".into(),
@@ -211,7 +211,7 @@ fn act(dice: &mut Dice, responder: &Responder, ledger: &Ledger, court: &mut Cour
         now,
     };
     // The court refuses what is in force already.
-    let Ok(warrant) = court.grant(petition) else { return };
+    let Ok(warrant) = court.grant(request) else { return };
     match responder.execute(warrant, now) {
         Ok(_) | Err(ActError::Duplicate { .. }) => {}
         // A tree that is held, or has ended, between the asking and the doing.

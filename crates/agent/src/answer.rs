@@ -7,7 +7,7 @@ use super::record::Record;
 use super::shared::{Shared, lock};
 use super::{doctor, past, rounds};
 use bartizan_enforce::accounts;
-use bartizan_guard::access_copies::AccessCopies;
+use bartizan_guard::file_backups::AccessCopies;
 use bartizan_model::{ActionId, ActionPlan, AlertId, AlertState, Approver, HostText, Isolation, Mode, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;

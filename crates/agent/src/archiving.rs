@@ -10,7 +10,7 @@ use super::shared::{Shared, lock};
 use bartizan_model::ApprovalState;
 use bartizan_store::ledger::Ledger;
 use bartizan_store::{Archive, Lent, Reader, Readers, StoreError, Who, Writer};
-use bartizan_sys::{manners, privacy};
+use bartizan_sys::{sched, umask};
 
 /// What is said beside the reason.
 const WITHOUT: &str = "the agent works on without its archive: new events, incidents and alerts wait in memory, what finds no room there is \
@@ -44,7 +44,7 @@ pub(super) fn open(dir: &std::path::Path, ledger: &Ledger) -> Result<Opened, Sto
 /// The recorder's thread.
 pub(super) fn record_all(shared: &Arc<Shared>, far_end: &FarEnd, writer: Option<Writer>, limits: (u64, Duration)) {
     // What is written a little later is as good; what is sensed or judged later is not.
-    manners::step_aside();
+    sched::background();
     record::write(far_end, writer, limits, &mut Keeper { shared, notice: None });
 }
 
@@ -124,7 +124,7 @@ impl Shared {
         let readers = lock(&self.archive).clone();
         // The name of a peer is `uid 0 (pid 4711)`: more processes of one account get no more than one.
         let account = who.split(" (").next().unwrap_or(who).to_owned();
-        let is_trusted = account == format!("uid {}", privacy::own_uid()) || account == "uid 0";
+        let is_trusted = account == format!("uid {}", umask::own_uid()) || account == "uid 0";
         readers.map_or(Err(StoreError::Away), |readers| readers.lend(&Who { account, is_trusted }))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::record::Record;
 use super::shared::{Shared, lock};
 use super::supervisor::alarmed;
-use bartizan_court::{Case, Court, Petition, Ruling};
+use bartizan_court::{ApprovalRequest, Case, Court, Ruling};
 use bartizan_model::{
     Action, ActionPlan, Approval, ApprovalId, ApprovalState, AuditBody, Incident, IncidentId, IncidentState, Mode, Preview, Process,
     Target, Timestamp,
@@ -242,7 +242,7 @@ impl Desk {
         let lifeline = shared.owner.lifeline();
         let tree = plan.target().root().map(|root| processes(shared, root)).unwrap_or_default();
         let active = shared.active_actions();
-        let petition = Petition {
+        let request = ApprovalRequest {
             plan,
             incident,
             reason: reason.to_owned(),
@@ -252,7 +252,7 @@ impl Desk {
             active: &active,
             now,
         };
-        let warrant = self.court.grant(petition).map_err(|refusal| {
+        let warrant = self.court.grant(request).map_err(|refusal| {
             audit(shared, now, "the court", "warrant.refused", actor, &refusal.to_string());
             Refusal { code: ErrorCode::Refused, message: refusal.to_string(), mend: String::new() }
         })?;
@@ -273,7 +273,7 @@ impl Desk {
 
     /// Questions about processes that have ended by themselves.
     pub(super) fn lapse_ended(&mut self, shared: &Shared, now: Timestamp) {
-        let gone = |a: &&Approval| matches!(a.action.target(), Target::ProcessTree { root, .. } if shared.world.tree(*root).is_empty());
+        let gone = |a: &&Approval| matches!(a.action.target(), Target::ProcessTree { root, .. } if shared.processes.tree(*root).is_empty());
         let ended: Vec<Approval> = self.approvals.values().filter(|a| a.state == ApprovalState::Pending).filter(gone).cloned().collect();
         for approval in ended {
             audit(shared, now, "the court", "approval.lapsed", &approval.id.to_string(), "the processes have ended by themselves");
@@ -381,7 +381,7 @@ fn micros(time: chrono::TimeDelta) -> i64 {
 }
 
 fn processes(shared: &Shared, root: bartizan_model::ProcessKey) -> Vec<Arc<Process>> {
-    shared.world.tree(root).into_iter().filter_map(|key| shared.world.get(key)).collect()
+    shared.processes.tree(root).into_iter().filter_map(|key| shared.processes.get(key)).collect()
 }
 
 /// Puts a line into the audit log; when that fails, the agent shows it as degraded.

@@ -21,7 +21,7 @@ pub(super) enum Step {
     Hashing,
     /// Names of destinations and containers.
     Names,
-    /// Forks and exits in the archive; the world and the detectors still get them.
+    /// Forks and exits in the archive; the process cache and the detectors still get them.
     ForksAndExits,
     /// Nine of ten ordinary execs in the archive; never one that matters for security.
     OrdinaryExecs,

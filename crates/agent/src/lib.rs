@@ -2,14 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-mod admit;
 mod anchoring;
 mod answer;
 mod archiving;
-mod bell;
+mod case_queue;
 mod coverage;
 mod desk;
-mod docket;
 mod doctor;
 mod gauge;
 mod given_up;
@@ -17,7 +15,9 @@ mod governor;
 mod lanes;
 mod latency;
 mod live;
+mod loss_report;
 mod losses;
+mod notify;
 mod owner;
 mod past;
 mod pipeline;
@@ -47,7 +47,7 @@ pub use start::EngineError;
 use bartizan_config::Settings;
 use bartizan_model::Event;
 use bartizan_protocol::{Push, Refusal, Reply, Request, Snapshot};
-use bartizan_sys::reexec::{Candidate, Legacy};
+use bartizan_sys::reexec::{Candidate, UpgradeState};
 use record::Record;
 use shared::{Shared, lock};
 use start::Threads;
@@ -64,7 +64,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when the agent cannot do its work at all. A part that fails alone is shown as degraded instead.
-    pub fn start(settings: Settings, legacy: Option<Legacy>) -> Result<Arc<Self>, EngineError> {
+    pub fn start(settings: Settings, legacy: Option<UpgradeState>) -> Result<Arc<Self>, EngineError> {
         let (shared, threads) = start::start(settings, legacy)?;
         Ok(Arc::new(Self { shared, threads: Mutex::new(Some(threads)) }))
     }

@@ -8,9 +8,9 @@ use super::pulses::Part;
 use super::record::Record;
 use super::shared::{Shared, lock};
 use bartizan_detect::correlator::IncidentUpdate;
-use bartizan_detect::detectors::Panel;
+use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::{Event, EventKind, Signal, Source};
-use bartizan_sys::manners;
+use bartizan_sys::sched;
 
 /// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
 const BATCH: usize = 64;
@@ -24,7 +24,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// The pipeline: one thread, so that every event is judged in one order.
 pub(super) struct Pipeline {
     shared: Arc<Shared>,
-    panel: Panel,
+    panel: DetectorSet,
     losses: LossBook,
     losses_read: Instant,
     /// Until when the last events wait for the recorder.
@@ -32,13 +32,13 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(shared: Arc<Shared>, panel: Panel) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, panel: DetectorSet) -> Self {
         Self { shared, panel, losses: LossBook::new(chrono::Utc::now()), losses_read: Instant::now(), recorder_until: None }
     }
 
     /// Runs until the lanes are closed and empty: it outlives everybody who puts something in.
     pub(super) fn run(mut self) {
-        manners::step_forward();
+        sched::step_forward();
         loop {
             let batch = self.shared.lanes.take(BATCH, PATIENCE);
             let closed = self.shared.lanes.is_closed();
@@ -99,7 +99,7 @@ impl Pipeline {
         let update = lock(&self.shared.correlator).join(signal);
         self.tell(&update);
         // The judging itself reads the host and may change it: the desk does that, off this thread.
-        self.shared.docket.add(update.incident.id);
+        self.shared.case_queue.add(update.incident.id);
     }
 
     fn tell(&self, update: &IncidentUpdate) {

@@ -10,12 +10,12 @@ use super::governor::Reading;
 use super::pulses::Part;
 use super::shared::{Shared, lock};
 use super::{answer, desk, start, supervisor};
-use bartizan_guard::access_copies::AccessCopies;
+use bartizan_guard::file_backups::AccessCopies;
 use bartizan_guard::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use bartizan_model::{Alarm, AlarmKind, Approver, Counts, Health, HostText, Posture, Protocol, Timestamp};
 use bartizan_sensors::Sink;
 use bartizan_sys::sock_diag::{self, Phase};
-use bartizan_sys::{manners, own_usage, service_manager};
+use bartizan_sys::{own_usage, sched, service_manager};
 
 /// How often every active action is compared with the kernel, and the emergency script's sign is looked for.
 const RECONCILE: Duration = Duration::from_secs(2);
@@ -54,16 +54,16 @@ pub(super) fn sit(shared: &Shared) {
     // Before the first case: else a freeze needs a shell or timer of its own.
     keep_watchdog(shared, &Standing::of(&shared.settings.runtime, &shared.settings.data));
     lock(&shared.desk).recall(shared, chrono::Utc::now());
-    manners::step_forward();
+    sched::step_forward();
     let (mut looked, mut rested) = (Instant::now(), Instant::now());
     while !shared.stop.is_set() {
         shared.pulses.beat(Part::Court);
-        let waiting = shared.docket.take(RECONCILE);
+        let waiting = shared.case_queue.take(RECONCILE);
         let (now, begun) = (chrono::Utc::now(), Instant::now());
         let judge = || waiting.into_iter().for_each(|id| lock(&shared.desk).judge(shared, id, now));
         // However many cases a flood brings, it sprints for no more than a fifth of the time.
         if begun >= rested {
-            manners::sprint(judge);
+            sched::realtime(judge);
             rested = Instant::now() + begun.elapsed() * 4;
         } else {
             judge();
@@ -195,7 +195,7 @@ fn tell_pending(shared: &Shared) {
 
 fn reconcile(shared: &Shared, now: Timestamp) {
     // Whoever acts waits until it is done.
-    match manners::forward(|| shared.responder.reconcile(now)) {
+    match sched::forward(|| shared.responder.reconcile(now)) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));
@@ -239,8 +239,8 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     anchoring::compare(shared, archived.as_deref());
     shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {
-        // A console that comes rings the bell.
-        shared.bell.sleep(if lock(&shared.publisher).consoles() > 0 { DELTA } else { alone });
+        // A console that comes wakes the publisher.
+        shared.notify.sleep(if lock(&shared.publisher).consoles() > 0 { DELTA } else { alone });
         if lock(&shared.publisher).consoles() > 0 && due(&mut measured, HEALTH) {
             let health = measure(shared);
             prune(shared);
@@ -299,15 +299,16 @@ fn prune(shared: &Shared) {
         dump.sockets.iter().filter(|s| s.phase == Phase::Listening).map(|s| (s.flow.proto, s.flow.sport)).collect();
     let talking: HashSet<_> =
         dump.sockets.iter().filter(|s| s.phase != Phase::Listening).map(|s| (s.flow.proto, s.flow.dst, s.flow.dport)).collect();
-    let own = shared.world.by_pid(std::process::id()).map(|process| process.netns);
+    let own = shared.processes.by_pid(std::process::id()).map(|process| process.netns);
     lock(&shared.live).open_sockets(|row| {
-        let elsewhere = row.process.and_then(|key| shared.world.get(key)).is_some_and(|process| Some(process.netns) != own);
+        let elsewhere = row.process.and_then(|key| shared.processes.get(key)).is_some_and(|process| Some(process.netns) != own);
         match row.listening {
-            _ if elsewhere => row.process.is_some_and(|key| shared.world.is_alive(key)),
+            _ if elsewhere => row.process.is_some_and(|key| shared.processes.is_alive(key)),
             true => listening.contains(&(row.net.proto, row.net.sport)),
             // The process must live too: the same place may be talked to by another.
             false => {
-                row.process.is_none_or(|key| shared.world.is_alive(key)) && talking.contains(&(row.net.proto, row.net.dst, row.net.dport))
+                row.process.is_none_or(|key| shared.processes.is_alive(key))
+                    && talking.contains(&(row.net.proto, row.net.dst, row.net.dport))
             }
         }
     });
@@ -364,7 +365,7 @@ fn counts(shared: &Shared) -> Counts {
     drop(live);
     let active = shared.active_actions();
     Counts {
-        processes: shared.world.living().len() as u64,
+        processes: shared.processes.living().len() as u64,
         open_incidents,
         new_alerts,
         pending_approvals,

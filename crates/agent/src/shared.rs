@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::bell::Bell;
+use super::case_queue::CaseQueue;
 use super::coverage::Coverage;
 use super::desk::Desk;
-use super::docket::Docket;
 use super::gauge::Gauge;
 use super::given_up::{Controls, GivenUp};
 use super::governor::Governor;
 use super::lanes::Lanes;
 use super::latency::Stopwatch;
 use super::live::Live;
+use super::notify::Notify;
 use super::owner::Owner;
 use super::presence::{Attendance, Totals};
 use super::publish::Publisher;
@@ -29,7 +29,7 @@ use bartizan_model::{
 };
 use bartizan_outbound::{Notice, Webhook};
 use bartizan_responder::Responder;
-use bartizan_sensors::{Ladder, Stop, World};
+use bartizan_sensors::{Ladder, ProcessCache, Stop};
 use bartizan_store::Readers;
 use bartizan_store::ledger::Ledger;
 use bartizan_sys::data_lock::DataLock;
@@ -86,12 +86,12 @@ impl Counters {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) policy: Mutex<Policy>,
-    pub(super) world: Arc<World>,
+    pub(super) processes: Arc<ProcessCache>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) live: Mutex<Live>,
     pub(super) publisher: Mutex<Publisher>,
     pub(super) correlator: Mutex<Correlator>,
-    pub(super) docket: Docket,
+    pub(super) case_queue: CaseQueue,
     pub(super) desk: Mutex<Desk>,
     pub(super) responder: Responder,
     pub(super) ledger: Arc<Ledger>,
@@ -134,7 +134,7 @@ pub(super) struct Shared {
     /// Tells whoever awaits the end that it has come.
     pub(super) ended: watch::Sender<bool>,
     /// Wakes the publisher before its time.
-    pub(super) bell: Bell,
+    pub(super) notify: Notify,
     /// When the threads last went round that must.
     pub(super) pulses: Pulses,
     pub(super) next_alert: AtomicU64,
@@ -147,8 +147,8 @@ impl Shared {
     pub(super) fn end(&self) {
         self.stop.set();
         self.ended.send_replace(true);
-        self.bell.ring();
-        self.docket.nudge();
+        self.notify.wake();
+        self.case_queue.nudge();
         self.owner.nudge();
     }
 
@@ -205,7 +205,7 @@ impl Shared {
 
     /// Puts an incident on screen and on disk; `merged` are incidents that it took in.
     pub(super) fn incident_changed(&self, incident: &Incident, merged: &[IncidentId]) {
-        let tree = incident.subject.map(|key| self.world.tree(key)).unwrap_or_default();
+        let tree = incident.subject.map(|key| self.processes.tree(key)).unwrap_or_default();
         let mut live = lock(&self.live);
         merged.iter().for_each(|id| live.incident_gone(*id));
         let marked = live.incident(incident, &tree);
@@ -216,7 +216,7 @@ impl Shared {
 
     /// Puts an action on screen.
     pub(super) fn action_changed(&self, action: &Action) {
-        let tree = action.target.root().map(|root| self.world.tree(root)).unwrap_or_default();
+        let tree = action.target.root().map(|root| self.processes.tree(root)).unwrap_or_default();
         let mut live = lock(&self.live);
         let marked = live.action(action, &tree);
         self.refresh_processes(&mut live, &marked);
@@ -240,7 +240,7 @@ impl Shared {
     }
 
     fn refresh_processes(&self, live: &mut Live, keys: &[ProcessKey]) {
-        for process in keys.iter().filter_map(|key| self.world.get(*key)) {
+        for process in keys.iter().filter_map(|key| self.processes.get(*key)) {
             live.process(&process);
         }
     }

@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::bell::Bell;
+use super::case_queue::CaseQueue;
 use super::coverage::Coverage;
 use super::desk::Desk;
-use super::docket::Docket;
 use super::gauge::Gauge;
 use super::given_up::{Controls, GivenUp};
 use super::governor::{Governor, Limits};
 use super::lanes::Lanes;
 use super::latency::Stopwatch;
 use super::live::Live;
+use super::notify::Notify;
 use super::owner::Owner;
 use super::pipeline::Pipeline;
 use super::presence::Attendance;
@@ -29,17 +29,17 @@ use super::{archiving, policy_words, rounds, run_mark, supervisor, table_watch};
 use bartizan_config::{Policy, Settings};
 use bartizan_court::Court;
 use bartizan_detect::correlator::Correlator;
-use bartizan_detect::detectors::Panel;
+use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::{ApprovalId, EventId, IncidentId};
 use bartizan_outbound::Webhook;
 use bartizan_protocol::{Push, Snapshot};
 use bartizan_responder::{ActError, Responder, Ties};
-use bartizan_sensors::{Attribution, Collector, Places, Sink, Stop, Tampering, World};
+use bartizan_sensors::{Attribution, Collector, Places, ProcessCache, Sink, Stop, Tampering};
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_store::{FileDigest, Readers, StoreError, Writer};
 use bartizan_sys::data_lock::DataLock;
-use bartizan_sys::reexec::{self, Legacy};
-use bartizan_sys::{descriptors, disk_space, privacy};
+use bartizan_sys::reexec::{self, UpgradeState};
+use bartizan_sys::{descriptors, disk_space, umask};
 
 /// Why the agent cannot do its work at all.
 #[derive(Debug, thiserror::Error)]
@@ -78,12 +78,12 @@ pub(super) struct Threads {
 }
 
 /// Wires everything together and starts the threads.
-pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<Shared>, Threads), EngineError> {
+pub(super) fn start(settings: Settings, legacy: Option<UpgradeState>) -> Result<(Arc<Shared>, Threads), EngineError> {
     let policy = settings.policy.clone();
     let held = DataLock::take_within(&settings.data, PATIENCE)?.ok_or_else(|| EngineError::InUse(settings.data.clone()))?;
-    let world = Arc::new(World::new(&policy.roles));
+    let processes = Arc::new(ProcessCache::new(&policy.roles));
     // The sensors first: from here on nothing is missed while the rest is made ready.
-    let ladder = bartizan_sensors::process_collectors(&policy.roles, settings.rung, Arc::clone(&world), legacy);
+    let ladder = bartizan_sensors::process_collectors(&policy.roles, settings.rung, Arc::clone(&processes), legacy);
     let ledger = Arc::new(Ledger::open(&settings.data, chrono::Utc::now())?);
     let reserved = ledger.reserve(reserve_of(&settings));
     let archiving::Opened { reader, writer, past, notice } = archiving::open(&settings.data, &ledger)?;
@@ -101,22 +101,22 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
     let owner = Arc::new(Owner::new(policy.protected.addresses.clone()).used_by(users).remembering(seen));
     let first_event = EventId(past.numbers.events + 1);
     let lanes = Arc::new(Lanes::new(settings.lanes, first_event));
-    let ties = ties(&policy, &owner, &world, &lanes);
+    let ties = ties(&policy, &owner, &processes, &lanes);
     let responder = Responder::new(Arc::clone(&ledger), &settings.runtime, ties).map_err(EngineError::Responder)?;
     let mode = past.mode(&ledger).unwrap_or(policy.mode.initial);
     let desk = Desk::new(court, mode, past.pending, ApprovalId(past.numbers.approvals + 1), policy.actions.question_lapses);
     let correlator = Correlator::new(&policy, IncidentId(past.numbers.incidents + 1));
     let (recorder, far_end) = Recorder::new();
     let limits = Limits { cpu_percent: settings.max_cpu_percent as f64, rss_bytes: settings.max_memory };
-    let controls = controls(&ladder, &world);
+    let controls = controls(&ladder, &processes);
     let next_alert = AtomicU64::new(past.numbers.alerts + 1);
     let shared = Arc::new(Shared {
-        world,
+        processes,
         lanes,
         live: Mutex::new(Live::default()),
         publisher: Mutex::new(Publisher::default()),
         correlator: Mutex::new(correlator),
-        docket: Docket::default(),
+        case_queue: CaseQueue::default(),
         desk: Mutex::new(desk),
         responder,
         ledger,
@@ -143,7 +143,7 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
         same_object: AtomicBool::new(false),
         upgradable: AtomicBool::new(false),
         ended: tokio::sync::watch::Sender::new(false),
-        bell: Bell::default(),
+        notify: Notify::default(),
         pulses: Pulses::default(),
         next_alert,
         files: Mutex::default(),
@@ -184,8 +184,8 @@ pub(super) fn start(settings: Settings, legacy: Option<Legacy>) -> Result<(Arc<S
 }
 
 /// Who pauses for the budget.
-fn controls(ladder: &bartizan_sensors::Ladder, world: &Arc<World>) -> Controls {
-    let (sockets, executables, names) = (ladder.clone(), Arc::clone(world), Arc::clone(world));
+fn controls(ladder: &bartizan_sensors::Ladder, processes: &Arc<ProcessCache>) -> Controls {
+    let (sockets, executables, names) = (ladder.clone(), Arc::clone(processes), Arc::clone(processes));
     Controls {
         hashing: Some(Box::new(move |pause| executables.enrichment().pause_hashing(pause))),
         names: Some(Box::new(move |pause| names.enrichment().pause_names(pause))),
@@ -196,7 +196,7 @@ fn controls(ladder: &bartizan_sensors::Ladder, world: &Arc<World>) -> Controls {
 /// What becomes known of an executable is kept for the events that came before.
 fn keep_digests(shared: &Arc<Shared>) {
     let keeper = Arc::downgrade(shared);
-    shared.world.enrichment().on_digest(move |learnt| {
+    shared.processes.enrichment().on_digest(move |learnt| {
         let digest = FileDigest {
             device: learnt.content.device,
             inode: learnt.content.inode,
@@ -219,12 +219,12 @@ fn hook(url: &str, format: bartizan_config::WebhookFormat) -> Result<Webhook, En
 }
 
 /// What the responder asks the rest of the agent, and tells it.
-fn ties(policy: &Policy, owner: &Arc<Owner>, world: &Arc<World>, lanes: &Arc<Lanes>) -> Ties {
-    let (owner, world, lanes) = (Arc::clone(owner), Arc::clone(world), Arc::clone(lanes));
+fn ties(policy: &Policy, owner: &Arc<Owner>, processes: &Arc<ProcessCache>, lanes: &Arc<Lanes>) -> Ties {
+    let (owner, processes, lanes) = (Arc::clone(owner), Arc::clone(processes), Arc::clone(lanes));
     Ties {
         lifeline: Box::new(move || owner.lifeline()),
         again: bartizan_responder::second_look(),
-        tree: Box::new(move |root| world.tree(root)),
+        tree: Box::new(move |root| processes.tree(root)),
         alarm: Box::new(move |alarm| lanes.emit(supervisor::alarmed(alarm))),
         policy: policy.clone(),
     }
@@ -240,7 +240,7 @@ fn own_rights(shared: &Shared) {
         );
         shared.degrade("descriptors", Some(trouble));
     }
-    let uid = privacy::own_uid();
+    let uid = umask::own_uid();
     if uid != 0 {
         let trouble = format!(
             "uid {uid} is not root: short-lived processes and other users' files are not seen, nothing can be blocked or frozen; run it as root"
@@ -278,16 +278,16 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
     let mut threads = Vec::new();
     let (recording, limits) = (Arc::clone(shared), (shared.settings.store_max_bytes, shared.settings.store_max_age));
     let recorder = spawn("recorder", Box::new(move || archiving::record_all(&recording, &far_end, writer, limits)))?;
-    let known = shared.world.known_listeners();
+    let known = shared.processes.known_listeners();
     for (flow, owner) in &known {
-        let process = owner.and_then(|key| shared.world.get(key));
+        let process = owner.and_then(|key| shared.processes.get(key));
         lock(&shared.live).socket(flow, true, process.as_deref(), chrono::Utc::now());
     }
     let known: Vec<_> = known
         .into_iter()
-        .map(|(flow, owner)| (flow, owner.and_then(|key| shared.world.get(key)).map(|process| process.exe.clone())))
+        .map(|(flow, owner)| (flow, owner.and_then(|key| shared.processes.get(key)).map(|process| process.exe.clone())))
         .collect();
-    let pipeline = Pipeline::new(Arc::clone(shared), Panel::new(&policy, &known));
+    let pipeline = Pipeline::new(Arc::clone(shared), DetectorSet::new(&policy, &known));
     let pipeline = spawn("pipeline", Box::new(move || pipeline.run()))?;
     let court = Arc::clone(shared);
     threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
@@ -311,7 +311,7 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
     // Nobody waits for its end: a resolver that does not answer would hold the agent for seconds.
     drop(spawn("time-servers", Box::new(move || keep_names(&names)))?);
     let places = Places::under(Path::new("/")).remembering(&shared.settings.data);
-    let watchers = bartizan_sensors::watch_collectors(&policy, &places, &shared.world);
+    let watchers = bartizan_sensors::watch_collectors(&policy, &places, &shared.processes);
     let own: Box<dyn Collector> = Box::new(watch_over_ourselves(shared));
     for collector in watchers.into_iter().chain([own]).chain(shared.ladder.collectors()) {
         threads.push(supervisor::watch(Arc::clone(shared), collector)?);
@@ -329,7 +329,7 @@ fn keep_names(shared: &std::sync::Weak<Shared>) {
 
 /// Who touches our records, settings, unit and program.
 fn watch_over_ourselves(shared: &Shared) -> Tampering {
-    let who = Attribution::from_world(Arc::clone(&shared.world));
+    let who = Attribution::from_cache(Arc::clone(&shared.processes));
     let program = reexec::own_path().ok();
     Tampering::new(&shared.settings.data, shared.settings.file(), program, Path::new("/"), who)
 }
@@ -338,14 +338,14 @@ fn watch_over_ourselves(shared: &Shared) -> Tampering {
 pub(super) fn snapshot(shared: &Shared, arriving: bool) -> (Snapshot, tokio::sync::broadcast::Receiver<Arc<Push>>) {
     let health = rounds::measure(shared);
     let presence = if arriving { lock(&shared.attendance).arrive(shared.totals.read()) } else { None };
-    let living = shared.world.living();
+    let living = shared.processes.living();
     let mut live = lock(&shared.live);
     live.watch(true);
     let changes = live.drain();
     let mut publisher = lock(&shared.publisher);
     publisher.delta(changes);
     let receiver = publisher.listen();
-    shared.bell.ring();
+    shared.notify.wake();
     let snapshot = Snapshot {
         seq: publisher.seq(),
         health,

@@ -58,7 +58,7 @@ fn alarm(shared: &Shared, touched: &Touched) {
     let who = if touched.pid == 0 { "nobody known".to_owned() } else { format!("{} (pid {})", touched.name.escape_debug(), touched.pid) };
     let detail = HostText::from(format!("table inet bartizan: {}, by {who}", touched.what).as_str());
     let mut event = supervisor::alarmed(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
-    event.process = shared.world.by_pid(touched.pid);
+    event.process = shared.processes.by_pid(touched.pid);
     shared.lanes.emit(event);
 }
 

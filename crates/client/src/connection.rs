@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::line::{self, LineReader};
-use super::wallet::Wallet;
+use super::token_cache::TokenCache;
 use super::{Asker, ClientError, Inbox};
 use bartizan_model::Role;
 use bartizan_protocol::{ClientFrame, ErrorCode, Hello, Push, Reply, Request, ServerFrame, Token, VERSION};
@@ -27,7 +27,7 @@ pub struct Connection {
     reader: LineReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     hello: Hello,
-    wallet: Wallet,
+    token_cache: TokenCache,
     asked: u64,
     pushes: VecDeque<Push>,
     missed: u64,
@@ -58,14 +58,14 @@ impl Connection {
     pub async fn from_stream(stream: UnixStream) -> Result<Self, ClientError> {
         let (reader, writer) = stream.into_split();
         let nobody = Hello { version: 0, agent: String::new(), role: Role::Viewer, pass: None };
-        let wallet = Wallet::default();
+        let token_cache = TokenCache::default();
         let mut connection =
-            Self { reader: LineReader::new(reader), writer, hello: nobody, wallet, asked: 0, pushes: VecDeque::new(), missed: 0 };
+            Self { reader: LineReader::new(reader), writer, hello: nobody, token_cache, asked: 0, pushes: VecDeque::new(), missed: 0 };
         // The least that will do: a question that needs more brings its own pass.
         let hello = Request::Hello { version: VERSION, scope: Some(Role::Viewer) };
         match connection.ask_within(hello, GREETING).await? {
             Reply::Hello(mut hello) if hello.version == VERSION => {
-                connection.wallet = Wallet::new(hello.pass.take());
+                connection.token_cache = TokenCache::new(hello.pass.take());
                 connection.hello = hello;
             }
             Reply::Hello(hello) => return Err(ClientError::OtherVersion { agent: hello.agent, theirs: hello.version }),
@@ -97,7 +97,7 @@ impl Connection {
     /// Asks with a token where one is needed; one that the agent calls lapsed is renewed once.
     async fn entitled(&mut self, request: Request) -> Result<Reply, ClientError> {
         let needs = request.needs();
-        if !self.wallet.is_wanted(needs) {
+        if !self.token_cache.is_wanted(needs) {
             return self.exchange(request, None).await;
         }
         let token = self.token(needs).await?;
@@ -105,20 +105,20 @@ impl Connection {
             Reply::Refused(refusal) if refusal.code == ErrorCode::Lapsed => {}
             reply => return Ok(reply),
         }
-        self.wallet.throw_away();
+        self.token_cache.throw_away();
         let token = self.token(needs).await?;
         self.exchange(request, token).await
     }
 
     /// A token for this, renewed when need be. None that fits: the agent says best why.
     async fn token(&mut self, needs: Role) -> Result<Option<Token>, ClientError> {
-        if let Some(token) = self.wallet.fit_for(needs) {
+        if let Some(token) = self.token_cache.fit_for(needs) {
             return Ok(Some(token));
         }
         if let Reply::Pass(pass) = self.exchange(Request::Renew { scope: needs }, None).await? {
-            self.wallet.keep(pass);
+            self.token_cache.keep(pass);
         }
-        Ok(self.wallet.any())
+        Ok(self.token_cache.any())
     }
 
     async fn exchange(&mut self, request: Request, token: Option<Token>) -> Result<Reply, ClientError> {
@@ -162,7 +162,7 @@ impl Connection {
     /// Two halves for the console: one asks without waiting, the other receives everything in one order.
     /// Must be called inside a tokio runtime.
     pub fn split(self) -> (Asker, Inbox) {
-        super::split::split(self.reader, self.writer, self.asked, self.pushes, self.wallet)
+        super::split::split(self.reader, self.writer, self.asked, self.pushes, self.token_cache)
     }
 
     async fn frame(&mut self) -> Result<ServerFrame, ClientError> {

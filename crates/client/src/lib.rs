@@ -6,7 +6,7 @@ mod connection;
 mod error;
 mod line;
 mod split;
-mod wallet;
+mod token_cache;
 
 pub use connection::Connection;
 pub use error::ClientError;

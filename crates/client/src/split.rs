@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::ClientError;
 use super::line::{self, LineReader};
-use super::wallet::Wallet;
+use super::token_cache::TokenCache;
 use bartizan_model::Unpoisoned as _;
 use bartizan_protocol::{ClientFrame, ErrorCode, Push, Reply, Request, ServerFrame, Token};
 
@@ -86,14 +86,14 @@ const RENEWAL: u64 = 0;
 const RENEWAL_TAKES: Duration = Duration::from_secs(5);
 
 /// What the two halves share: the pass, and questions that would have to be asked again if it had lapsed.
-struct Desk {
-    wallet: Wallet,
+struct Pending {
+    token_cache: TokenCache,
     renewed: Notify,
     /// Unanswered questions that went with a token, and whether they were asked twice already.
     unanswered: Mutex<HashMap<u64, (Request, bool)>>,
 }
 
-impl Desk {
+impl Pending {
     fn unanswered(&self) -> MutexGuard<'_, HashMap<u64, (Request, bool)>> {
         self.unanswered.lock().unpoisoned()
     }
@@ -125,16 +125,16 @@ impl Desk {
     /// A token for this question, renewed when need be.
     async fn token(&self, request: &Request, writer: &mut OwnedWriteHalf) -> Result<Option<Token>, ClientError> {
         let needs = request.needs();
-        if !self.wallet.is_wanted(needs) {
+        if !self.token_cache.is_wanted(needs) {
             return Ok(None);
         }
-        if let Some(token) = self.wallet.fit_for(needs) {
+        if let Some(token) = self.token_cache.fit_for(needs) {
             return Ok(Some(token));
         }
         line::write(writer, &ClientFrame { id: RENEWAL, request: Request::Renew { scope: needs }, token: None }).await?;
         // Without an answer the question goes all the same: the agent says best why it does not do.
         let _ = tokio::time::timeout(RENEWAL_TAKES, self.renewed.notified()).await;
-        Ok(self.wallet.any())
+        Ok(self.token_cache.any())
     }
 }
 
@@ -143,19 +143,19 @@ pub(super) fn split(
     writer: OwnedWriteHalf,
     asked: u64,
     kept: VecDeque<Push>,
-    wallet: Wallet,
+    token_cache: TokenCache,
 ) -> (Asker, Inbox) {
     let (questions, to_send) = mpsc::channel::<ClientFrame>(QUESTIONS);
     let (deliver, news) = mpsc::channel(NEWS);
     let (again, to_repeat) = mpsc::channel::<u64>(QUESTIONS);
-    let desk = Arc::new(Desk { wallet, renewed: Notify::new(), unanswered: Mutex::default() });
-    let (failed, writing) = (deliver.clone(), Arc::clone(&desk));
+    let pending = Arc::new(Pending { token_cache, renewed: Notify::new(), unanswered: Mutex::default() });
+    let (failed, writing) = (deliver.clone(), Arc::clone(&pending));
     let writer = tokio::spawn(async move {
         if let Err(error) = send(writer, to_send, to_repeat, &writing).await {
             let _ = failed.send(Err(error)).await;
         }
     });
-    let reader = tokio::spawn(receive(reader, kept, deliver, again, desk));
+    let reader = tokio::spawn(receive(reader, kept, deliver, again, pending));
     (Asker { questions, asked: Arc::new(AtomicU64::new(asked)) }, Inbox { news, reader, writer })
 }
 
@@ -164,13 +164,13 @@ async fn send(
     mut writer: OwnedWriteHalf,
     mut to_send: mpsc::Receiver<ClientFrame>,
     mut to_repeat: mpsc::Receiver<u64>,
-    desk: &Desk,
+    pending: &Pending,
 ) -> Result<(), ClientError> {
     loop {
         let mut frame = tokio::select! {
             biased;
             Some(id) = to_repeat.recv() => {
-                let Some((request, _)) = desk.unanswered().get(&id).cloned() else { continue };
+                let Some((request, _)) = pending.unanswered().get(&id).cloned() else { continue };
                 ClientFrame { id, request, token: None }
             }
             frame = to_send.recv() => match frame {
@@ -178,9 +178,9 @@ async fn send(
                 None => return Ok(()),
             },
         };
-        frame.token = desk.token(&frame.request, &mut writer).await?;
+        frame.token = pending.token(&frame.request, &mut writer).await?;
         if frame.token.is_some() {
-            desk.goes_out(&frame);
+            pending.goes_out(&frame);
         }
         line::write(&mut writer, &frame).await?;
     }
@@ -192,7 +192,7 @@ async fn receive(
     kept: VecDeque<Push>,
     deliver: mpsc::Sender<Result<News, ClientError>>,
     again: mpsc::Sender<u64>,
-    desk: Arc<Desk>,
+    pending: Arc<Pending>,
 ) {
     for push in kept {
         if deliver.send(Ok(News::Push(Box::new(push)))).await.is_err() {
@@ -204,14 +204,14 @@ async fn receive(
             Ok(Some(ServerFrame::Push(push))) => Ok(News::Push(push)),
             Ok(Some(ServerFrame::Reply { id: RENEWAL, reply })) => {
                 if let Reply::Pass(pass) = *reply {
-                    desk.wallet.keep(pass);
+                    pending.token_cache.keep(pass);
                 }
-                desk.renewed.notify_one();
+                pending.renewed.notify_one();
                 continue;
             }
             Ok(Some(ServerFrame::Reply { id, reply })) => {
-                if desk.again(id, &reply) {
-                    desk.wallet.throw_away();
+                if pending.again(id, &reply) {
+                    pending.token_cache.throw_away();
                     if again.try_send(id).is_ok() {
                         continue;
                     }

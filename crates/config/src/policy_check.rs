@@ -109,7 +109,7 @@ fn vitals(policy: &Policy) -> Result<(), Objection> {
     }
     vitals.units.iter().try_for_each(|unit| signs::unit(unit)).map_err(object("units"))?;
     vitals.listeners.iter().try_for_each(|word| word.parse::<signs::Listener>().map(drop)).map_err(object("listeners"))?;
-    vitals.probes.iter().try_for_each(|word| word.parse::<signs::Probe>().map(drop)).map_err(object("probes"))?;
+    vitals.probes.iter().try_for_each(|word| word.parse::<signs::DeclaredProbe>().map(drop)).map_err(object("probes"))?;
     signs::name(&vitals.resolve).map_err(object("resolve"))
 }
 

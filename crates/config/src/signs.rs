@@ -41,14 +41,14 @@ impl fmt::Display for Listener {
 
 /// What must be answered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Probe {
+pub enum DeclaredProbe {
     /// A page over HTTP or HTTPS.
     Http(String),
     /// A TCP connection: host name or address, port.
     Tcp(String, u16),
 }
 
-impl FromStr for Probe {
+impl FromStr for DeclaredProbe {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -71,7 +71,7 @@ impl FromStr for Probe {
     }
 }
 
-impl fmt::Display for Probe {
+impl fmt::Display for DeclaredProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(url) => f.write_str(url),
@@ -111,11 +111,11 @@ mod tests {
         for bad in ["tcp", "tcp 0", "tcp 99999", "sctp 1", "443", "tcp -1"] {
             assert!(bad.parse::<Listener>().unwrap_err().contains("is not a listener"), "{bad}");
         }
-        assert_eq!("tcp [::1]:22".parse(), Ok(Probe::Tcp("::1".into(), 22)));
-        assert_eq!("tcp localhost:5432".parse::<Probe>().unwrap().to_string(), "tcp localhost:5432");
-        assert_eq!("https://127.0.0.1/health".parse(), Ok(Probe::Http("https://127.0.0.1/health".into())));
+        assert_eq!("tcp [::1]:22".parse(), Ok(DeclaredProbe::Tcp("::1".into(), 22)));
+        assert_eq!("tcp localhost:5432".parse::<DeclaredProbe>().unwrap().to_string(), "tcp localhost:5432");
+        assert_eq!("https://127.0.0.1/health".parse(), Ok(DeclaredProbe::Http("https://127.0.0.1/health".into())));
         for bad in ["http://", "ftp://x", "tcp x", "tcp :1", "http://x y/", "tcp x:0", "http://x\n"] {
-            assert!(bad.parse::<Probe>().unwrap_err().contains("is not a probe"), "{bad}");
+            assert!(bad.parse::<DeclaredProbe>().unwrap_err().contains("is not a probe"), "{bad}");
         }
         assert!(unit("nginx.service").is_ok() && unit("-x.service").is_err() && unit("nginx").is_err() && unit("a b.service").is_err());
         assert!(name(".").is_ok() && name("").is_ok() && name("example.org").is_ok() && name("a..b").is_err() && name("a b").is_err());

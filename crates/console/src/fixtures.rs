@@ -372,7 +372,7 @@ pub(crate) fn unconfirmed() -> Action {
         undo: vec!["delete chain inet bartizan contain".to_owned()],
         note: "12 rules as they should be".to_owned(),
         confirmation: Some(Confirmation { until: now() + TimeDelta::seconds(100), confirmed_at: None, confirmed_by: None }),
-        vitals: Some(VitalCheck {
+        vitals: Some(ProbeCheck {
             at: Some(before(5)),
             well: 6,
             ill_before: vec!["unit backup.service: failed".to_owned()],
@@ -390,7 +390,7 @@ pub(crate) fn harmed_and_confirmed() -> [Action; 2] {
         ended_at: Some(before(200)),
         note: "undone: the SSH server 127.0.0.1:22 did not answer any more".to_owned(),
         confirmation: Some(Confirmation { until: before(100), confirmed_at: None, confirmed_by: None }),
-        vitals: Some(VitalCheck {
+        vitals: Some(ProbeCheck {
             at: Some(before(202)),
             well: 5,
             ill_before: Vec::new(),

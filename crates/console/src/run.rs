@@ -34,7 +34,7 @@ const LINGER: Duration = Duration::from_millis(30);
 /// How often a console looks whether the terminal is its own again.
 const GLANCE: Duration = Duration::from_millis(250);
 /// Most inputs that are looked at together.
-const MOST_KEYS: usize = 1_024;
+const MAX_KEYS: usize = 1_024;
 /// Most questions that may wait for an answer.
 const OPEN_QUESTIONS: usize = 64;
 /// Pauses between attempts to connect again; the last one is kept up.
@@ -315,7 +315,7 @@ async fn unless_more_follows(
 ) -> Vec<(Timestamp, Input)> {
     let Input::Key(key) = input else { return vec![(at, input)] };
     let (mut keys, mut others) = (vec![key], Vec::new());
-    while keys.len() < MOST_KEYS && others.len() < MOST_KEYS {
+    while keys.len() < MAX_KEYS && others.len() < MAX_KEYS {
         match tokio::time::timeout(LINGER, events.next()).await {
             Ok(Some((_, Input::Key(next)))) => keys.push(next),
             Ok(Some((_, Input::Burst(more)))) => keys.extend(more),

@@ -25,9 +25,9 @@ static HOOK: Once = Once::new();
 /// Panics of other threads while the terminal is ours: told when it is given back, instead of across the screen.
 static HELD: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Most panics that are held; an endless row of them must not fill the memory.
-const HELD_MOST: usize = 16;
+const MAX_HELD: usize = 16;
 /// Most events of the terminal that are looked at together.
-const MOST_AT_ONCE: usize = 256;
+const MAX_AT_ONCE: usize = 256;
 
 thread_local! {
     /// This thread is inside the console just now.
@@ -115,7 +115,7 @@ impl<F: Future> Future for Inside<F> {
 
 fn hold(panic: String) {
     let mut held = HELD.lock().unpoisoned();
-    if held.len() < HELD_MOST {
+    if held.len() < MAX_HELD {
         held.push(panic);
     }
 }
@@ -133,7 +133,7 @@ fn restore() {
 
 /// What the terminal sends, read at once and told with the moment: keys of one read stay together.
 pub(crate) async fn read(sender: Sender<(Timestamp, Input)>) {
-    let mut chunks = EventStream::new().ready_chunks(MOST_AT_ONCE);
+    let mut chunks = EventStream::new().ready_chunks(MAX_AT_ONCE);
     while let Some(events) = chunks.next().await {
         // An error on the terminal means that it is gone.
         let inputs = events.into_iter().filter_map(|event| event.map_or(Some(Input::Broken), input)).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::docket::{Court, Petition};
+use super::court::{ApprovalRequest, Court};
 use bartizan_config::Policy;
 use bartizan_model::*;
 
@@ -20,7 +20,7 @@ fn now() -> Timestamp {
 /// What the court allows a person who asks for this; nothing when it refuses.
 fn granted(wanted: &ActionPlan) -> Option<ActionPlan> {
     let tree: Vec<_> = wanted.target().root().map(|root| std::sync::Arc::new(Process::unknown(root, now()))).into_iter().collect();
-    let petition = Petition {
+    let request = ApprovalRequest {
         plan: wanted.clone(),
         incident: Some(IncidentId(7)),
         reason: "by hand".into(),
@@ -30,7 +30,7 @@ fn granted(wanted: &ActionPlan) -> Option<ActionPlan> {
         active: &[],
         now: now(),
     };
-    let warrant = Court::new(&Policy::built_in().unwrap(), WarrantId(1)).grant(petition).ok()?;
+    let warrant = Court::new(&Policy::built_in().unwrap(), WarrantId(1)).grant(request).ok()?;
     assert_eq!((warrant.id(), warrant.incident(), warrant.reason()), (WarrantId(1), Some(IncidentId(7)), "by hand"));
     assert_eq!(*warrant.by(), Approver::Person("BALANCED".into()), "a person whose name spells a mode is still a person");
     assert!(warrant.check(now()).is_ok() && warrant.expires() - now() <= chrono::TimeDelta::minutes(5));

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod alone;
-mod docket;
+mod court;
 mod guard;
 mod ladder;
 mod proposals;
@@ -11,7 +11,7 @@ mod sentinel;
 mod tree;
 mod warrant;
 
-pub use docket::{Case, Court, Petition, Ruling};
+pub use court::{ApprovalRequest, Case, Court, Ruling};
 pub use guard::Refusal;
 pub use sentinel::Pause;
 pub use warrant::{Warrant, WarrantError};

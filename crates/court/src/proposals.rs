@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::docket::Case;
+use super::court::Case;
 use super::tree::tops;
 use bartizan_config::Policy;
 use bartizan_model::{
@@ -12,7 +12,7 @@ use bartizan_model::{
 };
 
 /// Containers, and accounts, proposed at most for one case.
-const MOST_OF_EACH: usize = 2;
+const MAX_OF_EACH: usize = 2;
 /// A login user id that was never set (audit: AUDIT_UID_UNSET).
 const UNSET: u32 = u32::MAX;
 /// The first user id of people (login.defs(5), UID_MIN).
@@ -89,7 +89,7 @@ fn containers(case: &Case<'_>) -> Vec<(String, HostText)> {
     let mut found: Vec<(String, HostText)> = Vec::new();
     for process in case.tree {
         let Some(id) = process.container.as_ref().filter(|id| !found.iter().any(|(known, _)| known == *id)) else { continue };
-        if found.len() >= MOST_OF_EACH {
+        if found.len() >= MAX_OF_EACH {
             break;
         }
         found.push((id.clone(), process.container_name.clone().unwrap_or_else(|| HostText::from(id.as_str()))));
@@ -112,7 +112,7 @@ fn accounts(case: &Case<'_>) -> Vec<(u32, HostText)> {
         let logged_in = || case.lifeline.logged_in.iter().find(|(known, _)| *known == uid).map(|(_, name)| name.clone());
         // Without a name nothing can be disabled.
         let Some(name) = in_tree().or_else(logged_in) else { continue };
-        if found.len() >= MOST_OF_EACH {
+        if found.len() >= MAX_OF_EACH {
             break;
         }
         found.push((uid, name));

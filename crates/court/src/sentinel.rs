@@ -101,8 +101,8 @@ impl Sentinel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docket::tests::{alive, at, block};
-    use bartizan_model::{ActionState, Mode, VitalCheck};
+    use crate::court::tests::{alive, at, block};
+    use bartizan_model::{ActionState, Mode, ProbeCheck};
 
     fn policy() -> Policy {
         Policy::built_in().unwrap()
@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn harmful(id: u64, second: i64) -> Action {
-        let vitals = Some(VitalCheck { harmed: vec!["unit nginx.service: failed".into()], ..VitalCheck::default() });
+        let vitals = Some(ProbeCheck { harmed: vec!["unit nginx.service: failed".into()], ..ProbeCheck::default() });
         Action { state: ActionState::RolledBack, vitals, ..done(id, &format!("203.0.113.{id}"), second) }
     }
 

@@ -7,7 +7,7 @@ use super::guard;
 use bartizan_model::{Process, ProcessKey};
 
 /// Trees proposed at most for one case.
-const MOST_TREES: usize = 4;
+const MAX_TREES: usize = 4;
 
 /// The processes to freeze, each with all below it: the subject, or, when that is a service itself, what grew
 /// directly below services. The service goes on serving; only what the intruder started stops.
@@ -19,7 +19,7 @@ pub(super) fn tops(subject: ProcessKey, tree: &[Arc<Process>]) -> Vec<(&Arc<Proc
     // A parent that has ended (the worker that answered the request, say) hides nobody: who is left of it stands for it.
     let starts_here = |process: &Arc<Process>| process.parent.and_then(find).is_none_or(|parent| guard::is_service(parent).is_some());
     let started = tree.iter().filter(|process| guard::is_service(process).is_none() && starts_here(process));
-    started.take(MOST_TREES).map(|top| (top, below(top.key, tree))).collect()
+    started.take(MAX_TREES).map(|top| (top, below(top.key, tree))).collect()
 }
 
 /// A process and all of `tree` below it. Whose parent is not in the list counts as below the subject: better to

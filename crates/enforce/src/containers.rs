@@ -15,9 +15,9 @@ use bartizan_sys::container_api::{ApiError, ContainerApi, parse};
 use bartizan_sys::mountinfo;
 
 /// Most networks of one container that are taken in; Docker itself has no bound.
-const NETWORKS_MOST: usize = 64;
+const MAX_NETWORKS: usize = 64;
 /// Longest description of one network endpoint, in bytes of JSON.
-const ENDPOINT_MOST: usize = 16 << 10;
+const MAX_ENDPOINT: usize = 16 << 10;
 /// What of an endpoint is configuration (Docker Engine API, `EndpointSettings`); the rest is what came of it.
 const CONFIGURED: [&str; 5] = ["IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority"];
 
@@ -173,7 +173,7 @@ impl Isolate for ContainerApi {
         if !is_hex(&inspected.id) || inspected.id.len() != 64 {
             return Err(garbled("an id that is not 64 hex digits"));
         }
-        if networks.len() > NETWORKS_MOST {
+        if networks.len() > MAX_NETWORKS {
             return Err(garbled("more networks than 64"));
         }
         let pid = Some(inspected.state.pid).filter(|pid| *pid != 0);
@@ -328,7 +328,7 @@ fn endpoint(network: String, settings: &Map<String, Value>, container: &str) -> 
         config.insert("MacAddress".to_owned(), json!(text("MacAddress")));
     }
     let config = Value::Object(config);
-    (config.to_string().len() <= ENDPOINT_MOST).then(|| Endpoint {
+    (config.to_string().len() <= MAX_ENDPOINT).then(|| Endpoint {
         id,
         config,
         address: text("IPAddress").parse().ok(),

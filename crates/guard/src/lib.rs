@@ -3,9 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-pub mod access_copies;
 pub mod administrators;
+pub mod file_backups;
 pub mod lifeline;
+pub mod probes;
 pub mod ssh_ports;
-pub mod vital;
 pub mod watchdog;

@@ -13,7 +13,7 @@ use bartizan_sys::{proc_files, socket_holders, socket_units, system_program};
 /// The port of SSH (IANA).
 const SSH: u16 = 22;
 /// Ports of a configuration that are looked at.
-const MOST_PORTS: usize = 64;
+const MAX_PORTS: usize = 64;
 
 /// Where SSH is served now: 22 always, then every port on which a server or a socket unit of one listens, or on which a
 /// server without a listener of its own (inetd) serves. Some milliseconds.
@@ -52,7 +52,7 @@ pub fn open_or_configured() -> BTreeSet<u16> {
     let mut ports = open();
     for said in administrators::servers().iter().filter_map(|server| server.general().ok()) {
         let named = said.all("port").chain(said.all("listenaddress")).filter_map(|value| value.rsplit(':').next()?.parse::<u16>().ok());
-        ports.extend(named.take(MOST_PORTS));
+        ports.extend(named.take(MAX_PORTS));
     }
     ports
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionId, ActionKind, Approver, Desired, Ending, IncidentId, KeptEvidence, Target, Timestamp, VitalCheck, WarrantId};
+use super::{ActionId, ActionKind, Approver, Desired, Ending, IncidentId, KeptEvidence, ProbeCheck, Target, Timestamp, WarrantId};
 
 /// Where an action stands, from what the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ pub struct Action {
     pub confirmation: Option<Confirmation>,
     /// How the host's health probes are under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vitals: Option<VitalCheck>,
+    pub vitals: Option<ProbeCheck>,
 }
 
 impl Action {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ActionKind, Target, Whose};
 
 /// Most packets a second that a limit may let pass: above it, it is no limit.
-const MOST_PACKETS: u32 = 1_000_000;
+const MAX_PACKETS: u32 = 1_000_000;
 /// Longest name of an account, path or cgroup that is taken, in bytes (PATH_MAX, linux/limits.h).
 const LONGEST_NAME: usize = 4096;
 
@@ -98,7 +98,7 @@ impl ActionPlan {
 fn sensible(target: &Target) -> Result<(), PlanError> {
     let bad = |why: &str| Err(PlanError::Target(why.to_owned()));
     match target {
-        Target::Source { packets_per_second, .. } if !(1..=MOST_PACKETS).contains(packets_per_second) => {
+        Target::Source { packets_per_second, .. } if !(1..=MAX_PACKETS).contains(packets_per_second) => {
             bad("a limit lets 1 to 1000000 packets a second pass")
         }
         Target::Destination { whose: Whose::Container { id }, .. } | Target::Container { id, .. } if !is_container_id(id) => {

@@ -3,41 +3,41 @@
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use bartizan_config::signs::Probe;
+use bartizan_config::signs::DeclaredProbe;
 
 /// Addresses of one name that are taken.
-const MOST_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 8;
 
 /// Asks once; what was seen, in a few words.
 ///
 /// # Errors
 /// Why it is not well: not reached, too late, or a server's own error (status 500 and above).
-pub fn ask(probe: &Probe, within: Duration) -> Result<String, String> {
+pub fn ask(probe: &DeclaredProbe, within: Duration) -> Result<String, String> {
     match probe {
-        Probe::Http(url) => http(url, within),
-        Probe::Tcp(host, port) => tcp(host, *port, within),
+        DeclaredProbe::Http(url) => http(url, within),
+        DeclaredProbe::Tcp(host, port) => tcp(host, *port, within),
     }
 }
 
 /// Where it leads to.
-pub fn addresses(probe: &Probe) -> Vec<SocketAddr> {
+pub fn addresses(probe: &DeclaredProbe) -> Vec<SocketAddr> {
     let (host, port) = match probe {
-        Probe::Tcp(host, port) => (host.clone(), *port),
-        Probe::Http(url) => {
+        DeclaredProbe::Tcp(host, port) => (host.clone(), *port),
+        DeclaredProbe::Http(url) => {
             let url = reqwest::Url::parse(url).ok();
             let place = url.and_then(|url| Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?)));
             let Some(place) = place else { return Vec::new() };
             place
         }
     };
-    (host.as_str(), port).to_socket_addrs().map(|all| all.take(MOST_ADDRESSES).collect()).unwrap_or_default()
+    (host.as_str(), port).to_socket_addrs().map(|all| all.take(MAX_ADDRESSES).collect()).unwrap_or_default()
 }
 
 fn tcp(host: &str, port: u16, within: Duration) -> Result<String, String> {
     let deadline = Instant::now() + within;
     let addresses = (host, port).to_socket_addrs().map_err(|why| format!("has no address ({})", why.kind()))?;
     let mut last = "has no address".to_owned();
-    for address in addresses.take(MOST_ADDRESSES) {
+    for address in addresses.take(MAX_ADDRESSES) {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err("is not reached in time".to_owned());
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_page_is_well_unless_the_server_says_that_it_is_not() {
         let port = serve(&["HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"]);
-        let probe = Probe::Http(format!("http://127.0.0.1:{port}/health"));
+        let probe = DeclaredProbe::Http(format!("http://127.0.0.1:{port}/health"));
         let within = Duration::from_secs(2);
         assert_eq!(ask(&probe, within), Ok("answers with status 200".to_owned()));
         assert_eq!(ask(&probe, within), Err("answers with status 503".to_owned()));
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_connection_is_enough() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let probe = Probe::Tcp("127.0.0.1".to_owned(), server.local_addr().unwrap().port());
+        let probe = DeclaredProbe::Tcp("127.0.0.1".to_owned(), server.local_addr().unwrap().port());
         assert!(ask(&probe, Duration::from_secs(1)).is_ok());
         drop(server);
         assert!(ask(&probe, Duration::from_secs(1)).unwrap_err().contains("does not accept"));

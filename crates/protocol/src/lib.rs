@@ -11,7 +11,7 @@ mod reply;
 mod request;
 
 pub use filter::{
-    Condition, Field, Filter, FilterError, Form, LONGEST, MOST_CONDITIONS, Needle, Pattern, Value, is_a_kind, is_of_kind, kind_values, word,
+    Condition, Field, Filter, FilterError, Form, LONGEST, MAX_CONDITIONS, Needle, Pattern, Value, is_a_kind, is_of_kind, kind_values, word,
 };
 pub use frame::{ClientFrame, MAX_LINE, ServerFrame, VERSION};
 pub use mirror::{Applied, Mirror};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pass;
 use bartizan_model::{
-    Action, Alert, Approval, AuditEntry, Check, Event, Explanation, Health, Incident, KeptCopy, Preview, Role, Signal, Target,
+    Action, Alert, Approval, AuditEntry, Check, Event, Explanation, FileBackup, Health, Incident, Preview, Role, Signal, Target,
 };
 
 /// Who the agent is and what the client may do.
@@ -75,7 +75,7 @@ pub enum Reply {
     Checks(Vec<Check>),
     /// Facts.
     Events(Vec<Event>),
-    /// Opinions.
+    /// Detection.
     Signals(Vec<Signal>),
     /// Incidents.
     Incidents(Vec<Incident>),
@@ -92,7 +92,7 @@ pub enum Reply {
     /// Lines of the audit log, oldest first.
     Audit(Vec<AuditEntry>),
     /// Kept copies, newest first.
-    Copies(Vec<KeptCopy>),
+    Copies(Vec<FileBackup>),
     /// Who or what is meant by a name.
     Target(Target),
     /// Whether the audit log is intact.

@@ -80,7 +80,7 @@ pub enum Request {
     Doctor,
     /// Facts.
     Events(EventQuery),
-    /// Opinions, newest first.
+    /// Detection, newest first.
     Signals {
         /// At most this many.
         limit: u32,

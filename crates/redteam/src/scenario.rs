@@ -28,7 +28,7 @@ pub struct Options {
 /// How often the watcher is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Signals that the watcher remembers; a drill makes about ten.
-const MOST_SIGNALS: usize = 4096;
+const MAX_SIGNALS: usize = 4096;
 /// The kernel's clock and ours may differ by this much: events are stamped in time since boot and converted.
 const CLOCK_SLACK: TimeDelta = TimeDelta::milliseconds(10);
 
@@ -81,7 +81,7 @@ fn watch(observer: &mut (dyn Observer + Send), since: Timestamp, notes: &Mutex<N
         let mut notes = notes.lock().unpoisoned();
         match found {
             Ok(signals) => {
-                let room = MOST_SIGNALS.saturating_sub(notes.signals.len());
+                let room = MAX_SIGNALS.saturating_sub(notes.signals.len());
                 for signal in signals.into_iter().take(room) {
                     notes.signals.entry(signal.id).or_insert((signal, now));
                 }

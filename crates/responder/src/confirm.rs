@@ -1,7 +1,7 @@
 //! Commit-confirm: what may cut people off is undone by something outside of us unless a person confirms it in time.
 
 use super::Responder;
-use super::actions::{self, ActError, Sight};
+use super::actions::{self, ActError, ObservedState};
 use super::transaction::line;
 use bartizan_model::{Action, ActionId, ActionState, Timestamp};
 
@@ -54,20 +54,22 @@ impl Responder {
             false => self.ledger.held_one(action.id).map_or(moment, |held| self.moment_of(&held, now)),
         };
         let (kept, moment) = (moment, fresh(moment));
-        let snapshot = act.prolong(&self.hand, action, &self.snapshot(action.id)?, moment)?;
+        let snapshot = act.prolong(&self.context, action, &self.snapshot(action.id)?, moment)?;
         self.checkpoint("after prolonging");
         self.forget_ruleset();
         let moment = fresh(kept);
-        match act.verify(&self.hand, action, &snapshot, moment)? {
-            Sight::Live(proof) => (action.verified_at, action.note) = (Some(now), format!("confirmed by {by}; {}", proof.join("; "))),
+        match act.verify(&self.context, action, &snapshot, moment)? {
+            ObservedState::Live(proof) => {
+                (action.verified_at, action.note) = (Some(now), format!("confirmed by {by}; {}", proof.join("; ")))
+            }
             // A file that was put back stays from here on: there is nothing left to undo.
-            Sight::Gone(proof) => {
+            ObservedState::Gone(proof) => {
                 (action.state, action.ended_at, action.verified_at) = (ActionState::Expired, Some(now), Some(now));
                 action.note = format!("confirmed by {by}; {proof}");
                 self.signs.forget(action.id);
             }
-            Sight::Outgrown(why) => (action.verified_at, action.note) = (Some(now), format!("confirmed by {by}; {why}")),
-            Sight::Drifted(why) => return Err(ActError::Unverified(why)),
+            ObservedState::Outgrown(why) => (action.verified_at, action.note) = (Some(now), format!("confirmed by {by}; {why}")),
+            ObservedState::Drifted(why) => return Err(ActError::Unverified(why)),
         }
         // What cannot be written now is kept in memory until it can: the end is where it should be.
         let _ = self.ledger.settle(action, Some(&snapshot), None);

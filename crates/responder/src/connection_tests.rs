@@ -105,7 +105,7 @@ fn the_owners_connection_is_never_closed() {
             let refused = responder.execute(block(spelling, Direction::In, MINUTE), now()).unwrap_err();
             assert!(matches!(refused, ActError::Lifeline { why: LifelineReason::SshSession, .. }), "{refused}");
         }
-        let cut = super::actions::open_connections::cut(&responder.hand, OWNER.parse().unwrap(), true).unwrap_err();
+        let cut = super::actions::open_connections::cut(&responder.context, OWNER.parse().unwrap(), true).unwrap_err();
         assert!(matches!(cut, ActError::Lifeline { .. }), "the closing asks for itself: {cut}");
         owner.talk().unwrap();
         assert_eq!(ruleset(), "");

@@ -49,7 +49,7 @@ impl Responder {
             }
         }
         operation.step();
-        let swept = sweep_with(&self.hand.freezer, self.ledger.directory());
+        let swept = sweep_with(&self.context.freezer, self.ledger.directory());
         report.removed = swept.removed;
         report.failures.extend(swept.failures);
         // What kept them may have gone with the rest.
@@ -81,7 +81,7 @@ impl Responder {
         for action in &mut active {
             self.decide_gone(action, EndCause::EmergencyStop, by, &format!("undone by {by}"), now);
         }
-        self.hand.marks.remove_all();
+        self.context.marks.remove_all();
         // What cannot be written now is written later; memory knows it in any case.
         let _ = self.ledger.settle_all(&active, &line(now, by, "emergency.stop", "everything", "begun"));
         active

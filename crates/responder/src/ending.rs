@@ -44,7 +44,7 @@ impl Responder {
 
     /// The same without the record, for whoever writes several at once.
     pub(super) fn decide_gone(&self, action: &mut Action, cause: EndCause, by: &str, why: &str, now: Timestamp) {
-        self.hand.marks.remove(&self.name_of(action));
+        self.context.marks.remove(&self.name_of(action));
         self.signs.forget(action.id);
         if action.desired == Desired::Live {
             let ending = Ending { cause, by: by.to_owned(), why: why.to_owned(), since: now, failed_tries: 0, last_error: None };
@@ -55,7 +55,7 @@ impl Responder {
     /// One try to undo what is meant to be gone. Its row is not written; gives what was done, or why it is still there.
     pub(super) fn try_to_undo(&self, action: &mut Action, snapshot: &Value, now: Timestamp) -> Result<Vec<String>, ActError> {
         let begun = self.clock.now();
-        let reverted = actions::of(action.kind).revert(&self.hand, action, snapshot);
+        let reverted = actions::of(action.kind).revert(&self.context, action, snapshot);
         let done = reverted.or_else(|error| match error {
             ActError::Misfit(_) => self.undo_without_snapshot(action, error),
             error => Err(error),
@@ -73,7 +73,7 @@ impl Responder {
                 self.retries.set(action.id, Some(ended.saturating_add(rest)));
                 // Whoever thaws when we cannot need not wait for its time any more. Of accounts, files and containers others
                 // may be in the middle of a change: there the outside end keeps its time.
-                watchdog::due_now(&self.hand.freezer.note(&self.name_of(action)));
+                watchdog::due_now(&self.context.freezer.note(&self.name_of(action)));
                 failed(action, error);
             }
         }
@@ -93,9 +93,9 @@ impl Responder {
     fn undo_without_snapshot(&self, action: &Action, error: ActError) -> Result<Vec<String>, ActError> {
         let name = self.name_of(action);
         let lasting = watchdog::note_path(self.ledger.directory(), &name);
-        if let Some(frozen) = self.hand.freezer.recall(&name) {
-            let thawed = self.hand.freezer.thaw(&frozen)?;
-            watchdog::call_off_noted(&self.hand.freezer.note(&name));
+        if let Some(frozen) = self.context.freezer.recall(&name) {
+            let thawed = self.context.freezer.thaw(&frozen)?;
+            watchdog::call_off_noted(&self.context.freezer.note(&name));
             return Ok(vec![thawed.words()]);
         }
         if lasting.exists() {
@@ -109,7 +109,7 @@ impl Responder {
     }
 
     pub(super) fn name_of(&self, action: &Action) -> String {
-        super::group_name(action.id, &self.hand.instance)
+        super::group_name(action.id, &self.context.instance)
     }
 }
 

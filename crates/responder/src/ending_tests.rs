@@ -33,7 +33,7 @@ fn what_was_undone_on_a_full_disk_by_one_who_was_killed_then_is_not_applied_agai
         assert_eq!((row(&responder, kept.id).state, row(&responder, kept.id).desired), (ActionState::Live, Desired::Live));
         // The same for everything at once, with the undoing itself lost too.
         crate::tests::nft("flush ruleset");
-        responder.hand.marks.remove_all();
+        responder.context.marks.remove_all();
         drop(responder);
         let responder = ready(&bench, &Hands::default());
         responder.recover(now()).unwrap();

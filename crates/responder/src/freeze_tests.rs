@@ -50,7 +50,7 @@ fn a_command_of_the_owner_without_a_terminal_is_held_as_a_whole() {
 fn it_is_said_where_a_process_runs_whose_own_group_is_gone() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let Some(root) = responder.hand.freezer.group_dir("x").filter(|_| responder.hand.freezer.method() == Method::V2) else {
+        let Some(root) = responder.context.freezer.group_dir("x").filter(|_| responder.context.freezer.method() == Method::V2) else {
             return eprintln!("skipped: no cgroup 2 here");
         };
         let root: PathBuf = root.ancestors().nth(2).unwrap().to_owned();
@@ -71,7 +71,7 @@ fn it_is_said_where_a_process_runs_whose_own_group_is_gone() {
 fn freezes_of_another_ledger_are_named_with_the_way_to_end_them() {
     on_bench(|bench| {
         let responder = bench.responder();
-        if responder.hand.freezer.method() == Method::Stop {
+        if responder.context.freezer.method() == Method::Stop {
             return eprintln!("skipped: no freezer here");
         }
         assert_eq!(responder.foreign_freezes(), Vec::<String>::new());

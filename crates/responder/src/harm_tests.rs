@@ -11,7 +11,7 @@ use super::tests::{Bench, block, by, ip, now, on_bench, on_tree, person, ruleset
 use super::*;
 use bartizan_court::Warrant;
 use bartizan_isolation::own_netns::killed_in_a_child;
-use bartizan_model::{ActionState, Approver, Direction, Mode, VitalState};
+use bartizan_model::{ActionState, Approver, Direction, Mode, ProbeState};
 
 /// A server on port 22 that greets, until told to fall silent.
 struct SshServer {
@@ -54,11 +54,11 @@ pub(super) fn rounds(responder: &Responder, hands: &Hands, seconds: u64) {
 /// The same hand with one more declared probe, which is well now.
 fn with_probe(bench: &Bench, hands: &Hands, probe: &str) -> Responder {
     let responder = ready(bench, hands);
-    let mut policy = Policy::clone(&responder.hand.policy());
+    let mut policy = Policy::clone(&responder.context.policy());
     policy.vitals.probes = vec![probe.to_owned()];
     responder.set_policy(&policy);
     responder.check_vitals(now());
-    let well = |vital: &bartizan_model::Vital| vital.name == probe && vital.state == VitalState::Well;
+    let well = |seen: &bartizan_model::Probe| seen.name == probe && seen.state == ProbeState::Well;
     assert!(responder.signs.before().iter().any(well), "{:?}", responder.signs.before());
     responder
 }
@@ -169,7 +169,7 @@ fn what_does_harm_is_undone_by_itself_and_not_done_again_alone() {
         assert!(matches!(responder.execute(order(), now()), Err(ActError::Harmful(_))), "a restart forgives nothing");
         responder.rollback(beside.id, "root", now()).unwrap();
         // A person may; from then on the guard may too, over a restart as well.
-        let mut policy = Policy::clone(&responder.hand.policy());
+        let mut policy = Policy::clone(&responder.context.policy());
         policy.vitals.probes.clear();
         responder.set_policy(&policy);
         let by_person = responder.execute(block("198.51.100.2", Direction::In, MINUTE), now()).unwrap();
@@ -210,7 +210,7 @@ fn what_was_before_an_action_is_compared_with_after_the_agent_died_too() {
             let _ = responder.execute(contain(), now());
         }));
         let responder = ready(&bench, &hands);
-        let mut policy = Policy::clone(&responder.hand.policy());
+        let mut policy = Policy::clone(&responder.context.policy());
         policy.vitals.probes = vec![probe.to_owned()];
         responder.set_policy(&policy);
         let kept = || std::fs::read_dir(bench.runtime().join("before")).unwrap().count();

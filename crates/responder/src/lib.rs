@@ -1,4 +1,4 @@
-//! The hand: journal, snapshot, apply, verify, commit or roll back.
+//! The context: journal, snapshot, apply, verify, commit or roll back.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod evidence;
 mod marks;
 mod operations;
 mod pace;
+mod probes;
 mod reading;
 mod reconciler;
 mod recovery;
@@ -19,7 +20,6 @@ mod stays;
 mod timeline;
 mod transaction;
 mod verifier;
-mod vitals;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use actions::ActError;
 pub use emergency::{EmergencyReport, sweep};
 
-use actions::Hand;
+use actions::ActionContext;
 use bartizan_config::Policy;
 use bartizan_enforce::freeze::Freezer;
 use bartizan_guard::lifeline::check;
@@ -72,11 +72,11 @@ pub struct Ties {
 /// The one who acts. One change at a time; every method may be called from any thread.
 pub struct Responder {
     ledger: Arc<Ledger>,
-    hand: Arc<Hand>,
+    context: Arc<ActionContext>,
     /// Deadlines are counted on it.
     clock: Clock,
     /// The host's health probes around each action.
-    signs: vitals::Signs,
+    signs: probes::Signs,
     /// When what could not be undone is tried again.
     retries: ending::Retries,
     /// Held while anything is done, undone or compared: nobody sees a change half made.
@@ -109,9 +109,9 @@ impl Responder {
         let freezer = Freezer::open(runtime)?;
         let locker = Locker::new(ledger.directory());
         let instance = ledger.instance().to_owned();
-        let signs = vitals::Signs::below(runtime, &instance);
+        let signs = probes::Signs::below(runtime, &instance);
         let policy = Mutex::new(Arc::new(policy));
-        let hand = Hand {
+        let context = ActionContext {
             marks: marks::Marks::below(runtime),
             freezer,
             locker,
@@ -127,7 +127,7 @@ impl Responder {
         };
         Ok(Self {
             ledger,
-            hand: Arc::new(hand),
+            context: Arc::new(context),
             clock: Clock::of_this_host(),
             signs,
             retries: ending::Retries::default(),
@@ -150,7 +150,7 @@ impl Responder {
 
     /// Takes a changed policy over; what was begun under the old one ends as it was begun.
     pub fn set_policy(&self, policy: &Policy) {
-        *self.hand.policy.lock().unpoisoned() = Arc::new(policy.clone());
+        *self.context.policy.lock().unpoisoned() = Arc::new(policy.clone());
     }
 
     /// Exactly what would happen, what it touches and how it is undone. Changes nothing.
@@ -158,13 +158,13 @@ impl Responder {
     /// # Errors
     /// When the target no longer exists or the kernel cannot be asked.
     pub fn preview(&self, plan: &ActionPlan) -> Result<Preview, ActError> {
-        let mut preview = actions::of(plan.kind()).preview(&self.hand, plan)?;
+        let mut preview = actions::of(plan.kind()).preview(&self.context, plan)?;
         if plan.target().address().is_some() || *plan.target() == bartizan_model::Target::Host {
-            preview.steps.extend(self.hand.ways().into_iter().map(|way| format!("your own way in: {way}")));
+            preview.steps.extend(self.context.ways().into_iter().map(|way| format!("your own way in: {way}")));
         }
-        let doubt = self.hand.doubt(plan.target());
+        let doubt = self.context.doubt(plan.target());
         preview.steps.extend(doubt.as_ref().map(|doubt| self.to_be_confirmed(plan, doubt)));
-        Ok(stays::complete(&self.hand, plan, preview, doubt.is_some()))
+        Ok(stays::complete(&self.context, plan, preview, doubt.is_some()))
     }
 
     /// All actions, newest first, at most `limit`.
@@ -185,17 +185,17 @@ impl Responder {
 
     /// What stands under our name in the packet filter, is not ours and could not be removed.
     pub fn table_trouble(&self) -> Option<String> {
-        self.hand.table_trouble.lock().unpoisoned().clone()
+        self.context.table_trouble.lock().unpoisoned().clone()
     }
 
     /// Processes that another agent or an earlier ledger holds frozen, and how to let them go: one sentence a group.
     pub fn foreign_freezes(&self) -> Vec<String> {
-        self.hand.freezer.foreign(&format!("-{}", self.hand.instance))
+        self.context.freezer.foreign(&format!("-{}", self.context.instance))
     }
 
     /// How processes are frozen on this host, for people.
     pub fn freeze_method(&self) -> &'static str {
-        self.hand.freezer.method().noun()
+        self.context.freezer.method().noun()
     }
 
     /// Makes sure that a shell of another name waits for every action that ends outside of us, while there is one.
@@ -216,7 +216,7 @@ impl Responder {
     }
 
     fn note_directories(&self) -> [PathBuf; 2] {
-        let runtime_notes = self.hand.freezer.note("x").parent().unwrap_or(Path::new("/")).to_owned();
+        let runtime_notes = self.context.freezer.note("x").parent().unwrap_or(Path::new("/")).to_owned();
         [runtime_notes, watchdog::lasting_directory(self.ledger.directory())]
     }
 
@@ -246,7 +246,7 @@ impl Responder {
 
     /// What was read of the packet filter is read anew from here on.
     fn forget_ruleset(&self) {
-        self.hand.forget_ruleset();
+        self.context.forget_ruleset();
     }
 
     /// Keeps the ledger in order: copies its log when that has grown, and writes what a full disk left owing. Gives how

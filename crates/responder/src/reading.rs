@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::actions::{ActError, Hand};
+use super::actions::{ActError, ActionContext};
 use super::ruleset::{SLACK, Timed};
 use bartizan_enforce::nft::{Element, Kept, Key, Member, Nft, Pieces, Place, Set, Table, TableState};
 use bartizan_model::Unpoisoned as _;
@@ -177,8 +177,8 @@ impl Ruleset {
     }
 }
 
-impl Hand {
-    /// The table as the kernel shows it, read once for a round; [`Hand::forget_ruleset`] makes the next one read anew.
+impl ActionContext {
+    /// The table as the kernel shows it, read once for a round; [`ActionContext::forget_ruleset`] makes the next one read anew.
     pub(super) fn ruleset(&self) -> Result<Arc<Ruleset>, ActError> {
         let mut shelf = self.shelf.0.lock().unpoisoned();
         if let Some(ruleset) = &shelf.ruleset {

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use super::Responder;
-use super::actions::{self, ActError, Sight};
+use super::actions::{self, ActError, ObservedState};
 use super::confirm::time_given;
 use super::ending::word;
 use super::transaction::line;
@@ -18,9 +18,9 @@ const EARLY: Duration = Duration::from_secs(3);
 /// A look that takes longer (nanoseconds) says nothing about times; after so many of them it is believed all the same, so that
 /// nobody hides behind a busy host.
 const LATE: u64 = 1_000_000_000;
-const MOST_LOOKS: usize = 3;
+const MAX_LOOKS: usize = 3;
 /// Actions undone by others that raise an alarm each in one round; the table of the packet filter is one alarm anyway.
-const MOST_ALARMS: usize = 16;
+const MAX_ALARMS: usize = 16;
 
 /// What one round found to be undone by others.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ impl Responder {
     /// What somebody else put into our own sets drops packets in our name, perhaps the owner's, and nobody ends it: it goes.
     fn remove_foreign(&self, undone: &mut Undone, now: Timestamp) {
         // What cannot be read is found by the comparison of the actions, or at the next round.
-        for sentence in self.hand.remove_orphans(&self.ledger.held()).unwrap_or_default() {
+        for sentence in self.context.remove_orphans(&self.ledger.held()).unwrap_or_default() {
             undone.first.get_or_insert_with(|| sentence.clone());
             undone.filtered += 1;
             self.tell(now, "reconciler", "orphan.removed", "kernel", sentence);
@@ -110,19 +110,19 @@ impl Responder {
         let (moment, sight) = self.look_promptly(held, now);
         let overdue = moment > action.ends_at() + grace;
         match sight {
-            Ok(Sight::Gone(why)) => self.finish(&mut action, held, &why, now),
+            Ok(ObservedState::Gone(why)) => self.finish(&mut action, held, &why, now),
             // Even when nobody can tell whether it is still there.
             Ok(_) | Err(_) if overdue => {
                 self.finish(&mut action, held, "its time was over and it was still there: ended by bartizan", now);
             }
-            Ok(Sight::Live(proof)) => {
+            Ok(ObservedState::Live(proof)) => {
                 (action.state, action.verified_at, action.note) = (ActionState::Live, Some(now), proof.join("; "));
             }
             // About to end by itself: the difference is the ending.
-            Ok(Sight::Drifted(_) | Sight::Outgrown(_)) if moment > action.ends_at() => {}
-            Ok(Sight::Drifted(why)) => self.bring_back(&mut action, held, others, Some(undone), &why, now),
+            Ok(ObservedState::Drifted(_) | ObservedState::Outgrown(_)) if moment > action.ends_at() => {}
+            Ok(ObservedState::Drifted(why)) => self.bring_back(&mut action, held, others, Some(undone), &why, now),
             // Nobody touched it, so nobody is blamed.
-            Ok(Sight::Outgrown(why)) => self.bring_back(&mut action, held, others, None, &why, now),
+            Ok(ObservedState::Outgrown(why)) => self.bring_back(&mut action, held, others, None, &why, now),
             Err(error) => (action.state, action.note) = (ActionState::Unknown, format!("the kernel cannot be asked: {error}")),
         }
         action
@@ -130,15 +130,15 @@ impl Responder {
 
     /// What the kernel shows, and at which moment. Times are held against each other, so that a host which stands still between
     /// the look at the clock and the look at the kernel would show ends that nobody changed: then both are looked at again.
-    fn look_promptly(&self, held: &Held, now: Timestamp) -> (Timestamp, Result<Sight, ActError>) {
+    fn look_promptly(&self, held: &Held, now: Timestamp) -> (Timestamp, Result<ObservedState, ActError>) {
         let mut looks = 0;
         loop {
             let (begun, moment) = (self.clock.now(), self.moment_of(held, now));
             self.checkpoint("between the clock and the kernel");
-            let sight = actions::of(held.action.kind).verify(&self.hand, &held.action, &held.snapshot, moment);
+            let sight = actions::of(held.action.kind).verify(&self.context, &held.action, &held.snapshot, moment);
             looks += 1;
             let is_late = self.clock.now().saturating_sub(begun) > LATE;
-            if !is_late || looks == MOST_LOOKS || !matches!(sight, Ok(Sight::Drifted(_))) {
+            if !is_late || looks == MAX_LOOKS || !matches!(sight, Ok(ObservedState::Drifted(_))) {
                 return (moment, sight);
             }
             self.forget_ruleset();
@@ -170,17 +170,17 @@ impl Responder {
             undone.note(action, why);
         }
         let moment = self.moment_of(held, now);
-        let Some(restored) = act.restore(&self.hand, action, others.all(), moment) else { return };
+        let Some(restored) = act.restore(&self.context, action, others.all(), moment) else { return };
         self.tell(now, "reconciler", "action.drifted", action.id, why);
         self.forget_ruleset();
-        let shown = restored.and_then(|()| act.verify(&self.hand, action, &held.snapshot, moment));
+        let shown = restored.and_then(|()| act.verify(&self.context, action, &held.snapshot, moment));
         match shown {
-            Ok(Sight::Live(proof)) => {
+            Ok(ObservedState::Live(proof)) => {
                 (action.state, action.verified_at) = (ActionState::Live, Some(now));
                 action.note = format!("brought back ({why}); {}", proof.join("; "));
                 self.ledger.audit_or_owe(line(now, "reconciler", "action.reapplied", action.id, action.note.clone()));
             }
-            Ok(Sight::Drifted(still) | Sight::Outgrown(still) | Sight::Gone(still)) => {
+            Ok(ObservedState::Drifted(still) | ObservedState::Outgrown(still) | ObservedState::Gone(still)) => {
                 action.note = format!("{why}; bringing it back did not help: {still}")
             }
             Err(error) => action.note = format!("{why}; not brought back: {error}"),
@@ -192,9 +192,9 @@ impl Responder {
         if let Some(first) = undone.first {
             let more = if undone.filtered > 1 { format!(" (and {} more)", undone.filtered - 1) } else { String::new() };
             let detail = HostText::from(format!("{first}{more}").as_str());
-            (self.hand.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
+            (self.context.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
         }
-        undone.alarms.into_iter().for_each(|alarm| (self.hand.alarm)(alarm));
+        undone.alarms.into_iter().for_each(|alarm| (self.context.alarm)(alarm));
     }
 }
 
@@ -203,7 +203,7 @@ impl Undone {
         if action.kind.spec().in_packet_filter {
             self.filtered += 1;
             self.first.get_or_insert_with(|| format!("{}: {why}", action.id));
-        } else if self.alarms.len() < MOST_ALARMS {
+        } else if self.alarms.len() < MAX_ALARMS {
             let detail = HostText::from(format!("{} {}: {why}", action.id, action.kind).as_str());
             self.alarms.push(Alarm { what: AlarmKind::ActionUndone, detail, action: Some(action.id), path: None });
         }

@@ -12,7 +12,7 @@ use bartizan_store::ledger::Held;
 const UNDOING: &str = "undoing";
 
 /// Notes without an owner that are ended at one start.
-const MOST_ORPHANS: usize = 4096;
+const MAX_ORPHANS: usize = 4096;
 
 impl Responder {
     /// Settles what a crash left behind: what was ended without a record stays ended; an intent without a receipt is adopted
@@ -53,7 +53,7 @@ impl Responder {
     /// What was ended by an earlier life that could not put it on record is meant to be gone; so is what outlives a reboot
     /// and whose note went before it. What is not known to be wanted is never applied again.
     fn honour_endings(&self, now: Timestamp) {
-        let marks = &self.hand.marks;
+        let marks = &self.context.marks;
         let live: Vec<Held> = self.ledger.held().into_iter().filter(|held| held.action.desired == Desired::Live).collect();
         let were_kept = marks.are_kept();
         for held in &live {
@@ -69,7 +69,7 @@ impl Responder {
         let meant: BTreeSet<String> =
             self.ledger.held().iter().filter(|held| held.action.desired == Desired::Live).map(|held| self.name_of(&held.action)).collect();
         if were_kept {
-            marks.retain(&format!("-{}", self.hand.instance), &meant);
+            marks.retain(&format!("-{}", self.context.instance), &meant);
         } else if let Err(why) = marks.begin(&meant.into_iter().collect::<Vec<_>>()) {
             self.tell(now, "recovery", "marks.failed", "runtime directory", why.to_string());
         }
@@ -90,7 +90,7 @@ impl Responder {
         let moment = self.moment_of(held, now);
         // What nobody saw whole and nobody confirmed in time is not adopted.
         let meant = action.desired == Desired::Live;
-        let whole = meant && moment < action.ends_at() && act.is_whole(&self.hand, &action, snapshot, moment).unwrap_or(false);
+        let whole = meant && moment < action.ends_at() && act.is_whole(&self.context, &action, snapshot, moment).unwrap_or(false);
         if whole {
             (action.state, action.applied_at, action.verified_at) = (ActionState::Live, Some(now), Some(now));
             action.note = "found whole in the kernel after a restart and adopted".into();
@@ -122,15 +122,17 @@ impl Responder {
     /// What is in the kernel under our name and in no row; one sentence each.
     fn remove_orphans(&self) -> Vec<String> {
         let active = self.ledger.active().unwrap_or_default();
-        let mut said =
-            self.hand.remove_orphans(&self.ledger.held()).unwrap_or_else(|error| vec![format!("our table could not be compared: {error}")]);
+        let mut said = self
+            .context
+            .remove_orphans(&self.ledger.held())
+            .unwrap_or_else(|error| vec![format!("our table could not be compared: {error}")]);
         if let Some(first) = said.first() {
             let detail = HostText::from(first.as_str());
-            (self.hand.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
+            (self.context.alarm)(Alarm { what: AlarmKind::TableChanged, detail, action: None, path: None });
         }
-        let suffix = format!("-{}", self.hand.instance);
-        let wanted: Vec<String> = active.iter().map(|action| super::group_name(action.id, &self.hand.instance)).collect();
-        let freezer = &self.hand.freezer;
+        let suffix = format!("-{}", self.context.instance);
+        let wanted: Vec<String> = active.iter().map(|action| super::group_name(action.id, &self.context.instance)).collect();
+        let freezer = &self.context.freezer;
         // A note in our own directory is ours, even one of a ledger that was lost; a group elsewhere only by its name.
         let found = freezer.noted().into_iter().chain(freezer.groups().into_iter().filter(|name| name.ends_with(&suffix)));
         let orphans: std::collections::BTreeSet<String> = found.filter(|name| !wanted.contains(name)).collect();
@@ -152,7 +154,7 @@ impl Responder {
         let notes = watchdog::note_path(self.ledger.directory(), "x");
         let entries = notes.parent().map(std::fs::read_dir).into_iter().flatten().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.contains('.'));
-        let orphans = names.filter(|name| !wanted.contains(name)).take(MOST_ORPHANS);
+        let orphans = names.filter(|name| !wanted.contains(name)).take(MAX_ORPHANS);
         orphans.map(|name| self.end_lasting(&name)).collect()
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::tests::{Bench, by, now, on_bench, on_tree, order, person, until};
 use super::*;
 use bartizan_court::Warrant;
-use bartizan_guard::access_copies::AccessCopies;
+use bartizan_guard::file_backups::AccessCopies;
 use bartizan_guard::watchdog::{EMERGENCY_SCRIPT, lasting_notes};
 use bartizan_model::{ActionKind, ActionState, Approver, HostText, Mode, Target};
 

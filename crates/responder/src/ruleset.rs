@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::actions::{self, ActError, Hand, Sight};
+use super::actions::{self, ActError, ActionContext, ObservedState};
 use super::reading::Ruleset;
 use super::verifier::{self, Case};
 use bartizan_enforce::nft::{Element, Member, NftError, Place, TABLE, Table, TableState};
@@ -15,7 +15,7 @@ use bartizan_sys::clock::boot_ns;
 pub(super) const SLACK: Duration = Duration::from_secs(3);
 
 /// How often elements are sent whose time ran while they were sent.
-const MOST_TRIES: usize = 3;
+const MAX_TRIES: usize = 3;
 
 /// A member and when it ends.
 pub(super) type Timed = (Member, Timestamp);
@@ -43,7 +43,7 @@ pub(super) fn elements(members: &[Timed], now: Timestamp) -> Vec<Element> {
     timed.filter(|element| !element.lasts.is_zero()).collect()
 }
 
-impl Hand {
+impl ActionContext {
     /// Adds elements, in place of what stands under the same key. A table that is gone or altered is made anew with
     /// what the journal's live actions own.
     pub(super) fn put(&self, action: &Action, members: &[Timed], by_person: bool, now: Timestamp) -> Result<(), ActError> {
@@ -61,7 +61,7 @@ impl Hand {
     ) -> Result<(), ActError> {
         let asked = boot_ns();
         // Their time is written down in what is sent: who stands still between the two sends it once more.
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let (lifeline, ruleset) = ((self.lifeline)(), self.ruleset()?);
             let written = boot_ns();
             self.put_once(action, (members, more.clone()), (&ruleset, &lifeline), by_person, now + since(asked))?;
@@ -208,7 +208,7 @@ impl Hand {
     }
 
     /// Whether the kernel shows these members with the time they should still have: the shortest of them, or why not.
-    pub(super) fn sees(&self, members: &[Timed], what: &str, now: Timestamp) -> Result<Result<Duration, Sight>, ActError> {
+    pub(super) fn sees(&self, members: &[Timed], what: &str, now: Timestamp) -> Result<Result<Duration, ObservedState>, ActError> {
         // Reading may take long: what the kernel shows is held against the moment at which it was read.
         let begun = Instant::now();
         let ruleset = self.ruleset()?;
@@ -221,26 +221,26 @@ impl Hand {
                 if left <= SLACK {
                     continue;
                 }
-                return Ok(Err(Sight::Drifted(format!("{what} is no longer in our table: somebody removed it"))));
+                return Ok(Err(ObservedState::Drifted(format!("{what} is no longer in our table: somebody removed it"))));
             };
             found += 1;
             let Some(shown) = kept.remaining else {
-                return Ok(Err(Sight::Drifted(format!("somebody made it endless that {what} is in our table"))));
+                return Ok(Err(ObservedState::Drifted(format!("somebody made it endless that {what} is in our table"))));
             };
             let slack = ruleset.slack(*member)?;
             if shown > left + slack && !member.is_shared() || shown + slack < left {
-                return Ok(Err(Sight::Drifted(format!("somebody changed the end of {what} in our table"))));
+                return Ok(Err(ObservedState::Drifted(format!("somebody changed the end of {what} in our table"))));
             }
             if kept.rate != member.rate().map(u64::from) {
-                return Ok(Err(Sight::Drifted(format!("somebody changed how much {what} may send"))));
+                return Ok(Err(ObservedState::Drifted(format!("somebody changed how much {what} may send"))));
             }
             shortest = shortest.min(shown);
         }
         if found == 0 {
-            return Ok(Err(Sight::Gone("the kernel ended it at its time".into())));
+            return Ok(Err(ObservedState::Gone("the kernel ended it at its time".into())));
         }
         if let TableState::Altered(how) = ruleset.state() {
-            return Ok(Err(Sight::Drifted(format!("somebody changed table inet {TABLE} ({how})"))));
+            return Ok(Err(ObservedState::Drifted(format!("somebody changed table inet {TABLE} ({how})"))));
         }
         Ok(Ok(shortest))
     }

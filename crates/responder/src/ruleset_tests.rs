@@ -253,13 +253,13 @@ fn a_confirmed_containment_lasts_to_its_end() {
         done.confirmation = Some(bartizan_model::Confirmation { until, confirmed_at: None, confirmed_by: None });
         let snapshot = responder.ledger.snapshot(done.id).unwrap().unwrap();
         let act = super::actions::of(ActionKind::ContainHost);
-        responder.hand.put(&done, &act.members(&done, &snapshot).unwrap(), true, now()).unwrap();
-        assert!(matches!(act.verify(&responder.hand, &done, &snapshot, now()).unwrap(), super::actions::Sight::Live(_)));
+        responder.context.put(&done, &act.members(&done, &snapshot).unwrap(), true, now()).unwrap();
+        assert!(matches!(act.verify(&responder.context, &done, &snapshot, now()).unwrap(), super::actions::ObservedState::Live(_)));
         done.confirmation = Some(bartizan_model::Confirmation { until, confirmed_at: Some(now()), confirmed_by: Some("root".into()) });
-        assert!(!matches!(act.verify(&responder.hand, &done, &snapshot, now()).unwrap(), super::actions::Sight::Live(_)));
-        let snapshot = act.prolong(&responder.hand, &done, &snapshot, now()).unwrap();
-        let sight = act.verify(&responder.hand, &done, &snapshot, now()).unwrap();
-        assert!(matches!(sight, super::actions::Sight::Live(_)), "{sight:?}");
+        assert!(!matches!(act.verify(&responder.context, &done, &snapshot, now()).unwrap(), super::actions::ObservedState::Live(_)));
+        let snapshot = act.prolong(&responder.context, &done, &snapshot, now()).unwrap();
+        let sight = act.verify(&responder.context, &done, &snapshot, now()).unwrap();
+        assert!(matches!(sight, super::actions::ObservedState::Live(_)), "{sight:?}");
         responder.rollback(done.id, "root", now()).unwrap();
         assert_eq!(ruleset(), "");
     });
@@ -366,9 +366,9 @@ fn what_is_forwarded_is_blocked_limited_and_denied_too() {
         let member = bartizan_enforce::nft::Member::DenyFrom("192.0.2.2".parse().unwrap(), STRANGER.parse().unwrap());
         let mut action = blocked.clone();
         action.expires_at = now() + chrono::Duration::seconds(60);
-        responder.hand.put(&action, &[(member, action.expires_at)], true, now()).unwrap();
+        responder.context.put(&action, &[(member, action.expires_at)], true, now()).unwrap();
         assert!(!passes(STRANGER) && passes(OWNER));
-        responder.hand.take(&[(member, action.expires_at)]).unwrap();
+        responder.context.take(&[(member, action.expires_at)]).unwrap();
         assert!(passes(STRANGER));
         let contained = responder.execute(contain(MINUTE), now()).unwrap();
         assert!(!passes(STRANGER) && passes(OWNER), "what comes from a veth and leaves elsewhere is outbound");
@@ -396,7 +396,7 @@ fn hostile_changes_are_refused_and_alarmed() {
             (vec![(Member::ContainSsh(22), end), (Member::Keep("198.51.100.7".parse().unwrap()), end)], true),
             ((1..3).map(|n| (Member::Block(std::net::Ipv4Addr::new(198, 51, 100, 100 + n).into(), Direction::In), end)).collect(), false),
         ] {
-            let refused = responder.hand.put(&done, &members, by_person, now());
+            let refused = responder.context.put(&done, &members, by_person, now());
             assert!(matches!(&refused, Err(ActError::Nft(bartizan_enforce::nft::NftError::Refused(_)))), "{members:?}: {refused:?}");
             assert_eq!(ruleset_without_time(), before, "{members:?}");
         }
@@ -426,17 +426,17 @@ fn ten_thousand_blocks_reconcile() {
             responder.ledger.update(&action).unwrap();
             members.push((bartizan_enforce::nft::Member::Block(addr, Direction::In), action.expires_at));
         }
-        responder.hand.put(&first, &members, true, now()).unwrap();
+        responder.context.put(&first, &members, true, now()).unwrap();
         let actions = responder.ledger.active().unwrap();
         assert_eq!(actions.len(), 10_000);
         for _ in 0..3 {
             let began = Instant::now();
-            responder.hand.forget_ruleset();
+            responder.context.forget_ruleset();
             let act = super::actions::of(ActionKind::BlockAddress);
             let snapshot = serde_json::json!({ "connections": { "closed": 0, "forgotten": 0, "failures": [] } });
             let live = actions
                 .iter()
-                .filter(|a| matches!(act.verify(&responder.hand, a, &snapshot, now()), Ok(super::actions::Sight::Live(_))))
+                .filter(|a| matches!(act.verify(&responder.context, a, &snapshot, now()), Ok(super::actions::ObservedState::Live(_))))
                 .count();
             eprintln!("{live} blocks compared with the kernel in {:?}", began.elapsed());
             let began = Instant::now();

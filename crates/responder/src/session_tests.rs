@@ -8,7 +8,7 @@ use super::safety_tests::{Hands, MINUTE, ready, row};
 use super::tests::{block, ip, now, on_bench};
 use super::*;
 use bartizan_court::Warrant;
-use bartizan_model::{ActionState, Direction, VitalState};
+use bartizan_model::{ActionState, Direction, ProbeState};
 
 /// Undone within the time that three looks take, because of a session.
 fn undone_for_a_session(responder: &Responder, hands: &Hands, order: Warrant) -> String {
@@ -33,12 +33,12 @@ fn an_operator_who_is_cut_in_spite_of_all_gets_the_connection_back_and_who_only_
         let hands = Hands::default();
         let responder = ready(&bench, &hands);
         let _knock = std::net::TcpStream::connect("198.51.100.1:22").unwrap();
-        assert!(bartizan_guard::vital::sessions(&[22]).is_empty(), "a connection proves nothing");
+        assert!(bartizan_guard::probes::sessions(&[22]).is_empty(), "a connection proves nothing");
         for direction in [Direction::In, Direction::Out] {
             let _login = sshd.login(&[], &["-b", "198.51.100.1"], "198.51.100.1");
             hands.pass(60);
             responder.check_vitals(now());
-            let sessions: Vec<String> = bartizan_guard::vital::sessions(&[22]).iter().map(|session| session.name().to_owned()).collect();
+            let sessions: Vec<String> = bartizan_guard::probes::sessions(&[22]).iter().map(|session| session.name().to_owned()).collect();
             assert!(sessions.len() == 1 && sessions[0].starts_with("198.51.100.1:"), "{sessions:?}");
             // The lifeline of this bench knows nobody: only the signs are left to notice.
             let note = undone_for_a_session(&responder, &hands, block("198.51.100.1", direction, MINUTE));
@@ -77,7 +77,7 @@ fn a_session_that_idles_in_a_tunnel_is_missed_when_the_way_under_the_tunnel_is_c
             responder.check_vitals(now());
             let signs = responder.signs.before();
             let session = signs.iter().find(|sign| sign.name.starts_with("10.8.0.2:")).unwrap();
-            assert_eq!((session.state, session.detail.as_str(), session.tunnel.as_deref()), (VitalState::Well, "answers", Some("tun0")));
+            assert_eq!((session.state, session.detail.as_str(), session.tunnel.as_deref()), (ProbeState::Well, "answers", Some("tun0")));
             let stranger = responder.execute(block("203.0.113.77", direction, MINUTE), now()).unwrap();
             rounds(&responder, &hands, 6);
             assert_eq!(row(&responder, stranger.id).state, ActionState::Live, "the session answers under that one");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::actions::{ActError, of};
-use super::vitals::tests::action;
+use super::probes::tests::action;
 use bartizan_model::{ActionKind, BootId, Direction, Isolation, ProcessKey, Target, Whose};
 
 /// One of each kind, what an earlier version kept of it, and how many elements it has in the packet filter: by what was

@@ -1,13 +1,13 @@
 //! What stays open for the person who is asked, in one short sentence: the first thing to know before a yes.
 
-use super::actions::{Hand, kept_by_containment};
+use super::actions::{ActionContext, kept_by_containment};
 use bartizan_model::{ActionKind, ActionPlan, Lifeline, LifelineReason, Preview, TargetKind};
 
 /// Completes a preview with what stays open and with the time after which nobody's silence counts as a yes.
-pub(super) fn complete(hand: &Hand, plan: &ActionPlan, preview: Preview, uncertain: bool) -> Preview {
-    let confirm_within = (uncertain || plan.kind().is_disruptive()).then(|| hand.policy().actions.confirm_within.min(plan.lasts()));
-    let lifeline = (hand.lifeline)();
-    let kept = if plan.target().kind() == TargetKind::Host { kept_by_containment(&lifeline, hand) } else { 0 };
+pub(super) fn complete(context: &ActionContext, plan: &ActionPlan, preview: Preview, uncertain: bool) -> Preview {
+    let confirm_within = (uncertain || plan.kind().is_disruptive()).then(|| context.policy().actions.confirm_within.min(plan.lasts()));
+    let lifeline = (context.lifeline)();
+    let kept = if plan.target().kind() == TargetKind::Host { kept_by_containment(&lifeline, context) } else { 0 };
     Preview { stays: sentence(plan.kind(), &lifeline, kept), confirm_within, ..preview }
 }
 

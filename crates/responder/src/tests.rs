@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use bartizan_court::Warrant;
-use bartizan_court::{Court, Petition};
+use bartizan_court::{ApprovalRequest, Court};
 use bartizan_enforce::freeze::{Method, Purpose};
 use bartizan_guard::watchdog::EMERGENCY_SCRIPT;
 use bartizan_isolation::own_netns::{alone_on_this_host, in_own_network, killed_in_a_child};
@@ -184,7 +184,7 @@ fn a_block_is_live_in_the_kernel_and_gone_without_a_trace() {
         nft("add table inet other");
         let (before, responder) = (ruleset(), bench.responder());
         for (addr, direction) in [("127.0.0.5", Direction::Out), ("::1", Direction::In)] {
-            // Loopback is never a stranger: only the kernel side is under test here, so the shape check is passed by hand.
+            // Loopback is never a stranger: only the kernel side is under test here, so the shape check is passed by context.
             let plan = block(addr, direction, Duration::from_secs(60));
             assert!(matches!(responder.execute(plan, now()), Err(ActError::Lifeline { why: LifelineReason::NotAStranger, .. })));
         }
@@ -304,9 +304,9 @@ fn a_thaw_by_somebody_else_is_alarmed_and_the_tree_is_held_again_as_policy_says(
         let out = bench.dir.path().join("out");
         let child = lively_tree(&out);
         let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
-        if let Some(dir) = responder.hand.freezer.group_dir(&group_name(frozen.id, responder.ledger.instance())) {
+        if let Some(dir) = responder.context.freezer.group_dir(&group_name(frozen.id, responder.ledger.instance())) {
             let (file, word) =
-                if responder.hand.freezer.method() == Method::V2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
+                if responder.context.freezer.method() == Method::V2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
             let let_go = || {
                 std::fs::write(dir.join(file), word).unwrap();
                 assert!(until(|| !stands_still(&out)));
@@ -407,7 +407,7 @@ fn what_nobody_owns_is_removed_at_start() {
         let child = lively_tree(&out);
         let root = key_of(child.id()).unwrap();
         let name = format!("A77-{}", responder.ledger.instance());
-        responder.hand.freezer.freeze(&name, Purpose::Hold, &|| vec![root], &|_| Ok(())).unwrap();
+        responder.context.freezer.freeze(&name, Purpose::Hold, &|| vec![root], &|_| Ok(())).unwrap();
         assert!(stands_still(&out));
         responder.recover(now()).unwrap();
         assert!(ruleset().contains("198.51.100.6") && !ruleset().contains("198.51.100.7"));
@@ -468,7 +468,7 @@ fn the_emergency_script_needs_nobody() {
         assert_eq!(cgroup(child.id()), before, "{words}");
         assert!(until(|| watcher == 0 || key_of(watcher).is_none()), "{words}");
         assert!(std::fs::read_dir(&notes).unwrap().next().is_none(), "{words}");
-        if let Some(dir) = responder.hand.freezer.group_dir(&group_name(frozen.id, responder.ledger.instance())) {
+        if let Some(dir) = responder.context.freezer.group_dir(&group_name(frozen.id, responder.ledger.instance())) {
             assert!(!dir.exists(), "{words}");
         }
         responder.reconcile(now()).unwrap();
@@ -486,7 +486,7 @@ fn only_a_timely_warrant_moves_the_hand() {
         let warrant = |court: &mut Court| {
             let plan = block("198.51.100.20", Direction::Out, Duration::from_secs(60)).plan().clone();
             let (reason, person, lifeline) = ("a test".to_owned(), "root via uid 0".to_owned(), &bench.lifeline);
-            court.grant(Petition { plan, incident: None, reason, person, lifeline, tree: &[], active: &[], now: now() }).unwrap()
+            court.grant(ApprovalRequest { plan, incident: None, reason, person, lifeline, tree: &[], active: &[], now: now() }).unwrap()
         };
         let (late, good) = (warrant(&mut ours), warrant(&mut ours));
         assert!(matches!(responder.execute(late, now() + chrono::Duration::minutes(6)), Err(ActError::Warrant(_))));

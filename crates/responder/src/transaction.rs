@@ -6,10 +6,10 @@ use chrono::Duration;
 use serde_json::Value;
 
 use super::Responder;
-use super::actions::{self, ActError, Sight};
+use super::actions::{self, ActError, ObservedState};
 use super::ending::word;
 use super::operations::Operation;
-use super::vitals::Before;
+use super::probes::Before;
 use bartizan_court::Warrant;
 use bartizan_model::{
     Action, ActionId, ActionKind, ActionPlan, ActionState, Alarm, AlarmKind, AuditBody, Confirmation, Desired, EndCause, HostText, Preview,
@@ -27,14 +27,14 @@ impl Responder {
     pub fn execute(&self, warrant: Warrant, now: Timestamp) -> Result<Action, ActError> {
         if let Err(error) = warrant.check(now) {
             let detail = HostText::from(format!("{error} ({} for {})", warrant.id(), warrant.plan()).as_str());
-            (self.hand.alarm)(Alarm { what: AlarmKind::WarrantRefused, detail, action: None, path: None });
+            (self.context.alarm)(Alarm { what: AlarmKind::WarrantRefused, detail, action: None, path: None });
             self.tell(now, "responder", "warrant.refused", "a warrant", error.to_string());
             return Err(error.into());
         }
         let (mut pace, asked, asked_at) = (super::pace::Pace::begin(), now, self.clock.now());
         let operation = self.operations.begin();
         // What may cut people off is measured right before; the rest has no time for it: the last round counts.
-        let doubt = self.hand.doubt(warrant.plan().target());
+        let doubt = self.context.doubt(warrant.plan().target());
         let signs = match warrant.plan().kind().is_disruptive() || doubt.is_some() {
             true => Arc::new(self.measure_all()),
             false => self.signs.before(),
@@ -60,7 +60,7 @@ impl Responder {
         }
         operation.step();
         let act = actions::of(action.kind);
-        let applied = act.apply(&self.hand, &action, &snapshot);
+        let applied = act.apply(&self.context, &action, &snapshot);
         pace.step("apply");
         operation.step();
         self.checkpoint("after apply");
@@ -123,7 +123,7 @@ impl Responder {
         }
         // The court asked this before; here it is asked again of the kernel, by other code, on the exact target. The rest
         // of a tree is asked for one by one when it is caught.
-        self.hand.may_touch(warrant.plan().target(), by_person)?;
+        self.context.may_touch(warrant.plan().target(), by_person)?;
         pace.step("lifeline");
         if let Some(same) = self.same_target(warrant.plan()) {
             if let Some(why) = same.pending_words() {
@@ -134,26 +134,26 @@ impl Responder {
         }
         let id = self.ledger.next_action_id()?;
         let act = actions::of(warrant.plan().kind());
-        let mut preview = act.outline(&self.hand, warrant.plan())?;
+        let mut preview = act.outline(&self.context, warrant.plan())?;
         preview.steps.extend(doubt.as_ref().map(|doubt| self.to_be_confirmed(warrant.plan(), doubt)));
         pace.step("outline");
-        let snapshot = act.snapshot(&self.hand, id, warrant.plan())?;
+        let snapshot = act.snapshot(&self.context, id, warrant.plan())?;
         pace.step("snapshot");
         let action = self.planned(id, warrant, (preview, doubt.is_some()), now);
         // What was looked at since may have taken seconds, which count.
         let anchor = Anchor { boot: self.clock.boot(), ns: planned_at };
         let words = format!("{} under {}: {}", warrant.plan(), warrant.id(), action.reason);
         let name = self.name_of(&action);
-        self.hand.marks.set(&name).map_err(|why| ActError::Unnoted { name: name.clone(), why })?;
+        self.context.marks.set(&name).map_err(|why| ActError::Unnoted { name: name.clone(), why })?;
         let intended = self.ledger.intend(&action, &snapshot, anchor, &line(now, &action.by.to_string(), "action.intended", id, words));
-        intended.inspect_err(|_| self.hand.marks.remove(&name))?;
+        intended.inspect_err(|_| self.context.marks.remove(&name))?;
         pace.step("intent");
         Ok((action, snapshot))
     }
 
     /// What a person reads of an action on an address of which it is not certain whose it is.
     pub(super) fn to_be_confirmed(&self, plan: &ActionPlan, doubt: &str) -> String {
-        let within = plan.lasts().min(self.hand.policy().actions.confirm_within);
+        let within = plan.lasts().min(self.context.policy().actions.confirm_within);
         format!(
             "undone after {} unless confirmed: it is not certain that this cuts off none of your own connections ({})",
             humantime::format_duration(within),
@@ -163,7 +163,7 @@ impl Responder {
 
     fn planned(&self, id: ActionId, warrant: &Warrant, (preview, uncertain): (Preview, bool), now: Timestamp) -> Action {
         let expires_at = now + Duration::from_std(warrant.plan().lasts()).unwrap_or_default();
-        let confirm_within = Duration::from_std(self.hand.policy().actions.confirm_within).unwrap_or_default();
+        let confirm_within = Duration::from_std(self.context.policy().actions.confirm_within).unwrap_or_default();
         let confirmation = (uncertain || warrant.plan().kind().is_disruptive()).then(|| Confirmation {
             until: (now + confirm_within).min(expires_at),
             confirmed_at: None,
@@ -201,14 +201,14 @@ impl Responder {
         self.forget_ruleset();
         // The journal's own clock: it began with the intent, and applying may have taken seconds.
         let now = self.ledger.held_one(action.id).map_or(now, |held| self.moment_of(&held, now));
-        let sight = actions::of(action.kind).verify(&self.hand, action, snapshot, now)?;
+        let sight = actions::of(action.kind).verify(&self.context, action, snapshot, now)?;
         pace.step("verify");
         let (state, proof) = match (action.kind, sight) {
-            (ActionKind::KillTree, Sight::Gone(proof)) => (ActionState::Expired, proof),
-            (_, Sight::Live(proof)) => (ActionState::Live, proof.join("; ")),
+            (ActionKind::KillTree, ObservedState::Gone(proof)) => (ActionState::Expired, proof),
+            (_, ObservedState::Live(proof)) => (ActionState::Live, proof.join("; ")),
             // The next comparison covers what is new.
-            (_, Sight::Outgrown(why)) => (ActionState::Live, why),
-            (_, Sight::Drifted(why) | Sight::Gone(why)) => return Err(ActError::Unverified(why)),
+            (_, ObservedState::Outgrown(why)) => (ActionState::Live, why),
+            (_, ObservedState::Drifted(why) | ObservedState::Gone(why)) => return Err(ActError::Unverified(why)),
         };
         action.state = state;
         action.ended_at = (state == ActionState::Expired).then_some(now);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::World;
+use super::ProcessCache;
 use bartizan_model::Process;
 use bartizan_sys::file_watch::Toucher;
 
@@ -21,8 +21,8 @@ pub struct Attribution(Arc<dyn Fn(u32) -> Option<Arc<Process>> + Send + Sync>);
 
 impl Attribution {
     /// From the process table.
-    pub fn from_world(world: Arc<World>) -> Self {
-        Self(Arc::new(move |pid| world.by_pid(pid)))
+    pub fn from_cache(cache: Arc<ProcessCache>) -> Self {
+        Self(Arc::new(move |pid| cache.by_pid(pid)))
     }
 
     /// From any other table.

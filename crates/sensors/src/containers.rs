@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::container_book::Stage;
-use super::{Collector, CollectorError, Sink, Stop, World};
+use super::{Collector, CollectorError, ProcessCache, Sink, Stop};
 use bartizan_model::{Container, Event, EventId, EventKind, Process, Source};
 use bartizan_sys::container_api::{ApiError, ContainerApi, Found, Happened};
 
@@ -19,27 +19,27 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What runs is compared with the runtime's own list at least this often.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
 /// Longest wait for one event, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Duration::from_millis(900);
+const MAX_WAIT: Duration = Duration::from_millis(900);
 /// Containers of one runtime that are read.
-const RUNNING_MOST: usize = 4_096;
+const MAX_RUNNING: usize = 4_096;
 
 /// Follows one runtime.
 pub(super) struct Containers {
     api: ContainerApi,
-    world: Arc<World>,
+    cache: Arc<ProcessCache>,
     /// What was started before is no event.
     since: DateTime<Utc>,
 }
 
 impl Containers {
     /// The runtime behind this socket.
-    pub(super) fn new(runtime: &'static str, socket: &Path, world: Arc<World>) -> Self {
-        Self { api: ContainerApi::at(socket, runtime), world, since: Utc::now() }
+    pub(super) fn new(runtime: &'static str, socket: &Path, cache: Arc<ProcessCache>) -> Self {
+        Self { api: ContainerApi::at(socket, runtime), cache, since: Utc::now() }
     }
 
     /// The runtimes that we know how to ask, at their usual places below `root`.
-    pub(super) fn all(root: &Path, world: &Arc<World>) -> Vec<Self> {
-        let at = |runtime, place: &str| Self::new(runtime, &root.join(place), Arc::clone(world));
+    pub(super) fn all(root: &Path, cache: &Arc<ProcessCache>) -> Vec<Self> {
+        let at = |runtime, place: &str| Self::new(runtime, &root.join(place), Arc::clone(cache));
         vec![at("docker", "var/run/docker.sock"), at("podman", "run/podman/podman.sock")]
     }
 
@@ -50,7 +50,7 @@ impl Containers {
         self.compare(sink)?;
         let mut compared = Instant::now();
         while self.goes_on(stop) {
-            match events.next(WAIT_MOST) {
+            match events.next(MAX_WAIT) {
                 Ok(Some(happened)) => self.take(sink, happened)?,
                 Ok(None) => {}
                 Err(ApiError::Refused(_, status, words)) => {
@@ -76,7 +76,7 @@ impl Containers {
     }
 
     fn goes_on(&self, stop: &Stop) -> bool {
-        !stop.is_set() && !self.world.enrichment().names_are_paused()
+        !stop.is_set() && !self.cache.enrichment().names_are_paused()
     }
 
     fn rest(&self, stop: &Stop, long: Duration) {
@@ -88,8 +88,8 @@ impl Containers {
 
     /// Compares with the runtime's own list.
     fn compare(&self, sink: &dyn Sink) -> Result<(), ApiError> {
-        let ids = self.api.running(RUNNING_MOST)?;
-        let known = self.world.enrichment().containers().running(self.api.runtime());
+        let ids = self.api.running(MAX_RUNNING)?;
+        let known = self.cache.enrichment().containers().running(self.api.runtime());
         for gone in known.iter().filter(|known| !ids.iter().any(|id| id.starts_with(&known.id))) {
             self.stopped(sink, gone.clone(), Utc::now());
         }
@@ -103,10 +103,10 @@ impl Containers {
 
     fn take(&self, sink: &dyn Sink, happened: Happened) -> Result<(), ApiError> {
         let Happened { action, container, at } = happened;
-        let runs = self.world.enrichment().containers().get(&container.id).is_some_and(|(_, stage)| *stage == Stage::Running);
+        let runs = self.cache.enrichment().containers().get(&container.id).is_some_and(|(_, stage)| *stage == Stage::Running);
         match action.as_str() {
             // Its name is known before its first process is seen.
-            "create" if !runs => self.world.enrichment().containers().put(container, Stage::Made),
+            "create" if !runs => self.cache.enrichment().containers().put(container, Stage::Made),
             "start" if !runs => {
                 // One that lives shorter than this question is told of without its pid.
                 let found = self.api.inspect(&container.id)?.filter(|found| found.running);
@@ -115,7 +115,7 @@ impl Containers {
             }
             "die" if runs => self.stopped(sink, container, at),
             "rename" => self.renamed(container),
-            "destroy" if !runs => self.world.enrichment().containers().put(container, Stage::Ended(Instant::now())),
+            "destroy" if !runs => self.cache.enrichment().containers().put(container, Stage::Ended(Instant::now())),
             _ => {}
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Containers {
     }
 
     fn stopped(&self, sink: &dyn Sink, container: Container, at: DateTime<Utc>) {
-        let mut book = self.world.enrichment().containers();
+        let mut book = self.cache.enrichment().containers();
         let container = book.get(&container.id).map_or(container, |(known, _)| known.clone());
         book.put(container.clone(), Stage::Ended(Instant::now()));
         drop(book);
@@ -139,7 +139,7 @@ impl Containers {
     }
 
     fn renamed(&self, renamed: Container) {
-        let known = self.world.enrichment().containers().get(&renamed.id).cloned();
+        let known = self.cache.enrichment().containers().get(&renamed.id).cloned();
         if let Some((container, stage)) = known {
             self.know(Container { name: renamed.name, ..container }, stage);
         }
@@ -147,8 +147,8 @@ impl Containers {
 
     /// Takes it in, and gives its name to the processes that run in it already.
     fn know(&self, container: Container, stage: Stage) {
-        self.world.enrichment().containers().put(container.clone(), stage);
-        self.world.amend_living(|process| {
+        self.cache.enrichment().containers().put(container.clone(), stage);
+        self.cache.amend_living(|process| {
             let nameless = process.container.as_ref() == Some(&container.id) && process.container_name.as_ref() != Some(&container.name);
             nameless.then(|| Process { container_name: Some(container.name.clone()), ..process.clone() })
         });
@@ -172,7 +172,7 @@ impl Collector for Containers {
 
     fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
         while !stop.is_set() {
-            if self.world.enrichment().names_are_paused() {
+            if self.cache.enrichment().names_are_paused() {
                 stop.sleep(Stop::LOOK);
                 continue;
             }

@@ -18,7 +18,7 @@ use bartizan_sys::file_watch::{FileWatch, Interest, Noticed, Toucher};
 /// The hop's name in loss counts.
 const HOP: &str = "fanotify-credentials";
 /// Most secrets watched: a few for the host, a few for each user.
-const MOST_SECRETS: usize = 16_384;
+const MAX_SECRETS: usize = 16_384;
 /// Directories are read anew at most this often when they keep changing.
 const REFRESH: Duration = Duration::from_millis(100);
 
@@ -51,7 +51,7 @@ impl Credentials {
         }
         watch.extend(secrets.iter().filter_map(|path| Some((path.parent()?.to_owned(), Interest::Entries))));
         watch.insert(root.join("home"), Interest::Entries);
-        watch.extend(secrets.into_iter().take(MOST_SECRETS).map(|path| (path, Interest::Opening)));
+        watch.extend(secrets.into_iter().take(MAX_SECRETS).map(|path| (path, Interest::Opening)));
         watch
     }
 
@@ -135,7 +135,7 @@ impl Credentials {
 
 /// Files in a directory whose names begin and end so.
 fn files_like(directory: &Path, begin: &'static str, end: &'static str) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().take(MOST_SECRETS);
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_SECRETS);
     entries
         .filter(move |entry| {
             let name = entry.file_name();

@@ -1,10 +1,10 @@
-//! Records of the kernel programs into events, with the world in between.
+//! Records of the kernel programs into events, with the cache in between.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sockets::chosen_endpoint;
-use super::{World, guarding};
+use super::{ProcessCache, guarding};
 use bartizan_model::{
     Event, EventId, EventKind, Flow, Namespaces, Privilege, PrivilegeKind, Process, Protocol, ServiceRole, Source, Timestamp,
 };
@@ -16,15 +16,15 @@ use bartizan_sys::sighting::{Image, Who};
 const LOOKUPS: u32 = 32;
 
 /// Tells events of what one ring reports.
-pub(super) struct Teller<'a> {
-    world: &'a World,
+pub(super) struct Emitter<'a> {
+    cache: &'a ProcessCache,
     marks: &'a Marks,
     lookups: (Instant, u32),
 }
 
-impl<'a> Teller<'a> {
-    pub(super) fn new(world: &'a World, marks: &'a Marks) -> Self {
-        Self { world, marks, lookups: (Instant::now(), LOOKUPS) }
+impl<'a> Emitter<'a> {
+    pub(super) fn new(cache: &'a ProcessCache, marks: &'a Marks) -> Self {
+        Self { cache, marks, lookups: (Instant::now(), LOOKUPS) }
     }
 
     /// Adds the events that one record tells of: its own first, then what follows from it.
@@ -33,26 +33,26 @@ impl<'a> Teller<'a> {
             RawEvent::Exec(who, image) => self.exec(&who, image, events),
             RawEvent::Fork(who) => self.fork(&who, events),
             RawEvent::Exit { pid, start, at, exit } => {
-                let process = self.world.exit(pid, start, at);
+                let process = self.cache.exit(pid, start, at);
                 let complete = process.is_some();
                 events.push(about(EventKind::Exit { exit }, clock::wall(at), process, complete));
             }
             RawEvent::Connect(_, net) if asks_for_a_route(&net) => {}
             RawEvent::Connect(who, net) => {
-                let net = self.world.enrichment().named(net);
-                events.push(about(EventKind::Connect { net }, clock::wall(who.at), Some(self.world.seen(&who)), true))
+                let net = self.cache.enrichment().named(net);
+                events.push(about(EventKind::Connect { net }, clock::wall(who.at), Some(self.cache.seen(&who)), true))
             }
             RawEvent::Listen(who, net) => self.listen(&who, net, events),
             RawEvent::Kill { who, target: (pid, start), signal } => {
-                let target = self.world.get(self.world.key(pid, start));
+                let target = self.cache.get(self.cache.key(pid, start));
                 let privilege = Privilege {
-                    target: Some(self.world.key(pid, start)),
+                    target: Some(self.cache.key(pid, start)),
                     target_exe: target.as_ref().map(|target| target.exe.clone()),
                     target_uid: target.as_ref().map(|target| target.uid),
                     signal: Some(signal),
                     ..Privilege::new(PrivilegeKind::Kill)
                 };
-                let actor = self.world.seen(&who);
+                let actor = self.cache.seen(&who);
                 let sent = format!("sent signal {signal} to");
                 let alarm = target.as_deref().and_then(|target| guarding::alarm(Some(&actor), who.pid, target, &sent));
                 events.extend(alarm.map(|alarm| about(alarm, clock::wall(who.at), Some(actor), true)));
@@ -67,8 +67,8 @@ impl<'a> Teller<'a> {
 
     fn exec(&mut self, who: &Who, image: Image, events: &mut Vec<Event>) {
         let complete = image.complete;
-        let before = self.world.get(self.world.key(who.pid, who.start));
-        let process = self.world.exec(who, image);
+        let before = self.cache.get(self.cache.key(who.pid, who.start));
+        let process = self.cache.exec(who, image);
         if !who.urgent {
             mark(&process, self.marks);
         }
@@ -85,13 +85,13 @@ impl<'a> Teller<'a> {
     }
 
     fn fork(&mut self, who: &Who, events: &mut Vec<Event>) {
-        let process = self.world.fork(who);
+        let process = self.cache.fork(who);
         if !who.urgent {
             mark(&process, self.marks);
         }
         let complete = process.parent.is_some();
         let at = clock::wall(who.at);
-        let creator = process.parent.and_then(|key| self.world.get(key));
+        let creator = process.parent.and_then(|key| self.cache.get(key));
         events.push(about(EventKind::Fork, at, Some(Arc::clone(&process)), complete));
         if let Some(creator) = creator {
             moved(&creator, &process, at, events);
@@ -99,13 +99,13 @@ impl<'a> Teller<'a> {
     }
 
     fn listen(&mut self, who: &Who, net: Flow, events: &mut Vec<Event>) {
-        let process = self.world.seen(who);
+        let process = self.cache.seen(who);
         let net = self.endpoint(who.pid, net);
-        self.world.mark_listener(process.key, net.sport);
-        self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
-        let process = self.world.get(process.key).unwrap_or(process);
+        self.cache.mark_listener(process.key, net.sport);
+        self.cache.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
+        let process = self.cache.get(process.key).unwrap_or(process);
         let complete = net.sport != 0;
-        let unit = self.world.enrichment().listening_unit(&process, &net);
+        let unit = self.cache.enrichment().listening_unit(&process, &net);
         events.push(about(EventKind::Listen { net, unit }, clock::wall(who.at), Some(process), complete));
     }
 
@@ -118,11 +118,11 @@ impl<'a> Teller<'a> {
             return net;
         }
         self.lookups.1 -= 1;
-        chosen_endpoint(self.world, pid).unwrap_or(net)
+        chosen_endpoint(self.cache, pid).unwrap_or(net)
     }
 
     fn privilege(&self, who: &Who, privilege: Privilege, events: &mut Vec<Event>) {
-        events.push(about(EventKind::PrivilegeUse { privilege }, clock::wall(who.at), Some(self.world.seen(who)), true));
+        events.push(about(EventKind::PrivilegeUse { privilege }, clock::wall(who.at), Some(self.cache.seen(who)), true));
     }
 }
 

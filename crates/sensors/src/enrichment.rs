@@ -22,7 +22,7 @@ const WAITING: usize = 1_024;
 /// Told of every digest as it becomes known.
 type OnDigest = Box<dyn Fn(&Learnt) + Send + Sync>;
 
-/// Shared by the world, which asks, and by the collectors that answer.
+/// Shared by the cache, which asks, and by the collectors that answer.
 pub struct Enrichment {
     digests: Mutex<DigestBook>,
     ask: SyncSender<Wanted>,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::digest_book::{Learnt, Look};
-use super::{Collector, CollectorError, Sink, Stop, World};
+use super::{Collector, CollectorError, ProcessCache, Sink, Stop};
 use bartizan_model::Process;
 use bartizan_sys::exe_hash::{Content, Executable, HashError, Wanted};
-use bartizan_sys::manners;
 use bartizan_sys::packages::Packages;
+use bartizan_sys::sched;
 
 /// Longest wait, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Stop::LOOK;
+const MAX_WAIT: Duration = Stop::LOOK;
 /// While paused.
 const NAP: Duration = Duration::from_millis(100);
 /// What became known is given to living processes together: one walk through the table for many.
@@ -45,7 +45,7 @@ impl Pace {
 
 /// The thread that reads executables.
 pub(super) struct Executables {
-    world: Arc<World>,
+    cache: Arc<ProcessCache>,
     packages: Packages,
     learnt: Vec<(Wanted, Learnt)>,
     given: Instant,
@@ -53,14 +53,14 @@ pub(super) struct Executables {
 }
 
 impl Executables {
-    /// For this world, with the packages of the tree that begins at `root`.
-    pub(super) fn new(world: Arc<World>, root: &Path) -> Self {
-        Self { world, packages: Packages::under(root), learnt: Vec::new(), given: Instant::now(), pace: Pace::default() }
+    /// For this cache, with the packages of the tree that begins at `root`.
+    pub(super) fn new(cache: Arc<ProcessCache>, root: &Path) -> Self {
+        Self { cache, packages: Packages::under(root), learnt: Vec::new(), given: Instant::now(), pace: Pace::default() }
     }
 
     /// One executable: reads it unless its content turns out to be known.
     fn look_into(&mut self, wanted: Wanted, stop: &Stop) {
-        let enrichment = Arc::clone(self.world.enrichment());
+        let enrichment = Arc::clone(self.cache.enrichment());
         let outcome = match self.read(&wanted, stop) {
             // The first one to run it ended; perhaps another still does.
             Err(why @ (HashError::Gone(_) | HashError::Replaced)) => match self.another(&wanted) {
@@ -93,7 +93,7 @@ impl Executables {
 
     /// Another process that runs the same file.
     fn another(&self, wanted: &Wanted) -> Option<Wanted> {
-        let living = self.world.living().into_iter();
+        let living = self.cache.living().into_iter();
         let other =
             living.filter(|process| process.pid != wanted.pid).find(|process| Content::from(&process.exe_file) == wanted.content)?;
         Some(Wanted { pid: other.pid, start: other.key.start, path: other.exe.clone(), content: wanted.content })
@@ -103,10 +103,10 @@ impl Executables {
     fn read(&mut self, wanted: &Wanted, stop: &Stop) -> Result<(Learnt, bool), HashError> {
         let mut executable = Executable::open(wanted)?;
         let content = executable.content;
-        if let Look::Told(learnt) = self.world.enrichment().digests().look(content, Instant::now) {
+        if let Look::Told(learnt) = self.cache.enrichment().digests().look(content, Instant::now) {
             return Ok((learnt.clone(), false));
         }
-        let enrichment = Arc::clone(self.world.enrichment());
+        let enrichment = Arc::clone(self.cache.enrichment());
         let begun = Cell::new(Instant::now());
         let sha256 = executable.sha256(wanted, &|| {
             self.pace.worked(begun.get().elapsed());
@@ -124,7 +124,7 @@ impl Executables {
         }
         let learnt = std::mem::take(&mut self.learnt);
         self.given = Instant::now();
-        self.world.amend_living(|process| {
+        self.cache.amend_living(|process| {
             let file = process.exe_file;
             let (_, found) = learnt.iter().find(|(wanted, _)| wanted.content == Content::from(&file))?;
             let known = (file.sha256, &process.package) == (Some(found.sha256), &found.package);
@@ -147,15 +147,15 @@ impl Collector for Executables {
     }
 
     fn run(&mut self, _sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
-        manners::step_far_aside();
-        let enrichment = Arc::clone(self.world.enrichment());
+        sched::step_far_aside();
+        let enrichment = Arc::clone(self.cache.enrichment());
         while !stop.is_set() {
             if enrichment.hashing_is_paused() {
                 stop.sleep(NAP);
                 continue;
             }
-            enrichment.catch_up(|| self.world.living());
-            let at_once = if self.learnt.is_empty() { WAIT_MOST } else { Duration::ZERO };
+            enrichment.catch_up(|| self.cache.living());
+            let at_once = if self.learnt.is_empty() { MAX_WAIT } else { Duration::ZERO };
             let next = enrichment.next_wanted(at_once);
             let idle = next.is_none();
             if let Some(wanted) = next {

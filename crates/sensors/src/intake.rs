@@ -12,10 +12,10 @@ use super::Stop;
 use super::backlog::Backlog;
 use bartizan_model::Unpoisoned as _;
 use bartizan_sys::bpf::{CounterMap, Counters, Marks, Programs, Ring, Sensor, append, presses};
-use bartizan_sys::{clock, manners};
+use bartizan_sys::{clock, sched};
 
 /// Longest wait, so that an end is seen within half a second.
-const WAIT_MOST: Duration = Stop::LOOK;
+const MAX_WAIT: Duration = Stop::LOOK;
 /// How often the kernel's counters are read.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -116,10 +116,10 @@ impl Drop for LaidBy {
 impl Shared {
     fn lay_by(&self, mut ring: Ring, counters: CounterMap) -> (Ring, CounterMap) {
         // Little work, but in time: on a busy host the ring holds a tenth of a second.
-        manners::step_forward();
+        sched::step_forward();
         let mut accounted = Instant::now();
         while !self.end.load(Ordering::Relaxed) {
-            if let Err(error) = ring.wait(WAIT_MOST) {
+            if let Err(error) = ring.wait(MAX_WAIT) {
                 *self.trouble.lock().unpoisoned() = Some(format!("waiting for the ring: {error}"));
                 return (ring, counters);
             }

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
-use super::climbing::{Climbing, FIRST_PAUSE};
-use super::door::{Door, open};
+use super::backend::{SensorBackend, open};
+use super::backend_retry::{BackendRetry, FIRST_PAUSE};
 use super::process::ProcessCollector;
 use super::sockets::{SocketCollector, SocketWatch};
-use super::{Collector, CollectorError, Sink, Stop, World, blind_spots};
+use super::{Collector, CollectorError, ProcessCache, Sink, Stop, blind_spots};
 use bartizan_config::policy::Roles;
 use bartizan_model::{BlindSpot, Event, EventId, EventKind, Loss, ProcessKey, Rung, Source, Timestamp, Unpoisoned as _};
 use bartizan_sys::bpf;
 use bartizan_sys::clock;
-use bartizan_sys::reexec::Legacy;
+use bartizan_sys::reexec::UpgradeState;
 use bartizan_sys::sock_diag::{SockDiagError, Socket};
 
 /// Best first.
@@ -31,11 +31,11 @@ const NAP: Duration = Duration::from_millis(200);
 pub struct Ladder(Arc<Steps>);
 
 /// How a rung is opened.
-type Opener = Box<dyn Fn(Rung) -> Result<Door, String> + Send + Sync>;
+type Opener = Box<dyn Fn(Rung) -> Result<SensorBackend, String> + Send + Sync>;
 
 /// Where on the ladder we stand; shared by its collectors.
 pub(super) struct Steps {
-    pub(super) world: Arc<World>,
+    pub(super) cache: Arc<ProcessCache>,
     /// The only rung to use, when one is forced.
     force: Option<Rung>,
     open: Opener,
@@ -49,39 +49,39 @@ pub(super) struct Steps {
 struct State {
     rung: Rung,
     /// Open and gathering, while no collector has it.
-    door: Option<Door>,
+    door: Option<SensorBackend>,
     /// A collector has the door.
     running: bool,
     /// Why UDP is not seen, when it is not.
     no_udp: Option<String>,
     /// Why better rungs are not in use.
     refused: Vec<(Rung, String)>,
-    climbing: Climbing,
+    climbing: BackendRetry,
 }
 
 /// How the run of a rung came to an end.
 enum End {
     /// It was told to.
-    Told(Door),
+    Told(SensorBackend),
     /// It broke.
     Broke(String),
     /// A better one is open, and has been gathering since that moment.
-    Outdone(Rung, Door, Timestamp),
+    Outdone(Rung, SensorBackend, Timestamp),
 }
 
-/// Opens the best rung that works (or the forced one, for tests), then reads the present world and its listeners, in
+/// Opens the best rung that works (or the forced one, for tests), then reads the present cache and its listeners, in
 /// this order, so that nothing falls between. Takes some 100 ms.
 /// What an earlier binary left open is used before anything is opened anew.
-pub fn process_collectors(roles: &Roles, force: Option<Rung>, world: Arc<World>, legacy: Option<Legacy>) -> Ladder {
-    world.set_roles(roles);
-    let adopted = legacy.and_then(|legacy| match super::legacy::adopt(legacy, &world) {
-        Ok(intake) => Some(Door::Ebpf(Box::new(intake))),
+pub fn process_collectors(roles: &Roles, force: Option<Rung>, cache: Arc<ProcessCache>, legacy: Option<UpgradeState>) -> Ladder {
+    cache.set_roles(roles);
+    let adopted = legacy.and_then(|legacy| match super::upgrade_state::adopt(legacy, &cache) {
+        Ok(intake) => Some(SensorBackend::Ebpf(Box::new(intake))),
         Err(why) => {
             tracing::warn!(why, "the earlier binary's sensors cannot be used; events between it and this one are lost");
             None
         }
     });
-    Ladder(Arc::new(Steps::begin(world, force, Box::new(open), FIRST_PAUSE, adopted)))
+    Ladder(Arc::new(Steps::begin(cache, force, Box::new(open), FIRST_PAUSE, adopted)))
 }
 
 impl Ladder {
@@ -104,15 +104,15 @@ impl Ladder {
     /// What cannot be seen now, why, and what would mend it.
     pub fn blind_spots(&self) -> Vec<BlindSpot> {
         let state = self.0.state();
-        blind_spots::of(state.rung, &state.refused, state.no_udp.as_deref(), self.0.world.evicted())
+        blind_spots::of(state.rung, &state.refused, state.no_udp.as_deref(), self.0.cache.evicted())
     }
 
     /// What the next binary needs to go on without a gap, once the collectors have ended; `None` on a rung that keeps
     /// nothing in the kernel.
     pub fn hand_over(&self) -> Option<Vec<u8>> {
         let mut state = self.0.state();
-        let Some(Door::Ebpf(intake)) = &mut state.door else { return None };
-        Some(super::legacy::write(intake, &self.0.world))
+        let Some(SensorBackend::Ebpf(intake)) = &mut state.door else { return None };
+        Some(super::upgrade_state::write(intake, &self.0.cache))
     }
 
     /// Why better rungs than the one in use are not, best first.
@@ -163,7 +163,7 @@ impl State {
         false
     }
 
-    fn take(&mut self, rung: Rung, door: Door) {
+    fn take(&mut self, rung: Rung, door: SensorBackend) {
         self.no_udp = door.no_udp();
         self.refused.retain(|(known, _)| *known != rung);
         (self.rung, self.door) = (rung, Some(door));
@@ -176,19 +176,25 @@ impl State {
 }
 
 impl Steps {
-    /// Takes over what an earlier binary left open, or opens the first rung that works; then reads the world.
-    pub(super) fn begin(world: Arc<World>, force: Option<Rung>, open: Opener, first_pause: Duration, adopted: Option<Door>) -> Self {
+    /// Takes over what an earlier binary left open, or opens the first rung that works; then reads the cache.
+    pub(super) fn begin(
+        cache: Arc<ProcessCache>,
+        force: Option<Rung>,
+        open: Opener,
+        first_pause: Duration,
+        adopted: Option<SensorBackend>,
+    ) -> Self {
         let continued = adopted.is_some();
-        let (rung, climbing) = (force.unwrap_or(Rung::Procfs), Climbing::new(first_pause));
+        let (rung, climbing) = (force.unwrap_or(Rung::Procfs), BackendRetry::new(first_pause));
         let mut state = State { rung, door: None, running: false, no_udp: None, refused: Vec::new(), climbing };
         match adopted {
             Some(door) => (state.rung, state.no_udp, state.door) = (Rung::Ebpf, door.no_udp(), Some(door)),
             // A forced rung that is refused shows as no open rung.
             None => _ = state.take_first(allowed(force), &open),
         }
-        world.reconcile();
+        cache.reconcile();
         let (state, rarely) = (Mutex::new(state), AtomicBool::new(false));
-        let steps = Self { world, force, open, state, sockets: Mutex::default(), rarely, continued };
+        let steps = Self { cache, force, open, state, sockets: Mutex::default(), rarely, continued };
         // A refusal shows when the socket collector runs.
         let _refused = steps.poll_sockets(true);
         steps
@@ -208,7 +214,7 @@ impl Steps {
     }
 
     pub(super) fn poll_sockets(&self, with_connections: bool) -> Result<Vec<(Socket, Option<ProcessKey>)>, SockDiagError> {
-        self.sockets.lock().unpoisoned().poll(&self.world, with_connections)
+        self.sockets.lock().unpoisoned().poll(&self.cache, with_connections)
     }
 
     /// Runs the present rung until told to stop, and changes it when it breaks or a better one opens. Each change is a
@@ -229,7 +235,7 @@ impl Steps {
                 Some(door) => self.run_one(rung, door, sink, stop),
                 None => match (self.open)(rung) {
                     Ok(door) => {
-                        self.world.reconcile(); // nobody looked since it broke
+                        self.cache.reconcile(); // nobody looked since it broke
                         self.run_one(rung, door, sink, stop)
                     }
                     Err(why) => End::Broke(why),
@@ -253,10 +259,10 @@ impl Steps {
     }
 
     /// Runs one rung; beside it, unless it is the best one allowed, somebody tries the better ones.
-    fn run_one(&self, rung: Rung, mut door: Door, sink: &dyn Sink, stop: &Stop) -> End {
+    fn run_one(&self, rung: Rung, mut door: SensorBackend, sink: &dyn Sink, stop: &Stop) -> End {
         let better: Vec<Rung> = allowed(self.force).filter(|other| *other < rung).collect();
         let (outcome, found) = if better.is_empty() {
-            (door.run(&self.world, sink, stop), None)
+            (door.run(&self.cache, sink, stop), None)
         } else {
             let halt = Stop::default();
             std::thread::scope(|scope| {
@@ -264,7 +270,7 @@ impl Steps {
                     std::thread::Builder::new().name("c-ladder".to_owned()).spawn_scoped(scope, || self.look_up(&better, stop, &halt));
                 // Without a thread nobody climbs, but somebody must pass the stop on: then the rung gets it itself.
                 let told = if above.is_ok() { &halt } else { stop };
-                let outcome = door.run(&self.world, sink, told);
+                let outcome = door.run(&self.cache, sink, told);
                 halt.set();
                 (outcome, above.ok().and_then(|above| above.join().ok().flatten()))
             })
@@ -278,7 +284,7 @@ impl Steps {
 
     /// Tries better rungs, with growing pauses, until one opens or the present one is to end. The present one is told to
     /// end only when the better one is open.
-    fn look_up(&self, better: &[Rung], stop: &Stop, halt: &Stop) -> Option<(Rung, Door, Timestamp)> {
+    fn look_up(&self, better: &[Rung], stop: &Stop, halt: &Stop) -> Option<(Rung, SensorBackend, Timestamp)> {
         loop {
             let due = Instant::now() + self.state().climbing.pause();
             while Instant::now() < due {
@@ -322,10 +328,10 @@ impl Steps {
         Err(CollectorError { what: format!("sensor of processes ({})", rung.noun()), why, mend })
     }
 
-    /// On another rung now: the world is compared with /proc, and the change is told as a stretch that was not watched
+    /// On another rung now: the cache is compared with /proc, and the change is told as a stretch that was not watched
     /// wholly.
     fn settle_in(&self, before: Rung, after: Rung, from: Timestamp, sink: &dyn Sink) {
-        self.world.reconcile();
+        self.cache.reconcile();
         tracing::info!(before = before.noun(), after = after.noun(), "the sensors changed");
         let (at, hop) = (now(), format!("the sensors changed from {} to {}", before.noun(), after.noun()));
         let loss = Loss { from: Some(from.min(at)), to: Some(at), ..Loss::new(&hop, 0) };

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::door::{Door, open};
+use super::backend::{SensorBackend, open};
 use super::ladder::Steps;
 use super::test_bench::root;
-use super::{Sink, Stop, World};
+use super::{ProcessCache, Sink, Stop};
 use bartizan_model::{Event, EventKind, Loss, Rung};
 use bartizan_sys::process_connector::Connector;
 
@@ -38,8 +38,8 @@ impl Kept {
 }
 
 /// A rung that works until it is told to end.
-fn good() -> Door {
-    Door::Trial(Box::new(|_, stop| {
+fn good() -> SensorBackend {
+    SensorBackend::Trial(Box::new(|_, stop| {
         while !stop.is_set() {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -48,8 +48,8 @@ fn good() -> Door {
 }
 
 /// A rung that breaks as soon as it runs.
-fn brittle() -> Door {
-    Door::Trial(Box::new(|_, _| Err("the ring was closed".to_owned())))
+fn brittle() -> SensorBackend {
+    SensorBackend::Trial(Box::new(|_, _| Err("the ring was closed".to_owned())))
 }
 
 /// Runs the ladder beside `look` until it says yes.
@@ -80,7 +80,7 @@ fn a_refused_rung_gives_way_to_the_next() {
 #[test]
 fn a_rung_that_breaks_and_heals_is_left_and_taken_again() {
     // Opens, breaks while it runs, is refused twice, heals.
-    let story: Mutex<VecDeque<Result<Door, String>>> =
+    let story: Mutex<VecDeque<Result<SensorBackend, String>>> =
         Mutex::new([Ok(brittle()), Err("still broken".to_owned()), Err("still broken".to_owned()), Ok(good())].into());
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);
@@ -117,7 +117,7 @@ fn the_lower_rung_runs_until_the_better_one_is_open() {
         }
         _ => {
             let ended = Arc::clone(&ended_at);
-            Ok(Door::Trial(Box::new(move |_, stop| {
+            Ok(SensorBackend::Trial(Box::new(move |_, stop| {
                 while !stop.is_set() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -149,10 +149,10 @@ fn a_real_connector_that_breaks_gives_way_to_polling() {
     // A connector that is none: its descriptor does not answer as one.
     let open = |rung| match rung {
         Rung::Ebpf => Err("not here".to_owned()),
-        Rung::ProcessConnector => Ok(Door::ProcessConnector(Connector::over(File::open("/dev/null").unwrap().into()))),
-        Rung::Procfs => Ok(Door::Procfs),
+        Rung::ProcessConnector => Ok(SensorBackend::ProcessConnector(Connector::over(File::open("/dev/null").unwrap().into()))),
+        Rung::Procfs => Ok(SensorBackend::Procfs),
     };
-    let steps = Steps::begin(Arc::new(World::default()), None, Box::new(open), NEVER, None);
+    let steps = Steps::begin(Arc::new(ProcessCache::default()), None, Box::new(open), NEVER, None);
     assert_eq!(steps.rung(), Rung::ProcessConnector);
     let kept = Kept::default();
     run(&steps, &kept, || steps.rung() == Rung::Procfs && kept.changes().len() == 1);
@@ -172,7 +172,7 @@ fn from_polling_to_the_real_kernel_programs_and_no_program_is_missed_afterwards(
         Rung::ProcessConnector => Err("not in this test".to_owned()),
         other => open(other),
     };
-    let steps = Steps::begin(Arc::new(World::default()), None, Box::new(heals), Duration::from_millis(300), None);
+    let steps = Steps::begin(Arc::new(ProcessCache::default()), None, Box::new(heals), Duration::from_millis(300), None);
     assert_eq!(steps.rung(), Rung::Procfs);
     let (kept, stop) = (Kept::default(), Stop::default());
     let token = format!("climbed-{}", std::process::id());

@@ -1,4 +1,4 @@
-//! The world into events: one file a source.
+//! The cache into events: one file a source.
 
 #![forbid(unsafe_code)]
 
@@ -6,14 +6,14 @@ mod access_keys;
 mod account_book;
 mod accounts;
 mod attribution;
+mod backend;
+mod backend_retry;
 mod backlog;
 mod blind_spots;
-mod climbing;
 mod container_book;
 mod containers;
 mod credentials;
 mod digest_book;
-mod door;
 mod ebpf_events;
 mod enrichment;
 mod executables;
@@ -24,7 +24,6 @@ mod kernel_programs;
 mod ladder;
 #[cfg(test)]
 mod ladder_tests;
-mod legacy;
 mod listening_units;
 mod mounts;
 mod pace;
@@ -35,6 +34,7 @@ mod persistence_tests;
 mod places;
 mod privilege;
 mod process;
+mod process_cache;
 mod process_connector;
 mod process_ebpf;
 mod process_family;
@@ -52,8 +52,8 @@ mod tampering;
 mod tampering_tests;
 #[cfg(test)]
 mod test_bench;
+mod upgrade_state;
 mod watching;
-mod world;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -70,9 +70,9 @@ pub use mounts::Mounts;
 pub use persistence::Persistence;
 pub use places::Places;
 pub use privilege::Privileges;
+pub use process_cache::ProcessCache;
 pub use tampering::Tampering;
 pub use watching::{watch_blind_spots, watch_collectors};
-pub use world::World;
 
 use bartizan_model::{Event, Unpoisoned as _};
 

@@ -13,7 +13,7 @@ const HOP: &str = "mounts";
 /// After the first change, so that a burst arrives whole and the process sensors have told of the process by then.
 const NAP: Duration = Duration::from_millis(8);
 /// Most told a second: a program that mounts in a loop says nothing new. More are counted as lost.
-const MOST_PER_SECOND: u64 = 500;
+const MAX_PER_SECOND: u64 = 500;
 
 /// Watches init's mount namespace.
 pub struct Mounts {
@@ -51,7 +51,7 @@ impl Mounts {
             }
             let (received, until) = (batch.len() as u64 + lost, patience());
             for seen in batch {
-                if told >= MOST_PER_SECOND {
+                if told >= MAX_PER_SECOND {
                     lost += 1;
                 } else {
                     told += 1;

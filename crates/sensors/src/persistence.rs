@@ -21,7 +21,7 @@ const HOP: &str = "fanotify-persistence";
 /// Files beyond the memory's bound are told of, but not what they were before.
 const UNREMEMBERED: &str = "persistence-memory";
 /// Most files whose state is kept.
-const MOST_KNOWN: usize = 65_536;
+const MAX_KNOWN: usize = 65_536;
 /// Places are worked out anew at most this often.
 const REFRESH: Duration = Duration::from_millis(200);
 /// The memory is written at most this often.
@@ -271,7 +271,7 @@ impl<'a> Watching<'a> {
         self.unsaved = true;
         match now {
             None => drop(self.known.remove(&path)),
-            Some(_) if self.known.len() >= MOST_KNOWN && !self.known.contains_key(&path) => self.sink.account(UNREMEMBERED, 1, 1),
+            Some(_) if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&path) => self.sink.account(UNREMEMBERED, 1, 1),
             Some(digest) => drop(self.known.insert(path, digest)),
         }
     }
@@ -309,5 +309,5 @@ fn changes(touch: Touch, before: Option<&Digest>, after: Option<&Digest>, readab
 /// What lies directly in a directory and is none itself, bounded as the memory is.
 fn files_in(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir())).map(|entry| entry.path()).take(MOST_KNOWN)
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir())).map(|entry| entry.path()).take(MAX_KNOWN)
 }

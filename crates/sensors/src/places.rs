@@ -10,9 +10,9 @@ use bartizan_sys::digest::read_bounded;
 use bartizan_sys::file_watch::Interest;
 
 /// Most home directories looked at; a host with more has them on a server of its own.
-const MOST_HOMES: usize = 4096;
+const MAX_HOMES: usize = 4096;
 /// Most directories below one place that are looked into (`*.wants`, `*.service.d` ...).
-const MOST_BELOW: usize = 4096;
+const MAX_BELOW: usize = 4096;
 /// Longest account file that is read, in bytes.
 const LONGEST_PASSWD: u64 = 8 * 1024 * 1024;
 
@@ -219,17 +219,17 @@ fn homes(root: &Path) -> BTreeSet<PathBuf> {
         let home = Path::new(OsStr::from_bytes(home)).strip_prefix("/").ok()?;
         Some(root.join(home))
     });
-    let mut homes: BTreeSet<PathBuf> = named.take(MOST_HOMES).collect();
-    homes.extend(directories_in(&root.join("home")).take(MOST_HOMES));
+    let mut homes: BTreeSet<PathBuf> = named.take(MAX_HOMES).collect();
+    homes.extend(directories_in(&root.join("home")).take(MAX_HOMES));
     homes.insert(root.join("root"));
     homes.retain(|home| home.is_dir() && home != root);
     homes
 }
 
-/// Directories directly in `path`, links not followed, at most [`MOST_BELOW`].
+/// Directories directly in `path`, links not followed, at most [`MAX_BELOW`].
 fn directories_in(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).take(MOST_BELOW)
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).take(MAX_BELOW)
 }
 
 #[cfg(test)]

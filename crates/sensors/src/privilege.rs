@@ -17,7 +17,7 @@ const HOP: &str = "process-connector-privilege";
 /// After the first event, so that the process sensors have told of the process by then.
 const NAP: Duration = Duration::from_millis(8);
 /// Most events a second: a program that flips its identity in a loop says nothing new. More are counted as lost.
-const MOST_PER_SECOND: u64 = 2000;
+const MAX_PER_SECOND: u64 = 2000;
 
 /// Watches uses of privilege.
 pub struct Privileges {
@@ -88,7 +88,7 @@ impl Collector for Privileges {
             }
             let until = patience();
             for seen in batch {
-                if told >= MOST_PER_SECOND {
+                if told >= MAX_PER_SECOND {
                     lost += 1;
                 } else {
                     told += 1;

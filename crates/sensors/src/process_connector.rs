@@ -9,15 +9,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::process_ebpf::loss;
-use super::{Sink, Stop, World};
+use super::{ProcessCache, Sink, Stop};
 use bartizan_model::{Event, EventId, EventKind, Exit, Process, Source, Timestamp};
-use bartizan_sys::overtaking::overtake;
 use bartizan_sys::process_connector::{Connector, Notice};
+use bartizan_sys::realtime::overtake;
 use bartizan_sys::sighting::{Image, Who, ticks};
 use bartizan_sys::{clock, proc_files};
 
 /// Longest wait, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Duration::from_millis(400);
+const MAX_WAIT: Duration = Duration::from_millis(400);
 /// Longest wait where forks and exits do not wake us.
 const WAIT_FOR_EXEC: Duration = Duration::from_millis(50);
 /// Wait while something is held back.
@@ -30,8 +30,8 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(10);
 const BATCHES: usize = 16;
 const BYTES: usize = 4 << 20;
 /// Announcements held back. With more, forks and exits wait in the kernel, which counts what does not fit.
-const HELD_MOST: usize = 8192;
-/// Portions read and not yet told; with more, the reader waits for the teller and all else in the kernel.
+const MAX_HELD: usize = 8192;
+/// Portions read and not yet told; with more, the reader waits for the emitter and all else in the kernel.
 const PORTIONS: usize = 2;
 const HOP: &str = "process-connector";
 
@@ -41,14 +41,14 @@ struct Fresh {
     read: Option<(Image, Option<Who>)>,
 }
 
-/// What the reader hands to the teller: announcements in order, and how many came and were lost since opening.
+/// What the reader hands to the emitter: announcements in order, and how many came and were lost since opening.
 struct Portion {
     fresh: Vec<Fresh>,
     counters: (u64, u64),
 }
 
-/// Feeds the world and the sink until told to stop; else why it cannot go on.
-pub(super) fn run(connector: &mut Connector, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
+/// Feeds the cache and the sink until told to stop; else why it cannot go on.
+pub(super) fn run(connector: &mut Connector, cache: &ProcessCache, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
     let told = connector.counters();
     let (hand, portions) = sync_channel(PORTIONS);
     std::thread::scope(|threads| {
@@ -56,7 +56,7 @@ pub(super) fn run(connector: &mut Connector, world: &World, sink: &dyn Sink, sto
             .name("c-connector".to_owned())
             .spawn_scoped(threads, || read(connector, hand, stop))
             .map_err(|e| format!("starting the reader of the process connector: {e}"))?;
-        tell(&portions, told, world, sink);
+        tell(&portions, told, cache, sink);
         reader.join().unwrap_or_else(|_| Err("the reader of the process connector panicked".to_owned()))
     })
 }
@@ -65,7 +65,7 @@ pub(super) fn run(connector: &mut Connector, world: &World, sink: &dyn Sink, sto
 fn read(connector: &mut Connector, hand: SyncSender<Portion>, stop: &Stop) -> Result<(), String> {
     // Refused without CAP_SYS_NICE: more arguments are missed then, and each such event says that it is incomplete.
     let mut ahead = overtake().ok();
-    let patience = if connector.waits_for_execs() { WAIT_FOR_EXEC } else { WAIT_MOST };
+    let patience = if connector.waits_for_execs() { WAIT_FOR_EXEC } else { MAX_WAIT };
     let (mut held, mut rest_until, mut handed) = (Vec::new(), 0, Instant::now());
     loop {
         let stopping = stop.is_set();
@@ -75,7 +75,7 @@ fn read(connector: &mut Connector, hand: SyncSender<Portion>, stop: &Stop) -> Re
         let ripe = if stopping { held.len() } else { held.partition_point(|fresh| at(&fresh.notice) <= horizon) };
         if ripe > 0 || handed.elapsed() >= ACCOUNT_EVERY || stopping {
             handed = Instant::now();
-            // The teller goes on until we are done: this can wait, and not fail.
+            // The emitter goes on until we are done: this can wait, and not fail.
             let _ = hand.send(Portion { fresh: held.drain(..ripe).collect(), counters: connector.counters() });
         }
         if stopping {
@@ -93,7 +93,7 @@ fn take(connector: &mut Connector, held: &mut Vec<Fresh>, rest_until: &mut u64) 
     if let Some(last) = portion(|take| connector.drain_execs(take), held)?.1 {
         horizon = horizon.min(last);
     }
-    if held.len() >= HELD_MOST {
+    if held.len() >= MAX_HELD {
         return Ok(horizon.min(*rest_until));
     }
     let (latest, unfinished) = portion(|take| connector.drain(take), held)?;
@@ -139,13 +139,13 @@ fn at(notice: &Notice) -> u64 {
     }
 }
 
-/// The teller's work: until the reader is done.
-fn tell(portions: &Receiver<Portion>, mut told: (u64, u64), world: &World, sink: &dyn Sink) {
+/// The emitter's work: until the reader is done.
+fn tell(portions: &Receiver<Portion>, mut told: (u64, u64), cache: &ProcessCache, sink: &dyn Sink) {
     let (mut accounted, mut reconciled) = (Instant::now(), Instant::now());
     let (mut counters, mut whole_until) = (told, chrono::Utc::now());
     for portion in portions {
         for fresh in portion.fresh {
-            if let Some(event) = event_of(world, fresh) {
+            if let Some(event) = event_of(cache, fresh) {
                 sink.emit(event);
             }
         }
@@ -157,7 +157,7 @@ fn tell(portions: &Receiver<Portion>, mut told: (u64, u64), world: &World, sink:
         }
         if lost > 0 || reconciled.elapsed() >= RECONCILE_EVERY {
             reconciled = Instant::now();
-            world.reconcile();
+            cache.reconcile();
         }
     }
     account(counters, &mut told, &mut whole_until, sink);
@@ -174,25 +174,25 @@ fn account(now: (u64, u64), told: &mut (u64, u64), whole_until: &mut Timestamp, 
     lost
 }
 
-fn event_of(world: &World, fresh: Fresh) -> Option<Event> {
+fn event_of(cache: &ProcessCache, fresh: Fresh) -> Option<Event> {
     match fresh.notice {
-        Notice::Fork { creator, pid, at } => Some(fork(world, creator, pid, at)),
+        Notice::Fork { creator, pid, at } => Some(fork(cache, creator, pid, at)),
         Notice::Exec { pid, at } => {
             let (image, who) = fresh.read.unwrap_or_default();
-            Some(exec(world, pid, at, image, who))
+            Some(exec(cache, pid, at, image, who))
         }
-        Notice::Exit { pid, exit: how, at } => exit(world, pid, how, at),
+        Notice::Exit { pid, exit: how, at } => exit(cache, pid, how, at),
     }
 }
 
-fn fork(world: &World, creator: u32, pid: u32, at: u64) -> Event {
+fn fork(cache: &ProcessCache, creator: u32, pid: u32, at: u64) -> Event {
     let start = Stat::read(pid).map(|stat| stat.start);
-    let who = match world.by_pid(creator) {
+    let who = match cache.by_pid(creator) {
         // A child has its creator's identity; reading it again would only make us later.
         Some(parent) => Who { start: start.unwrap_or(ticks(at)), ..like(&parent, pid, at) },
         None => proc_files::who(pid).unwrap_or(Who { pid, start: ticks(at), ppid: creator, at, ..Who::default() }),
     };
-    let process = world.fork(&who);
+    let process = cache.fork(&who);
     event(EventKind::Fork, at, process, start.is_some())
 }
 
@@ -215,24 +215,24 @@ fn like(parent: &Process, pid: u32, at: u64) -> Who {
     }
 }
 
-fn exec(world: &World, pid: u32, at: u64, image: Image, who: Option<Who>) -> Event {
+fn exec(cache: &ProcessCache, pid: u32, at: u64, image: Image, who: Option<Who>) -> Event {
     let who = who.map(|who| Who { at, ..who });
     let complete = image.complete && who.is_some();
-    let who = who.unwrap_or_else(|| match world.by_pid(pid) {
+    let who = who.unwrap_or_else(|| match cache.by_pid(pid) {
         Some(known) => {
             Who { start: known.key.start, ppid: known.ppid, parent_start: known.parent.map(|p| p.start), ..like(&known, pid, at) }
         }
         None => Who { pid, start: ticks(at), at, ..Who::default() },
     });
-    event(EventKind::Exec, at, world.exec(&who, image), complete)
+    event(EventKind::Exec, at, cache.exec(&who, image), complete)
 }
 
 /// Nothing when only the first thread ended.
-fn exit(world: &World, pid: u32, exit: Exit, at: u64) -> Option<Event> {
+fn exit(cache: &ProcessCache, pid: u32, exit: Exit, at: u64) -> Option<Event> {
     if Stat::read(pid).is_some_and(|stat| stat.threads > 1) {
         return None;
     }
-    let process = world.by_pid(pid).and_then(|known| world.exit(pid, known.key.start, at));
+    let process = cache.by_pid(pid).and_then(|known| cache.exit(pid, known.key.start, at));
     let complete = process.is_some();
     Some(Event { id: EventId(0), at: clock::wall(at), kind: EventKind::Exit { exit }, process, source: Source::ProcessConnector, complete })
 }

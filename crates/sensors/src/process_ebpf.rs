@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::backlog::Backlog;
-use super::ebpf_events::{Teller, mark};
+use super::ebpf_events::{Emitter, mark};
 use super::intake::{Intake, LaidBy};
 use super::pace::Pace;
-use super::{Sink, Stop, World};
+use super::{ProcessCache, Sink, Stop};
 use bartizan_model::{Event, EventId, EventKind, Loss, Source, Timestamp};
 use bartizan_sys::bpf::{Decoder, Marks, Ring, records};
-use bartizan_sys::{clock, manners};
+use bartizan_sys::{clock, sched};
 
 /// Longest wait, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Stop::LOOK;
+const MAX_WAIT: Duration = Stop::LOOK;
 /// How often losses are told.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
-/// The world is compared with /proc at least this often, and after a loss.
+/// The cache is compared with /proc at least this often, and after a loss.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// Events handed over at once: the lanes are locked once for them all.
 const BATCH: usize = 64;
@@ -37,22 +37,22 @@ const READER: &str = "reader";
 
 /// What the threads share.
 struct Road<'a> {
-    world: &'a World,
+    cache: &'a ProcessCache,
     sink: &'a dyn Sink,
     stop: &'a Stop,
     marks: &'a Marks,
-    /// Records were lost: the world must be compared with /proc.
+    /// Records were lost: the cache must be compared with /proc.
     lost: AtomicBool,
     /// When the end was seen first.
     ending: OnceLock<Instant>,
 }
 
-/// Feeds the world and the sink until told to stop; else why it cannot go on. When told to hand over, what is laid by
+/// Feeds the cache and the sink until told to stop; else why it cannot go on. When told to hand over, what is laid by
 /// stays there for the next binary.
-pub(super) fn run(intake: &mut Intake, world: &World, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
+pub(super) fn run(intake: &mut Intake, cache: &ProcessCache, sink: &dyn Sink, stop: &Stop) -> Result<(), String> {
     let Intake { urgent, ordinary, marks, .. } = intake;
-    mark_known(world, marks);
-    let road = Road { world, sink, stop, marks, lost: AtomicBool::new(false), ending: OnceLock::new() };
+    mark_known(cache, marks);
+    let road = Road { cache, sink, stop, marks, lost: AtomicBool::new(false), ending: OnceLock::new() };
     let failed = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let hurry = std::thread::Builder::new()
@@ -67,35 +67,35 @@ pub(super) fn run(intake: &mut Intake, world: &World, sink: &dyn Sink, stop: &St
 }
 
 /// Services that strangers can talk to, what lives below them, and what must be guarded, as known now.
-fn mark_known(world: &World, marks: &Marks) {
-    let _already = world.newly_facing();
-    for process in world.living() {
+fn mark_known(cache: &ProcessCache, marks: &Marks) {
+    let _already = cache.newly_facing();
+    for process in cache.living() {
         mark(&process, marks);
     }
 }
 
 impl Road<'_> {
     fn tell_urgent(&self, ring: &mut Ring, end: &AtomicBool) -> Result<(), String> {
-        manners::step_forward();
-        let (mut decoder, mut teller) = (Decoder::default(), Teller::new(self.world, self.marks));
+        sched::step_forward();
+        let (mut decoder, mut emitter) = (Decoder::default(), Emitter::new(self.cache, self.marks));
         let mut pace = Pace::new(URGENT_FLOOD, Instant::now());
         while !self.stop.is_set() && !end.load(Ordering::Relaxed) {
-            ring.wait(WAIT_MOST).map_err(|e| format!("waiting for the urgent ring: {e}"))?;
-            pace.count(self.take_urgent(ring, &mut decoder, &mut teller), Instant::now());
+            ring.wait(MAX_WAIT).map_err(|e| format!("waiting for the urgent ring: {e}"))?;
+            pace.count(self.take_urgent(ring, &mut decoder, &mut emitter), Instant::now());
             if pace.is_flood() {
                 // One wake-up a millisecond instead of one a record.
                 std::thread::sleep(URGENT_NAP);
             }
         }
-        self.take_urgent(ring, &mut decoder, &mut teller);
+        self.take_urgent(ring, &mut decoder, &mut emitter);
         Ok(())
     }
 
-    fn take_urgent(&self, ring: &mut Ring, decoder: &mut Decoder, teller: &mut Teller<'_>) -> usize {
+    fn take_urgent(&self, ring: &mut Ring, decoder: &mut Decoder, emitter: &mut Emitter<'_>) -> usize {
         let mut events = Vec::new();
         let count = ring.take(|record| {
             if let Some(raw) = decoder.decode(record) {
-                teller.tell(raw, &mut events);
+                emitter.tell(raw, &mut events);
                 self.sink.emit_all(&mut events);
             }
         });
@@ -104,7 +104,7 @@ impl Road<'_> {
     }
 
     fn tell_ordinary(&self, intake: &mut LaidBy) -> Result<(), String> {
-        let (mut decoder, mut teller) = (Decoder::default(), Teller::new(self.world, self.marks));
+        let (mut decoder, mut emitter) = (Decoder::default(), Emitter::new(self.cache, self.marks));
         let (mut reconciled, mut finished) = (Instant::now(), false);
         let outcome = loop {
             if self.stop.is_set() {
@@ -116,15 +116,15 @@ impl Road<'_> {
                     intake.finish();
                 }
             }
-            let Some(chunk) = intake.backlog().take(WAIT_MOST) else { break Ok(()) };
-            let count = self.tell_chunk(&chunk, intake.backlog(), &mut decoder, &mut teller);
+            let Some(chunk) = intake.backlog().take(MAX_WAIT) else { break Ok(()) };
+            let count = self.tell_chunk(&chunk, intake.backlog(), &mut decoder, &mut emitter);
             self.told_read(count, &mut decoder);
             self.account(intake);
-            self.world.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
+            self.cache.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
             if self.lost.swap(false, Ordering::Relaxed) || reconciled.elapsed() >= RECONCILE_EVERY {
                 reconciled = Instant::now();
-                self.world.reconcile();
-                mark_known(self.world, self.marks);
+                self.cache.reconcile();
+                mark_known(self.cache, self.marks);
             }
             if let Some(trouble) = intake.trouble() {
                 break Err(trouble);
@@ -135,13 +135,13 @@ impl Road<'_> {
     }
 
     /// Makes events of these records; of what another binary goes on with, the rest stays where it was.
-    fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, teller: &mut Teller<'_>) -> u64 {
+    fn tell_chunk(&self, chunk: &[u8], backlog: &Backlog, decoder: &mut Decoder, emitter: &mut Emitter<'_>) -> u64 {
         let (mut events, mut count, mut rest) = (Vec::with_capacity(BATCH), 0, chunk);
         for (record, following) in records(chunk) {
             count += 1;
             rest = following;
             if let Some(raw) = decoder.decode(record) {
-                teller.tell(raw, &mut events);
+                emitter.tell(raw, &mut events);
             }
             if events.len() >= BATCH {
                 self.pass_on(&mut events, backlog);

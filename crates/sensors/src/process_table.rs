@@ -11,10 +11,10 @@ use bartizan_model::{Lineage, Process, ProcessKey, Timestamp};
 /// Processes kept, dead ones included. A host with more living ones than this loses lineages, and it is counted.
 const MOST: usize = 65_536;
 /// Dead ones kept.
-const DEAD_MOST: usize = 8_192;
+const MAX_DEAD: usize = 8_192;
 /// Bytes of arguments and variables of all processes, from which on dead ones are forgotten early: whoever starts a
 /// program chooses how long they are.
-const BYTES_MOST: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 /// How long a dead process is kept, so that a late event still finds who did it.
 const DEAD_KEPT: TimeDelta = TimeDelta::seconds(60);
 
@@ -127,7 +127,7 @@ impl Table {
     }
 
     fn make_room(&mut self) {
-        while (self.dead.len() > DEAD_MOST || self.bytes > BYTES_MOST) && self.evict_oldest_dead() {}
+        while (self.dead.len() > MAX_DEAD || self.bytes > MAX_BYTES) && self.evict_oldest_dead() {}
     }
 
     /// The process if alive, then all living descendants, also those whose parents died in between.
@@ -213,11 +213,11 @@ mod tests {
     #[test]
     fn the_dead_are_bounded_and_counted() {
         let (mut table, t0) = (Table::default(), Timestamp::UNIX_EPOCH);
-        for pid in 1..=(DEAD_MOST as u32 + 10) {
+        for pid in 1..=(MAX_DEAD as u32 + 10) {
             let key = put(&mut table, pid, None, t0);
             table.bury(key, t0);
         }
-        assert_eq!((table.entries.len(), table.evicted()), (DEAD_MOST, 10));
+        assert_eq!((table.entries.len(), table.evicted()), (MAX_DEAD, 10));
     }
 
     #[test]

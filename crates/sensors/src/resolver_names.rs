@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Collector, CollectorError, Sink, Stop, World};
+use super::{Collector, CollectorError, ProcessCache, Sink, Stop};
 use bartizan_model::HostText;
 use bartizan_sys::dns_tap::{Answer, DnsTap};
-use bartizan_sys::manners;
+use bartizan_sys::sched;
 
 /// Addresses kept.
 const MOST: usize = 8_192;
@@ -21,13 +21,13 @@ const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Longest wait, so that a stop is seen within half a second.
-const WAIT_MOST: Duration = Stop::LOOK;
+const MAX_WAIT: Duration = Stop::LOOK;
 /// While paused.
 const NAP: Duration = Duration::from_millis(100);
 /// Packets taken at once.
 const BATCH: usize = 64;
 /// Time spent on answers in each second; under a flood the rest is left to the kernel, which drops and counts.
-const SPENT_MOST: Duration = Duration::from_millis(20);
+const MAX_SPENT: Duration = Duration::from_millis(20);
 /// How often lost answers are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -75,24 +75,24 @@ impl NameBook {
 
 /// The thread that listens to resolvers.
 pub(super) struct ResolverNames {
-    world: Arc<World>,
+    cache: Arc<ProcessCache>,
     open: fn() -> std::io::Result<DnsTap>,
 }
 
 impl ResolverNames {
     /// Of the host's own network.
-    pub(super) fn new(world: Arc<World>) -> Self {
-        Self { world, open: DnsTap::open }
+    pub(super) fn new(cache: Arc<ProcessCache>) -> Self {
+        Self { cache, open: DnsTap::open }
     }
 
     /// Listens until told to stop or to pause.
     fn listen(&self, stop: &Stop) -> std::io::Result<()> {
-        let enrichment = self.world.enrichment();
+        let enrichment = self.cache.enrichment();
         let counts = &enrichment.counts;
         let mut tap = (self.open)()?;
         let (mut second, mut spent, mut counted) = (Instant::now(), Duration::ZERO, Instant::now());
         while !stop.is_set() && !enrichment.names_are_paused() {
-            let ready = tap.wait(WAIT_MOST)?;
+            let ready = tap.wait(MAX_WAIT)?;
             let begun = Instant::now();
             if ready && !enrichment.names_are_paused() {
                 let mut answers = Vec::new();
@@ -110,8 +110,8 @@ impl ResolverNames {
             spent += begun.elapsed();
             if second.elapsed() >= Duration::from_secs(1) {
                 (second, spent) = (Instant::now(), Duration::ZERO);
-            } else if spent > SPENT_MOST {
-                std::thread::sleep((second + Duration::from_secs(1)).saturating_duration_since(Instant::now()).min(WAIT_MOST));
+            } else if spent > MAX_SPENT {
+                std::thread::sleep((second + Duration::from_secs(1)).saturating_duration_since(Instant::now()).min(MAX_WAIT));
             }
         }
         Ok(())
@@ -125,9 +125,9 @@ impl Collector for ResolverNames {
 
     fn run(&mut self, _sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
         // The connection follows its answer within microseconds, and sleeps are long here.
-        manners::step_forward();
+        sched::step_forward();
         while !stop.is_set() {
-            if self.world.enrichment().names_are_paused() {
+            if self.cache.enrichment().names_are_paused() {
                 stop.sleep(NAP);
                 continue;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ladder::Steps;
-use super::{Collector, CollectorError, Sink, Stop, World};
+use super::{Collector, CollectorError, ProcessCache, Sink, Stop};
 use bartizan_model::{Event, EventId, EventKind, Flow, ProcessKey, Protocol, Rung, Source};
 use bartizan_sys::sock_diag::{self, Phase, SockDiagError, Socket};
 use bartizan_sys::{clock, socket_holders};
@@ -20,7 +20,7 @@ const RARELY: u32 = 5;
 const LOOKS: u8 = 3;
 
 /// Descriptors of one process looked through for a listener.
-const HELD_MOST: usize = 4096;
+const MAX_HELD: usize = 4096;
 
 /// A UDP socket on a port that the kernel chose may be a client's and wait for one answer: only after this long it is
 /// taken for one that waits for anybody. Resolvers give up within ten seconds (resolv.conf(5): 5 s, twice).
@@ -49,17 +49,21 @@ pub(super) struct SocketWatch {
 }
 
 impl SocketWatch {
-    /// One poll: renews the world's listeners and their roles; hands over what is new.
-    pub(super) fn poll(&mut self, world: &World, with_connections: bool) -> Result<Vec<(Socket, Option<ProcessKey>)>, SockDiagError> {
+    /// One poll: renews the cache's listeners and their roles; hands over what is new.
+    pub(super) fn poll(
+        &mut self,
+        cache: &ProcessCache,
+        with_connections: bool,
+    ) -> Result<Vec<(Socket, Option<ProcessKey>)>, SockDiagError> {
         let dump = if with_connections { sock_diag::dump() } else { sock_diag::waiting() }?;
         let chosen = sock_diag::first_chosen_port();
-        Ok(self.compare(dump.sockets, world, with_connections, chosen, Instant::now()))
+        Ok(self.compare(dump.sockets, cache, with_connections, chosen, Instant::now()))
     }
 
     fn compare(
         &mut self,
         sockets: Vec<Socket>,
-        world: &World,
+        cache: &ProcessCache,
         with_connections: bool,
         chosen: u16,
         now: Instant,
@@ -69,7 +73,7 @@ impl SocketWatch {
             sockets.into_iter().filter(|s| s.inode != 0 && (s.flow.proto == Protocol::Tcp || s.phase == Phase::Bound)).collect();
         let unknown = |inode: &u64| self.seen.get(inode).is_none_or(|known| known.owner.is_none() && known.looks < LOOKS);
         let wanted: HashSet<u64> = sockets.iter().map(|socket| socket.inode).filter(unknown).collect();
-        let owners = owners(world, &wanted);
+        let owners = owners(cache, &wanted);
         let mut seen = HashMap::with_capacity(sockets.len());
         let (mut fresh, mut listeners): (Vec<(Socket, Option<ProcessKey>)>, Vec<_>) = (Vec::new(), Vec::new());
         for socket in sockets {
@@ -86,7 +90,7 @@ impl SocketWatch {
             }
             // Waiting for datagrams makes no service: every client does for a moment.
             if let Some(owner) = known.owner.filter(|_| socket.phase == Phase::Listening && before.is_none_or(|b| b.owner.is_none())) {
-                world.mark_listener(owner, socket.flow.sport);
+                cache.mark_listener(owner, socket.flow.sport);
             }
             let tell = !known.told && (listens || !waits);
             known.told |= tell;
@@ -96,7 +100,7 @@ impl SocketWatch {
                 fresh.push((socket, known.owner));
             }
         }
-        world.set_listeners(listeners);
+        cache.set_listeners(listeners);
         (self.seen, self.looked, self.looked_at_connections) = (seen, true, with_connections);
         fresh
     }
@@ -104,18 +108,18 @@ impl SocketWatch {
 
 /// The port and address of a listener that the kernel reported before it had chosen a port: the newest listening
 /// socket that the process holds and that was not known before.
-pub(super) fn chosen_endpoint(world: &World, pid: u32) -> Option<Flow> {
+pub(super) fn chosen_endpoint(cache: &ProcessCache, pid: u32) -> Option<Flow> {
     let listening = sock_diag::listeners().ok()?.sockets;
-    let known = world.known_listeners();
-    let held: HashSet<u64> = socket_holders::of(pid).into_iter().map(|(_, inode)| inode).take(HELD_MOST).collect();
+    let known = cache.known_listeners();
+    let held: HashSet<u64> = socket_holders::of(pid).into_iter().map(|(_, inode)| inode).take(MAX_HELD).collect();
     let fresh = listening.into_iter().filter(|s| held.contains(&s.inode) && known.iter().all(|(flow, _)| *flow != s.flow));
     fresh.max_by_key(|socket| socket.inode).map(|socket| socket.flow)
 }
 
 /// Of each socket the oldest process that holds it.
-fn owners(world: &World, wanted: &HashSet<u64>) -> HashMap<u64, ProcessKey> {
+fn owners(cache: &ProcessCache, wanted: &HashSet<u64>) -> HashMap<u64, ProcessKey> {
     let oldest = |pids: Vec<u32>| {
-        pids.into_iter().filter_map(|pid| Some(world.by_pid(pid).or_else(|| world.adopt(pid))?.key)).min_by_key(|key| (key.start, key.pid))
+        pids.into_iter().filter_map(|pid| Some(cache.by_pid(pid).or_else(|| cache.adopt(pid))?.key)).min_by_key(|key| (key.start, key.pid))
     };
     let wanted = wanted.iter().copied().collect();
     socket_holders::among(&wanted, |_| true).into_iter().filter_map(|(inode, pids)| Some((inode, oldest(pids)?))).collect()
@@ -137,7 +141,7 @@ impl Collector for SocketCollector {
             let fresh = self.0.poll_sockets(alone).map_err(failed)?;
             // Beside eBPF only what it does not report: a UDP socket says nothing when it begins to wait.
             let wanted = |(socket, _): &(Socket, _)| alone || socket.phase == Phase::Bound;
-            tell(&self.0.world, sink, fresh.into_iter().filter(wanted).collect());
+            tell(&self.0.cache, sink, fresh.into_iter().filter(wanted).collect());
         }
         Ok(())
     }
@@ -152,18 +156,18 @@ fn failed(error: SockDiagError) -> CollectorError {
 }
 
 /// A connection whose local port somebody listens on came from outside.
-fn tell(world: &World, sink: &dyn Sink, fresh: Vec<(Socket, Option<ProcessKey>)>) {
-    let listening = world.known_listeners();
+fn tell(cache: &ProcessCache, sink: &dyn Sink, fresh: Vec<(Socket, Option<ProcessKey>)>) {
+    let listening = cache.known_listeners();
     let listening: HashSet<u16> = listening.iter().filter(|(flow, _)| flow.proto == Protocol::Tcp).map(|(flow, _)| flow.sport).collect();
     for (socket, owner) in fresh {
-        let process = owner.and_then(|key| world.get(key));
+        let process = owner.and_then(|key| cache.get(key));
         let kind = match socket.phase {
             Phase::Listening | Phase::Bound => {
-                let unit = process.as_deref().and_then(|process| world.enrichment().listening_unit(process, &socket.flow));
+                let unit = process.as_deref().and_then(|process| cache.enrichment().listening_unit(process, &socket.flow));
                 EventKind::Listen { net: socket.flow, unit }
             }
             Phase::Connecting | Phase::Connected | Phase::Closing if !listening.contains(&socket.flow.sport) => {
-                EventKind::Connect { net: world.enrichment().named(socket.flow) }
+                EventKind::Connect { net: cache.enrichment().named(socket.flow) }
             }
             _ => continue,
         };
@@ -183,17 +187,17 @@ mod tests {
 
     #[test]
     fn a_datagram_socket_is_a_listener_by_its_port_or_by_its_patience() {
-        let (world, mut watch, begun) = (World::default(), SocketWatch::default(), Instant::now());
+        let (cache, mut watch, begun) = (ProcessCache::default(), SocketWatch::default(), Instant::now());
         let mut at = |seconds: u64, sockets: &[(u64, u16)]| -> Vec<u16> {
             let sockets = sockets.iter().map(|(inode, port)| bound(*inode, *port)).collect();
-            let fresh = watch.compare(sockets, &world, false, 32_768, begun + Duration::from_secs(seconds));
+            let fresh = watch.compare(sockets, &cache, false, 32_768, begun + Duration::from_secs(seconds));
             fresh.iter().map(|(socket, _)| socket.flow.sport).collect()
         };
         assert!(at(0, &[(1, 53), (2, 40_000)]).is_empty(), "there before us");
         assert_eq!(at(2, &[(1, 53), (2, 40_000), (3, 5353), (4, 5353), (5, 50_000), (6, 50_001)]), [5353]);
         assert_eq!(at(12, &[(1, 53), (2, 40_000), (3, 5353), (5, 50_000), (7, 50_001)]), [50_000], "the client's is another socket by now");
         assert!(at(13, &[(1, 53), (2, 40_000), (5, 50_000)]).is_empty());
-        let ports: Vec<u16> = world.known_listeners().iter().map(|(flow, _)| flow.sport).collect();
+        let ports: Vec<u16> = cache.known_listeners().iter().map(|(flow, _)| flow.sport).collect();
         assert_eq!(ports, [53, 40_000, 50_000]);
     }
 }

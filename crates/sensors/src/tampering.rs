@@ -20,10 +20,10 @@ use bartizan_sys::file_watch::{FileWatch, Interest, Noticed, Touch, Touched};
 /// The hop's name in loss counts.
 const HOP: &str = "fanotify-tampering";
 /// Alarms told within [`WINDOW`]; the rest is counted: a removed directory is one deed, however many files it had.
-const MOST_TOLD: usize = 32;
+const MAX_TOLD: usize = 32;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Directories watched below the data directory: evidence has one for each action.
-const MOST_DIRECTORIES: usize = 1024;
+const MAX_DIRECTORIES: usize = 1024;
 /// Where systemd looks for units and what changes them (systemd.unit(5)).
 const UNIT_DIRECTORIES: [&str; 7] = [
     "etc/systemd/system",
@@ -61,7 +61,7 @@ impl Tampering {
 
     /// Which directories to watch now; those that do not exist are left out.
     fn to_watch(&self) -> BTreeSet<PathBuf> {
-        let mut found: BTreeSet<PathBuf> = below(&self.data, 2).into_iter().take(MOST_DIRECTORIES).collect();
+        let mut found: BTreeSet<PathBuf> = below(&self.data, 2).into_iter().take(MAX_DIRECTORIES).collect();
         found.extend(self.settings.parent().map(Path::to_owned));
         found.extend(self.program.as_deref().and_then(Path::parent).map(Path::to_owned));
         for directory in UNIT_DIRECTORIES {
@@ -185,7 +185,7 @@ impl Bound {
             (self.told, self.begun) = (0, Instant::now());
         }
         self.told += 1;
-        self.told <= MOST_TOLD
+        self.told <= MAX_TOLD
     }
 }
 
@@ -229,7 +229,7 @@ fn alarm(what: AlarmKind, touched: &Touched) -> EventKind {
 fn below(directory: &Path, deep: u32) -> Vec<PathBuf> {
     let mut found = vec![directory.to_owned()];
     if deep > 0 {
-        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().take(MOST_DIRECTORIES);
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_DIRECTORIES);
         let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         found.extend(directories.flat_map(|entry| below(&entry.path(), deep - 1)));
     }

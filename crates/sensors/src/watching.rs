@@ -13,7 +13,7 @@ use super::persistence::Persistence;
 use super::places::Places;
 use super::privilege::Privileges;
 use super::resolver_names::ResolverNames;
-use super::{Collector, World};
+use super::{Collector, ProcessCache};
 use bartizan_config::Policy;
 use bartizan_model::BlindSpot;
 use bartizan_sys::bpf_loads::BpfLoads;
@@ -26,8 +26,8 @@ use bartizan_sys::process_connector::PrivilegeEvents;
 
 /// The collectors of files, accounts, secrets and privilege, and those that look into what others saw, each for a thread
 /// of its own.
-pub fn watch_collectors(policy: &Policy, places: &Places, world: &Arc<World>) -> Vec<Box<dyn Collector>> {
-    let who = Attribution::from_world(Arc::clone(world));
+pub fn watch_collectors(policy: &Policy, places: &Places, cache: &Arc<ProcessCache>) -> Vec<Box<dyn Collector>> {
+    let who = Attribution::from_cache(Arc::clone(cache));
     let mut collectors: Vec<Box<dyn Collector>> = vec![
         Box::new(Persistence::new(places.clone(), who.clone())),
         Box::new(Credentials::new(&policy.credentials.files, places.clone(), who.clone())),
@@ -35,10 +35,10 @@ pub fn watch_collectors(policy: &Policy, places: &Places, world: &Arc<World>) ->
         Box::new(Privileges::new(who.clone())),
         Box::new(Mounts::new(who.clone())),
         Box::new(KernelPrograms::new(who)),
-        Box::new(Executables::new(Arc::clone(world), places.root())),
-        Box::new(ResolverNames::new(Arc::clone(world))),
+        Box::new(Executables::new(Arc::clone(cache), places.root())),
+        Box::new(ResolverNames::new(Arc::clone(cache))),
     ];
-    for runtime in Containers::all(places.root(), world) {
+    for runtime in Containers::all(places.root(), cache) {
         collectors.push(Box::new(runtime));
     }
     collectors

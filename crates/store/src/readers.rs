@@ -10,9 +10,9 @@ use bartizan_model::Unpoisoned as _;
 /// Searches that go on at once. Each takes half a MiB of page cache, and a core.
 const MOST: usize = 4;
 /// Of these, for one account.
-const MOST_OF_ONE: usize = 2;
+const MAX_OF_ONE: usize = 2;
 /// Of these, for all whom root does not have to wait for.
-const MOST_UNTRUSTED: usize = 2;
+const MAX_UNTRUSTED: usize = 2;
 /// Longest wait for a free one. Whoever waits holds one of the threads that answer questions, an emergency stop among them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -122,7 +122,7 @@ impl State {
     fn is_next(&self, ticket: u64) -> bool {
         let may = |who: &Who| {
             let (own, untrusted) = (self.lent.iter().filter(|other| *other == who), self.lent.iter().filter(|other| !other.is_trusted));
-            own.count() < MOST_OF_ONE && (who.is_trusted || untrusted.count() < MOST_UNTRUSTED)
+            own.count() < MAX_OF_ONE && (who.is_trusted || untrusted.count() < MAX_UNTRUSTED)
         };
         let first = self.waiting.iter().find(|(_, who)| may(who));
         self.lent.len() < MOST && first.is_some_and(|(first, _)| *first == ticket)
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn whoever_asks_too_much_at_once_waits_and_others_do_not() {
         let (_dir, readers) = readers(Duration::from_millis(200));
-        let greedy: Vec<Lent> = (0..MOST_OF_ONE).map(|_| readers.lend(&root()).unwrap()).collect();
+        let greedy: Vec<Lent> = (0..MAX_OF_ONE).map(|_| readers.lend(&root()).unwrap()).collect();
         assert!(matches!(readers.lend(&root()), Err(StoreError::Busy { .. })));
         let waiting: Vec<_> = (0..8)
             .map(|_| {
@@ -204,8 +204,8 @@ mod tests {
     fn however_many_accounts_search_root_is_not_kept_waiting_and_brief_questions_never() {
         let (_dir, readers) = readers(Duration::from_millis(50));
         let accounts: Vec<Lent> = (1000..1010).filter_map(|uid| readers.lend(&who(&format!("uid {uid}"))).ok()).collect();
-        assert_eq!(accounts.len(), MOST_UNTRUSTED);
-        let roots: Vec<Lent> = (0..MOST_OF_ONE).map(|_| readers.lend(&root()).unwrap()).collect();
+        assert_eq!(accounts.len(), MAX_UNTRUSTED);
+        let roots: Vec<Lent> = (0..MAX_OF_ONE).map(|_| readers.lend(&root()).unwrap()).collect();
         assert!(readers.lend(&root()).is_err());
         assert_eq!(readers.brief(|reader| reader.signals(10)).unwrap().records.len(), 0);
         drop((accounts, roots));
@@ -228,7 +228,7 @@ mod tests {
             .collect();
         assert!(asking.into_iter().all(|one| one.join().unwrap() == 1));
         drop(told);
-        assert!(answers.iter().all(|at_once| at_once <= MOST_UNTRUSTED));
+        assert!(answers.iter().all(|at_once| at_once <= MAX_UNTRUSTED));
         let state = locked(&readers.0.state);
         assert!(state.lent.is_empty() && state.waiting.is_empty() && (1..=MOST).contains(&state.idle.len()), "{state:?}");
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// known loader.
 const PAGES: usize = 2;
 /// Processors looked at; what others load has no known loader.
-const MOST_PROCESSORS: u32 = 1024;
+const MAX_PROCESSORS: u32 = 1024;
 /// Where the head of a ring says how far the kernel wrote and how far we read (`struct perf_event_mmap_page`).
 const WRITTEN: usize = 1024;
 const READ: usize = 1032;
@@ -56,9 +56,9 @@ impl BpfLoads {
 fn processors(online: &str) -> impl Iterator<Item = u32> {
     let ranges = online.trim().split(',').filter_map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?.min(MOST_PROCESSORS))
+        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?.min(MAX_PROCESSORS))
     });
-    ranges.flatten().take(MOST_PROCESSORS as usize)
+    ranges.flatten().take(MAX_PROCESSORS as usize)
 }
 
 /// One processor's records: a page that says where they are, then the records, round and round.
@@ -169,7 +169,7 @@ mod tests {
     fn processors_are_counted_as_the_kernel_writes_them() {
         assert_eq!(processors("0-3,8,10-11\n").collect::<Vec<_>>(), [0, 1, 2, 3, 8, 10, 11]);
         assert_eq!(processors("\n").count(), 0);
-        assert!(processors("0-4294967295").count() <= MOST_PROCESSORS as usize);
+        assert!(processors("0-4294967295").count() <= MAX_PROCESSORS as usize);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const INFO: usize = 80;
 /// Longest search for holders: every descriptor on the host takes some 4 ms for 600 of them.
 const SEARCH: Duration = Duration::from_millis(60);
 /// Descriptors of one process looked at.
-const HELD_MOST: usize = 4096;
+const MAX_HELD: usize = 4096;
 
 /// One program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub fn holders(wanted: &HashSet<u32>) -> HashMap<u32, u32> {
 }
 
 fn held(pid: u32) -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().take(HELD_MOST);
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().take(MAX_HELD);
     entries.filter_map(move |entry| {
         let entry = entry.ok()?;
         let target = fs::read_link(entry.path()).ok()?;

@@ -19,12 +19,12 @@ use super::readiness::readable;
 use bartizan_model::HostText;
 
 /// Longest packet looked at: EDNS answers over UDP are at most 4,096 bytes (RFC 6891, 6.2.5) and headers.
-const PACKET_MOST: usize = 4096 + 48;
+const MAX_PACKET: usize = 4096 + 48;
 /// Kernel memory for answers that wait, in bytes, for each of the two sockets.
 const WAITING_BYTES: libc::c_int = 256 << 10;
 /// Records of one answer that are looked at, and steps of a chain of aliases.
-const RECORDS_MOST: u16 = 32;
-const ALIASES_MOST: usize = 8;
+const MAX_RECORDS: u16 = 32;
+const MAX_ALIASES: usize = 8;
 
 /// Headers before the answer: IPv4 without options or IPv6 without extensions, then UDP.
 const V4_HEADERS: usize = 28;
@@ -64,7 +64,7 @@ impl DnsTap {
     }
 
     fn of(sockets: [OwnedFd; 2]) -> Self {
-        Self { sockets, buffer: vec![0; PACKET_MOST] }
+        Self { sockets, buffer: vec![0; MAX_PACKET] }
     }
 
     /// Waits until something is there, at most `timeout`. Whether there is.
@@ -149,7 +149,7 @@ fn program(tests: &[(u16, u32, u32)], headers: usize) -> Vec<libc::sock_filter> 
     // Flags (RFC 1035, 4.1.1): an answer (0x8000) to a plain query (0x7800 is zero) without an error (0x000f is zero).
     steps.extend([step(LOAD_HALF, 0, 0, message + 2), step(MASK, 0, 0, 0xf80f), step(EQUAL, 0, u8::MAX, 0x8000)]);
     steps.extend([step(LOAD_HALF, 0, 0, message + 6), step(EQUAL, u8::MAX, 0, 0)]);
-    steps.push(step(RETURN, 0, 0, PACKET_MOST as u32));
+    steps.push(step(RETURN, 0, 0, MAX_PACKET as u32));
     steps.push(step(RETURN, 0, 0, 0));
     let refusal = steps.len() - 1;
     for (at, step) in steps.iter_mut().enumerate() {
@@ -204,7 +204,7 @@ fn parse(message: &[u8]) -> Option<Answer> {
     if bytes.get(4..6)? != [0, 1] {
         return None; // exactly one question
     }
-    bytes.get_mut(6..8)?.copy_from_slice(&records.min(RECORDS_MOST).to_be_bytes());
+    bytes.get_mut(6..8)?.copy_from_slice(&records.min(MAX_RECORDS).to_be_bytes());
     bytes.get_mut(8..12)?.fill(0);
     let packet = Packet::parse(&bytes).ok()?;
     if !packet.has_flags(PacketFlag::RESPONSE) {
@@ -218,7 +218,7 @@ fn parse(message: &[u8]) -> Option<Answer> {
             continue; // an address of something that was not asked for
         }
         match &record.rdata {
-            RData::CNAME(alias) if known.len() <= ALIASES_MOST => known.push(&alias.0),
+            RData::CNAME(alias) if known.len() <= MAX_ALIASES => known.push(&alias.0),
             RData::A(a) => addresses.push((Ipv4Addr::from(a.address).into(), record.ttl)),
             RData::AAAA(a) => addresses.push((IpAddr::from(Ipv6Addr::from(a.address)).to_canonical(), record.ttl)),
             _ => {}

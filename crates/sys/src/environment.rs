@@ -5,9 +5,9 @@ use bartizan_model::{HostText, Variable};
 /// Most bytes of an environment that a sensor reads.
 pub const MOST: usize = 4096;
 /// Longest value kept.
-const VALUE_MOST: usize = 512;
+const MAX_VALUE: usize = 512;
 /// Most variables kept of one program.
-const VARIABLES_MOST: usize = 16;
+const MAX_VARIABLES: usize = 16;
 
 /// Hijacks of execution flow (ATT&CK T1574.006, T1574.007), of interpreters (T1546.004, T1059) and of history (T1562.003).
 /// Sorted.
@@ -26,10 +26,10 @@ pub fn notable(area: &[u8]) -> Vec<Variable> {
         let function = name.starts_with(b"BASH_FUNC_"); // a function that bash defines before it runs anything
         (function || NAMES.binary_search(&name).is_ok()).then(|| Variable {
             name: HostText::from(name.get(..64).unwrap_or(name)),
-            value: HostText::from(value.get(..VALUE_MOST).unwrap_or(value)),
+            value: HostText::from(value.get(..MAX_VALUE).unwrap_or(value)),
         })
     });
-    pairs.take(VARIABLES_MOST).collect()
+    pairs.take(MAX_VARIABLES).collect()
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_environment_is_too_much(area in prop::collection::vec(any::<u8>(), 0..MOST)) {
-            prop_assert!(notable(&area).len() <= VARIABLES_MOST);
+            prop_assert!(notable(&area).len() <= MAX_VARIABLES);
         }
     }
 }

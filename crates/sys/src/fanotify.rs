@@ -20,7 +20,7 @@ const READS: usize = 64;
 /// A proven start time holds this long: no pid comes round again in so short a time.
 const PROVEN: Duration = Duration::from_millis(50);
 /// Most paths watched at once; more is refused with ENOSPC.
-const MOST_WATCHES: usize = 65_536;
+const MAX_WATCHES: usize = 65_536;
 
 /// One fanotify group, its queue bounded by the kernel (16,384 events).
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Fanotify {
         {
             return Ok(false);
         }
-        if self.watched.len() >= MOST_WATCHES {
+        if self.watched.len() >= MAX_WATCHES {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         let name = CString::new(path.as_os_str().as_bytes())?;

@@ -25,7 +25,7 @@ const BUFFER: usize = 4096;
 /// Reads of one drain, so that a flood cannot keep the caller from looking at anything else.
 const READS: usize = 64;
 /// Longest mount table read when it is compared.
-const TABLE_MOST: u64 = 8 << 20;
+const MAX_TABLE: u64 = 8 << 20;
 
 /// One change of what is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +198,7 @@ fn group(flags: libc::c_uint) -> io::Result<OwnedFd> {
 
 fn read_table(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(TABLE_MOST).read_to_end(&mut bytes)?;
+    File::open(path)?.take(MAX_TABLE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

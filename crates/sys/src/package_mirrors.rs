@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use bartizan_model::Unpoisoned as _;
 
 /// Files that are read, and the longest part of each.
-const MOST_FILES: usize = 256;
+const MAX_FILES: usize = 256;
 const LONGEST: u64 = 256 << 10;
 /// Different servers that are asked for.
-const MOST_NAMES: usize = 32;
+const MAX_NAMES: usize = 32;
 /// Addresses of one server that are taken.
-const MOST_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 /// How long resolving may take, all together; nobody waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Files and directories below the root, and what their names end with.
@@ -128,7 +128,7 @@ fn names(root: &Path) -> BTreeSet<String> {
         files.sort();
         files
     });
-    let texts = files.take(MOST_FILES).filter_map(|file| {
+    let texts = files.take(MAX_FILES).filter_map(|file| {
         let mut bytes = Vec::new();
         File::open(file).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -158,17 +158,16 @@ fn server(rest: &str) -> Option<String> {
 /// Each on a thread of its own: a name server that does not answer holds one thread, not us.
 fn resolve(names: BTreeSet<String>, patience: Duration) -> Mirrors {
     let mut mirrors = Mirrors::default();
-    let over = names.len().saturating_sub(MOST_NAMES);
+    let over = names.len().saturating_sub(MAX_NAMES);
     if over > 0 {
-        mirrors.unresolved.push(format!("{over} more servers than the {MOST_NAMES} that are asked for"));
+        mirrors.unresolved.push(format!("{over} more servers than the {MAX_NAMES} that are asked for"));
     }
     let (told, answers) = mpsc::channel();
-    let mut waiting: BTreeSet<String> = names.into_iter().take(MOST_NAMES).collect();
+    let mut waiting: BTreeSet<String> = names.into_iter().take(MAX_NAMES).collect();
     for name in waiting.clone() {
         let told = told.clone();
         let ask = move || {
-            let found =
-                (name.as_str(), 80).to_socket_addrs().map(|all| all.map(|at| at.ip().to_canonical()).take(MOST_ADDRESSES).collect());
+            let found = (name.as_str(), 80).to_socket_addrs().map(|all| all.map(|at| at.ip().to_canonical()).take(MAX_ADDRESSES).collect());
             // Nobody listens any more: the answer came too late.
             let _ = told.send((name, found));
         };

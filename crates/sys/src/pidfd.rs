@@ -11,7 +11,7 @@ use super::readiness::readable;
 use bartizan_model::{BootId, ProcessKey};
 
 /// The most processes that one look at /proc takes in (pid_max is 4,194,304 at most).
-const MOST_PROCESSES: usize = 1 << 20;
+const MAX_PROCESSES: usize = 1 << 20;
 
 /// Why a process could not be taken hold of.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub fn has_stop_pending(pid: u32) -> bool {
 /// # Errors
 /// When /proc cannot be read.
 pub fn everything() -> io::Result<Vec<Stat>> {
-    Ok(pids()?.into_iter().filter_map(Stat::read).filter(|stat| !stat.is_dead()).take(MOST_PROCESSES).collect())
+    Ok(pids()?.into_iter().filter_map(Stat::read).filter(|stat| !stat.is_dead()).take(MAX_PROCESSES).collect())
 }
 
 /// A hold on one process.

@@ -7,12 +7,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::process_stat::Stat;
-use super::sighting::{ARGV_MOST, Image, Who, audit_id, split_argv};
+use super::sighting::{Image, MAX_ARGV, Who, audit_id, split_argv};
 use super::{environment, mountinfo};
 use bartizan_model::{ExeFile, HostText, Namespaces};
 
 /// Longest of the small files of /proc that we read.
-const FILE_MOST: u64 = 64 << 10;
+const MAX_FILE: u64 = 64 << 10;
 
 /// Why processes of others cannot be looked at, if so: `hidepid` of proc(5) hides even init's.
 pub fn hidden() -> Option<String> {
@@ -56,7 +56,7 @@ pub fn who(pid: u32) -> Option<Who> {
 /// The arguments as the kernel keeps them, one byte more than are kept when there are too many; `None` when the process is
 /// gone. Read alone and first: in a race with a short life they are worth the most.
 pub fn arguments(pid: u32) -> Option<Vec<u8>> {
-    limited(pid, "cmdline", ARGV_MOST as u64 + 1)
+    limited(pid, "cmdline", MAX_ARGV as u64 + 1)
 }
 
 /// What a process runs now. What cannot be read is empty, and [`Image::complete`] is false.
@@ -82,8 +82,8 @@ pub fn image_with(pid: u32, argv: Option<Vec<u8>>) -> Image {
     let cgroup = cgroup(pid);
     let complete = argv.is_some() && cwd.is_some() && cgroup.is_some() && exe_file.inode != 0;
     let mut argv = argv.unwrap_or_default();
-    let argv_truncated = argv.len() > ARGV_MOST;
-    argv.truncate(ARGV_MOST);
+    let argv_truncated = argv.len() > MAX_ARGV;
+    argv.truncate(MAX_ARGV);
     Image {
         exe,
         exe_file,
@@ -207,7 +207,7 @@ fn link(pid: u32, name: &str) -> Option<Vec<u8>> {
 }
 
 fn file(pid: u32, name: &str) -> Option<Vec<u8>> {
-    limited(pid, name, FILE_MOST)
+    limited(pid, name, MAX_FILE)
 }
 
 fn limited(pid: u32, name: &str, most: u64) -> Option<Vec<u8>> {

@@ -19,15 +19,15 @@ const VARIABLE: &str = "BARTIZAN_HANDOVER";
 /// Name of the memory file that holds the state.
 const STATE: &str = "bartizan-handover";
 /// A state is never larger: backlog and world are bounded.
-const STATE_MOST: u64 = 256 << 20;
+const MAX_STATE: u64 = 256 << 20;
 /// Most descriptors taken over.
-const ENDS_MOST: usize = 64;
+const MAX_ENDS: usize = 64;
 /// A new binary that does not say in this time what it is cannot be trusted to watch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What an earlier binary left open.
 #[derive(Debug)]
-pub struct Legacy {
+pub struct UpgradeState {
     /// What it wrote down.
     pub state: Vec<u8>,
     /// Maps of its kernel programs.
@@ -105,7 +105,7 @@ fn kernel_ends() -> Vec<RawFd> {
     entries
         .filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|link| is_ours(&link)))
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .take(ENDS_MOST)
+        .take(MAX_ENDS)
         .collect()
 }
 
@@ -152,11 +152,11 @@ fn write_state(state: &[u8]) -> io::Result<std::fs::File> {
 }
 
 /// What an earlier binary of this very process left open, if it did. To be called first thing, while there is one thread.
-pub fn inherited() -> Option<Legacy> {
+pub fn inherited() -> Option<UpgradeState> {
     let text = std::env::var(VARIABLE).ok()?;
     // SAFETY: one thread; nobody else reads the environment now.
     unsafe { std::env::remove_var(VARIABLE) };
-    let mut numbers = text.split(',').filter_map(|number| number.parse::<RawFd>().ok()).filter(|number| *number > 2).take(ENDS_MOST + 1);
+    let mut numbers = text.split(',').filter_map(|number| number.parse::<RawFd>().ok()).filter(|number| *number > 2).take(MAX_ENDS + 1);
     let state = numbers.next().filter(|number| link_of(*number).is_some_and(|link| link.contains(STATE)))?;
     let taken = |number: RawFd| {
         // SAFETY: the descriptor is open (its link was read), was left to us under this number, and nobody else has it.
@@ -165,7 +165,7 @@ pub fn inherited() -> Option<Legacy> {
         end
     };
     let mut bytes = Vec::new();
-    std::fs::File::from(taken(state)).take(STATE_MOST).read_to_end(&mut bytes).ok()?;
+    std::fs::File::from(taken(state)).take(MAX_STATE).read_to_end(&mut bytes).ok()?;
     let (mut maps, mut links) = (Vec::new(), Vec::new());
     for number in numbers {
         match link_of(number).as_deref() {
@@ -174,7 +174,7 @@ pub fn inherited() -> Option<Legacy> {
             _ => {}
         }
     }
-    Some(Legacy { state: bytes, maps, links })
+    Some(UpgradeState { state: bytes, maps, links })
 }
 
 fn link_of(number: RawFd) -> Option<String> {

@@ -3,7 +3,7 @@
 use bartizan_model::{ExeFile, HostText, Namespaces, Variable};
 
 /// Arguments kept of one process, in bytes, by every sensor: as much as `ARGV_FIRST` and `ARGV_MORE` in `bpf/events.h`.
-pub const ARGV_MOST: usize = 32 << 10;
+pub const MAX_ARGV: usize = 32 << 10;
 
 /// Who a process is at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,7 +43,7 @@ pub struct Image {
     pub exe: HostText,
     /// The executable as a file.
     pub exe_file: ExeFile,
-    /// Arguments, at most [`ARGV_MOST`] bytes of them.
+    /// Arguments, at most [`MAX_ARGV`] bytes of them.
     pub argv: Vec<HostText>,
     /// More arguments existed.
     pub argv_truncated: bool,

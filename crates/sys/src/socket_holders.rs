@@ -7,7 +7,7 @@ use std::io;
 use super::proc_files;
 
 /// Descriptors of one process that are looked at: as many as one may have unless `fs.nr_open` was raised (proc_sys_fs(5)).
-const MOST_DESCRIPTORS: usize = 1_048_576;
+const MAX_DESCRIPTORS: usize = 1_048_576;
 
 /// Inode numbers of sockets, and the pids of those who hold each, ascending.
 pub type Holders = BTreeMap<u64, Vec<u32>>;
@@ -40,5 +40,5 @@ pub fn told_of(pid: u32) -> io::Result<Vec<(i32, u64)>> {
         let inode = fs::read_link(entry.path()).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
         Some((entry.file_name().to_str()?.parse().ok()?, inode))
     };
-    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.flatten().take(MOST_DESCRIPTORS).filter_map(socket).collect())
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.flatten().take(MAX_DESCRIPTORS).filter_map(socket).collect())
 }

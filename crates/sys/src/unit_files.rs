@@ -15,8 +15,8 @@ const PLACES: [&str; 11] = [
 /// Those that packages fill; the last one stands for scripts in /etc/init.d.
 const OF_PACKAGES: [&str; 3] = ["usr/lib/systemd/system", "lib/systemd/system", "run/systemd/generator.late"];
 /// Files of one directory, and bytes of one file.
-const MOST_FILES: usize = 8192;
-const MOST_BYTES: u64 = 64 << 10;
+const MAX_FILES: usize = 8192;
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Names of all units that have a file here.
 pub fn all_names(root: &Path) -> BTreeSet<String> {
@@ -89,7 +89,7 @@ pub(super) fn settings(root: &Path, name: &str, section: &str) -> Option<Vec<(St
 
 fn read(file: &Path, section: &str, found: &mut Vec<(String, String)>) {
     let mut bytes = Vec::new();
-    if fs::File::open(file).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)).is_err() {
+    if fs::File::open(file).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)).is_err() {
         return;
     }
     let text = String::from_utf8_lossy(&bytes).replace("\\\n", " ");
@@ -106,7 +106,7 @@ fn read(file: &Path, section: &str, found: &mut Vec<(String, String)>) {
 }
 
 pub(super) fn names(place: &Path) -> impl Iterator<Item = String> + use<> {
-    fs::read_dir(place).into_iter().flatten().flatten().take(MOST_FILES).map(|entry| entry.file_name().to_string_lossy().into_owned())
+    fs::read_dir(place).into_iter().flatten().flatten().take(MAX_FILES).map(|entry| entry.file_name().to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{fs, io};
 use bartizan_model::HostText;
 
 /// A larger file is read up to here; a million accounts belong into a directory service.
-const MOST_BYTES: u64 = 4 << 20;
+const MAX_BYTES: u64 = 4 << 20;
 /// How often the file's time is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,7 +47,7 @@ impl UserNames {
 
     fn read(&self) -> io::Result<HashMap<u32, HostText>> {
         let mut bytes = Vec::new();
-        fs::File::open(&self.path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        fs::File::open(&self.path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
         let mut names = HashMap::new();
         for line in bytes.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b':');

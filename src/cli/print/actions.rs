@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::human::clock;
 use super::{safe, table};
-use bartizan_model::{Action, ActionState, Timestamp, VitalCheck};
+use bartizan_model::{Action, ActionState, ProbeCheck, Timestamp};
 
 /// Writes the table; `now` is the reader's.
 pub(super) fn write(out: &mut impl Write, actions: &[Action], now: Timestamp) -> io::Result<()> {
@@ -60,7 +60,7 @@ fn note(action: &Action) -> String {
     }
 }
 
-fn vitals(check: &VitalCheck) -> String {
+fn vitals(check: &ProbeCheck) -> String {
     let list = |word: &str, names: &[String]| (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")));
     let parts = [
         list("HARMED", &check.harmed),
@@ -125,7 +125,7 @@ mod tests {
             note: "as it should be".to_owned(),
             evidence: None,
             confirmation: Some(Confirmation { until: now + TimeDelta::seconds(100), confirmed_at: None, confirmed_by: None }),
-            vitals: Some(VitalCheck {
+            vitals: Some(ProbeCheck {
                 at: Some(now),
                 well: 3,
                 ill_before: vec!["unit a".to_owned()],

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{safe, table};
 use bartizan_model::{
-    Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, Gap, Health, Incident, KeptCopy,
+    Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, FileBackup, Gap, Health, Incident,
     Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use bartizan_protocol::Reply;
@@ -49,8 +49,8 @@ pub(super) fn clock(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-fn write_copies(out: &mut impl Write, copies: &[KeptCopy]) -> io::Result<()> {
-    let row = |copy: &KeptCopy| {
+fn write_copies(out: &mut impl Write, copies: &[FileBackup]) -> io::Result<()> {
+    let row = |copy: &FileBackup| {
         let now = if copy.differs { "differs" } else { "same" };
         [
             copy.copy.get(..8).unwrap_or(&copy.copy).to_owned(),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use bartizan_config::Policy;
 use bartizan_detect::correlator::Correlator;
-use bartizan_detect::detectors::Panel;
+use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::{Event, EventKind, Incident, IncidentId, Signal, Timestamp};
 pub use lines::{LONGEST_LINE, Line, Lines};
 use reading::Reading;
@@ -19,7 +19,7 @@ use reading::Reading;
 /// How often confidence fades, in the time of the events: as in the running agent.
 const DECAY: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
 /// Unreadable lines told one by one; the rest are counted.
-const MOST_TOLD: usize = 20;
+const MAX_TOLD: usize = 20;
 /// Longest reason told, in characters.
 const LONGEST_WHY: usize = 160;
 /// Events outside 1970 to 2200 (seconds since 1970) are not believed: no agent recorded them, and time reckoned from
@@ -72,7 +72,7 @@ pub struct Summary {
     pub unreadable_lines: Vec<Unreadable>,
     /// Signals.
     pub signals: u64,
-    /// Opinions equal to one told less than a minute before.
+    /// Detection equal to one told less than a minute before.
     pub folded: u64,
     /// Incidents that were told.
     pub incidents: u64,
@@ -84,7 +84,7 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Replay {
     reading: Reading,
-    panel: Panel,
+    panel: DetectorSet,
     correlator: Correlator,
     faded: Timestamp,
     opened: HashMap<IncidentId, Place>,
@@ -97,7 +97,7 @@ impl Replay {
     pub fn new(policy: &Policy) -> Self {
         Self {
             reading: Reading::default(),
-            panel: Panel::new(policy, &[]),
+            panel: DetectorSet::new(policy, &[]),
             correlator: Correlator::new(policy, IncidentId(1)),
             faded: Timestamp::UNIX_EPOCH,
             opened: HashMap::new(),
@@ -187,14 +187,14 @@ impl Replay {
 
     /// Incidents that were given up or became part of another one need no place any more.
     fn forget_places(&mut self) {
-        if self.opened.len() > 2 * bartizan_detect::correlator::MOST_INCIDENTS {
+        if self.opened.len() > 2 * bartizan_detect::correlator::MAX_INCIDENTS {
             self.opened.retain(|id, _| self.correlator.get(*id).is_some());
         }
     }
 
     fn cannot_read(&mut self, why: &str) {
         self.summary.unreadable += 1;
-        if self.summary.unreadable_lines.len() < MOST_TOLD {
+        if self.summary.unreadable_lines.len() < MAX_TOLD {
             // The reason may quote the line.
             let why = bartizan_model::sentence(why).chars().take(LONGEST_WHY).collect();
             self.summary.unreadable_lines.push(Unreadable { place: self.place, why });

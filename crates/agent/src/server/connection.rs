@@ -8,8 +8,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::ear::{Ear, Heard};
 use super::gate::Denial;
+use super::line_reader::{Heard, LineReader};
 use super::silent::Newcomer;
 use super::token::Fault;
 use super::{Gate, Peer};
@@ -41,7 +41,7 @@ pub(super) struct Connection {
     engine: Arc<Engine>,
     gate: Arc<Gate>,
     peer: Peer,
-    ear: Ear,
+    ear: LineReader,
     answers: OwnedWriteHalf,
     greeted: bool,
     /// Until it greets, when it came through the door.
@@ -75,7 +75,7 @@ impl Connection {
             }
         };
         let (reader, answers) = stream.into_split();
-        let ear = Ear::new(reader, &peer);
+        let ear = LineReader::new(reader, &peer);
         Some(Self { engine, gate, peer, ear, answers, greeted: false, newcomer: None, news: None, events: None })
     }
 

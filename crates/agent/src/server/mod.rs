@@ -2,8 +2,8 @@
 
 mod connection;
 mod door;
-mod ear;
 mod gate;
+mod line_reader;
 mod peer;
 mod places;
 mod refusals;

@@ -75,7 +75,7 @@ impl Peer {
 
     /// Root, or the user that the agent itself runs as: whoever is either can end it anyway.
     pub(super) fn is_trusted(&self) -> bool {
-        self.uid == 0 || self.uid == bartizan_sys::privacy::own_uid()
+        self.uid == 0 || self.uid == bartizan_sys::umask::own_uid()
     }
 
     /// Whether the process that connected is gone: whoever speaks now is another. What the kernel does not tell counts

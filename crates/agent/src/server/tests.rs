@@ -16,7 +16,7 @@ use bartizan_config::{Flags, Settings};
 use bartizan_isolation::other_user::run_as;
 use bartizan_model::{AlertId, AuditEntry, Role, Rung};
 use bartizan_protocol::{ClientFrame, ErrorCode, Hello, Reply, Request, ServerFrame, Token, VERSION};
-use bartizan_sys::privacy;
+use bartizan_sys::umask;
 
 /// Not in any list, and no user of Debian.
 const STRANGER: u32 = 61_234;
@@ -33,7 +33,7 @@ struct Bench {
 impl Bench {
     /// An agent on the slowest rung, whose tokens hold so long; `None`, said aloud, without root.
     fn start(lifetime: Duration, listed: bartizan_config::Access) -> Option<Self> {
-        if privacy::own_uid() != 0 {
+        if umask::own_uid() != 0 {
             eprintln!("skipped: needs root to be other users");
             return None;
         }

@@ -6,7 +6,7 @@ use crate::state::question::{Confirm, Essential};
 use crate::state::{Dialog, RowKey, Sound, State, rows};
 use crate::widgets::{Tone, TonedLine};
 use bartizan_config::Command;
-use bartizan_model::{Action, ActionId, ActionKind, Isolation, Target, Timestamp, VitalCheck};
+use bartizan_model::{Action, ActionId, ActionKind, Isolation, ProbeCheck, Target, Timestamp};
 use bartizan_protocol::Request;
 
 /// Opens the question about the action under the cursor, if it waits for a yes, else about the most urgent one.
@@ -50,7 +50,7 @@ fn question(state: &State, row: &Action) -> (ActionId, Confirm) {
     (id, Confirm::new(format!("Confirm {id}?"), essentials, row.preview.iter().enumerate().map(did).collect(), yes))
 }
 
-fn vitals_shortly(check: &VitalCheck) -> String {
+fn vitals_shortly(check: &ProbeCheck) -> String {
     match (check.harmed.len(), check.ill_before.len()) {
         (0, 0) => format!("{} passing", check.well),
         (0, before) => format!("{} passing; {before} failing before", check.well),
@@ -59,7 +59,7 @@ fn vitals_shortly(check: &VitalCheck) -> String {
 }
 
 /// Health probes in one line.
-pub(crate) fn vitals(check: &VitalCheck) -> String {
+pub(crate) fn vitals(check: &ProbeCheck) -> String {
     let mut parts = Vec::new();
     if !check.harmed.is_empty() {
         parts.push(format!("HARMED: {}", check.harmed.join(", ")));
@@ -75,7 +75,7 @@ pub(crate) fn vitals(check: &VitalCheck) -> String {
 }
 
 /// How that sounds.
-pub(crate) fn tone(check: &VitalCheck) -> Tone {
+pub(crate) fn tone(check: &ProbeCheck) -> Tone {
     match (check.harmed.is_empty(), check.at.is_some(), check.well) {
         (false, ..) => Tone::Danger,
         (true, true, _) if !check.unexplained.is_empty() => Tone::Warning,

@@ -7,9 +7,9 @@ use super::score::Scales;
 use bartizan_model::{Act, Family, Signal, Stage, Timestamp};
 
 /// Acts kept of one incident; beyond it those that cannot count any more are forgotten.
-pub(super) const MOST_ACTS: usize = 48;
+pub(super) const MAX_ACTS: usize = 48;
 /// Hostile addresses kept of one incident.
-const MOST_HOSTILE: usize = 64;
+const MAX_HOSTILE: usize = 64;
 
 /// The strongest signal of one family. All fade at the same rate, so the strongest stays the strongest.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,10 +98,10 @@ impl Evidence {
     }
 
     fn bound(&mut self, scales: &Scales) {
-        while self.hostile.len() > MOST_HOSTILE {
+        while self.hostile.len() > MAX_HOSTILE {
             self.hostile.pop_last();
         }
-        if self.deeds.len() <= MOST_ACTS {
+        if self.deeds.len() <= MAX_ACTS {
             return;
         }
         // A piece is one act for one family, so of each family no more acts than there are families can ever count.

@@ -8,7 +8,7 @@ use super::score::{STAGE_GAIN, Scales};
 use bartizan_model::{Action, ActionState, Explanation, Family, Stage, Timestamp};
 
 /// Signals told one by one; the rest are counted.
-const MOST_SEEN: usize = 40;
+const MAX_SEEN: usize = 40;
 
 /// Everything a person needs to believe or doubt the score.
 pub(super) fn explain(record: &Record, scales: &Scales, now: Timestamp, actions: &[Action]) -> Explanation {
@@ -25,7 +25,7 @@ pub(super) fn explain(record: &Record, scales: &Scales, now: Timestamp, actions:
 }
 
 fn seen(record: &Record) -> Vec<String> {
-    let told = record.signals.iter().take(MOST_SEEN);
+    let told = record.signals.iter().take(MAX_SEEN);
     let mut out: Vec<String> = told
         .map(|s| {
             format!(
@@ -66,7 +66,7 @@ fn why(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
     let stages: Vec<&str> = record.evidence.stages.iter().map(|stage: &Stage| stage.noun()).collect();
     let exponent = 1.0 + STAGE_GAIN * stages.len().saturating_sub(1) as f64;
     out.push(format!("together: 1 - ({})^{exponent:.2} over {} stage(s): {}", doubts.join(" x "), stages.len(), stages.join(", ")));
-    if Scales::opinions(&pieces) < 2 {
+    if Scales::detection(&pieces) < 2 {
         out.push("one piece alone: the score stops at the weight of its family".to_owned());
     }
     out.push(independent(&pieces, !record.evidence.shows_a_hand()));

@@ -18,7 +18,7 @@ use record::Record;
 use score::Scales;
 
 /// Incidents under observation at most. At the bound the one that scores least goes, and is counted.
-pub const MOST_INCIDENTS: usize = 1024;
+pub const MAX_INCIDENTS: usize = 1024;
 
 /// What became of a signal.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,7 +210,7 @@ impl Correlator {
     }
 
     fn make_room(&mut self) {
-        while self.records.len() >= MOST_INCIDENTS {
+        while self.records.len() >= MAX_INCIDENTS {
             let by_score = |a: &&Record, b: &&Record| {
                 a.incident.confidence.get().total_cmp(&b.incident.confidence.get()).then(a.incident.updated.cmp(&b.incident.updated))
             };

@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 
 use super::evidence::{Evidence, Peak};
-use super::score::{SECOND_OPINION, Scales};
+use super::score::{SECOND_DETECTION, Scales};
 use bartizan_model::{Act, Family, Timestamp};
 
 /// Every set of families as bits.
 const SETS: usize = 1 << Family::ALL.len();
-/// Words that are told apart: none, one, more ([`Scales::opinions`]).
+/// Words that are told apart: none, one, more ([`Scales::detection`]).
 const WORDS: usize = 3;
 
 /// One piece of evidence.
@@ -34,7 +34,7 @@ impl Piece<'_> {
 
     /// Whether it proves enough to count as another piece.
     pub(super) fn is_one(&self) -> bool {
-        1.0 - self.doubt() >= SECOND_OPINION
+        1.0 - self.doubt() >= SECOND_DETECTION
     }
 }
 
@@ -141,7 +141,7 @@ fn choices(peaks: &BTreeMap<Family, Peak>, far_end: bool, lineage_alone: bool, s
     let usable = peaks.iter().filter(|(family, _)| lineage || **family != Family::Lineage);
     let one = |(family, peak): (&Family, &Peak)| {
         let proof = scales.proof(*family, peak, now);
-        Choice { set: bit(*family), weight: -(1.0 - proof).ln(), words: usize::from(proof >= SECOND_OPINION) }
+        Choice { set: bit(*family), weight: -(1.0 - proof).ln(), words: usize::from(proof >= SECOND_DETECTION) }
     };
     let each: Vec<Choice> = usable.map(one).collect();
     if !far_end {

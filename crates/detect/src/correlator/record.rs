@@ -10,13 +10,13 @@ use super::story;
 use bartizan_model::{Entity, Family, Incident, IncidentId, IncidentState, ProcessKey, Proof, Severity, Signal, Stage, Tier, Timestamp};
 
 /// Signals kept with an incident; beyond it the weakest is dropped, and counted.
-pub(super) const MOST_SIGNALS: usize = 256;
+pub(super) const MAX_SIGNALS: usize = 256;
 /// Entities of an incident by which others may join.
-pub(super) const MOST_ENTITIES: usize = 256;
+pub(super) const MAX_ENTITIES: usize = 256;
 /// Hops named as lossy with an incident.
-const MOST_HOPS: usize = 16;
+const MAX_HOPS: usize = 16;
 /// Remote addresses of an incident.
-pub(super) const MOST_ADDRESSES: usize = 64;
+pub(super) const MAX_ADDRESSES: usize = 64;
 
 #[derive(Debug, Clone)]
 pub(super) struct Record {
@@ -48,7 +48,7 @@ impl Record {
         let (count, complete, sentence) = (record.incident.signal_count, record.incident.complete, record.incident.sentence.clone());
         record.incident.signals.clear();
         record.incident.signal_count = 0;
-        record.joinable.extend(record.incident.entities.iter().take(MOST_ENTITIES).cloned());
+        record.joinable.extend(record.incident.entities.iter().take(MAX_ENTITIES).cloned());
         let known = !signals.is_empty();
         for signal in signals {
             record.add(signal, scales);
@@ -139,7 +139,7 @@ impl Record {
 
     /// Keeps the bounds and derives what follows from the signals.
     fn settle(&mut self) {
-        while self.signals.len() > MOST_SIGNALS {
+        while self.signals.len() > MAX_SIGNALS {
             let weakest = self
                 .signals
                 .iter()
@@ -150,11 +150,11 @@ impl Record {
         }
         let mut addresses: Vec<IpAddr> = Vec::new();
         for entity in self.signals.iter().flat_map(|signal| &signal.entities) {
-            if self.joinable.len() < MOST_ENTITIES {
+            if self.joinable.len() < MAX_ENTITIES {
                 self.joinable.insert(entity.clone());
             }
             if let Entity::Address(addr) = entity
-                && addresses.len() < MOST_ADDRESSES
+                && addresses.len() < MAX_ADDRESSES
                 && !addresses.contains(&addr.to_canonical())
             {
                 addresses.push(addr.to_canonical());
@@ -199,11 +199,11 @@ impl Record {
     pub(super) fn mark_lost(&mut self, loss: u64, hop: &str, count: u64) {
         self.incident.complete = false;
         self.known_losses.insert(loss);
-        if self.known_losses.len() > MOST_SIGNALS {
+        if self.known_losses.len() > MAX_SIGNALS {
             // Numbers grow, and losses that old are forgotten by the correlator too.
             self.known_losses.pop_first();
         }
-        if self.lost.len() < MOST_HOPS || self.lost.contains_key(hop) {
+        if self.lost.len() < MAX_HOPS || self.lost.contains_key(hop) {
             let lost = self.lost.entry(hop.to_owned()).or_default();
             *lost = lost.saturating_add(count);
         }

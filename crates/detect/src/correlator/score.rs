@@ -17,8 +17,8 @@ use bartizan_model::{Confidence, Family, Posture, Timestamp};
 
 /// How much each further stage adds to the weight of the evidence, as an exponent on the doubt.
 pub(super) const STAGE_GAIN: f64 = 0.15;
-/// What a family must prove to count as a second opinion.
-pub(super) const SECOND_OPINION: f64 = 0.10;
+/// What a family must prove to count as a second detection.
+pub(super) const SECOND_DETECTION: f64 = 0.10;
 /// How far below the lowest acting threshold a lone family stays.
 const MARGIN: f64 = 0.01;
 
@@ -72,12 +72,12 @@ impl Scales {
         let score = 1.0 - doubt.clamp(0.0, 1.0).powf(1.0 + STAGE_GAIN * further);
         let peaks = evidence.peaks(self);
         let most = peaks.keys().map(|family| self.weight(*family)).fold(0.0, f64::max);
-        Confidence::new(if Self::opinions(pieces) < 2 { score.min(most) } else { score })
+        Confidence::new(if Self::detection(pieces) < 2 { score.min(most) } else { score })
     }
 
     /// How many words there are: a piece is one, a piece with a proven far end as many as count of it.
-    pub(super) fn opinions(pieces: &[Piece<'_>]) -> usize {
-        let counting = pieces.iter().flat_map(|piece| &piece.counts).filter(|(_, _, proof)| *proof >= SECOND_OPINION);
+    pub(super) fn detection(pieces: &[Piece<'_>]) -> usize {
+        let counting = pieces.iter().flat_map(|piece| &piece.counts).filter(|(_, _, proof)| *proof >= SECOND_DETECTION);
         counting.count()
     }
 

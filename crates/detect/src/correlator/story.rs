@@ -7,7 +7,7 @@ use bartizan_model::Signal;
 /// Longest sentence, in characters.
 const LONGEST: usize = 360;
 /// Signals told at most; the rest are counted.
-const MOST_TOLD: usize = 3;
+const MAX_TOLD: usize = 3;
 
 /// `nginx (pid 812) ran "sh -i" as sh (pid 900), which connected to 203.0.113.9:4444`
 pub(super) fn tell(signals: &[Signal], count: u64) -> String {
@@ -16,8 +16,7 @@ pub(super) fn tell(signals: &[Signal], count: u64) -> String {
         b.severity.cmp(&a.severity).then(b.confidence.get().total_cmp(&a.confidence.get())).then((a.at, a.id).cmp(&(b.at, b.id)))
     });
     let mut detectors = HashSet::new();
-    let mut told: Vec<&Signal> =
-        by_weight.into_iter().filter(|signal| detectors.insert(signal.detector.as_str())).take(MOST_TOLD).collect();
+    let mut told: Vec<&Signal> = by_weight.into_iter().filter(|signal| detectors.insert(signal.detector.as_str())).take(MAX_TOLD).collect();
     told.sort_by_key(|signal| (signal.at, signal.id));
     let mut out = String::new();
     for signal in &told {

@@ -175,16 +175,16 @@ fn everything_is_bounded() {
         ));
     }
     let incident = correlator.get(IncidentId(1)).unwrap();
-    assert_eq!((incident.signals.len(), incident.signal_count), (record::MOST_SIGNALS, 400));
+    assert_eq!((incident.signals.len(), incident.signal_count), (record::MAX_SIGNALS, 400));
     assert!(
-        incident.entities.len() <= record::MOST_ENTITIES
-            && incident.addresses.len() <= record::MOST_ADDRESSES
+        incident.entities.len() <= record::MAX_ENTITIES
+            && incident.addresses.len() <= record::MAX_ADDRESSES
             && incident.sentence.contains("399 more")
     );
     for n in 0..1200 {
         correlator.join(signal(10_000 + u64::from(n), 1, Family::Outbound, Stage::Execution, 0.1, &[Entity::Process(key(10_000 + n))]));
     }
-    assert_eq!((correlator.incidents().count(), correlator.evicted()), (MOST_INCIDENTS, 177));
+    assert_eq!((correlator.incidents().count(), correlator.evicted()), (MAX_INCIDENTS, 177));
     assert!(correlator.get(IncidentId(1)).is_some(), "the one that scores least goes");
     for second in 0..1000 {
         correlator.loss(&Loss::new(&format!("hop{second}"), 1), at(second % 2));

@@ -7,7 +7,7 @@ use bartizan_model::{Act, Event, Process, ProcessKey, Timestamp};
 
 /// Processes, commands and told shells remembered. At the bound all go: then what goes on counts as the act of the highest
 /// process that is still known, and less is done alone.
-const MOST_REMEMBERED: usize = 4096;
+const MAX_REMEMBERED: usize = 4096;
 
 /// Who started what, as far as signals need it.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Acts {
 
     /// From now on this process does what comes over its socket.
     pub(super) fn is_told(&mut self, process: ProcessKey, since: Timestamp) {
-        if self.told.len() >= MOST_REMEMBERED {
+        if self.told.len() >= MAX_REMEMBERED {
             self.told.clear();
         }
         self.told.entry(process).or_insert(since);
@@ -73,7 +73,7 @@ impl Acts {
     }
 
     fn remember(&mut self, process: &Process, began: ProcessKey) {
-        if self.began.len() >= MOST_REMEMBERED {
+        if self.began.len() >= MAX_REMEMBERED {
             self.began.clear();
         }
         self.began.insert(process.key, began);
@@ -86,7 +86,7 @@ impl Acts {
         let above = process.lineage.ancestors.iter().find(|ancestor| ancestor.key == top && top != process.key);
         let words = above.map_or_else(|| command(process), |ancestor| path(&ancestor.exe));
         let words: String = words.chars().filter(|c| !c.is_ascii_digit()).collect();
-        if self.habits.len() >= MOST_REMEMBERED {
+        if self.habits.len() >= MAX_REMEMBERED {
             self.habits.clear();
         }
         *self.habits.entry((service, words)).or_insert(top)
@@ -222,12 +222,12 @@ mod tests {
         let mut acts = Acts::default();
         let mut scene = Scene::new();
         let nginx = scene.daemon("/usr/sbin/nginx");
-        for number in 0..(MOST_REMEMBERED + 10) {
+        for number in 0..(MAX_REMEMBERED + 10) {
             let mut shell = scene.child(&nginx, "/bin/sh");
             shell.argv.push("x".repeat(number % 100).as_str().into());
             acts.began_with(&shell);
             acts.is_told(shell.key, Timestamp::default());
         }
-        assert!(acts.began.len() <= MOST_REMEMBERED && acts.habits.len() <= MOST_REMEMBERED && acts.told.len() <= MOST_REMEMBERED);
+        assert!(acts.began.len() <= MAX_REMEMBERED && acts.habits.len() <= MAX_REMEMBERED && acts.told.len() <= MAX_REMEMBERED);
     }
 }

@@ -2,9 +2,9 @@
 
 use bartizan_model::{Entity, Event, EventKind, Family, Process, ServiceRole, Severity, Stage, Tier};
 
+use super::context::{in_system_dir, program};
 use super::kinship::{by_package_manager, by_person, grown_from, named, named_root, path, subject};
-use super::sight::{in_system_dir, program};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "credential_read",
@@ -30,26 +30,26 @@ impl Detector for CredentialRead {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, context: &DetectorContext<'_>) -> Option<Detection> {
         let EventKind::FileOpen { file } = &event.kind else {
             return None;
         };
-        let opinion = match event.process.as_deref() {
-            None => Opinion::new(format!("somebody opened {}, and was gone before it could be seen who", path(&file.path)))
+        let detection = match event.process.as_deref() {
+            None => Detection::new(format!("somebody opened {}, and was gone before it could be seen who", path(&file.path)))
                 .rated(Severity::Low, 0.2),
-            Some(process) if is_rightful(process, sight) => return None,
-            Some(process) if reads_for_itself(process, sight) => {
-                Opinion::new(format!("{} opened {}, which it does for itself", named(process), path(&file.path)))
+            Some(process) if is_rightful(process, context) => return None,
+            Some(process) if reads_for_itself(process, context) => {
+                Detection::new(format!("{} opened {}, which it does for itself", named(process), path(&file.path)))
                     .rated(Severity::Low, 0.15)
                     .on(subject(process))
             }
             Some(process) => weigh(process, format!("{} opened {}", named(process), path(&file.path))),
         };
-        Some(opinion.about(Entity::File(file.path.clone())))
+        Some(detection.about(Entity::File(file.path.clone())))
     }
 }
 
-fn is_rightful(process: &Process, sight: &Sight<'_>) -> bool {
+fn is_rightful(process: &Process, context: &DetectorContext<'_>) -> bool {
     if process.container.is_some() || !in_system_dir(&process.exe) {
         // In a container, /usr/bin/sudo is whatever its image says.
         return false;
@@ -60,25 +60,25 @@ fn is_rightful(process: &Process, sight: &Sight<'_>) -> bool {
     let trusted_descent = grown_from(process).is_none_or(|root| root.role == ServiceRole::MailServer);
     let nightly =
         process.uid == 0 && process.lineage.root(ServiceRole::Scheduler).is_some() && COPIERS.contains(&program(&process.exe).as_str());
-    trusted_descent && (sight.may_read_secrets(&process.exe) || nightly)
+    trusted_descent && (context.may_read_secrets(&process.exe) || nightly)
 }
 
 /// sudo, su, passwd, unix_chkpwd and their kin read it on their own account and show it to nobody, whoever starts them: that
 /// says no more than that they were started. They must be the system's own files with the system's rights.
-fn reads_for_itself(process: &Process, sight: &Sight<'_>) -> bool {
+fn reads_for_itself(process: &Process, context: &DetectorContext<'_>) -> bool {
     let systems_own = process.container.is_none() && in_system_dir(&process.exe) && !process.exe_file.deleted;
     let rights = process.euid == 0 || process.uid != process.euid;
-    systems_own && rights && sight.may_read_secrets(&process.exe) && process.environment.is_empty()
+    systems_own && rights && context.may_read_secrets(&process.exe) && process.environment.is_empty()
 }
 
-fn weigh(process: &Process, said: String) -> Opinion {
+fn weigh(process: &Process, said: String) -> Detection {
     if let Some(service) = grown_from(process) {
-        return Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::High, 0.9).on(subject(process));
+        return Detection::new(format!("{said}, below {}", named_root(service))).rated(Severity::High, 0.9).on(subject(process));
     }
     if by_person(process) {
-        return Opinion::new(said).rated(Severity::Medium, 0.4);
+        return Detection::new(said).rated(Severity::Medium, 0.4);
     }
-    Opinion::new(said).on(process.key)
+    Detection::new(said).on(process.key)
 }
 
 #[cfg(test)]

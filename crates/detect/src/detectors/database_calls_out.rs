@@ -3,7 +3,7 @@
 use bartizan_model::{Entity, Event, EventKind, Family, Protocol, ServiceRole, Severity, Stage, Tier, is_public};
 
 use super::kinship::{by_package_manager, by_person, grown_from, named, named_root, subject};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "database_calls_out",
@@ -29,7 +29,7 @@ impl Detector for DatabaseCallsOut {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, _sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, _sight: &DetectorContext<'_>) -> Option<Detection> {
         let (EventKind::Connect { net }, Some(process)) = (&event.kind, event.process.as_deref()) else {
             return None;
         };
@@ -44,14 +44,14 @@ impl Detector for DatabaseCallsOut {
         }
         let to = std::net::SocketAddr::from((dst, dport));
         let itself = database.key == process.key && database.exe == process.exe;
-        let opinion = if itself {
-            Opinion::new(format!("database {} connected to {to}", named(process)))
+        let detection = if itself {
+            Detection::new(format!("database {} connected to {to}", named(process)))
         } else {
-            Opinion::new(format!("{}, started by database {}, connected to {to}", named(process), named_root(database)))
+            Detection::new(format!("{}, started by database {}, connected to {to}", named(process), named_root(database)))
         };
-        let opinion = if net.proto == Protocol::Udp { opinion.rated(Severity::Medium, 0.4) } else { opinion };
-        let opinion = if grown_from(process).is_some() && !itself { opinion.on(subject(process)) } else { opinion };
-        Some(opinion.about(Entity::Address(dst)))
+        let detection = if net.proto == Protocol::Udp { detection.rated(Severity::Medium, 0.4) } else { detection };
+        let detection = if grown_from(process).is_some() && !itself { detection.on(subject(process)) } else { detection };
+        Some(detection.about(Entity::Address(dst)))
     }
 }
 

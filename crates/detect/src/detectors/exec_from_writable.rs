@@ -2,9 +2,9 @@
 
 use bartizan_model::{Entity, Event, EventKind, Family, Process, Severity, Stage, Tier};
 
+use super::context::in_writable_dir;
 use super::kinship::{by_container_runtime, by_package_manager, grown_from, named, named_root, path, subject};
-use super::sight::in_writable_dir;
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "exec_from_writable",
@@ -27,7 +27,7 @@ impl Detector for ExecFromWritable {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, _sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, _sight: &DetectorContext<'_>) -> Option<Detection> {
         let (EventKind::Exec, Some(process)) = (&event.kind, event.process.as_deref()) else {
             return None;
         };
@@ -38,19 +38,19 @@ impl Detector for ExecFromWritable {
             return None; // most of what runs in /tmp: not worth a sentence
         }
         let said = format!("{} runs from {place} {}", named(process), path(&process.exe));
-        let opinion = match service {
+        let detection = match service {
             Some(_) if by_package_manager(process) => return None,
             Some(service) => {
                 let (severity, confidence) =
                     if process.exe_file.memfd { (Severity::Critical, 0.95) } else { (INFO.severity, INFO.confidence) };
-                Opinion::new(format!("{said}, below {}", named_root(service))).rated(severity, confidence)
+                Detection::new(format!("{said}, below {}", named_root(service))).rated(severity, confidence)
             }
             None if by_package_manager(process) || by_container_runtime(process) => return None,
-            None => Opinion::new(said).rated(Severity::Low, if process.exe_file.memfd { 0.4 } else { 0.2 }),
+            None => Detection::new(said).rated(Severity::Low, if process.exe_file.memfd { 0.4 } else { 0.2 }),
         };
         // What lies in memory has no path that another file could share.
-        let opinion = if process.exe_file.memfd { opinion } else { opinion.about(Entity::File(process.exe.clone())) };
-        Some(opinion.on(subject(process)))
+        let detection = if process.exe_file.memfd { detection } else { detection.about(Entity::File(process.exe.clone())) };
+        Some(detection.on(subject(process)))
     }
 }
 

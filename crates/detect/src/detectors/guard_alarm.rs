@@ -3,7 +3,7 @@
 use bartizan_model::{Alarm, AlarmKind, Entity, Event, EventKind, Family, Process, Severity, Stage, Tier};
 
 use super::kinship::{by_package_manager, by_person, clip, grown_from, named, named_root, subject};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "guard_alarm",
@@ -58,7 +58,7 @@ impl Detector for GuardAlarm {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, _sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, _sight: &DetectorContext<'_>) -> Option<Detection> {
         let EventKind::Alarm { alarm } = &event.kind else { return None };
         let weight = weigh(alarm.what)?;
         let process = event.process.as_deref();
@@ -66,30 +66,30 @@ impl Detector for GuardAlarm {
         if process.is_some_and(by_package_manager) && matches!(alarm.what, AlarmKind::InstallationTouched | AlarmKind::AccessTouched) {
             return None;
         }
-        let opinion = rated(alarm, process, &weight).technique(weight.technique).family(weight.family);
-        let opinion = match &alarm.path {
-            Some(path) => opinion.about(Entity::File(path.clone())),
-            None => opinion,
+        let detection = rated(alarm, process, &weight).technique(weight.technique).family(weight.family);
+        let detection = match &alarm.path {
+            Some(path) => detection.about(Entity::File(path.clone())),
+            None => detection,
         };
         // Without anybody to hold it to, all of it is one story: what is done to the guard.
-        Some(if process.is_none() { opinion.about(Entity::Guard) } else { opinion })
+        Some(if process.is_none() { detection.about(Entity::Guard) } else { detection })
     }
 }
 
-fn rated(alarm: &Alarm, process: Option<&Process>, weight: &Weight) -> Opinion {
+fn rated(alarm: &Alarm, process: Option<&Process>, weight: &Weight) -> Detection {
     let Some(process) = process else {
-        return Opinion::new(sentence(alarm, None)).rated(weight.severity, weight.confidence);
+        return Detection::new(sentence(alarm, None)).rated(weight.severity, weight.confidence);
     };
     let said = sentence(alarm, Some(process));
     match grown_from(process) {
         Some(service) => {
-            Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process))
+            Detection::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process))
         }
         None if by_person(process) => {
             let severity = if alarm.what == AlarmKind::InstallationTouched { Severity::Low } else { Severity::Medium };
-            Opinion::new(said).rated(severity, weight.confidence.min(0.4))
+            Detection::new(said).rated(severity, weight.confidence.min(0.4))
         }
-        None => Opinion::new(said).rated(weight.severity, weight.confidence).on(subject(process)),
+        None => Detection::new(said).rated(weight.severity, weight.confidence).on(subject(process)),
     }
 }
 

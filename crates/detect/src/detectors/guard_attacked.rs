@@ -3,7 +3,7 @@
 use bartizan_model::{AlarmKind, Entity, Event, EventKind, Family, Process, Severity, Stage, Tier};
 
 use super::kinship::{by_person, grown_from, named, named_root, subject};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "guard_attacked",
@@ -26,28 +26,28 @@ impl Detector for GuardAttacked {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, _sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, _sight: &DetectorContext<'_>) -> Option<Detection> {
         let EventKind::Alarm { alarm } = &event.kind else { return None };
         if alarm.what != AlarmKind::AgentAttacked {
             return None;
         }
         let did = super::kinship::clip(&alarm.detail.as_sentence(), 200);
         let Some(process) = event.process.as_deref() else {
-            return Some(Opinion::new(format!("somebody {did}")).about(Entity::Guard));
+            return Some(Detection::new(format!("somebody {did}")).about(Entity::Guard));
         };
         Some(rated(process, &did))
     }
 }
 
-fn rated(process: &Process, did: &str) -> Opinion {
+fn rated(process: &Process, did: &str) -> Detection {
     let said = format!("{} {did}", named(process));
     match grown_from(process) {
         Some(service) => {
-            Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process))
+            Detection::new(format!("{said}, below {}", named_root(service))).rated(Severity::Critical, 0.95).on(subject(process))
         }
         // The owner at the keyboard: told, and nobody is stopped for it.
-        None if by_person(process) => Opinion::new(said).rated(Severity::Medium, 0.5),
-        None => Opinion::new(said).on(subject(process)),
+        None if by_person(process) => Detection::new(said).rated(Severity::Medium, 0.5),
+        None => Detection::new(said).on(subject(process)),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use bartizan_model::{Ancestor, Entity, HostText, Process, ProcessKey, Root, ServiceRole};
 
-use super::sight::{Sight, in_system_dir};
+use super::context::{DetectorContext, in_system_dir};
 
 /// Ancestors named as entities at most.
-const MOST_KIN: usize = 16;
+const MAX_KIN: usize = 16;
 /// A shell joins what it started within ten minutes of its own start, in clock ticks (100 a second).
 const KIN_TICKS: u64 = 10 * 60 * 100;
 
@@ -142,19 +142,19 @@ pub(super) fn in_service_of(process: &Process) -> Option<ProcessKey> {
 }
 
 /// What a signal about this process is about.
-pub(super) fn entities(process: &Process, sight: &Sight<'_>) -> Vec<Entity> {
+pub(super) fn entities(process: &Process, context: &DetectorContext<'_>) -> Vec<Entity> {
     let mut out = vec![Entity::Process(process.key)];
     let network_facing = services(process).filter(|root| root.role.is_network_facing());
     out.extend(network_facing.map(|root| Entity::Lineage(root.key)));
     if !started_by_person(process) || out.len() > 1 {
         // A shell that started a shell: one story. A person's own shell starts everything, so it joins nothing.
         let limit = login(process).map(|root| root.key);
-        let kin = process.lineage.ancestors.iter().take(MOST_KIN).take_while(|ancestor| Some(ancestor.key) != limit);
+        let kin = process.lineage.ancestors.iter().take(MAX_KIN).take_while(|ancestor| Some(ancestor.key) != limit);
         // A shell that has run for long has started many things that have nothing to do with each other.
         let recent = |ancestor: &Ancestor| process.key.start.saturating_sub(ancestor.key.start) <= KIN_TICKS;
         // init stands above everything and says nothing, also where it is a shell: busybox's, a container's entry point.
         let kin = kin.filter(|ancestor| ancestor.key != process.key && ancestor.key.pid > 1 && recent(ancestor));
-        let kin = kin.filter(|ancestor| sight.could_be_anything(&ancestor.exe));
+        let kin = kin.filter(|ancestor| context.could_be_anything(&ancestor.exe));
         out.extend(kin.map(|ancestor| Entity::Process(ancestor.key)));
     }
     out.extend(process.container.clone().map(Entity::Container));

@@ -1,28 +1,28 @@
-//! Detectors: one behaviour a file. An event in, opinions out; no I/O, no clock.
+//! Detectors: one behaviour a file. An event in, detection out; no I/O, no clock.
 
 mod acts;
+mod context;
 mod credential_read;
 mod database_calls_out;
+mod detection;
+mod detector_set;
 mod exec_from_writable;
 mod guard_alarm;
 mod guard_attacked;
 mod kinship;
 mod new_privileged_user;
-mod opinion;
-mod panel;
 mod persistence_by_service;
 mod ptrace_other;
 #[cfg(test)]
 mod scene;
 mod shell_connects;
 mod shell_on_socket;
-mod sight;
 mod unexpected_listener;
 mod web_server_shell;
 
-pub use opinion::{Detector, Info, Opinion};
-pub use panel::{Panel, catalogue};
-pub use sight::{Sight, Words};
+pub use context::{DetectorContext, Words};
+pub use detection::{Detection, Detector, Info};
+pub use detector_set::{DetectorSet, catalogue};
 
 use bartizan_model::{Flow, HostText};
 

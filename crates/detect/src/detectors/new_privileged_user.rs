@@ -3,7 +3,7 @@
 use bartizan_model::{Entity, Event, EventKind, Family, HostText, Process, Severity, Stage, Tier, UserChangeKind};
 
 use super::kinship::{by_package_manager, by_person, clip, grown_from, named, named_root, subject};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "new_privileged_user",
@@ -26,7 +26,7 @@ impl Detector for NewPrivilegedUser {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, _sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, _sight: &DetectorContext<'_>) -> Option<Detection> {
         let EventKind::UserChange { account } = &event.kind else {
             return None;
         };
@@ -43,27 +43,27 @@ impl Detector for NewPrivilegedUser {
             }
             _ => return None,
         };
-        let opinion = match event.process.as_deref() {
+        let detection = match event.process.as_deref() {
             Some(process) => weigh(process, said, severity, confidence),
-            None => Opinion::new(said).rated(severity, confidence),
+            None => Detection::new(said).rated(severity, confidence),
         };
-        Some(opinion.about(Entity::User(account.user.clone())))
+        Some(detection.about(Entity::User(account.user.clone())))
     }
 }
 
-fn weigh(process: &Process, said: String, severity: Severity, confidence: f64) -> Opinion {
+fn weigh(process: &Process, said: String, severity: Severity, confidence: f64) -> Detection {
     if by_package_manager(process) {
-        return Opinion::new(format!("{said}, by {} of a package manager", named(process))).rated(Severity::Low, 0.2);
+        return Detection::new(format!("{said}, by {} of a package manager", named(process))).rated(Severity::Low, 0.2);
     }
     if let Some(service) = grown_from(process) {
         let said = format!("{said}, by {} below {}", named(process), named_root(service));
-        return Opinion::new(said).rated(Severity::Critical, 0.95).on(subject(process));
+        return Detection::new(said).rated(Severity::Critical, 0.95).on(subject(process));
     }
     let said = format!("{said}, by {}", named(process));
     if by_person(process) && severity < Severity::Critical {
-        return Opinion::new(said).rated(Severity::Medium, 0.4);
+        return Detection::new(said).rated(Severity::Medium, 0.4);
     }
-    Opinion::new(said).rated(severity, confidence)
+    Detection::new(said).rated(severity, confidence)
 }
 
 #[cfg(test)]

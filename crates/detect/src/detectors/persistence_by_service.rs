@@ -3,7 +3,7 @@
 use bartizan_model::{Entity, Event, EventKind, Family, FileChange, FileChangeKind, PersistenceKind, ServiceRole, Severity, Stage, Tier};
 
 use super::kinship::{by_package_manager, grown_from, named, named_root, network_facing, path, subject};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "persistence_by_service",
@@ -26,7 +26,7 @@ impl Detector for PersistenceByService {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, _sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, _sight: &DetectorContext<'_>) -> Option<Detection> {
         let EventKind::PersistenceChange { file } = &event.kind else {
             return None;
         };
@@ -36,22 +36,22 @@ impl Detector for PersistenceByService {
         }
         let what = format!("{} {} ({})", file.change.verb(), kind.noun(), path(&file.path));
         let preload = kind == PersistenceKind::LdPreload && file.change != FileChangeKind::Deleted;
-        let opinion = match event.process.as_deref() {
-            None if preload => Opinion::new(format!("somebody {what}")).rated(Severity::High, 0.6),
+        let detection = match event.process.as_deref() {
+            None if preload => Detection::new(format!("somebody {what}")).rated(Severity::High, 0.6),
             None => return None,
             Some(process) if by_package_manager(process) => return None,
             Some(process) => match grown_from(process).or_else(|| network_facing(process)) {
                 Some(service) => {
                     let (severity, confidence) = rating(service.role, kind, file.change);
-                    Opinion::new(format!("{} {what}, below {}", named(process), named_root(service)))
+                    Detection::new(format!("{} {what}, below {}", named(process), named_root(service)))
                         .rated(severity, confidence)
                         .on(subject(process))
                 }
-                None if preload => Opinion::new(format!("{} {what}", named(process))).rated(Severity::High, 0.7).on(process.key),
+                None if preload => Detection::new(format!("{} {what}", named(process))).rated(Severity::High, 0.7).on(process.key),
                 None => return None,
             },
         };
-        Some(opinion.technique(technique(kind)).about(Entity::File(file.path.clone())))
+        Some(detection.technique(technique(kind)).about(Entity::File(file.path.clone())))
     }
 }
 

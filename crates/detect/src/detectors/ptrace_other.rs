@@ -2,9 +2,9 @@
 
 use bartizan_model::{Entity, Event, EventKind, Family, PrivilegeKind, Severity, Stage, Tier};
 
+use super::context::{in_system_dir, program};
 use super::kinship::{by_package_manager, by_person, clip, grown_from, named, named_root, network_facing, subject};
-use super::sight::{in_system_dir, program};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "ptrace_other",
@@ -30,7 +30,7 @@ impl Detector for PtraceOther {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, _sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, _sight: &DetectorContext<'_>) -> Option<Detection> {
         let (EventKind::PrivilegeUse { privilege }, Some(process)) = (&event.kind, event.process.as_deref()) else {
             return None;
         };
@@ -47,19 +47,19 @@ impl Detector for PtraceOther {
             _ => "another process".to_owned(),
         };
         let said = format!("{} took control of {target} by ptrace", named(process));
-        let opinion = match grown_from(process) {
-            Some(service) => Opinion::new(format!("{said}, below {}", named_root(service))).rated(Severity::High, 0.85),
+        let detection = match grown_from(process) {
+            Some(service) => Detection::new(format!("{said}, below {}", named_root(service))).rated(Severity::High, 0.85),
             None if privilege.target_uid.is_none_or(|uid| uid == process.uid) => return None,
             None if by_person(process) && DEBUGGERS.contains(&program(&process.exe).as_str()) && in_system_dir(&process.exe) => {
-                Opinion::new(said).rated(Severity::Low, 0.25)
+                Detection::new(said).rated(Severity::Low, 0.25)
             }
-            None if by_person(process) => Opinion::new(said).rated(Severity::Medium, 0.5),
-            None => Opinion::new(said),
+            None if by_person(process) => Detection::new(said).rated(Severity::Medium, 0.5),
+            None => Detection::new(said),
         };
-        let opinion = opinion.on(subject(process));
+        let detection = detection.on(subject(process));
         Some(match privilege.target {
-            Some(key) if key.pid > 1 => opinion.about(Entity::Process(key)),
-            _ => opinion,
+            Some(key) if key.pid > 1 => detection.about(Entity::Process(key)),
+            _ => detection,
         })
     }
 }

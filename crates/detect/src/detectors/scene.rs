@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::Panel;
+use super::DetectorSet;
 use bartizan_config::Policy;
 use bartizan_model::*;
 
 pub(super) struct Scene {
-    pub(super) panel: Panel,
+    pub(super) detector_set: DetectorSet,
     by_name: HashMap<String, ServiceRole>,
     next_pid: u32,
     next_event: u64,
@@ -37,7 +37,7 @@ impl Scene {
         put(&["sshd-session".to_owned(), "login".to_owned()], ServiceRole::LoginSession);
         put(&["zabbix_agentd".to_owned(), "jenkins".to_owned()], ServiceRole::NetworkService);
         put(&["bartizan".to_owned()], ServiceRole::Agent);
-        Self { panel: Panel::new(&policy, listeners), by_name, next_pid: 700, next_event: 0, seconds: 0 }
+        Self { detector_set: DetectorSet::new(&policy, listeners), by_name, next_pid: 700, next_event: 0, seconds: 0 }
     }
 
     pub(super) fn init(&mut self) -> Process {
@@ -102,7 +102,7 @@ impl Scene {
         chrono::DateTime::from_timestamp(1_800_000_000 + self.seconds, 0).unwrap()
     }
 
-    /// What the panel says of this; a second later than the event before.
+    /// What the detector_set says of this; a second later than the event before.
     pub(super) fn see(&mut self, process: Option<&Process>, kind: EventKind) -> Vec<Signal> {
         (self.next_event, self.seconds) = (self.next_event + 1, self.seconds + 1);
         let event = Event {
@@ -113,7 +113,7 @@ impl Scene {
             source: Source::Ebpf,
             complete: true,
         };
-        self.panel.observe(&event)
+        self.detector_set.observe(&event)
     }
 
     pub(super) fn exec(&mut self, process: &Process) -> Vec<Signal> {

@@ -3,7 +3,7 @@
 use bartizan_model::{Entity, Event, EventKind, Family, Protocol, Severity, Stage, Tier, is_public};
 
 use super::kinship::{by_container_runtime, by_package_manager, by_person, grown_from, named, subject};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "shell_connects",
@@ -29,33 +29,33 @@ impl Detector for ShellConnects {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, context: &DetectorContext<'_>) -> Option<Detection> {
         let (EventKind::Connect { net }, Some(process)) = (&event.kind, event.process.as_deref()) else {
             return None;
         };
         let (dst, dport) = (net.dst?.to_canonical(), net.dport?);
-        if !sight.is_shell(process) || dst.is_loopback() || dst.is_unspecified() || dport == 0 {
+        if !context.is_shell(process) || dst.is_loopback() || dst.is_unspecified() || dport == 0 {
             return None;
         }
         if LOOKUPS.contains(&dport) && (net.proto == Protocol::Udp || !is_public(dst)) {
             return None;
         }
-        let opinion = Opinion::new(format!("{} connected to {}", named(process), std::net::SocketAddr::from((dst, dport))));
+        let detection = Detection::new(format!("{} connected to {}", named(process), std::net::SocketAddr::from((dst, dport))));
         let near = dst_is_near(dst);
-        let opinion = if by_package_manager(process) {
-            opinion.rated(Severity::Low, 0.3)
+        let detection = if by_package_manager(process) {
+            detection.rated(Severity::Low, 0.3)
         } else if grown_from(process).is_some() {
-            opinion.rated(Severity::Critical, if near { 0.8 } else { 0.95 })
+            detection.rated(Severity::Critical, if near { 0.8 } else { 0.95 })
         } else if by_container_runtime(process) && near {
-            opinion.rated(Severity::Low, 0.25)
+            detection.rated(Severity::Low, 0.25)
         } else if by_person(process) {
-            opinion.rated(Severity::Medium, if near { 0.3 } else { 0.6 })
+            detection.rated(Severity::Medium, if near { 0.3 } else { 0.6 })
         } else if near {
-            opinion.rated(Severity::Medium, 0.5)
+            detection.rated(Severity::Medium, 0.5)
         } else {
-            opinion
+            detection
         };
-        Some(opinion.about(Entity::Address(dst)).on(subject(process)))
+        Some(detection.about(Entity::Address(dst)).on(subject(process)))
     }
 }
 

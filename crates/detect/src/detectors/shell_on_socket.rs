@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use bartizan_model::{Entity, Event, EventId, EventKind, Family, Process, ProcessKey, Severity, Stage, Tier, Timestamp};
 
+use super::context::program;
 use super::kinship::{by_container_runtime, by_package_manager, by_person, grown_from, named, started_by_person, subject};
-use super::sight::program;
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "shell_on_socket",
@@ -23,7 +23,7 @@ static INFO: Info = Info {
 };
 
 /// Connections remembered, to name the far end; the oldest goes first.
-const MOST_CONNECTIONS: usize = 1024;
+const MAX_CONNECTIONS: usize = 1024;
 /// A connection older than this is not the one on the shell's stdin.
 const CONNECTION_LIVES: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// Ancestors that may have opened the connection and handed it down.
@@ -52,7 +52,7 @@ impl Detector for ShellOnSocket {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, context: &DetectorContext<'_>) -> Option<Detection> {
         let process = event.process.as_deref()?;
         match &event.kind {
             EventKind::Connect { net } => {
@@ -67,7 +67,7 @@ impl Detector for ShellOnSocket {
                 }
                 None
             }
-            EventKind::Exec => self.judge(process, event, sight),
+            EventKind::Exec => self.judge(process, event, context),
             _ => None,
         }
     }
@@ -75,14 +75,14 @@ impl Detector for ShellOnSocket {
 
 impl ShellOnSocket {
     fn remember(&mut self, connection: Connection) {
-        if self.connections.len() >= MOST_CONNECTIONS {
+        if self.connections.len() >= MAX_CONNECTIONS {
             self.connections.pop_front();
         }
         self.connections.push_back(connection);
     }
 
-    fn judge(&self, process: &Process, event: &Event, sight: &Sight<'_>) -> Option<Opinion> {
-        let interactive = sight.is_shell(process) || (sight.is_interpreter(process) && process.argv.len() == 1);
+    fn judge(&self, process: &Process, event: &Event, context: &DetectorContext<'_>) -> Option<Detection> {
+        let interactive = context.is_shell(process) || (context.is_interpreter(process) && process.argv.len() == 1);
         if !interactive || process.stdio_sockets & BOTH != BOTH {
             return None;
         }
@@ -92,16 +92,16 @@ impl ShellOnSocket {
         }
         let said = format!("{} has a socket as input and output", named(process));
         if let Some(far) = self.far_end(process, event.at) {
-            let mut opinion = Opinion::new(format!("{said}, connected to {}", far.to)).rated(Severity::Critical, 0.95);
-            opinion.events.push(far.event);
-            opinion.told = takes_commands(process);
-            opinion.hostile = (opinion.told && self.is_proven(process, far, event.at)).then(|| far.to.ip());
-            return Some(opinion.about(Entity::Address(far.to.ip())).on(subject(process)));
+            let mut detection = Detection::new(format!("{said}, connected to {}", far.to)).rated(Severity::Critical, 0.95);
+            detection.events.push(far.event);
+            detection.told = takes_commands(process);
+            detection.hostile = (detection.told && self.is_proven(process, far, event.at)).then(|| far.to.ip());
+            return Some(detection.about(Entity::Address(far.to.ip())).on(subject(process)));
         }
         let (severity, confidence) = unproven(process);
-        let mut opinion = Opinion::new(said).rated(severity, confidence).on(subject(process));
-        opinion.told = severity >= Severity::High && takes_commands(process);
-        Some(opinion)
+        let mut detection = Detection::new(said).rated(severity, confidence).on(subject(process));
+        detection.told = severity >= Severity::High && takes_commands(process);
+        Some(detection)
     }
 
     /// The last connection of the process itself or of those just above it, the service excluded: a service talks
@@ -274,8 +274,8 @@ mod tests {
                 source: bartizan_model::Source::Ebpf,
                 complete: true,
             };
-            detector.observe(&event, &Sight::new(&words));
+            detector.observe(&event, &DetectorContext::new(&words));
         }
-        assert_eq!(detector.connections.len(), MOST_CONNECTIONS);
+        assert_eq!(detector.connections.len(), MAX_CONNECTIONS);
     }
 }

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use bartizan_model::{Event, EventKind, Family, Flow, HostText, ListeningUnit, Process, Severity, Stage, Tier};
 
+use super::context::{in_system_dir, in_writable_dir};
 use super::kinship::{below_session, by_container_runtime, by_package_manager, by_person, clip, grown_from, named, subject};
-use super::sight::{in_system_dir, in_writable_dir};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "unexpected_listener",
@@ -23,7 +23,7 @@ static INFO: Info = Info {
 };
 
 /// Pairs of program and port remembered. Beyond it new ones are still told, each time anew.
-const MOST_KNOWN: usize = 4096;
+const MAX_KNOWN: usize = 4096;
 
 pub(super) struct UnexpectedListener {
     known: HashSet<(HostText, u16)>,
@@ -37,7 +37,7 @@ impl UnexpectedListener {
     /// Takes what listens at the start for known.
     pub(super) fn new(listeners: &[(Flow, Option<HostText>)]) -> Self {
         let mut new = Self { known: HashSet::new(), programs: HashSet::new(), ports: HashSet::new() };
-        for (flow, exe) in listeners.iter().take(MOST_KNOWN) {
+        for (flow, exe) in listeners.iter().take(MAX_KNOWN) {
             match exe {
                 Some(exe) => {
                     new.known.insert((exe.clone(), flow.sport));
@@ -50,7 +50,7 @@ impl UnexpectedListener {
     }
 
     /// Severity and confidence; `None` when it is no surprise.
-    fn rate(&self, process: &Process, net: &Flow, installed: bool, sight: &Sight<'_>) -> Option<(Severity, f64)> {
+    fn rate(&self, process: &Process, net: &Flow, installed: bool, context: &DetectorContext<'_>) -> Option<(Severity, f64)> {
         let loopback = net.src.to_canonical().is_loopback();
         if grown_from(process).is_some() {
             return Some((Severity::High, 0.9));
@@ -62,10 +62,10 @@ impl UnexpectedListener {
         if by_person(process) && below_session(process) {
             return (!loopback).then_some((Severity::Low, 0.3));
         }
-        if in_writable_dir(&process.exe) || process.exe_file.memfd || process.exe_file.deleted || sight.is_shell(process) {
+        if in_writable_dir(&process.exe) || process.exe_file.memfd || process.exe_file.deleted || context.is_shell(process) {
             return Some((Severity::High, 0.85));
         }
-        if sight.is_interpreter(process) {
+        if context.is_interpreter(process) {
             return Some(if loopback || installed { (Severity::Low, 0.3) } else { (Severity::High, 0.7) });
         }
         if self.programs.contains(&process.exe) || loopback {
@@ -77,14 +77,15 @@ impl UnexpectedListener {
 
 /// Whether a unit that was installed or enabled listens as it is meant to: systemd itself for a socket unit, or a service's own
 /// program. A shell or interpreter could be anything, and what grew from a session or a service is not the unit's own.
-fn for_a_unit(process: &Process, unit: Option<&ListeningUnit>, sight: &Sight<'_>) -> bool {
+fn for_a_unit(process: &Process, unit: Option<&ListeningUnit>, context: &DetectorContext<'_>) -> bool {
     let by_init = process.key.pid <= 1
         || process.ppid == 1 && in_system_dir(&process.exe) && process.exe.basename() == "systemd" && !below_session(process);
     // The places where units lie are watched; of one whose file says nothing of this port nothing more is known.
     if by_init {
         return unit.is_none_or(|unit| unit.installed);
     }
-    let own = in_system_dir(&process.exe) && !process.exe_file.memfd && !process.exe_file.deleted && !sight.could_be_anything(&process.exe);
+    let own =
+        in_system_dir(&process.exe) && !process.exe_file.memfd && !process.exe_file.deleted && !context.could_be_anything(&process.exe);
     own && unit.is_some_and(|unit| unit.installed) && grown_from(process).is_none() && !below_session(process)
 }
 
@@ -93,25 +94,25 @@ impl Detector for UnexpectedListener {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, context: &DetectorContext<'_>) -> Option<Detection> {
         let (EventKind::Listen { net, unit }, Some(process)) = (&event.kind, event.process.as_deref()) else {
             return None;
         };
         let pair = (process.exe.clone(), net.sport);
         let expected =
-            for_a_unit(process, unit.as_ref(), sight) || sight.expects_listener(&process.exe, net.sport) || by_package_manager(process);
+            for_a_unit(process, unit.as_ref(), context) || context.expects_listener(&process.exe, net.sport) || by_package_manager(process);
         // A shell or netcat "known" at one port is no service: its name says nothing of what it does.
         let restarted = self.known.contains(&pair) && in_system_dir(&process.exe) && grown_from(process).is_none();
         let unnamed = self.ports.contains(&net.sport)
             && in_system_dir(&process.exe)
             && grown_from(process).is_none()
-            && !sight.could_be_anything(&process.exe);
+            && !context.could_be_anything(&process.exe);
         if expected || restarted || unnamed {
             return None;
         }
         let installed = unit.as_ref().is_some_and(|unit| unit.installed) && grown_from(process).is_none() && !below_session(process);
-        let (severity, confidence) = self.rate(process, net, installed, sight)?;
-        let first = self.known.len() >= MOST_KNOWN || self.known.insert(pair);
+        let (severity, confidence) = self.rate(process, net, installed, context)?;
+        let first = self.known.len() >= MAX_KNOWN || self.known.insert(pair);
         if !first && severity < Severity::High {
             return None;
         }
@@ -120,7 +121,7 @@ impl Detector for UnexpectedListener {
             Some(unit) => format!("{}, of {},", named(process), clip(&unit.name, 80)),
             None => named(process),
         };
-        Some(Opinion::new(format!("{who} began to listen on {at}")).rated(severity, confidence).on(subject(process)))
+        Some(Detection::new(format!("{who} began to listen on {at}")).rated(severity, confidence).on(subject(process)))
     }
 }
 
@@ -163,7 +164,7 @@ mod tests {
     fn the_policy_can_expect_a_listener() {
         let policy = bartizan_config::Policy::parse("[listeners]\nexpected = [\"8090\", \"/opt/app/bin/app\"]\n", "p").unwrap();
         let mut scene = Scene::new();
-        scene.panel = super::super::Panel::new(&policy, &[]);
+        scene.detector_set = super::super::DetectorSet::new(&policy, &[]);
         let any = scene.daemon("/opt/other");
         let app = scene.daemon("/opt/app/bin/app");
         assert_eq!(names(&scene.listen(&any, "0.0.0.0:8090")), [""; 0]);

@@ -3,7 +3,7 @@
 use bartizan_model::{Event, EventKind, Family, HostText, Process, Root, ServiceRole, Severity, Stage, Tier};
 
 use super::kinship::{command, grown_from, named, named_root, package_manager_between, started_by_person, subject};
-use super::{Detector, Info, Opinion, Sight};
+use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "web_server_shell",
@@ -29,33 +29,33 @@ impl Detector for WebServerShell {
         &INFO
     }
 
-    fn observe(&mut self, event: &Event, sight: &Sight<'_>) -> Option<Opinion> {
+    fn observe(&mut self, event: &Event, context: &DetectorContext<'_>) -> Option<Detection> {
         let (EventKind::Exec, Some(process)) = (&event.kind, &event.process) else {
             return None;
         };
-        let shell = sight.is_shell(process);
-        let inline = sight.is_interpreter(process) && runs_inline_code(process);
+        let shell = context.is_shell(process);
+        let inline = context.is_interpreter(process) && runs_inline_code(process);
         if !shell && !inline {
             return None;
         }
         let service = grown_from(process)?;
-        let developed = started_by_person(process) && !sight.is_web_by_name(service);
+        let developed = started_by_person(process) && !context.is_web_by_name(service);
         if developed && service.role == ServiceRole::NetworkService {
             return None;
         }
-        let (severity, confidence) = rating(service, shell, sight);
+        let (severity, confidence) = rating(service, shell, context);
         let said = format!("{} ran {} as {}", named_root(service), command(process), named(process));
-        let opinion = match excuse(process, developed) {
-            Some((why, most)) => Opinion::new(format!("{said}, in part explained: {why}")).rated(Severity::Low, confidence.min(most)),
-            None => Opinion::new(said).rated(severity, confidence),
+        let detection = match excuse(process, developed) {
+            Some((why, most)) => Detection::new(format!("{said}, in part explained: {why}")).rated(Severity::Low, confidence.min(most)),
+            None => Detection::new(said).rated(severity, confidence),
         };
-        Some(opinion.on(subject(process)))
+        Some(detection.on(subject(process)))
     }
 }
 
-fn rating(service: &Root, shell: bool, sight: &Sight<'_>) -> (Severity, f64) {
+fn rating(service: &Root, shell: bool, context: &DetectorContext<'_>) -> (Severity, f64) {
     let (severity, confidence) = match service.role {
-        ServiceRole::WebServer if sight.is_web_by_name(service) => (INFO.severity, INFO.confidence),
+        ServiceRole::WebServer if context.is_web_by_name(service) => (INFO.severity, INFO.confidence),
         ServiceRole::WebServer => (Severity::High, 0.75),
         ServiceRole::Database => (Severity::High, 0.6),
         // Pipe transports and monitoring agents start shells all day.

@@ -9,7 +9,7 @@ use bartizan_model::HostText;
 const FILE: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
 /// A larger file is refused: a million accounts belong into a directory service.
-const MOST_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// One account of the host itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub fn groups() -> Result<Vec<Group>, AccountError> {
 fn read(file: &'static str) -> Result<Vec<u8>, AccountError> {
     let fail = |why| AccountError::File { what: "read", file, why };
     let mut bytes = Vec::new();
-    File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(fail)?;
-    if bytes.len() as u64 > MOST_BYTES {
+    File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(fail)?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(fail(std::io::ErrorKind::FileTooLarge.into()));
     }
     Ok(bytes)

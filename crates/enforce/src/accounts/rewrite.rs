@@ -13,7 +13,7 @@ const SHADOW: &str = "/etc/shadow";
 /// Beside the file, so that rename(2) puts it there at once. One name: what a crash left is found and removed.
 const FRESH: &str = "/etc/.shadow.bartizan";
 /// A larger file is refused.
-const MOST_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 /// Times that the file may be replaced beneath us by somebody who does not take the lock.
 const TRIES: usize = 5;
 
@@ -60,11 +60,11 @@ fn read() -> Result<(Vec<u8>, File), AccountError> {
     let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(SHADOW).map_err(fail("read", SHADOW))?;
     let meta = file.metadata().map_err(fail("read", SHADOW))?;
-    if !meta.is_file() || meta.len() > MOST_BYTES {
+    if !meta.is_file() || meta.len() > MAX_BYTES {
         return Err(fail("read", SHADOW)(io::Error::other("it is no file of at most 16 MiB")));
     }
     let mut bytes = Vec::new();
-    (&file).take(MOST_BYTES).read_to_end(&mut bytes).map_err(fail("read", SHADOW))?;
+    (&file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(fail("read", SHADOW))?;
     Ok((bytes, file))
 }
 

@@ -28,7 +28,7 @@ use stopping::{Stopped, release, stop_one};
 pub use thaw::Thawed;
 
 /// The most processes that one freeze takes; above it nothing is frozen and the error says so.
-const MOST_MEMBERS: usize = 16_384;
+const MAX_MEMBERS: usize = 16_384;
 /// How long the catching of a tree may take before it is given up and undone.
 const CATCHING: Duration = Duration::from_secs(5);
 /// How long the kernel may take to say "frozen", or the killed to be gone.
@@ -212,7 +212,7 @@ impl Freezer {
                 }
                 (catch.allowed)(key).map_err(|why| FreezeError::Forbidden { pid: key.pid, why })?;
                 waiting.extend(stop_one(self, record, frozen, catch.purpose, key)?);
-                if caught.len() > MOST_MEMBERS || Instant::now() > deadline {
+                if caught.len() > MAX_MEMBERS || Instant::now() > deadline {
                     return Err(FreezeError::TooMany(caught.len()));
                 }
             }

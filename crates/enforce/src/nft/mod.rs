@@ -2,30 +2,30 @@
 //! time that the kernel itself keeps, so that each ends although we may be dead.
 
 pub mod conntrack;
+mod decode;
 mod element;
-mod examine;
 pub mod monitor;
 mod owner;
 mod page;
 mod piece;
 mod rehearsal;
 mod rules;
-mod sealed;
 mod skeleton;
+mod validated;
 mod wire;
 
 use std::collections::HashMap;
 use std::io;
 
+pub use decode::{Added, Change, decode};
 pub use element::{Element, Kept, Key, Member, Place, Set};
-pub use examine::{Added, Change, decode};
 pub use page::{SKELETON, lines, pieces_of};
 pub use piece::{Piece, Pieces};
 pub use rehearsal::in_words;
-pub use sealed::Judge;
-use sealed::Sealed;
 pub use skeleton::TABLE;
 use skeleton::{INET, Layout, kind};
+pub use validated::Judge;
+use validated::ValidatedBatch;
 use wire::{Batch, Existing, Socket, attr, attrs};
 
 /// Why nftables could not be used.
@@ -142,7 +142,7 @@ impl Nft {
     /// # Errors
     /// [`NftError::Missing`] without nf_tables, [`NftError::Denied`] without the right.
     pub fn table_exists(&self) -> Result<bool, NftError> {
-        Ok(!self.lines(kind::GET_TABLE, examine::table_line)?.is_empty())
+        Ok(!self.lines(kind::GET_TABLE, decode::table_line)?.is_empty())
     }
 
     /// Whether the table is as we made it: flags, sets, hooks, priorities, policies, and every rule in its order.
@@ -150,13 +150,13 @@ impl Nft {
     /// # Errors
     /// When the kernel does not answer.
     pub fn table_state(&self) -> Result<TableState, NftError> {
-        let mut found = self.lines(kind::GET_TABLE, examine::table_line)?;
+        let mut found = self.lines(kind::GET_TABLE, decode::table_line)?;
         if found.is_empty() {
             return Ok(TableState::Absent);
         }
-        found.extend(self.lines(kind::GET_SET, examine::set_line)?);
-        found.extend(self.lines(kind::GET_CHAIN, examine::chain_line)?);
-        found.extend(self.lines(kind::GET_RULE, examine::rule_line)?);
+        found.extend(self.lines(kind::GET_SET, decode::set_line)?);
+        found.extend(self.lines(kind::GET_CHAIN, decode::chain_line)?);
+        found.extend(self.lines(kind::GET_RULE, decode::rule_line)?);
         Ok(pieces_of(&found).map_or_else(|how| TableState::Altered(how + &page::effect(&found)), TableState::Intact))
     }
 
@@ -198,7 +198,7 @@ impl Nft {
         }
         element::remove_all(&mut batch, go);
         element::write_all(&mut batch, TABLE, come);
-        let sealed = Sealed::judged(batch, judge).map_err(NftError::Refused)?;
+        let sealed = ValidatedBatch::judged(batch, judge).map_err(NftError::Refused)?;
         match self.0.commit(&sealed) {
             Err(why) if why.raw_os_error() == Some(libc::EEXIST) => Err(NftError::Exists),
             Err(why) if table != Table::Keep && !matches!(why.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
@@ -222,7 +222,7 @@ impl Nft {
     /// # Errors
     /// When the kernel refuses.
     pub fn remove(&self, places: &[Place]) -> Result<bool, NftError> {
-        match self.0.commit(&Sealed::removal(places)).map_err(|why| self.denied("remove elements", why)) {
+        match self.0.commit(&ValidatedBatch::removal(places)).map_err(|why| self.denied("remove elements", why)) {
             Err(absent) if absent.is_absent() => Ok(false),
             done => done.map(|()| true),
         }
@@ -261,7 +261,7 @@ impl Nft {
     /// # Errors
     /// When the kernel refuses.
     pub fn delete_table(&self) -> Result<bool, NftError> {
-        match self.0.commit(&Sealed::deletion()).map_err(|why| self.denied("delete the table", why)) {
+        match self.0.commit(&ValidatedBatch::deletion()).map_err(|why| self.denied("delete the table", why)) {
             Err(absent) if absent.is_absent() => Ok(false),
             // As above: no such subsystem in this kernel.
             Err(NftError::Kernel { why, .. }) if why.raw_os_error() == Some(libc::EINVAL) => Err(NftError::Missing(why)),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::element::{self, Element, Member};
 use super::piece::{Piece, Pieces};
-use super::sealed::Sealed;
 use super::skeleton::{self, Layout};
+use super::validated::ValidatedBatch;
 use super::wire::Batch;
 use super::{Nft, NftError, classify};
 use bartizan_model::Direction;
@@ -63,7 +63,7 @@ impl Nft {
         let mut batch = Batch::begin();
         skeleton::make(&mut batch, TRIAL, layout);
         element::write_all(&mut batch, TRIAL, come);
-        self.0.commit(&Sealed::rehearsal(batch))
+        self.0.commit(&ValidatedBatch::rehearsal(batch))
     }
 
     /// Whether this kernel takes all of the pieces: tried together, and one by one only when it does not.

@@ -42,10 +42,10 @@ fn own_addresses(addresses: &[&str]) {
 }
 
 fn listed(nft: &Nft) -> Vec<String> {
-    let mut found = nft.lines(kind::GET_TABLE, examine::table_line).unwrap();
-    found.extend(nft.lines(kind::GET_SET, examine::set_line).unwrap());
-    found.extend(nft.lines(kind::GET_CHAIN, examine::chain_line).unwrap());
-    found.extend(nft.lines(kind::GET_RULE, examine::rule_line).unwrap());
+    let mut found = nft.lines(kind::GET_TABLE, decode::table_line).unwrap();
+    found.extend(nft.lines(kind::GET_SET, decode::set_line).unwrap());
+    found.extend(nft.lines(kind::GET_CHAIN, decode::chain_line).unwrap());
+    found.extend(nft.lines(kind::GET_RULE, decode::rule_line).unwrap());
     found
 }
 
@@ -283,7 +283,7 @@ proptest::proptest! {
     #[test]
     fn no_bytes_can_break_the_examiner(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
         let _ = decode(&bytes);
-        let _ = (examine::rule_line(&bytes), examine::set_line(&bytes), examine::chain_line(&bytes), examine::table_line(&bytes));
+        let _ = (decode::rule_line(&bytes), decode::set_line(&bytes), decode::chain_line(&bytes), decode::table_line(&bytes));
     }
 }
 

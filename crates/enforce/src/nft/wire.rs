@@ -7,7 +7,7 @@ use std::time::Duration;
 use bartizan_sys::netlink::message::{Writer, messages};
 use bartizan_sys::netlink::{Family, Listing, Next, Socket as Netlink};
 
-use super::sealed::Sealed;
+use super::validated::ValidatedBatch;
 use bartizan_model::Unpoisoned as _;
 
 pub(super) use bartizan_sys::netlink::message::{attribute as attr, attributes as attrs};
@@ -112,7 +112,7 @@ impl Socket {
     }
 
     /// Sends a transaction that was sealed; the kernel has carried it out, or none of it, when this returns.
-    pub(super) fn commit(&self, sealed: &Sealed) -> io::Result<()> {
+    pub(super) fn commit(&self, sealed: &ValidatedBatch) -> io::Result<()> {
         let (wanted, _turn) = (sealed.changes(), self.my_turn());
         self.0.send(sealed.bytes())?;
         // nfnetlink works inside sendmsg(2): every reply is queued already, so an empty queue means the end.

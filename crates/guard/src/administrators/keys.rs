@@ -25,7 +25,7 @@ pub(super) fn in_file(pattern: &str, account: &Account, sources: &[IpAddr], stri
     if strict && !is_safe(&path, account) {
         return Able::No;
     }
-    let text = String::from_utf8_lossy(bytes.get(..super::MOST_BYTES as usize).unwrap_or(&bytes)).into_owned();
+    let text = String::from_utf8_lossy(bytes.get(..super::MAX_BYTES as usize).unwrap_or(&bytes)).into_owned();
     text.lines().take(MOST).map(|line| opens_a_shell(line, sources)).fold(Able::No, Able::or)
 }
 

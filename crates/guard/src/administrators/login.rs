@@ -14,7 +14,7 @@ use bartizan_enforce::accounts::{Account, Password, Standing};
 /// A stranger's address (RFC 5737), asked about when nobody's is known.
 const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 254));
 /// Addresses from which a login is tried.
-const MOST_SOURCES: usize = 4;
+const MAX_SOURCES: usize = 4;
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "tcsh"];
 
 /// Whether a login of this account runs a shell; an empty one is /bin/sh (passwd(5)).
@@ -57,7 +57,7 @@ impl Host {
 
     fn comes_in_by(&self, server: &super::server::Server, account: &Account, standing: Standing) -> Able {
         let name = account.name.lossy();
-        let sources: Vec<IpAddr> = self.sources.iter().copied().take(MOST_SOURCES).collect();
+        let sources: Vec<IpAddr> = self.sources.iter().copied().take(MAX_SOURCES).collect();
         let unknown = sources.is_empty();
         let mut found: Vec<Able> = Vec::new();
         for from in if unknown { vec![SOMEWHERE] } else { sources } {

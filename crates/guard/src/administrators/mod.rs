@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Accounts that are looked at; those named in files about root come first.
 const MOST: usize = 48;
 /// A file is read so far.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// Groups whose members become root by convention (Debian: sudo; others: wheel, admin, doas).
 const CONVENTIONAL: [&[u8]; 4] = [b"sudo", b"wheel", b"admin", b"doas"];
 
@@ -152,7 +152,7 @@ impl Host {
 fn read(path: &str) -> Vec<u8> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    let _absent = fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+    let _absent = fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
     bytes
 }
 

@@ -10,9 +10,9 @@ use bartizan_enforce::accounts;
 use bartizan_model::{HostText, LifelineReason};
 
 /// Larger files are read up to here; a host with more accounts has a directory service.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// Sessions.
-const MOST_FILES: usize = 256;
+const MAX_FILES: usize = 256;
 /// A login user id that was never set.
 const UNSET: u32 = u32::MAX;
 
@@ -73,7 +73,7 @@ impl Files {
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        fs::File::open(self.root.join(path.trim_start_matches('/')))?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        fs::File::open(self.root.join(path.trim_start_matches('/')))?.take(MAX_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -98,7 +98,7 @@ impl Files {
     fn sessions(&self) -> Vec<Vec<u8>> {
         let Ok(entries) = fs::read_dir(self.root.join("run/systemd/sessions")) else { return Vec::new() };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| !name.ends_with(".ref"));
-        names.take(MOST_FILES).filter_map(|name| self.read(&format!("/run/systemd/sessions/{name}")).ok()).collect()
+        names.take(MAX_FILES).filter_map(|name| self.read(&format!("/run/systemd/sessions/{name}")).ok()).collect()
     }
 }
 

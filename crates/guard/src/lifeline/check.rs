@@ -15,11 +15,11 @@ use bartizan_sys::process_stat::Stat;
 use bartizan_sys::system_program;
 
 /// A line of resolv.conf(5) files is looked for in so many bytes.
-const MOST_BYTES: usize = 1 << 16;
+const MAX_BYTES: usize = 1 << 16;
 /// How long what was found out serves again for the same question, at least.
 const AGAIN: Duration = Duration::from_millis(5);
 /// ... and at most, where asking itself takes long: a login takes longer than that.
-const MOST_AGAIN: Duration = Duration::from_millis(25);
+const MAX_AGAIN: Duration = Duration::from_millis(25);
 /// Ancestors of ours at most.
 const DEEPEST: usize = 64;
 
@@ -78,7 +78,7 @@ pub fn address_again(addr: IpAddr) -> Result<Option<LifelineReason>, String> {
     }
     let asked = Instant::now();
     let said = address(addr)?;
-    let serves = (asked.elapsed() * 4).clamp(AGAIN, MOST_AGAIN);
+    let serves = (asked.elapsed() * 4).clamp(AGAIN, MAX_AGAIN);
     FREE.set(said.is_none().then_some((addr, asked + serves)));
     Ok(said)
 }
@@ -103,7 +103,7 @@ fn one_address(addr: IpAddr) -> io::Result<Option<LifelineReason>> {
 fn is_name_server(addr: IpAddr) -> io::Result<bool> {
     for file in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {
         let text = match fs::read(file) {
-            Ok(bytes) => String::from_utf8_lossy(bytes.get(..MOST_BYTES).unwrap_or(&bytes)).into_owned(),
+            Ok(bytes) => String::from_utf8_lossy(bytes.get(..MAX_BYTES).unwrap_or(&bytes)).into_owned(),
             Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
             Err(why) => return Err(why),
         };

@@ -7,13 +7,13 @@ use bartizan_model::{HostText, Lifeline, LifelineReason, ProcessKey};
 use bartizan_sys::process_stat::Stat;
 
 /// The most addresses; more make the lifeline incomplete rather than wrong.
-const MOST_ADDRESSES: usize = 4096;
+const MAX_ADDRESSES: usize = 4096;
 /// The most processes, kernel threads among them (some hundreds for every core).
-const MOST_PROCESSES: usize = 16_384;
+const MAX_PROCESSES: usize = 16_384;
 /// The most addresses that may be the owner's.
 const MAX_UNCERTAIN: usize = 256;
 /// The most accounts, containers and cgroups, each.
-const MOST_PLACES: usize = 1024;
+const MAX_PLACES: usize = 1024;
 /// Steps up from a console at most, when its ancestors are read one by one.
 const DEEPEST: usize = 64;
 
@@ -38,7 +38,7 @@ impl Found {
             }
             return;
         }
-        if self.lifeline.addresses.len() >= MOST_ADDRESSES {
+        if self.lifeline.addresses.len() >= MAX_ADDRESSES {
             return self.unknown("addresses", "more than 4096 of them");
         }
         self.lifeline.addresses.push((addr, why));
@@ -68,7 +68,7 @@ impl Found {
         if processes.iter().any(|(known, _)| *known == key) {
             return;
         }
-        if processes.len() >= MOST_PROCESSES {
+        if processes.len() >= MAX_PROCESSES {
             return self.unknown("processes", "more than 16384 of them");
         }
         processes.push((key, why));
@@ -94,7 +94,7 @@ impl Found {
         if accounts.iter().any(|(known, _)| *known == uid) {
             return;
         }
-        if accounts.len() >= MOST_PLACES {
+        if accounts.len() >= MAX_PLACES {
             return self.unknown("accounts", "more than 1024 of them");
         }
         accounts.push((uid, why));
@@ -105,7 +105,7 @@ impl Found {
         if containers.iter().any(|(known, _)| *known == id) {
             return;
         }
-        if containers.len() >= MOST_PLACES {
+        if containers.len() >= MAX_PLACES {
             return self.unknown("containers", "more than 1024 of them");
         }
         containers.push((id, why));
@@ -116,7 +116,7 @@ impl Found {
         if cgroups.iter().any(|(known, _)| *known == path) {
             return;
         }
-        if cgroups.len() >= MOST_PLACES {
+        if cgroups.len() >= MAX_PLACES {
             return self.unknown("cgroups", "more than 1024 of them");
         }
         cgroups.push((path, why));
@@ -125,7 +125,7 @@ impl Found {
     /// Only tells: beyond the bound the rest is left out, and accounts are never disabled without a person anyway.
     pub(super) fn logged_in(&mut self, uid: u32, name: HostText) {
         let logged_in = &mut self.lifeline.logged_in;
-        if logged_in.len() < MOST_PLACES && !logged_in.iter().any(|(known, _)| *known == uid) {
+        if logged_in.len() < MAX_PLACES && !logged_in.iter().any(|(known, _)| *known == uid) {
             logged_in.push((uid, name));
         }
     }

@@ -42,7 +42,7 @@ use bartizan_sys::proc_files;
 use bartizan_sys::sock_diag::{Phase, Socket};
 
 /// Far ends counted one by one; the rest is counted together.
-const MOST_PEERS: usize = 4096;
+const MAX_PEERS: usize = 4096;
 /// An older snapshot is none: what the thread that makes it does not see may be the owner.
 pub const STALE: Duration = Duration::from_secs(5);
 
@@ -121,7 +121,7 @@ fn by_peer(open: &[Socket]) -> Vec<(IpAddr, u32)> {
     let mut peers: BTreeMap<IpAddr, u32> = BTreeMap::new();
     let talking = open.iter().filter(|socket| socket.flow.proto == Protocol::Tcp && socket.phase == Phase::Connected);
     for peer in talking.filter_map(|socket| socket.flow.dst) {
-        let full = peers.len() >= MOST_PEERS && !peers.contains_key(&peer);
+        let full = peers.len() >= MAX_PEERS && !peers.contains_key(&peer);
         *peers.entry(if full { Ipv4Addr::UNSPECIFIED.into() } else { peer }).or_default() += 1;
     }
     peers.into_iter().collect()

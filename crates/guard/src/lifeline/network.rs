@@ -57,7 +57,7 @@ fn gateway6(line: &str) -> Option<Ipv6Addr> {
 /// the tunnel, when whoever made the tunnel set one (OpenVPN's redirect-gateway does); else nobody tells it.
 pub(super) fn tunnels(found: &mut Found) {
     let Ok(text) = fs::read_to_string("/proc/thread-self/net/route") else { return };
-    let routes: Vec<Route> = text.lines().skip(1).filter_map(route).take(MOST_ROUTES).collect();
+    let routes: Vec<Route> = text.lines().skip(1).filter_map(route).take(MAX_ROUTES).collect();
     let everywhere = |route: &&Route| route.bits <= 1 && is_tunnel(&route.interface);
     for tunnel in routes.iter().filter(everywhere) {
         let under = |route: &&Route| route.bits == 32 && !route.gateway.is_unspecified() && !is_tunnel(&route.interface);
@@ -77,7 +77,7 @@ pub(super) fn tunnels(found: &mut Found) {
 }
 
 /// Routes looked at; a host with more has its default route among the first.
-const MOST_ROUTES: usize = 4096;
+const MAX_ROUTES: usize = 4096;
 
 struct Route {
     interface: String,

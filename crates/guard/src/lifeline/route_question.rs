@@ -23,7 +23,7 @@ const RTN_LOCAL: u8 = 2;
 const RTN_BROADCAST: u8 = 3;
 const RTN_MULTICAST: u8 = 5;
 /// A table with more routes is a router's: then we do not know.
-const MOST_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -170,7 +170,7 @@ pub(super) fn open_to(family: Family) -> io::Result<Socket> {
 /// Gives each answer of this kind to `each`, which says whether that was all.
 pub(super) fn receive(door: &Socket, wanted: u16, mut each: impl FnMut(&[u8]) -> Next) -> io::Result<()> {
     let each = |message: &Message<'_>| if message.kind == wanted { each(message.body) } else { Next::More };
-    door.answers(MOST_BYTES, each).map(drop)
+    door.answers(MAX_BYTES, each).map(drop)
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ use bartizan_sys::sock_diag::{Phase, Socket};
 const NTP: u16 = 123;
 /// Servers by address, names, and addresses of one name, at most.
 const MOST: usize = 64;
-const MOST_NAMES: usize = 16;
-const MOST_OF_ONE: usize = 8;
+const MAX_NAMES: usize = 16;
+const MAX_OF_ONE: usize = 8;
 /// A file is read up to here.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// Files of a directory at most.
-const MOST_FILES: usize = 64;
+const MAX_FILES: usize = 64;
 
 /// Files that name servers, and directories of such files (by the ending of their names).
 const FILES: [&str; 7] = [
@@ -48,12 +48,12 @@ pub(super) struct TimeServers {
 pub(super) fn configured() -> TimeServers {
     let mut servers = TimeServers::default();
     let in_directories = DIRECTORIES.iter().flat_map(|(dir, ending)| {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten().take(MOST_FILES);
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten().take(MAX_FILES);
         entries.map(|entry| entry.path()).filter(move |path| path.to_string_lossy().ends_with(ending))
     });
     for path in FILES.iter().map(|file| (*file).into()).chain(in_directories) {
         let mut bytes = Vec::new();
-        if fs::File::open(path).is_ok_and(|file| file.take(MOST_BYTES).read_to_end(&mut bytes).is_ok()) {
+        if fs::File::open(path).is_ok_and(|file| file.take(MAX_BYTES).read_to_end(&mut bytes).is_ok()) {
             name_servers(&String::from_utf8_lossy(&bytes), &mut servers);
         }
     }
@@ -73,7 +73,7 @@ fn name_servers(text: &str, servers: &mut TimeServers) {
             match name.parse::<IpAddr>() {
                 Ok(addr) if servers.addresses.len() < MOST => drop(servers.addresses.insert(addr.to_canonical())),
                 // A reference clock is a device of this machine (127.127.x.y), "*" is any.
-                Err(_) if servers.names.len() < MOST_NAMES && name.contains(|c: char| c.is_ascii_alphanumeric()) => {
+                Err(_) if servers.names.len() < MAX_NAMES && name.contains(|c: char| c.is_ascii_alphanumeric()) => {
                     servers.names.insert(name.to_owned());
                 }
                 _ => {}
@@ -92,8 +92,8 @@ pub(super) fn spoken_with(open: &[Socket]) -> impl Iterator<Item = IpAddr> {
 /// Asks the resolver of this host for the names; may take seconds for each that nobody answers. What does not resolve is
 /// left out: no host is cut off from its owner by that.
 pub fn resolve(names: &BTreeSet<String>) -> BTreeSet<IpAddr> {
-    let ask = |name: &String| (name.as_str(), NTP).to_socket_addrs().into_iter().flatten().take(MOST_OF_ONE);
-    names.iter().take(MOST_NAMES).flat_map(ask).map(|socket| socket.ip().to_canonical()).take(MOST).collect()
+    let ask = |name: &String| (name.as_str(), NTP).to_socket_addrs().into_iter().flatten().take(MAX_OF_ONE);
+    names.iter().take(MAX_NAMES).flat_map(ask).map(|socket| socket.ip().to_canonical()).take(MOST).collect()
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
         let mut servers = TimeServers::default();
         let text: String = (0..9000).map(|n| format!("server 10.0.{}.{}\nserver n{n}.example\n", n / 250, n % 250)).collect();
         name_servers(&text, &mut servers);
-        assert_eq!((servers.addresses.len(), servers.names.len()), (MOST, MOST_NAMES));
+        assert_eq!((servers.addresses.len(), servers.names.len()), (MOST, MAX_NAMES));
     }
 
     #[test]

@@ -20,7 +20,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub struct Waker {
     /// Nothing when the kernel refuses: then time alone wakes.
     changes: Option<Socket>,
-    bell: EventFd,
+    notify: EventFd,
 }
 
 impl Waker {
@@ -31,23 +31,23 @@ impl Waker {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             changes: Socket::listening(Family::Route, GROUPS, AT_ONCE).ok(),
-            bell: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            notify: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
         })
     }
 
     /// Wakes the sleeper, or spares it the next sleep.
     pub fn ring(&self) {
         // A bell that was rung too often to be rung again wakes all the same.
-        let _ = self.bell.write(1);
+        let _ = self.notify.write(1);
     }
 
     /// Sleeps at most so long.
     pub fn sleep(&self, most: Duration) {
-        let mut wait: Vec<PollFd<'_>> = vec![PollFd::new(self.bell.as_fd(), PollFlags::POLLIN)];
+        let mut wait: Vec<PollFd<'_>> = vec![PollFd::new(self.notify.as_fd(), PollFlags::POLLIN)];
         wait.extend(self.changes.as_ref().map(|changes| PollFd::new(changes.as_fd(), PollFlags::POLLIN)));
         // Interrupted: looking once more than needed does no harm.
         let _ = poll(&mut wait, PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX));
-        let _ = self.bell.read();
+        let _ = self.notify.read();
         let Some(changes) = &self.changes else { return };
         // What exactly changed is read anew from the kernel; here only that something did. A flood of changes is cut: the
         // next sleep ends at once.

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{EXPIRE_SCRIPT, SHELL, WatchdogError, fail};
-use bartizan_sys::privacy;
 use bartizan_sys::replace_file::{self, Outlives};
+use bartizan_sys::umask;
 
 /// Its name in the directory of notes. It must be there when we are not.
 const NAME: &str = ".bartizan-expire.sh";
@@ -39,7 +39,7 @@ fn beside(note: &Path) -> io::Result<PathBuf> {
 
 /// Whether nobody else may change it.
 fn is_for_us_alone(meta: &fs::Metadata) -> bool {
-    meta.uid() == privacy::own_uid() && meta.mode() & 0o022 == 0
+    meta.uid() == umask::own_uid() && meta.mode() & 0o022 == 0
 }
 
 /// What a unit's and a crontab's line take without quoting; a percent sign means something in both.

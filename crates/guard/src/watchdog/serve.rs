@@ -28,7 +28,7 @@ use bartizan_sys::record_lock::{self, Holder};
 /// Most notes that are read; far more than actions can be active at once. The rest waits until some of them have ended.
 const MOST: usize = 8192;
 /// Most scripts at work at once.
-const MOST_AT_WORK: usize = 16;
+const MAX_AT_WORK: usize = 16;
 /// After a script that could not undo it.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How long it sleeps at most while a deadline goes by the wall's clock, which may be set.
@@ -185,7 +185,7 @@ impl Work {
                 sooner(if by_wall { at.min(now + WALL_CHECK.as_nanos() as u64) } else { at });
             } else if !note.exists() {
                 deadline::remove(&note);
-            } else if self.scripts.len() >= MOST_AT_WORK {
+            } else if self.scripts.len() >= MAX_AT_WORK {
                 sooner(now + AT_WORK.as_nanos() as u64);
             } else {
                 match run(&note) {

@@ -30,7 +30,7 @@ use bartizan_model::{Event, EventKind};
 /// Longest filter, in bytes.
 pub const LONGEST: usize = 4096;
 /// Most conditions in one filter: the archive keeps a bit for each.
-pub const MOST_CONDITIONS: usize = 32;
+pub const MAX_CONDITIONS: usize = 32;
 /// Most brackets and `not`s inside each other.
 pub(crate) const DEEPEST: usize = 32;
 

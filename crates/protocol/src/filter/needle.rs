@@ -5,7 +5,7 @@
 use memchr::memmem::Finder;
 
 /// Parts that are looked for of one text; the longest say most.
-const MOST_PARTS: usize = 3;
+const MAX_PARTS: usize = 3;
 /// From here on characters stand for raw bytes in JSON (`HostText`).
 const STANDS_FOR_BYTE: char = '\u{10ff00}';
 
@@ -29,7 +29,7 @@ impl Needle {
         let mut parts: Vec<Vec<u8>> =
             text.split(|c| !is_plain(c)).filter(|part| !part.is_empty()).map(|part| part.as_bytes().to_vec()).collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        parts.truncate(MOST_PARTS);
+        parts.truncate(MAX_PARTS);
         Self {
             typed: Finder::new(text).into_owned(),
             quoted: (inner != text).then(|| Finder::new(inner).into_owned()),

@@ -5,7 +5,7 @@ use super::field::Field;
 use super::glob::{Glob, Sign};
 use super::needle::Needle;
 use super::pattern::Pattern;
-use super::{Condition, DEEPEST, LONGEST, MOST_CONDITIONS, Term};
+use super::{Condition, DEEPEST, LONGEST, MAX_CONDITIONS, Term};
 
 /// The terms of a filter, and its conditions in the order in which they stand.
 pub(super) fn parse(source: &str) -> Result<(Term, Vec<Condition>), FilterError> {
@@ -142,8 +142,8 @@ impl<'a> Parser<'a> {
     }
 
     fn add(&mut self, condition: Condition, from: usize) -> Result<Term, FilterError> {
-        if self.conditions.len() == MOST_CONDITIONS {
-            let what = format!("it has more than {MOST_CONDITIONS} conditions");
+        if self.conditions.len() == MAX_CONDITIONS {
+            let what = format!("it has more than {MAX_CONDITIONS} conditions");
             return Err(FilterError::new(self.source, from, what, "ask several times for less"));
         }
         self.conditions.push(condition);

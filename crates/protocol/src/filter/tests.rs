@@ -89,7 +89,7 @@ fn a_filter_means_what_a_reader_expects() {
 fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
     let deep = "(".repeat(DEEPEST + 1);
     let nots = "not ".repeat(DEEPEST + 1);
-    let many = vec!["a"; MOST_CONDITIONS + 1].join(" or ");
+    let many = vec!["a"; MAX_CONDITIONS + 1].join(" or ");
     let long = "x".repeat(LONGEST + 1);
     for (source, at, what, mend) in [
         ("proces.exe=/tmp/*", 1, "no field proces.exe (did you mean process.exe?)", "net.dst"),
@@ -110,7 +110,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
         ("nc process.uid=1", 4, "`and` or `or` is missing", "text:"),
         (deep.as_str(), DEEPEST + 1, "inside each other", "flatter"),
         (nots.as_str(), 4 * DEEPEST + 1, "inside each other", "flatter"),
-        (many.as_str(), 5 * MOST_CONDITIONS + 1, "more than 32 conditions", "ask"),
+        (many.as_str(), 5 * MAX_CONDITIONS + 1, "more than 32 conditions", "ask"),
         (long.as_str(), LONGEST + 1, "more than 4096 bytes", "ask"),
     ] {
         let error = source.parse::<Filter>().unwrap_err();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::open_connections::{self, Cut};
-use super::{Act, ActError, Hand, Sight};
+use super::{Act, ActError, ActionContext, ObservedState};
 use crate::ruleset::{Timed, begun};
 use bartizan_enforce::nft::{Member, NftError, TABLE, TableState};
 use bartizan_model::{Action, ActionId, ActionPlan, Direction, Preview, Target, Timestamp};
@@ -27,9 +27,9 @@ fn whom(target: &Target) -> Result<(IpAddr, Direction), ActError> {
 }
 
 /// The first step of a preview, when the table is not there yet.
-pub(super) fn table_step(hand: &Hand) -> Result<Option<String>, ActError> {
-    hand.forget_ruleset();
-    let absent = *hand.ruleset()?.state() == TableState::Absent;
+pub(super) fn table_step(context: &ActionContext) -> Result<Option<String>, ActError> {
+    context.forget_ruleset();
+    let absent = *context.ruleset()?.state() == TableState::Absent;
     Ok(absent.then(|| format!("nft add table inet {TABLE} (sets with timeouts; chains input, forward, output at priority -10)")))
 }
 
@@ -55,9 +55,9 @@ impl Act for BlockAddress {
         Ok(vec![(Member::Block(addr, direction), action.ends_at())])
     }
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, direction) = whom(plan.target())?;
-        let mut preview = Act::outline(self, hand, plan)?;
+        let mut preview = Act::outline(self, context, plan)?;
         // The last step says it without a number.
         preview.steps.pop();
         preview.steps.push(open_connections::foretell(addr, direction));
@@ -65,9 +65,9 @@ impl Act for BlockAddress {
     }
 
     /// How many connections it closes is counted when they are closed: counting takes longer than blocking.
-    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+    fn outline(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, direction) = whom(plan.target())?;
-        let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
+        let mut steps: Vec<String> = table_step(context)?.into_iter().collect();
         steps.push(Member::Block(addr, direction).as_command(plan.lasts()));
         steps.push("closes every connection of this host that is open with it".to_owned());
         let packets = match direction {
@@ -79,72 +79,84 @@ impl Act for BlockAddress {
         Ok(Preview { steps, blast_radius: format!("{packets}; nobody else is touched"), undo, ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+    fn snapshot(&self, context: &ActionContext, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (addr, direction) = whom(plan.target())?;
-        let ruleset = hand.ruleset()?;
+        let ruleset = context.ruleset()?;
         if ruleset.find(Member::Block(addr, direction))?.is_some() {
             return Err(NftError::Exists.into());
         }
         Ok(Snapshot::default())
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let (addr, _) = whom(&action.target)?;
-        hand.may_cut(addr, by_person)?;
-        hand.put(action, &Act::members(self, action, &snapshot)?, by_person, begun(action))?;
-        let cut = open_connections::cut(hand, addr, by_person)?;
+        context.may_cut(addr, by_person)?;
+        context.put(action, &Act::members(self, action, &snapshot)?, by_person, begun(action))?;
+        let cut = open_connections::cut(context, addr, by_person)?;
         snapshot.connections = Some(cut);
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<ObservedState, ActError> {
         let (addr, _) = whom(&action.target)?;
-        Ok(match hand.sees(&Act::members(self, action, snapshot)?, &addr.to_string(), now)? {
+        Ok(match context.sees(&Act::members(self, action, snapshot)?, &addr.to_string(), now)? {
             Err(sight) => sight,
             Ok(left) => {
                 let mut proof = vec![format!("table inet {TABLE} is as we made it and holds {addr} for {} more seconds", left.as_secs())];
                 proof.extend(connections_seen(action, snapshot, addr));
-                Sight::Live(proof)
+                ObservedState::Live(proof)
             }
         })
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
-        let mut done = hand.take(&Act::members(self, action, snapshot)?)?;
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        let mut done = context.take(&Act::members(self, action, snapshot)?)?;
         done.extend(snapshot.connections.as_ref().and_then(Cut::farewell));
         Ok(done)
     }
 
     /// We may have died between the block and the closing, which does no harm when done twice.
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<bool, ActError> {
-        let whole = matches!(Act::verify(self, hand, action, snapshot, now)?, Sight::Live(_));
+    fn is_whole(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<bool, ActError> {
+        let whole = matches!(Act::verify(self, context, action, snapshot, now)?, ObservedState::Live(_));
         if whole && snapshot.connections.is_none() {
-            open_connections::cut(hand, whom(&action.target)?.0, action.by.is_person())?;
+            open_connections::cut(context, whom(&action.target)?.0, action.by.is_person())?;
         }
         Ok(whole)
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
-        hand.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
+    fn prolong(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<Self::Snapshot, ActError> {
+        context.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
         Ok(snapshot)
     }
 
-    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+    fn restore(&self, context: &ActionContext, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let again = || {
             let (addr, _) = whom(&action.target)?;
             // The owner may have logged in from there since.
-            hand.may_cut(addr, action.by.is_person())?;
+            context.may_cut(addr, action.by.is_person())?;
             Ok(addr)
         };
         let addr = match again() {
             Ok(addr) => addr,
             Err(error) => return Some(Err(error)),
         };
-        let mended = hand.mend(action, Act::members(self, action, &Snapshot::default()), others, now)?;
+        let mended = context.mend(action, Act::members(self, action, &Snapshot::default()), others, now)?;
         Some(mended.and_then(|()| {
             // While the block was gone, new ones may have been opened.
-            let cut = open_connections::cut(hand, addr, action.by.is_person())?;
+            let cut = open_connections::cut(context, addr, action.by.is_person())?;
             match cut.is_whole() {
                 true => Ok(()),
                 false => Err(ActError::Unverified(format!("{addr} is blocked again, but {}", cut.told().unwrap_or_default()))),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block_address::{table_step, undo_steps};
 use super::open_connections::{self, Cut, Owner};
-use super::{Act, ActError, Hand, Sight};
+use super::{Act, ActError, ActionContext, ObservedState};
 use crate::ruleset::{Timed, begun};
 use bartizan_enforce::accounts;
 use bartizan_enforce::nft::{Member, NftError, TABLE};
@@ -116,11 +116,11 @@ impl Act for BlockDestination {
         Ok(members.into_iter().map(|member| (member, action.ends_at())).collect())
     }
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (addr, whose) = whom(plan.target())?;
         let sender = find(whose)?;
-        hand.able(&known(addr, &sender)?)?;
-        let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
+        context.able(&known(addr, &sender)?)?;
+        let mut steps: Vec<String> = table_step(context)?.into_iter().collect();
         steps.extend(known(addr, &sender)?.iter().map(|member| member.as_command(plan.lasts())));
         steps.push(format!("closes what is open with {addr} of {}", sender.words()));
         let blast_radius = format!("{} no longer reach {addr}; everybody else does", sender.words());
@@ -129,10 +129,10 @@ impl Act for BlockDestination {
         Ok(Preview { steps, blast_radius, undo, ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+    fn snapshot(&self, context: &ActionContext, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (addr, whose) = whom(plan.target())?;
         let sender = find(whose)?;
-        let ruleset = hand.ruleset()?;
+        let ruleset = context.ruleset()?;
         for member in known(addr, &sender)? {
             if !member.is_shared() && ruleset.find(member)?.is_some() {
                 return Err(NftError::Exists.into());
@@ -141,46 +141,58 @@ impl Act for BlockDestination {
         Ok(Snapshot { sender: Some(sender), connections: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let (addr, _) = whom(&action.target)?;
-        hand.may_touch(&action.target, by_person)?;
-        hand.put(action, &Act::members(self, action, &snapshot)?, by_person, begun(action))?;
+        context.may_touch(&action.target, by_person)?;
+        context.put(action, &Act::members(self, action, &snapshot)?, by_person, begun(action))?;
         let sender = snapshot.sender.as_ref().ok_or(ActError::Misfit("a snapshot without a sender"))?;
-        let cut = open_connections::cut_some(hand, addr, by_person, &sender.owner()?)?;
+        let cut = open_connections::cut_some(context, addr, by_person, &sender.owner()?)?;
         snapshot.connections = Some(cut);
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<ObservedState, ActError> {
         let (addr, whose) = whom(&action.target)?;
-        Ok(match hand.sees(&Act::members(self, action, snapshot)?, &format!("{addr} for {whose}"), now)? {
+        Ok(match context.sees(&Act::members(self, action, snapshot)?, &format!("{addr} for {whose}"), now)? {
             Err(sight) => sight,
             Ok(left) => {
                 let seconds = left.as_secs();
                 let mut proof =
                     vec![format!("table inet {TABLE} is as we made it and keeps {whose} from {addr} for {seconds} more seconds")];
                 proof.extend(snapshot.connections.as_ref().and_then(Cut::told));
-                Sight::Live(proof)
+                ObservedState::Live(proof)
             }
         })
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
-        let mut done = hand.take(&Act::members(self, action, snapshot)?)?;
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        let mut done = context.take(&Act::members(self, action, snapshot)?)?;
         done.extend(snapshot.connections.as_ref().and_then(Cut::farewell));
         Ok(done)
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
-        hand.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
+    fn prolong(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<Self::Snapshot, ActError> {
+        context.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
         Ok(snapshot)
     }
 
-    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
-        let allowed = hand.may_touch(&action.target, action.by.is_person());
-        match allowed.and_then(|()| hand.recorded::<Self>(action)) {
-            Ok(snapshot) => hand.mend(action, Act::members(self, action, &snapshot), others, now),
+    fn restore(&self, context: &ActionContext, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        let allowed = context.may_touch(&action.target, action.by.is_person());
+        match allowed.and_then(|()| context.recorded::<Self>(action)) {
+            Ok(snapshot) => context.mend(action, Act::members(self, action, &snapshot), others, now),
             Err(error) => Some(Err(error)),
         }
     }

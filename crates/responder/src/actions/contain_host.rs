@@ -8,7 +8,7 @@ use chrono::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::block_address::table_step;
-use super::{Act, ActError, Hand, Sight};
+use super::{Act, ActError, ActionContext, ObservedState};
 use crate::ruleset::{Timed, begun};
 use bartizan_enforce::nft::{Element, Member, NftError, TABLE, conntrack};
 use bartizan_guard::ssh_ports;
@@ -22,9 +22,9 @@ const UDP: u8 = 17;
 /// How long a UDP peer from before may be answered; each packet from it begins the time anew.
 const ANSWERED: std::time::Duration = std::time::Duration::from_secs(120);
 /// The most UDP peers from before.
-const MOST_PEERS: usize = 8192;
+const MAX_PEERS: usize = 8192;
 /// The most addresses that are kept.
-const MOST_KEPT: usize = 8192;
+const MAX_KEPT: usize = 8192;
 
 pub(super) struct ContainHost;
 
@@ -46,13 +46,13 @@ pub(super) struct Bounds {
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What is known of package servers, if they are let through. Nothing is looked up here: a change waits for no name server.
-pub(super) fn mirrors(hand: &Hand) -> Option<Mirrors> {
-    hand.policy().containment.package_mirrors.then(package_mirrors::known)
+pub(super) fn mirrors(context: &ActionContext) -> Option<Mirrors> {
+    context.policy().containment.package_mirrors.then(package_mirrors::known)
 }
 
 /// Kept addresses with the reason why, for people.
-pub(super) fn kept(lifeline: &Lifeline, hand: &Hand, mirrors: Option<Mirrors>) -> (BTreeMap<IpAddr, String>, Vec<String>) {
-    let policy = hand.policy();
+pub(super) fn kept(lifeline: &Lifeline, context: &ActionContext, mirrors: Option<Mirrors>) -> (BTreeMap<IpAddr, String>, Vec<String>) {
+    let policy = context.policy();
     let mut keep: BTreeMap<IpAddr, String> = BTreeMap::new();
     let mut notes = Vec::new();
     let mut add = |addr: IpAddr, why: String| {
@@ -72,11 +72,11 @@ pub(super) fn kept(lifeline: &Lifeline, hand: &Hand, mirrors: Option<Mirrors>) -
     (keep, notes)
 }
 
-fn settle(hand: &Hand, keep: impl IntoIterator<Item = IpAddr>) -> Bounds {
-    let policy = hand.policy();
+fn settle(context: &ActionContext, keep: impl IntoIterator<Item = IpAddr>) -> Bounds {
+    let policy = context.policy();
     let containment = &policy.containment;
     Bounds {
-        keep: keep.into_iter().take(MOST_KEPT).collect(),
+        keep: keep.into_iter().take(MAX_KEPT).collect(),
         ssh: ssh_ports::open_or_configured(),
         connections: containment.connections_per_second,
         datagrams: containment.datagrams_per_second,
@@ -113,21 +113,21 @@ fn peers() -> Vec<Element> {
         Some((flow.dst?, flow.dport?, flow.sport))
     });
     // A kernel that does not tell knows of none that we could.
-    let remembered = conntrack::udp_peers(MOST_PEERS).unwrap_or_default();
-    let all: BTreeSet<_> = connected.chain(remembered).filter(|(addr, ..)| !addr.is_loopback()).take(MOST_PEERS).collect();
+    let remembered = conntrack::udp_peers(MAX_PEERS).unwrap_or_default();
+    let all: BTreeSet<_> = connected.chain(remembered).filter(|(addr, ..)| !addr.is_loopback()).take(MAX_PEERS).collect();
     all.into_iter().map(|(addr, theirs, ours)| Element { member: Member::Answer(addr, theirs, ours), lasts: ANSWERED }).collect()
 }
 
 impl ContainHost {
-    fn steps(hand: &Hand, plan: &ActionPlan, mirrors: Option<Mirrors>) -> Result<Preview, ActError> {
+    fn steps(context: &ActionContext, plan: &ActionPlan, mirrors: Option<Mirrors>) -> Result<Preview, ActError> {
         whole_host(plan.target())?;
-        hand.able(&[Member::ContainOut(false)])?;
-        let (keep, notes) = kept(&(hand.lifeline)(), hand, mirrors);
-        let bounds = settle(hand, keep.keys().copied());
+        context.able(&[Member::ContainOut(false)])?;
+        let (keep, notes) = kept(&(context.lifeline)(), context, mirrors);
+        let bounds = settle(context, keep.keys().copied());
         let ports = bounds.ssh.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let mut steps: Vec<String> = table_step(hand)?.into_iter().collect();
+        let mut steps: Vec<String> = table_step(context)?.into_iter().collect();
         // The kernel's own timeouts end with the time to confirm; confirming moves them.
-        let given = plan.lasts().min(hand.policy().actions.confirm_within);
+        let given = plan.lasts().min(context.policy().actions.confirm_within);
         let step = step_of(Duration::from_std(given).unwrap_or_default(), bounds.step).to_std().unwrap_or_default();
         steps.extend([false, true].map(|six| Member::ContainOut(six).as_command(given)));
         let inbound = [Member::ContainIn(TCP, bounds.connections), Member::ContainIn(UDP, bounds.datagrams)];
@@ -176,51 +176,57 @@ impl Act for ContainHost {
         Ok(members)
     }
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        let mirrors = hand.policy().containment.package_mirrors.then(|| package_mirrors::known_within(PATIENCE));
-        Self::steps(hand, plan, mirrors)
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let mirrors = context.policy().containment.package_mirrors.then(|| package_mirrors::known_within(PATIENCE));
+        Self::steps(context, plan, mirrors)
     }
 
-    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        Self::steps(hand, plan, mirrors(hand))
+    fn outline(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
+        Self::steps(context, plan, mirrors(context))
     }
 
-    fn snapshot(&self, hand: &Hand, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+    fn snapshot(&self, context: &ActionContext, _id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         whole_host(plan.target())?;
-        if hand.ruleset()?.find(Member::ContainOut(false))?.is_some() {
+        if context.ruleset()?.find(Member::ContainOut(false))?.is_some() {
             return Err(NftError::Exists.into());
         }
-        let (keep, _) = kept(&(hand.lifeline)(), hand, mirrors(hand));
-        Ok(Some(settle(hand, keep.into_keys())))
+        let (keep, _) = kept(&(context.lifeline)(), context, mirrors(context));
+        Ok(Some(settle(context, keep.into_keys())))
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
-        hand.may_touch(&action.target, by_person)?;
-        hand.put_with(action, &Act::members(self, action, &snapshot)?, peers(), by_person, begun(action))?;
+        context.may_touch(&action.target, by_person)?;
+        context.put_with(action, &Act::members(self, action, &snapshot)?, peers(), by_person, begun(action))?;
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
-        if let Err(sight) = hand.sees(&Act::members(self, action, snapshot)?, "containment", now)? {
+    fn verify(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<ObservedState, ActError> {
+        if let Err(sight) = context.sees(&Act::members(self, action, snapshot)?, "containment", now)? {
             return Ok(sight);
         }
         let bounds = snapshot.as_ref().ok_or(ActError::Misfit("a snapshot without bounds"))?;
         let [ssh, inbound, all] = ends(action, bounds.step);
         if all > now + Duration::seconds(1) {
-            let ruleset = hand.ruleset()?;
-            for (addr, why) in (hand.lifeline)().addresses {
+            let ruleset = context.ruleset()?;
+            for (addr, why) in (context.lifeline)().addresses {
                 let inside = addr.to_canonical().is_loopback() || addr.is_unspecified();
                 if !inside && ruleset.find(Member::Keep(addr))?.is_none() {
-                    return Ok(Sight::Outgrown(format!("{addr} is {} by now and not let through yet", why.noun())));
+                    return Ok(ObservedState::Outgrown(format!("{addr} is {} by now and not let through yet", why.noun())));
                 }
             }
         }
         if ssh > now + Duration::seconds(1) {
-            let ruleset = hand.ruleset()?;
+            let ruleset = context.ruleset()?;
             for port in ssh_ports::open().difference(&bounds.ssh) {
                 if ruleset.find(Member::ContainSsh(*port))?.is_none() {
-                    return Ok(Sight::Outgrown(format!("SSH is served on port {port} by now, where logins are not paused yet")));
+                    return Ok(ObservedState::Outgrown(format!("SSH is served on port {port} by now, where logins are not paused yet")));
                 }
             }
         }
@@ -236,31 +242,37 @@ impl Act for ContainHost {
         if ssh > now {
             proof.push(format!("new SSH logins paused for {}", seconds(ssh)));
         }
-        Ok(Sight::Live(proof))
+        Ok(ObservedState::Live(proof))
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
-        hand.take(&Act::members(self, action, snapshot)?)
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        context.take(&Act::members(self, action, snapshot)?)
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
-        hand.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
+    fn prolong(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<Self::Snapshot, ActError> {
+        context.put(action, &Act::members(self, action, &snapshot)?, true, now)?;
         Ok(snapshot)
     }
 
     /// Whoever came onto the lifeline since is let through too, and logins are paused on ports that SSH has taken since.
-    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+    fn restore(&self, context: &ActionContext, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let widened = || {
-            hand.may_touch(&action.target, action.by.is_person())?;
-            let mut bounds = hand.recorded::<Self>(action)?.ok_or(ActError::Misfit("a snapshot without bounds"))?;
-            bounds.keep.extend((hand.lifeline)().addresses.iter().map(|(addr, _)| addr.to_canonical()));
+            context.may_touch(&action.target, action.by.is_person())?;
+            let mut bounds = context.recorded::<Self>(action)?.ok_or(ActError::Misfit("a snapshot without bounds"))?;
+            bounds.keep.extend((context.lifeline)().addresses.iter().map(|(addr, _)| addr.to_canonical()));
             bounds.ssh.extend(ssh_ports::open());
             let snapshot = Some(bounds);
-            hand.record::<Self>(action, &snapshot)?;
+            context.record::<Self>(action, &snapshot)?;
             Ok(snapshot)
         };
         match widened() {
-            Ok(snapshot) => hand.mend(action, Act::members(self, action, &snapshot), others, now),
+            Ok(snapshot) => context.mend(action, Act::members(self, action, &snapshot), others, now),
             Err(error) => Some(Err(error)),
         }
     }

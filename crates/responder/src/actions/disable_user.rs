@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ActError, Hand, Sight, complete, outside_end};
+use super::{Act, ActError, ActionContext, ObservedState, complete, expiry_record};
 use crate::group_name;
 use bartizan_enforce::accounts::{self, AccountError, Look, Marks, Removed, Sessions};
 use bartizan_guard::lifeline::check;
@@ -72,8 +72,8 @@ fn told(ended: usize, spared: usize) -> Vec<String> {
 }
 
 /// Ends every login session; those on the owner's own path stay.
-fn end_sessions(hand: &Hand, uid: u32, by_person: bool) -> Result<(usize, usize), ActError> {
-    let lifeline = (hand.lifeline)();
+fn end_sessions(context: &ActionContext, uid: u32, by_person: bool) -> Result<(usize, usize), ActError> {
+    let lifeline = (context.lifeline)();
     complete(&lifeline, by_person)?;
     if let Some(why) = lifeline.holds_account(uid) {
         return Err(ActError::Lifeline { what: format!("uid {uid}"), why });
@@ -87,8 +87,8 @@ fn end_sessions(hand: &Hand, uid: u32, by_person: bool) -> Result<(usize, usize)
 
 impl DisableUser {
     /// What is known of the marks: from the note, which is there before they are set, else from the snapshot.
-    fn known(hand: &Hand, snapshot: &Snapshot) -> Option<Marks> {
-        let noted = outside_end::read(hand, &snapshot.name).and_then(|note| Marks::recall(&note));
+    fn known(context: &ActionContext, snapshot: &Snapshot) -> Option<Marks> {
+        let noted = expiry_record::read(context, &snapshot.name).and_then(|note| Marks::recall(&note));
         noted.map(|(_, marks)| marks).or_else(|| snapshot.marks.clone())
     }
 
@@ -104,9 +104,9 @@ impl DisableUser {
     }
 
     /// Sets the marks, on the line as it is at that moment; the note and the watchdog stand before.
-    fn lock(hand: &Hand, action: &Action, snapshot: &mut Snapshot) -> Result<(), ActError> {
+    fn lock(context: &ActionContext, action: &Action, snapshot: &mut Snapshot) -> Result<(), ActError> {
         let (name, _) = account(&action.target)?;
-        let known = Self::known(hand, snapshot);
+        let known = Self::known(context, snapshot);
         let mut fresh = None;
         accounts::rewrite(name, |line| {
             // Of marks that somebody took away in part the rest goes first: they must not be taken for the owner's.
@@ -117,8 +117,8 @@ impl DisableUser {
             let (marks, after) = Marks::set(&base).ok_or_else(|| AccountError::Malformed(name.clone()))?;
             let note = Marks::note(name, &base, &after);
             match &snapshot.watchdog {
-                Some(_) => outside_end::write(&outside_end::note(hand, &snapshot.name), &note)?,
-                None => snapshot.watchdog = Some(outside_end::begin(hand, &snapshot.name, action, &note)?),
+                Some(_) => expiry_record::write(&expiry_record::note(context, &snapshot.name), &note)?,
+                None => snapshot.watchdog = Some(expiry_record::begin(context, &snapshot.name, action, &note)?),
             }
             fresh = Some(marks);
             Ok::<_, ActError>(Some(after))
@@ -131,15 +131,15 @@ impl DisableUser {
 impl Act for DisableUser {
     type Snapshot = Snapshot;
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (name, uid) = account(plan.target())?;
         marks(name, uid)?;
         let doubt = others_remain(name, uid)?;
-        let found = sessions(uid, &(hand.lifeline)())?;
+        let found = sessions(uid, &(context.lifeline)())?;
         let (open, spared) = (found.open.len(), found.spared.len());
         let mut steps: Vec<String> = doubt.into_iter().map(|doubt| format!("{doubt}: make sure that you can before you confirm")).collect();
         steps.extend([
-            outside_end::foretold(hand, plan.lasts()),
+            expiry_record::foretold(context, plan.lasts()),
             format!("/etc/shadow, line of {name}: ! before the password, expiry day 1 (1970-01-02), so that password, key and su are refused"),
             "each process of its login sessions: SIGHUP and SIGTERM, after 1s SIGKILL; what a service runs under this account is left alone"
                 .to_owned(),
@@ -156,52 +156,58 @@ impl Act for DisableUser {
         })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (name, uid) = account(plan.target())?;
         let (marks, _) = marks(name, uid)?;
         others_remain(name, uid)?;
         let file = digest(std::path::Path::new("/etc/shadow")).ok().flatten();
-        let name = group_name(id, &hand.instance);
+        let name = group_name(id, &context.instance);
         Ok(Snapshot { name, marks: Some(marks), file, watchdog: None, ended: 0, spared: 0 })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let (name, uid) = account(&action.target)?;
-        hand.may_touch(&action.target, by_person)?;
+        context.may_touch(&action.target, by_person)?;
         // Again: what was found when planning may be another account by now.
         marks(name, uid)?;
-        Self::lock(hand, action, &mut snapshot)?;
-        (snapshot.ended, snapshot.spared) = end_sessions(hand, uid, by_person)?;
+        Self::lock(context, action, &mut snapshot)?;
+        (snapshot.ended, snapshot.spared) = end_sessions(context, uid, by_person)?;
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<ObservedState, ActError> {
         let (name, uid) = account(&action.target)?;
-        let Some(marks) = Self::known(hand, snapshot) else { return Ok(Sight::Gone("nothing was locked".into())) };
-        let Some(line) = accounts::line_of(name)? else { return Ok(Sight::Gone(format!("account {name} was removed"))) };
+        let Some(marks) = Self::known(context, snapshot) else { return Ok(ObservedState::Gone("nothing was locked".into())) };
+        let Some(line) = accounts::line_of(name)? else { return Ok(ObservedState::Gone(format!("account {name} was removed"))) };
         let over = now >= action.ends_at();
         let proof = match marks.look(&line) {
             Look::Ours => "/etc/shadow: locked and expired, as we left it".to_owned(),
             Look::Locked => "/etc/shadow: locked and expired; somebody changed the line otherwise since".to_owned(),
-            Look::Before | Look::Open if over => return Ok(Sight::Gone("the watchdog ended it at its time".into())),
-            Look::Before => return Ok(Sight::Drifted("somebody unlocked it before its time".into())),
-            Look::Open => return Ok(Sight::Drifted("somebody changed its password or expiry, so that it is open again".into())),
+            Look::Before | Look::Open if over => return Ok(ObservedState::Gone("the watchdog ended it at its time".into())),
+            Look::Before => return Ok(ObservedState::Drifted("somebody unlocked it before its time".into())),
+            Look::Open => return Ok(ObservedState::Drifted("somebody changed its password or expiry, so that it is open again".into())),
         };
-        let open = sessions(uid, &(hand.lifeline)())?.open;
+        let open = sessions(uid, &(context.lifeline)())?.open;
         if let (Some(first), false) = (open.first(), over) {
-            return Ok(Sight::Drifted(format!("{} processes of a new login session, pid {} first", open.len(), first.pid)));
+            return Ok(ObservedState::Drifted(format!("{} processes of a new login session, pid {} first", open.len(), first.pid)));
         }
         if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
-            return Ok(Sight::Drifted("its watchdog is gone".into()));
+            return Ok(ObservedState::Drifted("its watchdog is gone".into()));
         }
-        Ok(Sight::Live([vec![proof], told(snapshot.ended, snapshot.spared)].concat()))
+        Ok(ObservedState::Live([vec![proof], told(snapshot.ended, snapshot.spared)].concat()))
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let (name, _) = account(&action.target)?;
         let mut done = Vec::new();
-        if let Some(marks) = Self::known(hand, snapshot) {
+        if let Some(marks) = Self::known(context, snapshot) {
             let mut removed = Removed::Nothing;
             // Without a mark of ours there is nothing to take away, whoever holds the lock and whatever is read-only.
             let bare = accounts::line_of(name)?.is_some_and(|line| marks.remove(&line) == Removed::Nothing);
@@ -221,42 +227,48 @@ impl Act for DisableUser {
                 done.push("ended sessions stay ended".to_owned());
             }
         }
-        outside_end::over(hand, &snapshot.name, snapshot.watchdog.as_ref());
+        expiry_record::over(context, &snapshot.name, snapshot.watchdog.as_ref());
         Ok(done)
     }
 
-    fn restore(&self, hand: &Hand, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
-        Some(self.lock_again(hand, action, now))
+    fn restore(&self, context: &ActionContext, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        Some(self.lock_again(context, action, now))
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
-        snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, snapshot.watchdog.as_ref(), now)?);
+    fn prolong(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        mut snapshot: Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<Self::Snapshot, ActError> {
+        snapshot.watchdog = Some(expiry_record::renew(context, &snapshot.name, action, snapshot.watchdog.as_ref(), now)?);
         Ok(snapshot)
     }
 }
 
 impl DisableUser {
     /// Whatever drifted: the marks, a session that began in between, the watchdog.
-    fn lock_again(&self, hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActError> {
+    fn lock_again(&self, context: &ActionContext, action: &Action, now: Timestamp) -> Result<(), ActError> {
         let (name, uid) = account(&action.target)?;
         let by_person = action.by.is_person();
-        hand.may_touch(&action.target, by_person)?;
-        let mut snapshot = hand.recorded::<Self>(action)?;
+        context.may_touch(&action.target, by_person)?;
+        let mut snapshot = context.recorded::<Self>(action)?;
         let line = accounts::line_of(name)?.unwrap_or_default();
-        if Self::known(hand, &snapshot).is_none_or(|marks| matches!(marks.look(&line), Look::Before | Look::Open)) {
-            (hand.alarm)(Alarm {
+        if Self::known(context, &snapshot).is_none_or(|marks| matches!(marks.look(&line), Look::Before | Look::Open)) {
+            (context.alarm)(Alarm {
                 what: AlarmKind::ActionUndone,
                 detail: HostText::from(format!("account {name} was unlocked while it was disabled").as_str()),
                 action: Some(action.id),
                 path: Some(HostText::from("/etc/shadow")),
             });
-            Self::lock(hand, action, &mut snapshot)?;
+            Self::lock(context, action, &mut snapshot)?;
         }
         if !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
-            snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, None, now)?);
+            snapshot.watchdog = Some(expiry_record::renew(context, &snapshot.name, action, None, now)?);
         }
-        let (ended, spared) = end_sessions(hand, uid, by_person)?;
+        let (ended, spared) = end_sessions(context, uid, by_person)?;
         (snapshot.ended, snapshot.spared) = (snapshot.ended.saturating_add(ended), spared);
-        hand.record::<Self>(action, &snapshot)
+        context.record::<Self>(action, &snapshot)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ActError, Hand, Sight, outrun, root_of};
+use super::{Act, ActError, ActionContext, ObservedState, escapee_check, root_of};
 use crate::{evidence, group_name};
 use bartizan_config::policy::DriftPolicy;
 use bartizan_enforce::freeze::{FreezeError, Freezer, Frozen, Method, Purpose};
@@ -13,17 +13,17 @@ use bartizan_model::{Action, ActionId, ActionPlan, Preview, ProcessKey, Timestam
 use bartizan_sys::pidfd::key_of;
 
 /// Holds again whoever of it lives, for the time that is left, under the same name: what undoes it stays true.
-fn again(hand: &Hand, action: &Action, left: Duration) -> Result<(), ActError> {
+fn again(context: &ActionContext, action: &Action, left: Duration) -> Result<(), ActError> {
     let id = action.id;
-    let snapshot = hand.recorded::<FreezeTree>(action)?;
+    let snapshot = context.recorded::<FreezeTree>(action)?;
     let (Some(frozen), root) = (snapshot.frozen, root_of(&action.target)?) else {
         return Err(ActError::Unverified(format!("nothing was frozen by {id}")));
     };
-    let allowed = hand.may_stop(action.by.is_person())?;
-    let whole = || frozen.members.iter().map(|member| member.key).chain(tree(hand, root)).collect();
+    let allowed = context.may_stop(action.by.is_person())?;
+    let whole = || frozen.members.iter().map(|member| member.key).chain(tree(context, root)).collect();
     // First the end, then the beginning, as at first.
-    watchdog::set(&Expiry { name: snapshot.name, note: hand.freezer.note(&frozen.name), after: left, lasting: false })?;
-    Ok(hand.freezer.freeze_again(&frozen, &whole, &allowed)?)
+    watchdog::set(&Expiry { name: snapshot.name, note: context.freezer.note(&frozen.name), after: left, lasting: false })?;
+    Ok(context.freezer.freeze_again(&frozen, &whole, &allowed)?)
 }
 
 /// Names shown in a preview.
@@ -40,15 +40,15 @@ pub(super) struct Snapshot {
 }
 
 /// The root and what the engine remembers below it.
-pub(super) fn tree(hand: &Hand, root: ProcessKey) -> Vec<ProcessKey> {
-    let mut tree = (hand.tree)(root);
+pub(super) fn tree(context: &ActionContext, root: ProcessKey) -> Vec<ProcessKey> {
+    let mut tree = (context.tree)(root);
     tree.push(root);
     tree
 }
 
 /// "3 processes: sh (812), nc (813), sleep (814)".
-pub(super) fn radius(hand: &Hand, root: ProcessKey) -> Result<String, ActError> {
-    let caught = Freezer::would_catch(&tree(hand, root));
+pub(super) fn radius(context: &ActionContext, root: ProcessKey) -> Result<String, ActError> {
+    let caught = Freezer::would_catch(&tree(context, root));
     if caught.is_empty() {
         return Err(FreezeError::Nothing.into());
     }
@@ -59,10 +59,10 @@ pub(super) fn radius(hand: &Hand, root: ProcessKey) -> Result<String, ActError> 
     Ok(format!("{} {noun}: {}{rest}", caught.len(), names.join(", ")))
 }
 
-fn steps(hand: &Hand, plan: &ActionPlan, blast_radius: String) -> Preview {
+fn steps(context: &ActionContext, plan: &ActionPlan, blast_radius: String) -> Preview {
     let until = humantime::format_duration(plan.lasts());
     let first = format!("a watchdog outside of bartizan is set to undo it after {until}");
-    let then = match hand.freezer.group_dir("ID") {
+    let then = match context.freezer.group_dir("ID") {
         Some(dir) => vec![
             "SIGSTOP to each by pidfd, those that are known first".to_owned(),
             format!("mkdir {0}; freeze it while it is empty", dir.display()),
@@ -70,8 +70,8 @@ fn steps(hand: &Hand, plan: &ActionPlan, blast_radius: String) -> Preview {
         ],
         None => vec!["SIGSTOP to each by pidfd, look again until nobody new appears".to_owned()],
     };
-    let steps = [first].into_iter().chain(then).chain([evidence::foretold(hand)]).collect();
-    let undo = vec![match hand.freezer.method() {
+    let steps = [first].into_iter().chain(then).chain([evidence::foretold(context)]).collect();
+    let undo = vec![match context.freezer.method() {
         Method::Stop => "SIGCONT to each that ran before".to_owned(),
         _ => "each process goes back to exactly its cgroup and runs on; the group is removed".to_owned(),
     }];
@@ -81,37 +81,37 @@ fn steps(hand: &Hand, plan: &ActionPlan, blast_radius: String) -> Preview {
 impl Act for FreezeTree {
     type Snapshot = Snapshot;
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        let caught = radius(hand, root_of(plan.target())?)?;
-        Ok(steps(hand, plan, format!("{caught}; their connections stay open and time out at the other end")))
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let caught = radius(context, root_of(plan.target())?)?;
+        Ok(steps(context, plan, format!("{caught}; their connections stay open and time out at the other end")))
     }
 
     /// Whom it would catch is not looked for: that takes longer than catching them.
-    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+    fn outline(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
         root_of(plan.target())?;
-        Ok(steps(hand, plan, String::new()))
+        Ok(steps(context, plan, String::new()))
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let root = root_of(plan.target())?;
         // Only when nobody whom we remember lives, all processes are looked through for orphans.
-        if !tree(hand, root).iter().any(|key| key_of(key.pid) == Some(*key)) {
-            radius(hand, root)?;
+        if !tree(context, root).iter().any(|key| key_of(key.pid) == Some(*key)) {
+            radius(context, root)?;
         }
-        Ok(Snapshot { name: group_name(id, &hand.instance), frozen: None, watchdog: None })
+        Ok(Snapshot { name: group_name(id, &context.instance), frozen: None, watchdog: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let root = root_of(&action.target)?;
         tracing::debug!(action = %action.id, "applying");
-        let allowed = hand.may_stop(by_person)?;
+        let allowed = context.may_stop(by_person)?;
         let lasts = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
-        let note = hand.freezer.note(&snapshot.name);
+        let note = context.freezer.note(&snapshot.name);
         // First the end, then the beginning: at no moment is something frozen that nobody will thaw.
         let expiry = Expiry { name: snapshot.name.clone(), note: note.clone(), after: lasts, lasting: false };
         let watchdog = watchdog::set(&expiry)?;
-        match hand.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(hand, root), &allowed) {
+        match context.freezer.freeze(&snapshot.name, Purpose::Hold, &|| tree(context, root), &allowed) {
             Ok(frozen) => {
                 (snapshot.frozen, snapshot.watchdog) = (Some(frozen), Some(watchdog));
                 Ok(snapshot)
@@ -125,48 +125,55 @@ impl Act for FreezeTree {
         }
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
-        let Some(frozen) = snapshot.frozen.clone().or_else(|| hand.freezer.recall(&snapshot.name)) else {
-            return Ok(Sight::Gone("nothing was frozen".into()));
+    fn verify(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<ObservedState, ActError> {
+        let Some(frozen) = snapshot.frozen.clone().or_else(|| context.freezer.recall(&snapshot.name)) else {
+            return Ok(ObservedState::Gone("nothing was frozen".into()));
         };
-        let hold = hand.freezer.look(&frozen);
+        let hold = context.freezer.look(&frozen);
         let over = now >= action.ends_at();
         if hold.held.is_empty() && hold.loose.is_empty() {
-            return Ok(Sight::Gone("all of its processes have ended".into()));
+            return Ok(ObservedState::Gone("all of its processes have ended".into()));
         }
-        if hold.held.is_empty() && !hand.freezer.note(&frozen.name).exists() {
+        if hold.held.is_empty() && !context.freezer.note(&frozen.name).exists() {
             return Ok(match over {
-                true => Sight::Gone("the watchdog ended it at its time".into()),
-                false => Sight::Drifted("somebody thawed it before its time".into()),
+                true => ObservedState::Gone("the watchdog ended it at its time".into()),
+                false => ObservedState::Drifted("somebody thawed it before its time".into()),
             });
         }
         if let Some(key) = hold.loose.first() {
-            return Ok(Sight::Drifted(format!("pid {} runs: somebody let it go", key.pid)));
+            return Ok(ObservedState::Drifted(format!("pid {} runs: somebody let it go", key.pid)));
         }
         if !hold.frozen {
-            return Ok(Sight::Drifted("somebody thawed the group".into()));
+            return Ok(ObservedState::Drifted("somebody thawed the group".into()));
         }
         // Not for the receipt: what is held must stay held although somebody is missing, who is caught a moment later.
-        if let (false, Some(_), Some(noted)) = (over, action.applied_at, hand.freezer.recall(&frozen.name))
-            && let Some(why) = outrun::by(hand, root_of(&action.target)?, &noted.members.iter().map(|member| member.key).collect())
+        if let (false, Some(_), Some(noted)) = (over, action.applied_at, context.freezer.recall(&frozen.name))
+            && let Some(why) =
+                escapee_check::by(context, root_of(&action.target)?, &noted.members.iter().map(|member| member.key).collect())
         {
-            return Ok(Sight::Drifted(why));
+            return Ok(ObservedState::Drifted(why));
         }
         if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
-            return Ok(Sight::Drifted("its watchdog is gone: roll it back by hand, or bartizan ends it at its time".into()));
+            return Ok(ObservedState::Drifted("its watchdog is gone: roll it back by context, or bartizan ends it at its time".into()));
         }
         let mut proof = vec![format!("{}: {} processes, none runs", frozen.method.noun(), hold.held.len())];
         proof.extend(action.evidence.as_ref().map(evidence::summary));
-        Ok(Sight::Live(proof))
+        Ok(ObservedState::Live(proof))
     }
 
-    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
-        let note = hand.freezer.note(&snapshot.name);
+    fn revert(&self, context: &ActionContext, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+        let note = context.freezer.note(&snapshot.name);
         let mut done = Vec::new();
-        if let Some(frozen) = snapshot.frozen.clone().or_else(|| hand.freezer.recall(&snapshot.name)) {
-            let thawed = hand.freezer.thaw(&frozen)?;
+        if let Some(frozen) = snapshot.frozen.clone().or_else(|| context.freezer.recall(&snapshot.name)) {
+            let thawed = context.freezer.thaw(&frozen)?;
             done.push(thawed.words());
-            let hold = hand.freezer.look(&frozen);
+            let hold = context.freezer.look(&frozen);
             let is_held = |key: &&ProcessKey| hold.frozen && frozen.method != Method::Stop && key_of(key.pid) == Some(**key);
             if let Some(key) = hold.held.iter().find(is_held) {
                 return Err(ActError::Unverified(format!("pid {} is still held", key.pid)));
@@ -180,14 +187,14 @@ impl Act for FreezeTree {
         Ok(done)
     }
 
-    fn restore(&self, hand: &Hand, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+    fn restore(&self, context: &ActionContext, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
         let left = (action.ends_at() - now).to_std().ok().filter(|left| !left.is_zero())?;
-        (hand.policy().actions.drifted_freeze == DriftPolicy::Reapply).then(|| again(hand, action, left))
+        (context.policy().actions.drifted_freeze == DriftPolicy::Reapply).then(|| again(context, action, left))
     }
 
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, _now: Timestamp) -> Result<bool, ActError> {
+    fn is_whole(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot, _now: Timestamp) -> Result<bool, ActError> {
         let watched = snapshot.watchdog.as_ref().is_some_and(watchdog::is_set);
         let Some(frozen) = &snapshot.frozen else { return Ok(false) };
-        Ok(watched && hand.freezer.is_whole(frozen, &tree(hand, root_of(&action.target)?)))
+        Ok(watched && context.freezer.is_whole(frozen, &tree(context, root_of(&action.target)?)))
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ActError, Hand, Sight, outside_end};
+use super::{Act, ActError, ActionContext, ObservedState, expiry_record};
 use crate::group_name;
 use bartizan_enforce::containers::{Again, ContainerError, Endpoint, Isolate as _, Standing};
 use bartizan_guard::watchdog::{self, Watchdog};
@@ -129,11 +129,11 @@ fn moved(was: &Endpoint, now: &Endpoint) -> Option<String> {
 impl Act for IsolateContainer {
     type Snapshot = Snapshot;
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (id, isolation) = container(plan.target())?;
         let (api, standing) = can(id, isolation)?;
         let (runtime, name, short) = (api.runtime(), &standing.name, standing.id.get(..12).unwrap_or_default());
-        let mut steps = vec![outside_end::foretold(hand, plan.lasts())];
+        let mut steps = vec![expiry_record::foretold(context, plan.lasts())];
         let undo = match isolation {
             Isolation::Pause => {
                 steps.push(format!("{runtime} pause {short}: each of its processes stops where it stands"));
@@ -162,31 +162,31 @@ impl Act for IsolateContainer {
         Ok(Preview { steps, blast_radius: radius, undo, ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (container, isolation) = container(plan.target())?;
         let (api, standing) = can(container, isolation)?;
-        let name = group_name(id, &hand.instance);
+        let name = group_name(id, &context.instance);
         let endpoints = if isolation == Isolation::Network { standing.endpoints } else { Vec::new() };
         Ok(Snapshot { name, socket: api.socket().to_owned(), id: standing.id, isolation, endpoints, watchdog: None })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
-        hand.may_touch(&action.target, by_person)?;
+        context.may_touch(&action.target, by_person)?;
         // Again: a network may have come since it was planned, and what is cut must be known.
         let (_, standing) = can(&snapshot.id, snapshot.isolation)?;
         if snapshot.isolation == Isolation::Network {
             snapshot.endpoints.clone_from(&standing.endpoints);
-            hand.record::<IsolateContainer>(action, &snapshot)?;
+            context.record::<IsolateContainer>(action, &snapshot)?;
         }
-        snapshot.watchdog = Some(outside_end::begin(hand, &snapshot.name, action, &snapshot.note())?);
+        snapshot.watchdog = Some(expiry_record::begin(context, &snapshot.name, action, &snapshot.note())?);
         snapshot.cut(&standing)?;
         Ok(snapshot)
     }
 
-    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(&self, _hand: &ActionContext, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<ObservedState, ActError> {
         let Some(standing) = snapshot.api()?.standing(&snapshot.id).map_err(ContainerError::from)? else {
-            return Ok(Sight::Gone("the container was removed".into()));
+            return Ok(ObservedState::Gone("the container was removed".into()));
         };
         let over = now >= action.ends_at();
         let sight = match snapshot.isolation {
@@ -194,15 +194,15 @@ impl Act for IsolateContainer {
             Isolation::Network => disconnected(&standing),
         };
         Ok(match sight {
-            Sight::Drifted(_) if over => Sight::Gone("the watchdog ended it at its time".into()),
-            Sight::Live(_) if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) => {
-                Sight::Drifted("its watchdog is gone".into())
+            ObservedState::Drifted(_) if over => ObservedState::Gone("the watchdog ended it at its time".into()),
+            ObservedState::Live(_) if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) => {
+                ObservedState::Drifted("its watchdog is gone".into())
             }
             other => other,
         })
     }
 
-    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+    fn revert(&self, context: &ActionContext, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let api = snapshot.api()?;
         let done = match api.standing(&snapshot.id).map_err(ContainerError::from)? {
             None => vec!["the container was removed meanwhile: nothing to undo".to_owned()],
@@ -210,7 +210,7 @@ impl Act for IsolateContainer {
                 Isolation::Network => snapshot.reconnect(&api, &standing)?,
                 // Whether we began at all is told by the watchdog, or by the note that was there before it.
                 Isolation::Pause
-                    if standing.paused && (snapshot.watchdog.is_some() || outside_end::read(hand, &snapshot.name).is_some()) =>
+                    if standing.paused && (snapshot.watchdog.is_some() || expiry_record::read(context, &snapshot.name).is_some()) =>
                 {
                     api.unpause(&snapshot.id).map_err(ContainerError::from)?;
                     vec!["it runs on".to_owned()]
@@ -218,58 +218,64 @@ impl Act for IsolateContainer {
                 Isolation::Pause => Vec::new(),
             },
         };
-        outside_end::over(hand, &snapshot.name, snapshot.watchdog.as_ref());
+        expiry_record::over(context, &snapshot.name, snapshot.watchdog.as_ref());
         Ok(done)
     }
 
-    fn restore(&self, hand: &Hand, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
-        Some(cut_again(hand, action, now))
+    fn restore(&self, context: &ActionContext, action: &Action, _others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        Some(cut_again(context, action, now))
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot, now: Timestamp) -> Result<Self::Snapshot, ActError> {
-        snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, snapshot.watchdog.as_ref(), now)?);
+    fn prolong(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        mut snapshot: Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<Self::Snapshot, ActError> {
+        snapshot.watchdog = Some(expiry_record::renew(context, &snapshot.name, action, snapshot.watchdog.as_ref(), now)?);
         Ok(snapshot)
     }
 }
 
-fn paused(standing: &Standing) -> Sight {
+fn paused(standing: &Standing) -> ObservedState {
     if !standing.running {
-        return Sight::Drifted("it was stopped, and is not paused when it is started again".into());
+        return ObservedState::Drifted("it was stopped, and is not paused when it is started again".into());
     }
     if !standing.paused {
-        return Sight::Drifted("somebody lets it run".into());
+        return ObservedState::Drifted("somebody lets it run".into());
     }
     match standing.frozen() {
-        Some(false) => Sight::Drifted("the runtime calls it paused, but the kernel shows its group running".into()),
-        Some(true) => Sight::Live(vec!["paused; the kernel shows its group frozen".to_owned()]),
-        None => Sight::Live(vec!["paused, as the runtime says".to_owned()]),
+        Some(false) => ObservedState::Drifted("the runtime calls it paused, but the kernel shows its group running".into()),
+        Some(true) => ObservedState::Live(vec!["paused; the kernel shows its group frozen".to_owned()]),
+        None => ObservedState::Live(vec!["paused, as the runtime says".to_owned()]),
     }
 }
 
-fn disconnected(standing: &Standing) -> Sight {
+fn disconnected(standing: &Standing) -> ObservedState {
     if let Some(endpoint) = standing.endpoints.first() {
-        return Sight::Drifted(format!("it is on network {} again", endpoint.network.escape_debug()));
+        return ObservedState::Drifted(format!("it is on network {} again", endpoint.network.escape_debug()));
     }
     match standing.interfaces() {
         Some(left) if !left.is_empty() => {
-            Sight::Drifted(format!("on no network, but the kernel shows interface {} in it", left.join(", ").escape_debug()))
+            ObservedState::Drifted(format!("on no network, but the kernel shows interface {} in it", left.join(", ").escape_debug()))
         }
-        Some(_) => Sight::Live(vec!["on no network; the kernel shows only lo in its network namespace".to_owned()]),
-        None => Sight::Live(vec!["on no network; it does not run".to_owned()]),
+        Some(_) => ObservedState::Live(vec!["on no network; the kernel shows only lo in its network namespace".to_owned()]),
+        None => ObservedState::Live(vec!["on no network; it does not run".to_owned()]),
     }
 }
 
 /// Whatever drifted: it was let run or connected by somebody, restarted, or its watchdog is gone.
-fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActError> {
-    hand.may_touch(&action.target, action.by.is_person())?;
-    let mut snapshot = hand.recorded::<IsolateContainer>(action)?;
+fn cut_again(context: &ActionContext, action: &Action, now: Timestamp) -> Result<(), ActError> {
+    context.may_touch(&action.target, action.by.is_person())?;
+    let mut snapshot = context.recorded::<IsolateContainer>(action)?;
     let Some(standing) = snapshot.api()?.standing(&snapshot.id).map_err(ContainerError::from)? else { return Ok(()) };
     let loose = match snapshot.isolation {
         Isolation::Pause => standing.running && !standing.paused,
         Isolation::Network => !standing.endpoints.is_empty(),
     };
     if loose {
-        (hand.alarm)(Alarm {
+        (context.alarm)(Alarm {
             what: AlarmKind::ActionUndone,
             detail: HostText::from(format!("container {} was let free while it was cut off", standing.name).as_str()),
             action: Some(action.id),
@@ -280,14 +286,14 @@ fn cut_again(hand: &Hand, action: &Action, now: Timestamp) -> Result<(), ActErro
         let added: Vec<Endpoint> = standing.endpoints.iter().filter(new).cloned().collect();
         if !added.is_empty() {
             snapshot.endpoints.extend(added);
-            hand.record::<IsolateContainer>(action, &snapshot)?;
-            outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
+            context.record::<IsolateContainer>(action, &snapshot)?;
+            expiry_record::write(&expiry_record::note(context, &snapshot.name), &snapshot.note())?;
         }
         snapshot.cut(&standing)?;
     }
     if !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
-        outside_end::write(&outside_end::note(hand, &snapshot.name), &snapshot.note())?;
-        snapshot.watchdog = Some(outside_end::renew(hand, &snapshot.name, action, None, now)?);
+        expiry_record::write(&expiry_record::note(context, &snapshot.name), &snapshot.note())?;
+        snapshot.watchdog = Some(expiry_record::renew(context, &snapshot.name, action, None, now)?);
     }
-    hand.record::<IsolateContainer>(action, &snapshot)
+    context.record::<IsolateContainer>(action, &snapshot)
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::freeze_tree::{radius, tree};
-use super::{Act, ActError, Hand, Sight, root_of};
+use super::{Act, ActError, ActionContext, ObservedState, root_of};
 use crate::{evidence, group_name};
 use bartizan_enforce::freeze::Purpose;
 use bartizan_guard::watchdog::{self, Expiry};
@@ -23,36 +23,36 @@ pub(super) struct Snapshot {
 impl Act for KillTree {
     type Snapshot = Snapshot;
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        let caught = radius(hand, root_of(plan.target())?)?;
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
+        let caught = radius(context, root_of(plan.target())?)?;
         let steps = vec![
-            format!("freeze the tree ({}), so that nobody forks away", hand.freezer.method().noun()),
-            evidence::foretold(hand),
+            format!("freeze the tree ({}), so that nobody forks away", context.freezer.method().noun()),
+            evidence::foretold(context),
             "SIGKILL to all of it at once (cgroup.kill where the kernel has it)".to_owned(),
             "wait until the kernel shows every one gone".to_owned(),
         ];
         Ok(Preview { steps, blast_radius: caught, undo: vec!["cannot be undone".to_owned()], ..Preview::default() })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
-        radius(hand, root_of(plan.target())?)?;
-        Ok(Snapshot { name: group_name(id, &hand.instance), ended: Vec::new() })
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+        radius(context, root_of(plan.target())?)?;
+        Ok(Snapshot { name: group_name(id, &context.instance), ended: Vec::new() })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let root = root_of(&action.target)?;
         let group = snapshot.name.clone();
-        let allowed = hand.may_stop(by_person)?;
-        let note = hand.freezer.note(&group);
+        let allowed = context.may_stop(by_person)?;
+        let note = context.freezer.note(&group);
         // Should we die between freezing and killing, the tree does not stay frozen for ever.
         let expiry = Expiry { name: group.clone(), note: note.clone(), after: std::time::Duration::from_secs(60), lasting: false };
         let watchdog = watchdog::set(&expiry)?;
-        let ended = hand
+        let ended = context
             .freezer
-            .freeze(&group, Purpose::End, &|| tree(hand, root), &allowed)
-            .inspect(|frozen| hand.keep_evidence(action, &group, frozen))
-            .and_then(|frozen| hand.freezer.kill(&frozen).inspect_err(|_| drop(hand.freezer.thaw(&frozen))));
+            .freeze(&group, Purpose::End, &|| tree(context, root), &allowed)
+            .inspect(|frozen| context.keep_evidence(action, &group, frozen))
+            .and_then(|frozen| context.freezer.kill(&frozen).inspect_err(|_| drop(context.freezer.thaw(&frozen))));
         if !note.exists() {
             watchdog::call_off(&watchdog);
         }
@@ -60,31 +60,37 @@ impl Act for KillTree {
         Ok(snapshot)
     }
 
-    fn verify(&self, _hand: &Hand, action: &Action, snapshot: &Self::Snapshot, _now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(
+        &self,
+        _hand: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        _now: Timestamp,
+    ) -> Result<ObservedState, ActError> {
         let ended = &snapshot.ended;
         let root = root_of(&action.target)?;
         match ended.iter().chain([&root]).find(|key| key_of(key.pid) == Some(**key)) {
-            Some(key) => Ok(Sight::Drifted(format!("pid {} still lives", key.pid))),
+            Some(key) => Ok(ObservedState::Drifted(format!("pid {} still lives", key.pid))),
             None => {
                 let kept = action.evidence.as_ref().map(evidence::summary).map(|words| format!("; {words}")).unwrap_or_default();
-                Ok(Sight::Gone(format!("{} processes ended, none of them lives{kept}", ended.len())))
+                Ok(ObservedState::Gone(format!("{} processes ended, none of them lives{kept}", ended.len())))
             }
         }
     }
 
     /// What was only frozen is let go; the ended stay ended.
-    fn revert(&self, hand: &Hand, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+    fn revert(&self, context: &ActionContext, _action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let group = &snapshot.name;
         let mut done = Vec::new();
-        if let Some(frozen) = hand.freezer.recall(group) {
-            done.push(format!("{} processes that were to be ended run again", hand.freezer.thaw(&frozen)?.count()));
+        if let Some(frozen) = context.freezer.recall(group) {
+            done.push(format!("{} processes that were to be ended run again", context.freezer.thaw(&frozen)?.count()));
         }
-        watchdog::call_off_noted(&hand.freezer.note(group));
+        watchdog::call_off_noted(&context.freezer.note(group));
         Ok(done)
     }
 
     /// A kill that was interrupted is never continued.
-    fn is_whole(&self, _hand: &Hand, _action: &Action, _snapshot: &Self::Snapshot, _now: Timestamp) -> Result<bool, ActError> {
+    fn is_whole(&self, _hand: &ActionContext, _action: &Action, _snapshot: &Self::Snapshot, _now: Timestamp) -> Result<bool, ActError> {
         Ok(false)
     }
 }

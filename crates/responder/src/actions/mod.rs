@@ -4,13 +4,13 @@ mod block_address;
 mod block_destination;
 mod contain_host;
 mod disable_user;
+mod escapee_check;
+mod expiry_record;
 mod freeze_tree;
 mod isolate_container;
 mod kill_tree;
 mod limit_source;
 pub(super) mod open_connections;
-mod outrun;
-mod outside_end;
 mod restore_file;
 
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ use bartizan_enforce::accounts::AccountError;
 use bartizan_enforce::containers::ContainerError;
 use bartizan_enforce::freeze::{FreezeError, Freezer, Frozen};
 use bartizan_enforce::nft::NftError;
-use bartizan_guard::access_copies::AccessError;
+use bartizan_guard::file_backups::AccessError;
 use bartizan_guard::lifeline::check;
 use bartizan_guard::watchdog::WatchdogError;
 use bartizan_model::{
@@ -168,7 +168,7 @@ pub enum ActError {
 }
 
 /// What the actions work with.
-pub(super) struct Hand {
+pub(super) struct ActionContext {
     /// Which actions are meant to be live, where no full disk can refuse a change.
     pub(super) marks: super::marks::Marks,
     pub(super) freezer: Freezer,
@@ -190,7 +190,7 @@ pub(super) struct Hand {
 
 /// What the kernel shows of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum ObservedState {
     /// It is as we left it; the proof.
     Live(Vec<String>),
     /// Something of it is there, not as we left it, or missing before its time.
@@ -213,19 +213,19 @@ pub(super) trait Act: Sync {
     }
 
     /// What would happen.
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError>;
 
     /// The steps and the undoing of [`Act::preview`], for the record: without what takes longer to find out than to do.
-    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        self.preview(hand, plan)
+    fn outline(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
+        self.preview(context, plan)
     }
 
     /// What the host looks like before: enough to restore exactly that. Refuses what cannot be undone exactly.
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError>;
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError>;
 
     /// Changes the kernel; gives the snapshot back, completed. When it fails, [`Act::revert`] finds what it left without the
     /// completed snapshot.
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError>;
+    fn apply(&self, context: &ActionContext, action: &Action, snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError>;
 
     /// What it has in our table of the packet filter, and until when.
     fn members(&self, _action: &Action, _snapshot: &Self::Snapshot) -> Result<Vec<Timed>, ActError> {
@@ -233,81 +233,93 @@ pub(super) trait Act: Sync {
     }
 
     /// Reads the kernel back.
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError>;
+    fn verify(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<ObservedState, ActError>;
 
     /// Restores what was before. Doing it twice does no harm. Gives what was done.
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError>;
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError>;
 
     /// Brings a drifted action back for the time that it still has; `None`: this kind only raises the alarm.
-    fn restore(&self, _hand: &Hand, _action: &Action, _others: &[Action], _now: Timestamp) -> Option<Result<(), ActError>> {
+    fn restore(&self, _hand: &ActionContext, _action: &Action, _others: &[Action], _now: Timestamp) -> Option<Result<(), ActError>> {
         None
     }
 
     /// A person confirmed a disruptive action: moves its end outside of us from the confirmation's deadline to
     /// [`Action::ends_at`]. Gives the snapshot back, completed.
-    fn prolong(&self, _hand: &Hand, _action: &Action, _snapshot: Self::Snapshot, _now: Timestamp) -> Result<Self::Snapshot, ActError> {
+    fn prolong(
+        &self,
+        _hand: &ActionContext,
+        _action: &Action,
+        _snapshot: Self::Snapshot,
+        _now: Timestamp,
+    ) -> Result<Self::Snapshot, ActError> {
         Err(ActError::Misfit("an action that needs no confirmation"))
     }
 
     /// After a crash between intent and receipt: whether what the kernel shows is the whole change.
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<bool, ActError> {
-        Ok(matches!(self.verify(hand, action, snapshot, now)?, Sight::Live(_) | Sight::Outgrown(_)))
+    fn is_whole(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<bool, ActError> {
+        Ok(matches!(self.verify(context, action, snapshot, now)?, ObservedState::Live(_) | ObservedState::Outgrown(_)))
     }
 }
 
 /// [`Act`] for whoever keeps snapshots without knowing their type: read in one place, written in one place.
 pub(super) trait AnyAct: Sync {
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
-    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError>;
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError>;
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Value, ActError>;
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError>;
+    fn outline(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError>;
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError>;
+    fn apply(&self, context: &ActionContext, action: &Action, snapshot: &Value) -> Result<Value, ActError>;
     fn members(&self, action: &Action, snapshot: &Value) -> Result<Vec<Timed>, ActError>;
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError>;
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError>;
-    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>>;
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Value, ActError>;
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError>;
+    fn verify(&self, context: &ActionContext, action: &Action, snapshot: &Value, now: Timestamp) -> Result<ObservedState, ActError>;
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError>;
+    fn restore(&self, context: &ActionContext, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>>;
+    fn prolong(&self, context: &ActionContext, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Value, ActError>;
+    fn is_whole(&self, context: &ActionContext, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError>;
 }
 
 impl<A: Act> AnyAct for A {
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        Act::preview(self, hand, plan)
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
+        Act::preview(self, context, plan)
     }
 
-    fn outline(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
-        Act::outline(self, hand, plan)
+    fn outline(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
+        Act::outline(self, context, plan)
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
-        written::<A>(&Act::snapshot(self, hand, id, plan)?)
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Value, ActError> {
+        written::<A>(&Act::snapshot(self, context, id, plan)?)
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Value, ActError> {
-        written::<A>(&Act::apply(self, hand, action, read::<A>(snapshot)?)?)
+    fn apply(&self, context: &ActionContext, action: &Action, snapshot: &Value) -> Result<Value, ActError> {
+        written::<A>(&Act::apply(self, context, action, read::<A>(snapshot)?)?)
     }
 
     fn members(&self, action: &Action, snapshot: &Value) -> Result<Vec<Timed>, ActError> {
         Act::members(self, action, &read::<A>(snapshot)?)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Sight, ActError> {
-        Act::verify(self, hand, action, &read::<A>(snapshot)?, now)
+    fn verify(&self, context: &ActionContext, action: &Action, snapshot: &Value, now: Timestamp) -> Result<ObservedState, ActError> {
+        Act::verify(self, context, action, &read::<A>(snapshot)?, now)
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
-        Act::revert(self, hand, action, &read::<A>(snapshot)?)
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Value) -> Result<Vec<String>, ActError> {
+        Act::revert(self, context, action, &read::<A>(snapshot)?)
     }
 
-    fn restore(&self, hand: &Hand, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
-        Act::restore(self, hand, action, others, now)
+    fn restore(&self, context: &ActionContext, action: &Action, others: &[Action], now: Timestamp) -> Option<Result<(), ActError>> {
+        Act::restore(self, context, action, others, now)
     }
 
-    fn prolong(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Value, ActError> {
-        written::<A>(&Act::prolong(self, hand, action, read::<A>(snapshot)?, now)?)
+    fn prolong(&self, context: &ActionContext, action: &Action, snapshot: &Value, now: Timestamp) -> Result<Value, ActError> {
+        written::<A>(&Act::prolong(self, context, action, read::<A>(snapshot)?, now)?)
     }
 
-    fn is_whole(&self, hand: &Hand, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
-        Act::is_whole(self, hand, action, &read::<A>(snapshot)?, now)
+    fn is_whole(&self, context: &ActionContext, action: &Action, snapshot: &Value, now: Timestamp) -> Result<bool, ActError> {
+        Act::is_whole(self, context, action, &read::<A>(snapshot)?, now)
     }
 }
 
@@ -320,7 +332,7 @@ fn written<A: Act>(snapshot: &A::Snapshot) -> Result<Value, ActError> {
     serde_json::to_value(snapshot).map_err(|_| ActError::Misfit("this snapshot"))
 }
 
-impl Hand {
+impl ActionContext {
     /// The snapshot of an action as it is on record now.
     fn recorded<A: Act>(&self, action: &Action) -> Result<A::Snapshot, ActError> {
         read::<A>(&self.ledger.snapshot(action.id)?.unwrap_or_default())
@@ -348,8 +360,8 @@ pub(super) fn of(kind: ActionKind) -> &'static dyn AnyAct {
 }
 
 /// How many addresses containment lets through now.
-pub(super) fn kept_by_containment(lifeline: &bartizan_model::Lifeline, hand: &Hand) -> usize {
-    contain_host::kept(lifeline, hand, contain_host::mirrors(hand)).0.len()
+pub(super) fn kept_by_containment(lifeline: &bartizan_model::Lifeline, context: &ActionContext) -> usize {
+    contain_host::kept(lifeline, context, contain_host::mirrors(context)).0.len()
 }
 
 /// Whether containment lets this address through, by its snapshot.
@@ -372,7 +384,7 @@ pub(crate) fn took_addresses(snapshot: &Value) -> Vec<std::net::IpAddr> {
     read::<isolate_container::IsolateContainer>(snapshot).map(|snapshot| snapshot.addresses()).unwrap_or_default()
 }
 
-impl Hand {
+impl ActionContext {
     /// What the owner decided, as of now.
     pub(super) fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.lock().unpoisoned())

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActError, Hand};
+use super::{ActError, ActionContext};
 use bartizan_enforce::nft::conntrack;
 use bartizan_enforce::sock_destroy;
 use bartizan_model::Direction;
@@ -37,8 +37,8 @@ pub(super) fn foretell(addr: IpAddr, direction: Direction) -> String {
 ///
 /// # Errors
 /// When the owner's lifeline, read again now, holds the far end of one of them; none is closed after that.
-pub(crate) fn cut(hand: &Hand, addr: IpAddr, by_person: bool) -> Result<Cut, ActError> {
-    let allowed = hand.may_cut_each(by_person)?;
+pub(crate) fn cut(context: &ActionContext, addr: IpAddr, by_person: bool) -> Result<Cut, ActError> {
+    let allowed = context.may_cut_each(by_person)?;
     allowed(addr)?;
     let mut cut = Cut::default();
     match sock_destroy::close_all(addr, &allowed) {
@@ -73,8 +73,8 @@ pub(super) enum Owner {
 ///
 /// # Errors
 /// As [`cut`].
-pub(super) fn cut_some(hand: &Hand, addr: IpAddr, by_person: bool, owner: &Owner) -> Result<Cut, ActError> {
-    let allowed = hand.may_cut_each(by_person)?;
+pub(super) fn cut_some(context: &ActionContext, addr: IpAddr, by_person: bool, owner: &Owner) -> Result<Cut, ActError> {
+    let allowed = context.may_cut_each(by_person)?;
     allowed(addr)?;
     // A check that can cross to the thread in the other network: the lifeline was asked for this very address.
     let same = |far: IpAddr| if far == addr.to_canonical() { Ok(()) } else { Err(far) };

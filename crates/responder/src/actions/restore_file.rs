@@ -9,9 +9,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ActError, Hand, Sight};
+use super::{Act, ActError, ActionContext, ObservedState};
 use crate::group_name;
-use bartizan_guard::access_copies::{AccessCopies, AccessError, Present, Undone};
+use bartizan_guard::file_backups::{AccessCopies, AccessError, Present, Undone};
 use bartizan_guard::watchdog::{self, Expiry, Watchdog};
 use bartizan_model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp};
 
@@ -49,8 +49,8 @@ fn whom(target: &Target) -> Result<(&HostText, &str), ActError> {
     }
 }
 
-fn copies(hand: &Hand) -> AccessCopies {
-    AccessCopies::of(hand.ledger.directory())
+fn copies(context: &ActionContext) -> AccessCopies {
+    AccessCopies::of(context.ledger.directory())
 }
 
 fn differs(present: Option<&Present>, wanted: &Present) -> bool {
@@ -94,8 +94,8 @@ fn write_note(note: &Path, lines: [&[u8]; 4]) -> std::io::Result<()> {
 }
 
 impl RestoreFile {
-    fn expiry(hand: &Hand, name: &str, after: std::time::Duration) -> Expiry {
-        let note = watchdog::note_path(hand.ledger.directory(), name);
+    fn expiry(context: &ActionContext, name: &str, after: std::time::Duration) -> Expiry {
+        let note = watchdog::note_path(context.ledger.directory(), name);
         Expiry { name: name.to_owned(), note, after, lasting: true }
     }
 }
@@ -103,15 +103,15 @@ impl RestoreFile {
 impl Act for RestoreFile {
     type Snapshot = Snapshot;
 
-    fn preview(&self, hand: &Hand, plan: &ActionPlan) -> Result<Preview, ActError> {
+    fn preview(&self, context: &ActionContext, plan: &ActionPlan) -> Result<Preview, ActError> {
         let (path, copy) = whom(plan.target())?;
-        let copies = copies(hand);
+        let copies = copies(context);
         let wanted = copies.version(path, copy)?;
         let present = copies.present(path)?;
         if !differs(present.as_ref(), &wanted) {
             return Err(AccessError::Same(path.clone()).into());
         }
-        let confirm = humantime::format_duration(hand.policy().actions.confirm_within).to_string();
+        let confirm = humantime::format_duration(context.policy().actions.confirm_within).to_string();
         let mut steps = vec![
             format!("what {path} is now is kept as a copy, and beside it until this is confirmed"),
             format!(
@@ -135,32 +135,32 @@ impl Act for RestoreFile {
         })
     }
 
-    fn snapshot(&self, hand: &Hand, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
+    fn snapshot(&self, context: &ActionContext, id: ActionId, plan: &ActionPlan) -> Result<Self::Snapshot, ActError> {
         let (path, copy) = whom(plan.target())?;
-        let copies = copies(hand);
+        let copies = copies(context);
         let wanted = copies.version(path, copy)?;
         let present = copies.present(path)?;
         if !differs(present.as_ref(), &wanted) {
             return Err(AccessError::Same(path.clone()).into());
         }
         copies.keep(path, chrono::Utc::now())?;
-        let name = group_name(id, &hand.instance);
+        let name = group_name(id, &context.instance);
         let (_, _, former) = copies.where_is(path, &name)?;
         let former = present.as_ref().map(|_| former.into_vec());
         let was = present.map(|present| (present.hash, present.mode, present.uid, present.gid));
         Ok(Snapshot { name, was, former, watchdog: None, stays: false })
     }
 
-    fn apply(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
+    fn apply(&self, context: &ActionContext, action: &Action, mut snapshot: Self::Snapshot) -> Result<Self::Snapshot, ActError> {
         let by_person = action.by.is_person();
         let (path, copy) = whom(&action.target)?;
         if !by_person {
             return Err(AccessError::OnlyByPerson(path.clone()).into());
         }
-        let copies = copies(hand);
+        let copies = copies(context);
         let wanted = copies.version(path, copy)?;
         let after = (action.ends_at() - action.planned_at).to_std().unwrap_or_default();
-        let expiry = Self::expiry(hand, &snapshot.name, after);
+        let expiry = Self::expiry(context, &snapshot.name, after);
         let (directory, name, _) = copies.where_is(path, &snapshot.name)?;
         let former = snapshot.former();
         let noted = write_note(
@@ -179,42 +179,48 @@ impl Act for RestoreFile {
         Ok(snapshot)
     }
 
-    fn verify(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot, now: Timestamp) -> Result<Sight, ActError> {
+    fn verify(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        snapshot: &Self::Snapshot,
+        now: Timestamp,
+    ) -> Result<ObservedState, ActError> {
         let (path, copy) = whom(&action.target)?;
-        let copies = copies(hand);
+        let copies = copies(context);
         if snapshot.stays {
             // Shown once to whoever confirms it; from then on there is nothing that would end.
             let at = action.confirmation.as_ref().and_then(|confirmation| confirmation.confirmed_at);
             return Ok(match at.is_some_and(|at| now <= at) {
-                true => Sight::Live(vec![format!("{path} stays as copy {}", short(copy))]),
-                false => Sight::Gone("a person confirmed it: it stays".into()),
+                true => ObservedState::Live(vec![format!("{path} stays as copy {}", short(copy))]),
+                false => ObservedState::Gone("a person confirmed it: it stays".into()),
             });
         }
         let present = match copies.present(path) {
-            Err(error) if error.is_without_place() => return Ok(Sight::Gone(format!("the directory of {path} is gone"))),
+            Err(error) if error.is_without_place() => return Ok(ObservedState::Gone(format!("the directory of {path} is gone"))),
             present => present?,
         };
         let over = now >= action.ends_at();
-        let noted = watchdog::note_path(hand.ledger.directory(), &snapshot.name).exists();
+        let noted = watchdog::note_path(context.ledger.directory(), &snapshot.name).exists();
         let wanted = copies.version(path, copy)?;
         match present {
-            _ if !noted && over => Ok(Sight::Gone("nobody confirmed it in time: the former state is back".into())),
-            None => Ok(Sight::Drifted(format!("somebody removed {path}"))),
-            Some(present) if differs(Some(&present), &wanted) => Ok(Sight::Drifted(format!("somebody changed {path} since"))),
+            _ if !noted && over => Ok(ObservedState::Gone("nobody confirmed it in time: the former state is back".into())),
+            None => Ok(ObservedState::Drifted(format!("somebody removed {path}"))),
+            Some(present) if differs(Some(&present), &wanted) => Ok(ObservedState::Drifted(format!("somebody changed {path} since"))),
             Some(_) if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) => {
-                Ok(Sight::Drifted("its watchdog is gone: confirm it, or roll it back by hand".into()))
+                Ok(ObservedState::Drifted("its watchdog is gone: confirm it, or roll it back by hand".into()))
             }
-            Some(present) => Ok(Sight::Live(vec![format!("{path} holds {} bytes of copy {}", present.content.len(), short(copy))])),
+            Some(present) => Ok(ObservedState::Live(vec![format!("{path} holds {} bytes of copy {}", present.content.len(), short(copy))])),
         }
     }
 
-    fn revert(&self, hand: &Hand, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
+    fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let (path, copy) = whom(&action.target)?;
-        let copies = copies(hand);
+        let copies = copies(context);
         let confirmed = action.confirmation.as_ref().is_some_and(|confirmation| confirmation.confirmed_at.is_some());
         if snapshot.stays || confirmed {
             copies.settle(path, snapshot.former().as_deref())?;
-            forget(hand, snapshot);
+            forget(context, snapshot);
             return Ok(vec![format!("{path} stays: it was confirmed; restore its former copy to undo it")]);
         }
         let undone = match copies.undo(path, snapshot.former().as_deref(), copy) {
@@ -236,19 +242,25 @@ impl Act for RestoreFile {
                 return Err(ActError::Unverified(format!("{path} is not what it was before")));
             }
         }
-        forget(hand, snapshot);
+        forget(context, snapshot);
         Ok(said.into_iter().collect())
     }
 
     /// Confirmed: it stays, and nothing outside of us undoes it any more.
-    fn prolong(&self, hand: &Hand, action: &Action, mut snapshot: Self::Snapshot, _now: Timestamp) -> Result<Self::Snapshot, ActError> {
+    fn prolong(
+        &self,
+        context: &ActionContext,
+        action: &Action,
+        mut snapshot: Self::Snapshot,
+        _now: Timestamp,
+    ) -> Result<Self::Snapshot, ActError> {
         let (path, copy) = whom(&action.target)?;
-        let copies = copies(hand);
+        let copies = copies(context);
         if copies.present(path)?.is_none_or(|present| present.hash != copy) {
             return Err(ActError::Unverified(format!("{path} does not hold the copy any more: there is nothing to confirm")));
         }
         // The note first: without it nobody takes the file back.
-        forget(hand, &snapshot);
+        forget(context, &snapshot);
         copies.settle(path, snapshot.former().as_deref())?;
         snapshot.stays = true;
         Ok(snapshot)
@@ -256,8 +268,8 @@ impl Act for RestoreFile {
 }
 
 /// Nobody outside of us waits for it any more.
-fn forget(hand: &Hand, snapshot: &Snapshot) {
-    let note = watchdog::note_path(hand.ledger.directory(), &snapshot.name);
+fn forget(context: &ActionContext, snapshot: &Snapshot) {
+    let note = watchdog::note_path(context.ledger.directory(), &snapshot.name);
     let _ = fs::remove_file(&note);
     match &snapshot.watchdog {
         Some(watchdog) => watchdog::call_off(watchdog),

@@ -18,7 +18,7 @@ use bartizan_sys::{disk_space, sock_diag};
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Captures that the kernel holds up (a file of the tree lies on a file system that the tree itself serves) end when the
 /// tree runs on or dies; while so many hang, no further one is begun.
-const MOST_HANGING: usize = 4;
+const MAX_HANGING: usize = 4;
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// How much is kept, in bytes.
@@ -83,8 +83,8 @@ impl Locker {
     fn bounded(&self, name: &str, patience: Duration, work: impl FnOnce(&Shelf) -> Vec<String> + Send + 'static) -> Captured {
         let directory = self.dir.join(name);
         let nothing = |why: String| Captured { directory: directory.clone(), missing: vec![why], ..Captured::default() };
-        if RUNNING.load(Ordering::Acquire) >= MOST_HANGING {
-            return nothing(format!("{MOST_HANGING} earlier captures still hang in the kernel: nothing was kept"));
+        if RUNNING.load(Ordering::Acquire) >= MAX_HANGING {
+            return nothing(format!("{MAX_HANGING} earlier captures still hang in the kernel: nothing was kept"));
         }
         if let Err(why) = self.make(&directory) {
             return nothing(format!("{} could not be made: {why}", directory.to_string_lossy().escape_debug()));

@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::Responder;
-use super::actions::{Hand, frozen_of};
+use super::actions::{ActionContext, frozen_of};
 use bartizan_enforce::freeze::Frozen;
 use bartizan_model::{Action, ActionState, AuditBody, KeptEvidence, ProcessKey, Target, Unpoisoned as _};
-use bartizan_sys::manners;
+use bartizan_sys::sched;
 pub(super) use locker::Locker;
 use locker::{Captured, PATIENCE};
 
 /// Files whose hash stands in the audit line; the manifest, whose hash stands there too, names the others.
-const MOST_LISTED: usize = 128;
+const MAX_LISTED: usize = 128;
 
 /// For the preview, in one line.
-pub(super) fn foretold(hand: &Hand) -> String {
-    format!("while it stands still, keep executables, maps, environment, descriptors and sockets below {}", hand.locker.directory())
+pub(super) fn foretold(context: &ActionContext) -> String {
+    format!("while it stands still, keep executables, maps, environment, descriptors and sockets below {}", context.locker.directory())
 }
 
 /// For the receipt: "evidence: 24 files in /var/lib/bartizan/evidence/A1-8f3c".
@@ -41,7 +41,7 @@ pub(super) fn summary(evidence: &KeptEvidence) -> String {
 const AT_ONCE: usize = 4;
 static KEEPING: AtomicUsize = AtomicUsize::new(0);
 
-impl Hand {
+impl ActionContext {
     /// Keeps evidence of everybody in a frozen tree, the root first, and puts it on record: in the action's row and in
     /// one line of the audit log. What fails is in the row.
     pub(super) fn keep_evidence(&self, action: &Action, name: &str, frozen: &Frozen) {
@@ -73,7 +73,7 @@ impl Hand {
     fn keep_afterwards(&self, action: &Action, frozen: &Frozen, turn: &Mutex<()>) {
         let (evidence, line) = self.capture(action, &frozen.name, frozen);
         // Whoever acts next waits for the turn.
-        manners::step_forward();
+        sched::step_forward();
         let _turn = turn.lock().unpoisoned();
         if let Ok(Some(mut row)) = self.ledger.action(action.id) {
             if row.state == ActionState::Live {
@@ -91,9 +91,9 @@ impl Responder {
     pub(super) fn keep_evidence_of(&self, action: &Action) {
         let Ok(snapshot) = self.snapshot(action.id) else { return };
         let Some(frozen) = frozen_of(&snapshot) else { return };
-        let (hand, turn, action) = (Arc::clone(&self.hand), Arc::clone(&self.turn), action.clone());
+        let (context, turn, action) = (Arc::clone(&self.context), Arc::clone(&self.turn), action.clone());
         let keep = move || {
-            hand.keep_afterwards(&action, &frozen, &turn);
+            context.keep_afterwards(&action, &frozen, &turn);
             KEEPING.fetch_sub(1, Ordering::Relaxed);
         };
         if KEEPING.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
@@ -101,7 +101,7 @@ impl Responder {
         }
         // The thread that acts runs before others, and this one would inherit it.
         let keep = move || {
-            manners::step_aside();
+            sched::background();
             keep();
         };
         if let Err(error) = std::thread::Builder::new().name("evidence".to_owned()).spawn(keep) {
@@ -123,8 +123,8 @@ fn in_order(action: &Action, frozen: &Frozen) -> Vec<ProcessKey> {
 fn audit_line(captured: &Captured, evidence: &KeptEvidence) -> String {
     let mut words = vec![format!("{} files, {} bytes in {}", evidence.files, evidence.bytes, evidence.directory)];
     words.extend(captured.manifest.as_ref().map(|hash| format!("manifest={hash}")));
-    words.extend(captured.files.iter().take(MOST_LISTED).map(|file| format!("{}={}", file.name, file.hash)));
-    let more = captured.files.len().saturating_sub(MOST_LISTED);
+    words.extend(captured.files.iter().take(MAX_LISTED).map(|file| format!("{}={}", file.name, file.hash)));
+    let more = captured.files.len().saturating_sub(MAX_LISTED);
     if more > 0 {
         words.push(format!("{more} more in the manifest"));
     }

@@ -16,7 +16,7 @@ use bartizan_sys::pidfd::key_of;
 /// What is copied as it is, and how much of it at most.
 const FACTS: [(&str, u64); 5] = [("maps", 4 << 20), ("cmdline", 1 << 20), ("environ", 1 << 20), ("status", 64 << 10), ("cgroup", 64 << 10)];
 /// Descriptors that are listed.
-const MOST_FDS: usize = 4096;
+const MAX_FDS: usize = 4096;
 /// How much of each of the tables of a foreign network namespace is looked through.
 const TABLE: u64 = 1 << 20;
 
@@ -105,11 +105,11 @@ impl Open {
             }
         }
         let mut numbers: Vec<u32> =
-            fs::read_dir(self.path("fd"))?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).take(MOST_FDS + 1).collect();
-        if numbers.len() > MOST_FDS {
-            shelf.missing(format!("{}: all after the first {MOST_FDS}", self.name("fds")));
+            fs::read_dir(self.path("fd"))?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).take(MAX_FDS + 1).collect();
+        if numbers.len() > MAX_FDS {
+            shelf.missing(format!("{}: all after the first {MAX_FDS}", self.name("fds")));
         }
-        numbers.truncate(MOST_FDS);
+        numbers.truncate(MAX_FDS);
         numbers.sort_unstable();
         for number in numbers {
             let Ok(target) = fs::read_link(self.path(&format!("fd/{number}"))) else { continue };

@@ -10,9 +10,9 @@ use super::locker::Captured;
 use bartizan_model::Unpoisoned as _;
 
 /// Lines about what is missing; the rest is counted.
-const MOST_MISSING: usize = 16;
+const MAX_MISSING: usize = 16;
 /// The most files that one capture keeps: about a thousand processes.
-const MOST_FILES: usize = 8192;
+const MAX_FILES: usize = 8192;
 
 /// One file that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Shelf {
     /// Notes what is missing and why. The words must be safe to show.
     pub(super) fn missing(&self, what: String) {
         let mut inside = self.inside();
-        if inside.missing.len() < MOST_MISSING { inside.missing.push(what) } else { inside.unsaid += 1 }
+        if inside.missing.len() < MAX_MISSING { inside.missing.push(what) } else { inside.unsaid += 1 }
     }
 
     /// Nothing is added any more. Writes the manifest, one line a file, as `b3sum --check` reads it.
@@ -135,7 +135,7 @@ impl Shelf {
     fn reserve(&self, wanted: u64) -> io::Result<u64> {
         let mut inside = self.inside();
         let room = wanted.min(inside.left);
-        if inside.closed || inside.files.len() >= MOST_FILES || (room == 0 && wanted > 0) {
+        if inside.closed || inside.files.len() >= MAX_FILES || (room == 0 && wanted > 0) {
             return Err(io::Error::other("there is no room for it"));
         }
         inside.left -= room;

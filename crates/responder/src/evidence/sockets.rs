@@ -8,7 +8,7 @@ use bartizan_sys::sock_diag::Socket;
 /// Tables of a network namespace (proc(5), /proc/PID/net).
 const TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
 /// The most foreign network namespaces that one capture looks into.
-const MOST_NAMESPACES: usize = 64;
+const MAX_NAMESPACES: usize = 64;
 
 /// What is known of sockets during one capture.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl KnownSockets {
     /// Reads the tables of a foreign namespace, once, if one of these sockets may be in them.
     pub(super) fn learn(&mut self, namespace: &Path, inodes: &[u64], table: impl Fn(&str) -> Vec<u8>) {
         let elsewhere = !inodes.is_empty() && namespace != self.our_namespace && !self.foreign.contains_key(namespace);
-        if !elsewhere || self.foreign.len() >= MOST_NAMESPACES {
+        if !elsewhere || self.foreign.len() >= MAX_NAMESPACES {
             return;
         }
         let mut lines = HashMap::new();

@@ -46,15 +46,15 @@ fn beside(mut containers: Containers, seen: &Seen, test: impl FnOnce()) -> Resul
 
 #[test]
 fn a_host_without_a_runtime_is_no_trouble() {
-    let (world, seen, dir) = (Arc::new(World::default()), Seen::default(), tempfile::tempdir().unwrap());
-    let containers = Containers::new("docker", &dir.path().join("none"), world);
+    let (cache, seen, dir) = (Arc::new(ProcessCache::default()), Seen::default(), tempfile::tempdir().unwrap());
+    let containers = Containers::new("docker", &dir.path().join("none"), cache);
     beside(containers, &seen, || std::thread::sleep(Duration::from_millis(300))).unwrap();
     assert_eq!(seen.all().len(), 0);
 }
 
 #[test]
 fn a_runtime_without_a_stream_is_polled_and_one_that_talks_nonsense_is_told_of() {
-    let (world, seen, dir) = (Arc::new(World::default()), Seen::default(), tempfile::tempdir().unwrap());
+    let (cache, seen, dir) = (Arc::new(ProcessCache::default()), Seen::default(), tempfile::tempdir().unwrap());
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
     let runtime = std::thread::spawn(move || {
         loop {
@@ -77,10 +77,10 @@ fn a_runtime_without_a_stream_is_polled_and_one_that_talks_nonsense_is_told_of()
         }
     });
     let socket = dir.path().join("s");
-    beside(Containers::new("podman", &socket, Arc::clone(&world)), &seen, || {
+    beside(Containers::new("podman", &socket, Arc::clone(&cache)), &seen, || {
         let told = seen.wait("a container in the list", |event| is(event, "start", "polled"));
         assert!(!told.complete, "without a pid");
-        assert_eq!(world.enrichment().containers().name_of(&ID[..12]), Some("polled".into()));
+        assert_eq!(cache.enrichment().containers().name_of(&ID[..12]), Some("polled".into()));
     })
     .unwrap();
     let _ = ContainerApi::at(&socket, "podman").post("/end", None);
@@ -95,7 +95,7 @@ fn a_runtime_without_a_stream_is_polled_and_one_that_talks_nonsense_is_told_of()
             caller.write_all(answer.as_bytes()).unwrap();
         }
     });
-    let mut containers = Containers::new("docker", &socket, world);
+    let mut containers = Containers::new("docker", &socket, cache);
     let error = containers.run(&seen, &Stop::default()).unwrap_err();
     assert!(error.what == "containers of docker" && error.why.contains("something else"), "{error}");
     nonsense.join().unwrap();
@@ -188,9 +188,9 @@ fn a_real_docker_is_followed() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (world, seen) = (Arc::new(World::default()), Seen::default());
+    let (cache, seen) = (Arc::new(ProcessCache::default()), Seen::default());
     let daemon = std::cell::RefCell::new(Some(Daemon::start(dir.path())));
-    let with = |pid: u32| world.adopt(pid).unwrap();
+    let with = |pid: u32| cache.adopt(pid).unwrap();
     let (socket, old) = {
         let daemon = daemon.borrow();
         let daemon = daemon.as_ref().unwrap();
@@ -201,8 +201,8 @@ fn a_real_docker_is_followed() {
     let nameless = with(old);
     assert!(nameless.container.is_some() && nameless.container_name.is_none(), "{nameless:?}");
     let begun = Instant::now();
-    beside(Containers::new("docker", &socket, Arc::clone(&world)), &seen, || {
-        until("the one that was there is not known", || world.get(nameless.key).unwrap().container_name == Some("before".into()));
+    beside(Containers::new("docker", &socket, Arc::clone(&cache)), &seen, || {
+        until("the one that was there is not known", || cache.get(nameless.key).unwrap().container_name == Some("before".into()));
         eprintln!("known {:?} after the start", begun.elapsed());
         let asked = daemon.borrow();
         let docker = asked.as_ref().unwrap();

@@ -20,8 +20,8 @@ impl Running {
         }
     }
 
-    fn process(&self, world: &World) -> Arc<Process> {
-        world.adopt(self.0.id()).unwrap()
+    fn process(&self, cache: &ProcessCache) -> Arc<Process> {
+        cache.adopt(self.0.id()).unwrap()
     }
 }
 
@@ -39,9 +39,9 @@ fn sha256sum(path: &Path) -> String {
 }
 
 /// Runs the collector beside `test`.
-fn beside(world: &Arc<World>, test: impl FnOnce()) {
+fn beside(cache: &Arc<ProcessCache>, test: impl FnOnce()) {
     let (seen, stop) = (Seen::default(), Stop::default());
-    let mut executables = Executables::new(Arc::clone(world), Path::new("/"));
+    let mut executables = Executables::new(Arc::clone(cache), Path::new("/"));
     std::thread::scope(|scope| {
         let running = scope.spawn(|| executables.run(&seen, &stop));
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
@@ -61,21 +61,21 @@ fn until(what: &str, done: impl Fn() -> bool) {
 
 #[test]
 fn a_living_process_a_later_one_and_the_listener_all_learn_it() {
-    let world = Arc::new(World::default());
+    let cache = Arc::new(ProcessCache::default());
     let told: Arc<Mutex<Vec<Learnt>>> = Arc::default();
     let listener = Arc::clone(&told);
-    world.enrichment().on_digest(move |learnt| listener.lock().unwrap().push(learnt.clone()));
+    cache.enrichment().on_digest(move |learnt| listener.lock().unwrap().push(learnt.clone()));
     let first = Running::start(Path::new("/bin/sleep"));
-    beside(&world, || {
-        let key = first.process(&world).key;
-        until("no digest", || world.get(key).unwrap().exe_file.sha256.is_some());
-        let process = world.get(key).unwrap();
+    beside(&cache, || {
+        let key = first.process(&cache).key;
+        until("no digest", || cache.get(key).unwrap().exe_file.sha256.is_some());
+        let process = cache.get(key).unwrap();
         assert_eq!(process.exe_file.sha256.unwrap().to_string(), sha256sum(Path::new("/bin/sleep")));
         if Path::new("/var/lib/dpkg/info/coreutils.list").exists() {
             assert_eq!(process.package, Some("coreutils".into()));
         }
         let second = Running::start(Path::new("/bin/sleep"));
-        let at_once = second.process(&world);
+        let at_once = second.process(&cache);
         assert_eq!((at_once.exe_file, &at_once.package), (process.exe_file, &process.package));
     });
     let told = told.lock().unwrap();
@@ -85,79 +85,79 @@ fn a_living_process_a_later_one_and_the_listener_all_learn_it() {
 
 #[test]
 fn a_file_replaced_between_exec_and_reading_is_not_taken_for_the_old_one() {
-    let (world, dir) = (Arc::new(World::default()), tempfile::tempdir().unwrap());
+    let (cache, dir) = (Arc::new(ProcessCache::default()), tempfile::tempdir().unwrap());
     let program = dir.path().join("program");
     std::fs::copy("/bin/sleep", &program).unwrap();
-    let ended = Running::start(&program).process(&world);
+    let ended = Running::start(&program).process(&cache);
     let held = Running::start(&program);
-    let running = held.process(&world).key;
+    let running = held.process(&cache).key;
     // Both are asked for and nobody reads yet.
     std::fs::write(dir.path().join("other"), "another program").unwrap();
     std::fs::rename(dir.path().join("other"), &program).unwrap();
-    beside(&world, || {
-        until("the running one is not read", || world.get(running).unwrap().exe_file.sha256.is_some());
-        assert_eq!(world.get(running).unwrap().exe_file.sha256.unwrap().to_string(), sha256sum(Path::new("/bin/sleep")));
-        assert_eq!(world.get(running).unwrap().package, None, "the host has another file there now");
+    beside(&cache, || {
+        until("the running one is not read", || cache.get(running).unwrap().exe_file.sha256.is_some());
+        assert_eq!(cache.get(running).unwrap().exe_file.sha256.unwrap().to_string(), sha256sum(Path::new("/bin/sleep")));
+        assert_eq!(cache.get(running).unwrap().package, None, "the host has another file there now");
     });
     let other = sha256sum(&program);
-    let known = |key| world.get(key).unwrap().exe_file.sha256.map(|digest| digest.to_string());
+    let known = |key| cache.get(key).unwrap().exe_file.sha256.map(|digest| digest.to_string());
     assert!(known(ended.key).is_none_or(|digest| digest != other));
 }
 
 #[test]
 fn without_a_moment_of_change_only_living_processes_learn() {
-    let world = Arc::new(World::default());
+    let cache = Arc::new(ProcessCache::default());
     let first = Running::start(Path::new("/bin/sleep"));
-    let process = first.process(&world);
+    let process = first.process(&cache);
     // As a sensor reports it that cannot tell the moment.
     let vague = |process: &Process| {
         let mut vague = process.clone();
         (vague.exe_file.changed, vague.exe_file.sha256) = (0, None);
         vague
     };
-    let world = Arc::new(World::default());
-    let key = first.process(&world).key;
-    while world.enrichment().next_wanted(Duration::ZERO).is_some() {}
-    world.amend_living(|process| Some(vague(process)));
-    world.enrichment().fill(&mut vague(&process));
-    beside(&world, || {
-        until("the living one is not told", || world.get(key).unwrap().exe_file.sha256.is_some());
-        assert_eq!(world.get(key).unwrap().exe_file.changed, process.exe_file.changed, "the moment is known by now");
+    let cache = Arc::new(ProcessCache::default());
+    let key = first.process(&cache).key;
+    while cache.enrichment().next_wanted(Duration::ZERO).is_some() {}
+    cache.amend_living(|process| Some(vague(process)));
+    cache.enrichment().fill(&mut vague(&process));
+    beside(&cache, || {
+        until("the living one is not told", || cache.get(key).unwrap().exe_file.sha256.is_some());
+        assert_eq!(cache.get(key).unwrap().exe_file.changed, process.exe_file.changed, "the moment is known by now");
         let mut later = vague(&process);
-        world.enrichment().fill(&mut later);
+        cache.enrichment().fill(&mut later);
         assert_eq!(later.exe_file.sha256, None, "the content may be another");
         let mut exact = process.as_ref().clone();
         exact.exe_file.sha256 = None;
-        world.enrichment().fill(&mut exact);
+        cache.enrichment().fill(&mut exact);
         assert!(exact.exe_file.sha256.is_some(), "known by device, inode and moment");
     });
 }
 
 #[test]
 fn a_pause_stops_reading_and_the_end_of_it_makes_up_for_it() {
-    let world = Arc::new(World::default());
-    world.enrichment().pause_hashing(true);
+    let cache = Arc::new(ProcessCache::default());
+    cache.enrichment().pause_hashing(true);
     let first = Running::start(Path::new("/bin/sleep"));
-    let key = first.process(&world).key;
-    beside(&world, || {
+    let key = first.process(&cache).key;
+    beside(&cache, || {
         std::thread::sleep(Duration::from_millis(400));
-        assert_eq!(world.get(key).unwrap().exe_file.sha256, None);
-        world.enrichment().pause_hashing(false);
-        until("not made up for", || world.get(key).unwrap().exe_file.sha256.is_some());
+        assert_eq!(cache.get(key).unwrap().exe_file.sha256, None);
+        cache.enrichment().pause_hashing(false);
+        until("not made up for", || cache.get(key).unwrap().exe_file.sha256.is_some());
     });
 }
 
 /// A name that is not UTF-8 is a path like any other.
 #[test]
 fn odd_names_are_read() {
-    let (world, dir) = (Arc::new(World::default()), tempfile::tempdir().unwrap());
+    let (cache, dir) = (Arc::new(ProcessCache::default()), tempfile::tempdir().unwrap());
     let program = dir.path().join(std::ffi::OsStr::new("\u{202e}x \n"));
     std::fs::copy("/bin/sleep", &program).unwrap();
-    let ended = Running::start(&program).process(&world);
+    let ended = Running::start(&program).process(&cache);
     assert_eq!(ended.exe, HostText::from(program.as_os_str().as_encoded_bytes()));
     let listener: Arc<Mutex<Vec<Learnt>>> = Arc::default();
     let told = Arc::clone(&listener);
-    world.enrichment().on_digest(move |learnt| told.lock().unwrap().push(learnt.clone()));
-    beside(&world, || until("one that ended is not read at its path", || !listener.lock().unwrap().is_empty()));
+    cache.enrichment().on_digest(move |learnt| told.lock().unwrap().push(learnt.clone()));
+    beside(&cache, || until("one that ended is not read at its path", || !listener.lock().unwrap().is_empty()));
     assert_eq!(listener.lock().unwrap()[0].sha256.to_string(), sha256sum(Path::new("/bin/sleep")));
 }

@@ -54,14 +54,14 @@ fn reply(query: &[u8], address: [u8; 4]) -> Vec<u8> {
 #[test]
 fn a_name_is_known_when_its_answer_arrived() {
     in_own_network(|| {
-        let world = Arc::new(World::default());
-        let mut names = ResolverNames { world: Arc::clone(&world), open: DnsTap::open_here };
+        let cache = Arc::new(ProcessCache::default());
+        let mut names = ResolverNames { cache: Arc::clone(&cache), open: DnsTap::open_here };
         let (stop, seen) = (Stop::default(), Seen::default());
         let resolver = UdpSocket::bind("127.0.0.1:53").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         query.extend(b"\x05drill\x07example\0\0\x01\0\x01");
-        let known = || world.enrichment().name_of("203.0.113.5".parse().unwrap());
+        let known = || cache.enrichment().name_of("203.0.113.5".parse().unwrap());
         let serve = |address: [u8; 4]| {
             let mut asked = [0; 512];
             client.send_to(&query, "127.0.0.1:53").unwrap();
@@ -84,12 +84,12 @@ fn a_name_is_known_when_its_answer_arrived() {
             let took = until("no name", &|| known().is_some());
             assert_eq!(known(), Some("drill.example".into()));
             eprintln!("known {took:?} after it was sent");
-            world.enrichment().pause_names(true);
+            cache.enrichment().pause_names(true);
             serve([203, 0, 113, 6]);
             std::thread::sleep(Duration::from_millis(700));
-            let other = || world.enrichment().name_of("203.0.113.6".parse().unwrap());
+            let other = || cache.enrichment().name_of("203.0.113.6".parse().unwrap());
             assert_eq!(other(), None, "listened while paused");
-            world.enrichment().pause_names(false);
+            cache.enrichment().pause_names(false);
             std::thread::sleep(Duration::from_millis(300));
             serve([203, 0, 113, 6]);
             until("not resumed", &|| other().is_some());

@@ -3,7 +3,7 @@
 use lz4_flex::block::{compress, decompress_into};
 
 /// Most bytes of a block when it is open. A single event can fill one; a larger event is not kept.
-pub(crate) const MOST_RAW: usize = 4 << 20;
+pub(crate) const MAX_RAW: usize = 4 << 20;
 
 /// First bytes of the BLAKE3 hash over all that follows them: neither LZ4 nor SQLite notices a bit that fell over.
 const CHECK: usize = 8;
@@ -25,7 +25,7 @@ pub(crate) fn seal(raw: &[u8]) -> Vec<u8> {
     [&check(&[&length, &packed])[..], &length, &packed].concat()
 }
 
-/// Opens a block; `None` when it is damaged. Nothing larger than [`MOST_RAW`] is ever allocated.
+/// Opens a block; `None` when it is damaged. Nothing larger than [`MAX_RAW`] is ever allocated.
 pub(crate) fn unseal(data: &[u8]) -> Option<Vec<u8>> {
     let (sum, rest) = data.split_at_checked(CHECK)?;
     if check(&[rest]) != sum {
@@ -33,7 +33,7 @@ pub(crate) fn unseal(data: &[u8]) -> Option<Vec<u8>> {
     }
     let (length, packed) = rest.split_at_checked(LENGTH)?;
     let length = usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok()?;
-    if length > MOST_RAW {
+    if length > MAX_RAW {
         return None;
     }
     let mut raw = vec![0; length];

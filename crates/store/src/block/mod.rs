@@ -27,12 +27,12 @@ use super::kinds;
 use super::writer::nanos;
 use bartizan_model::{BootId, Event, EventId, EventKind, Exit, Process, ProcessKey, Source, Timestamp};
 
-pub(super) use envelope::{MOST_RAW, seal, unseal};
+pub(super) use envelope::{MAX_RAW, seal, unseal};
 pub(super) use scan::{Candidate, scan};
 pub(super) use sieve::Sieve;
 
 /// An open block is full at so many events ...
-const MOST_EVENTS: u64 = 1024;
+const MAX_EVENTS: u64 = 1024;
 /// ... or so many bytes ...
 const FULL: usize = 256 << 10;
 /// ... or keeps so many bytes of processes alive: a huge command line that comes again and again is written only once.
@@ -147,14 +147,14 @@ impl Packer {
     pub fn push(&mut self, event: &Event) -> Result<usize, StoreError> {
         let (length, images, bases) = (self.raw.len(), self.images.len(), self.bases);
         let written = self.write(event);
-        let large = self.raw.len() > MOST_RAW;
+        let large = self.raw.len() > MAX_RAW;
         if large || written.is_err() {
             self.raw.truncate(length);
             self.bases = bases;
             for image in self.images.drain(images..) {
                 self.places.remove(&(Arc::as_ptr(&image) as usize));
             }
-            return Err(written.err().unwrap_or(StoreError::TooLarge { event: event.id, most: MOST_RAW }));
+            return Err(written.err().unwrap_or(StoreError::TooLarge { event: event.id, most: MAX_RAW }));
         }
         self.before = (event.id.0, event.at);
         self.summary.add(event);
@@ -163,7 +163,7 @@ impl Packer {
 
     /// Whether it is time to take it.
     pub fn is_full(&self) -> bool {
-        self.summary.events >= MOST_EVENTS || self.raw.len() >= FULL || self.held >= HELD
+        self.summary.events >= MAX_EVENTS || self.raw.len() >= FULL || self.held >= HELD
     }
 
     /// Whether it holds nothing.

@@ -57,7 +57,7 @@ fn processes_are_shared_again_after_reading() {
 fn an_event_larger_than_a_block_is_refused_and_leaves_the_block_as_it_was() {
     let (mut packer, mut plain) = (Packer::default(), Packer::default());
     packer.push(&exec(1, b"before")).unwrap();
-    assert!(matches!(packer.push(&exec(2, &vec![b'x'; MOST_RAW])), Err(StoreError::TooLarge { event: EventId(2), .. })));
+    assert!(matches!(packer.push(&exec(2, &vec![b'x'; MAX_RAW])), Err(StoreError::TooLarge { event: EventId(2), .. })));
     packer.push(&exec(3, b"after")).unwrap();
     plain.push(&exec(1, b"before")).unwrap();
     plain.push(&exec(3, b"after")).unwrap();

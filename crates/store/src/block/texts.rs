@@ -7,7 +7,7 @@ use std::cell::Cell;
 use memchr::memmem::Finder;
 
 use bartizan_model::{HostText, ProcessKey, Sha256, Timestamp};
-use bartizan_protocol::{Condition, Filter, MOST_CONDITIONS};
+use bartizan_protocol::{Condition, Filter, MAX_CONDITIONS};
 
 /// What is looked for.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Texts {
 impl Texts {
     /// The texts of a filter. A text within one token has the bit of its condition; parts of the others have bits above those.
     pub(super) fn new(filter: &Filter) -> Self {
-        let (mut parts, mut by_parts, mut next) = (Vec::new(), Vec::new(), MOST_CONDITIONS);
+        let (mut parts, mut by_parts, mut next) = (Vec::new(), Vec::new(), MAX_CONDITIONS);
         for (place, condition) in filter.conditions().iter().enumerate() {
             let Condition::Text(needle) = condition else { continue };
             if let Some(whole) = needle.whole() {

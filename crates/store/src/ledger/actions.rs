@@ -19,11 +19,11 @@ use bartizan_model::{Action, ActionId, AuditBody, BootId, Unpoisoned as _, Warra
 /// How old the `verified_at` on disk may grow, in seconds: what is in memory is never older than a round.
 const REFRESH: i64 = 60;
 /// Rows refreshed in one go; the rest waits for the next round.
-const MOST_REFRESHED: usize = 500;
+const MAX_REFRESHED: usize = 500;
 /// How long a change waits for somebody else who holds the file and did not let go the last time.
 const IMPATIENCE: Duration = Duration::from_millis(20);
 /// Active actions that are read at start.
-const MOST_ACTIVE: i64 = 1 << 16;
+const MAX_ACTIVE: i64 = 1 << 16;
 
 impl Ledger {
     /// Writes an intent down, with what the host looked like before and the line of the record that tells of it. When
@@ -152,7 +152,7 @@ impl Ledger {
             book.put(action);
             let Some(held) = book.active.get_mut(&action.id) else { continue };
             let age = action.verified_at.zip(held.written).map(|(now, then)| (now - then).num_seconds());
-            if due.len() < MOST_REFRESHED && age.is_none_or(|age| age.abs() >= REFRESH) {
+            if due.len() < MAX_REFRESHED && age.is_none_or(|age| age.abs() >= REFRESH) {
                 held.written = action.verified_at;
                 due.push(Arc::clone(&held.action));
             }
@@ -302,7 +302,7 @@ impl Ledger {
         const ACTIVE: &str = "SELECT body, desired, snapshot, boot, clock FROM actions WHERE active = 1 ORDER BY id LIMIT ?1";
         let connection = self.lock();
         let rows = connection.prepare(ACTIVE).and_then(|mut statement| {
-            let rows = statement.query_map([MOST_ACTIVE], |row| {
+            let rows = statement.query_map([MAX_ACTIVE], |row| {
                 let (body, desired, snapshot) = (row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
                 Ok((body, desired, snapshot, row.get::<_, Option<u32>>(3)?, row.get::<_, Option<i64>>(4)?))
             })?;

@@ -40,7 +40,7 @@ pub struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed {
+struct ValidatedBatch {
     #[serde(flatten)]
     head: Head,
     mac: String,
@@ -64,7 +64,7 @@ pub(super) fn look(dir: &Path) -> Found {
         (Ok(None), Ok(None)) => Found::Nothing,
         // Begun, and ended before the first anchor stood.
         (Ok(Some(_)), Ok(None)) if !dir.join(KEY).exists() => Found::Nothing,
-        (Ok(Some(key)), Ok(Some(text))) => match (<[u8; 32]>::try_from(key), serde_json::from_slice::<Sealed>(&text)) {
+        (Ok(Some(key)), Ok(Some(text))) => match (<[u8; 32]>::try_from(key), serde_json::from_slice::<ValidatedBatch>(&text)) {
             (Ok(key), Ok(sealed)) if sealed.mac == seal(&key, &sealed.head) => Found::Head(sealed.head),
             (Ok(_), _) => Found::Broken(format!("{FILE} was changed: its seal does not fit")),
             (Err(_), _) => Found::Broken(format!("{KEY} was changed: it is no key")),
@@ -162,7 +162,7 @@ impl Desk {
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             Err(why) => return Err(why),
         }
-        let sealed = Sealed { head: head.clone(), mac: seal(&self.key, head) };
+        let sealed = ValidatedBatch { head: head.clone(), mac: seal(&self.key, head) };
         replace(&self.dir, FILE, &serde_json::to_vec(&sealed).map_err(io::Error::other)?)
     }
 }

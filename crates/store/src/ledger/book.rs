@@ -11,7 +11,7 @@ use serde_json::Value;
 use bartizan_model::{Action, ActionId, AuditBody, BootId, Timestamp};
 
 /// Rows and lines that may be owed; beyond it lines are counted, rows are replaced by later ones of the same action.
-const MOST_OWED: usize = 4096;
+const MAX_OWED: usize = 4096;
 
 /// When an action was planned, on the clock that nobody can set: deadlines are counted from here while this boot lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +60,12 @@ impl Book {
 
     pub(super) fn owe(&mut self, row: Option<&Action>, line: Option<AuditBody>) {
         if let Some(row) = row
-            && (self.owed_rows.len() < MOST_OWED || self.owed_rows.contains_key(&row.id))
+            && (self.owed_rows.len() < MAX_OWED || self.owed_rows.contains_key(&row.id))
         {
             self.owed_rows.insert(row.id, row.clone());
         }
         match line {
-            Some(_) if self.owed_lines.len() >= MOST_OWED => self.lost_lines += 1,
+            Some(_) if self.owed_lines.len() >= MAX_OWED => self.lost_lines += 1,
             Some(line) => self.owed_lines.push_back(line),
             None => {}
         }

@@ -22,12 +22,12 @@ use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use super::lockdown::{self, Lockdown};
 use super::mountinfo;
 
-mod adopt;
+mod attach;
 mod marks;
 mod ring;
 mod wire;
 
-pub use adopt::object_name;
+pub use attach::object_name;
 pub use marks::Marks;
 pub use ring::Ring;
 pub(crate) use wire::exit as exit_of;

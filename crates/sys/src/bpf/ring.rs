@@ -7,7 +7,7 @@ use std::time::Duration;
 use aya::maps::{MapData, RingBuf};
 
 /// Records taken at once, so that a storm cannot keep the reader from seeing that it should stop.
-const TAKE_MOST: usize = 16_384;
+const MAX_TAKE: usize = 16_384;
 
 /// The reading end.
 pub struct Ring(RingBuf<MapData>);
@@ -37,10 +37,10 @@ impl Ring {
 
     /// Hands over what is there, in the order in which it happened; how many. A storm is taken in portions.
     pub fn take(&mut self, mut each: impl FnMut(&[u8])) -> usize {
-        for taken in 0..TAKE_MOST {
+        for taken in 0..MAX_TAKE {
             let Some(record) = self.0.next() else { return taken };
             each(&record);
         }
-        TAKE_MOST
+        MAX_TAKE
     }
 }

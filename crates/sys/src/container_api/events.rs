@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{ApiError, ContainerApi, HEAD_MOST, head, parse, refused};
+use super::{ApiError, ContainerApi, MAX_HEAD, head, parse, refused};
 use bartizan_model::Container;
 
 /// Something that happened to a container.
@@ -85,8 +85,8 @@ impl Events {
             if let Some(happened) = self.line()? {
                 return Ok(Some(happened));
             }
-            if self.waiting.len() > HEAD_MOST {
-                return Err(ApiError::Garbled(PATH.to_owned(), format!("a line longer than {HEAD_MOST} bytes")));
+            if self.waiting.len() > MAX_HEAD {
+                return Err(ApiError::Garbled(PATH.to_owned(), format!("a line longer than {MAX_HEAD} bytes")));
             }
             let mut chunk = [0; 4096];
             match self.stream.read(&mut chunk) {

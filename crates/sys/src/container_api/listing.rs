@@ -7,7 +7,7 @@ use super::{ApiError, ContainerApi, parse};
 use bartizan_model::{Container, HostText};
 
 /// Longest name and image kept, in bytes.
-const NAME_MOST: usize = 256;
+const MAX_NAME: usize = 256;
 /// Hex digits of an id that are kept, as in cgroup names.
 const SHORT_ID: usize = 12;
 /// Hex digits of a whole id.
@@ -124,5 +124,5 @@ fn path_of(id: &str) -> String {
 /// A name as people know it: the runtime puts a slash before it.
 fn bounded(name: &str) -> HostText {
     let name = name.strip_prefix('/').unwrap_or(name).as_bytes();
-    HostText::from(name.get(..NAME_MOST).unwrap_or(name))
+    HostText::from(name.get(..MAX_NAME).unwrap_or(name))
 }

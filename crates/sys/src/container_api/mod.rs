@@ -19,9 +19,9 @@ use bartizan_model::HostText;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 /// Longest answer, in bytes; a thousand running containers take about 1.5 MB.
-const ANSWER_MOST: usize = 8 << 20;
+const MAX_ANSWER: usize = 8 << 20;
 /// Longest head of an answer, and longest line of the stream of events, in bytes.
-const HEAD_MOST: usize = 64 << 10;
+const MAX_HEAD: usize = 64 << 10;
 /// A runtime that does not answer within this time does not work.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -130,8 +130,8 @@ impl ContainerApi {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
                 Err(why) => return Err(broken(why)),
             }
-            if bytes.len() > ANSWER_MOST {
-                return Err(ApiError::Garbled(path.to_owned(), format!("an answer longer than {ANSWER_MOST} bytes")));
+            if bytes.len() > MAX_ANSWER {
+                return Err(ApiError::Garbled(path.to_owned(), format!("an answer longer than {MAX_ANSWER} bytes")));
             }
             if Instant::now() > until {
                 return Err(broken(io::ErrorKind::TimedOut.into()));
@@ -146,7 +146,7 @@ impl ContainerApi {
 /// Status of an answer and where its body begins; `None` while the head is not whole.
 fn head(path: &str, bytes: &[u8]) -> Result<Option<(u16, usize)>, ApiError> {
     let garbled = |why: &str| ApiError::Garbled(path.to_owned(), why.to_owned());
-    let Some(end) = bytes.windows(4).take(HEAD_MOST).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let Some(end) = bytes.windows(4).take(MAX_HEAD).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).to_ascii_lowercase();
     let mut words = head.split_ascii_whitespace();
     let status = words.next().filter(|word| word.starts_with("http/1.")).and_then(|_| words.next()?.parse().ok());

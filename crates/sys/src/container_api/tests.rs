@@ -57,7 +57,7 @@ fn a_path_cannot_begin_a_second_request() {
 
 #[test]
 fn hostile_answers_are_errors() {
-    let long = vec![b'x'; ANSWER_MOST + 1];
+    let long = vec![b'x'; MAX_ANSWER + 1];
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n".to_vec();
     let (_dir, api, asked) =
         saying(vec![ok("{}"), b"\0\xff".to_vec(), Vec::new(), long, chunked, b"HTTP/1.0 500 x\r\n\r\n\x1b[2J".to_vec()]);
@@ -74,7 +74,7 @@ fn events_come_in_pieces_and_have_a_bound() {
     let event =
         format!("{{\"Action\":\"start\",\"Actor\":{{\"ID\":\"{ID}\",\"Attributes\":{{\"name\":\"web\",\"image\":\"i\"}}}},\"time\":7}}\n");
     let (_dir, api, asked) =
-        saying(vec![ok(&format!("\n{event}{event}")), ok(&"x".repeat(HEAD_MOST + 9000)), b"HTTP/1.0 400 no\r\n\r\nno".to_vec()]);
+        saying(vec![ok(&format!("\n{event}{event}")), ok(&"x".repeat(MAX_HEAD + 9000)), b"HTTP/1.0 400 no\r\n\r\nno".to_vec()]);
     let mut events = api.events(Utc::now()).unwrap();
     for _ in 0..2 {
         let happened = events.next(PATIENCE).unwrap().unwrap();

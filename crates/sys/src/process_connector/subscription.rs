@@ -30,7 +30,7 @@ const CN_VAL_PROC: u32 = 1;
 const LISTEN: u32 = 1;
 const BODY: usize = 36; // nlmsghdr 16, cn_msg 20
 const BATCH: usize = 64;
-const MESSAGE_MOST: usize = 256;
+const MAX_MESSAGE: usize = 256;
 /// The kernel answers at once.
 const ANSWER: Duration = Duration::from_millis(500);
 
@@ -81,7 +81,7 @@ impl Subscription {
 
     /// Passes over all that is there; whether this thread was said to be renamed.
     fn renamed(&mut self, thread: u32) -> io::Result<bool> {
-        let (mut renamed, mut buffers) = (false, [[0_u8; MESSAGE_MOST]; BATCH]);
+        let (mut renamed, mut buffers) = (false, [[0_u8; MAX_MESSAGE]; BATCH]);
         loop {
             let lengths = receive(&self.socket, &mut buffers)?;
             if lengths.is_empty() {
@@ -104,7 +104,7 @@ impl Subscription {
 
     /// Hands over one batch, in the kernel's order; how many messages there were.
     pub(super) fn drain(&mut self, mut take: impl FnMut(&Announcement<'_>)) -> io::Result<usize> {
-        let mut buffers = [[0_u8; MESSAGE_MOST]; BATCH];
+        let mut buffers = [[0_u8; MAX_MESSAGE]; BATCH];
         let lengths = receive(&self.socket, &mut buffers)?;
         for (buffer, length) in buffers.iter().zip(&lengths) {
             let Some(event) = buffer.get(..*length).and_then(Announcement::parse) else { continue };
@@ -165,11 +165,11 @@ fn send(socket: &Socket, operation: &[u8]) -> io::Result<()> {
 
 /// Lengths of the messages received into `buffers`; none when nothing is there. One that the kernel did not send has none. ENOBUFS
 /// means that the kernel had to drop: the gap in the sequence will tell how many.
-fn receive(socket: &Socket, buffers: &mut [[u8; MESSAGE_MOST]; BATCH]) -> io::Result<Vec<usize>> {
+fn receive(socket: &Socket, buffers: &mut [[u8; MAX_MESSAGE]; BATCH]) -> io::Result<Vec<usize>> {
     // SAFETY: all zeroes is an empty address.
     let mut senders: [libc::sockaddr_nl; BATCH] = unsafe { std::mem::zeroed() };
     let mut vectors: Vec<libc::iovec> =
-        buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: MESSAGE_MOST }).collect();
+        buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: MAX_MESSAGE }).collect();
     let mut headers: Vec<libc::mmsghdr> = vectors
         .iter_mut()
         .zip(&mut senders)

@@ -1,0 +1,230 @@
+//! The detector set: every detector hears every event, and repeats within a minute are folded.
+
+use std::collections::HashMap;
+
+use super::acts::Acts;
+use super::kinship::{by_agent, entities};
+use super::{Detection, Detector, DetectorContext, Info, Words, registry};
+use bartizan_config::Policy;
+use bartizan_model::{Confidence, Entity, Event, EventKind, Flow, HostText, ProcessKey, Severity, Signal, SignalId, Technique, Timestamp};
+
+/// The same detection within this time is counted, not repeated.
+const FOLD_FOR: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+/// Detections remembered for folding. At the bound the stale ones go; if none is stale all go, and a repeat is told
+/// once more: better twice than never.
+const MAX_FOLDED: usize = 4096;
+/// What one signal names at most.
+const MAX_ENTITIES: usize = 32;
+
+/// All detectors, hearing the same events in the same order.
+pub struct DetectorSet {
+    words: Words,
+    detectors: Vec<Box<dyn Detector>>,
+    told: HashMap<(&'static str, Option<ProcessKey>, String), Timestamp>,
+    acts: Acts,
+    folded: u64,
+}
+
+impl std::fmt::Debug for DetectorSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DetectorSet({} detectors, {} folded)", self.detectors.len(), self.folded)
+    }
+}
+
+/// What each detector says of itself, in the order of the registry.
+pub fn catalogue() -> Vec<&'static Info> {
+    registry(&[]).iter().map(|detector| detector.info()).collect()
+}
+
+impl DetectorSet {
+    /// All detectors under this policy; `known_listeners` are those that were there when the agent started, with
+    /// what listens there when known.
+    pub fn new(policy: &Policy, known_listeners: &[(Flow, Option<HostText>)]) -> Self {
+        Self { words: Words::new(policy), detectors: registry(known_listeners), told: HashMap::new(), acts: Acts::default(), folded: 0 }
+    }
+
+    /// What the detectors think of an event.
+    pub fn observe(&mut self, event: &Event) -> Vec<Signal> {
+        if matches!(event.kind, EventKind::Loss { .. }) || event.process.as_deref().is_some_and(by_agent) {
+            return Vec::new();
+        }
+        let context = DetectorContext::new(&self.words);
+        let mut detection = Vec::new();
+        for detector in &mut self.detectors {
+            detection.extend(detector.observe(event, &context).map(|detection| (detector.info(), detection)));
+        }
+        if detection.is_empty() {
+            return Vec::new();
+        }
+        let act = self.acts.of(event);
+        if let Some(process) = event.process.as_deref().filter(|_| detection.iter().any(|(_, detection)| detection.told)) {
+            self.acts.is_told(process.key, event.at);
+        }
+        let mut signals = Vec::new();
+        for (info, detection) in detection {
+            if self.is_repeat(info, &detection, event.at) {
+                self.folded += 1;
+            } else {
+                let ordinal = u16::try_from(signals.len()).unwrap_or(u16::MAX);
+                signals.push(Signal { act, ..signal(event, ordinal, info, detection, &DetectorContext::new(&self.words)) });
+            }
+        }
+        signals
+    }
+
+    /// Detections folded into an earlier, equal one since start.
+    pub fn folded(&self) -> u64 {
+        self.folded
+    }
+
+    fn is_repeat(&mut self, info: &'static Info, detection: &Detection, at: Timestamp) -> bool {
+        let fresh = |told: &Timestamp| at.signed_duration_since(*told).abs() < FOLD_FOR;
+        let key = (info.name, detection.subject, detection.sentence.clone());
+        if self.told.get(&key).is_some_and(fresh) {
+            return true;
+        }
+        if self.told.len() >= MAX_FOLDED {
+            self.told.retain(|_, told| fresh(told));
+            if self.told.len() >= MAX_FOLDED {
+                self.told.clear();
+            }
+        }
+        self.told.insert(key, at);
+        false
+    }
+}
+
+fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection, context: &DetectorContext<'_>) -> Signal {
+    let severity = detection.severity.unwrap_or(info.severity);
+    let mut about = detection.entities;
+    about.extend(event.process.as_deref().map(|process| entities(process, context)).unwrap_or_default());
+    if severity < Severity::High {
+        // A user does many harmless things; only what is grave by itself joins over the user.
+        about.retain(|entity| !matches!(entity, Entity::User(_)));
+    }
+    let mut unique: Vec<Entity> = Vec::with_capacity(about.len().min(MAX_ENTITIES));
+    for entity in about {
+        if unique.len() < MAX_ENTITIES && !unique.contains(&entity) {
+            unique.push(entity);
+        }
+    }
+    let mut events = detection.events;
+    events.push(event.id);
+    Signal {
+        id: SignalId { event: event.id, ordinal },
+        at: event.at,
+        detector: info.name.to_owned(),
+        technique: detection.technique.unwrap_or(info.technique).iter().map(|id| Technique::new(id)).collect(),
+        severity,
+        confidence: detection.confidence.unwrap_or(Confidence::new(info.confidence)),
+        tier: info.tier,
+        family: detection.family.unwrap_or(info.family),
+        stage: info.stage,
+        events,
+        entities: unique,
+        subject: detection.subject,
+        act: None,
+        hostile: detection.hostile,
+        sentence: detection.sentence,
+        complete: event.complete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+    use super::*;
+
+    #[test]
+    fn repeats_within_a_minute_are_counted_not_repeated() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let shell = scene.child(&nginx, "/bin/sh -c id");
+        assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"]);
+        assert_eq!((names(&scene.exec(&shell)), scene.detector_set.folded()), (vec![], 1));
+        scene.seconds += 60;
+        assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"]);
+    }
+
+    #[test]
+    fn an_init_that_is_a_shell_joins_nothing() {
+        let mut scene = Scene::new();
+        let mut init = scene.init();
+        (init.exe, init.argv) = ("/bin/busybox".into(), vec!["/bin/sh".into(), "/entrypoint.sh".into()]);
+        let zabbix = scene.child(&init, "/usr/sbin/zabbix_agentd");
+        let shell = scene.child(&zabbix, "/bin/sh -c id");
+        let inner = scene.child(&shell, "/bin/sh -c id");
+        let signals = scene.exec(&inner);
+        let about = &by(&signals, "web_server_shell").entities;
+        assert!(about.contains(&Entity::Process(shell.key)) && !about.contains(&Entity::Process(init.key)), "{about:?}");
+    }
+
+    #[test]
+    fn the_memory_for_folding_is_bounded() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        for _ in 0..(MAX_FOLDED + 10) {
+            let shell = scene.child(&nginx, "/bin/sh -c id");
+            scene.seconds -= 1;
+            scene.exec(&shell);
+        }
+        assert!(scene.detector_set.told.len() <= MAX_FOLDED);
+    }
+
+    #[test]
+    fn the_agents_own_work_is_not_judged_but_a_service_below_it_is() {
+        let mut scene = Scene::new();
+        let agent = scene.daemon("/usr/bin/bartizan");
+        let mut memfd = scene.child(&agent, "memfd:x");
+        memfd.exe_file.memfd = true;
+        assert_eq!(names(&scene.exec(&memfd)), [""; 0]);
+        let drill = scene.child(&agent, "/tmp/drill/nginx");
+        let shell = scene.child(&drill, "/bin/sh -c id");
+        assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"]);
+    }
+
+    #[test]
+    fn a_signal_carries_everything_that_others_need() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut shell = scene.child(&nginx, "/bin/bash -i");
+        shell.stdio_sockets = 0b011;
+        let signals = scene.exec(&shell);
+        assert_eq!(names(&signals), ["web_server_shell", "shell_on_socket"]);
+        assert_eq!(signals.iter().map(|s| s.id.to_string()).collect::<Vec<_>>(), ["S1.0", "S1.1"]);
+        let signal = by(&signals, "web_server_shell");
+        assert_eq!((signal.at, signal.complete, signal.events.clone()), (scene.at(), true, vec![bartizan_model::EventId(1)]));
+        for entity in [Entity::Process(shell.key), Entity::Lineage(nginx.key), Entity::User("www-data".into())] {
+            assert!(signal.entities.contains(&entity), "{entity}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_never_reach_a_sentence_raw() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut shell = scene.child(&nginx, "/bin/sh");
+        shell.argv = vec!["sh".into(), "-c".into(), HostText::from(&b"\x1b]0;x\x07\xe2\x80\xae"[..]), HostText::from(vec![b'a'; 100_000])];
+        let mut dropped = scene.child(&nginx, "/tmp/x");
+        dropped.exe = HostText::from(&b"/tmp/\x1b[2J\n"[..]);
+        for process in [shell, dropped] {
+            let signals = scene.exec(&process);
+            let sentence = &signals.first().unwrap().sentence;
+            assert!(sentence.chars().all(|c| !c.is_control() && c != '\u{202e}') && sentence.len() < 1000, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn the_catalogue_is_whole() {
+        let infos = super::super::catalogue();
+        let mut names: Vec<_> = infos.iter().map(|info| info.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), infos.len(), "every name once");
+        for info in infos {
+            assert!((0.0..=1.0).contains(&info.confidence) && !info.technique.is_empty(), "{}", info.name);
+            assert!([info.title, info.meaning, info.false_positives, info.quiet].iter().all(|text| !text.is_empty()), "{}", info.name);
+            assert!(info.technique.iter().all(|id| id.starts_with('T') && id.len() >= 5), "{}", info.name);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Copies of real files in a made-up /etc and home: kept, bounded, put back, and no link followed.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use super::*;
+
+struct Bench {
+    dir: tempfile::TempDir,
+    copies: AccessCopies,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let etc = dir.path().join("etc");
+        for below in ["etc/ssh/sshd_config.d", "etc/sudoers.d", "etc/pam.d", "home/ann/.ssh"] {
+            fs::create_dir_all(dir.path().join(below)).unwrap();
+        }
+        let me = nix::unistd::geteuid();
+        let home = dir.path().join("home/ann");
+        let passwd = format!("ann:x:{me}:{me}::{}:/bin/sh\ndaemon:x:1:1::/usr/sbin:/usr/sbin/nologin\nodd line\n", home.display());
+        fs::write(etc.join("passwd"), passwd).unwrap();
+        let copies = AccessCopies { dir: dir.path().join("data/copies"), etc, seen: BTreeMap::new() };
+        Self { dir, copies }
+    }
+
+    fn at(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+
+    fn write(&self, below: &str, content: &str) -> HostText {
+        fs::write(self.at(below), content).unwrap();
+        text(&self.at(below))
+    }
+
+    fn names(&self, below: &str) -> BTreeSet<String> {
+        fs::read_dir(self.at(below)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+fn now() -> Timestamp {
+    chrono::Utc::now()
+}
+
+fn hash(content: &str) -> String {
+    blake3::hash(content.as_bytes()).to_hex().to_string()
+}
+
+#[test]
+fn every_change_is_a_new_version_and_nothing_else_is() {
+    let mut bench = Bench::new();
+    let keys = bench.write("home/ann/.ssh/authorized_keys", "ssh-ed25519 A\n");
+    let drop_in = bench.write("etc/ssh/sshd_config.d/10.conf", "Port 22\n");
+    let first = bench.copies.look(now());
+    assert_eq!((first.kept.len(), first.troubles.len()), (2, 0), "{first:?}");
+    assert_eq!(bench.copies.look(now()), Taken::default(), "nothing changed");
+    bench.write("home/ann/.ssh/authorized_keys", "ssh-ed25519 EVIL\n");
+    assert_eq!(bench.copies.look(now()).kept, std::slice::from_ref(&keys));
+    fs::set_permissions(bench.at("home/ann/.ssh/authorized_keys"), fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(bench.copies.look(now()).kept, std::slice::from_ref(&keys), "who may write to it is part of it");
+    fs::remove_file(bench.at("home/ann/.ssh/authorized_keys")).unwrap();
+    assert_eq!(bench.copies.look(now()), Taken::default(), "a removed file leaves its versions");
+
+    // Another life of the agent knows them all, newest first.
+    let again = AccessCopies { seen: BTreeMap::new(), dir: bench.copies.dir.clone(), etc: bench.copies.etc.clone() };
+    let listed: Vec<(String, u32, bool)> = again.list(Some(&keys)).unwrap().into_iter().map(|c| (c.copy, c.mode, c.differs)).collect();
+    let evil = hash("ssh-ed25519 EVIL\n");
+    assert_eq!(listed, [(evil.clone(), 0o666, true), (evil, 0o644, true), (hash("ssh-ed25519 A\n"), 0o644, true)]);
+    assert!(!again.list(Some(&drop_in)).unwrap()[0].differs);
+    assert_eq!(again.list(None).unwrap().len(), 4);
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!((mode(&again.dir), mode(&again.file_of(&hash("Port 22\n")))), (0o700, 0o600));
+}
+
+#[test]
+fn an_account_cannot_lead_us_to_a_file_that_is_not_its_own() {
+    let mut bench = Bench::new();
+    bench.write("secret", "root:hash\n");
+    symlink(bench.at("secret"), bench.at("home/ann/.ssh/authorized_keys")).unwrap();
+    let taken = bench.copies.look(now());
+    assert!(taken.kept.is_empty() && taken.troubles[0].contains("symbolic link"), "{taken:?}");
+    // The directory itself led elsewhere.
+    fs::rename(bench.at("home/ann/.ssh"), bench.at("home/ann/away")).unwrap();
+    fs::create_dir(bench.at("elsewhere")).unwrap();
+    bench.write("elsewhere/authorized_keys", "theirs\n");
+    symlink(bench.at("elsewhere"), bench.at("home/ann/.ssh")).unwrap();
+    assert!(bench.copies.look(now()).kept.is_empty());
+    fs::remove_file(bench.at("home/ann/.ssh")).unwrap();
+    fs::rename(bench.at("home/ann/away"), bench.at("home/ann/.ssh")).unwrap();
+    fs::remove_file(bench.at("home/ann/.ssh/authorized_keys")).unwrap();
+    // A pipe, and a file that is too large.
+    nix::unistd::mkfifo(&bench.at("home/ann/.ssh/rc"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    File::create(bench.at("home/ann/.ssh/authorized_keys2")).unwrap().set_len(present::LONGEST + 1).unwrap();
+    let taken = bench.copies.look(now());
+    assert!(taken.kept.is_empty() && taken.troubles.len() == 2, "{taken:?}");
+    for path in ["/etc/shadow", "/etc/pam.d/../shadow", "/root/.bashrc", ""] {
+        assert!(matches!(bench.copies.present(&HostText::from(path)), Err(AccessError::NoPlace(_))), "{path}");
+    }
+}
+
+#[test]
+fn a_file_is_put_back_whole_and_the_former_one_comes_back_as_the_same_inode() {
+    let mut bench = Bench::new();
+    let path = bench.write("etc/sudoers.d/ann", "ann ALL=(ALL) ALL\n");
+    fs::set_permissions(bench.at("etc/sudoers.d/ann"), fs::Permissions::from_mode(0o440)).unwrap();
+    bench.copies.look(now());
+    fs::remove_file(bench.at("etc/sudoers.d/ann")).unwrap();
+    bench.write("etc/sudoers.d/ann", "ann ALL=(ALL) NOPASSWD: ALL\n");
+    let before = fs::metadata(bench.at("etc/sudoers.d/ann")).unwrap();
+    let good = bench.copies.version(&path, &hash("ann ALL=(ALL) ALL\n")).unwrap();
+    let (_, _, former) = bench.copies.where_is(&path, "A1").unwrap();
+    let put = |bench: &Bench| bench.copies.put(&path, &good, Some(&former)).unwrap();
+    put(&bench);
+    let after = fs::metadata(bench.at("etc/sudoers.d/ann")).unwrap();
+    assert_eq!((after.mode() & 0o7777, fs::read_to_string(bench.at("etc/sudoers.d/ann")).unwrap()), (0o440, "ann ALL=(ALL) ALL\n".into()));
+    assert!(bench.copies.look(now()).troubles.is_empty() && bench.copies.list(None).unwrap().len() == 1, "ours beside it is no file");
+    assert_eq!(bench.copies.undo(&path, Some(&former), &good.hash).unwrap(), Undone::Back);
+    let back = fs::metadata(bench.at("etc/sudoers.d/ann")).unwrap();
+    assert_eq!((back.ino(), back.mode(), back.mtime_nsec()), (before.ino(), before.mode(), before.mtime_nsec()));
+    assert_eq!(bench.copies.undo(&path, Some(&former), &good.hash).unwrap(), Undone::Nothing, "twice does no harm");
+    assert_eq!(bench.names("etc/sudoers.d"), ["ann".to_owned()].into());
+
+    // What somebody wrote since is theirs.
+    put(&bench);
+    bench.write("etc/sudoers.d/ann", "mended by hand\n");
+    assert_eq!(bench.copies.undo(&path, Some(&former), &good.hash).unwrap(), Undone::LeftAlone);
+    assert_eq!(fs::read_to_string(bench.at("etc/sudoers.d/ann")).unwrap(), "mended by hand\n");
+    // There was none.
+    fs::remove_file(bench.at("etc/sudoers.d/ann")).unwrap();
+    bench.copies.put(&path, &good, None).unwrap();
+    assert_eq!(bench.copies.undo(&path, None, &good.hash).unwrap(), Undone::Absent);
+    assert_eq!(bench.names("etc/sudoers.d"), BTreeSet::new());
+}
+
+#[test]
+fn the_script_undoes_as_we_do() {
+    use crate::watchdog::EXPIRE_SCRIPT;
+    let mut bench = Bench::new();
+    let path = bench.write("etc/pam.d/su", "good\n");
+    bench.copies.look(now());
+    let good = bench.copies.version(&path, &hash("good\n")).unwrap();
+    let (real, name, former) = bench.copies.where_is(&path, "A1").unwrap();
+    let undo = |former: &str| {
+        let note = bench.at("note");
+        let copy = bench.copies.file_of(&good.hash);
+        fs::write(&note, format!("file\n{}\n{}\n{former}\n{}\n", real.display(), name.display(), copy.display())).unwrap();
+        let mut script = std::process::Command::new("sh");
+        let status = script.args(["-c", EXPIRE_SCRIPT, "bartizan-expire", "0"]).arg(&note).stdout(std::process::Stdio::null()).status();
+        assert!(status.unwrap().success() && !note.exists());
+        fs::read_to_string(bench.at("etc/pam.d/su")).ok()
+    };
+    bench.write("etc/pam.d/su", "evil\n");
+    let inode = fs::metadata(bench.at("etc/pam.d/su")).unwrap().ino();
+    bench.copies.put(&path, &good, Some(&former)).unwrap();
+    let former = former.to_str().unwrap();
+    assert_eq!(undo(former).unwrap(), "evil\n");
+    assert_eq!(fs::metadata(bench.at("etc/pam.d/su")).unwrap().ino(), inode);
+    assert_eq!(undo(former).unwrap(), "evil\n", "twice does no harm");
+    bench.copies.put(&path, &good, Some(OsStr::new(former))).unwrap();
+    bench.write("etc/pam.d/su", "mended\n");
+    assert_eq!(undo(former).unwrap(), "mended\n");
+    fs::remove_file(bench.at("etc/pam.d/su")).unwrap();
+    bench.copies.put(&path, &good, None).unwrap();
+    // The directory was made to lead elsewhere: nothing there is touched.
+    fs::rename(bench.at("etc/pam.d"), bench.at("etc/away")).unwrap();
+    fs::create_dir(bench.at("etc/other")).unwrap();
+    bench.write("etc/other/su", "good\n");
+    symlink(bench.at("etc/other"), bench.at("etc/pam.d")).unwrap();
+    assert_eq!(undo("-").unwrap(), "good\n");
+    fs::remove_file(bench.at("etc/pam.d")).unwrap();
+    fs::rename(bench.at("etc/away"), bench.at("etc/pam.d")).unwrap();
+    assert_eq!(undo("-"), None);
+    assert_eq!(bench.names("etc/pam.d"), BTreeSet::new());
+}
+
+#[test]
+fn a_configuration_that_sshd_refuses_is_not_put_in_place() {
+    if !Path::new("/usr/sbin/sshd").exists() {
+        eprintln!("skipped: no sshd here");
+        return;
+    }
+    let mut bench = Bench::new();
+    let path = bench.write("etc/ssh/sshd_config", "NoSuchWord yes\n");
+    bench.copies.look(now());
+    bench.write("etc/ssh/sshd_config", "Port 22\n");
+    let bad = bench.copies.version(&path, &hash("NoSuchWord yes\n")).unwrap();
+    let put = bench.copies.put(&path, &bad, None);
+    let could_ask = std::process::Command::new("/usr/sbin/sshd").args(["-t", "-f", "/dev/null"]).status().unwrap().success();
+    if !could_ask {
+        eprintln!("skipped: sshd here refuses even an empty file (no host keys?)");
+        return;
+    }
+    assert!(put.unwrap_err().to_string().contains("does not take this copy"));
+    assert_eq!(fs::read_to_string(bench.at("etc/ssh/sshd_config")).unwrap(), "Port 22\n");
+    assert_eq!(bench.names("etc/ssh"), ["sshd_config".to_owned(), "sshd_config.d".to_owned()].into());
+}
+
+#[test]
+fn versions_are_bounded_and_the_first_one_stays() {
+    let version = |path: &str, n: u64, bytes| Version {
+        path: path.into(),
+        copy: format!("{n:064x}"),
+        at: now(),
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+        bytes,
+        attributes: Vec::new(),
+    };
+    let mut versions: Vec<Version> = (0..100).map(|n| version("a", n, 1)).chain([version("b", 7, 1)]).collect();
+    prune(&mut versions);
+    let kept: Vec<&str> = versions.iter().filter(|v| v.path == *"a").map(|v| v.copy.as_str()).collect();
+    assert_eq!(kept.len(), MAX_VERSIONS);
+    assert_eq!((kept[0], kept[MAX_VERSIONS - 1]), (format!("{:064x}", 0).as_str(), format!("{:064x}", 99).as_str()));
+    assert_eq!(versions.len(), MAX_VERSIONS + 1);
+    let mut large: Vec<Version> = (0..10).map(|n| version("a", n, MAX_BYTES / 4)).collect();
+    prune(&mut large);
+    assert_eq!(large.iter().map(|v| v.copy.ends_with('0') || v.copy.ends_with('9')).filter(|end| *end).count(), 2);
+    assert!(large.iter().map(|v| v.bytes).sum::<u64>() <= MAX_BYTES);
+}
+
+#[test]
+fn a_torn_or_changed_shelf_is_not_trusted() {
+    let mut bench = Bench::new();
+    let path = bench.write("etc/sudoers", "good\n");
+    bench.copies.look(now());
+    let index = bench.copies.dir.join(INDEX);
+    let mut torn = fs::read(&index).unwrap();
+    torn.extend(b"{\"path\":\"/etc/pa");
+    fs::write(&index, torn).unwrap();
+    assert_eq!(bench.copies.list(None).unwrap().len(), 1);
+    fs::write(bench.copies.file_of(&hash("good\n")), "evil\n").unwrap();
+    assert!(bench.copies.version(&path, &hash("good\n")).unwrap_err().to_string().contains("does not hold what its name says"));
+    assert!(matches!(bench.copies.version(&path, "../../etc/passwd"), Err(AccessError::NoCopy { .. })));
+}
