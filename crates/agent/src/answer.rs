@@ -1,14 +1,15 @@
 //! Answers to the questions of the control socket. The role was checked before.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::desk::{self, audit};
 use super::record::Record;
+use super::response::{self, audit};
 use super::shared::{Shared, lock};
-use super::{doctor, past, rounds};
+use super::{doctor, rounds};
 use bartizan_enforce::accounts;
 use bartizan_guard::file_backups::AccessCopies;
-use bartizan_model::{ActionId, ActionPlan, AlertId, AlertState, Approver, HostText, Isolation, Mode, Target, nearest};
+use bartizan_model::{Action, ActionId, ActionPlan, AlertId, AlertState, Approver, HostText, Isolation, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;
 use bartizan_store::{Found, StoreError};
@@ -18,7 +19,7 @@ use bartizan_sys::{bpf, container_api, reexec};
 const MOST: u32 = 100_000;
 
 /// The answer to one question of `actor`.
-pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
+pub(super) fn answer(shared: &Arc<Shared>, request: Request, actor: &str) -> Reply {
     let outcome = match request {
         Request::Status => Ok(Reply::Health(Box::new(rounds::measure(shared)))),
         Request::Doctor => Ok(Reply::Checks(doctor::examine(shared))),
@@ -27,7 +28,7 @@ pub(super) fn answer(shared: &Shared, request: Request, actor: &str) -> Reply {
         Request::Incidents { id } => incidents(shared, id),
         Request::Explain { id } => explain(shared, id),
         Request::Alerts => Ok(Reply::Alerts(lock(&shared.live).alerts.values().cloned().collect())),
-        Request::Approvals { all } => Ok(Reply::Approvals(lock(&shared.desk).approvals(all))),
+        Request::Approvals { all } => Ok(Reply::Approvals(shared.response.approvals(all))),
         Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
         Request::Preview { plan } => preview(shared, &plan),
         Request::Copies { path } => copies(shared, path.as_ref()),
@@ -64,7 +65,7 @@ fn preview(shared: &Shared, plan: &ActionPlan) -> Result<Reply, Refusal> {
         let message = format!("{plan} is refused: it is {}, and no configuration and no person can override that here", why.noun());
         return Err(refusal(ErrorCode::Refused, &message, ""));
     }
-    shared.responder.preview(plan).map(Reply::Preview).map_err(desk::failed)
+    shared.responder.preview(plan).map(Reply::Preview).map_err(response::failed)
 }
 
 /// The account of this name; digits are a user id when no account is called so.
@@ -99,34 +100,28 @@ fn find_container(name: &HostText, isolation: Isolation) -> Result<Reply, Refusa
 }
 
 /// Questions that change something.
-fn decide(shared: &Shared, request: Request, actor: &str) -> Result<Reply, Refusal> {
-    let now = chrono::Utc::now();
+fn decide(shared: &Arc<Shared>, request: Request, actor: &str) -> Result<Reply, Refusal> {
+    let one = |action: Action| Reply::Actions(vec![action]);
     match request {
         Request::Ack { id } => ack(shared, id, actor),
-        Request::Approve { id, lasts } => {
-            let action = lock(&shared.desk).approve(shared, id, lasts, actor, now)?;
-            Ok(Reply::Actions(vec![action]))
-        }
+        Request::Approve { id, lasts } => shared.response.approve(shared, id, lasts, actor).map(one),
         Request::Reject { id, reason } => {
-            lock(&shared.desk).reject(shared, id, &reason, actor, now)?;
+            shared.response.reject(id, &reason, actor)?;
             Ok(Reply::Done(format!("{id} rejected")))
         }
-        Request::Act { plan, reason } => {
-            let action = lock(&shared.desk).act(shared, plan, &reason, actor, now)?;
-            Ok(Reply::Actions(vec![action]))
-        }
-        Request::Rollback { ids } => rollback(shared, ids, actor),
-        Request::Confirm { id } => confirm(shared, id, actor),
-        Request::EmergencyStop => emergency_stop(shared, &Approver::Person(actor.to_owned())),
+        Request::Act { plan, reason } => shared.response.act(shared, plan, &reason, actor).map(one),
+        Request::Rollback { ids } => response::rollback(shared, ids, actor),
+        Request::Confirm { id } => response::confirm(shared, id, actor),
+        Request::EmergencyStop => response::emergency_stop(shared, &Approver::Person(actor.to_owned())),
         Request::SetMode { mode } => {
-            set_mode(shared, mode, actor);
+            response::set_mode(shared, mode, actor)?;
             Ok(Reply::Done(format!("mode is {mode}: {}", mode.meaning())))
         }
         Request::Feedback { id, verdict } => feedback(shared, &id, verdict, actor),
         Request::Reload => super::reload(shared, actor),
         Request::Upgrade => upgrade(shared, actor),
         Request::Stop => {
-            audit(shared, now, actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
+            audit(shared, chrono::Utc::now(), actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
             shared.end();
             Ok(Reply::Done("the agent ends; active actions stay until they expire".to_owned()))
         }
@@ -216,71 +211,6 @@ fn ack(shared: &Shared, id: AlertId, actor: &str) -> Result<Reply, Refusal> {
     audit(shared, chrono::Utc::now(), actor, "alert.acknowledged", &id.to_string(), &alert.sentence);
     shared.recorder.keep(Record::Alert(Box::new(alert)));
     Ok(Reply::Done(format!("{id} acknowledged")))
-}
-
-fn rollback(shared: &Shared, ids: Vec<ActionId>, actor: &str) -> Result<Reply, Refusal> {
-    let all = ids.is_empty();
-    let ids = if all { shared.active_actions().iter().map(|action| action.id).collect() } else { ids };
-    let mut undone = Vec::new();
-    let mut trouble = None;
-    for id in ids {
-        match shared.responder.rollback(id, actor, chrono::Utc::now()) {
-            Ok(action) => {
-                shared.action_changed(&action);
-                undone.push(action);
-            }
-            // The rest is undone all the same; the first failure is told at the end.
-            Err(error) => {
-                let told = desk::told(shared, error);
-                trouble = trouble.or(Some(told));
-            }
-        }
-    }
-    match trouble {
-        Some(trouble) => Err(trouble),
-        None => Ok(Reply::Actions(undone)),
-    }
-}
-
-/// A person stands behind a disruptive action.
-fn confirm(shared: &Shared, id: ActionId, actor: &str) -> Result<Reply, Refusal> {
-    match shared.responder.confirm(id, actor, chrono::Utc::now()) {
-        Ok(action) => {
-            shared.action_changed(&action);
-            Ok(Reply::Actions(vec![action]))
-        }
-        Err(error) => Err(desk::told(shared, error)),
-    }
-}
-
-/// Undoes everything; the mode becomes PARANOID.
-pub(super) fn emergency_stop(shared: &Shared, by: &Approver) -> Result<Reply, Refusal> {
-    // First the mode, so that nothing new begins while the old is undone.
-    set_mode(shared, Mode::Paranoid, &by.to_string());
-    let report = shared.responder.emergency_stop(by, chrono::Utc::now());
-    report.rolled_back.iter().chain(&report.pending).for_each(|action| shared.action_changed(action));
-    let done = format!("{} actions undone, {} leftovers removed; mode is PARANOID", report.rolled_back.len(), report.removed.len());
-    if report.failures.is_empty() {
-        return Ok(Reply::Done(done));
-    }
-    let message = format!("{done}; {} could not be undone: {}", report.failures.len(), report.failures.join("; "));
-    Err(refusal(ErrorCode::Failed, &message, "run the emergency script: bartizan emergency-script | sh"))
-}
-
-/// Changes how much the agent may do alone; remembered over restarts.
-pub(super) fn set_mode(shared: &Shared, mode: Mode, actor: &str) {
-    let mut desk = lock(&shared.desk);
-    let before = desk.mode();
-    desk.set_mode(mode);
-    drop(desk);
-    if before != mode {
-        audit(shared, chrono::Utc::now(), actor, "mode.changed", &mode.to_string(), &format!("was {before}"));
-        shared.recorder.keep(Record::Note("mode", mode.to_string()));
-        // There too: the archive may not be readable at the next start.
-        if let Err(error) = past::remember_mode(&shared.ledger, mode) {
-            tracing::warn!(%error, "the mode is not in the ledger");
-        }
-    }
 }
 
 fn feedback(shared: &Shared, id: &str, verdict: FeedbackVerdict, actor: &str) -> Result<Reply, Refusal> {

@@ -5,9 +5,7 @@
 mod anchoring;
 mod answer;
 mod archiving;
-mod case_queue;
 mod coverage;
-mod desk;
 mod doctor;
 mod gauge;
 mod given_up;
@@ -17,6 +15,7 @@ mod latency;
 mod live;
 mod loss_report;
 mod losses;
+mod mailbox;
 mod notify;
 mod owner;
 mod past;
@@ -27,6 +26,7 @@ mod publish;
 mod pulses;
 mod record;
 pub mod replay;
+mod response;
 mod rounds;
 mod run_mark;
 mod seen_logins;
@@ -111,7 +111,7 @@ impl Engine {
 
     /// Somebody (`actor`) asked for `what` and may not: `why`.
     pub fn record_refusal(&self, actor: &str, what: &str, why: &str) {
-        desk::audit(&self.shared, chrono::Utc::now(), actor, "request.refused", what, why);
+        response::audit(&self.shared, chrono::Utc::now(), actor, "request.refused", what, why);
     }
 
     /// Reads the configuration again; what is wrong with it is told and nothing changes.
@@ -190,11 +190,11 @@ fn reload(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
     match shared.settings.read_policy() {
         Ok(policy) => {
             lock(&shared.correlator).set_policy(&policy);
-            lock(&shared.desk).set_policy(&policy);
+            shared.response.set_policy(&policy);
             shared.responder.set_policy(&policy);
             shared.degrade(policy_words::POLICY_WORDS, policy_words::told(&policy));
             *lock(&shared.policy) = policy;
-            desk::audit(shared, chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
+            response::audit(shared, chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
             Ok(Reply::Done(
                 "policy reloaded: scores, thresholds, protection and limits; detectors and agent.toml need a restart".to_owned(),
             ))

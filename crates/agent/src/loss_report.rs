@@ -20,7 +20,7 @@ impl Shared {
         let mut hops = self.event_hops();
         let forgotten = lock(&self.correlator).evicted();
         hops.push(HopDrops { hop: "incidents".to_owned(), received: self.totals.read().incidents, dropped: forgotten });
-        let (asked, unasked) = lock(&self.desk).asked();
+        let (asked, unasked) = self.response.standing().asked;
         hops.push(self.given_up.hop());
         hops.push(HopDrops { hop: "questions".to_owned(), received: asked + unasked, dropped: unasked });
         hops.extend(self.processes.enrichment().hops());

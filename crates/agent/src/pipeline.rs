@@ -98,8 +98,8 @@ impl Pipeline {
         lock(&self.shared.live).signal(&signal);
         let update = lock(&self.shared.correlator).join(signal);
         self.tell(&update);
-        // The judging itself reads the host and may change it: the desk does that, off this thread.
-        self.shared.case_queue.add(update.incident.id);
+        // The judging itself reads the host and may change it: the court does that, on a thread of its own.
+        self.shared.response.cases.add(update.incident.id);
     }
 
     fn tell(&self, update: &IncidentUpdate) {

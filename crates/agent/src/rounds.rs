@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use super::anchoring::{self, Anchoring};
 use super::governor::Reading;
 use super::pulses::Part;
+use super::response::{self, Decider};
 use super::shared::{Shared, lock};
-use super::{answer, desk, start, supervisor};
+use super::{start, supervisor};
 use bartizan_guard::file_backups::AccessCopies;
 use bartizan_guard::watchdog::{EMERGENCY_SIGN, Seen, Standing, WatchdogError};
 use bartizan_model::{Alarm, AlarmKind, Approver, Counts, Health, HostText, Posture, Protocol, Timestamp};
+use bartizan_protocol::{Refusal, Reply};
 use bartizan_sensors::Sink;
 use bartizan_sys::sock_diag::{self, Phase};
 use bartizan_sys::{own_usage, sched, service_manager};
@@ -50,34 +52,32 @@ fn due(last: &mut Instant, every: Duration) -> bool {
 
 /// The court's thread: judges what waits, and nothing else. An intruder is stopped as soon as it has judged, so it runs
 /// before whatever keeps the host busy.
-pub(super) fn sit(shared: &Shared) {
+pub(super) fn sit(shared: &Shared, mut decider: Decider) {
     // Before the first case: else a freeze needs a shell or timer of its own.
     keep_watchdog(shared, &Standing::of(&shared.settings.runtime, &shared.settings.data));
-    lock(&shared.desk).recall(shared, chrono::Utc::now());
+    decider.recall(chrono::Utc::now());
     sched::step_forward();
     let (mut looked, mut rested) = (Instant::now(), Instant::now());
     while !shared.stop.is_set() {
         shared.pulses.beat(Part::Court);
-        let waiting = shared.case_queue.take(RECONCILE);
-        let (now, begun) = (chrono::Utc::now(), Instant::now());
-        let judge = || waiting.into_iter().for_each(|id| lock(&shared.desk).judge(shared, id, now));
-        // However many cases a flood brings, it sprints for no more than a fifth of the time.
-        if begun >= rested {
-            sched::realtime(judge);
-            rested = Instant::now() + begun.elapsed() * 4;
-        } else {
-            judge();
-        }
-        let mut desk = lock(&shared.desk);
+        shared.response.round(&mut decider, RECONCILE, |judge| {
+            let begun = Instant::now();
+            // However many cases a flood brings, it sprints for no more than a fifth of the time.
+            if begun >= rested {
+                sched::realtime(judge);
+                rested = Instant::now() + begun.elapsed() * 4;
+            } else {
+                judge();
+            }
+        });
         if due(&mut looked, VITALS) {
-            desk.lapse(shared, now);
-            desk.lapse_ended(shared, now);
+            decider.lapse(chrono::Utc::now());
         }
     }
 }
 
 /// The reconcile loop: keeps the actions true, and what ends them alive. Nobody who acts waits for it.
-pub(super) fn care(shared: &Shared) {
+pub(super) fn care(shared: &Arc<Shared>) {
     let (mut reconciled, mut decayed, mut copied) = (Instant::now(), Instant::now(), Instant::now());
     let standing = Standing::of(&shared.settings.runtime, &shared.settings.data);
     let mut copies = AccessCopies::of(&shared.settings.data);
@@ -91,7 +91,7 @@ pub(super) fn care(shared: &Shared) {
         let now = chrono::Utc::now();
         let quiet = due(&mut decayed, DECAY);
         if acts && due(&mut reconciled, RECONCILE) {
-            obey_emergency_script(shared);
+            obey_emergency_script(shared, |by| response::emergency_stop(shared, by));
             keep_watchdog(shared, &standing);
             if due(&mut copied, COPIES) {
                 keep_copies(shared, &mut copies);
@@ -146,12 +146,12 @@ fn keep_copies(shared: &Shared, copies: &mut AccessCopies) {
 }
 
 /// The emergency script was run beside us: it wins. What it undid must not be brought back as drift.
-pub(super) fn obey_emergency_script(shared: &Shared) {
+pub(super) fn obey_emergency_script(shared: &Shared, stop: impl FnOnce(&Approver) -> Result<Reply, Refusal>) {
     let sign = shared.settings.runtime.join(EMERGENCY_SIGN);
     if !sign.exists() {
         return;
     }
-    if let Err(trouble) = answer::emergency_stop(shared, &Approver::EmergencyScript) {
+    if let Err(trouble) = stop(&Approver::EmergencyScript) {
         shared.degrade("emergency script", Some(trouble.message));
     }
     if let Err(error) = std::fs::remove_file(&sign) {
@@ -199,12 +199,10 @@ fn reconcile(shared: &Shared, now: Timestamp) {
         Ok(changed) => {
             shared.degrade("reconciler", None);
             changed.iter().for_each(|action| shared.action_changed(action));
-            let mut desk = lock(&shared.desk);
-            changed.iter().for_each(|action| desk.watch(shared, action, now));
-            drop(desk);
+            shared.response.watch(&changed, now);
             tell_pending(shared);
         }
-        Err(error) => shared.degrade("reconciler", Some(desk::failed(error).message)),
+        Err(error) => shared.degrade("reconciler", Some(response::failed(error).message)),
     }
     shared.degrade("table of our name", shared.responder.table_trouble());
 }
@@ -239,7 +237,7 @@ pub(super) fn cry(shared: &Arc<Shared>) {
     anchoring::compare(shared, archived.as_deref());
     shared.remember_coverage(chrono::Utc::now());
     while !shared.stop.is_set() {
-        // A console that comes wakes the publisher.
+        // A console that comes rings the notify.
         shared.notify.sleep(if lock(&shared.publisher).consoles() > 0 { DELTA } else { alone });
         if lock(&shared.publisher).consoles() > 0 && due(&mut measured, HEALTH) {
             let health = measure(shared);
@@ -331,7 +329,8 @@ pub(super) fn measure(shared: &Shared) -> Health {
     let watching_since = if open.is_empty() { coverage.since() } else { at };
     let gaps = coverage.gaps().into_iter().chain(open).collect();
     drop(coverage);
-    let degraded = lock(&shared.degraded).iter().map(|(part, trouble)| format!("{part}: {trouble}")).collect();
+    let mut degraded: Vec<String> = lock(&shared.degraded).iter().map(|(part, trouble)| format!("{part}: {trouble}")).collect();
+    degraded.extend(shared.response.age().map(|age| format!("court: {age}")));
     Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -339,7 +338,7 @@ pub(super) fn measure(shared: &Shared) -> Health {
         kernel: own_usage::kernel_release(),
         watching_since,
         at,
-        mode: lock(&shared.desk).mode(),
+        mode: shared.response.standing().mode,
         posture: posture(shared),
         rung,
         bpf_object: shared.ladder.bpf_object().to_owned(),

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::case_queue::CaseQueue;
 use super::coverage::Coverage;
-use super::desk::Desk;
 use super::gauge::Gauge;
 use super::given_up::{Controls, GivenUp};
 use super::governor::Governor;
@@ -21,6 +19,7 @@ use super::presence::{Attendance, Totals};
 use super::publish::Publisher;
 use super::pulses::Pulses;
 use super::record::{Record, Recorder};
+use super::response::Response;
 use super::supervisor::Outages;
 use bartizan_config::{Policy, Settings};
 use bartizan_detect::correlator::Correlator;
@@ -91,8 +90,7 @@ pub(super) struct Shared {
     pub(super) live: Mutex<Live>,
     pub(super) publisher: Mutex<Publisher>,
     pub(super) correlator: Mutex<Correlator>,
-    pub(super) case_queue: CaseQueue,
-    pub(super) desk: Mutex<Desk>,
+    pub(super) response: Response,
     pub(super) responder: Responder,
     pub(super) ledger: Arc<Ledger>,
     pub(super) owner: Arc<Owner>,
@@ -148,7 +146,7 @@ impl Shared {
         self.stop.set();
         self.ended.send_replace(true);
         self.notify.wake();
-        self.case_queue.nudge();
+        self.response.nudge();
         self.owner.nudge();
     }
 

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::case_queue::CaseQueue;
 use super::coverage::Coverage;
-use super::desk::Desk;
 use super::gauge::Gauge;
 use super::given_up::{Controls, GivenUp};
 use super::governor::{Governor, Limits};
@@ -23,14 +21,15 @@ use super::presence::Attendance;
 use super::publish::Publisher;
 use super::pulses::Pulses;
 use super::record::{FarEnd, Record, Recorder};
+use super::response::{Decider, Questions, Response};
 use super::seen_logins::{self, SeenLogins};
 use super::shared::{Counters, Shared, lock};
-use super::{archiving, policy_words, rounds, run_mark, supervisor, table_watch};
+use super::{archiving, policy_words, response, rounds, run_mark, supervisor, table_watch};
 use bartizan_config::{Policy, Settings};
 use bartizan_court::Court;
 use bartizan_detect::correlator::Correlator;
 use bartizan_detect::detectors::DetectorSet;
-use bartizan_model::{ApprovalId, EventId, IncidentId};
+use bartizan_model::{ApprovalId, EventId, IncidentId, Mode};
 use bartizan_outbound::Webhook;
 use bartizan_protocol::{Push, Snapshot};
 use bartizan_responder::{ActError, Responder, Ties};
@@ -104,7 +103,7 @@ pub(super) fn start(settings: Settings, legacy: Option<UpgradeState>) -> Result<
     let ties = ties(&policy, &owner, &processes, &lanes);
     let responder = Responder::new(Arc::clone(&ledger), &settings.runtime, ties).map_err(EngineError::Responder)?;
     let mode = past.mode(&ledger).unwrap_or(policy.mode.initial);
-    let desk = Desk::new(court, mode, past.pending, ApprovalId(past.numbers.approvals + 1), policy.actions.question_lapses);
+    let questions = Questions::new(past.pending, ApprovalId(past.numbers.approvals + 1), policy.actions.question_lapses);
     let correlator = Correlator::new(&policy, IncidentId(past.numbers.incidents + 1));
     let (recorder, far_end) = Recorder::new();
     let limits = Limits { cpu_percent: settings.max_cpu_percent as f64, rss_bytes: settings.max_memory };
@@ -116,8 +115,7 @@ pub(super) fn start(settings: Settings, legacy: Option<UpgradeState>) -> Result<
         live: Mutex::new(Live::default()),
         publisher: Mutex::new(Publisher::default()),
         correlator: Mutex::new(correlator),
-        case_queue: CaseQueue::default(),
-        desk: Mutex::new(desk),
+        response: Response::new(mode),
         responder,
         ledger,
         owner,
@@ -166,8 +164,9 @@ pub(super) fn start(settings: Settings, legacy: Option<UpgradeState>) -> Result<
         // Before the sensors: the first event of this run says what no run saw.
         shared.lanes.emit(supervisor::unwatched(loss));
     }
+    let mut decider = Decider::new(Arc::clone(&shared), court, mode, questions, &lock(&shared.policy));
     if !shared.settings.only_watches {
-        settle(&shared);
+        settle(&shared, &mut decider);
     }
     match run_mark::begin(&shared.ledger, watched_until) {
         Ok(Some(alarm)) => {
@@ -177,8 +176,8 @@ pub(super) fn start(settings: Settings, legacy: Option<UpgradeState>) -> Result<
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "the next run will not know how this one ended"),
     }
-    let threads = threads(&shared, writer, far_end)?;
-    let (version, rung, mode) = (env!("CARGO_PKG_VERSION"), shared.ladder.rung().noun(), lock(&shared.desk).mode());
+    let threads = threads(&shared, decider, writer, far_end)?;
+    let (version, rung, mode) = (env!("CARGO_PKG_VERSION"), shared.ladder.rung().noun(), shared.response.standing().mode);
     tracing::info!(version, rung, %mode, pid = std::process::id(), data = %shared.settings.data.display(), "bartizan watches");
     Ok((shared, threads))
 }
@@ -251,10 +250,15 @@ fn own_rights(shared: &Shared) {
 
 /// Settles what an earlier life began: every action gets an owner again or is undone, none is done twice. What cannot be
 /// settled now is told, and tried again by the reconciler.
-fn settle(shared: &Shared) {
+fn settle(shared: &Shared, decider: &mut Decider) {
     shared.degrade(policy_words::POLICY_WORDS, policy_words::told(&lock(&shared.policy)));
     // Everything was undone while no agent ran: nothing of it is taken for drift.
-    rounds::obey_emergency_script(shared);
+    rounds::obey_emergency_script(shared, |by| {
+        let before = decider.mode();
+        decider.set_mode(Mode::Paranoid);
+        response::mode_changed(shared, before, Mode::Paranoid, &by.to_string());
+        response::undo_everything(shared, by)
+    });
     match shared.responder.recover(chrono::Utc::now()) {
         Ok(changed) => changed.iter().for_each(|action| {
             tracing::info!(action = %action.id, state = action.state.noun(), "settled after restart");
@@ -272,7 +276,7 @@ pub(super) fn reserve_of(settings: &Settings) -> u64 {
 }
 
 /// Starts every thread of the agent. The sensors come last, when somebody is there to take what they see.
-fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Result<Threads, EngineError> {
+fn threads(shared: &Arc<Shared>, decider: Decider, writer: Option<Writer>, far_end: FarEnd) -> Result<Threads, EngineError> {
     let policy = lock(&shared.policy).clone();
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.to_owned()).spawn(body);
     let mut threads = Vec::new();
@@ -290,7 +294,7 @@ fn threads(shared: &Arc<Shared>, writer: Option<Writer>, far_end: FarEnd) -> Res
     let pipeline = Pipeline::new(Arc::clone(shared), DetectorSet::new(&policy, &known));
     let pipeline = spawn("pipeline", Box::new(move || pipeline.run()))?;
     let court = Arc::clone(shared);
-    threads.push(spawn("court", Box::new(move || rounds::sit(&court)))?);
+    threads.push(spawn("court", Box::new(move || rounds::sit(&court, decider)))?);
     let caretaker = Arc::clone(shared);
     threads.push(spawn("reconciler", Box::new(move || rounds::care(&caretaker)))?);
     let crier = Arc::clone(shared);

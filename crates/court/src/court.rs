@@ -145,6 +145,11 @@ impl Court {
         self.sentinel.watch(action, &self.policy, now)
     }
 
+    /// The number of the warrant that is issued next.
+    pub fn next_warrant(&self) -> WarrantId {
+        self.next
+    }
+
     /// Why automatic actions are paused for now, if the sentinel says so.
     pub fn pause(&self, now: Timestamp) -> Option<&Pause> {
         self.sentinel.holds(now)

@@ -7,6 +7,7 @@ mod confirm;
 mod emergency;
 mod ending;
 mod evidence;
+mod halt;
 mod marks;
 mod operations;
 mod pace;
@@ -33,7 +34,7 @@ use bartizan_enforce::freeze::Freezer;
 use bartizan_guard::lifeline::check;
 use bartizan_guard::watchdog;
 use bartizan_model::{
-    Action, ActionId, ActionPlan, Alarm, Lifeline, LifelineReason, Preview, ProcessKey, Target, Timestamp, Unpoisoned as _,
+    Action, ActionId, ActionPlan, Alarm, Lifeline, LifelineReason, Preview, ProcessKey, Target, Timestamp, Unpoisoned as _, WarrantId,
 };
 use bartizan_store::ledger::{Ledger, LedgerError};
 use bartizan_sys::clock::Clock;
@@ -83,6 +84,8 @@ pub struct Responder {
     turn: Arc<Mutex<()>>,
     /// Whether somebody acts, and how far it is.
     operations: operations::Operations,
+    /// Whether leave that was given before still holds.
+    halt: halt::Halt,
     #[cfg(test)]
     die_at: Mutex<Option<&'static str>>,
     /// What a test does to the world at some point of a change.
@@ -133,6 +136,7 @@ impl Responder {
             retries: ending::Retries::default(),
             turn: Arc::default(),
             operations: operations::Operations::default(),
+            halt: halt::Halt::default(),
             #[cfg(test)]
             die_at: Mutex::new(None),
             #[cfg(test)]
@@ -225,6 +229,16 @@ impl Responder {
         self.operations.moved()
     }
 
+    /// From now on nothing is begun, whatever leave was given, until [`Self::go_on_from`].
+    pub fn halt(&self) {
+        self.halt.begin();
+    }
+
+    /// What is begun from now on needs a warrant of at least this number: those that were issued before the halt are void.
+    pub fn go_on_from(&self, first: WarrantId) {
+        self.halt.end(first);
+    }
+
     fn my_turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unpoisoned()
     }
@@ -305,6 +319,8 @@ mod ending_tests;
 mod evidence_tests;
 #[cfg(test)]
 mod freeze_tests;
+#[cfg(test)]
+mod halt_tests;
 #[cfg(test)]
 mod harm_stage;
 #[cfg(test)]

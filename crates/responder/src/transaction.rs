@@ -41,6 +41,7 @@ impl Responder {
         };
         let before = Before { signs, may_carry: doubt.is_some() || *warrant.plan().target() == Target::Host };
         pace.step("health probes before");
+        self.checkpoint("before its turn");
         let turn = self.my_turn();
         pace.step("turn");
         operation.step();
@@ -101,7 +102,11 @@ impl Responder {
         match judged {
             Some(judged) if judged.state.is_active() => Ok(judged),
             Some(judged) => Err(ActError::Failed { why: judged.note.clone(), action: Box::new(judged) }),
-            None => Ok(action),
+            // Over: somebody undid it meanwhile, or it ended.
+            None => match self.ledger.action(action.id).ok().flatten() {
+                Some(over) if !over.state.is_active() => Err(ActError::Failed { why: over.note.clone(), action: Box::new(over) }),
+                over => Ok(over.unwrap_or(action)),
+            },
         }
     }
 
@@ -115,6 +120,9 @@ impl Responder {
     ) -> Result<(Action, Value), ActError> {
         // Waiting for its turn may have taken longer than it holds.
         warrant.check(now)?;
+        if self.halt.voids(warrant.id()) {
+            return Err(ActError::Stopped);
+        }
         let by_person = warrant.by().is_person();
         if by_person {
             self.signs.no_longer_shun(warrant.plan().target());

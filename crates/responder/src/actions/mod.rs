@@ -66,6 +66,9 @@ pub enum ActError {
     /// No leave.
     #[error(transparent)]
     Warrant(#[from] WarrantError),
+    /// An emergency stop came after leave was given.
+    #[error("nothing was done: an emergency stop came meanwhile; ask again if it is still wanted")]
+    Stopped,
     /// Begun, failed, and undone again: nothing of it is left, unless the note of the action says otherwise.
     #[error("{id} failed: {why}", id = .action.id)]
     Failed {

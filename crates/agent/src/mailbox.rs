@@ -1,0 +1,195 @@
+//! Messages to a part: work that the part's own thread does, in the order in which it came, on what it alone owns.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::notify::Notify;
+use bartizan_model::Unpoisoned as _;
+
+/// Messages that wait at most. Whoever sends faster than a part works is told that it is busy.
+const MAX_WAITING: usize = 4_096;
+
+/// Work on what a part owns.
+pub(super) type Message<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// Why a question was not answered. Then nothing was done, and nothing will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoAnswer {
+    /// It did not come to it in time.
+    #[error("is busy")]
+    Busy,
+    /// It has ended.
+    #[error("has ended")]
+    Ended,
+}
+
+/// The box of one part: anybody puts in, its thread takes out.
+pub(super) struct Mailbox<S> {
+    waiting: Mutex<VecDeque<Message<S>>>,
+    notify: Arc<Notify>,
+}
+
+/// Who has hold of a question: the first to take it decides.
+#[derive(Debug)]
+struct Claim(AtomicU8);
+
+const OPEN: u8 = 0;
+const TAKEN: u8 = 1;
+
+impl Claim {
+    fn take(&self) -> bool {
+        self.0.compare_exchange(OPEN, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+impl<S: 'static> Mailbox<S> {
+    /// Empty; whatever comes rings this notify.
+    pub(super) fn new(notify: Arc<Notify>) -> Self {
+        Self { waiting: Mutex::default(), notify }
+    }
+
+    /// Leaves a message and does not wait. `false` when the part is so far behind that it is thrown away.
+    pub(super) fn tell(&self, message: impl FnOnce(&mut S) + Send + 'static) -> bool {
+        let mut waiting = self.waiting.lock().unpoisoned();
+        let room = waiting.len() < MAX_WAITING;
+        if room {
+            waiting.push_back(Box::new(message));
+        }
+        drop(waiting);
+        self.notify.wake();
+        room
+    }
+
+    /// Asks and waits for the answer, for so long until the part begins with it.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]: the question was taken back before the part began with it, or the part ended.
+    pub(super) fn ask<T: Send + 'static>(&self, within: Duration, work: impl FnOnce(&mut S) -> T + Send + 'static) -> Result<T, NoAnswer> {
+        let (answer, answers): (SyncSender<T>, _) = sync_channel(1);
+        let claim = Arc::new(Claim(AtomicU8::new(OPEN)));
+        let its = Arc::clone(&claim);
+        let sent = self.tell(move |state| {
+            if its.take() {
+                // Whoever asked waits for it, or has ended.
+                let _ = answer.send(work(state));
+            }
+        });
+        if !sent {
+            return Err(NoAnswer::Busy);
+        }
+        match answers.recv_timeout(within) {
+            Ok(answered) => Ok(answered),
+            Err(RecvTimeoutError::Disconnected) => Err(NoAnswer::Ended),
+            Err(RecvTimeoutError::Timeout) if claim.take() => Err(NoAnswer::Busy),
+            Err(RecvTimeoutError::Timeout) => answers.recv().map_err(|_| NoAnswer::Ended),
+        }
+    }
+
+    /// Leaves work that is done in any case, sooner or later, and waits for so long to hear that it is done.
+    pub(super) fn insist<T: Send + 'static>(&self, within: Duration, work: impl FnOnce(&mut S) -> T + Send + 'static) -> Option<T> {
+        let (answer, answers): (SyncSender<T>, _) = sync_channel(1);
+        // Whoever asked may no longer wait.
+        self.tell(move |state| drop(answer.send(work(state))));
+        answers.recv_timeout(within).ok()
+    }
+
+    /// Everything that waits, the oldest first.
+    pub(super) fn take(&self) -> VecDeque<Message<S>> {
+        std::mem::take(&mut *self.waiting.lock().unpoisoned())
+    }
+
+    /// Does all that waits.
+    pub(super) fn work_off(&self, state: &mut S) {
+        self.take().into_iter().for_each(|message| message(state));
+    }
+}
+
+/// What a part shows to all others without being asked: a whole that is replaced, never changed.
+#[derive(Debug)]
+pub(super) struct Published<T>(Mutex<Arc<T>>);
+
+impl<T> Published<T> {
+    pub(super) fn new(first: T) -> Self {
+        Self(Mutex::new(Arc::new(first)))
+    }
+
+    /// As it was shown last.
+    pub(super) fn read(&self) -> Arc<T> {
+        Arc::clone(&self.0.lock().unpoisoned())
+    }
+
+    /// Shows another from now on.
+    pub(super) fn show(&self, next: T) {
+        *self.0.lock().unpoisoned() = Arc::new(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn boxed() -> Arc<Mailbox<Vec<u32>>> {
+        Arc::new(Mailbox::new(Arc::default()))
+    }
+
+    #[test]
+    fn messages_are_worked_off_in_order_by_whoever_owns_the_state() {
+        let mailbox = boxed();
+        let asker = Arc::clone(&mailbox);
+        let asked = std::thread::spawn(move || {
+            asker.tell(|all| all.push(1));
+            asker.tell(|all| all.push(2));
+            asker.ask(Duration::from_secs(20), |all| all.clone())
+        });
+        let mut state = Vec::new();
+        while !asked.is_finished() {
+            mailbox.work_off(&mut state);
+        }
+        assert_eq!(asked.join().unwrap(), Ok(vec![1, 2]));
+    }
+
+    #[test]
+    fn a_question_that_was_given_up_is_never_carried_out() {
+        let mailbox = boxed();
+        let begun = Instant::now();
+        assert_eq!(mailbox.ask(Duration::from_millis(20), |all| all.push(7)), Err(NoAnswer::Busy));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        let mut state = Vec::new();
+        mailbox.work_off(&mut state);
+        assert_eq!(state, Vec::<u32>::new());
+    }
+
+    #[test]
+    fn what_was_begun_in_time_is_answered_however_long_it_takes() {
+        let mailbox = boxed();
+        let owner = Arc::clone(&mailbox);
+        let worker = std::thread::spawn(move || {
+            let mut state = Vec::new();
+            while state.is_empty() {
+                owner.work_off(&mut state);
+            }
+        });
+        let slow = |all: &mut Vec<u32>| {
+            std::thread::sleep(Duration::from_millis(150));
+            all.push(1);
+            5
+        };
+        assert_eq!(mailbox.ask(Duration::from_millis(50), slow), Ok(5));
+        worker.join().unwrap();
+    }
+
+    #[test]
+    fn whoever_asks_a_part_that_ended_is_told_and_a_full_box_takes_no_more() {
+        let mailbox = boxed();
+        let other = Arc::clone(&mailbox);
+        let asked = std::thread::spawn(move || other.ask(Duration::from_secs(60), |all| all.len()));
+        while mailbox.take().is_empty() {}
+        assert_eq!(asked.join().unwrap(), Err(NoAnswer::Ended));
+        assert_eq!((0..MAX_WAITING + 5).filter(|_| mailbox.tell(|_| {})).count(), MAX_WAITING);
+    }
+}

@@ -1,0 +1,354 @@
+//! Brings cases before the court, does what it rules, and keeps the questions. Its own thread alone has it; others send messages.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::carry_out::{carried_out, push, told};
+use super::questions::Questions;
+use super::under_way::UnderWay;
+use super::{Standing, audit, usage};
+use crate::shared::{Shared, lock};
+use crate::supervisor::alarmed;
+use bartizan_config::Policy;
+use bartizan_court::{ApprovalRequest, Case, Court, Ruling, Warrant};
+use bartizan_model::{
+    Action, ActionPlan, Approval, ApprovalId, ApprovalState, Incident, IncidentId, Mode, Preview, Process, ProcessKey, Target, Timestamp,
+    WarrantId,
+};
+use bartizan_outbound::Notice;
+use bartizan_protocol::{ErrorCode, Refusal};
+use bartizan_responder::ActError;
+use bartizan_sensors::Sink;
+
+/// Refusals remembered so that the same one is recorded once.
+const REFUSALS: usize = 1_024;
+
+/// What the court's thread owns.
+pub(crate) struct Decider {
+    pub(super) shared: Arc<Shared>,
+    court: Court,
+    mode: Mode,
+    questions: Questions,
+    pub(super) under_way: UnderWay,
+    /// Actions that may be alive at once.
+    max_active: usize,
+    refused: BTreeSet<String>,
+}
+
+/// Leave that was given to a person, and what it is about.
+pub(super) struct Granted {
+    pub(super) warrant: Warrant,
+    /// Under which number it is under way.
+    pub(super) number: u64,
+    pub(super) incident: Option<IncidentId>,
+}
+
+impl Decider {
+    pub(crate) fn new(shared: Arc<Shared>, court: Court, mode: Mode, questions: Questions, policy: &Policy) -> Self {
+        let max_active = policy.actions.most_active as usize;
+        Self { shared, court, mode, questions, under_way: UnderWay::default(), max_active, refused: BTreeSet::new() }
+    }
+
+    /// Shows everybody how it stands.
+    pub(super) fn publish(&self) {
+        let asked = (self.questions.asked(), self.court.unasked());
+        self.shared.response.show(Standing { mode: self.mode, asked, questions: self.questions.all(), at: std::time::Instant::now() });
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// A person sets it: the sentinel begins anew. Gives the first warrant that is not issued yet.
+    pub(crate) fn set_mode(&mut self, mode: Mode) -> WarrantId {
+        self.mode = mode;
+        self.court.rearm();
+        self.publish();
+        self.court.next_warrant()
+    }
+
+    /// Tells the sentinel how an action of ours stands.
+    pub(super) fn watch(&mut self, action: &Action, now: Timestamp) {
+        if let Some(alarm) = self.court.watch(action, now) {
+            audit(&self.shared, now, "the sentinel", "sentinel.tripped", "the court", &alarm.detail.as_sentence());
+            self.shared.lanes.emit(alarmed(alarm));
+            self.show_pause(now);
+        }
+    }
+
+    /// What an earlier run did within the last minutes counts too.
+    pub(crate) fn recall(&mut self, now: Timestamp) {
+        let lately = |action: &&Action| action.planned_at > now - chrono::TimeDelta::minutes(10);
+        let actions = self.shared.all_actions();
+        actions.iter().rev().filter(lately).for_each(|action| self.watch(action, now));
+    }
+
+    fn show_pause(&self, now: Timestamp) {
+        let told = self.court.pause(now).map(|pause| {
+            let until = pause.until.format("%H:%M:%S UTC");
+            format!(
+                "{}; everything is asked until {until}; look, then set the mode again: bartizan mode {}",
+                pause.why,
+                self.mode.to_string().to_lowercase()
+            )
+        });
+        self.shared.degrade("sentinel", told);
+    }
+
+    /// Takes a changed policy over.
+    pub(super) fn set_policy(&mut self, policy: &Policy) {
+        self.court.set_policy(policy);
+        self.questions.set_lapse(policy.actions.question_lapses);
+        self.max_active = policy.actions.most_active as usize;
+    }
+
+    /// Brings one incident before the court and does what it rules.
+    pub(super) fn judge(&mut self, id: IncidentId, now: Timestamp) {
+        let shared = Arc::clone(&self.shared);
+        let correlator = lock(&shared.correlator);
+        let Some(incident) = correlator.get(id).cloned() else { return };
+        let proof = correlator.proof(id);
+        drop(correlator);
+        let lifeline = shared.owner.lifeline();
+        let tree = incident.subject.map(|key| processes(&shared, key)).unwrap_or_default();
+        let active = shared.active_actions();
+        let connections = shared.owner.connections();
+        let (incident_now, mode, tree, active) = (&incident, self.mode, tree.as_slice(), active.as_slice());
+        let case = Case { incident: incident_now, proof: &proof, mode, lifeline: &lifeline, tree, active, connections: &connections, now };
+        let rulings = self.court.propose(&case);
+        let spared = spared(&rulings);
+        for ruling in rulings {
+            match ruling {
+                Ruling::Act(warrant) if shared.settings.only_watches => drop(warrant),
+                Ruling::Act(warrant) => {
+                    let judged = chrono::Utc::now();
+                    tracing::debug!(incident = %id, waited_us = micros(now - incident.updated), judging_us = micros(judged - now), "acts alone");
+                    self.settle_question(warrant.plan());
+                    self.act_alone(warrant, &incident, now);
+                }
+                Ruling::Ask { plan, reason, held_because } => {
+                    self.ask(&incident, plan, reason, format!("{held_because}{spared}"), now);
+                }
+                Ruling::Refuse { plan, reason } => self.refuse(&incident, &plan, &reason.to_string(), now),
+            }
+        }
+    }
+
+    /// What takes its time, because the host's health probes are compared before and after, is done beside the court's thread:
+    /// the next intruder does not wait for it. All else is done at once.
+    fn act_alone(&mut self, warrant: Warrant, incident: &Incident, now: Timestamp) {
+        if warrant.plan().kind().is_disruptive()
+            && let Some(number) = self.under_way.begin(warrant.plan(), None)
+        {
+            let (shared, incident) = (Arc::clone(&self.shared), incident.clone());
+            let change = move || {
+                let outcome = execute_alone(&shared, warrant, &incident, now);
+                shared.response.finished_alone(number, outcome, now);
+            };
+            let begun = std::thread::Builder::new().name("change".to_owned()).spawn(change);
+            if let Err(error) = begun {
+                // The court proposes it again when the case changes.
+                self.under_way.end(number);
+                self.shared.degrade("court", Some(format!("the kernel gives no thread: {error}; an action was not begun")));
+            }
+            return;
+        }
+        let outcome = execute_alone(&self.shared, warrant, incident, now);
+        outcome.iter().for_each(|action| self.watch(action, now));
+    }
+
+    fn ask(&mut self, incident: &Incident, plan: ActionPlan, reason: String, held_because: String, now: Timestamp) {
+        if self.questions.waiting(&plan).is_some() {
+            return;
+        }
+        let preview = self.shared.responder.preview(&plan).unwrap_or_else(|error| Preview {
+            steps: vec![format!("cannot be previewed: {error}")],
+            blast_radius: "unknown".to_owned(),
+            ..Preview::default()
+        });
+        let (id, expires_at) = self.questions.name(now);
+        let approval = Approval {
+            id,
+            incident: incident.id,
+            action: plan,
+            reason,
+            held_because,
+            confidence: incident.confidence,
+            blast_radius: preview.blast_radius.clone(),
+            preview,
+            asked_at: now,
+            expires_at,
+            state: ApprovalState::Pending,
+            answered_by: None,
+        };
+        let detail = format!("{} for {}: {}", approval.action, incident.id, approval.held_because);
+        audit(&self.shared, now, "the court", "approval.asked", &id.to_string(), &detail);
+        push(&self.shared, |host| Notice::question(host, &approval, incident.severity));
+        self.keep(approval);
+    }
+
+    fn refuse(&mut self, incident: &Incident, plan: &ActionPlan, reason: &str, now: Timestamp) {
+        if self.refused.len() >= REFUSALS {
+            self.refused.clear();
+        }
+        if self.refused.insert(format!("{} {plan} {reason}", incident.id)) {
+            let detail = format!("not acted on because {reason}; for {}", incident.id);
+            audit(&self.shared, now, "the court", "action.refused", &plan.to_string(), &detail);
+        }
+    }
+
+    /// The mode allows by now what a person was asked: the question is answered.
+    fn settle_question(&mut self, plan: &ActionPlan) {
+        if let Some(approval) = self.questions.waiting(plan) {
+            let answered_by = Some(format!("mode {}", self.mode));
+            self.keep(Approval { state: ApprovalState::Approved, answered_by, ..approval });
+        }
+    }
+
+    /// A person says yes: leave to do it, once. The question waits until it is known what came of it.
+    pub(super) fn grant_approval(
+        &mut self,
+        id: ApprovalId,
+        lasts: Option<Duration>,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Granted, Refusal> {
+        let approval = self.pending(id, now)?;
+        let plan = match lasts {
+            Some(lasts) => approval.action.lasting(lasts).map_err(|error| usage(error.to_string(), "give a time such as 10m"))?,
+            None => approval.action.clone(),
+        };
+        self.grant(plan, Some(approval.incident), Some(id), &approval.reason, actor, now)
+    }
+
+    /// A person asks for an action directly: the same guards.
+    pub(super) fn grant(
+        &mut self,
+        plan: ActionPlan,
+        incident: Option<IncidentId>,
+        question: Option<ApprovalId>,
+        reason: &str,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Granted, Refusal> {
+        let shared = Arc::clone(&self.shared);
+        let lifeline = shared.owner.lifeline();
+        let tree = plan.target().root().map(|root| processes(&shared, root)).unwrap_or_default();
+        let active = shared.active_actions();
+        if self.under_way.has(&plan) {
+            return Err(usage(format!("{plan} is being done right now"), "`bartizan actions` shows what comes of it"));
+        }
+        let refused = |refusal: bartizan_court::Refusal| {
+            audit(&shared, now, "the court", "warrant.refused", actor, &refusal.to_string());
+            Refusal { code: ErrorCode::Refused, message: refusal.to_string(), mend: String::new() }
+        };
+        // What is being done may be alive in a moment.
+        if active.len() + self.under_way.unborn(&active) >= self.max_active {
+            let most = u32::try_from(self.max_active).unwrap_or(u32::MAX);
+            return Err(refused(bartizan_court::Refusal::TooManyActive { plan: plan.to_string(), most }));
+        }
+        let (reason, person) = (reason.to_owned(), actor.to_owned());
+        let number = self.under_way.begin(&plan, question).ok_or_else(|| {
+            let message = format!("nothing was done: {} other changes are being made at this moment", UnderWay::MAX);
+            Refusal { code: ErrorCode::Failed, message, mend: "ask again in a moment".to_owned() }
+        })?;
+        let request = ApprovalRequest { plan, incident, reason, person, lifeline: &lifeline, tree: &tree, active: &active, now };
+        match self.court.grant(request) {
+            Ok(warrant) => Ok(Granted { warrant, number, incident }),
+            Err(refusal) => {
+                self.under_way.end(number);
+                Err(refused(refusal))
+            }
+        }
+    }
+
+    /// What came of leave given to a person: the question is answered when it was done, and waits on when not.
+    pub(super) fn finish(&mut self, number: u64, answered_by: Option<String>) {
+        let question = self.under_way.end(number).and_then(|id| self.questions.get(id));
+        if let (Some(approval), Some(_)) = (question, &answered_by) {
+            self.keep(Approval { state: ApprovalState::Approved, answered_by, ..approval });
+        }
+    }
+
+    /// A person says no.
+    pub(super) fn reject(&mut self, id: ApprovalId, reason: &str, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+        let approval = self.pending(id, now)?;
+        audit(&self.shared, now, actor, "approval.rejected", &id.to_string(), reason);
+        self.court.decline(&approval.action, approval.incident, now);
+        self.keep(Approval { state: ApprovalState::Rejected, answered_by: Some(actor.to_owned()), ..approval });
+        Ok(())
+    }
+
+    /// Questions that nobody answered in time, and those about processes that have ended by themselves.
+    pub(crate) fn lapse(&mut self, now: Timestamp) {
+        self.show_pause(now);
+        let waiting: Vec<Approval> = self.questions.pending().filter(|approval| !self.under_way.answers(approval.id)).cloned().collect();
+        for approval in waiting {
+            let gone = |root: ProcessKey| self.shared.processes.tree(root).is_empty();
+            let ended = matches!(approval.action.target(), Target::ProcessTree { root, .. } if gone(*root));
+            let (by, why, answered_by) = match (approval.expires_at <= now, ended) {
+                (true, _) => ("the clock", "nobody answered in time", None),
+                (_, true) => ("the court", "the processes have ended by themselves", Some("nobody: the processes have ended".to_owned())),
+                (false, false) => continue,
+            };
+            audit(&self.shared, now, by, "approval.lapsed", &approval.id.to_string(), why);
+            self.shared.totals.count_lapsed();
+            self.keep(Approval { state: ApprovalState::Expired, answered_by, ..approval });
+        }
+    }
+
+    fn pending(&self, id: ApprovalId, now: Timestamp) -> Result<Approval, Refusal> {
+        if self.under_way.answers(id) {
+            return Err(usage(format!("approval {id} was given: it is being done right now"), "`bartizan actions` shows what comes of it"));
+        }
+        self.questions.open(id, now)
+    }
+
+    fn keep(&mut self, approval: Approval) {
+        self.questions.keep(&self.shared, approval);
+        self.publish();
+    }
+}
+
+/// Does what the court allowed by itself; every action that came of it, as it stands.
+fn execute_alone(shared: &Shared, warrant: Warrant, incident: &Incident, now: Timestamp) -> Option<Action> {
+    match shared.responder.execute(warrant, now) {
+        Ok(action) => {
+            carried_out(shared, &action, Some(incident.id));
+            push(shared, |host| Notice::action(host, &action, incident.severity));
+            Some(action)
+        }
+        // On screen and in the audit log; there is nobody to answer.
+        Err(error) => {
+            let begun = match &error {
+                ActError::Failed { action, .. } | ActError::UndoPending { action, .. } => Some(Action::clone(action)),
+                _ => None,
+            };
+            drop(told(shared, error));
+            begun
+        }
+    }
+}
+
+/// What of an incident nobody may act on, for whoever is asked about the rest of it.
+fn spared(rulings: &[Ruling]) -> String {
+    let mut named: Vec<String> = Vec::new();
+    for ruling in rulings {
+        if let Ruling::Refuse { plan, reason: bartizan_court::Refusal::Lifeline { held, why, .. } } = ruling {
+            let line = format!("; {held} is not acted on because it is {}", why.noun());
+            if plan.target().address().is_some() && named.len() < 4 && !named.contains(&line) {
+                named.push(line);
+            }
+        }
+    }
+    named.concat()
+}
+
+fn micros(time: chrono::TimeDelta) -> i64 {
+    time.num_microseconds().unwrap_or(i64::MAX)
+}
+
+fn processes(shared: &Shared, root: ProcessKey) -> Vec<Arc<Process>> {
+    shared.processes.tree(root).into_iter().filter_map(|key| shared.processes.get(key)).collect()
+}
