@@ -3,3 +3,5 @@
 //! Bytes in, records out; no I/O, no clock, no threads. Whoever reads the files hands the lines in.
 
 #![forbid(unsafe_code)]
+
+pub mod web;
