@@ -1,4 +1,4 @@
-//! The context: journal, snapshot, apply, verify, commit or roll back.
+//! The transaction: journal, snapshot, apply, verify, commit or roll back.
 
 #![forbid(unsafe_code)]
 

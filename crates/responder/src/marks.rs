@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use bartizan_sys::fork_guard;
+
 /// In the runtime directory; the emergency script knows it too.
 const DIRECTORY: &str = "wanted";
 
@@ -69,6 +71,7 @@ impl Marks {
 }
 
 fn touch(path: &Path) -> io::Result<()> {
+    let _alone = fork_guard::writing();
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),

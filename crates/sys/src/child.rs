@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::fork_guard;
+
 /// The longest answer; it fits into the pipe, so nobody has to read while the program runs.
 const LONGEST: u64 = 60 << 10;
 
@@ -24,7 +26,9 @@ pub struct Said {
 /// # Errors
 /// When it cannot be started, or has not ended in time: then it is killed.
 pub fn ask<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A], patience: Duration) -> io::Result<Said> {
-    let mut child = clean(program, arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut command = clean(program, arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = fork_guard::start(|| command.spawn())?;
     let success = wait(&mut child, patience)?;
     let mut said = Said { success, out: Vec::new(), err: Vec::new() };
     if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
@@ -48,7 +52,9 @@ fn clean<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> Command {
 /// # Errors
 /// When it cannot be started.
 pub fn begin<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<Child> {
-    clean(program, arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    let mut command = clean(program, arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    fork_guard::start(|| command.spawn())
 }
 
 /// Waits for its end: whether it ended with 0; `None` when it did not within that time: then it is killed.

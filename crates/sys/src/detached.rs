@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 
+use super::fork_guard;
+
 /// How long a program may take to say its first line, in milliseconds.
 const FIRST_LINE: u16 = 3000;
 /// The first line is no longer, in bytes.
@@ -50,7 +52,7 @@ impl Detached {
     /// When it cannot be executed.
     pub fn start(mut self) -> io::Result<()> {
         // The first fork ends at once; its child is the program.
-        self.0.spawn()?.wait().map(drop)
+        fork_guard::start(|| self.0.spawn()?.wait().map(drop))
     }
 
     /// Starts it and waits until it says its first line.
@@ -58,7 +60,8 @@ impl Detached {
     /// # Errors
     /// When it cannot be executed, or says nothing for three seconds.
     pub fn start_and_hear(mut self) -> io::Result<String> {
-        let mut child = self.0.stdout(Stdio::piped()).spawn()?;
+        self.0.stdout(Stdio::piped());
+        let mut child = fork_guard::start(|| self.0.spawn())?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         child.wait()?;
         if poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], PollTimeout::from(FIRST_LINE))? != 1 {

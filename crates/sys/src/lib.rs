@@ -24,6 +24,7 @@ pub mod exe_hash;
 mod fanotify;
 mod file_handle;
 pub mod file_watch;
+pub mod fork_guard;
 mod home_network;
 mod inotify;
 pub mod keep_alive;

@@ -8,6 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 
+use super::fork_guard;
 use bartizan_model::Unpoisoned as _;
 
 /// What the new file must outlive.
@@ -81,6 +82,7 @@ pub fn unfinished(path: &Path) -> PathBuf {
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32, outlives: Outlives) -> io::Result<()> {
+    let _alone = fork_guard::writing();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;

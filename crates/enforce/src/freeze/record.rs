@@ -15,6 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 
 use super::{Frozen, Member, Method};
 use bartizan_model::{HostText, ProcessKey};
+use bartizan_sys::fork_guard::{self, Writing};
 use bartizan_sys::pidfd::this_boot;
 
 /// Longest note: 16,384 members with 4 KiB of path each would be 64 MB; nobody has that.
@@ -22,7 +23,11 @@ const LONGEST: u64 = 16 << 20;
 
 /// An open note.
 #[derive(Debug)]
-pub(super) struct Record(File);
+pub(super) struct Record {
+    file: File,
+    /// Its closing must not be some child's.
+    _alone: Writing,
+}
 
 impl Record {
     /// A new note, readable by root alone; refuses to overwrite one.
@@ -35,13 +40,15 @@ impl Record {
         let mut head = format!("{word}\n").into_bytes();
         head.extend(root.as_os_str().as_bytes());
         head.extend(format!("\n{name}\n").into_bytes());
-        whole(path, &head).map(Self)
+        let alone = fork_guard::writing();
+        Ok(Self { file: whole(path, &head)?, _alone: alone })
     }
 
     /// The note of a freeze that is done again: the one that is there, or a new one that knows its members.
     pub(super) fn resume(path: &Path, frozen: &Frozen) -> io::Result<Self> {
         if read(path).is_some() {
-            return OpenOptions::new().append(true).open(path).map(Self);
+            let alone = fork_guard::writing();
+            return Ok(Self { file: OpenOptions::new().append(true).open(path)?, _alone: alone });
         }
         let mut record = Self::create(path, frozen.method, &frozen.root, &frozen.name)?;
         frozen.members.iter().try_for_each(|member| record.add(member))?;
@@ -53,7 +60,7 @@ impl Record {
         let mut line = format!("{} {} {} ", member.key.pid, member.key.start, u8::from(member.was_stopped)).into_bytes();
         line.extend(member.origin.as_bytes());
         line.push(b'\n');
-        self.0.write_all(&line)
+        self.file.write_all(&line)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::locker::Captured;
 use bartizan_model::Unpoisoned as _;
+use bartizan_sys::fork_guard;
 
 /// Lines about what is missing; the rest is counted.
 const MAX_MISSING: usize = 16;
@@ -116,7 +117,9 @@ impl Shelf {
             missing.push(format!("and {unsaid} more"));
         }
         let lines: String = files.iter().map(|file| format!("{}  {}\n", file.hash, file.name)).collect();
+        let alone = fork_guard::writing();
         let written = create(&self.directory.join("manifest")).and_then(|mut file| file.write_all(lines.as_bytes()));
+        drop(alone);
         let manifest = match written {
             Ok(()) => Some(blake3::hash(lines.as_bytes()).to_hex().to_string()),
             Err(why) => {
@@ -146,6 +149,7 @@ impl Shelf {
         if let Some(parent) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         }
+        let _alone = fork_guard::writing();
         let (mut file, mut source, mut hasher) = (create(path)?, source.take(most), blake3::Hasher::new());
         let (mut buffer, mut total) = (vec![0_u8; 256 << 10], 0);
         while !self.is_closed() {
