@@ -19,6 +19,8 @@ use support::{can_run, unique, wait_for};
 
 const CONNECTOR: &str = "process-connector";
 const PROCFS: &str = "procfs";
+/// What only eBPF sees of privilege.
+const MODULES: &str = "kernel modules that are loaded, and signals to security services";
 
 /// An agent on one rung.
 struct Seeing<'a> {
@@ -185,7 +187,14 @@ fn ebpf_misses_nothing_and_says_so() {
 #[test]
 fn the_process_connector_says_what_it_misses() {
     let connections = "connections shorter than a quarter of a second, and all in other network namespaces";
-    short_lives(CONNECTOR, &["UDP destinations", "arguments of very short-lived processes", connections]);
+    let spots = [
+        "UDP destinations",
+        "arguments of very short-lived processes",
+        "arguments that a program writes over at once",
+        MODULES,
+        connections,
+    ];
+    short_lives(CONNECTOR, &spots);
 }
 
 #[test]
@@ -198,6 +207,7 @@ fn procfs_says_what_it_misses() {
             "processes that live shorter than half a second",
             "who started a process whose parent ended within half a second",
             "arguments that a program has written over",
+            MODULES,
             connections,
         ],
     );
@@ -213,6 +223,8 @@ struct Evasion {
     also: fn(&Value) -> bool,
     /// Rungs that cannot see it, with the words in which they say so.
     declined: Vec<(&'static str, &'static str)>,
+    /// A rung that loses its true arguments when the host is busy, and always says so in these words.
+    may_lose_arguments: Option<(&'static str, &'static str)>,
 }
 
 enum Deed {
@@ -228,7 +240,7 @@ enum Deed {
 
 impl Evasion {
     fn new(name: &'static str, program: &'static str, more: &'static str, deed: Deed) -> Self {
-        Self { name, program, more, deed, also: |_| true, declined: Vec::new() }
+        Self { name, program, more, deed, also: |_| true, declined: Vec::new(), may_lose_arguments: None }
     }
 
     fn also(self, also: fn(&Value) -> bool) -> Self {
@@ -238,6 +250,10 @@ impl Evasion {
     fn declined(mut self, rung: &'static str, words: &'static str) -> Self {
         self.declined.push((rung, words));
         self
+    }
+
+    fn may_lose_arguments(self, rung: &'static str, words: &'static str) -> Self {
+        Self { may_lose_arguments: Some((rung, words)), ..self }
     }
 }
 
@@ -263,7 +279,9 @@ fn evasions() -> Vec<Evasion> {
         Evasion::new("setuid by int 0x80", "int80", "setuid", Deed::SetUid(65_533)),
         Evasion::new("connect by io_uring", "uring_connect", "-", connects("tcp", "127.0.0.1")),
         Evasion::new("a name of the kernel's", "renamed", "-", connects("tcp", "127.0.0.1")),
-        Evasion::new("arguments written over", "rewritten", "-", Deed::Itself).declined(PROCFS, "arguments that a program has written over"),
+        Evasion::new("arguments written over", "rewritten", "-", Deed::Itself)
+            .declined(PROCFS, "arguments that a program has written over")
+            .may_lose_arguments(CONNECTOR, "arguments that a program writes over at once"),
         Evasion::new("a program in memory", "memfd", "-", runs(&["from-memory", "TOKEN"], "memfd:not a file")).also(|p| p["exe_file"]["memfd"] == true),
         Evasion::new("a program run by the loader", "loader", LOADER, runs(&[LOADER, "DIR/victim", "TOKEN"], LOADER)),
         Evasion::new("a program without a name", "deleted", "-", runs(&["from-nowhere", "TOKEN"], "DIR/gone")).also(|p| p["exe_file"]["deleted"] == true),
@@ -328,12 +346,25 @@ fn evaded(rung: &'static str) {
         };
         let started: Vec<_> = table.iter().map(start).collect();
         for (evasion, (token, child)) in table.iter().zip(started) {
+            let pid = child.id();
             let output = child.wait_with_output().unwrap();
             assert!(output.status.success(), "{}: {}", evasion.name, told(&output));
-            match evasion.declined.iter().find(|(declining, _)| *declining == rung) {
-                Some((_, words)) => seeing.declines(words),
-                None => judge(seeing, &programs, evasion, &token, peers.port(evasion.more)),
+            if let Some((_, words)) = evasion.declined.iter().find(|(declining, _)| *declining == rung) {
+                seeing.declines(words);
+                continue;
             }
+            if let Some((_, words)) = evasion.may_lose_arguments.filter(|(losing, _)| *losing == rung) {
+                seeing.declines(words);
+                // The program itself is seen whatever becomes of its arguments.
+                let seen = seeing.find(evasion.name, &format!("\"pid\":{pid},"), of(pid, "process.exec"));
+                let own = programs.argv(evasion.program, &token, peers.port(evasion.more), evasion.more);
+                assert_eq!(seen["process"]["exe"], own[0], "{}: {seen:#}", evasion.name);
+                if seen["process"]["argv"] != json!(own) {
+                    eprintln!("{} on {rung}: lost, and said so: {}", evasion.name, seen["process"]["argv"]);
+                    continue;
+                }
+            }
+            judge(seeing, &programs, evasion, &token, peers.port(evasion.more));
         }
     });
 }

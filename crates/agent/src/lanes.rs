@@ -29,7 +29,7 @@ const UNIT: usize = 1024;
 
 /// How much room an event takes.
 fn weight(event: &Event) -> usize {
-    let arguments = event.process.as_ref().map(|p| p.argv.iter().map(|arg| arg.as_bytes().len()).sum::<usize>());
+    let arguments = event.behind().map(|p| p.argv.iter().map(|arg| arg.as_bytes().len()).sum::<usize>());
     1 + arguments.unwrap_or_default() / UNIT
 }
 

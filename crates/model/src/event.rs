@@ -342,9 +342,20 @@ pub struct Event {
 }
 
 impl Event {
+    /// Who did it, or, where nobody saw that, who stands next to it: the maker of the directory in which a file was found.
+    pub fn behind(&self) -> Option<&Arc<Process>> {
+        let nearby = match &self.kind {
+            EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => {
+                file.directory_by.as_ref()
+            }
+            _ => None,
+        };
+        self.process.as_ref().or(nearby)
+    }
+
     /// About how many bytes it takes as JSON, never much less: whoever starts a program chooses how many.
     pub fn weight(&self) -> usize {
-        let process = self.process.as_ref().map(|process| {
+        let process = self.behind().map(|process| {
             let arguments: usize = process.argv.iter().map(|argument| 4 * argument.as_bytes().len() + 4).sum();
             let environment: usize = process.environment.iter().map(|variable| 4 * variable.value.as_bytes().len() + 80).sum();
             arguments + environment + 120 * (process.lineage.ancestors.len() + process.lineage.roots.len())

@@ -1,8 +1,10 @@
 //! Changes to files that matter.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::HostText;
+use super::{HostText, Process};
 
 /// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,7 +77,7 @@ impl PersistenceKind {
 }
 
 /// One change to one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileChange {
     /// Full path.
     pub path: HostText,
@@ -90,4 +92,8 @@ pub struct FileChange {
     /// Content hash (BLAKE3, hex) after, when known.
     #[serde(default)]
     pub after: Option<String>,
+    /// Who made its directory a moment before. The file was found in it: who wrote it was not seen, another child of the same
+    /// parent perhaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_by: Option<Arc<Process>>,
 }

@@ -16,7 +16,10 @@ pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, e
     match rung {
         Rung::Ebpf if better.is_empty() => {}
         Rung::Ebpf => spots.push(spot("processes and connections", why, mend)),
-        Rung::ProcessConnector => spots.push(spot("arguments of very short-lived processes", why, mend)),
+        Rung::ProcessConnector => {
+            spots.push(spot("arguments of very short-lived processes", why, mend));
+            spots.push(spot("arguments that a program writes over at once, while the host is busy", why, mend));
+        }
         Rung::Procfs => {
             spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend));
             spots.push(spot(
@@ -29,6 +32,7 @@ pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, e
     }
     if rung != Rung::Ebpf {
         spots.push(spot("connections shorter than a quarter of a second, and all in other network namespaces", why, mend));
+        spots.push(spot("kernel modules that are loaded, and signals to security services", why, mend));
     }
     if evicted > 0 {
         let why = format!("the table of processes was full and forgot {evicted} of them early");

@@ -113,6 +113,7 @@ impl Collector for Credentials {
                     persistence: None,
                     before: None,
                     after: None,
+                    directory_by: None,
                 };
                 emit(sink, EventKind::FileOpen { file }, process, source, complete);
             }

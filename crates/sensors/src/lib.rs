@@ -54,6 +54,8 @@ mod tampering_tests;
 mod test_bench;
 mod upgrade_state;
 mod watching;
+#[cfg(test)]
+mod writer_tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};

@@ -70,10 +70,12 @@ impl Collector for Persistence {
 #[derive(Clone)]
 struct Deed {
     process: Option<Arc<Process>>,
+    /// Nobody saw who wrote it; this one made the directory in which it was found.
+    directory_by: Option<Arc<Process>>,
     complete: bool,
 }
 
-const UNKNOWN: Deed = Deed { process: None, complete: false };
+const UNKNOWN: Deed = Deed { process: None, directory_by: None, complete: false };
 
 /// One run of the collector.
 struct Watching<'a> {
@@ -153,7 +155,7 @@ impl<'a> Watching<'a> {
             }
             for touched in self.settling.take(Instant::now()) {
                 let (process, complete) = self.who.of(touched.by, until);
-                self.judge(&touched.path, touched.what, &Deed { process, complete });
+                self.judge(&touched.path, touched.what, &Deed { process, directory_by: None, complete });
             }
             if look.overflow {
                 self.refresh(&UNKNOWN);
@@ -176,15 +178,16 @@ impl<'a> Watching<'a> {
     fn touched(&mut self, touched: Touched, until: Instant) {
         let accounts = touched.path == self.places.root().join("etc/passwd");
         if accounts || (touched.what.directory && self.places.concerns(&touched.path)) {
-            let (process, _) = self.who.of(touched.by, until);
-            self.stale = Some(Deed { process, complete: false });
+            let (directory_by, _) = self.who.of(touched.by, until);
+            self.stale = Some(Deed { directory_by: directory_by.filter(|_| !accounts), ..UNKNOWN });
         }
         if !touched.what.directory && self.places.classify(&touched.path).is_some() {
             self.settling.add(touched, Instant::now());
         }
     }
 
-    /// Watches what appeared; files already in it were made before we could watch, most likely by who made it.
+    /// Watches what appeared; files already in it were made before we could watch, by whom nobody saw: `mkdir` has ended when
+    /// the shell that called it writes into the new directory.
     fn refresh(&mut self, deed: &Deed) {
         self.refreshed = Instant::now();
         self.places.refresh();
@@ -253,6 +256,7 @@ impl<'a> Watching<'a> {
                 persistence: Some(kind),
                 before: hash(&before),
                 after: hash(&after),
+                directory_by: deed.directory_by.clone(),
             };
             let complete = deed.complete && readable && !cut(&before) && !cut(&after);
             emit(self.sink, EventKind::PersistenceChange { file }, deed.process.clone(), self.source, complete);

@@ -81,6 +81,9 @@ fn places_made_later_are_watched_from_their_making() {
         let keys = at(root, "home/ann/.ssh/authorized_keys");
         let key = seen.wait("the key", |event| about(event, &keys));
         assert_eq!((file(&key).unwrap().change, file(&key).unwrap().after.clone()), (FileChangeKind::Created, hash("key\n")));
+        // The shell wrote it and mkdir made its directory: whoever is named is the shell.
+        let named = key.process.map(|process| process.pid);
+        assert!(named.is_none_or(|pid| pid == shell.pid()), "{named:?} is blamed, the shell is {}", shell.pid());
         seen.clear();
         std::thread::sleep(std::time::Duration::from_millis(300));
         shell.run("echo more >> home/ann/.ssh/authorized_keys");

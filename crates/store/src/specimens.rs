@@ -120,6 +120,7 @@ fn kind() -> impl Strategy<Value = EventKind> {
             persistence: cron.then_some(PersistenceKind::Cron),
             before,
             after,
+            directory_by: None,
         })
         .boxed();
     let container = (word(), text(), text())

@@ -184,7 +184,9 @@ pub(super) fn event_line(event: &Event) -> String {
             format!("on {}{unit}", std::net::SocketAddr::new(net.src, net.sport))
         }
         EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => {
-            format!("{} {}", file.change.verb(), file.path)
+            let made = |maker: &bartizan_model::Process| format!(" in a directory that {}[{}] had just made", maker.name(), maker.pid);
+            let nearby = file.directory_by.as_deref().map(made).unwrap_or_default();
+            format!("{} {}{}", file.change.verb(), file.path, safe(&nearby))
         }
         EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
         EventKind::PrivilegeUse { privilege } => privilege.to_string(),

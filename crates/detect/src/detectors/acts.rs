@@ -23,7 +23,7 @@ pub(super) struct Acts {
 impl Acts {
     /// The act that this event is a part of; `None` when nobody knows who did it.
     pub(super) fn of(&mut self, event: &Event) -> Option<Act> {
-        let process = event.process.as_deref()?;
+        let process = event.behind()?;
         if let Some(doer) = self.told_below(process, event.at) {
             return Some(Act { of: doer, told: true });
         }

@@ -164,7 +164,8 @@ mod tests {
                             change: bartizan_model::FileChangeKind::Opened,
                             persistence: None,
                             before: None,
-                            after: None
+                            after: None,
+                            directory_by: None
                         }
                     }
                 ),

@@ -1,4 +1,4 @@
-//! The detector set: every detector hears every event, and repeats within a minute are folded.
+//! The detector_set: every detector hears every event, and repeats within a minute are folded.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use bartizan_model::{Confidence, Entity, Event, EventKind, Flow, HostText, Proce
 
 /// The same detection within this time is counted, not repeated.
 const FOLD_FOR: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
-/// Detections remembered for folding. At the bound the stale ones go; if none is stale all go, and a repeat is told
+/// Detection remembered for folding. At the bound the stale ones go; if none is stale all go, and a repeat is told
 /// once more: better twice than never.
 const MAX_FOLDED: usize = 4096;
 /// What one signal names at most.
@@ -45,7 +45,7 @@ impl DetectorSet {
 
     /// What the detectors think of an event.
     pub fn observe(&mut self, event: &Event) -> Vec<Signal> {
-        if matches!(event.kind, EventKind::Loss { .. }) || event.process.as_deref().is_some_and(by_agent) {
+        if matches!(event.kind, EventKind::Loss { .. }) || event.behind().is_some_and(|process| by_agent(process)) {
             return Vec::new();
         }
         let context = DetectorContext::new(&self.words);
@@ -72,7 +72,7 @@ impl DetectorSet {
         signals
     }
 
-    /// Detections folded into an earlier, equal one since start.
+    /// Detection folded into an earlier, equal one since start.
     pub fn folded(&self) -> u64 {
         self.folded
     }
@@ -97,7 +97,7 @@ impl DetectorSet {
 fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection, context: &DetectorContext<'_>) -> Signal {
     let severity = detection.severity.unwrap_or(info.severity);
     let mut about = detection.entities;
-    about.extend(event.process.as_deref().map(|process| entities(process, context)).unwrap_or_default());
+    about.extend(event.behind().map(|process| entities(process, context)).unwrap_or_default());
     if severity < Severity::High {
         // A user does many harmless things; only what is grave by itself joins over the user.
         about.retain(|entity| !matches!(entity, Entity::User(_)));

@@ -10,6 +10,7 @@ mod exec_from_writable;
 mod guard_alarm;
 mod guard_attacked;
 mod kinship;
+mod module_load;
 mod new_privileged_user;
 mod persistence_by_service;
 mod ptrace_other;
@@ -38,6 +39,7 @@ fn registry(known_listeners: &[(Flow, Option<HostText>)]) -> Vec<Box<dyn Detecto
         Box::new(new_privileged_user::NewPrivilegedUser),
         Box::new(persistence_by_service::PersistenceByService),
         Box::new(ptrace_other::PtraceOther),
+        Box::new(module_load::ModuleLoad),
         Box::new(credential_read::CredentialRead),
         Box::new(guard_attacked::GuardAttacked),
         Box::new(guard_alarm::GuardAlarm),

@@ -1,6 +1,8 @@
 //! A start-up or access place is changed by something that grew from a service strangers can talk to.
 
-use bartizan_model::{Entity, Event, EventKind, Family, FileChange, FileChangeKind, PersistenceKind, ServiceRole, Severity, Stage, Tier};
+use bartizan_model::{
+    Entity, Event, EventKind, Family, FileChange, FileChangeKind, PersistenceKind, Process, ServiceRole, Severity, Stage, Tier,
+};
 
 use super::kinship::{by_package_manager, grown_from, named, named_root, network_facing, path, subject};
 use super::{Detection, Detector, DetectorContext, Info};
@@ -36,18 +38,23 @@ impl Detector for PersistenceByService {
         }
         let what = format!("{} {} ({})", file.change.verb(), kind.noun(), path(&file.path));
         let preload = kind == PersistenceKind::LdPreload && file.change != FileChangeKind::Deleted;
-        let detection = match event.process.as_deref() {
+        // The maker of its directory stands for a writer whom nobody saw, and is not blamed.
+        let who = |process: &Process| match event.process {
+            Some(_) => format!("{} {what}", named(process)),
+            None => format!("somebody unseen {what} in a directory that {} had just made", named(process)),
+        };
+        let detection = match event.behind() {
             None if preload => Detection::new(format!("somebody {what}")).rated(Severity::High, 0.6),
             None => return None,
             Some(process) if by_package_manager(process) => return None,
             Some(process) => match grown_from(process).or_else(|| network_facing(process)) {
                 Some(service) => {
                     let (severity, confidence) = rating(service.role, kind, file.change);
-                    Detection::new(format!("{} {what}, below {}", named(process), named_root(service)))
+                    Detection::new(format!("{}, below {}", who(process), named_root(service)))
                         .rated(severity, confidence)
                         .on(subject(process))
                 }
-                None if preload => Detection::new(format!("{} {what}", named(process))).rated(Severity::High, 0.7).on(process.key),
+                None if preload => Detection::new(who(process)).rated(Severity::High, 0.7).on(process.key),
                 None => return None,
             },
         };
@@ -113,6 +120,35 @@ mod tests {
             ["persistence_by_service"],
             "the service itself"
         );
+    }
+
+    /// A key file found in a directory that this process made.
+    fn found(scene: &mut Scene, maker: &Process) -> Vec<bartizan_model::Signal> {
+        let file = FileChange {
+            path: "/var/www/.ssh/authorized_keys".into(),
+            change: FileChangeKind::Created,
+            persistence: Some(AuthorizedKeys),
+            before: None,
+            after: Some("bb".into()),
+            directory_by: Some(std::sync::Arc::new(maker.clone())),
+        };
+        scene.see(None, EventKind::PersistenceChange { file })
+    }
+
+    #[test]
+    fn a_writer_whom_nobody_saw_is_not_the_maker_of_the_directory() {
+        let mut scene = Scene::new();
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let shell = scene.child(&nginx, "/bin/sh -c \"mkdir .ssh; echo key > .ssh/authorized_keys\"");
+        let told = scene.exec(&shell);
+        let mkdir = scene.child(&shell, "/usr/bin/mkdir .ssh");
+        let signals = found(&mut scene, &mkdir);
+        let signal = by(&signals, "persistence_by_service");
+        let said = format!("in a directory that mkdir (pid {}) had just made, below nginx", mkdir.pid);
+        assert!(signal.sentence.starts_with("somebody unseen created") && signal.sentence.contains(&said), "{}", signal.sentence);
+        assert_eq!((signal.subject, signal.act), (Some(shell.key), by(&told, "web_server_shell").act), "one act with its shell");
+        let login = scene.login();
+        assert_eq!(names(&found(&mut scene, &login)), [""; 0]);
     }
 
     #[test]

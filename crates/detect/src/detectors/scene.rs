@@ -138,7 +138,14 @@ impl Scene {
     }
 
     pub(super) fn open(&mut self, process: &Process, path: &str) -> Vec<Signal> {
-        let file = FileChange { path: path.into(), change: FileChangeKind::Opened, persistence: None, before: None, after: None };
+        let file = FileChange {
+            path: path.into(),
+            change: FileChangeKind::Opened,
+            persistence: None,
+            before: None,
+            after: None,
+            directory_by: None,
+        };
         self.see(Some(process), EventKind::FileOpen { file })
     }
 
@@ -156,6 +163,7 @@ impl Scene {
             persistence: Some(kind),
             before: before.map(str::to_owned),
             after: Some(after.to_owned()),
+            directory_by: None,
         };
         self.see(process, EventKind::PersistenceChange { file })
     }
