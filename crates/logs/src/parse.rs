@@ -1,0 +1,89 @@
+//! From a line to a record: frame off, parser of the service, how far the sender can be believed, and the lines of one connection joined.
+
+use bartizan_model::Timestamp;
+
+use super::frame::stamp::Clock;
+use super::frame::{Frame, docker, journal, repeated, syslog};
+use super::parsers;
+use super::record::{Raw, Service};
+use super::sessions::Sessions;
+
+/// The longest line that is read, in bytes. A longer one is refused whole: where its end was cut off, what a client wrote could stand
+/// where the daemon's own words are looked for.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// How a source writes its lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Lines of a file that a syslog daemon writes (`/var/log/auth.log`, `secure`, `mail.log`, `kern.log`), or of `vsftpd.log`,
+    /// `proftpd.log`: RFC 3164, RFC 5424, ISO stamps, each recognised by itself.
+    Auth,
+    /// Entries of `journalctl --output=json`.
+    Journal,
+    /// Docker's `json-file`; what the container wrote is read as [`Format::Auth`].
+    Docker,
+}
+
+impl Format {
+    /// The names that configuration and command line use.
+    pub const NAMES: [(&'static str, Self); 3] = [("auth", Self::Auth), ("journal", Self::Journal), ("docker", Self::Docker)];
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Parsed<'a> {
+    /// A parser read it.
+    Record(Raw<'a>),
+    /// The frame was understood, and no parser has anything to say about the message.
+    Other,
+    /// No frame of this format.
+    Unparsed,
+    /// Longer than [`MAX_LINE`].
+    TooLong,
+}
+
+/// What the lines of one source have in common, and what of earlier ones is remembered: bounded, about 400 KiB.
+#[derive(Debug)]
+pub struct Context {
+    clock: Clock,
+    sessions: Sessions,
+    scratch: Vec<u8>,
+}
+
+impl Context {
+    /// For a source whose local time is `offset` seconds ahead of UTC; it is `now`.
+    pub fn new(now: Timestamp, offset: i32) -> Self {
+        Self { clock: Clock::new(now, offset), sessions: Sessions::default(), scratch: Vec::new() }
+    }
+
+    /// It is `now`: stamps without a year or zone are completed from this. To be told at least once a day, and when the zone changes.
+    pub fn set_time(&mut self, now: Timestamp, offset: i32) {
+        self.clock = Clock::new(now, offset);
+    }
+}
+
+/// Reads one line, without its line end. What is returned borrows from the line and the context.
+pub fn parse<'a>(format: Format, line: &'a [u8], context: &'a mut Context) -> Parsed<'a> {
+    if line.len() > MAX_LINE {
+        return Parsed::TooLong;
+    }
+    let Context { clock, sessions, scratch } = context;
+    let frame = match format {
+        Format::Auth => syslog::unwrap(line, clock),
+        Format::Journal => journal::unwrap(line, scratch),
+        Format::Docker => match docker::unwrap(line, scratch) {
+            Some(at) => syslog::unwrap(scratch, clock).map(|frame| Frame { at: at.or(frame.at), ..frame }),
+            None => None,
+        },
+    };
+    let Some(frame) = frame.map(repeated::unwrap) else { return Parsed::Unparsed };
+    match parsers::read(&frame) {
+        Some(mut record) => {
+            if record.service == Service::Sshd {
+                sessions.settle(&mut record);
+            }
+            Parsed::Record(record)
+        }
+        None => Parsed::Other,
+    }
+}

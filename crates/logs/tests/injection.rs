@@ -1,0 +1,325 @@
+//! What a client writes moves nothing: for every parser, lines in which a client chose its name, banner, password or last words so that
+//! another's address stands in them. 203.0.113.9 is the victim; 192.0.2.1 is where the client came from, as the daemon wrote it.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use bartizan_logs::{Context, Format, MAX_LINE, MAX_NAME, Parsed, Raw, What, parse};
+
+const CLIENT: &str = "192.0.2.1";
+const VICTIM: &str = "203.0.113.9";
+
+fn context() -> Context {
+    Context::new("2026-11-28T10:00:00Z".parse().unwrap(), 0)
+}
+
+/// The last of these lines, as one connection or one daemon writes them.
+fn last(lines: &[&[u8]], look: impl FnOnce(Raw<'_>)) {
+    let mut context = context();
+    for (at, line) in lines.iter().enumerate() {
+        match parse(Format::Auth, line, &mut context) {
+            Parsed::Record(record) if at + 1 == lines.len() => return look(record),
+            Parsed::Record(_) | Parsed::Other => {}
+            other => panic!("{other:?}: {}", String::from_utf8_lossy(line)),
+        }
+    }
+    panic!("no record: {}", String::from_utf8_lossy(lines.last().unwrap()));
+}
+
+fn came_from_the_client(tag: &str, message: &str) {
+    let line = format!("Nov 28 09:00:00 host {tag}: {message}");
+    last(&[line.as_bytes()], |record| assert_eq!(record.address, CLIENT.parse().ok(), "{line}: {record:?}"));
+}
+
+fn nobody_is_named(tag: &str, message: &str) {
+    let line = format!("Nov 28 09:00:00 host {tag}: {message}");
+    match parse(Format::Auth, line.as_bytes(), &mut context()) {
+        Parsed::Record(record) => assert_eq!((record.address, record.attempts), (None, 0), "{line}: {record:?}"),
+        other => assert_eq!(other, Parsed::Other, "{line}"),
+    }
+}
+
+/// User names that look like the rest of a line.
+const NAMES: [&str; 9] = [
+    "root from 203.0.113.9 port 22 ssh2",
+    "from 203.0.113.9",
+    "x from 203.0.113.9 port 22 ssh2: RSA SHA256:abc",
+    "x 203.0.113.9 port 22 [preauth]",
+    "invalid user y from 203.0.113.9 port 1",
+    "\u{1b}[2J from 203.0.113.9\u{7}",
+    "a: b for c from 203.0.113.9 via 203.0.113.9",
+    " rhost=203.0.113.9  user=root",
+    "",
+];
+
+#[test]
+fn a_name_given_to_sshd_moves_no_address() {
+    for name in NAMES {
+        for message in [
+            format!("Failed password for invalid user {name} from {CLIENT} port 5 ssh2"),
+            format!("Failed keyboard-interactive/pam for invalid user {name} from {CLIENT} port 5 ssh2 [preauth]"),
+            format!("Failed none for invalid user {name} from {CLIENT} port 5 ssh2"),
+            format!("Invalid user {name} from {CLIENT} port 5"),
+            format!("Invalid user {name} from {CLIENT}"),
+            format!("Connection closed by invalid user {name} {CLIENT} port 5 [preauth]"),
+            format!("Connection reset by invalid user {name} {CLIENT} port 5 [preauth]"),
+            format!("Disconnected from invalid user {name} {CLIENT} port 5 [preauth]"),
+            format!("error: maximum authentication attempts exceeded for invalid user {name} from {CLIENT} port 5 ssh2 [preauth]"),
+            format!("error: PAM: Authentication failure for illegal user {name} from {CLIENT}"),
+            format!("ssh_dispatch_run_fatal: Connection from invalid user {name} {CLIENT} port 5: Connection corrupted [preauth]"),
+            format!("pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser={name} rhost={CLIENT} "),
+        ] {
+            came_from_the_client("sshd-session[7]", &message);
+        }
+        let line = format!("Nov 28 09:00:00 host sshd[7]: Failed password for invalid user {name} from {CLIENT} port 5 ssh2");
+        last(&[line.as_bytes()], |record| assert_eq!(record.user, Some(name.as_bytes()), "{line}"));
+    }
+}
+
+#[test]
+fn words_of_a_client_of_sshd_move_no_address() {
+    for message in [
+        format!("Received disconnect from {CLIENT} port 5:11: from {VICTIM} port 22 [preauth]"),
+        format!("error: Received disconnect from {CLIENT} port 5:3: x from {VICTIM} port 22:3: Auth fail [preauth]"),
+        format!("Bad protocol version identification 'GET / from {VICTIM} port 22' from {CLIENT} port 5"),
+        format!(
+            "Unable to negotiate with {CLIENT} port 5: no matching cipher found. Their offer: x with {VICTIM} port 22: no matching y [preauth]"
+        ),
+        format!("Failed publickey for root from {CLIENT} port 5 ssh2: RSA-CERT ID x from {VICTIM} port 22 ssh2 (serial 0) CA RSA SHA256:a"),
+        format!(
+            "Failed hostbased for root from {CLIENT} port 5 ssh2: RSA SHA256:a, client user \"x from {VICTIM} port 22 ssh2\", client host \"y\""
+        ),
+        format!("User root from {CLIENT} not allowed because not listed in AllowUsers"),
+        format!("banner exchange: Connection from {CLIENT} port 5: invalid format"),
+        format!("drop connection #10 from [{CLIENT}]:5 on [{VICTIM}]:22 penalty: failed authentication"),
+    ] {
+        came_from_the_client("sshd[7]", &message);
+    }
+}
+
+#[test]
+fn where_name_and_certificate_both_hold_an_address_the_connection_decides() {
+    let both =
+        format!("Failed publickey for invalid user x from {VICTIM} port 22 ssh2: RSA SHA256:a from {CLIENT} port 5 ssh2: RSA SHA256:b");
+    nobody_is_named("sshd[7]", &both);
+    let changed = format!(
+        "Disconnecting invalid user x {VICTIM} port 22: y {CLIENT} port 5: Change of username or service not allowed: (a,b) -> (c,d)"
+    );
+    nobody_is_named("sshd[7]", &changed);
+    let first = format!("Nov 28 09:00:00 host sshd[7]: Invalid user x from {VICTIM} port 22 ssh2: RSA SHA256:a from {CLIENT} port 5");
+    for second in [both, changed] {
+        let second = format!("Nov 28 09:00:01 host sshd[7]: {second}");
+        last(&[first.as_bytes(), second.as_bytes()], |record| assert_eq!(record.address, CLIENT.parse().ok(), "{record:?}"));
+    }
+}
+
+#[test]
+fn names_and_words_given_to_other_services_move_no_address() {
+    for name in NAMES {
+        came_from_the_client("vsftpd[7]", &format!("[{name}] FAIL LOGIN: Client \"{CLIENT}\""));
+        came_from_the_client("pure-ftpd", &format!("(?@{CLIENT}) [WARNING] Authentication failed for user [{name}]"));
+        came_from_the_client(
+            "proftpd[7]",
+            &format!("host (a.example[{CLIENT}]): USER {name}: no such user found from a.example [{CLIENT}] to ::1:21"),
+        );
+        came_from_the_client("login[7]", &format!("FAILED LOGIN 1 FROM {CLIENT} FOR {name}, Authentication failure"));
+        came_from_the_client(
+            "dovecot",
+            &format!("imap-login: Disconnected (auth failed, 1 attempts): user=<{name}>, method=PLAIN, rip={CLIENT}, lip=10.0.0.1"),
+        );
+        came_from_the_client(
+            "postfix/smtpd[7]",
+            &format!("warning: a.example[{CLIENT}]: SASL LOGIN authentication failed: x, sasl_username={name}"),
+        );
+        came_from_the_client(
+            "daemon",
+            &format!("pam_unix(x:auth): authentication failure; logname= uid=0 euid=0 tty=x ruser={name} rhost={CLIENT}  user=bob"),
+        );
+    }
+    came_from_the_client("vsftpd[7]", &format!("[x] FAIL LOGIN: Client \"{VICTIM}\"] FAIL LOGIN: Client \"{CLIENT}\""));
+    came_from_the_client(
+        "dovecot",
+        &format!("imap-login: Aborted login (auth failed, 1 attempts): user=<x>, method=PLAIN, rip={VICTIM}, lip=1>, rip={CLIENT}, lip=2"),
+    );
+    came_from_the_client(
+        "proftpd[7]",
+        &format!("host (a[{CLIENT}]): USER y host (b[{VICTIM}]): no such user found from a [{CLIENT}] to ::1:21"),
+    );
+    came_from_the_client(
+        "postfix/smtpd[7]",
+        &format!("NOQUEUE: reject: RCPT from a.example[{CLIENT}]: 554 <x[{VICTIM}]>: Relay access denied; from=<y> helo=<[{VICTIM}]>"),
+    );
+    came_from_the_client("postfix/smtpd[7]", &format!("improper command pipelining after AUTH from unknown[{CLIENT}]: x from y[{VICTIM}]"));
+    came_from_the_client("kernel", &format!("[1.2] drop IN=eth0 OUT= MAC= SRC={CLIENT} DST=10.0.0.1 LEN=60 PROTO=TCP SPT=5 DPT=22"));
+}
+
+#[test]
+fn where_another_service_cannot_be_told_from_its_client_nobody_is_named() {
+    nobody_is_named("dovecot", &format!("auth: sql(x,{VICTIM}): sql(y,{CLIENT},<s>): Password mismatch"));
+    nobody_is_named(
+        "vsftpd[7]",
+        &format!("[anonymous] FAIL LOGIN: Client \"{CLIENT}\", anon password \"] FAIL LOGIN: Client \"{VICTIM}\""),
+    );
+}
+
+#[test]
+fn a_directory_or_command_of_sudo_changes_no_ones_name() {
+    let line = |message: &str| format!("Nov 28 09:00:00 host sudo:    {message}");
+    let plain = line("alice : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/id");
+    last(&[plain.as_bytes()], |record| {
+        assert_eq!((record.what, record.attempts), (What::PrivilegeDenied, 3));
+        assert_eq!((record.user, record.target), (Some(&b"alice"[..]), Some(&b"root"[..])));
+    });
+    for injected in [
+        "alice : TTY=pts/0 ; PWD=/tmp/a ; USER=bob ; COMMAND=x ; USER=root ; COMMAND=/usr/bin/id",
+        "alice : TTY=pts/0 ; PWD=/tmp ; USER=root ; COMMAND=/bin/echo a ; USER=bob ; COMMAND=x",
+    ] {
+        last(&[line(injected).as_bytes()], |record| {
+            assert_eq!((record.what, record.user, record.target), (What::PrivilegeUsed, Some(&b"alice"[..]), None));
+        });
+    }
+}
+
+#[test]
+fn what_local_tools_say_is_read() {
+    for (tag, message, what, user, target) in [
+        ("su[1]", "(to root) alice on pts/0", What::PrivilegeUsed, "alice", Some("root")),
+        ("su[1]", "FAILED SU (to root) alice on pts/0", What::PrivilegeDenied, "alice", Some("root")),
+        ("su[1]", "FAILED su for root by alice", What::PrivilegeDenied, "alice", Some("root")),
+        ("su[1]", "- /dev/pts/0 alice:root", What::PrivilegeDenied, "alice", Some("root")),
+        ("CRON[1]", "(root) CMD (run-parts) x)", What::JobRun, "root", None),
+        ("systemd-logind[1]", "New session '5' of user 'alice' with class 'user' and type 'tty'.", What::SessionOpened, "alice", None),
+        ("systemd-logind[1]", "New session 5 of user alice.", What::SessionOpened, "alice", None),
+        ("sshd[1]", "pam_unix(sshd:session): session opened for user alice(uid=1000) by (uid=0)", What::SessionOpened, "alice", None),
+        (
+            "sudo",
+            "pam_unix(sudo:session): session opened for user root(uid=0) by alice(uid=1000)",
+            What::SessionOpened,
+            "root",
+            Some("alice"),
+        ),
+        (
+            "sshd[1]",
+            "pam_faillock(sshd:auth): Consecutive login failures for user alice account temporarily locked",
+            What::LockedOut,
+            "alice",
+            None,
+        ),
+        ("sshd[1]", "pam_tally2(sshd:auth): user alice (1000) tally 6, deny 5", What::LockedOut, "alice", None),
+        ("login[1]", "FAILED LOGIN (1) on '/dev/tty1' FOR 'root', Authentication failure", What::LoginFailed, "root", None),
+    ] {
+        let line = format!("Nov 28 09:00:00 host {tag}: {message}");
+        last(&[line.as_bytes()], |record| {
+            assert_eq!((record.what, record.user), (what, Some(user.as_bytes())), "{line}: {record:?}");
+            assert_eq!(record.target, target.map(str::as_bytes), "{line}");
+        });
+    }
+}
+
+#[test]
+fn account_tools_are_read() {
+    use bartizan_logs::AccountChange as C;
+    for (tag, message, change, user, target) in [
+        (
+            "useradd[1]",
+            "new user: name=bob, UID=1001, GID=1001, home=/home/bob, shell=/bin/bash, from=/dev/pts/0",
+            C::UserAdded,
+            "bob",
+            None,
+        ),
+        ("useradd[1]", "new group: name=bob, GID=1001", C::GroupAdded, "bob", None),
+        ("usermod[1]", "add 'bob' to group 'sudo'", C::JoinedGroup, "bob", Some("sudo")),
+        ("usermod[1]", "add 'bob' to shadow group 'sudo'", C::JoinedGroup, "bob", Some("sudo")),
+        ("gpasswd[1]", "user bob added by root to group sudo", C::JoinedGroup, "bob", Some("sudo")),
+        ("userdel[1]", "delete user 'bob'", C::UserRemoved, "bob", None),
+        ("userdel[1]", "removed group 'bob' owned by 'bob'", C::GroupRemoved, "bob", None),
+        ("usermod[1]", "change user 'bob' password", C::PasswordChanged, "bob", None),
+        ("usermod[1]", "change user 'bob' UID from '1001' to '0'", C::UserChanged, "bob", None),
+        ("passwd[1]", "pam_unix(passwd:chauthtok): password changed for bob", C::PasswordChanged, "bob", None),
+        ("chage[1]", "changed password expiry for bob", C::ExpiryChanged, "bob", None),
+    ] {
+        let line = format!("Nov 28 09:00:00 host {tag}: {message}");
+        last(&[line.as_bytes()], |record| {
+            assert_eq!((record.what, record.user), (What::Account(change), Some(user.as_bytes())), "{line}: {record:?}");
+            assert_eq!(record.target, target.map(str::as_bytes), "{line}");
+        });
+    }
+}
+
+#[test]
+fn a_line_that_another_than_the_daemon_sent_is_told_apart() {
+    use bartizan_logs::Origin;
+    let entry = |fields: &str| {
+        format!("{{\"MESSAGE\":\"Failed password for root from {CLIENT} port 5 ssh2\",\"SYSLOG_IDENTIFIER\":\"sshd\",{fields}}}")
+    };
+    for (fields, origin) in [
+        ("\"_UID\":\"0\",\"_EXE\":\"/usr/sbin/sshd\",\"_PID\":\"7\"", Origin::Proven),
+        ("\"_UID\":\"0\",\"_EXE\":\"/usr/lib/openssh/sshd-session\",\"_PID\":\"7\"", Origin::Proven),
+        ("\"_UID\":\"0\",\"_PID\":\"7\"", Origin::Proven),
+        ("\"_UID\":\"1000\",\"_EXE\":\"/usr/bin/logger\",\"_PID\":\"7\"", Origin::Forged),
+        ("\"_UID\":\"1000\",\"_EXE\":\"/usr/sbin/sshd\",\"_PID\":\"7\"", Origin::Forged),
+        ("\"_UID\":\"0\",\"_EXE\":\"/usr/bin/logger\",\"_PID\":\"7\"", Origin::Forged),
+        ("\"_TRANSPORT\":\"kernel\"", Origin::Forged),
+        ("\"_PID\":\"7\"", Origin::Forged),
+    ] {
+        let line = entry(fields);
+        let mut context = context();
+        match parse(Format::Journal, line.as_bytes(), &mut context) {
+            Parsed::Record(record) => assert_eq!((record.origin, record.address), (origin, CLIENT.parse().ok()), "{fields}"),
+            other => panic!("{other:?}: {line}"),
+        }
+    }
+    let forged = "{\"MESSAGE\":\"alice : TTY=x ; PWD=/ ; USER=root ; COMMAND=y\",\"SYSLOG_IDENTIFIER\":\"sudo\",\"_UID\":\"1000\",\"_EXE\":\"/home/x/sudo\"}";
+    let mut context = context();
+    assert!(matches!(parse(Format::Journal, forged.as_bytes(), &mut context), Parsed::Record(record) if record.origin == Origin::Forged));
+}
+
+#[test]
+fn each_attempt_counts_once_however_many_lines_tell_of_it() {
+    let sum = |lines: &[&str]| {
+        let mut context = context();
+        lines.iter().map(|line| format!("Nov 28 09:00:00 host sshd[7]: {line}")).fold(0, |sum, line| {
+            match parse(Format::Auth, line.as_bytes(), &mut context) {
+                Parsed::Record(record) => sum + record.attempts,
+                _ => sum,
+            }
+        })
+    };
+    let pam = "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=root";
+    let failed = "Failed password for root from 192.0.2.1 port 5 ssh2";
+    let many = "message repeated 2 times: [ Failed password for root from 192.0.2.1 port 5 ssh2]";
+    let exceeded = "error: maximum authentication attempts exceeded for root from 192.0.2.1 port 5 ssh2 [preauth]";
+    let over = "Disconnecting authenticating user root 192.0.2.1 port 5: Too many authentication failures [preauth]";
+    let key = "Failed publickey for root from 192.0.2.1 port 5 ssh2: RSA SHA256:a";
+    let closed = "Connection closed by authenticating user root 192.0.2.1 port 5 [preauth]";
+    assert_eq!(sum(&[pam, failed, many, exceeded, over]), 3, "a password tried three times");
+    assert_eq!(
+        sum(&[
+            "Invalid user x from 192.0.2.1 port 5",
+            "Failed none for invalid user x from 192.0.2.1 port 5 ssh2",
+            "Failed password for invalid user x from 192.0.2.1 port 5 ssh2"
+        ]),
+        2
+    );
+    assert_eq!(sum(&["Invalid user x from 192.0.2.1 port 5", "Connection closed by invalid user x 192.0.2.1 port 5 [preauth]"]), 1);
+    assert_eq!(sum(&[key, key, key, closed]), 1, "an agent full of keys, and gone");
+    assert_eq!(sum(&[key, key, "Accepted publickey for root from 192.0.2.1 port 5 ssh2: RSA SHA256:b"]), 0, "the third key was right");
+    assert_eq!(
+        sum(&[
+            "error: PAM: Authentication failure for root from 192.0.2.1",
+            "Failed keyboard-interactive/pam for root from 192.0.2.1 port 5 ssh2"
+        ]),
+        1
+    );
+    assert_eq!(sum(&[closed]), 0, "a probe");
+}
+
+#[test]
+fn a_huge_name_is_kept_in_part_and_a_line_beyond_the_limit_is_refused_whole() {
+    let name = "x from 203.0.113.9 port 1 ssh2 ".repeat(400);
+    let line = format!("Nov 28 09:00:00 host sshd[7]: Failed password for invalid user {name} from {CLIENT} port 5 ssh2");
+    last(&[line.as_bytes()], |record| {
+        assert_eq!((record.address, record.user.unwrap().len()), (CLIENT.parse().ok(), MAX_NAME));
+    });
+    let long = format!("Nov 28 09:00:00 host sshd[7]: Failed password for invalid user {} from {CLIENT} port 5 ssh2", "x".repeat(MAX_LINE));
+    assert_eq!(parse(Format::Auth, long.as_bytes(), &mut context()), Parsed::TooLong);
+}
