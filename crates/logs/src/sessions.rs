@@ -77,15 +77,18 @@ impl Slot {
     fn is_another(&self, pid: u32, record: &Raw<'_>) -> bool {
         let stale = || matches!((self.last, record.at), (Some(last), Some(at)) if at.signed_duration_since(last) > STALE && !self.accepted);
         let moved = || matches!((self.address, record.address), (Some(known), Some(now)) if known != now);
-        self.pid != pid || moved() || stale() || (record.what == What::Connected && record.user.is_none() && self.accepted)
+        self.pid != pid || record.what == What::Connected || moved() || stale()
     }
 
     /// How many attempts this line adds.
     fn attempts(&mut self, record: &mut Raw<'_>) -> u32 {
         match record.what {
             What::LoginFailed => self.failed(record),
-            What::InvalidUser => self.refused(record, 1),
-            What::NotAllowed => self.refused(record, 1),
+            What::InvalidUser | What::NotAllowed => {
+                self.user = account(record);
+                (self.counted, self.prepaid) = (true, true);
+                1
+            }
             What::KeyRevoked => {
                 self.pending = true;
                 0
@@ -111,12 +114,21 @@ impl Slot {
     }
 
     fn failed(&mut self, record: &Raw<'_>) -> u32 {
+        // `none` asks which methods there are, and is no attempt.
+        if record.method == Method::None {
+            return 0;
+        }
+        // sshd's `Change of username`: an attempt of its own.
+        if record.method == Method::Unknown && record.detail.is_some() {
+            (self.pending, self.counted) = (false, true);
+            return 1;
+        }
         let user = account(record);
         let other = std::mem::replace(&mut self.user, user) != user;
         let waits = match record.method {
             // pam_unix tells of it before sshd does; sshd's own line about PAM counts.
             Method::Pam => record.detail.is_some(),
-            Method::PublicKey | Method::None => record.known_user == Some(true),
+            Method::PublicKey => record.known_user == Some(true),
             _ => false,
         };
         if waits {
@@ -126,17 +138,13 @@ impl Slot {
             return u32::from(second);
         }
         self.pending = false;
-        let counted = if std::mem::take(&mut self.prepaid) { record.repeated.saturating_sub(1) } else { record.repeated };
         self.counted = true;
         // `PAM: Authentication failure` comes before `Failed keyboard-interactive/pam` of the same attempt.
-        self.prepaid = record.method == Method::Pam;
-        counted
-    }
-
-    fn refused(&mut self, record: &Raw<'_>, attempts: u32) -> u32 {
-        self.user = account(record);
-        (self.counted, self.prepaid) = (true, true);
-        attempts
+        if record.method == Method::Pam {
+            self.prepaid = true;
+            return record.repeated;
+        }
+        if std::mem::take(&mut self.prepaid) { record.repeated.saturating_sub(1) } else { record.repeated }
     }
 
     fn ended(&mut self, record: &mut Raw<'_>) -> u32 {

@@ -298,7 +298,7 @@ fn each_attempt_counts_once_however_many_lines_tell_of_it() {
             "Failed none for invalid user x from 192.0.2.1 port 5 ssh2",
             "Failed password for invalid user x from 192.0.2.1 port 5 ssh2"
         ]),
-        2
+        1
     );
     assert_eq!(sum(&["Invalid user x from 192.0.2.1 port 5", "Connection closed by invalid user x 192.0.2.1 port 5 [preauth]"]), 1);
     assert_eq!(sum(&[key, key, key, closed]), 1, "an agent full of keys, and gone");

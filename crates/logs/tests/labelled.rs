@@ -71,7 +71,9 @@ fn wrong(line: &Value, filter: &str, mode: &str, parsed: Parsed<'_>) -> Option<S
         return Some(format!("user {wanted:?} expected, is {user:?}"));
     }
     let at = record.at.map(|at| (at + chrono::TimeDelta::hours(2)).format("%Y-%m-%dT%H:%M:%S").to_string());
-    let time = truth["time"].as_str().filter(|time| at.as_deref().is_some_and(|at| at != *time))?;
+    // fail2ban takes TAI64N labels for UTC, ten seconds off; one of its times is no ISO 8601.
+    let certain = |time: &&str| time.len() == 19 && !line["line"].as_str().unwrap().starts_with('@');
+    let time = truth["time"].as_str().filter(certain).filter(|time| at.as_deref().is_some_and(|at| at != *time))?;
     Some(format!("time {time} expected, is {at:?}"))
 }
 

@@ -49,7 +49,7 @@ fn identity(text: &[u8]) -> Option<(Option<&[u8]>, Option<std::net::IpAddr>)> {
     let mut found: Option<(usize, std::net::IpAddr)> = None;
     for comma in memchr::memchr_iter(b',', text) {
         let after = text.get(comma + 1..)?;
-        let end = after.iter().take(64).position(|byte| matches!(byte, b',' | b')'))?;
+        let end = after.iter().take(64).position(|byte| matches!(byte, b',' | b')')).unwrap_or(0);
         let Some(here) = after.get(..end).and_then(address) else { continue };
         match found {
             None => found = Some((comma, here)),

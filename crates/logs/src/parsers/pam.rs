@@ -64,9 +64,8 @@ fn failure(said: &[u8]) -> Option<Raw<'_>> {
     let mut record = Raw::new(Service::Pam, What::LoginFailed);
     record.method = Method::Pam;
     let (before, after) = cut_last(said, b" rhost=")?;
-    let (host, user) = match first_word(after) {
-        (host, rest) => (host, trim(rest).strip_prefix(b"user=")),
-    };
+    let (host, rest) = first_word(after);
+    let user = trim(rest).strip_prefix(b"user=");
     if let Some(peer) = Peer::read(host) {
         peer.into_record(&mut record);
     }

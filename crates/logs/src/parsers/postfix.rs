@@ -16,7 +16,7 @@ pub(super) const PARSER: Parser = Parser {
 };
 
 /// What our server says when it could not ask: no client's fault.
-const OUR_FAULT: [&[u8]; 2] = [b"Connection lost to authentication server", b"Invalid authentication mechanism"];
+const OUR_FAULT: &[u8] = b"Connection lost to authentication server";
 
 fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     let message = frame.message;
@@ -34,11 +34,12 @@ fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
         if let Some(rest) = message.strip_prefix(start) {
             let rest = if start.ends_with(b"from ") { rest } else { cut_once(rest, b" from ").or_else(|| cut_once(rest, b"from "))?.1 };
             let mut record = client(What::Probe, rest)?.0;
-            // A connection that broke while a mail came in is a network's fault.
-            record.preauth = !message.starts_with(b"lost connection after DATA");
-            // A client that came, said nothing wrong and went is no probe.
+            record.preauth = true;
+            // A connection that broke while a mail came in is a network's fault; after AUTH, `disconnect from` tells the same. A client that
+            // came, failed at nothing and went is no probe.
+            let elsewhere = message.starts_with(b"lost connection after DATA") || message.starts_with(b"lost connection after AUTH");
             let harmless = start == b"disconnect from " && cut_once(rest, b" auth=0/").is_none();
-            return (record.preauth && !harmless).then_some(record);
+            return (!elsewhere && !harmless).then_some(record);
         }
     }
     for start in [&b"too many errors after "[..], b"improper command pipelining after "] {
@@ -78,7 +79,10 @@ fn warning(rest: &[u8]) -> Option<Raw<'_>> {
     let (mut record, said) = client(What::LoginFailed, rest)?;
     let (_method, why) = cut_once(said.strip_prefix(b": SASL ")?, b" authentication failed:")?;
     let (why, user) = cut_once(why, b", sasl_username=").map_or((why, None), |(why, user)| (why, Some(user)));
-    if OUR_FAULT.iter().any(|words| cut_once(why, words).is_some()) {
+    if cut_once(why, OUR_FAULT).is_some() {
+        return None;
+    }
+    if cut_once(why, b"Invalid authentication mechanism").is_some() {
         record.what = What::Probe;
     }
     record.attempts = u32::from(record.what == What::LoginFailed);

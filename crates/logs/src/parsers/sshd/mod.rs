@@ -85,7 +85,7 @@ fn outcome(rest: &[u8], what: What) -> Option<Raw<'_>> {
         return Some(with_peer(record, user, host, Some(port)));
     }
     // Two addresses and no way to tell: the account is what stands before the first.
-    if let Some((user, _)) = cut_once(rest, b" from ").filter(|_| keyed && rest.windows(5).any(|word| word == b" ssh2")) {
+    if let Some((user, _)) = cut_once(rest, b" from ").filter(|_| keyed && cut_once(rest, b" ssh2").is_some()) {
         record.user = Some(clip(user, MAX_NAME));
         return Some(record);
     }
@@ -246,6 +246,7 @@ fn disconnect(message: &[u8]) -> Option<Raw<'_>> {
     let what = if why.starts_with(b"Too many authentication failures") {
         What::TooManyFailures
     } else if why.starts_with(b"Change of username or service not allowed") {
+        // Another name in the middle of a login: no client of a person does that.
         What::LoginFailed
     } else {
         What::Disconnected
@@ -255,28 +256,25 @@ fn disconnect(message: &[u8]) -> Option<Raw<'_>> {
         None => Raw::new(Service::Sshd, what),
     };
     (record.what, record.detail, record.preauth) = (what, Some(clip(why, MAX_DETAIL)), true);
-    if what == What::LoginFailed {
-        // Another name in the middle of a login: no client of a person does that.
-        record.method = Method::Unknown;
-    }
     Some(record)
 }
 
 /// `ID: WHY`, where ID ends in `A port N`. A name on the left and a name within the reason can both hold such an end: then there is no ID.
 fn disconnecting(rest: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
-    let mut found: Option<(&[u8], &[u8])> = None;
+    let (mut found, mut several) = (None, false);
     for at in memchr::memmem::find_iter(rest, b": ") {
         let (id, why) = (rest.get(..at)?, rest.get(at + 2..)?);
         let (left, number) = last_word(id);
         let (left, word) = last_word(left);
-        let ends = word == b"port" && port(number).is_some() && address(last_word(left).1).is_some();
-        match found {
-            _ if !ends => {}
-            None => found = Some((id, why)),
-            Some((_, why)) => return Some((None, why)),
+        if word == b"port" && port(number).is_some() && address(last_word(left).1).is_some() {
+            several = found.is_some();
+            found = Some((id, why));
+        }
+        if several {
+            break;
         }
     }
-    found.map(|(id, why)| (Some(id), why))
+    found.map(|(id, why)| ((!several).then_some(id), why))
 }
 
 /// `A port N:CODE: WORDS`, `A: CODE: WORDS`; the words are the client's.
@@ -296,7 +294,7 @@ fn received_disconnect(rest: &[u8]) -> Option<Raw<'_>> {
     let words = trim(words);
     // Java's JSch says this when it has run out of secrets.
     if words.ends_with(b"Auth fail") {
-        record.what = What::LoginFailed;
+        record.what = What::TooManyFailures;
     }
     // It follows `Disconnected from` or `Connection closed by` of the same connection, which ends it.
     record.detail = Some(clip(words, MAX_DETAIL));
