@@ -80,9 +80,9 @@ fn outcome(rest: &[u8], what: What) -> Option<Raw<'_>> {
     if !keyed && let Some((user, host, port)) = at_end(rest, true) {
         return Some(with_peer(record, user, host, Some(port)));
     }
-    if let Some((user, host, port, extra)) = between(rest, valid) {
+    if let Some(Found { user, peer, port, extra }) = between(rest, valid) {
         record.fingerprint = extra.filter(|_| record.method == Method::PublicKey).map(|extra| clip(extra, MAX_NAME));
-        return Some(with_peer(record, user, host, Some(port)));
+        return Some(with_peer(record, user, peer, Some(port)));
     }
     // Two addresses and no way to tell: the account is what stands before the first.
     if let Some((user, _)) = cut_once(rest, b" from ").filter(|_| keyed && cut_once(rest, b" ssh2").is_some()) {
@@ -129,17 +129,27 @@ fn at_end(text: &[u8], protocol: bool) -> Option<(&[u8], Peer<'_>, u16)> {
     Some((user, Peer::read(host)?, port(number)?))
 }
 
-/// `U from A port N ssh2[: EXTRA]`, where it stands once; twice only if the left one is certain, because the account exists.
-fn between(text: &[u8], valid: bool) -> Option<(&[u8], Peer<'_>, u16, Option<&[u8]>)> {
-    let mut found: Option<(&[u8], Peer<'_>, u16, Option<&[u8]>)> = None;
+/// `U from A port N ssh2[: EXTRA]` within a line.
+struct Found<'a> {
+    user: &'a [u8],
+    peer: Peer<'a>,
+    port: u16,
+    extra: Option<&'a [u8]>,
+}
+
+/// The only one; of several the left one, if that is certain because the account exists.
+fn between(text: &[u8], valid: bool) -> Option<Found<'_>> {
+    let mut found: Option<Found<'_>> = None;
     for at in memchr::memmem::find_iter(text, b" from ") {
         let (user, rest) = (text.get(..at)?, text.get(at + 6..)?);
-        let Some((host, port, extra)) = peer_and_extra(rest) else { continue };
-        match found {
-            None if valid => return Some((user, host, port, extra)),
-            None => found = Some((user, host, port, extra)),
-            Some((_, first, ..)) if first == host => {}
+        let Some((peer, port, extra)) = peer_and_extra(rest) else { continue };
+        match &found {
+            None => found = Some(Found { user, peer, port, extra }),
+            Some(first) if first.peer == peer => {}
             Some(_) => return None,
+        }
+        if valid {
+            break;
         }
     }
     found
