@@ -9,6 +9,7 @@ set -eu
 cd "$(dirname "$0")"
 
 skipped=""
+began=$(date +%s)
 note() { printf '\n== %s\n' "$*"; }
 skip() {
     printf 'skipped: %s\n' "$*"
@@ -144,9 +145,14 @@ if [ -n "$skipped" ]; then
     printf '  (a test that skips a part itself prints "skipped: ..." below or with --no-capture)\n'
 fi
 
-# The tests come last, so that their own closing line is the last thing to be read.
+# The tests come last, so that their own closing line is the last thing to be read. How long all took is left for
+# `cargo bench --bench sensing -- spending`.
 note "Tests"
+status=0
 if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --locked --workspace --no-fail-fast
+    cargo nextest run --locked --workspace --no-fail-fast || status=$?
+else
+    cargo test --locked --workspace --no-fail-fast --lib --bins --tests || status=$?
 fi
-exec cargo test --locked --workspace --no-fail-fast --lib --bins --tests
+echo $((($(date +%s) - began) / 60)) >target/test-minutes
+exit $status

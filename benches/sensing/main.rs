@@ -19,6 +19,7 @@ mod network;
 mod peer;
 mod peers;
 mod replay;
+mod spending;
 mod storm;
 
 use std::time::Instant;
@@ -30,7 +31,8 @@ use load::Programs;
 type Measure = fn(&Programs, &mut Table);
 
 /// Every section: its name, and what measures it.
-const SECTIONS: [(&str, Measure); 8] = [
+const SECTIONS: [(&str, Measure); 9] = [
+    ("spending", spending::measure),
     ("storm", storm::measure),
     ("peers", peers::measure),
     ("hostile", hostile::measure),
