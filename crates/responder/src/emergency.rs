@@ -113,7 +113,7 @@ fn sweep_lasting(data: &Path, report: &mut EmergencyReport) {
         let name = note.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
         match watchdog::undo_now(&note) {
             true => report.removed.push(format!("what the note {name} tells of")),
-            false => report.failures.push(format!("what {} tells of could not be undone: see docs/copies.md", note.display())),
+            false => report.failures.push(format!("what {} tells of could not be undone: see docs/file-backups.md", note.display())),
         }
     }
     report.removed.extend(watchdog::sweep_triggers(data));
