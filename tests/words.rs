@@ -64,6 +64,24 @@ fn printed(code: &str) -> Vec<(usize, String)> {
     lines.flat_map(|(at, line)| line.split('"').skip(1).step_by(2).map(move |text| (at + 1, text.to_owned())).collect::<Vec<_>>()).collect()
 }
 
+/// Whether `line` cites a row of somebody's table of requirements, which no reader of the sources has: "(row X9)".
+fn cites_a_row(line: &str) -> bool {
+    let after = line.match_indices("row ").filter_map(|(at, found)| line.get(at + found.len()..));
+    after.map(str::as_bytes).any(|rest| matches!(rest, [letter, digit, ..] if letter.is_ascii_uppercase() && digit.is_ascii_digit()))
+}
+
+#[test]
+fn no_source_cites_what_its_reader_does_not_have() {
+    assert!(cites_a_row(concat!("/// Scoped tokens (row ", "A6).")) && !cites_a_row("the row of A6 throws 4"));
+    let mut files = Vec::new();
+    for place in ["src", "crates", "tests", "benches"] {
+        below(&root().join(place), "rs", &mut files);
+    }
+    let cites = |path: &PathBuf| std::fs::read_to_string(path).unwrap().lines().any(cites_a_row);
+    let found: Vec<PathBuf> = files.into_iter().filter(cites).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
 #[test]
 fn pages_speak_the_words_of_the_trade() {
     let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md"), root().join("SECURITY.md")];

@@ -1,4 +1,4 @@
-//! Our own cost against its limits: what is given up to stay within them, step by step, and taken up again (row P2).
+//! Our own cost against its limits: what is given up to stay within them, step by step, and taken up again.
 
 use std::time::{Duration, Instant};
 

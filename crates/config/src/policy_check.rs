@@ -73,7 +73,7 @@ fn order(policy: &Policy) -> Result<(), Objection> {
 fn durations(policy: &Policy) -> Result<(), Objection> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let (actions, score, second) = (&policy.actions, &policy.score, Duration::from_secs(1));
-    // Actions live at most a day (no permanent rules); a warrant at most five minutes (row G3).
+    // Actions live at most a day (no permanent rules); a warrant at most five minutes.
     let all = [
         ("actions", "freeze_for", actions.freeze_for, DAY),
         ("actions", "block_for", actions.block_for, DAY),

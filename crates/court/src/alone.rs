@@ -1,4 +1,4 @@
-//! What the agent does not do without a person whatever the evidence: by kind (rows G2, G5, H6) and by share of the traffic.
+//! What the agent does not do without a person whatever the evidence: by kind and by share of the traffic.
 
 use std::net::IpAddr;
 

@@ -99,7 +99,7 @@ fn held(target: &Target, lifeline: &Lifeline) -> String {
     }
 }
 
-/// Why only a person may do this, if so (row G2).
+/// Why only a person may do this, if so.
 pub(super) fn protected(plan: &ActionPlan, tree: &[Arc<Process>], policy: &Policy) -> Option<String> {
     match plan.target() {
         Target::Address { addr, .. } | Target::Source { addr, .. } | Target::Destination { addr, .. } => {
@@ -113,7 +113,7 @@ pub(super) fn protected(plan: &ActionPlan, tree: &[Arc<Process>], policy: &Polic
     }
 }
 
-/// Every account is (row G2): those of the system (user id below 1000, login.defs(5) UID_MIN), those that the policy
+/// Every account is: those of the system (user id below 1000, login.defs(5) UID_MIN), those that the policy
 /// lists, and those of people.
 fn protected_account(name: &HostText, uid: u32, policy: &Policy) -> String {
     let listed = policy.protected.users.iter().any(|listed| name == listed.as_str());

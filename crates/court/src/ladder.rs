@@ -36,7 +36,7 @@ pub(super) fn held(plan: &ActionPlan, mode: Mode, incident: &Incident, proof: &P
     }
     let least = is_least(plan);
     (!incident.complete && (mode == Mode::Balanced || !least)).then(|| {
-        let what = if least { "acts alone" } else { "does more than the least alone" };
+        let what = if least { "acts alone" } else { "does more than the reversible minimum alone" };
         format!("evidence was lost or cut, and {} {what} only on complete evidence", mode)
     })
 }

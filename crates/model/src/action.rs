@@ -47,7 +47,7 @@ impl ActionState {
     }
 }
 
-/// Whether a person stands behind a disruptive action (commit-confirm, row I3).
+/// Whether a person stands behind a disruptive action (commit-confirm).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
     /// Undone then, by something outside of us, unless confirmed.

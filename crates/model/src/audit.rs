@@ -1,4 +1,4 @@
-//! One line of the hash-chained record of every decision, approval and action (row I6).
+//! One line of the hash-chained record of every decision, approval and action.
 
 use serde::{Deserialize, Serialize};
 

@@ -181,7 +181,7 @@ impl Loss {
     }
 }
 
-/// Bartizan gave up some of its own work to stay within its budget, or took it up again (row P2).
+/// Bartizan gave up some of its own work to stay within its budget, or took it up again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetChange {
     /// How many steps are given up now; 0 is everything in service.

@@ -38,7 +38,7 @@ impl FileChangeKind {
     }
 }
 
-/// Which start-up or access place a file belongs to (row B6).
+/// Which start-up or access place a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PersistenceKind {

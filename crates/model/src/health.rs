@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Mode, Posture, Timestamp};
 
-/// A step of the sensor ladder, best first (row B10).
+/// A step of the sensor ladder, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rung {
@@ -106,7 +106,7 @@ impl Watched {
     }
 }
 
-/// What the agent may cost, and what it gives up to stay within (row P2).
+/// What the agent may cost, and what it gives up to stay within.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Budget {
     /// Percent of one core, averaged over ten seconds.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Confidence, Family, HostText, IncidentId, Posture, ProcessKey, Severity, SignalId, Timestamp};
 
-/// Steps of an attack, in order (after ATT&CK tactics, row F2).
+/// Steps of an attack, in order (after ATT&CK tactics).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -129,7 +129,7 @@ pub struct Incident {
     pub complete: bool,
 }
 
-/// What the stable detectors alone prove of an incident: only this may drive an action without a person (row D8).
+/// What the stable detectors alone prove of an incident: only this may drive an action without a person.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Proof {
     /// The incident's confidence if only stable detectors had spoken.
@@ -143,7 +143,7 @@ pub struct Proof {
     pub hostile: Vec<IpAddr>,
 }
 
-/// Why an incident scores what it scores, without a model (row F5). All texts are safe to show.
+/// Why an incident scores what it scores, without a model. All texts are safe to show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Which incident.

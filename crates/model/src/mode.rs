@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How much it may do alone (row G1).
+/// How much it may do alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A person approves everything.
     #[default]
     Paranoid,
-    /// Does the least that helps alone, on two independent pieces of evidence from confidence 0.85.
+    /// Does the reversible minimum alone, on two independent pieces of evidence from confidence 0.85.
     Balanced,
     /// The same from 0.75, on one piece about a hostile address, and more on three.
     Aggressive,
@@ -59,7 +59,7 @@ impl FromStr for Mode {
     }
 }
 
-/// How far a response has gone, or may go (row F4).
+/// How far a response has gone, or may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Posture {
@@ -96,7 +96,7 @@ impl fmt::Display for Posture {
     }
 }
 
-/// What a peer on the control socket may do (row A6). Each includes the ones before it.
+/// What a peer on the control socket may do. Each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

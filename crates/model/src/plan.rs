@@ -52,7 +52,7 @@ pub enum PlanError {
 }
 
 impl ActionPlan {
-    /// Longest life of any action: one day (row H6: no permanent rules).
+    /// Longest life of any action: one day (no permanent rules).
     pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// A plan, if kind and target belong together, the target makes sense and the life is 1 second to 24 hours.

@@ -35,7 +35,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// How far a detector is trusted. Only stable ones may drive autonomous action (row D8).
+/// How far a detector is trusted. Only stable ones may drive autonomous action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
@@ -47,7 +47,7 @@ pub enum Tier {
     Stable,
 }
 
-/// Kinds of evidence, by the kind of sensor that sees it (row F3). Two are independent when they are about different acts.
+/// Kinds of evidence, by the kind of sensor that sees it. Two are independent when they are about different acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {

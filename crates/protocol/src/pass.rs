@@ -1,4 +1,4 @@
-//! A pass: leave to ask within one scope, on one connection, for a few minutes (row A6).
+//! A pass: leave to ask within one scope, on one connection, for a few minutes.
 
 use std::fmt;
 use std::time::Duration;

@@ -36,7 +36,7 @@ impl EventQuery {
     }
 }
 
-/// A person's opinion of what the agent did or said (row M6).
+/// A person's verdict on what the agent did or said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeedbackVerdict {
@@ -195,7 +195,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// The least role that may ask this (row A6).
+    /// The least role that may ask this.
     pub fn needs(&self) -> Role {
         match self {
             Self::Hello { .. }

@@ -1,4 +1,4 @@
-//! The start-up and access places of a host: where an intruder writes to stay or to come back (row B6).
+//! The start-up and access places of a host: where an intruder writes to stay or to come back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Scoped tokens (row A6): a MAC over who may ask what on which connection until when, under a key that lives as long
+//! Scoped tokens: a MAC over who may ask what on which connection until when, under a key that lives as long
 //! as the agent.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::Peer;
 use bartizan_model::Role;
 use bartizan_protocol::{Pass, Token};
 
-/// How long a token holds (row A6).
+/// How long a token holds.
 pub const LIFETIME: Duration = Duration::from_secs(300);
 
 /// Why a token does not hold.

@@ -6,7 +6,7 @@
 //! score     = 1 - doubt ^ (1 + 0.15 x (stages - 1))
 //! ```
 //! Which pieces count stands in `pieces`. While fewer than two prove at least 0.10, the score stops at the strongest
-//! family's weight, and that weight stops just below the score at which the agent may act alone (row F3).
+//! family's weight, and that weight stops just below the score at which the agent may act alone.
 
 use std::collections::BTreeMap;
 
