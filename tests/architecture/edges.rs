@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
     ("logs", &["model"]),
-    ("detect", &["config", "model"]),
+    ("detect", &["config", "logs", "model"]),
     ("court", &["config", "model"]),
     ("enforce", &["model", "sys"]),
     ("guard", &["config", "enforce", "model", "sys"]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::layers::one_line;
+use super::login_policy::LoginPolicy;
 use super::policy_check;
 use bartizan_model::Mode;
 
@@ -39,6 +40,8 @@ pub struct Policy {
     pub listeners: Listeners,
     /// Secrets and their rightful readers.
     pub credentials: Credentials,
+    /// From when failed logins are an attack.
+    pub logins: LoginPolicy,
 }
 
 /// `[mode]`
@@ -318,16 +321,16 @@ fn line_of_key(text: &str, section: &str, key: &str) -> Option<usize> {
 }
 
 /// Durations as people write them: `10m`, `1h 30m`.
-mod duration {
+pub(super) mod duration {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*value))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text)
             .map_err(|e| serde::de::Error::custom(format!("\"{text}\" is not a duration ({e}): write 10m or 1h 30m")))

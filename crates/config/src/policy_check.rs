@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::login_policy;
 use super::policy::Policy;
 use super::signs;
 
@@ -19,6 +20,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     order(policy)?;
     durations(policy)?;
     counts(policy)?;
+    login_policy::check(&policy.logins)?;
     vitals(policy)
 }
 

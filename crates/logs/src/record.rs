@@ -85,6 +85,8 @@ pub enum What {
     KeyRevoked,
     /// The limit of attempts of one connection is reached.
     TooManyFailures,
+    /// A client left and said that its secrets were refused.
+    GaveUp,
     /// A connection came in.
     Connected,
     /// A client did not get as far as a login: no banner, nonsense, no common algorithm, silence, or gone.

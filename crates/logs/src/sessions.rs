@@ -32,6 +32,8 @@ struct Slot {
     counted: bool,
     /// The attempt of the next `Failed` line was counted already.
     prepaid: bool,
+    /// The client said that it gives up, which it does once.
+    gone: bool,
     /// Somebody was let in.
     accepted: bool,
 }
@@ -77,7 +79,7 @@ impl Slot {
     fn is_another(&self, pid: u32, record: &Raw<'_>) -> bool {
         let stale = || matches!((self.last, record.at), (Some(last), Some(at)) if at.signed_duration_since(last) > STALE && !self.accepted);
         let moved = || matches!((self.address, record.address), (Some(known), Some(now)) if known != now);
-        self.pid != pid || record.what == What::Connected || moved() || stale()
+        self.pid != pid || record.what == What::Connected || (self.gone && record.what == What::GaveUp) || moved() || stale()
     }
 
     /// How many attempts this line adds.
@@ -92,6 +94,10 @@ impl Slot {
             What::KeyRevoked => {
                 self.pending = true;
                 0
+            }
+            What::GaveUp => {
+                self.gone = true;
+                u32::from(!std::mem::replace(&mut self.counted, true))
             }
             What::TooManyFailures if self.counted => 0,
             What::TooManyFailures => {

@@ -10,6 +10,7 @@ mod exec_from_writable;
 mod guard_alarm;
 mod guard_attacked;
 mod kinship;
+pub mod logins;
 mod module_load;
 mod new_privileged_user;
 mod persistence_by_service;

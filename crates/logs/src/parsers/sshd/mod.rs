@@ -304,7 +304,7 @@ fn received_disconnect(rest: &[u8]) -> Option<Raw<'_>> {
     let words = trim(words);
     // Java's JSch says this when it has run out of secrets.
     if words.ends_with(b"Auth fail") {
-        record.what = What::TooManyFailures;
+        record.what = What::GaveUp;
     }
     // It follows `Disconnected from` or `Connection closed by` of the same connection, which ends it.
     record.detail = Some(clip(words, MAX_DETAIL));

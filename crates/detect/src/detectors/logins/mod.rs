@@ -1,0 +1,243 @@
+//! Login detections: records of authentication logs in, findings out. One behaviour a file; what they remember is bounded (`sources`, `targets`),
+//! and what belongs to one attack is one alert (`campaign`). No clock: the time is an argument.
+
+mod brute_force;
+mod campaign;
+mod distributed;
+mod finding;
+mod forged_lines;
+mod invalid_users;
+mod many_sources;
+mod probes;
+mod revoked_key;
+mod root_login;
+mod slow_brute_force;
+mod sources;
+mod spraying;
+mod su_failures;
+mod success_after_failures;
+mod sudo_failures;
+mod sudo_new_user;
+mod targets;
+mod window;
+
+use bartizan_config::{LoginPolicy, Policy};
+use bartizan_logs::{Origin, Raw, Service, What};
+use bartizan_model::{HostText, Timestamp};
+
+pub use campaign::Campaign;
+pub use finding::{Finding, Fold};
+pub use sources::Attacker;
+
+use super::Info;
+use campaign::Campaigns;
+use finding::Said;
+use sources::{Source, Sources};
+use targets::{People, Targets};
+
+/// A record's own time counts only within these bounds of the time that it is: a stamp of 1970 or 2040 opens or closes no window.
+const PAST: i64 = 25 * 60 * 60;
+const FUTURE: i64 = 5 * 60;
+
+/// One behaviour.
+struct LoginDetector {
+    info: &'static Info,
+    /// Whether its findings are part of an attack that is one alert, however many sources it has.
+    folds: bool,
+    judge: fn(&mut Scene<'_>) -> Option<Said>,
+}
+
+/// What a detector may look at: the record, and what is remembered of its source and accounts, this record counted in.
+struct Scene<'a> {
+    record: &'a Raw<'a>,
+    limits: &'a Limits,
+    at: u32,
+    source: Option<&'a mut Source>,
+    targets: &'a mut Targets,
+    people: &'a mut People,
+    /// Addresses that failed within the hour, while no attack is open; looked at now and then, else 0.
+    crowd: u32,
+}
+
+/// Asked on a failed attempt, in this order: one finding a record is enough, so the gravest stands first.
+const ON_FAILURE: &[LoginDetector] = &[
+    brute_force::DETECTOR,
+    spraying::DETECTOR,
+    invalid_users::DETECTOR,
+    slow_brute_force::DETECTOR,
+    distributed::DETECTOR,
+    many_sources::DETECTOR,
+];
+/// Asked on everything else.
+const ON_SUCCESS: &[LoginDetector] = &[success_after_failures::DETECTOR, root_login::DETECTOR];
+const ON_PROBE: &[LoginDetector] = &[probes::DETECTOR];
+const ON_PRIVILEGE: &[LoginDetector] = &[sudo_new_user::DETECTOR, sudo_failures::DETECTOR, su_failures::DETECTOR];
+const ON_REVOKED: &[LoginDetector] = &[revoked_key::DETECTOR];
+const ON_FORGED: &[LoginDetector] = &[forged_lines::DETECTOR];
+
+/// What each login detector says of itself.
+pub fn login_catalogue() -> Vec<&'static Info> {
+    [ON_FAILURE, ON_SUCCESS, ON_PROBE, ON_PRIVILEGE, ON_REVOKED, ON_FORGED]
+        .iter()
+        .flat_map(|list| list.iter())
+        .map(|one| one.info)
+        .collect()
+}
+
+/// The thresholds in seconds and counts, ready for use.
+#[derive(Debug, Clone)]
+struct Limits {
+    policy: LoginPolicy,
+    brute_force_within: u32,
+    slow_within: u32,
+    accounts_within: u32,
+}
+
+/// Totals since the start: what was counted, alerted or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoginCounts {
+    /// Records seen.
+    pub records: u64,
+    /// Failed attempts.
+    pub attempts: u64,
+    /// Clients that did not get as far as a login.
+    pub probes: u64,
+    /// Logins.
+    pub accepted: u64,
+    /// Lines that another than the named service sent.
+    pub forged: u64,
+    /// Sources that the exact table had no room for; they are counted in a sketch.
+    pub crowded_out: u64,
+}
+
+/// All login detectors, and what they remember.
+#[derive(Debug)]
+pub struct LoginDetectors {
+    limits: Limits,
+    sources: Sources,
+    targets: Targets,
+    people: People,
+    campaigns: Campaigns,
+    counts: LoginCounts,
+}
+
+impl LoginDetectors {
+    /// Under this policy. `seed` keeps an attacker from choosing addresses that crowd one another out of the table; `sudo_users` are those
+    /// known to use sudo or su.
+    pub fn new(policy: &Policy, seed: u64, sudo_users: impl IntoIterator<Item = HostText>) -> Self {
+        let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let policy = policy.logins.clone();
+        let limits = Limits {
+            brute_force_within: seconds(policy.brute_force_within),
+            slow_within: seconds(policy.slow_within),
+            accounts_within: seconds(policy.accounts_within),
+            policy,
+        };
+        let campaigns = Campaigns::new(seconds(limits.policy.campaign));
+        Self {
+            sources: Sources::new(seed),
+            targets: Targets::new(seed),
+            people: People::new(sudo_users),
+            campaigns,
+            limits,
+            counts: LoginCounts::default(),
+        }
+    }
+
+    /// What the detectors think of a record; it is `now`.
+    pub fn observe(&mut self, record: &Raw<'_>, now: Timestamp) -> Option<Finding> {
+        let at = moment(record.at, now);
+        self.counts.records += 1;
+        if record.origin == Origin::Forged {
+            self.counts.forged += 1;
+            return self.ask(ON_FORGED, record, at, None);
+        }
+        let local = matches!(record.service, Service::Sudo | Service::Su);
+        match record.what {
+            What::LoginAccepted => {
+                self.counts.accepted += 1;
+                if record.attempts > 0 {
+                    // Other accounts were tried on the same connection before.
+                    self.count_failure(record, at);
+                }
+                let key = self.sources.find(record.address?);
+                let found = self.ask(ON_SUCCESS, record, at, key);
+                if let Some(source) = key.and_then(|key| self.sources.get(key)) {
+                    source.streak = 0;
+                }
+                found
+            }
+            _ if record.attempts > 0 && !local => {
+                let key = self.count_failure(record, at);
+                self.ask(ON_FAILURE, record, at, key)
+            }
+            What::Probe => {
+                self.counts.probes += u64::from(record.repeated);
+                let key = self.sources.touch(record.address?, at, 0);
+                if let Some(source) = key.and_then(|key| self.sources.get(key)) {
+                    source.probes.add(at, self.limits.brute_force_within, record.repeated);
+                }
+                self.ask(ON_PROBE, record, at, key)
+            }
+            What::PrivilegeUsed | What::PrivilegeDenied => self.ask(ON_PRIVILEGE, record, at, None),
+            What::KeyRevoked => self.ask(ON_REVOKED, record, at, None),
+            _ => None,
+        }
+    }
+
+    /// The attacks that are open or were last, newest first.
+    pub fn campaigns(&self) -> Vec<Campaign> {
+        self.campaigns.all()
+    }
+
+    /// The worst sources that are remembered, by attempts.
+    pub fn attackers(&self, most: usize) -> Vec<Attacker> {
+        self.sources.worst(most)
+    }
+
+    /// Totals since the start.
+    pub fn counts(&self) -> LoginCounts {
+        LoginCounts { crowded_out: self.sources.crowded_out(), ..self.counts }
+    }
+
+    /// Bytes that all of it takes; it never grows beyond.
+    pub fn memory(&self) -> usize {
+        self.sources.memory() + self.targets.memory() + self.campaigns.memory()
+    }
+
+    /// Counts a failed attempt everywhere where it is remembered; the place of its source, if it has one.
+    fn count_failure(&mut self, record: &Raw<'_>, at: u32) -> Option<usize> {
+        self.counts.attempts += u64::from(record.attempts);
+        let address = record.address?;
+        let user = record.user.unwrap_or_default();
+        let (account, origin) = (self.targets.hash(user), self.sources.hash(address));
+        let key = self.sources.touch(address, at, record.attempts);
+        if let Some(source) = key.and_then(|key| self.sources.get(key)) {
+            source.failed(&self.limits, at, record.attempts, account, record.known_user == Some(false));
+        }
+        self.targets.failed(account, user, origin, at, self.limits.accounts_within);
+        self.campaigns.failed(address, origin, at, record.attempts);
+        key
+    }
+
+    /// The first detector that has something to say.
+    fn ask(&mut self, list: &[LoginDetector], record: &Raw<'_>, at: u32, key: Option<usize>) -> Option<Finding> {
+        let Self { limits, sources, targets, people, campaigns, .. } = self;
+        let mut scene =
+            Scene { record, limits, at, source: key.and_then(|key| sources.get(key)), targets, people, crowd: campaigns.crowd() };
+        let (detector, said) = list.iter().find_map(|one| Some((one, (one.judge)(&mut scene)?)))?;
+        let fold = if detector.folds { campaigns.join(at) } else { Fold::Alone };
+        Some(Finding::new(detector.info, said, record, scene.source.as_deref(), fold))
+    }
+}
+
+/// Seconds since 1970: the record's own time, unless it is far from the time that it is.
+fn moment(stamped: Option<Timestamp>, now: Timestamp) -> u32 {
+    let now = now.timestamp();
+    let at = stamped.map_or(now, |at| at.timestamp());
+    let at = if (now - PAST..=now + FUTURE).contains(&at) { at } else { now };
+    u32::try_from(at).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! Sources of failed logins, bounded: the worst are remembered exactly, the crowd in a count-min sketch (Cormode and Muthukrishnan, 2005).
+//!
+//! A sketch only ever says too much, so nothing is judged by it: it decides who is worth a place. 65,536 places in sets of eight, 9 MiB with
+//! the sketch, however many addresses come. IPv6 counts by /64: whoever has one address there has all of them (RFC 6177).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use bartizan_model::Timestamp;
+
+use super::Limits;
+use super::window::{Distinct, Window};
+
+const WAYS: usize = 8;
+const SETS: usize = 8192;
+const ROWS: usize = 4;
+const COLUMNS: usize = 1 << 18;
+/// After so many additions all counters are halved: what was long ago weighs less, and the sketch never fills up.
+const AGE: u32 = 1 << 19;
+/// A source that was quiet for so long gives up its place to any other.
+const QUIET: u32 = 60 * 60;
+
+/// What is remembered of a source.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Source {
+    key: u128,
+    last_address: u64,
+    /// Failed attempts since it has its place.
+    pub(super) total: u32,
+    /// First seen, seconds since 1970.
+    pub(super) first: u32,
+    /// Last seen.
+    pub(super) last: u32,
+    pub(super) fast: Window,
+    pub(super) slow: Window,
+    pub(super) probes: Window,
+    pub(super) accounts: Distinct,
+    pub(super) unknown_accounts: Distinct,
+    accounts_since: u32,
+    /// Failed attempts since its last login.
+    pub(super) streak: u16,
+    /// Which detectors spoke of it, a bit each, until it is quiet.
+    reported: u8,
+    /// How often it was reported, quiet times between.
+    pub(super) strikes: u8,
+}
+
+impl Source {
+    /// Counts failed attempts.
+    pub(super) fn failed(&mut self, limits: &Limits, at: u32, attempts: u32, account: u64, unknown: bool) {
+        self.fast.add(at, limits.brute_force_within, attempts);
+        self.slow.add(at, limits.slow_within, attempts);
+        let passed = at.saturating_sub(self.accounts_since) / limits.accounts_within.max(1);
+        if passed > 0 {
+            self.accounts.turn(passed > 1);
+            self.unknown_accounts.turn(passed > 1);
+            self.accounts_since = at;
+        }
+        self.accounts.add(account);
+        if unknown {
+            self.unknown_accounts.add(account);
+        }
+        self.total = self.total.saturating_add(attempts);
+        self.streak = self.streak.saturating_add(u16::try_from(attempts).unwrap_or(u16::MAX));
+    }
+
+    /// Whether this kind of finding is news; once told, it is none until the source was quiet for an hour.
+    pub(super) fn is_news(&mut self, kind: u8) -> bool {
+        let bit = 1 << kind;
+        let news = self.reported & bit == 0;
+        if self.reported == 0 {
+            self.strikes = self.strikes.saturating_add(1);
+        }
+        self.reported |= bit;
+        news
+    }
+
+    /// The address that came last; of an IPv6 network, the one in it.
+    pub(super) fn address(&self) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::from(self.key | u128::from(self.last_address))).to_canonical()
+    }
+
+    /// How much it is worth a place: nothing once it is quiet.
+    fn worth(&self, at: u32) -> u32 {
+        if at.saturating_sub(self.last) > QUIET { 0 } else { self.total.max(1) }
+    }
+}
+
+/// A source as a table shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attacker {
+    /// Its address.
+    pub address: IpAddr,
+    /// Failed attempts, as far as they are remembered.
+    pub attempts: u32,
+    /// About how many accounts it tried within the last hours.
+    pub accounts: u32,
+    /// First and last seen.
+    pub first: Option<Timestamp>,
+    /// Last seen.
+    pub last: Option<Timestamp>,
+    /// How often it was reported.
+    pub strikes: u8,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Sources {
+    seed: u64,
+    /// Part of the hash of each place, so that a set is looked through in one cache line; 0 is a free place.
+    tags: Vec<u32>,
+    places: Vec<Source>,
+    sketch: Vec<u8>,
+    additions: u32,
+    crowded_out: u64,
+}
+
+impl Sources {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            tags: vec![0; SETS * WAYS],
+            places: vec![Source::default(); SETS * WAYS],
+            sketch: vec![0; ROWS * COLUMNS],
+            additions: 0,
+            crowded_out: 0,
+        }
+    }
+
+    /// A hash that nobody outside can choose collisions for.
+    pub(super) fn hash(&self, address: IpAddr) -> u64 {
+        let (key, _) = key_of(address);
+        mix(self.seed, (key >> 64) as u64, key as u64)
+    }
+
+    /// The place of a source that has one.
+    pub(super) fn find(&self, address: IpAddr) -> Option<usize> {
+        let (key, _) = key_of(address);
+        self.place(self.hash(address), key)
+    }
+
+    /// The source in a place.
+    pub(super) fn get(&mut self, place: usize) -> Option<&mut Source> {
+        self.places.get_mut(place)
+    }
+
+    /// The place of a source that did something now; it may get one. `None`: all are taken by worse ones, and it is counted in the sketch.
+    pub(super) fn touch(&mut self, address: IpAddr, at: u32, attempts: u32) -> Option<usize> {
+        let (key, low) = key_of(address);
+        let hash = self.hash(address);
+        let place = match self.place(hash, key) {
+            Some(place) => place,
+            None => self.admit(hash, key, at, attempts)?,
+        };
+        let source = self.places.get_mut(place)?;
+        if at.saturating_sub(source.last) > QUIET {
+            source.reported = 0;
+        }
+        (source.last_address, source.last) = (low, source.last.max(at));
+        Some(place)
+    }
+
+    fn place(&self, hash: u64, key: u128) -> Option<usize> {
+        let (set, tag) = set_and_tag(hash);
+        let tags = self.tags.get(set..set + WAYS)?;
+        (0..WAYS)
+            .filter(|way| tags.get(*way) == Some(&tag))
+            .map(|way| set + way)
+            .find(|place| self.places.get(*place).is_some_and(|one| one.key == key))
+    }
+
+    /// Gives a newcomer the place of the least in its set, if it is worth more.
+    fn admit(&mut self, hash: u64, key: u128, at: u32, attempts: u32) -> Option<usize> {
+        let (set, tag) = set_and_tag(hash);
+        let least = (set..set + WAYS).min_by_key(|place| match self.tags.get(*place) {
+            Some(0) | None => 0,
+            Some(_) => self.places.get(*place).map_or(0, |one| one.worth(at)),
+        })?;
+        let worth = if self.tags.get(least) == Some(&0) { 0 } else { self.places.get(least)?.worth(at) };
+        if worth > 0 && self.add_to_sketch(hash, attempts.max(1)) <= worth {
+            self.crowded_out += 1;
+            return None;
+        }
+        *self.tags.get_mut(least)? = tag;
+        *self.places.get_mut(least)? = Source { key, first: at, last: at, accounts_since: at, ..Source::default() };
+        Some(least)
+    }
+
+    /// Counts it, and says how often it was counted at most.
+    fn add_to_sketch(&mut self, hash: u64, count: u32) -> u32 {
+        self.additions += 1;
+        if self.additions >= AGE {
+            self.additions = 0;
+            self.sketch.iter_mut().for_each(|cell| *cell /= 2);
+        }
+        let columns = [hash, hash >> 15, hash >> 30, hash >> 46].map(|part| (part as usize) % COLUMNS);
+        let at = |row: usize, column: usize| row * COLUMNS + column;
+        let least = columns.iter().enumerate().filter_map(|(row, column)| self.sketch.get(at(row, *column)).copied()).min().unwrap_or(0);
+        let now = least.saturating_add(u8::try_from(count).unwrap_or(u8::MAX));
+        // Conservative update (Estan and Varghese, 2002): no counter grows beyond what this source can have.
+        for (row, column) in columns.into_iter().enumerate() {
+            if let Some(cell) = self.sketch.get_mut(at(row, column)) {
+                *cell = (*cell).max(now);
+            }
+        }
+        u32::from(now)
+    }
+
+    /// The worst by attempts.
+    pub(super) fn worst(&self, most: usize) -> Vec<Attacker> {
+        let mut places: Vec<&Source> = self.places.iter().filter(|one| one.last > 0 && one.total > 0).collect();
+        places.sort_by_key(|one| std::cmp::Reverse(one.total));
+        places.truncate(most);
+        let shown = |one: &Source| Attacker {
+            address: one.address(),
+            attempts: one.total,
+            accounts: one.accounts.count(),
+            first: Timestamp::from_timestamp(i64::from(one.first), 0),
+            last: Timestamp::from_timestamp(i64::from(one.last), 0),
+            strikes: one.strikes,
+        };
+        places.into_iter().map(shown).collect()
+    }
+
+    pub(super) fn crowded_out(&self) -> u64 {
+        self.crowded_out
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.tags.len() * 4 + self.places.len() * size_of::<Source>() + self.sketch.len()
+    }
+}
+
+/// An IPv4 address as it is mapped into IPv6; of an IPv6 address its /64, and the rest.
+fn key_of(address: IpAddr) -> (u128, u64) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => (u128::from(v4.to_ipv6_mapped()), 0),
+        IpAddr::V6(v6) => (u128::from(v6) & !u128::from(u64::MAX), u128::from(v6) as u64),
+    }
+}
+
+/// The first place of the set, and a tag that is never 0.
+fn set_and_tag(hash: u64) -> (usize, u32) {
+    ((hash as usize % SETS) * WAYS, (hash >> 32) as u32 | 1)
+}
+
+/// Two folded multiplications (as in wyhash): enough where the seed is secret.
+pub(super) fn mix(seed: u64, a: u64, b: u64) -> u64 {
+    let fold = |x: u64, y: u64| {
+        let product = u128::from(x) * u128::from(y);
+        (product as u64) ^ ((product >> 64) as u64)
+    };
+    fold(fold(a ^ seed ^ 0xa076_1d64_78bd_642f, b ^ seed.rotate_left(32) ^ 0xe703_7ed1_a0b4_28db), (seed | 1) ^ 0x8ebc_6af0_9c88_c6e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_addresses_take_no_more_room_than_one_and_the_worst_keep_their_place() {
+        let mut sources = Sources::new(7);
+        let before = sources.memory();
+        let worst: IpAddr = "203.0.113.9".parse().unwrap();
+        for n in 0..1_000_000_u32 {
+            sources.touch(IpAddr::V4(std::net::Ipv4Addr::from(0x0b00_0000 + n)), 1000 + n / 1000, 1);
+            if n % 1000 == 0 {
+                let place = sources.touch(worst, 1000 + n / 1000, 1).unwrap();
+                sources.get(place).unwrap().total += 1;
+            }
+        }
+        assert_eq!(sources.memory(), before);
+        assert!(before <= 12 << 20, "{before} bytes");
+        assert_eq!(sources.worst(1)[0].address, worst);
+        assert_eq!(sources.worst(1)[0].attempts, 1000);
+        assert!(sources.crowded_out() > 0);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_source_and_its_last_address_is_the_one_to_act_on() {
+        let mut sources = Sources::new(7);
+        let place = sources.touch("2001:db8:1:2::5".parse().unwrap(), 1000, 1);
+        assert_eq!(sources.touch("2001:db8:1:2:ffff::9".parse().unwrap(), 1001, 1), place);
+        assert_eq!(sources.get(place.unwrap()).unwrap().address(), "2001:db8:1:2:ffff::9".parse::<IpAddr>().unwrap());
+        assert_ne!(sources.touch("2001:db8:1:3::5".parse().unwrap(), 1000, 1), place);
+        let v4 = sources.touch("::ffff:192.0.2.1".parse().unwrap(), 1000, 1).unwrap();
+        assert_eq!(sources.get(v4).unwrap().address(), "192.0.2.1".parse::<IpAddr>().unwrap());
+    }
+}

@@ -1,0 +1,139 @@
+//! How many within the last so many seconds: two buckets, the older fading as the newer fills. Exact until the first bucket is full.
+
+/// A count over a sliding time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Window {
+    start: u32,
+    now: u16,
+    before: u16,
+}
+
+impl Window {
+    /// Adds some at a time, in a window of `within` seconds.
+    pub(super) fn add(&mut self, at: u32, within: u32, count: u32) {
+        self.turn(at, within);
+        self.now = self.now.saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
+    }
+
+    /// How many there were within the last `within` seconds.
+    pub(super) fn count(&self, at: u32, within: u32) -> u32 {
+        let mut copy = *self;
+        copy.turn(at, within);
+        let gone = at.saturating_sub(copy.start).min(within);
+        let left = u64::from(copy.before) * u64::from(within - gone) / u64::from(within.max(1));
+        u32::from(copy.now) + u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    /// Opens the bucket of this time. Lines that come late count in the one that is open.
+    fn turn(&mut self, at: u32, within: u32) {
+        let passed = at.saturating_sub(self.start) / within.max(1);
+        match passed {
+            0 => {}
+            // The first one begins with its first count, so that nothing fades before the window is over.
+            _ if self.now == 0 && self.before == 0 => self.start = at,
+            1 => (self.start, self.before, self.now) = (self.start + within, self.now, 0),
+            _ => (self.start, self.before, self.now) = (at, 0, 0),
+        }
+    }
+}
+
+/// About how many different ones within the last so many seconds: a bit each (linear counting, Whang 1990), in two generations.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Distinct {
+    now: u64,
+    before: u64,
+}
+
+impl Distinct {
+    /// Adds one, by a hash of it.
+    pub(super) fn add(&mut self, hash: u64) {
+        self.now |= 1 << (hash >> 58);
+    }
+
+    /// A generation is over; `twice`: so is the one before.
+    pub(super) fn turn(&mut self, twice: bool) {
+        (self.before, self.now) = (if twice { 0 } else { self.now }, 0);
+    }
+
+    /// About how many; from about 150 on it says 266.
+    pub(super) fn count(&self) -> u32 {
+        estimate((self.now | self.before).count_zeros(), 64)
+    }
+}
+
+/// The same for more of them: good up to some thousands.
+#[derive(Debug, Clone)]
+pub(super) struct ManyDistinct {
+    bits: Vec<u64>,
+}
+
+impl ManyDistinct {
+    /// For about `words` x 200 different ones.
+    pub(super) fn new(words: usize) -> Self {
+        Self { bits: vec![0; words.next_power_of_two()] }
+    }
+
+    /// Adds one, by a hash of it.
+    pub(super) fn add(&mut self, hash: u64) {
+        let places = self.bits.len() as u64 * 64;
+        // The high half: the low one chose the place in a table.
+        let place = ((u128::from(hash) * u128::from(places)) >> 64) as u64;
+        if let Some(word) = self.bits.get_mut((place / 64) as usize) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    /// About how many.
+    pub(super) fn count(&self) -> u32 {
+        estimate(self.bits.iter().map(|word| word.count_zeros()).sum(), u32::try_from(self.bits.len() * 64).unwrap_or(u32::MAX))
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.bits.fill(0);
+    }
+
+    /// Bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.bits.len() * 8
+    }
+}
+
+/// n = -m ln(zeros / m)
+fn estimate(zeros: u32, places: u32) -> u32 {
+    let (zeros, places) = (f64::from(zeros.max(1)), f64::from(places));
+    (places * (places / zeros).ln()).round() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_counts_what_is_in_it_and_forgets_the_rest() {
+        let mut window = Window::default();
+        for at in 1000..1010 {
+            window.add(at, 600, 1);
+        }
+        assert_eq!((window.count(1010, 600), window.count(1599, 600)), (10, 10), "none fades before the window is over");
+        assert_eq!((window.count(1900, 600), window.count(2200, 600)), (5, 0), "half a window later, and a whole one");
+        window.add(1900, 600, 1);
+        window.add(900, 600, 1);
+        assert_eq!(window.count(1900, 600), 7, "a line that comes late");
+    }
+
+    #[test]
+    fn different_ones_are_counted_about_right_and_equal_ones_once() {
+        let hash = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n << 60);
+        let (mut few, mut many) = (Distinct::default(), ManyDistinct::new(64));
+        for n in 0..10 {
+            (0..3).for_each(|_| few.add(hash(n)));
+        }
+        (1..=1000).for_each(|n| many.add(hash(n)));
+        assert!((8..=12).contains(&few.count()), "{}", few.count());
+        assert!((900..=1100).contains(&many.count()), "{}", many.count());
+        few.turn(false);
+        few.turn(false);
+        assert_eq!(few.count(), 0);
+    }
+}
