@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "architecture/bans.rs"]
 mod bans;
+#[path = "architecture/catch_all.rs"]
+mod catch_all;
 #[path = "architecture/edges.rs"]
 mod edges;
 #[path = "architecture/packages.rs"]
@@ -30,6 +32,7 @@ fn breaches(tree: &Tree) -> Vec<String> {
                 edges::check(source, &facts, &mut out);
                 packages::check(source, &facts, &mut out);
                 bans::check(source, &facts, &mut out);
+                catch_all::check(source, tree, &mut out);
             }
             Err(why) => out.push(format!("{}: cannot be parsed: {why}", source.path)),
         }
@@ -136,10 +139,19 @@ caught! {
     catches_a_detector_that_knows_the_correlator: "crates/detect/src/detectors/a.rs", "use crate::correlator::Correlator;", "only correlator/";
     catches_a_correlator_that_knows_a_detector: "crates/detect/src/correlator/a.rs", "fn f() { crate::detectors::catalogue(); }", "only detectors/";
     catches_a_path_through_super: "crates/detect/src/detectors/a.rs", "fn f() { super::super::correlator::join(); }", "only correlator/";
-    catches_an_import_in_a_group: "crates/agent/src/a.rs", "use crate::{shared, server::{Gate}};", "only server/ itself";
+    catches_an_import_in_a_group: "crates/agent/src/a.rs", "use crate::{record, server::{Gate}};", "only server/ itself";
     catches_a_path_in_a_type: "crates/agent/src/a.rs", "struct S { field: crate::server::SensorBackend }", "only server/ itself";
     catches_a_path_in_a_macro: "crates/agent/src/a.rs", "fn f() { println!(\"{}\", crate::server::name()); }", "only server/ itself";
     catches_a_path_even_in_tests: "crates/agent/src/a.rs", "#[cfg(test)] mod tests { use super::super::server::x; }", "only server/ itself";
+    catches_a_part_that_looks_into_another: "crates/agent/src/upkeep/a.rs", "use crate::ingest::lanes::Lanes;", "the insides of ingest/";
+    catches_the_whole_that_looks_into_a_part: "crates/agent/src/answer.rs", "fn f() { crate::response::court::sit(); }", "the insides of response/";
+    catches_a_part_with_no_business_there: "crates/agent/src/console/a.rs", "use crate::response::Response;", "console/ may not use response/";
+    catches_a_part_that_knows_the_whole: "crates/agent/src/ingest/a.rs", "use crate::parts::Parts;", "may not know the whole";
+    catches_an_arm_for_all_other_requests: "crates/agent/src/a.rs", "use bartizan_protocol::Request; fn f(r: Request) { match r { Request::Stop => {} _ => {} } }", "a match on Request";
+    catches_a_name_for_all_other_requests: "crates/agent/src/a.rs", "use bartizan_protocol::Request; fn f(r: Request) { match r { Request::Act { .. } => {} other => drop(other) } }", "a match on Request";
+    catches_an_arm_for_all_other_verbs: "src/cli/a.rs", "use super::args::Verb; fn f(v: Option<Verb>) { match v { None => {} Some(Verb::Stop) => {} Some(verb) => drop(verb) } }", "a match on Verb";
+    catches_an_arm_for_all_other_commands: "crates/console/src/a.rs", "use bartizan_config::Command; fn f(c: Command) { match c { Command::Up | Command::Down => {} _ => {} } }", "a match on Command";
+    catches_an_arm_for_all_other_events: "crates/detect/src/detectors/a.rs", "use bartizan_model::EventKind; fn f(k: &EventKind) { match k { EventKind::Exit { exit } => drop(exit), _ => {} } }", "a match on EventKind";
     catches_a_drawer_of_oddments: "crates/sys/src/utils.rs", "", "no drawer of oddments";
     catches_a_crate_of_oddments: "crates/helpers/src/lib.rs", "", "no drawer of oddments";
 
@@ -274,6 +286,12 @@ fn allows_what_the_house_allows() {
             "crates/agent/src/a.rs",
             "fn f() { m.lock().unpoisoned(); cell.into_inner(); match v.into_inner() { Ok(v) => v, Err(e) => e.to_string() }; }",
         ),
+        ("crates/agent/src/upkeep/a.rs", "use crate::ingest::Ingest; use crate::response::failed; use super::probes;"),
+        (
+            "crates/agent/src/a.rs",
+            "use bartizan_protocol::Request; fn f(r: Request) { match r { Request::Stop => {} Request::Reload => {} } }",
+        ),
+        ("crates/sys/src/a.rs", "use notify::EventKind; fn f(k: EventKind) { match k { EventKind::Any => {} _ => {} } }"),
         ("src/cli/a.rs", "use clap::Parser; use bartizan_agent::{Engine, server};"),
         ("src/main.rs", "#![forbid(unsafe_code)]\nfn main() { bartizan::cli::main() }"),
     ];

@@ -149,9 +149,44 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         }
         Verb::Limit(args) => limit(args).map(drop),
         Verb::Contain(args) => plan(ActionKind::ContainHost, Target::Host, args.lasts).map(drop),
-        Verb::Freeze(tree) | Verb::Kill(tree) if tree.process.parse::<u32>().is_err() => named(&tree.process).map(drop),
+        Verb::Freeze(tree) | Verb::Kill(tree) => match tree.process.parse::<u32>() {
+            Ok(_) => Ok(()),
+            Err(_) => named(&tree.process).map(drop),
+        },
         Verb::Restore(args) => args.copy.as_deref().map_or(Ok(()), |copy| whole(copy).map(drop)),
-        _ => Ok(()),
+        Verb::Thaw { .. } | Verb::Isolate(_) | Verb::DisableUser(_) => Ok(()),
+        Verb::Attach
+        | Verb::Status { .. }
+        | Verb::Doctor
+        | Verb::Events(_)
+        | Verb::Signals { .. }
+        | Verb::Incidents { .. }
+        | Verb::Explain { .. }
+        | Verb::Alerts
+        | Verb::Ack { .. }
+        | Verb::Approvals { .. }
+        | Verb::Approve { .. }
+        | Verb::Reject { .. }
+        | Verb::Actions { .. }
+        | Verb::Rollback { .. }
+        | Verb::EmergencyStop
+        | Verb::Copies { .. }
+        | Verb::Confirm { .. }
+        | Verb::Mode { .. }
+        | Verb::Feedback { .. }
+        | Verb::Audit { .. }
+        | Verb::Replay(_)
+        | Verb::Redteam { .. }
+        | Verb::Reload
+        | Verb::KernelObject
+        | Verb::Upgrade
+        | Verb::Stop
+        | Verb::Screenshots { .. }
+        | Verb::EmergencyScript
+        | Verb::Completions { .. }
+        | Verb::Man
+        | Verb::Watchdog { .. }
+        | Verb::Stage => Ok(()),
     }
 }
 
@@ -174,7 +209,38 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         }
         Verb::Restore(args) => (restore(connection, args).await?, &args.manner),
         Verb::Thaw { process } => return thaw(connection, process).await.map(Some),
-        _ => return Ok(None),
+        Verb::Attach
+        | Verb::Status { .. }
+        | Verb::Doctor
+        | Verb::Events(_)
+        | Verb::Signals { .. }
+        | Verb::Incidents { .. }
+        | Verb::Explain { .. }
+        | Verb::Alerts
+        | Verb::Ack { .. }
+        | Verb::Approvals { .. }
+        | Verb::Approve { .. }
+        | Verb::Reject { .. }
+        | Verb::Actions { .. }
+        | Verb::Rollback { .. }
+        | Verb::EmergencyStop
+        | Verb::Copies { .. }
+        | Verb::Confirm { .. }
+        | Verb::Mode { .. }
+        | Verb::Feedback { .. }
+        | Verb::Audit { .. }
+        | Verb::Replay(_)
+        | Verb::Redteam { .. }
+        | Verb::Reload
+        | Verb::KernelObject
+        | Verb::Upgrade
+        | Verb::Stop
+        | Verb::Screenshots { .. }
+        | Verb::EmergencyScript
+        | Verb::Completions { .. }
+        | Verb::Man
+        | Verb::Watchdog { .. }
+        | Verb::Stage => return Ok(None),
     };
     if manner.preview {
         let early = if plan.kind().is_disruptive() { "; the action itself would have to be confirmed in time" } else { "" };

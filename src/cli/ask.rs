@@ -106,10 +106,10 @@ async fn pages(connection: &mut Connection, mut query: EventQuery) -> Result<Vec
 
 /// What is wrong with the words themselves is told before anybody is asked.
 fn check(verb: &Verb) -> Result<(), Failure> {
-    match verb {
-        Verb::Events(args) => query(args).map(drop),
-        other => acting::check(other),
+    if let Verb::Events(args) = verb {
+        return query(args).map(drop);
     }
+    acting::check(verb)
 }
 
 /// Whether the answer to a verb is one thing rather than a list.
@@ -143,8 +143,33 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         Verb::Reload => Request::Reload,
         Verb::Upgrade => Request::Upgrade,
         Verb::Stop => Request::Stop,
-        other => return Err(Failure::usage(format!("{other:?} is not a question for an agent"), "see `bartizan --help`")),
+        // Made into a question above.
+        Verb::Block(_)
+        | Verb::Limit(_)
+        | Verb::Freeze(_)
+        | Verb::Thaw { .. }
+        | Verb::Kill(_)
+        | Verb::Contain(_)
+        | Verb::Isolate(_)
+        | Verb::DisableUser(_)
+        | Verb::Restore(_) => return Err(no_question(verb)),
+        // Done without an agent.
+        Verb::Attach
+        | Verb::Doctor
+        | Verb::Replay(_)
+        | Verb::Redteam { .. }
+        | Verb::KernelObject
+        | Verb::Screenshots { .. }
+        | Verb::EmergencyScript
+        | Verb::Completions { .. }
+        | Verb::Man
+        | Verb::Watchdog { .. }
+        | Verb::Stage => return Err(no_question(verb)),
     })
+}
+
+fn no_question(verb: &Verb) -> Failure {
+    Failure::usage(format!("{verb:?} is not a question for an agent"), "see `bartizan --help`")
 }
 
 fn opinion(verdict: Verdict) -> FeedbackVerdict {

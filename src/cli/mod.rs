@@ -67,6 +67,36 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::EmergencyScript) => generate::emergency_script(),
         Some(Verb::EmergencyStop) => ask::emergency_stop(&global),
         Some(Verb::Audit { verb: Some(args::AuditVerb::Verify) }) => ask::audit_verify(&global),
-        Some(verb) => ask::ask(&global, verb),
+        Some(verb @ Verb::Audit { verb: Some(args::AuditVerb::Show { .. }) | None }) => ask::ask(&global, verb),
+        Some(
+            verb @ (Verb::Status { .. }
+            | Verb::Events(_)
+            | Verb::Signals { .. }
+            | Verb::Incidents { .. }
+            | Verb::Explain { .. }
+            | Verb::Alerts
+            | Verb::Ack { .. }
+            | Verb::Approvals { .. }
+            | Verb::Approve { .. }
+            | Verb::Reject { .. }
+            | Verb::Actions { .. }
+            | Verb::Rollback { .. }
+            | Verb::Block(_)
+            | Verb::Limit(_)
+            | Verb::Freeze(_)
+            | Verb::Thaw { .. }
+            | Verb::Kill(_)
+            | Verb::Contain(_)
+            | Verb::Isolate(_)
+            | Verb::DisableUser(_)
+            | Verb::Copies { .. }
+            | Verb::Restore(_)
+            | Verb::Confirm { .. }
+            | Verb::Mode { .. }
+            | Verb::Feedback { .. }
+            | Verb::Reload
+            | Verb::Upgrade
+            | Verb::Stop),
+        ) => ask::ask(&global, verb),
     }
 }

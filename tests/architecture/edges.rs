@@ -75,8 +75,46 @@ pub fn check_crates(crates: &[Crate], out: &mut Vec<String>) {
     }
 }
 
+/// The five parts of the agent, and those of the others of which each may use the front: what `mod.rs` gives out.
+const PARTS: &[(&str, &[&str])] = &[
+    ("accounting", &["ingest"]),
+    ("console", &["accounting"]),
+    ("ingest", &["accounting", "console", "response"]),
+    ("response", &["accounting", "console", "ingest"]),
+    ("upkeep", &["accounting", "console", "ingest", "response"]),
+];
+
+/// What knows all parts: no part may know it.
+const WHOLE: &[&str] = &["Engine", "answer", "assemble", "doctor", "health", "parts", "start", "stop"];
+
+/// Every path from one part of the agent into the insides of another, to one that it has no business with, or to the whole.
+fn check_parts(source: &Source, facts: &Facts, out: &mut Vec<String>) {
+    let module = source.module();
+    let own = module.first().and_then(|first| PARTS.iter().find(|(part, _)| part == first));
+    for (path, _) in &facts.paths {
+        let [first, other, rest @ ..] = path.as_slice() else { continue };
+        if source.of() != "agent" || first != "crate" || module.first() == Some(other) {
+            continue;
+        }
+        let whole = path.join("::");
+        let is_part = PARTS.iter().any(|(part, _)| part == other);
+        if is_part && rest.len() > 1 && rest[0].starts_with(char::is_lowercase) {
+            out.push(format!("{}: `{whole}`: the insides of {other}/ are its own: ask its front", source.path));
+        }
+        if let Some((part, may)) = own {
+            if is_part && !may.contains(&other.as_str()) {
+                out.push(format!("{}: `{whole}`: {part}/ may not use {other}/, only {}", source.path, may.join(" and ")));
+            }
+            if WHOLE.contains(&other.as_str()) {
+                out.push(format!("{}: `{whole}`: {part}/ may not know the whole agent", source.path));
+            }
+        }
+    }
+}
+
 /// Every path from one half of a crate to another.
 pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
+    check_parts(source, facts, out);
     let module = source.module();
     for (path, _) in &facts.paths {
         let [first, half, ..] = path.as_slice() else { continue };

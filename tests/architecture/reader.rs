@@ -47,7 +47,7 @@ pub struct Tree {
 
 impl Tree {
     /// Whether a parent declares this module, or one above it, as `#[cfg(test)] mod name;`.
-    fn is_for_tests(&self, of: &str, module: &[String]) -> bool {
+    pub fn is_for_tests(&self, of: &str, module: &[String]) -> bool {
         (0..module.len()).any(|depth| {
             let (parent, child) = (&module[..depth], &module[depth]);
             self.sources.iter().filter(|source| source.of() == of && source.module() == parent).any(|source| {
@@ -96,7 +96,7 @@ pub fn read(source: &Source, tree: &Tree) -> Result<Facts, syn::Error> {
     Ok(reader.facts)
 }
 
-fn is_test(attrs: &[syn::Attribute]) -> bool {
+pub fn is_test(attrs: &[syn::Attribute]) -> bool {
     attrs.iter().any(|attr| {
         let text = match &attr.meta {
             syn::Meta::List(list) if attr.path().is_ident("cfg") => list.tokens.to_string(),

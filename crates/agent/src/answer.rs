@@ -1,71 +1,112 @@
-//! Answers to the questions of the control socket. The role was checked before.
+//! Which part answers which question of the control socket. The role was checked before.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use super::record::Record;
-use super::response::{self, audit};
-use super::shared::{Shared, lock};
-use super::{doctor, rounds};
 use bartizan_enforce::accounts;
 use bartizan_guard::file_backups::AccessCopies;
-use bartizan_model::{Action, ActionId, ActionPlan, AlertId, AlertState, Approver, HostText, Isolation, Target, nearest};
+use bartizan_model::{Action, ActionPlan, AlertId, Approver, HostText, IncidentId, Isolation, Role, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;
 use bartizan_store::{Found, StoreError};
 use bartizan_sys::{bpf, container_api, reexec};
 
+use crate::parts::Parts;
+use crate::response::failed;
+use crate::{doctor, health};
+
 /// Most rows in one answer.
 const MOST: u32 = 100_000;
 
 /// The answer to one question of `actor`.
-pub(super) fn answer(shared: &Arc<Shared>, request: Request, actor: &str) -> Reply {
-    let outcome = match request {
-        Request::Status => Ok(Reply::Health(Box::new(rounds::measure(shared)))),
-        Request::Doctor => Ok(Reply::Checks(doctor::examine(shared))),
-        Request::Events(query) => events(shared, query, actor),
-        Request::Signals { limit } => read(shared.ask_archive(|archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
-        Request::Incidents { id } => incidents(shared, id),
-        Request::Explain { id } => explain(shared, id),
-        Request::Alerts => Ok(Reply::Alerts(lock(&shared.live).alerts.values().cloned().collect())),
-        Request::Approvals { all } => Ok(Reply::Approvals(shared.response.approvals(all))),
-        Request::Actions { active } => Ok(Reply::Actions(if active { shared.active_actions() } else { shared.all_actions() })),
-        Request::Preview { plan } => preview(shared, &plan),
-        Request::Copies { path } => copies(shared, path.as_ref()),
-        Request::FindAccount { name } => find_account(&name),
-        Request::FindContainer { name, isolation } => find_container(&name, isolation),
-        Request::AuditShow { limit } => {
-            shared.ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|error| ledger_failed(&error))
-        }
-        Request::AuditVerify => shared.ledger.verify().map(Reply::AuditVerdict).map_err(|error| ledger_failed(&error)),
-        Request::Hello { .. } | Request::Subscribe { .. } => Err(refusal(ErrorCode::Usage, "that belongs to the connection itself", "")),
-        _ if shared.settings.only_watches => Err(refusal(ErrorCode::Refused, "this guard only watches, for a drill", "")),
-        decision => {
-            let done = decide(shared, decision, actor);
-            // Consoles see what was decided before the one who decided hears that it is done.
-            rounds::publish(shared);
-            done
-        }
-    };
+pub(crate) fn answer(parts: &Parts, request: Request, actor: &str) -> Reply {
+    let changes = request.needs() > Role::Viewer;
+    if changes && parts.settings.only_watches {
+        return Reply::Refused(refusal(ErrorCode::Refused, "this guard only watches, for a drill", ""));
+    }
+    let outcome = by_its_part(parts, request, actor);
+    if changes {
+        // Consoles see what was decided before the one who decided hears that it is done.
+        parts.console.publish();
+    }
     outcome.unwrap_or_else(Reply::Refused)
 }
 
+/// Every question, and the part that owns the answer.
+fn by_its_part(parts: &Parts, request: Request, actor: &str) -> Result<Reply, Refusal> {
+    let Parts { ingest, response, console, upkeep: _, accounting: _, ledger, archives, .. } = parts;
+    let one = |action: Action| Reply::Actions(vec![action]);
+    match request {
+        Request::Hello { .. } | Request::Renew { .. } | Request::Subscribe { .. } => {
+            Err(refusal(ErrorCode::Usage, "that belongs to the connection itself", ""))
+        }
+        Request::Status => Ok(Reply::Health(Box::new(health::measure(parts)))),
+        Request::Doctor => Ok(Reply::Checks(doctor::examine(parts))),
+        Request::Events(query) => events(parts, query, actor),
+        Request::Signals { limit } => read(archives.ask(|archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
+        Request::Incidents { id } => incidents(parts, id),
+        Request::Explain { id } => match ingest.explain(id, response.all_actions()) {
+            Ok(explanation) => explanation.map(|why| Reply::Explanation(Box::new(why))).ok_or_else(|| unknown_incident(id)),
+            Err(why) => Err(refusal(ErrorCode::Failed, &format!("the ingest {why}"), "ask again in a moment")),
+        },
+        Request::Alerts => Ok(Reply::Alerts(console.alerts())),
+        Request::Ack { id } => acknowledge(parts, id, actor),
+        Request::Approvals { all } => Ok(Reply::Approvals(response.approvals(all))),
+        Request::Approve { id, lasts } => response.approve(id, lasts, actor).map(one),
+        Request::Reject { id, reason } => response.reject(id, &reason, actor).map(|()| Reply::Done(format!("{id} rejected"))),
+        Request::Actions { active: true } => Ok(Reply::Actions(response.active_actions())),
+        Request::Actions { active: false } => Ok(Reply::Actions(response.all_actions())),
+        Request::Preview { plan } => preview(parts, &plan),
+        Request::Act { plan, reason } => response.act(plan, &reason, actor).map(one),
+        Request::Rollback { ids } => response.rollback(ids, actor).map(Reply::Actions),
+        Request::Confirm { id } => response.confirm(id, actor).map(one),
+        Request::Copies { path } => copies(parts, path.as_ref()),
+        Request::FindAccount { name } => find_account(&name),
+        Request::FindContainer { name, isolation } => find_container(&name, isolation),
+        Request::EmergencyStop => response.emergency_stop(&Approver::Person(actor.to_owned())).map(Reply::Done),
+        Request::SetMode { mode } => response.set_mode(mode, actor).map(|()| Reply::Done(format!("mode is {mode}: {}", mode.meaning()))),
+        Request::Feedback { id, verdict } => feedback(parts, &id, verdict, actor),
+        Request::AuditShow { limit } => ledger.audit_tail(limit.min(MOST) as usize).map(Reply::Audit).map_err(|e| ledger_failed(&e)),
+        Request::AuditVerify => ledger.verify().map(Reply::AuditVerdict).map_err(|error| ledger_failed(&error)),
+        Request::Reload => reload(parts, actor),
+        Request::Upgrade => upgrade(parts, actor),
+        Request::Stop => Ok(stop(parts, actor)),
+    }
+}
+
+fn stop(parts: &Parts, actor: &str) -> Reply {
+    let what = "the agent ends; active actions stay until they expire";
+    parts.response.audit(chrono::Utc::now(), actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
+    parts.end();
+    Reply::Done(what.to_owned())
+}
+
+/// Reads the policy again; what is wrong with it is told and nothing changes.
+pub(crate) fn reload(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
+    match parts.settings.read_policy() {
+        Ok(policy) => {
+            parts.set_policy(&policy);
+            parts.response.audit(chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
+            Ok(Reply::Done(
+                "policy reloaded: scores, thresholds, protection and limits; detectors and agent.toml need a restart".to_owned(),
+            ))
+        }
+        Err(error) => Err(refusal(ErrorCode::Failed, &error.to_string(), "correct the file and reload; the old policy is still in force")),
+    }
+}
+
 /// Copies kept of files that decide who gets in.
-fn copies(shared: &Shared, path: Option<&HostText>) -> Result<Reply, Refusal> {
-    let listed = AccessCopies::of(&shared.settings.data).list(path);
+fn copies(parts: &Parts, path: Option<&HostText>) -> Result<Reply, Refusal> {
+    let listed = AccessCopies::of(&parts.settings.data).list(path);
     listed
         .map(Reply::Copies)
         .map_err(|error| refusal(ErrorCode::Failed, &error.to_string(), "look at the copies directory below the data directory"))
 }
 
 /// What a plan would do; for the owner's own access it is refused already here, not only after the yes.
-fn preview(shared: &Shared, plan: &ActionPlan) -> Result<Reply, Refusal> {
-    let lifeline = shared.owner.lifeline();
-    if let Some(why) = lifeline.holds(plan.target()) {
+fn preview(parts: &Parts, plan: &ActionPlan) -> Result<Reply, Refusal> {
+    if let Some(why) = parts.response.holds(plan) {
         let message = format!("{plan} is refused: it is {}, and no configuration and no person can override that here", why.noun());
         return Err(refusal(ErrorCode::Refused, &message, ""));
     }
-    shared.responder.preview(plan).map(Reply::Preview).map_err(response::failed)
+    parts.response.preview(plan).map(Reply::Preview).map_err(failed)
 }
 
 /// The account of this name; digits are a user id when no account is called so.
@@ -99,39 +140,9 @@ fn find_container(name: &HostText, isolation: Isolation) -> Result<Reply, Refusa
     }
 }
 
-/// Questions that change something.
-fn decide(shared: &Arc<Shared>, request: Request, actor: &str) -> Result<Reply, Refusal> {
-    let one = |action: Action| Reply::Actions(vec![action]);
-    match request {
-        Request::Ack { id } => ack(shared, id, actor),
-        Request::Approve { id, lasts } => shared.response.approve(shared, id, lasts, actor).map(one),
-        Request::Reject { id, reason } => {
-            shared.response.reject(id, &reason, actor)?;
-            Ok(Reply::Done(format!("{id} rejected")))
-        }
-        Request::Act { plan, reason } => shared.response.act(shared, plan, &reason, actor).map(one),
-        Request::Rollback { ids } => response::rollback(shared, ids, actor),
-        Request::Confirm { id } => response::confirm(shared, id, actor),
-        Request::EmergencyStop => response::emergency_stop(shared, &Approver::Person(actor.to_owned())),
-        Request::SetMode { mode } => {
-            response::set_mode(shared, mode, actor)?;
-            Ok(Reply::Done(format!("mode is {mode}: {}", mode.meaning())))
-        }
-        Request::Feedback { id, verdict } => feedback(shared, &id, verdict, actor),
-        Request::Reload => super::reload(shared, actor),
-        Request::Upgrade => upgrade(shared, actor),
-        Request::Stop => {
-            audit(shared, chrono::Utc::now(), actor, "agent.stopped", "agent", "asked to end; active actions stay until they expire");
-            shared.end();
-            Ok(Reply::Done("the agent ends; active actions stay until they expire".to_owned()))
-        }
-        other => Err(refusal(ErrorCode::Usage, &format!("`{}` is not answered here", other.name()), "use a client of the same version")),
-    }
-}
-
 /// The newer binary is asked first what it is: one that cannot even say that must not replace a guard that works.
-fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
-    if !shared.upgradable.load(Ordering::Relaxed) {
+fn upgrade(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
+    if !parts.life.may_upgrade() {
         let message = "this agent has a console of its own in front of it";
         return Err(refusal(ErrorCode::Refused, message, "detach the console (key d), then ask again"));
     }
@@ -147,11 +158,8 @@ fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
         return Err(failed(format!("{} is not a bartizan that can take over: it says \"{said}\"", path.display())));
     }
     let same = object == bpf::object_name();
-    *lock(&shared.candidate) = Some(candidate);
-    audit(shared, chrono::Utc::now(), actor, "agent.upgraded", "agent", &said);
-    shared.same_object.store(same, Ordering::Relaxed);
-    shared.upgrade.store(true, Ordering::Relaxed);
-    shared.ended.send_replace(true);
+    parts.response.audit(chrono::Utc::now(), actor, "agent.upgraded", "agent", &said);
+    parts.life.become_newer(candidate, same);
     let gap = match same {
         true => "what the kernel reports meanwhile is kept for it",
         false => "its kernel programs are others, so that events of about a second are missed: the coverage strip shows when",
@@ -159,14 +167,14 @@ fn upgrade(shared: &Shared, actor: &str) -> Result<Reply, Refusal> {
     Ok(Reply::Done(format!("the agent becomes {said}; {gap}")))
 }
 
-fn events(shared: &Shared, query: EventQuery, actor: &str) -> Result<Reply, Refusal> {
+fn events(parts: &Parts, query: EventQuery, actor: &str) -> Result<Reply, Refusal> {
     if let Some(kind) = query.kind.as_deref().filter(|kind| !bartizan_protocol::is_a_kind(kind)) {
         let known = bartizan_model::EventKind::NAMES.join(", ");
         return Err(refusal(ErrorCode::Usage, &format!("\"{}\" is not a kind of event", kind.escape_debug()), &format!("kinds: {known}")));
     }
     // What was seen before the question is part of the answer.
-    shared.recorder.flush();
-    let archive = match shared.archive_for(actor) {
+    parts.recorder.flush();
+    let archive = match parts.archives.lend(actor) {
         // What happens from now on needs no archive.
         Err(StoreError::Away) if query.follow => return Ok(Reply::Events(Vec::new())),
         archive => archive.map_err(|error| stored_failed(&error))?,
@@ -174,61 +182,38 @@ fn events(shared: &Shared, query: EventQuery, actor: &str) -> Result<Reply, Refu
     read(archive.ask(|archive| archive.events(&query))).map(Reply::Events)
 }
 
-fn incidents(shared: &Shared, id: Option<bartizan_model::IncidentId>) -> Result<Reply, Refusal> {
-    let live = lock(&shared.live);
+fn incidents(parts: &Parts, id: Option<IncidentId>) -> Result<Reply, Refusal> {
+    let shown = parts.console.incidents(id);
     match id {
-        None => Ok(Reply::Incidents(live.incidents.values().rev().cloned().collect())),
-        Some(id) => match live.incidents.get(&id) {
-            Some(incident) => Ok(Reply::Incidents(vec![incident.clone()])),
-            None => {
-                drop(live);
-                let stored = shared.ask_archive(|archive| archive.incident(id)).map_err(|e| stored_failed(&e))?;
-                stored.map(|incident| Reply::Incidents(vec![incident])).ok_or_else(|| unknown_incident(id))
-            }
-        },
+        Some(id) if shown.is_empty() => {
+            let stored = parts.archives.ask(|archive| archive.incident(id)).map_err(|error| stored_failed(&error))?;
+            stored.map(|incident| Reply::Incidents(vec![incident])).ok_or_else(|| unknown_incident(id))
+        }
+        Some(_) | None => Ok(Reply::Incidents(shown)),
     }
 }
 
-fn explain(shared: &Shared, id: bartizan_model::IncidentId) -> Result<Reply, Refusal> {
-    let actions = shared.all_actions();
-    let explanation = lock(&shared.correlator).explain(id, &actions);
-    explanation.map(|explanation| Reply::Explanation(Box::new(explanation))).ok_or_else(|| unknown_incident(id))
-}
-
-fn unknown_incident(id: bartizan_model::IncidentId) -> Refusal {
+fn unknown_incident(id: IncidentId) -> Refusal {
     refusal(ErrorCode::Usage, &format!("there is no incident {id} that could be explained"), "`bartizan incidents` lists them")
 }
 
-fn ack(shared: &Shared, id: AlertId, actor: &str) -> Result<Reply, Refusal> {
-    let mut live = lock(&shared.live);
-    let Some(mut alert) = live.alerts.get(&id).cloned() else {
+fn acknowledge(parts: &Parts, id: AlertId, actor: &str) -> Result<Reply, Refusal> {
+    let Some(alert) = parts.console.acknowledge(id, actor) else {
         return Err(refusal(ErrorCode::Usage, &format!("there is no alert {id}"), "`bartizan alerts` lists them"));
     };
-    alert.state = AlertState::Acknowledged;
-    alert.by = Some(actor.to_owned());
-    live.alert(&alert);
-    drop(live);
-    audit(shared, chrono::Utc::now(), actor, "alert.acknowledged", &id.to_string(), &alert.sentence);
-    shared.recorder.keep(Record::Alert(Box::new(alert)));
+    parts.response.audit(chrono::Utc::now(), actor, "alert.acknowledged", &id.to_string(), &alert.sentence);
     Ok(Reply::Done(format!("{id} acknowledged")))
 }
 
-fn feedback(shared: &Shared, id: &str, verdict: FeedbackVerdict, actor: &str) -> Result<Reply, Refusal> {
-    let known = id.parse().is_ok_and(|id| id_is_incident(shared, id)) || id.parse().is_ok_and(|id| id_is_action(shared, id));
+fn feedback(parts: &Parts, id: &str, verdict: FeedbackVerdict, actor: &str) -> Result<Reply, Refusal> {
+    let is_action = |id| parts.response.all_actions().iter().any(|action| action.id == id);
+    let known = id.parse().is_ok_and(|id| !parts.console.incidents(Some(id)).is_empty()) || id.parse().is_ok_and(is_action);
     if !known {
         let message = format!("\"{}\" is neither an incident nor an action of this agent", id.escape_debug());
         return Err(refusal(ErrorCode::Usage, &message, "write I7 for an incident, A12 for an action"));
     }
-    audit(shared, chrono::Utc::now(), actor, "feedback.given", id, &format!("{verdict:?}"));
+    parts.response.audit(chrono::Utc::now(), actor, "feedback.given", id, &format!("{verdict:?}"));
     Ok(Reply::Done(format!("recorded for {id}; it does not change scores yet")))
-}
-
-fn id_is_incident(shared: &Shared, id: bartizan_model::IncidentId) -> bool {
-    lock(&shared.live).incidents.contains_key(&id)
-}
-
-fn id_is_action(shared: &Shared, id: ActionId) -> bool {
-    shared.all_actions().iter().any(|action| action.id == id)
 }
 
 fn read<T>(result: Result<Found<T>, StoreError>) -> Result<Vec<T>, Refusal> {
@@ -247,6 +232,6 @@ fn stored_failed(error: &StoreError) -> Refusal {
     refusal(ErrorCode::Failed, &error.to_string(), "see `bartizan doctor`")
 }
 
-pub(super) fn refusal(code: ErrorCode, message: &str, mend: &str) -> Refusal {
+pub(crate) fn refusal(code: ErrorCode, message: &str, mend: &str) -> Refusal {
     Refusal { code, message: message.to_owned(), mend: mend.to_owned() }
 }

@@ -2,9 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::policy_words;
-use super::rounds;
-use super::shared::{Shared, lock};
+use crate::parts::Parts;
+use crate::{health, policy_words};
 use bartizan_config::Settings;
 use bartizan_enforce::probes;
 use bartizan_model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, Timestamp};
@@ -24,21 +23,16 @@ pub fn probe(settings: &Settings) -> Vec<Check> {
 }
 
 /// The same from inside the agent, and how its own parts are.
-pub(super) fn examine(shared: &Shared) -> Vec<Check> {
-    let health = rounds::measure(shared);
-    let mut checks = vec![agent(&health), sensors(shared, &health), coverage(&health), losses(shared)];
+pub(super) fn examine(parts: &Parts) -> Vec<Check> {
+    let health = health::measure(parts);
+    let mut checks = vec![agent(&health), sensors(parts, &health), coverage(&health), losses(parts)];
     checks.extend(health.blind_spots.iter().map(blind_spot));
     // The policy's words have a check of their own below.
-    for (part, trouble) in lock(&shared.degraded).iter().filter(|(part, _)| part.as_str() != policy_words::POLICY_WORDS) {
-        checks.push(Check {
-            name: part.clone(),
-            state: CheckState::Degraded,
-            detail: trouble.clone(),
-            mend: "it is tried again by itself".to_owned(),
-        });
+    for (name, trouble) in parts.troubles.all().into_iter().filter(|(name, _)| name != policy_words::POLICY_WORDS) {
+        checks.push(Check { name, state: CheckState::Degraded, detail: trouble, mend: "it is tried again by itself".to_owned() });
     }
-    checks.push(settings(&shared.settings));
-    checks.extend(probe(&shared.settings));
+    checks.push(settings(&parts.settings));
+    checks.extend(probe(&parts.settings));
     checks
 }
 
@@ -52,10 +46,10 @@ fn agent(health: &Health) -> Check {
 }
 
 /// Which rung, and why no better one.
-fn sensors(shared: &Shared, health: &Health) -> Check {
+fn sensors(parts: &Parts, health: &Health) -> Check {
     let object = if health.rung == Rung::Ebpf { format!(" ({} object)", health.bpf_object) } else { String::new() };
-    let refused: Vec<String> = shared.ladder.refused().into_iter().map(|(rung, why)| format!("{}: {why}", rung.noun())).collect();
-    let (state, why, mend) = match (health.rung, shared.ladder.is_forced()) {
+    let refused: Vec<String> = parts.ladder.refused().into_iter().map(|(rung, why)| format!("{}: {why}", rung.noun())).collect();
+    let (state, why, mend) = match (health.rung, parts.ladder.is_forced()) {
         (Rung::Ebpf, _) => (CheckState::Works, String::new(), ""),
         (_, true) => (CheckState::Degraded, "; better ones are not tried, this one was asked for".to_owned(), "set rung = \"auto\""),
         (_, false) => {
@@ -90,8 +84,8 @@ fn blind_spot(spot: &BlindSpot) -> Check {
     Check { name, state, detail: format!("{}: {}", spot.what, spot.why), mend: spot.mend.clone() }
 }
 
-fn losses(shared: &Shared) -> Check {
-    let hops = shared.hops();
+fn losses(parts: &Parts) -> Check {
+    let hops = health::hops(parts);
     let lost: u64 = hops.iter().map(HopDrops::lost).sum();
     let where_lost: Vec<String> = hops.iter().filter(|hop| hop.lost() > 0).map(|hop| format!("{} at {}", hop.lost(), hop.hop)).collect();
     Check {

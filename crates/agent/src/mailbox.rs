@@ -6,7 +6,6 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::notify::Notify;
 use bartizan_model::Unpoisoned as _;
 
 /// Messages that wait at most. Whoever sends faster than a part works is told that it is busy.
@@ -29,7 +28,7 @@ pub(super) enum NoAnswer {
 /// The box of one part: anybody puts in, its thread takes out.
 pub(super) struct Mailbox<S> {
     waiting: Mutex<VecDeque<Message<S>>>,
-    notify: Arc<Notify>,
+    wake: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Who has hold of a question: the first to take it decides.
@@ -46,9 +45,9 @@ impl Claim {
 }
 
 impl<S: 'static> Mailbox<S> {
-    /// Empty; whatever comes rings this notify.
-    pub(super) fn new(notify: Arc<Notify>) -> Self {
-        Self { waiting: Mutex::default(), notify }
+    /// Empty; whatever comes wakes the part so.
+    pub(super) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { waiting: Mutex::default(), wake: Box::new(wake) }
     }
 
     /// Leaves a message and does not wait. `false` when the part is so far behind that it is thrown away.
@@ -59,7 +58,7 @@ impl<S: 'static> Mailbox<S> {
             waiting.push_back(Box::new(message));
         }
         drop(waiting);
-        self.notify.wake();
+        (self.wake)();
         room
     }
 
@@ -134,7 +133,7 @@ mod tests {
     use super::*;
 
     fn boxed() -> Arc<Mailbox<Vec<u32>>> {
-        Arc::new(Mailbox::new(Arc::default()))
+        Arc::new(Mailbox::new(|| {}))
     }
 
     #[test]

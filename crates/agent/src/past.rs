@@ -1,7 +1,7 @@
 //! What earlier runs left behind, as far as the archive can be read; without it, what the ledger remembers for such a day.
 
-use super::coverage::{GAPS, WATCHED_UNTIL};
-use super::record::Numbers;
+use crate::ingest::{GAPS, WATCHED_UNTIL};
+use crate::record::Numbers;
 use bartizan_model::{Approval, ApprovalState, Event, EventKind, Loss, Mode, Timestamp};
 use bartizan_protocol::EventQuery;
 use bartizan_store::ledger::{Ledger, LedgerError};
@@ -17,23 +17,23 @@ const FAR: Numbers = Numbers { events: 1 << 40, incidents: 1 << 20, alerts: 1 <<
 
 /// The past as this run finds it.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(crate) struct Past {
     /// When a run is known to have watched last.
-    pub(super) watched_until: Option<Timestamp>,
+    pub(crate) watched_until: Option<Timestamp>,
     /// Gaps as the run before wrote them down, and the newest losses, oldest first.
-    pub(super) gaps: Option<String>,
-    pub(super) losses: Vec<(Loss, Timestamp)>,
+    pub(crate) gaps: Option<String>,
+    pub(crate) losses: Vec<(Loss, Timestamp)>,
     /// The highest numbers that were given out.
-    pub(super) numbers: Numbers,
-    pub(super) mode: Option<Mode>,
+    pub(crate) numbers: Numbers,
+    pub(crate) mode: Option<Mode>,
     /// Questions that nobody has answered.
-    pub(super) pending: Vec<Approval>,
+    pub(crate) pending: Vec<Approval>,
     /// When the last console left.
-    pub(super) away_since: Option<Timestamp>,
+    pub(crate) away_since: Option<Timestamp>,
 }
 
 impl Past {
-    pub(super) fn read(reader: &Reader) -> Result<Self, StoreError> {
+    pub(crate) fn read(reader: &Reader) -> Result<Self, StoreError> {
         let time = |name| Ok::<_, StoreError>(reader.meta(name)?.and_then(|at| at.parse::<Timestamp>().ok()));
         let newest = reader.events(&EventQuery { limit: 1, ..EventQuery::default() })?.records.first().map(|event| event.at);
         Ok(Self {
@@ -53,7 +53,7 @@ impl Past {
     }
 
     /// Without an archive; `unread` tells that there is one, whose numbers must not be given out again.
-    pub(super) fn remembered(ledger: &Ledger, unread: bool) -> Self {
+    pub(crate) fn remembered(ledger: &Ledger, unread: bool) -> Self {
         let said = ledger.remembered(NUMBERS).ok().flatten();
         let known: Option<(Numbers, Timestamp)> = said.and_then(|text| serde_json::from_str(&text).ok());
         let numbers = match known {
@@ -65,19 +65,19 @@ impl Past {
     }
 
     /// The mode that was set last: where ledger and archive differ, the one that asks more.
-    pub(super) fn mode(&self, ledger: &Ledger) -> Option<Mode> {
+    pub(crate) fn mode(&self, ledger: &Ledger) -> Option<Mode> {
         let remembered = ledger.remembered(MODE).ok().flatten().and_then(|mode| mode.parse().ok());
         self.mode.into_iter().chain(remembered).min()
     }
 }
 
 /// So that numbers are not given out twice should the archive not be there at the next start.
-pub(super) fn remember_numbers(ledger: &Ledger, numbers: Numbers, now: Timestamp) -> Result<(), LedgerError> {
+pub(crate) fn remember_numbers(ledger: &Ledger, numbers: Numbers, now: Timestamp) -> Result<(), LedgerError> {
     ledger.remember(NUMBERS, &serde_json::to_string(&(numbers, now)).unwrap_or_default())
 }
 
 /// So that the mode is found without the archive.
-pub(super) fn remember_mode(ledger: &Ledger, mode: Mode) -> Result<(), LedgerError> {
+pub(crate) fn remember_mode(ledger: &Ledger, mode: Mode) -> Result<(), LedgerError> {
     ledger.remember(MODE, &mode.to_string())
 }
 

@@ -8,12 +8,12 @@ use bartizan_model::{Check, CheckState, nearest, sentence};
 use bartizan_sys::unit_files;
 
 /// What this is called in the self-test and among degraded parts.
-pub(super) const POLICY_WORDS: &str = "policy words";
+pub(crate) const POLICY_WORDS: &str = "policy words";
 /// Words told at most.
 const MOST: usize = 16;
 
 /// One sentence for each word that matches nothing. The built-in words name many hosts' programs and are not looked at.
-pub(super) fn unmatched(policy: &Policy) -> Vec<String> {
+pub(crate) fn unmatched(policy: &Policy) -> Vec<String> {
     let Ok(built_in) = Policy::built_in() else { return Vec::new() };
     let mut found = Vec::new();
     let own = |list: &[String], known: &[String]| -> Vec<String> { list.iter().filter(|word| !known.contains(word)).cloned().collect() };
@@ -47,13 +47,13 @@ pub(super) fn unmatched(policy: &Policy) -> Vec<String> {
 }
 
 /// The same in one line, for the list of what is not as it should be.
-pub(super) fn told(policy: &Policy) -> Option<String> {
+pub(crate) fn told(policy: &Policy) -> Option<String> {
     let unmatched = unmatched(policy);
     (!unmatched.is_empty()).then(|| unmatched.join("; "))
 }
 
 /// The same as one line of the self-test.
-pub(super) fn check(policy: &Policy) -> Check {
+pub(crate) fn check(policy: &Policy) -> Check {
     let (state, detail, mend) = match told(policy) {
         None => (CheckState::Works, "every name and path that you added is one of this host".to_owned(), ""),
         Some(told) => (CheckState::Degraded, told, "correct or remove the word in policy.toml, then run `bartizan reload`"),

@@ -11,7 +11,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub(super) use writing::{Archiving, Numbers, write};
+pub(crate) use writing::{Archiving, Numbers, write};
 
 use bartizan_model::{Alert, AlertId, Approval, Event, EventKind, HopDrops, Incident, IncidentId, Signal, Unpoisoned as _};
 use bartizan_store::{Block, FileDigest, Packer};
@@ -25,7 +25,7 @@ const GATHER: Duration = Duration::from_millis(250);
 
 /// Something to keep besides events.
 #[derive(Debug)]
-pub(super) enum Record {
+pub(crate) enum Record {
     Signal(Box<Signal>),
     Incident(Box<Incident>),
     Alert(Box<Alert>),
@@ -54,7 +54,19 @@ fn share(event: &Event) -> usize {
     match &event.kind {
         EventKind::Fork | EventKind::Exit { .. } => 50,
         EventKind::Exec | EventKind::Connect { .. } if !network_facing() => 70,
-        _ => 90,
+        EventKind::Exec
+        | EventKind::Connect { .. }
+        | EventKind::Listen { .. }
+        | EventKind::FileChange { .. }
+        | EventKind::FileOpen { .. }
+        | EventKind::PersistenceChange { .. }
+        | EventKind::UserChange { .. }
+        | EventKind::PrivilegeUse { .. }
+        | EventKind::ContainerStart { .. }
+        | EventKind::ContainerStop { .. }
+        | EventKind::Budget { .. }
+        | EventKind::Loss { .. }
+        | EventKind::Alarm { .. } => 90,
     }
 }
 
@@ -180,12 +192,12 @@ impl Queue {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct Pipe {
     queue: Mutex<Queue>,
     arrived: Condvar,
 }
 
-impl Shared {
+impl Pipe {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A panic leaves whole records behind; the queue stays usable.
         self.queue.lock().unpoisoned()
@@ -194,26 +206,26 @@ impl Shared {
 
 /// The near end: never waits for the disk, counts what does not fit.
 #[derive(Debug)]
-pub(super) struct Recorder(Arc<Shared>);
+pub(crate) struct Recorder(Arc<Pipe>);
 
 /// The far end, where the writer takes from.
 #[derive(Debug)]
-pub(super) struct FarEnd(Arc<Shared>);
+pub(crate) struct FarEnd(Arc<Pipe>);
 
 impl Recorder {
     /// A queue and its far end.
-    pub(super) fn new() -> (Self, FarEnd) {
-        let shared = Arc::new(Shared::default());
-        (Self(Arc::clone(&shared)), FarEnd(shared))
+    pub(crate) fn new() -> (Self, FarEnd) {
+        let pipe = Arc::new(Pipe::default());
+        (Self(Arc::clone(&pipe)), FarEnd(pipe))
     }
 
     /// More than half full: what is not urgent had better wait.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.0.lock().bytes >= WAITING / 2
     }
 
     /// Keeps events; one call for many costs least.
-    pub(super) fn keep_all<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
+    pub(crate) fn keep_all<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
         let mut queue = self.0.lock();
         // All of them are added: `any` would stop at the first that wakes the writer.
         let wake = events.into_iter().fold(false, |wake, event| queue.add(event) | wake);
@@ -224,7 +236,7 @@ impl Recorder {
     }
 
     /// Keeps something else than an event.
-    pub(super) fn keep(&self, record: Record) {
+    pub(crate) fn keep(&self, record: Record) {
         let mut queue = self.0.lock();
         queue.received += 1;
         if queue.closed || queue.bytes >= WAITING || queue.work.len() >= RECORDS {
@@ -237,7 +249,7 @@ impl Recorder {
     }
 
     /// Waits until everything kept so far is on disk, at most five seconds.
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let (done, told) = sync_channel(1);
         let mut queue = self.0.lock();
         if queue.closed {
@@ -251,13 +263,13 @@ impl Recorder {
         let _ = told.recv_timeout(Duration::from_secs(5));
     }
 
-    pub(super) fn hop(&self) -> HopDrops {
+    pub(crate) fn hop(&self) -> HopDrops {
         let queue = self.0.lock();
         HopDrops { hop: "store".to_owned(), received: queue.received, dropped: queue.dropped }
     }
 
     /// Tells the writer that nothing comes any more.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         let mut queue = self.0.lock();
         queue.close_block();
         queue.push(Work::End);
@@ -266,7 +278,7 @@ impl Recorder {
     }
 
     /// Records that reached the far end and could not be written.
-    pub(super) fn failed(&self, count: u64) {
+    pub(crate) fn failed(&self, count: u64) {
         self.0.lock().dropped += count;
     }
 }

@@ -344,13 +344,11 @@ pub struct Event {
 impl Event {
     /// Who did it, or, where nobody saw that, who stands next to it: the maker of the directory in which a file was found.
     pub fn behind(&self) -> Option<&Arc<Process>> {
-        let nearby = match &self.kind {
-            EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => {
-                file.directory_by.as_ref()
-            }
-            _ => None,
-        };
-        self.process.as_ref().or(nearby)
+        let mut behind = self.process.as_ref();
+        if let EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } = &self.kind {
+            behind = behind.or(file.directory_by.as_ref());
+        }
+        behind
     }
 
     /// About how many bytes it takes as JSON, never much less: whoever starts a program chooses how many.

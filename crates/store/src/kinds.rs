@@ -17,7 +17,18 @@ pub(super) fn bit(kind: &EventKind) -> i64 {
         EventKind::Exec => 1,
         EventKind::Fork => 2,
         EventKind::Exit { .. } => 4,
-        other => BITS.iter().position(|name| *name == other.name()).map_or(OTHER, |place| 1 << place),
+        EventKind::Connect { .. }
+        | EventKind::Listen { .. }
+        | EventKind::FileChange { .. }
+        | EventKind::FileOpen { .. }
+        | EventKind::PersistenceChange { .. }
+        | EventKind::UserChange { .. }
+        | EventKind::PrivilegeUse { .. }
+        | EventKind::ContainerStart { .. }
+        | EventKind::ContainerStop { .. }
+        | EventKind::Budget { .. }
+        | EventKind::Loss { .. }
+        | EventKind::Alarm { .. } => BITS.iter().position(|name| *name == kind.name()).map_or(OTHER, |place| 1 << place),
     }
 }
 

@@ -1,35 +1,39 @@
 //! What follows an action: on screen, counted, its incident marked; and what an error of the responder is to whoever asked.
 
-use crate::shared::{Shared, lock};
-use bartizan_model::{Action, IncidentId, IncidentState};
+use super::Response;
+use bartizan_model::Action;
 use bartizan_outbound::Notice;
 use bartizan_protocol::{ErrorCode, Refusal};
 use bartizan_responder::ActError;
 
-/// Tells whoever is not at the console, where the owner wants that.
-pub(super) fn push(shared: &Shared, notice: impl FnOnce(&str) -> Notice) {
-    if let Some(webhook) = &shared.webhook {
-        webhook.offer(notice(&bartizan_sys::own_usage::host_name()));
+impl Response {
+    /// Tells whoever is not at the console, where the owner wants that.
+    pub(super) fn push(&self, notice: impl FnOnce(&str) -> Notice) {
+        if let Some(webhook) = &self.webhook {
+            webhook.offer(notice(&bartizan_sys::own_usage::host_name()));
+        }
     }
-}
 
-/// After an action: on screen, counted, and its incident marked as contained.
-pub(super) fn carried_out(shared: &Shared, action: &Action, incident: Option<IncidentId>) {
-    shared.totals.count_action();
-    shared.action_changed(action);
-    if let Some(id) = incident
-        && let Some(incident) = lock(&shared.correlator).set_state(id, IncidentState::Contained)
-    {
-        shared.incident_changed(&incident, &[]);
+    /// Puts an action on screen; an incident that nothing holds any more is open again.
+    pub(crate) fn show_action(&self, action: &Action) {
+        if let Some(id) = self.console.action(action) {
+            self.ingest.held_no_more(id);
+        }
     }
-}
 
-/// An action that was begun and undone again is shown as such; the error is the answer.
-pub(super) fn told(shared: &Shared, error: ActError) -> Refusal {
-    if let ActError::Failed { action, .. } = &error {
-        shared.action_changed(action);
+    /// After an action: on screen, and counted.
+    pub(super) fn carried_out(&self, action: &Action) {
+        self.accounting.counters.count_action();
+        self.show_action(action);
     }
-    failed(error)
+
+    /// An action that was begun and undone again is shown as such; the error is the answer.
+    pub(super) fn refused(&self, error: ActError) -> Refusal {
+        if let ActError::Failed { action, .. } = &error {
+            self.show_action(action);
+        }
+        failed(error)
+    }
 }
 
 /// An error of the responder as an answer.

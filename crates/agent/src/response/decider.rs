@@ -4,33 +4,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::carry_out::{carried_out, push, told};
+use super::case_queue::PendingCase;
 use super::questions::Questions;
 use super::under_way::UnderWay;
-use super::{Standing, audit, usage};
-use crate::shared::{Shared, lock};
-use crate::supervisor::alarmed;
+use super::{Response, Standing, usage};
 use bartizan_config::Policy;
 use bartizan_court::{ApprovalRequest, Case, Court, Ruling, Warrant};
 use bartizan_model::{
-    Action, ActionPlan, Approval, ApprovalId, ApprovalState, Incident, IncidentId, Mode, Preview, Process, ProcessKey, Target, Timestamp,
-    WarrantId,
+    Action, ActionPlan, Approval, ApprovalId, ApprovalState, Incident, IncidentId, Mode, Preview, ProcessKey, Target, Timestamp, WarrantId,
 };
 use bartizan_outbound::Notice;
 use bartizan_protocol::{ErrorCode, Refusal};
-use bartizan_responder::ActError;
-use bartizan_sensors::Sink;
 
 /// Refusals remembered so that the same one is recorded once.
 const REFUSALS: usize = 1_024;
 
 /// What the court's thread owns.
 pub(crate) struct Decider {
-    pub(super) shared: Arc<Shared>,
+    response: Arc<Response>,
     court: Court,
     mode: Mode,
     questions: Questions,
-    pub(super) under_way: UnderWay,
+    under_way: UnderWay,
     /// Actions that may be alive at once.
     max_active: usize,
     refused: BTreeSet<String>,
@@ -45,15 +40,15 @@ pub(super) struct Granted {
 }
 
 impl Decider {
-    pub(crate) fn new(shared: Arc<Shared>, court: Court, mode: Mode, questions: Questions, policy: &Policy) -> Self {
+    pub(crate) fn new(response: Arc<Response>, court: Court, mode: Mode, questions: Questions, policy: &Policy) -> Self {
         let max_active = policy.actions.most_active as usize;
-        Self { shared, court, mode, questions, under_way: UnderWay::default(), max_active, refused: BTreeSet::new() }
+        Self { response, court, mode, questions, under_way: UnderWay::default(), max_active, refused: BTreeSet::new() }
     }
 
     /// Shows everybody how it stands.
-    pub(super) fn publish(&self) {
+    pub(crate) fn publish(&self) {
         let asked = (self.questions.asked(), self.court.unasked());
-        self.shared.response.show(Standing { mode: self.mode, asked, questions: self.questions.all(), at: std::time::Instant::now() });
+        self.response.standing.show(Standing { mode: self.mode, asked, questions: self.questions.all(), at: std::time::Instant::now() });
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -71,8 +66,8 @@ impl Decider {
     /// Tells the sentinel how an action of ours stands.
     pub(super) fn watch(&mut self, action: &Action, now: Timestamp) {
         if let Some(alarm) = self.court.watch(action, now) {
-            audit(&self.shared, now, "the sentinel", "sentinel.tripped", "the court", &alarm.detail.as_sentence());
-            self.shared.lanes.emit(alarmed(alarm));
+            self.response.audit(now, "the sentinel", "sentinel.tripped", "the court", &alarm.detail.as_sentence());
+            self.response.ingest.alarm(alarm);
             self.show_pause(now);
         }
     }
@@ -80,7 +75,7 @@ impl Decider {
     /// What an earlier run did within the last minutes counts too.
     pub(crate) fn recall(&mut self, now: Timestamp) {
         let lately = |action: &&Action| action.planned_at > now - chrono::TimeDelta::minutes(10);
-        let actions = self.shared.all_actions();
+        let actions = self.response.all_actions();
         actions.iter().rev().filter(lately).for_each(|action| self.watch(action, now));
     }
 
@@ -93,7 +88,7 @@ impl Decider {
                 self.mode.to_string().to_lowercase()
             )
         });
-        self.shared.degrade("sentinel", told);
+        self.response.troubles.report("sentinel", told);
     }
 
     /// Takes a changed policy over.
@@ -103,34 +98,31 @@ impl Decider {
         self.max_active = policy.actions.most_active as usize;
     }
 
-    /// Brings one incident before the court and does what it rules.
-    pub(super) fn judge(&mut self, id: IncidentId, now: Timestamp) {
-        let shared = Arc::clone(&self.shared);
-        let correlator = lock(&shared.correlator);
-        let Some(incident) = correlator.get(id).cloned() else { return };
-        let proof = correlator.proof(id);
-        drop(correlator);
-        let lifeline = shared.owner.lifeline();
-        let tree = incident.subject.map(|key| processes(&shared, key)).unwrap_or_default();
-        let active = shared.active_actions();
-        let connections = shared.owner.connections();
-        let (incident_now, mode, tree, active) = (&incident, self.mode, tree.as_slice(), active.as_slice());
-        let case = Case { incident: incident_now, proof: &proof, mode, lifeline: &lifeline, tree, active, connections: &connections, now };
+    /// Brings one case before the court and does what it rules.
+    pub(super) fn judge(&mut self, case: &PendingCase, now: Timestamp) {
+        let PendingCase { incident, proof } = case;
+        let response = Arc::clone(&self.response);
+        let lifeline = response.owner.lifeline();
+        let tree = incident.subject.map(|key| response.processes_below(key)).unwrap_or_default();
+        let active = response.active_actions();
+        let connections = response.owner.connections();
+        let (mode, tree, active) = (self.mode, tree.as_slice(), active.as_slice());
+        let case = Case { incident, proof, mode, lifeline: &lifeline, tree, active, connections: &connections, now };
         let rulings = self.court.propose(&case);
         let spared = spared(&rulings);
         for ruling in rulings {
             match ruling {
-                Ruling::Act(warrant) if shared.settings.only_watches => drop(warrant),
+                Ruling::Act(warrant) if response.settings.only_watches => drop(warrant),
                 Ruling::Act(warrant) => {
                     let judged = chrono::Utc::now();
-                    tracing::debug!(incident = %id, waited_us = micros(now - incident.updated), judging_us = micros(judged - now), "acts alone");
+                    tracing::debug!(incident = %incident.id, waited_us = micros(now - incident.updated), judging_us = micros(judged - now), "acts alone");
                     self.settle_question(warrant.plan());
-                    self.act_alone(warrant, &incident, now);
+                    self.act_alone(warrant, incident, now);
                 }
                 Ruling::Ask { plan, reason, held_because } => {
-                    self.ask(&incident, plan, reason, format!("{held_because}{spared}"), now);
+                    self.ask(incident, plan, reason, format!("{held_because}{spared}"), now);
                 }
-                Ruling::Refuse { plan, reason } => self.refuse(&incident, &plan, &reason.to_string(), now),
+                Ruling::Refuse { plan, reason } => self.refuse(incident, &plan, &reason.to_string(), now),
             }
         }
     }
@@ -141,20 +133,21 @@ impl Decider {
         if warrant.plan().kind().is_disruptive()
             && let Some(number) = self.under_way.begin(warrant.plan(), None)
         {
-            let (shared, incident) = (Arc::clone(&self.shared), incident.clone());
+            let (response, incident) = (Arc::clone(&self.response), incident.clone());
             let change = move || {
-                let outcome = execute_alone(&shared, warrant, &incident, now);
-                shared.response.finished_alone(number, outcome, now);
+                let _over = response.over_at_the_end(number);
+                let action = response.execute_alone(warrant, &incident, now);
+                response.watch(action.into_iter().collect(), now);
             };
             let begun = std::thread::Builder::new().name("change".to_owned()).spawn(change);
             if let Err(error) = begun {
                 // The court proposes it again when the case changes.
                 self.under_way.end(number);
-                self.shared.degrade("court", Some(format!("the kernel gives no thread: {error}; an action was not begun")));
+                self.response.troubles.report("court", Some(format!("the kernel gives no thread: {error}; an action was not begun")));
             }
             return;
         }
-        let outcome = execute_alone(&self.shared, warrant, incident, now);
+        let outcome = self.response.execute_alone(warrant, incident, now);
         outcome.iter().for_each(|action| self.watch(action, now));
     }
 
@@ -162,7 +155,7 @@ impl Decider {
         if self.questions.waiting(&plan).is_some() {
             return;
         }
-        let preview = self.shared.responder.preview(&plan).unwrap_or_else(|error| Preview {
+        let preview = self.response.responder.preview(&plan).unwrap_or_else(|error| Preview {
             steps: vec![format!("cannot be previewed: {error}")],
             blast_radius: "unknown".to_owned(),
             ..Preview::default()
@@ -183,8 +176,8 @@ impl Decider {
             answered_by: None,
         };
         let detail = format!("{} for {}: {}", approval.action, incident.id, approval.held_because);
-        audit(&self.shared, now, "the court", "approval.asked", &id.to_string(), &detail);
-        push(&self.shared, |host| Notice::question(host, &approval, incident.severity));
+        self.response.audit(now, "the court", "approval.asked", &id.to_string(), &detail);
+        self.response.push(|host| Notice::question(host, &approval, incident.severity));
         self.keep(approval);
     }
 
@@ -194,7 +187,7 @@ impl Decider {
         }
         if self.refused.insert(format!("{} {plan} {reason}", incident.id)) {
             let detail = format!("not acted on because {reason}; for {}", incident.id);
-            audit(&self.shared, now, "the court", "action.refused", &plan.to_string(), &detail);
+            self.response.audit(now, "the court", "action.refused", &plan.to_string(), &detail);
         }
     }
 
@@ -232,15 +225,15 @@ impl Decider {
         actor: &str,
         now: Timestamp,
     ) -> Result<Granted, Refusal> {
-        let shared = Arc::clone(&self.shared);
-        let lifeline = shared.owner.lifeline();
-        let tree = plan.target().root().map(|root| processes(&shared, root)).unwrap_or_default();
-        let active = shared.active_actions();
+        let response = Arc::clone(&self.response);
+        let lifeline = response.owner.lifeline();
+        let tree = plan.target().root().map(|root| response.processes_below(root)).unwrap_or_default();
+        let active = response.active_actions();
         if self.under_way.has(&plan) {
             return Err(usage(format!("{plan} is being done right now"), "`bartizan actions` shows what comes of it"));
         }
         let refused = |refusal: bartizan_court::Refusal| {
-            audit(&shared, now, "the court", "warrant.refused", actor, &refusal.to_string());
+            response.audit(now, "the court", "warrant.refused", actor, &refusal.to_string());
             Refusal { code: ErrorCode::Refused, message: refusal.to_string(), mend: String::new() }
         };
         // What is being done may be alive in a moment.
@@ -274,7 +267,7 @@ impl Decider {
     /// A person says no.
     pub(super) fn reject(&mut self, id: ApprovalId, reason: &str, actor: &str, now: Timestamp) -> Result<(), Refusal> {
         let approval = self.pending(id, now)?;
-        audit(&self.shared, now, actor, "approval.rejected", &id.to_string(), reason);
+        self.response.audit(now, actor, "approval.rejected", &id.to_string(), reason);
         self.court.decline(&approval.action, approval.incident, now);
         self.keep(Approval { state: ApprovalState::Rejected, answered_by: Some(actor.to_owned()), ..approval });
         Ok(())
@@ -285,15 +278,15 @@ impl Decider {
         self.show_pause(now);
         let waiting: Vec<Approval> = self.questions.pending().filter(|approval| !self.under_way.answers(approval.id)).cloned().collect();
         for approval in waiting {
-            let gone = |root: ProcessKey| self.shared.processes.tree(root).is_empty();
+            let gone = |root: ProcessKey| self.response.processes.tree(root).is_empty();
             let ended = matches!(approval.action.target(), Target::ProcessTree { root, .. } if gone(*root));
             let (by, why, answered_by) = match (approval.expires_at <= now, ended) {
                 (true, _) => ("the clock", "nobody answered in time", None),
                 (_, true) => ("the court", "the processes have ended by themselves", Some("nobody: the processes have ended".to_owned())),
                 (false, false) => continue,
             };
-            audit(&self.shared, now, by, "approval.lapsed", &approval.id.to_string(), why);
-            self.shared.totals.count_lapsed();
+            self.response.audit(now, by, "approval.lapsed", &approval.id.to_string(), why);
+            self.response.accounting.counters.count_lapsed();
             self.keep(Approval { state: ApprovalState::Expired, answered_by, ..approval });
         }
     }
@@ -306,28 +299,9 @@ impl Decider {
     }
 
     fn keep(&mut self, approval: Approval) {
-        self.questions.keep(&self.shared, approval);
+        self.response.console.approval(&approval);
+        self.questions.keep(approval);
         self.publish();
-    }
-}
-
-/// Does what the court allowed by itself; every action that came of it, as it stands.
-fn execute_alone(shared: &Shared, warrant: Warrant, incident: &Incident, now: Timestamp) -> Option<Action> {
-    match shared.responder.execute(warrant, now) {
-        Ok(action) => {
-            carried_out(shared, &action, Some(incident.id));
-            push(shared, |host| Notice::action(host, &action, incident.severity));
-            Some(action)
-        }
-        // On screen and in the audit log; there is nobody to answer.
-        Err(error) => {
-            let begun = match &error {
-                ActError::Failed { action, .. } | ActError::UndoPending { action, .. } => Some(Action::clone(action)),
-                _ => None,
-            };
-            drop(told(shared, error));
-            begun
-        }
     }
 }
 
@@ -347,8 +321,4 @@ fn spared(rulings: &[Ruling]) -> String {
 
 fn micros(time: chrono::TimeDelta) -> i64 {
     time.num_microseconds().unwrap_or(i64::MAX)
-}
-
-fn processes(shared: &Shared, root: ProcessKey) -> Vec<Arc<Process>> {
-    shared.processes.tree(root).into_iter().filter_map(|key| shared.processes.get(key)).collect()
 }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::usage;
-use crate::record::Record;
-use crate::shared::{Shared, lock};
 use bartizan_model::{ActionPlan, Approval, ApprovalId, ApprovalState, Timestamp};
 use bartizan_protocol::Refusal;
 
@@ -84,10 +82,8 @@ impl Questions {
         Err(usage(format!("approval {id} is already {settled}"), "`bartizan approvals` lists those that wait"))
     }
 
-    /// As it is from now on, here, on screen and on disk.
-    pub(super) fn keep(&mut self, shared: &Shared, approval: Approval) {
-        lock(&shared.live).approval(&approval);
-        shared.recorder.keep(Record::Approval(Box::new(approval.clone())));
+    /// As it is from now on.
+    pub(super) fn keep(&mut self, approval: Approval) {
         self.all.insert(approval.id, Arc::new(approval));
         let settled = self.all.values().find(|a| a.state != ApprovalState::Pending).map(|a| a.id);
         if self.all.len() > KEPT

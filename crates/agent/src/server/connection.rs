@@ -145,21 +145,23 @@ impl Connection {
             self.refuse(0, "a question", "it is none that this agent knows", garbled).await;
             return false;
         };
-        match request {
-            Request::Hello { version, scope } => self.hello(id, version, scope).await,
-            request if !self.greeted => {
-                let first = refusal(ErrorCode::Usage, "the first word must be hello", SAME_VERSION);
-                self.refuse(id, request.name(), "it came before the greeting", first).await;
-                false
-            }
-            Request::Renew { scope } => match self.gate.renew(&mut self.peer, scope) {
+        if let Request::Hello { version, scope } = request {
+            return self.hello(id, version, scope).await;
+        }
+        if !self.greeted {
+            let first = refusal(ErrorCode::Usage, "the first word must be hello", SAME_VERSION);
+            self.refuse(id, request.name(), "it came before the greeting", first).await;
+            return false;
+        }
+        if let Request::Renew { scope } = request {
+            return match self.gate.renew(&mut self.peer, scope) {
                 Ok(pass) => self.reply(id, Reply::Pass(pass)).await,
                 Err(denial) => self.deny(id, "renew", denial).await,
-            },
-            request => match self.gate.admit(&self.peer, token.as_ref(), request.needs()) {
-                Ok(()) => self.answer(id, request, token).await,
-                Err(denial) => self.deny(id, request.name(), denial).await,
-            },
+            };
+        }
+        match self.gate.admit(&self.peer, token.as_ref(), request.needs()) {
+            Ok(()) => self.answer(id, request, token).await,
+            Err(denial) => self.deny(id, request.name(), denial).await,
         }
     }
 

@@ -32,7 +32,23 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             wants: Wants::Reason(id),
             problem: None,
         })),
-        _ => None,
+        of_every_view!()
+        | Command::Undo
+        | Command::Acknowledge
+        | Command::Fold
+        | Command::FoldAll
+        | Command::FollowNewest
+        | Command::NextSuspect
+        | Command::Freeze
+        | Command::Kill
+        | Command::Block
+        | Command::Limit
+        | Command::Isolate
+        | Command::DisableUser
+        | Command::Left
+        | Command::Right
+        | Command::SelfTest
+        | Command::Verify => None,
     };
     Vec::new()
 }

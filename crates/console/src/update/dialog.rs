@@ -76,7 +76,41 @@ fn scrolled(command: Option<Command>, offset: usize, page: usize) -> Option<usiz
         Some(Command::First) => Some(0),
         Some(Command::Last) => Some(usize::MAX / 2),
         Some(Command::Back | Command::Quit | Command::Help | Command::Open | Command::Explain) => None,
-        _ => Some(offset),
+        None => Some(offset),
+        Some(
+            Command::Show(_)
+            | Command::NextView
+            | Command::PreviousView
+            | Command::Filter
+            | Command::Palette
+            | Command::Feedback
+            | Command::Mode
+            | Command::EmergencyStop
+            | Command::Detach
+            | Command::Redraw
+            | Command::Suspend
+            | Command::Confirm
+            | Command::Contain
+            | Command::Approve
+            | Command::Reject
+            | Command::Duration
+            | Command::Undo
+            | Command::Acknowledge
+            | Command::Fold
+            | Command::FoldAll
+            | Command::FollowNewest
+            | Command::NextSuspect
+            | Command::Freeze
+            | Command::Kill
+            | Command::Block
+            | Command::Limit
+            | Command::Isolate
+            | Command::DisableUser
+            | Command::Left
+            | Command::Right
+            | Command::SelfTest
+            | Command::Verify,
+        ) => Some(offset),
     }
 }
 

@@ -13,6 +13,37 @@ use super::state::{Asked, Dialog, Link, Move, RowKey, Sound, State, rows};
 use super::view;
 use super::widgets::TextLine;
 
+/// Commands that do the same in every view ([`run`] carries them out): a view names what is left to it, all of it, so that the
+/// compiler asks each view about a new command.
+macro_rules! of_every_view {
+    () => {
+        Command::Show(_)
+            | Command::NextView
+            | Command::PreviousView
+            | Command::Down
+            | Command::Up
+            | Command::First
+            | Command::Last
+            | Command::PageDown
+            | Command::PageUp
+            | Command::Open
+            | Command::Back
+            | Command::Filter
+            | Command::Palette
+            | Command::Help
+            | Command::Explain
+            | Command::Feedback
+            | Command::Mode
+            | Command::EmergencyStop
+            | Command::Detach
+            | Command::Quit
+            | Command::Redraw
+            | Command::Suspend
+            | Command::Confirm
+            | Command::Contain
+    };
+}
+
 mod actions;
 mod alerts;
 mod approvals;
@@ -155,7 +186,25 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Explain => return explain(state),
         Command::Feedback => feedback(state),
         Command::Open => return details::open(state),
-        _ => return in_view(state, command),
+        Command::Approve
+        | Command::Reject
+        | Command::Duration
+        | Command::Undo
+        | Command::Acknowledge
+        | Command::Fold
+        | Command::FoldAll
+        | Command::FollowNewest
+        | Command::NextSuspect
+        | Command::Freeze
+        | Command::Kill
+        | Command::Block
+        | Command::Limit
+        | Command::Isolate
+        | Command::DisableUser
+        | Command::Left
+        | Command::Right
+        | Command::SelfTest
+        | Command::Verify => return in_view(state, command),
     }
     Vec::new()
 }

@@ -25,7 +25,22 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             limit(state);
             Vec::new()
         }
-        _ => Vec::new(),
+        of_every_view!()
+        | Command::Approve
+        | Command::Reject
+        | Command::Duration
+        | Command::Undo
+        | Command::Acknowledge
+        | Command::Fold
+        | Command::FoldAll
+        | Command::FollowNewest
+        | Command::NextSuspect
+        | Command::Freeze
+        | Command::Kill
+        | Command::Isolate
+        | Command::DisableUser
+        | Command::SelfTest
+        | Command::Verify => Vec::new(),
     }
 }
 

@@ -33,7 +33,16 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Kill => return by_hand(state, ActionKind::KillTree),
         Command::Isolate => return isolate(state),
         Command::DisableUser => return disable(state),
-        _ => {}
+        of_every_view!()
+        | Command::Approve
+        | Command::Reject
+        | Command::Duration
+        | Command::Undo
+        | Command::Acknowledge
+        | Command::Block
+        | Command::Limit
+        | Command::SelfTest
+        | Command::Verify => {}
     }
     Vec::new()
 }

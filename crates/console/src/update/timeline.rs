@@ -13,7 +13,24 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
     let to = match command {
         Command::Left => at.checked_sub(1),
         Command::Right => Some(at + 1),
-        _ => return Vec::new(),
+        of_every_view!()
+        | Command::Approve
+        | Command::Reject
+        | Command::Duration
+        | Command::Undo
+        | Command::Acknowledge
+        | Command::Fold
+        | Command::FoldAll
+        | Command::FollowNewest
+        | Command::NextSuspect
+        | Command::Freeze
+        | Command::Kill
+        | Command::Block
+        | Command::Limit
+        | Command::Isolate
+        | Command::DisableUser
+        | Command::SelfTest
+        | Command::Verify => return Vec::new(),
     };
     match to.and_then(|to| ids.get(to)) {
         Some(id) => {

@@ -54,22 +54,18 @@ impl Detector for ShellOnSocket {
 
     fn observe(&mut self, event: &Event, context: &DetectorContext<'_>) -> Option<Detection> {
         let process = event.process.as_deref()?;
-        match &event.kind {
-            EventKind::Connect { net } => {
-                if let (Some(dst), Some(dport)) = (net.dst.filter(|dst| !dst.is_loopback()), net.dport) {
-                    self.remember(Connection {
-                        by: process.key,
-                        had_sockets: process.stdio_sockets & BOTH == BOTH,
-                        to: (dst.to_canonical(), dport).into(),
-                        event: event.id,
-                        at: event.at,
-                    });
-                }
-                None
-            }
-            EventKind::Exec => self.judge(process, event, context),
-            _ => None,
+        if let EventKind::Connect { net } = &event.kind
+            && let (Some(dst), Some(dport)) = (net.dst.filter(|dst| !dst.is_loopback()), net.dport)
+        {
+            self.remember(Connection {
+                by: process.key,
+                had_sockets: process.stdio_sockets & BOTH == BOTH,
+                to: (dst.to_canonical(), dport).into(),
+                event: event.id,
+                at: event.at,
+            });
         }
+        if event.kind == EventKind::Exec { self.judge(process, event, context) } else { None }
     }
 }
 

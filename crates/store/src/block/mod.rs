@@ -199,7 +199,18 @@ impl Packer {
                 exit.code.put(&mut self.raw);
                 exit.signal.put(&mut self.raw);
             }
-            other => put_bytes(&serde_json::to_vec(other)?, &mut self.raw),
+            EventKind::Connect { .. }
+            | EventKind::Listen { .. }
+            | EventKind::FileChange { .. }
+            | EventKind::FileOpen { .. }
+            | EventKind::PersistenceChange { .. }
+            | EventKind::UserChange { .. }
+            | EventKind::PrivilegeUse { .. }
+            | EventKind::ContainerStart { .. }
+            | EventKind::ContainerStop { .. }
+            | EventKind::Budget { .. }
+            | EventKind::Loss { .. }
+            | EventKind::Alarm { .. } => put_bytes(&serde_json::to_vec(&event.kind)?, &mut self.raw),
         }
         match &event.process {
             None => NOBODY.put(&mut self.raw),
@@ -299,7 +310,18 @@ fn form(kind: &EventKind) -> u8 {
         EventKind::Exec => EXEC,
         EventKind::Fork => FORK,
         EventKind::Exit { .. } => EXIT,
-        _ => OTHER,
+        EventKind::Connect { .. }
+        | EventKind::Listen { .. }
+        | EventKind::FileChange { .. }
+        | EventKind::FileOpen { .. }
+        | EventKind::PersistenceChange { .. }
+        | EventKind::UserChange { .. }
+        | EventKind::PrivilegeUse { .. }
+        | EventKind::ContainerStart { .. }
+        | EventKind::ContainerStop { .. }
+        | EventKind::Budget { .. }
+        | EventKind::Loss { .. }
+        | EventKind::Alarm { .. } => OTHER,
     }
 }
 

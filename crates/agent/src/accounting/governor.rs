@@ -21,7 +21,7 @@ pub(super) enum Step {
     Hashing,
     /// Names of destinations and containers.
     Names,
-    /// Forks and exits in the archive; the process cache and the detectors still get them.
+    /// Forks and exits in the archive; the world and the detectors still get them.
     ForksAndExits,
     /// Nine of ten ordinary execs in the archive; never one that matters for security.
     OrdinaryExecs,
@@ -47,11 +47,11 @@ impl Step {
 
 /// What the agent may cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Percent of one core over ten seconds.
-    pub(super) cpu_percent: f64,
+    pub(crate) cpu_percent: f64,
     /// Resident bytes.
-    pub(super) rss_bytes: u64,
+    pub(crate) rss_bytes: u64,
 }
 
 /// What it costs now.

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::seen_logins::SeenLogins;
-use super::shared::lock;
 use bartizan_guard::lifeline::{self, Known, Snapshot, Waker};
-use bartizan_model::{Lifeline, LifelineReason};
+use bartizan_model::{Lifeline, LifelineReason, Unpoisoned as _};
 
 /// Sources from which consoles were attached, remembered while the agent lives.
 const CONSOLES: usize = 64;
@@ -44,7 +43,7 @@ struct Recent {
 
 /// Knows whom never to cut.
 #[derive(Debug, Default)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     /// Sources of consoles, the latest last.
     sources: Mutex<Vec<IpAddr>>,
     /// Processes of the consoles that are attached now.
@@ -68,25 +67,25 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn new(listed: Vec<IpAddr>) -> Self {
+    pub(crate) fn new(listed: Vec<IpAddr>) -> Self {
         // Without a waker time alone wakes.
         Self { listed, waker: Waker::new().ok(), ..Self::default() }
     }
 
     /// With the accounts that agent.toml lets use the guard: they must be able to log in.
-    pub(super) fn used_by(self, accounts: Vec<u32>) -> Self {
+    pub(crate) fn used_by(self, accounts: Vec<u32>) -> Self {
         Self { accounts, ..self }
     }
 
     /// With whom an earlier run saw logged in.
-    pub(super) fn remembering(self, seen: SeenLogins) -> Self {
+    pub(crate) fn remembering(self, seen: SeenLogins) -> Self {
         Self { seen: Mutex::new(seen), ..self }
     }
 
     /// A console attached; `ssh_connection` is what sshd(8) put in its environment: client, port, server, port.
-    pub(super) fn arrived(&self, pid: Option<u32>, ssh_connection: Option<&str>) {
+    pub(crate) fn arrived(&self, pid: Option<u32>, ssh_connection: Option<&str>) {
         if let Some(pid) = pid {
-            let mut attached = lock(&self.attached);
+            let mut attached = self.attached.lock().unpoisoned();
             if attached.len() >= ATTACHED {
                 attached.pop_front();
             }
@@ -96,7 +95,7 @@ impl Owner {
         }
         let client = ssh_connection.and_then(|text| text.split_whitespace().next()).and_then(|text| text.parse::<IpAddr>().ok());
         let Some(client) = client else { return };
-        let mut sources = lock(&self.sources);
+        let mut sources = self.sources.lock().unpoisoned();
         sources.retain(|known| *known != client);
         if sources.len() >= CONSOLES {
             sources.remove(0);
@@ -108,21 +107,21 @@ impl Owner {
     }
 
     /// A console left; where it came from stays protected.
-    pub(super) fn left(&self, pid: Option<u32>) {
-        let mut attached = lock(&self.attached);
+    pub(crate) fn left(&self, pid: Option<u32>) {
+        let mut attached = self.attached.lock().unpoisoned();
         if let Some(at) = attached.iter().position(|known| Some(*known) == pid) {
             attached.remove(at);
         }
     }
 
     /// The lifeline at this moment. Nobody who asks waits for another who does: on a busy host the other may be made to wait.
-    pub(super) fn lifeline(&self) -> Lifeline {
-        *lock(&self.alerted) = Some(Instant::now());
+    pub(crate) fn lifeline(&self) -> Lifeline {
+        *self.alerted.lock().unpoisoned() = Some(Instant::now());
         loop {
-            let snapshot = lock(&self.snapshot).clone();
+            let snapshot = self.snapshot.lock().unpoisoned().clone();
             // On a quiet host, and before the thread has begun, whoever asks derives it.
             let snapshot = snapshot.filter(|snapshot| snapshot.age() < FRESH).unwrap_or_else(|| self.derive());
-            let recent = lock(&self.recent);
+            let recent = self.recent.lock().unpoisoned();
             if let Some((_, lifeline)) = recent.answer.as_ref().filter(|(at, _)| at.elapsed() < ONE_DECISION) {
                 return lifeline.clone();
             }
@@ -130,7 +129,7 @@ impl Owner {
             drop(recent);
             let mut lifeline = self.with_known(|known| snapshot.read(known));
             lifeline.accounts.extend(self.accounts.iter().map(|uid| (*uid, LifelineReason::OwnAccount)));
-            let mut recent = lock(&self.recent);
+            let mut recent = self.recent.lock().unpoisoned();
             // A console that arrived meanwhile counts: then all of it is asked again.
             if recent.turn == turn {
                 recent.answer = Some((asked, lifeline.clone()));
@@ -140,48 +139,48 @@ impl Owner {
     }
 
     fn forget(&self) {
-        let mut recent = lock(&self.recent);
+        let mut recent = self.recent.lock().unpoisoned();
         (recent.turn, recent.answer) = (recent.turn.wrapping_add(1), None);
     }
 
     /// Established TCP connections by far end, some seconds old at most.
-    pub(super) fn connections(&self) -> Vec<(IpAddr, u32)> {
-        lock(&self.snapshot).as_ref().map(|snapshot| snapshot.connections.clone()).unwrap_or_default()
+    pub(crate) fn connections(&self) -> Vec<(IpAddr, u32)> {
+        self.snapshot.lock().unpoisoned().as_ref().map(|snapshot| snapshot.connections.clone()).unwrap_or_default()
     }
 
     /// Derives everything now.
     fn derive(&self) -> Arc<Snapshot> {
         let snapshot = Arc::new(self.with_known(lifeline::derive));
-        *lock(&self.snapshot) = Some(Arc::clone(&snapshot));
+        *self.snapshot.lock().unpoisoned() = Some(Arc::clone(&snapshot));
         self.forget();
         snapshot
     }
 
     fn with_known<T>(&self, ask: impl FnOnce(Known<'_>) -> T) -> T {
-        let mut consoles = lock(&self.sources).clone();
+        let mut consoles = self.sources.lock().unpoisoned().clone();
         consoles.extend(&self.listed);
-        let attached: Vec<u32> = lock(&self.attached).iter().copied().collect();
-        let time_servers = Arc::clone(&lock(&self.time_servers));
-        let seen = lock(&self.seen).lately(chrono::Utc::now());
+        let attached: Vec<u32> = self.attached.lock().unpoisoned().iter().copied().collect();
+        let time_servers = Arc::clone(&self.time_servers.lock().unpoisoned());
+        let seen = self.seen.lock().unpoisoned().lately(chrono::Utc::now());
         ask(Known { consoles: &consoles, attached: &attached, time_servers: &time_servers, users: &self.accounts, seen: &seen })
     }
 
     /// Something was seen about which may soon be decided: from now on the lifeline is kept fresh, so that the decision
     /// need not wait for it.
-    pub(super) fn alert(&self) {
-        *lock(&self.alerted) = Some(Instant::now());
-        if lock(&self.snapshot).as_ref().is_some_and(|snapshot| snapshot.age() >= between(snapshot.took)) {
+    pub(crate) fn alert(&self) {
+        *self.alerted.lock().unpoisoned() = Some(Instant::now());
+        if self.snapshot.lock().unpoisoned().as_ref().is_some_and(|snapshot| snapshot.age() >= between(snapshot.took)) {
             self.nudge();
         }
     }
 
     /// How long the thread may rest after a derivation that took so long.
     fn rest(&self, took: Duration) -> Duration {
-        if lock(&self.alerted).is_some_and(|at| at.elapsed() < ALERT) { between(took) } else { QUIET }
+        if self.alerted.lock().unpoisoned().is_some_and(|at| at.elapsed() < ALERT) { between(took) } else { QUIET }
     }
 
     /// Wakes the thread before its time.
-    pub(super) fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         if let Some(waker) = &self.waker {
             waker.ring();
         }
@@ -189,10 +188,10 @@ impl Owner {
 
     /// The thread: derives until told to end. Gives what is unknown of the lifeline to `tell`, and who was seen logged in to
     /// `keep` when that has changed.
-    pub(super) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>), keep: impl Fn(String)) {
+    pub(crate) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>), keep: impl Fn(String)) {
         while !is_over() {
             let snapshot = self.derive();
-            if let Some(changed) = lock(&self.seen).note(&snapshot.sessions, chrono::Utc::now()) {
+            if let Some(changed) = self.seen.lock().unpoisoned().note(&snapshot.sessions, chrono::Utc::now()) {
                 keep(changed);
             }
             let now = self.with_known(|known| snapshot.read(known));
@@ -210,18 +209,18 @@ impl Owner {
 
     /// Asks for the names of time servers when it is time to. A resolver that does not answer takes seconds, which the
     /// lifeline must not wait for: call it from a thread of its own.
-    pub(super) fn ask_names(&self) {
-        let names = lock(&self.snapshot).as_ref().map(|snapshot| snapshot.time_names.clone()).unwrap_or_default();
-        let before = lock(&self.asked).clone();
+    pub(crate) fn ask_names(&self) {
+        let names = self.snapshot.lock().unpoisoned().as_ref().map(|snapshot| snapshot.time_names.clone()).unwrap_or_default();
+        let before = self.asked.lock().unpoisoned().clone();
         if names.is_empty() || before.is_some_and(|(before, at)| before == names && at.elapsed() < NAMES) {
             return;
         }
         let found = lifeline::resolve(&names);
         // A resolver that is down for a while does not make us forget.
         if !found.is_empty() {
-            *lock(&self.time_servers) = Arc::new(found);
+            *self.time_servers.lock().unpoisoned() = Arc::new(found);
         }
-        *lock(&self.asked) = Some((names, Instant::now()));
+        *self.asked.lock().unpoisoned() = Some((names, Instant::now()));
     }
 }
 
@@ -244,9 +243,9 @@ mod tests {
         let answers: Vec<Lifeline> = (0..10).map(|_| owner.lifeline()).collect();
         eprintln!("ten answers within one decision: {:?}", begun.elapsed());
         assert!(answers.windows(2).all(|two| two[0].addresses == two[1].addresses));
-        assert!(lock(&owner.recent).answer.is_some());
+        assert!(owner.recent.lock().unpoisoned().answer.is_some());
         owner.arrived(Some(std::process::id()), None);
-        assert!(lock(&owner.recent).answer.is_none(), "a console that comes is seen at once");
+        assert!(owner.recent.lock().unpoisoned().answer.is_none(), "a console that comes is seen at once");
     }
 
     #[test]
@@ -273,7 +272,7 @@ mod tests {
         let old = owner.derive();
         std::thread::sleep(FRESH + Duration::from_millis(100));
         assert!(!owner.lifeline().unknown.iter().any(|line| line.contains("last read")), "an old derivation served");
-        assert!(lock(&owner.snapshot).as_ref().unwrap().age() < FRESH && old.age() >= FRESH);
+        assert!(owner.snapshot.lock().unpoisoned().as_ref().unwrap().age() < FRESH && old.age() >= FRESH);
         assert_eq!(owner.rest(Duration::from_millis(10)), EVERY, "and for a while it is kept fresh");
     }
 
@@ -285,7 +284,7 @@ mod tests {
         let (keeper, flag) = (Arc::clone(&owner), Arc::clone(&over));
         let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}, |_| {}));
         std::thread::sleep(EVERY + Duration::from_millis(800));
-        let snapshot = lock(&owner.snapshot).clone().unwrap();
+        let snapshot = owner.snapshot.lock().unpoisoned().clone().unwrap();
         assert!(snapshot.age() < EVERY + Duration::from_millis(700), "{:?}", snapshot.age());
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         owner.nudge();

@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::record::Record;
-use super::shared::Shared;
-use super::supervisor::alarmed;
+use super::Ties;
+use crate::record::Record;
 use bartizan_model::{Alarm, AlarmKind};
-use bartizan_sensors::Sink;
 use bartizan_store::ledger::Head;
 use bartizan_sys::system_log;
 
@@ -21,45 +19,46 @@ pub(super) struct Anchoring {
 
 impl Anchoring {
     /// Looks, and tells what is due.
-    pub(super) fn tend(&mut self, shared: &Shared) {
-        if let Some(cut) = shared.ledger.found_cut() {
-            let path = shared.ledger.directory().join("ledger.db").display().to_string();
+    pub(super) fn tend(&mut self, ties: &Ties) {
+        if let Some(cut) = ties.ledger.found_cut() {
+            let path = ties.ledger.directory().join("ledger.db").display().to_string();
             let detail = format!("changed the audit log: {cut}").into();
-            shared.lanes.emit(alarmed(Alarm { what: AlarmKind::DataTouched, detail, action: None, path: Some(path.as_str().into()) }));
+            ties.ingest.alarm(Alarm { what: AlarmKind::DataTouched, detail, action: None, path: Some(path.as_str().into()) });
         }
-        shared.degrade("audit anchor", shared.ledger.anchor_trouble());
-        let lines = shared.ledger.head().lines;
+        ties.troubles.report("audit anchor", ties.ledger.anchor_trouble());
+        let lines = ties.ledger.head().lines;
         let due = self.told.is_none_or(|(told, when)| told != lines && when.elapsed() >= TELL);
         if due && lines > 0 {
-            tell(shared);
+            tell(ties);
             self.told = Some((lines, Instant::now()));
         }
     }
 }
 
 /// Name of the archive's own memory of where the audit log ends.
-pub(super) const HEAD: &str = "audit_head";
+const HEAD: &str = "audit_head";
 
 /// Compares the log at the start with what is remembered of it outside of the ledger and its anchor: by the archive, and by
 /// the journal where there is one. An older ledger put back together with its older anchor shows there.
-pub(super) fn compare(shared: &Shared, archived: Option<&str>) {
-    if shared.ledger.notice().is_some() {
+pub(super) fn compare(ties: &Ties) {
+    if ties.ledger.notice().is_some() {
         // Found cut by its anchor, or put aside as damaged: told already, and written into the log itself.
         return;
     }
-    let archived = archived.and_then(|text| serde_json::from_str::<(String, Head)>(text).ok());
-    if let Some((instance, head)) = archived.as_ref().filter(|(instance, _)| instance != shared.ledger.instance()) {
+    let archived = ties.archives.ask(|archive| archive.meta(HEAD)).ok().flatten();
+    let archived = archived.and_then(|text| serde_json::from_str::<(String, Head)>(&text).ok());
+    if let Some((instance, head)) = archived.as_ref().filter(|(instance, _)| instance != ties.ledger.instance()) {
         // One that could not be read is not missing.
-        if head.lines > 0 && shared.ledger.trouble().is_none() {
-            shared.ledger.is_another_than(instance, head.lines, "the archive", chrono::Utc::now());
+        if head.lines > 0 && ties.ledger.trouble().is_none() {
+            ties.ledger.is_another_than(instance, head.lines, "the archive", chrono::Utc::now());
         }
         return;
     }
     let archived = archived.map(|(_, head)| head);
-    let journal = system_log::last_said(&said(shared)).and_then(|line| parse(&line));
+    let journal = system_log::last_said(&said(ties)).and_then(|line| parse(&line));
     for (head, place) in [(archived, "the archive"), (journal, "the system's journal")] {
         let Some(head) = head else { continue };
-        match shared.ledger.compare_with(&head, place, chrono::Utc::now()) {
+        match ties.ledger.compare_with(&head, place, chrono::Utc::now()) {
             // Once is enough: the second place would only say the same.
             Ok(true) => return,
             Ok(false) => {}
@@ -69,8 +68,8 @@ pub(super) fn compare(shared: &Shared, archived: Option<&str>) {
 }
 
 /// How the word to the system's log begins: other agents may speak there too.
-fn said(shared: &Shared) -> String {
-    format!("audit log of {}:", shared.ledger.instance())
+fn said(ties: &Ties) -> String {
+    format!("audit log of {}:", ties.ledger.instance())
 }
 
 /// What was said of where the log ended.
@@ -81,12 +80,12 @@ fn parse(line: &str) -> Option<Head> {
 }
 
 /// Tells the system's log and the archive where the audit log ends.
-pub(super) fn tell(shared: &Shared) {
-    let Some(head) = shared.ledger.settled_head() else { return };
-    if let Ok(text) = serde_json::to_string(&(shared.ledger.instance(), &head)) {
-        shared.recorder.keep(Record::Note(HEAD, text));
+pub(super) fn tell(ties: &Ties) {
+    let Some(head) = ties.ledger.settled_head() else { return };
+    if let Ok(text) = serde_json::to_string(&(ties.ledger.instance(), &head)) {
+        ties.recorder.keep(Record::Note(HEAD, text));
     }
-    if let Err(why) = system_log::say(&format!("{} {} lines, last hash {}", said(shared), head.lines, head.hash)) {
+    if let Err(why) = system_log::say(&format!("{} {} lines, last hash {}", said(ties), head.lines, head.hash)) {
         tracing::debug!(%why, "the system's log does not listen");
     }
 }

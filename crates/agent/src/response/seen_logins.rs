@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use bartizan_model::Timestamp;
 
 /// Under which name they are kept in the archive.
-pub(super) const KEY: &str = "seen_logins";
+pub(crate) const KEY: &str = "seen_logins";
 /// Remembered at most.
 const MAX_SEEN: usize = 512;
 /// A source of which we heard so lately is not written again.
@@ -26,17 +26,17 @@ struct Seen {
 
 /// All of them, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct SeenLogins(Vec<Seen>);
+pub(crate) struct SeenLogins(Vec<Seen>);
 
 impl SeenLogins {
     /// From the archive; what cannot be read is as if nobody had been seen.
-    pub(super) fn load(json: Option<&str>) -> Self {
+    pub(crate) fn load(json: Option<&str>) -> Self {
         let seen: Vec<Seen> = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         Self(seen.into_iter().take(MAX_SEEN).collect())
     }
 
     /// Takes note of who is logged in; what is to be kept, when that has changed.
-    pub(super) fn note(&mut self, sessions: &[(Option<u32>, IpAddr)], now: Timestamp) -> Option<String> {
+    pub(crate) fn note(&mut self, sessions: &[(Option<u32>, IpAddr)], now: Timestamp) -> Option<String> {
         let mut changed = false;
         for (account, addr) in sessions {
             let known = self.0.iter().position(|seen| seen.addr == *addr && seen.account == *account);
@@ -69,7 +69,7 @@ impl SeenLogins {
     }
 
     /// Those of the last thirty days, newest first.
-    pub(super) fn lately(&self, now: Timestamp) -> Vec<(Option<u32>, IpAddr)> {
+    pub(crate) fn lately(&self, now: Timestamp) -> Vec<(Option<u32>, IpAddr)> {
         self.0.iter().rev().filter(|seen| now - seen.at <= LATELY).map(|seen| (seen.account, seen.addr)).collect()
     }
 }

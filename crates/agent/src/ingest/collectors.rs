@@ -2,13 +2,14 @@
 //! time in which one did not run is a gap.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::shared::{Shared, lock};
-use bartizan_model::{Alarm, Event, EventId, EventKind, Gap, Loss, Source, Timestamp};
-use bartizan_sensors::{Collector, Sink};
+use super::{Ingest, unwatched};
+use crate::troubles::Troubles;
+use bartizan_model::{Gap, Loss, Timestamp, Unpoisoned as _};
+use bartizan_sensors::{Collector, Sink, Stop};
 
 /// First pause before a failed collector starts again; doubled each time up to a minute.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -19,53 +20,35 @@ const FORGIVEN: Duration = Duration::from_secs(300);
 const WORKS: Duration = Duration::from_secs(5);
 
 /// Runs one collector until the agent stops.
-pub(super) fn watch(shared: Arc<Shared>, mut collector: Box<dyn Collector>) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn watch(ingest: Arc<Ingest>, mut collector: Box<dyn Collector>, stop: Stop) -> std::io::Result<JoinHandle<()>> {
     let name = collector.name();
     // Thread names are cut at 15 bytes by the kernel (prctl(2)).
     std::thread::Builder::new().name(format!("c-{name}")).spawn(move || {
         let mut pause = FIRST_PAUSE;
-        while !shared.stop.is_set() {
+        while !stop.is_set() {
             let begun = Instant::now();
-            lock(&shared.outages).begun(name, begun, chrono::Utc::now());
-            let Err(error) = collector.run(&*shared.lanes, &shared.stop) else { return };
-            lock(&shared.outages).failed(name, begun.elapsed() >= WORKS, chrono::Utc::now());
-            shared.degrade(name, Some(format!("{error}; {}", error.mend)));
+            ingest.outages.lock().unpoisoned().begun(name, begun, chrono::Utc::now());
+            let Err(error) = collector.run(&*ingest.lanes, &stop) else { return };
+            ingest.outages.lock().unpoisoned().failed(name, begun.elapsed() >= WORKS, chrono::Utc::now());
+            ingest.troubles.report(name, Some(format!("{error}; {}", error.mend)));
             if begun.elapsed() > FORGIVEN {
                 pause = FIRST_PAUSE;
             }
-            wait(&shared, pause);
+            stop.sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     })
 }
 
-fn wait(shared: &Shared, pause: Duration) {
-    let until = Instant::now() + pause;
-    while Instant::now() < until && !shared.stop.is_set() {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
 /// Tells what came to an end: collectors that work again, and the gap that each left.
-pub(super) fn tell_of_ended_outages(shared: &Shared) {
-    let ended = lock(&shared.outages).ended(Instant::now());
+pub(super) fn tell_of_ended_outages(outages: &Mutex<Outages>, troubles: &Troubles, sink: &dyn Sink) {
+    let ended = outages.lock().unpoisoned().ended(Instant::now());
     for (name, gap) in ended {
-        shared.degrade(name, None);
+        troubles.report(name, None);
         if let Some(loss) = gap {
-            shared.lanes.emit(unwatched(loss));
+            sink.emit(unwatched(loss));
         }
     }
-}
-
-/// A stretch in which nobody watched, as the event that says so.
-pub(super) fn unwatched(loss: Loss) -> Event {
-    let at = loss.to.unwrap_or_else(chrono::Utc::now);
-    Event { id: EventId(0), at, kind: EventKind::Loss { loss }, process: None, source: Source::Agent, complete: true }
-}
-
-/// Something done to ourselves, as the event that says so; who did it is not known here.
-pub(super) fn alarmed(alarm: Alarm) -> Event {
-    Event { id: EventId(0), at: chrono::Utc::now(), kind: EventKind::Alarm { alarm }, process: None, source: Source::Agent, complete: true }
 }
 
 /// Collectors that failed, until it is sure that they work again.

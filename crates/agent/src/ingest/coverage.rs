@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 use bartizan_model::{Gap, Loss, Timestamp};
 
 /// Meta key of the gaps, as JSON.
-pub(super) const GAPS: &str = "gaps";
+pub(crate) const GAPS: &str = "gaps";
 /// Meta key of the last moment at which an agent is known to have watched.
-pub(super) const WATCHED_UNTIL: &str = "watched_until";
+pub(crate) const WATCHED_UNTIL: &str = "watched_until";
 /// Gaps kept: the newest.
 const MOST: usize = 64;
 /// The same hop losing again so soon is still the same gap. Where nobody watched, every watched moment counts.
@@ -21,7 +21,7 @@ const NEVER_BEFORE: &str = "no agent had run before";
 
 /// The record of what was not watched.
 #[derive(Debug)]
-pub(super) struct Coverage {
+pub(crate) struct Coverage {
     since: Timestamp,
     gaps: VecDeque<Gap>,
     unsaved: bool,
@@ -31,7 +31,7 @@ impl Coverage {
     /// Begins to watch at `now`. `stored` are the gaps as an earlier run left them, `watched_until` is when it watched last:
     /// from then to now nobody did, which is a loss to be told. `archived` are the newest losses in the archive: a run that
     /// was killed had no time to write its last gaps down.
-    pub(super) fn resume(
+    pub(crate) fn resume(
         stored: Option<&str>,
         archived: &[(Loss, Timestamp)],
         watched_until: Option<Timestamp>,
@@ -54,7 +54,7 @@ impl Coverage {
     }
 
     /// This run goes on where a binary of the same process left off: nothing was missed between the two.
-    pub(super) fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self) {
         self.since = self.gaps.back().map_or(self.since, |gap| gap.to);
     }
 

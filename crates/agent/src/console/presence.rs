@@ -1,21 +1,7 @@
 //! Who is looking, and what happened while nobody was.
 
+use crate::accounting::Totals;
 use bartizan_model::{Presence, Timestamp};
-
-/// Running totals since the agent started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    /// Events.
-    pub events: u64,
-    /// Incidents opened.
-    pub incidents: u64,
-    /// Alerts raised.
-    pub alerts: u64,
-    /// Actions taken.
-    pub actions: u64,
-    /// Questions that lapsed unanswered.
-    pub lapsed: u64,
-}
 
 /// Remembers when the last console left and what the totals were then.
 #[derive(Debug, Default)]

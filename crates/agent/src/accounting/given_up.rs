@@ -42,7 +42,19 @@ impl GivenUp {
                 EventKind::Exec if self.has(Step::OrdinaryExecs) && is_ordinary(event) => {
                     self.ordinary.fetch_add(1, Ordering::Relaxed).is_multiple_of(ONE_OF)
                 }
-                _ => true,
+                EventKind::Exec => true,
+                EventKind::Connect { .. }
+                | EventKind::Listen { .. }
+                | EventKind::FileChange { .. }
+                | EventKind::FileOpen { .. }
+                | EventKind::PersistenceChange { .. }
+                | EventKind::UserChange { .. }
+                | EventKind::PrivilegeUse { .. }
+                | EventKind::ContainerStart { .. }
+                | EventKind::ContainerStop { .. }
+                | EventKind::Budget { .. }
+                | EventKind::Loss { .. }
+                | EventKind::Alarm { .. } => true,
             };
         if !keeps {
             self.unkept.fetch_add(1, Ordering::Relaxed);
@@ -67,18 +79,18 @@ fn is_ordinary(event: &Event) -> bool {
 }
 
 /// Tells a part to pause (`true`) or to go on.
-pub(super) type Control = Box<dyn Fn(bool) + Send + Sync>;
+pub(crate) type Control = Box<dyn Fn(bool) + Send + Sync>;
 
 /// Who is told of steps that are not done on the way to the archive. A step without a control cannot be given up, and is
 /// never said to be.
 #[derive(Default)]
-pub(super) struct Controls {
+pub(crate) struct Controls {
     /// Pauses digests and packages.
-    pub(super) hashing: Option<Control>,
+    pub(crate) hashing: Option<Control>,
     /// Pauses names of destinations and containers.
-    pub(super) names: Option<Control>,
+    pub(crate) names: Option<Control>,
     /// Makes polling rare.
-    pub(super) polling: Option<Control>,
+    pub(crate) polling: Option<Control>,
 }
 
 impl Controls {

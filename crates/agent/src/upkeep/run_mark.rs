@@ -9,7 +9,7 @@ const RUNNING: &str = "running";
 
 /// Leaves the mark. The alarm, when the run before was killed or crashed in this very boot: `until` is when it is known
 /// to have watched last. A reboot ends everything and is no attack on us; a newer binary is the same process.
-pub(super) fn begin(ledger: &Ledger, until: Option<Timestamp>) -> Result<Option<Alarm>, LedgerError> {
+pub(crate) fn begin(ledger: &Ledger, until: Option<Timestamp>) -> Result<Option<Alarm>, LedgerError> {
     let own = pidfd::key_of(std::process::id());
     let before: Option<ProcessKey> = ledger.remembered(RUNNING)?.and_then(|key| key.parse().ok());
     if let Some(own) = own {
@@ -19,7 +19,7 @@ pub(super) fn begin(ledger: &Ledger, until: Option<Timestamp>) -> Result<Option<
 }
 
 /// Takes the mark away: the run ends because it was told to.
-pub(super) fn end(ledger: &Ledger) -> Result<(), LedgerError> {
+pub(crate) fn end(ledger: &Ledger) -> Result<(), LedgerError> {
     ledger.remember(RUNNING, "")
 }
 

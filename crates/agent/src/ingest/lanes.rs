@@ -41,13 +41,24 @@ fn lane_of(event: &Event) -> Lane {
         EventKind::Exec if network_facing() || event.process.as_ref().is_some_and(|p| p.stdio_sockets != 0) => Lane::Security,
         EventKind::Connect { .. } if !network_facing() => Lane::Normal,
         EventKind::Exec => Lane::Normal,
-        _ => Lane::Security,
+        EventKind::Connect { .. }
+        | EventKind::Listen { .. }
+        | EventKind::FileChange { .. }
+        | EventKind::FileOpen { .. }
+        | EventKind::PersistenceChange { .. }
+        | EventKind::UserChange { .. }
+        | EventKind::PrivilegeUse { .. }
+        | EventKind::ContainerStart { .. }
+        | EventKind::ContainerStop { .. }
+        | EventKind::Budget { .. }
+        | EventKind::Loss { .. }
+        | EventKind::Alarm { .. } => Lane::Security,
     }
 }
 
 /// The queues. Shared by all collectors and the one pipeline.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     queues: Mutex<Queues>,
     arrived: Condvar,
     next_id: AtomicU64,
@@ -67,11 +78,13 @@ struct Queues {
     held: [usize; 3],
     received: [u64; 3],
     dropped: [KindCounts; 3],
+    /// Whoever takes has something else to do.
+    woken: bool,
 }
 
 impl Lanes {
     /// Empty lanes of these sizes; the first event gets the id `first`.
-    pub(super) fn new(sizes: LaneSizes, first: EventId) -> Self {
+    pub(crate) fn new(sizes: LaneSizes, first: EventId) -> Self {
         Self {
             queues: Mutex::new(Queues::default()),
             arrived: Condvar::new(),
@@ -86,9 +99,10 @@ impl Lanes {
     /// Up to `most` events, security first; empty after `patience` without any.
     pub(super) fn take(&self, most: usize, patience: Duration) -> Vec<Event> {
         let mut queues = self.lock();
-        if queues.waiting.iter().all(VecDeque::is_empty) && !self.is_closed() {
+        if queues.waiting.iter().all(VecDeque::is_empty) && !queues.woken && !self.is_closed() {
             queues = self.arrived.wait_timeout(queues, patience).unpoisoned().0;
         }
+        queues.woken = false;
         let mut batch = Vec::new();
         let Queues { waiting, held, .. } = &mut *queues;
         for (lane, held) in waiting.iter_mut().zip(held) {
@@ -97,6 +111,12 @@ impl Lanes {
             *held -= batch.iter().skip(begun).map(weight).sum::<usize>();
         }
         batch
+    }
+
+    /// Wakes whoever waits in [`Self::take`], or spares them the wait.
+    pub(super) fn wake(&self) {
+        self.lock().woken = true;
+        self.arrived.notify_all();
     }
 
     /// Whether whoever takes from the lanes has hardly room for more.
@@ -158,7 +178,7 @@ impl Queues {
     fn put(&mut self, event: Event, capacity: [usize; 3]) {
         let lane = lane_of(&event) as usize;
         let weight = weight(&event);
-        let Self { waiting, held, received, dropped } = self;
+        let Self { waiting, held, received, dropped, .. } = self;
         let (Some(queue), Some(held), Some(received), Some(dropped), Some(most)) =
             (waiting.get_mut(lane), held.get_mut(lane), received.get_mut(lane), dropped.get_mut(lane), capacity.get(lane))
         else {
@@ -236,6 +256,20 @@ mod tests {
         let readings = lanes.readings();
         let bulk = readings.iter().find(|reading| reading.hop == "lane-bulk").unwrap();
         assert_eq!((bulk.dropped, bulk.kinds.get("process.exit")), (15, Some(&15)));
+    }
+
+    #[test]
+    fn who_waits_at_empty_lanes_is_woken_and_a_wake_before_the_wait_is_not_missed() {
+        let lanes = std::sync::Arc::new(Lanes::new(LaneSizes { security: 1, normal: 1, bulk: 1 }, EventId(1)));
+        let begin = std::time::Instant::now();
+        lanes.wake();
+        lanes.take(1, Duration::from_secs(60));
+        let waits = std::sync::Arc::clone(&lanes);
+        let waiter = std::thread::spawn(move || waits.take(1, Duration::from_secs(60)));
+        std::thread::sleep(Duration::from_millis(20));
+        lanes.wake();
+        assert!(waiter.join().unwrap().is_empty());
+        assert!(begin.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

@@ -4,29 +4,29 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::shared::lock;
+use bartizan_model::Unpoisoned as _;
 
 /// A thread whose standstill is ours. Each goes round when it has nothing to do, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Beat {
     /// Takes events and has them judged.
     Pipeline,
     /// Decides and acts.
     Court,
     /// Compares every action with the kernel.
-    Caretaker,
+    Reconciler,
     /// Answers on the control socket: its accepting loop and those who carry questions out.
     Server,
 }
 
-const PARTS: [Part; 4] = [Part::Pipeline, Part::Court, Part::Caretaker, Part::Server];
+const BEATS: [Beat; 4] = [Beat::Pipeline, Beat::Court, Beat::Reconciler, Beat::Server];
 
-impl Part {
+impl Beat {
     fn noun(self) -> &'static str {
         match self {
             Self::Pipeline => "pipeline",
             Self::Court => "court",
-            Self::Caretaker => "reconciler",
+            Self::Reconciler => "reconciler",
             Self::Server => "control socket",
         }
     }
@@ -35,7 +35,7 @@ impl Part {
     fn may_wait(self) -> bool {
         match self {
             Self::Pipeline => false,
-            Self::Court | Self::Caretaker | Self::Server => true,
+            Self::Court | Self::Reconciler | Self::Server => true,
         }
     }
 
@@ -43,7 +43,7 @@ impl Part {
     fn patience(self) -> Duration {
         match self {
             Self::Pipeline => Duration::from_secs(10),
-            Self::Court | Self::Caretaker | Self::Server => Duration::from_secs(15),
+            Self::Court | Self::Reconciler | Self::Server => Duration::from_secs(15),
         }
     }
 }
@@ -53,7 +53,7 @@ const STEP: Duration = Duration::from_secs(20);
 
 /// When each of them last went round.
 #[derive(Debug)]
-pub(super) struct Pulses([Mutex<Instant>; PARTS.len()]);
+pub(super) struct Pulses([Mutex<Instant>; BEATS.len()]);
 
 impl Default for Pulses {
     fn default() -> Self {
@@ -63,9 +63,9 @@ impl Default for Pulses {
 
 impl Pulses {
     /// It went round.
-    pub(super) fn beat(&self, part: Part) {
+    pub(super) fn beat(&self, part: Beat) {
         if let Some(pulse) = self.0.get(part as usize) {
-            *lock(pulse) = Instant::now();
+            *pulse.lock().unpoisoned() = Instant::now();
         }
     }
 
@@ -73,8 +73,8 @@ impl Pulses {
     /// systemd is slow: while its steps follow one another (`operation`: the last), nobody hangs who waits for its end.
     pub(super) fn stuck(&self, now: Instant, operation: Option<Instant>) -> Option<String> {
         let waits = operation.is_some_and(|moved| now.saturating_duration_since(moved) <= STEP);
-        PARTS.iter().zip(&self.0).find_map(|(part, pulse)| {
-            let still = now.saturating_duration_since(*lock(pulse));
+        BEATS.iter().zip(&self.0).find_map(|(part, pulse)| {
+            let still = now.saturating_duration_since(*pulse.lock().unpoisoned());
             let words = || format!("the {} has not moved for {} seconds: systemd will restart the agent", part.noun(), still.as_secs());
             (still > part.patience() && !(waits && part.may_wait())).then(words)
         })
@@ -87,17 +87,17 @@ mod tests {
 
     #[test]
     fn one_thread_that_hangs_is_enough() {
-        for hung in PARTS {
+        for hung in BEATS {
             let pulses = Pulses::default();
             let later = Instant::now() + Duration::from_secs(20);
-            for (part, pulse) in PARTS.iter().zip(&pulses.0) {
+            for (part, pulse) in BEATS.iter().zip(&pulses.0) {
                 if *part != hung {
-                    *lock(pulse) = later;
+                    *pulse.lock().unpoisoned() = later;
                 }
             }
             let said = pulses.stuck(later, None).unwrap();
             assert!(said.starts_with(&format!("the {} has not moved for", hung.noun())), "{said}");
-            *lock(&pulses.0[hung as usize]) = later;
+            *pulses.0[hung as usize].lock().unpoisoned() = later;
             assert_eq!(pulses.stuck(later, None), None);
         }
     }
@@ -105,12 +105,12 @@ mod tests {
     #[test]
     fn who_waits_behind_an_operation_that_goes_on_does_not_hang() {
         let (pulses, later) = (Pulses::default(), Instant::now() + Duration::from_secs(60));
-        *lock(&pulses.0[Part::Pipeline as usize]) = later;
+        *pulses.0[Beat::Pipeline as usize].lock().unpoisoned() = later;
         assert!(pulses.stuck(later, None).is_some());
         assert_eq!(pulses.stuck(later, Some(later.checked_sub(Duration::from_secs(16)).unwrap())), None);
         let stands = later.checked_sub(STEP + Duration::from_secs(1)).unwrap();
         assert!(pulses.stuck(later, Some(stands)).is_some(), "an operation that stands still hangs itself");
-        *lock(&pulses.0[Part::Pipeline as usize]) = Instant::now();
+        *pulses.0[Beat::Pipeline as usize].lock().unpoisoned() = Instant::now();
         assert!(pulses.stuck(later, Some(later)).unwrap().starts_with("the pipeline"), "it waits for nobody");
     }
 }

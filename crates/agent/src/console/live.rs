@@ -86,7 +86,16 @@ impl Live {
             }
             EventKind::Connect { net } => self.socket(net, false, Some(process), event.at),
             EventKind::Listen { net, .. } => self.socket(net, true, Some(process), event.at),
-            _ => {}
+            EventKind::FileChange { .. }
+            | EventKind::FileOpen { .. }
+            | EventKind::PersistenceChange { .. }
+            | EventKind::UserChange { .. }
+            | EventKind::PrivilegeUse { .. }
+            | EventKind::ContainerStart { .. }
+            | EventKind::ContainerStop { .. }
+            | EventKind::Budget { .. }
+            | EventKind::Loss { .. }
+            | EventKind::Alarm { .. } => {}
         }
     }
 

@@ -15,23 +15,17 @@ const EVENTS: usize = 8_192;
 /// Sends news to whoever listens. Never blocks: who is too slow misses some and is told so.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    seq: u64,
     news: broadcast::Sender<Arc<Push>>,
     events: broadcast::Sender<Arc<Event>>,
 }
 
 impl Default for Publisher {
     fn default() -> Self {
-        Self { seq: 0, news: broadcast::channel(DELTAS).0, events: broadcast::channel(EVENTS).0 }
+        Self { news: broadcast::channel(DELTAS).0, events: broadcast::channel(EVENTS).0 }
     }
 }
 
 impl Publisher {
-    /// Number of the last delta.
-    pub(super) fn seq(&self) -> u64 {
-        self.seq
-    }
-
     /// How many consoles listen.
     pub(super) fn consoles(&self) -> usize {
         self.news.receiver_count()
@@ -47,20 +41,17 @@ impl Publisher {
         self.events.subscribe()
     }
 
-    /// Sends what changed, if anything. `None` stands for "too much": a gap in the numbers, on which every
-    /// console asks for a new snapshot.
-    pub(super) fn delta(&mut self, changes: Option<Vec<Change>>) {
-        match changes {
-            Some(changes) if changes.is_empty() => {}
-            Some(changes) => {
-                self.seq += 1;
-                let _ = self.news.send(Arc::new(Push::Delta { seq: self.seq, changes }));
-            }
-            None => {
-                self.seq += 2;
-                let _ = self.news.send(Arc::new(Push::Delta { seq: self.seq, changes: Vec::new() }));
-            }
-        }
+    /// Sends what changed since delta number `seq`, if anything; the number of the last delta from now on. `None` stands for
+    /// "too much": a gap in the numbers, on which every console asks for a new snapshot.
+    pub(super) fn delta(&self, seq: u64, changes: Option<Vec<Change>>) -> u64 {
+        let (seq, changes) = match changes {
+            Some(changes) if changes.is_empty() => return seq,
+            Some(changes) => (seq + 1, changes),
+            None => (seq + 2, Vec::new()),
+        };
+        // Nobody may listen.
+        let _ = self.news.send(Arc::new(Push::Delta { seq, changes }));
+        seq
     }
 
     /// Sends an event to those who follow.

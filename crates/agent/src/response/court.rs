@@ -1,0 +1,83 @@
+//! The court's thread: judges what waits, does what people ask, and nothing else. An intruder is stopped as soon as it has
+//! judged, so it runs before whatever keeps the host busy.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::decider::Decider;
+use super::{Response, watchdog};
+use crate::accounting::Beat;
+use crate::schedule::due;
+use bartizan_court::Warrant;
+use bartizan_model::{Action, Incident, Timestamp};
+use bartizan_outbound::Notice;
+use bartizan_responder::ActError;
+use bartizan_sys::sched;
+
+/// Longest wait for a case or a message.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is asked whether questions lapse.
+const LAPSES: Duration = Duration::from_millis(500);
+
+impl Response {
+    /// The thread.
+    pub(crate) fn sit(self: &Arc<Self>, mut decider: Decider) {
+        // Before the first case: else a freeze needs a shell or timer of its own.
+        self.keep_watchdog(&watchdog::standing(self));
+        decider.recall(chrono::Utc::now());
+        decider.publish();
+        sched::step_forward();
+        let (mut looked, mut rested) = (Instant::now(), Instant::now());
+        while !self.stop.is_set() {
+            self.accounting.beat(Beat::Court);
+            if self.cases.len() == 0 {
+                self.notify.sleep(PATIENCE);
+            }
+            self.court.work_off(&mut decider);
+            let begun = Instant::now();
+            // However many cases a flood brings, it sprints for no more than a fifth of the time.
+            if begun >= rested {
+                sched::realtime(|| self.judge_all(&mut decider));
+                rested = Instant::now() + begun.elapsed() * 4;
+            } else {
+                self.judge_all(&mut decider);
+            }
+            if due(&mut looked, LAPSES) {
+                decider.lapse(chrono::Utc::now());
+            }
+            decider.publish();
+        }
+    }
+
+    /// Those that wait now; what comes meanwhile is the next round's.
+    fn judge_all(&self, decider: &mut Decider) {
+        let now = chrono::Utc::now();
+        for _ in 0..self.cases.len() {
+            let Some(case) = self.cases.take() else { return };
+            decider.judge(&case, now);
+            // A person waits for one case at the most.
+            self.court.work_off(decider);
+        }
+    }
+
+    /// Does what the court allowed by itself; the action that came of it, as it stands.
+    pub(super) fn execute_alone(&self, warrant: Warrant, incident: &Incident, now: Timestamp) -> Option<Action> {
+        match self.responder.execute(warrant, now) {
+            Ok(action) => {
+                self.carried_out(&action);
+                self.ingest.contained_soon(incident.id);
+                self.push(|host| Notice::action(host, &action, incident.severity));
+                Some(action)
+            }
+            // On screen and in the audit log; there is nobody to answer.
+            Err(error) => {
+                let begun = match &error {
+                    ActError::Failed { action, .. } | ActError::UndoPending { action, .. } => Some(Action::clone(action)),
+                    _ => None,
+                };
+                drop(self.refused(error));
+                begun
+            }
+        }
+    }
+}
