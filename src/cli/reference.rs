@@ -92,7 +92,7 @@ fn detectors() -> String {
     let mut out = String::from(
         "# Detectors\n\nEach is one file in `crates/detect/src/detectors/`. Only stable ones may drive action without a person; a family of evidence counts once, by its weight in policy.toml.\n",
     );
-    for info in detectors::catalogue() {
+    for info in detectors::catalogue().into_iter().chain(detectors::logins::login_catalogue()) {
         let _ = writeln!(out, "\n## {}\n\n`{}`: {}\n", info.title, info.name, info.meaning);
         let _ = writeln!(out, "| technique | family | stage | tier | severity | sure |\n|--|--|--|--|--|--|");
         let _ = writeln!(

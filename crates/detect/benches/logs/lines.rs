@@ -13,7 +13,7 @@ fn mixed_up(n: u64) -> u64 {
 const USERS: [&str; 12] = ["root", "admin", "ubuntu", "test", "git", "oracle", "postgres", "deploy", "user", "pi", "ftp", "backup"];
 
 /// So many lines.
-pub fn mixed(count: usize) -> String {
+pub(crate) fn mixed(count: usize) -> String {
     let mut text = String::with_capacity(count * 130);
     let mut written = 0;
     for connection in 0.. {
@@ -68,7 +68,7 @@ pub fn mixed(count: usize) -> String {
 }
 
 /// The n-th line of a crowd of so many addresses, in place of what was in `line`.
-pub fn of_crowd(n: u32, addresses: u32, line: &mut String) {
+pub(crate) fn of_crowd(n: u32, addresses: u32, line: &mut String) {
     let random = mixed_up(u64::from(n));
     let source = 0x0b00_0000 + (random as u32 % addresses);
     line.clear();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A row of the table for each peer.
-pub fn rows(text: &str) -> Vec<String> {
+pub(crate) fn rows(text: &str) -> Vec<String> {
     let folder = std::env::temp_dir().join(format!("bartizan-logs-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("auth.log");
@@ -52,7 +52,7 @@ fn row(name: &str, lines: usize, command: &mut Command) -> String {
     let Ok(output) = output else { return format!("| {name} | does not start | | |") };
     let spent = of_children() - began;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let told = text.lines().filter(|line| line.contains(" matched") || line.contains("Matches:")).next().unwrap_or_default();
+    let told = text.lines().find(|line| line.contains(" matched") || line.contains("Matches:")).unwrap_or_default();
     if !output.status.success() {
         return format!("| {name} | failed: {} | | |", String::from_utf8_lossy(&output.stderr).lines().next_back().unwrap_or_default());
     }

@@ -53,6 +53,8 @@ struct Open {
     campaign: Campaign,
     opened: u32,
     distinct: ManyDistinct,
+    /// Of the worst sources, in the same order.
+    hashes: Vec<u64>,
 }
 
 /// The attacks.
@@ -93,7 +95,7 @@ impl Campaigns {
         if is_new { Fold::Opens(open.campaign.number) } else { Fold::Joins(open.campaign.number) }
     }
 
-    /// About how many addresses failed within the hour while no attack is open. Counting takes a microsecond, so it is done for every
+    /// About how many addresses failed within the hour while no attack is open. Looked at for every
     /// sixteenth attempt; else 0.
     pub(super) fn crowd(&self) -> u32 {
         let background = &self.background;
@@ -126,7 +128,7 @@ impl Campaigns {
 impl Open {
     fn new(at: u32) -> Self {
         let campaign = Campaign { number: u64::from(at), last: None, attempts: 0, addresses: 0, reported: 0, worst: Vec::new() };
-        Self { campaign, opened: at, distinct: ManyDistinct::new(WORDS) }
+        Self { campaign, opened: at, distinct: ManyDistinct::new(WORDS), hashes: Vec::with_capacity(MAX_WORST) }
     }
 
     fn count(&mut self, address: IpAddr, hash: u64, at: u32, attempts: u32) {
@@ -134,14 +136,20 @@ impl Open {
         campaign.attempts += u64::from(attempts);
         campaign.last = Timestamp::from_timestamp(i64::from(at), 0);
         self.distinct.add(hash);
-        let worst = &mut campaign.worst;
-        if let Some((_, count)) = worst.iter_mut().find(|(known, _)| *known == address) {
-            *count += u64::from(attempts);
-        } else if worst.len() < MAX_WORST {
-            worst.push((address, u64::from(attempts)));
-        } else if let Some(least) = worst.iter_mut().min_by_key(|(_, count)| *count) {
+        // Looked through by hash: at each failed login, so in a few cache lines.
+        let place = match self.hashes.iter().position(|known| *known == hash) {
+            Some(place) => place,
+            None if self.hashes.len() < MAX_WORST => {
+                self.hashes.push(hash);
+                campaign.worst.push((address, 0));
+                self.hashes.len() - 1
+            }
             // Space-saving: the newcomer takes over the count of the least, so a heavy source is never missed.
-            *least = (address, least.1 + u64::from(attempts));
+            None => (0..campaign.worst.len()).min_by_key(|place| campaign.worst.get(*place).map_or(0, |(_, count)| *count)).unwrap_or(0),
+        };
+        if let (Some(known), Some((source, count))) = (self.hashes.get_mut(place), campaign.worst.get_mut(place)) {
+            (*known, *source) = (hash, address);
+            *count += u64::from(attempts);
         }
     }
 

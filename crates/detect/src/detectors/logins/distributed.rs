@@ -25,10 +25,10 @@ pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: t
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let most = scene.limits.policy.distributed_addresses;
     let target = scene.targets.last()?;
-    let addresses = target.addresses();
-    if addresses < most || !target.is_news() {
+    if !target.is_tried_from(most) || !target.is_news() {
         return None;
     }
+    let addresses = target.addresses();
     let name = super::super::kinship::clip(&target.name.escaped(), 64);
     let time = humantime::format_duration(scene.limits.policy.accounts_within);
     // No single address did enough to be acted on.

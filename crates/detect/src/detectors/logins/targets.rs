@@ -33,6 +33,11 @@ impl Target {
         self.sources.count()
     }
 
+    /// Whether it was tried from about so many.
+    pub(super) fn is_tried_from(&self, many: u32) -> bool {
+        self.sources.reaches(many)
+    }
+
     /// Whether it was not yet reported in this time.
     pub(super) fn is_news(&mut self) -> bool {
         !std::mem::replace(&mut self.reported, true)

@@ -37,6 +37,12 @@ impl Window {
     }
 }
 
+/// `estimate` for 64 places, by how many are taken: it is asked for at each failed login.
+const ESTIMATES: [u16; 65] = [
+    0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 23, 24, 25, 27, 28, 30, 32, 33, 35, 37, 39, 40, 42, 44, 46, 48, 51,
+    53, 55, 58, 60, 63, 65, 68, 71, 74, 78, 81, 85, 89, 93, 97, 102, 107, 113, 119, 126, 133, 142, 151, 163, 177, 196, 222, 266, 266,
+];
+
 /// About how many different ones within the last so many seconds: a bit each (linear counting, Whang 1990), in two generations.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Distinct {
@@ -57,7 +63,7 @@ impl Distinct {
 
     /// About how many; from about 150 on it says 266.
     pub(super) fn count(&self) -> u32 {
-        estimate((self.now | self.before).count_zeros(), 64)
+        ESTIMATES.get((self.now | self.before).count_ones() as usize).copied().map_or(0, u32::from)
     }
 }
 
@@ -65,12 +71,14 @@ impl Distinct {
 #[derive(Debug, Clone)]
 pub(super) struct ManyDistinct {
     bits: Vec<u64>,
+    /// How many are set: counting them at each failed login would cost more than the rest of it.
+    ones: u32,
 }
 
 impl ManyDistinct {
     /// For about `words` x 200 different ones.
     pub(super) fn new(words: usize) -> Self {
-        Self { bits: vec![0; words.next_power_of_two()] }
+        Self { bits: vec![0; words.next_power_of_two()], ones: 0 }
     }
 
     /// Adds one, by a hash of it.
@@ -79,18 +87,28 @@ impl ManyDistinct {
         // The high half: the low one chose the place in a table.
         let place = ((u128::from(hash) * u128::from(places)) >> 64) as u64;
         if let Some(word) = self.bits.get_mut((place / 64) as usize) {
-            *word |= 1 << (place % 64);
+            let bit = 1 << (place % 64);
+            self.ones += u32::from(*word & bit == 0);
+            *word |= bit;
         }
+    }
+
+    /// Whether there are about so many: cheap while there are far fewer.
+    pub(super) fn reaches(&self, many: u32) -> bool {
+        // Up to four fifths full, no more than twice as many came as there are bits.
+        self.ones * 2 >= many && self.count() >= many
     }
 
     /// About how many.
     pub(super) fn count(&self) -> u32 {
-        estimate(self.bits.iter().map(|word| word.count_zeros()).sum(), u32::try_from(self.bits.len() * 64).unwrap_or(u32::MAX))
+        let places = u32::try_from(self.bits.len() * 64).unwrap_or(u32::MAX);
+        estimate(places.saturating_sub(self.ones), places)
     }
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         self.bits.fill(0);
+        self.ones = 0;
     }
 
     /// Bytes.
@@ -132,6 +150,10 @@ mod tests {
         (1..=1000).for_each(|n| many.add(hash(n)));
         assert!((8..=12).contains(&few.count()), "{}", few.count());
         assert!((900..=1100).contains(&many.count()), "{}", many.count());
+        for taken in 0..=64_u32 {
+            assert_eq!(u32::from(ESTIMATES[taken as usize]), estimate(64 - taken, 64), "{taken}");
+        }
+        assert!(many.reaches(900) && !many.reaches(1200));
         few.turn(false);
         few.turn(false);
         assert_eq!(few.count(), 0);
