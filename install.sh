@@ -78,6 +78,18 @@ install_it() { # [FILE]
     say "undo everything it ever did to this host: bartizan emergency-stop, or sh $PREFIX/bin/bartizan-emergency"
 }
 
+# The helpers that outlived the agent, to undo for it, kept its cgroup; a systemd that found it in use when the service stopped
+# keeps cgroup and unit until it looks again.
+forget_unit() {
+    tries=50
+    while [ $tries -gt 0 ] && grep -qs . /sys/fs/cgroup/system.slice/bartizan.service/cgroup.procs; do
+        sleep 0.1
+        tries=$((tries - 1))
+    done
+    systemctl reset-failed bartizan.service >/dev/null 2>&1 || true
+    systemctl daemon-reload
+}
+
 uninstall_it() {
     if systemd && [ -e "$UNIT" ]; then
         systemctl disable --now bartizan.service || true
@@ -91,6 +103,7 @@ uninstall_it() {
         say "not everything could be undone (see above): the notes in /var/lib/bartizan/expiry stay"
         BARTIZAN_PURGE=no
     fi
+    if systemd; then forget_unit; fi
     rm -f "$PREFIX/bin/bartizan" "$PREFIX/bin/bartizan-emergency" "$PREFIX/share/man/man1/bartizan.1"
     rm -rf /run/bartizan /run/bartizan-homes
     if [ -d /var/lib/bartizan ] || [ -d /etc/bartizan ]; then

@@ -70,10 +70,13 @@ install_phase() {
 }
 
 look_phase() {
-    ok rung "$(bartizan status | sed -n 's/^sensors *//p')"
+    rung=$(bartizan status 2>&1 | sed -n 's/^sensors *//p')
+    [ -n "$rung" ] && ok rung "$rung" || bad rung "no answer: $(bartizan status 2>&1 | head -1)"
     bartizan doctor >/tmp/doctor
     code=$?
-    ok doctor "exit $code; $(grep -c '^works' /tmp/doctor) work; $(grep -v '^works' /tmp/doctor | grep -vE '^ |blind spot' | cut -c1-160)"
+    # 0 and 5 are its answers, everything else is none.
+    case $code in 0 | 5) answer=ok ;; *) answer=FAIL ;; esac
+    tell $answer doctor "exit $code; $(grep -c '^works' /tmp/doctor) work; $(grep -v '^works' /tmp/doctor | grep -vE '^ |blind spot' | cut -c1-160)"
     if bartizan redteam live >/tmp/drill 2>&1; then ok drill "$(grep -c '^ *SEEN' /tmp/drill) steps seen, $(sed -n 's/^Incident [A-Z0-9]* *//p' /tmp/drill | head -1)"; else bad drill "$(grep -E 'MISSED|missed|FAILED' /tmp/drill | head -3)"; fi
     ok memory "$(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$(agent_pid)/status") resident"
     loaders
