@@ -62,7 +62,7 @@ fn a_live_action_of_a_version_that_kept_no_marks_stays_live() {
 fn what_cannot_be_read_is_undone_by_its_note() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = lively_tree(&out);
         let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         assert!(stands_still(&out));

@@ -69,7 +69,7 @@ fn the_deleted_executable_that_ran_is_kept_before_the_kill() {
 #[test]
 fn a_freeze_keeps_evidence_and_says_so_as_long_as_it_lasts() {
     on_bench(|bench| {
-        let (responder, out) = (bench.responder(), bench.dir.path().join("out"));
+        let (responder, out) = (bench.responder(), bench.out());
         let tree = lively_tree(&out);
         let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
         assert!(frozen.evidence.is_none(), "nobody waits for it");
@@ -89,7 +89,7 @@ fn a_freeze_keeps_evidence_and_says_so_as_long_as_it_lasts() {
 #[test]
 fn evidence_that_cannot_be_kept_stops_neither_and_is_told() {
     on_bench(|bench| {
-        let (responder, out) = (bench.responder(), bench.dir.path().join("out"));
+        let (responder, out) = (bench.responder(), bench.out());
         std::fs::write(responder.ledger.directory().join("evidence"), "in the way").unwrap();
         let tree = lively_tree(&out);
         let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &tree), now()).unwrap();
@@ -105,7 +105,7 @@ fn evidence_that_cannot_be_kept_stops_neither_and_is_told() {
 #[test]
 fn evidence_outlives_us_when_we_die_after_the_kill() {
     on_bench(|bench| {
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let tree = lively_tree(&out);
         assert!(killed_in_a_child(|| {
             let responder = bench.responder();

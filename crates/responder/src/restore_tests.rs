@@ -176,7 +176,7 @@ fn full_of_actions(stop: impl Fn(&Bench, &Responder) -> String + Send + Sync) {
         let file = Scratch::of(&bench, "full");
         let before = file.state();
         let responder = bench.impatient(Duration::from_secs(60));
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = super::tests::lively_tree(&out);
         let cgroup = fs::read(format!("/proc/{}/cgroup", child.id())).unwrap();
         responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();

@@ -18,6 +18,8 @@ use bartizan_sys::process_stat::Stat;
 
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,
+    /// In memory: a process in the middle of a write to a busy disk can be held by nobody.
+    memory: tempfile::TempDir,
     pub(super) lifeline: Lifeline,
     pub(super) alarms: Arc<Mutex<Vec<String>>>,
 }
@@ -28,7 +30,13 @@ impl Bench {
             vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession), ("2001:db8::9".parse().unwrap(), LifelineReason::Gateway)];
         let processes = vec![(key_of(std::process::id()).unwrap(), LifelineReason::Agent)];
         let lifeline = Lifeline { addresses, processes, ..Lifeline::default() };
-        Self { dir: tempfile::tempdir().unwrap(), lifeline, alarms: Arc::default() }
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        Self { dir: tempfile::tempdir().unwrap(), memory, lifeline, alarms: Arc::default() }
+    }
+
+    /// The file that a lively tree writes to.
+    pub(super) fn out(&self) -> PathBuf {
+        self.memory.path().join("out")
     }
 
     pub(super) fn runtime(&self) -> PathBuf {
@@ -280,7 +288,7 @@ fn a_block_ends_by_the_kernel_and_tampering_is_mended() {
 fn a_frozen_tree_stands_still_and_comes_back_exactly() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = lively_tree(&out);
         let before = cgroup(child.id());
         let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
@@ -301,7 +309,7 @@ fn a_frozen_tree_stands_still_and_comes_back_exactly() {
 fn a_thaw_by_somebody_else_is_alarmed_and_the_tree_is_held_again_as_policy_says() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = lively_tree(&out);
         let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         if let Some(dir) = responder.context.freezer.group_dir(&group_name(frozen.id, responder.ledger.instance())) {
@@ -331,7 +339,7 @@ fn a_thaw_by_somebody_else_is_alarmed_and_the_tree_is_held_again_as_policy_says(
 fn a_kill_ends_all_even_when_frozen_and_cannot_be_undone() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = lively_tree(&out);
         let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
         let killed = responder.execute(on_tree(ActionKind::KillTree, &child), now()).unwrap();
@@ -374,7 +382,7 @@ fn death_at_any_point_leaves_nothing_without_an_owner() {
 fn death_in_the_middle_of_a_freeze_is_undone_or_adopted() {
     for (point, adopted) in [("after intent", false), ("after apply", false), ("before receipt", true)] {
         on_bench(|bench| {
-            let out = bench.dir.path().join("out");
+            let out = bench.out();
             let child = lively_tree(&out);
             let before = cgroup(child.id());
             assert!(killed_in_a_child(|| {
@@ -403,7 +411,7 @@ fn what_nobody_owns_is_removed_at_start() {
         let responder = bench.responder();
         responder.execute(block("198.51.100.6", Direction::In, Duration::from_secs(60)), now()).unwrap();
         nft("add element inet bartizan block_in4 {198.51.100.7 timeout 1h}");
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = lively_tree(&out);
         let root = key_of(child.id()).unwrap();
         let name = format!("A77-{}", responder.ledger.instance());
@@ -429,7 +437,7 @@ fn what_nobody_owns_is_removed_at_start() {
 fn the_emergency_stop_leaves_nothing() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = lively_tree(&out);
         let before = cgroup(child.id());
         responder.execute(block("198.51.100.8", Direction::In, Duration::from_secs(60)), now()).unwrap();
@@ -449,7 +457,7 @@ fn the_emergency_stop_leaves_nothing() {
 fn the_emergency_script_needs_nobody() {
     on_bench(|bench| {
         let responder = bench.responder();
-        let out = bench.dir.path().join("out");
+        let out = bench.out();
         let child = lively_tree(&out);
         let before = cgroup(child.id());
         responder.execute(block("198.51.100.8", Direction::In, Duration::from_secs(60)), now()).unwrap();

@@ -230,7 +230,8 @@ fn a_client_renews_without_anybody_noticing() {
         let mut line = Connection::open(&bench.socket).await.unwrap();
         let (asker, mut inbox) = Connection::open(&bench.socket).await.unwrap().split();
         let (begun, mut answers) = (Instant::now(), 0);
-        while begun.elapsed() < Duration::from_secs(2) {
+        // So many, and over several lifetimes, however slow the host is.
+        while answers < 42 || begun.elapsed() < Duration::from_secs(2) {
             let ticket = asker.ask(act()).unwrap();
             let News::Reply { ticket: answered, reply } = inbox.next().await.unwrap() else { panic!("a push") };
             assert!(answered == ticket && matches!(&*reply, Reply::Refused(refusal) if refusal.code == ErrorCode::Usage), "{reply:?}");
@@ -240,7 +241,6 @@ fn a_client_renews_without_anybody_noticing() {
             // Now and then longer than a token holds.
             tokio::time::sleep(Duration::from_millis(if answers % 10 == 0 { 300 } else { 30 })).await;
         }
-        assert!(answers > 40, "{answers}");
     });
     assert_eq!(bench.refusals().len(), 0, "nothing lapsed");
 }
