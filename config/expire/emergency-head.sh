@@ -6,7 +6,7 @@
 # It refuses nothing and asks nothing; it may be run at any time, any number of times, with the agent alive or dead.
 # Made from the parts in config/expire, as `bartizan emergency-script` prints it: change them, not this file.
 set -uf
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/current-system/profile/sbin:/run/current-system/profile/bin
 export PATH LC_ALL=C
 homes=/run/bartizan-homes
 # shellcheck disable=SC2034 # the last part asks

@@ -4,7 +4,7 @@
 # NOTE is what the agent wrote before it changed anything; its first line says how it is undone. With `lasting` the time
 # stands in NOTE.until, beside it, and is looked up again and again: it may be moved, and outlives a reboot.
 set -uf
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/current-system/profile/sbin:/run/current-system/profile/bin
 export PATH LC_ALL=C
 when=$1
 note=$2

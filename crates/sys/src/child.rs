@@ -10,6 +10,10 @@ use super::fork_guard;
 /// The longest answer; it fits into the pipe, so nobody has to read while the program runs.
 const LONGEST: u64 = 60 << 10;
 
+/// Where programs of the system are looked for: only places that root alone writes. The last three are NixOS's and Guix System's.
+pub const PROGRAMS: &str =
+    "/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/current-system/profile/sbin:/run/current-system/profile/bin";
+
 /// What a program said.
 #[derive(Debug)]
 pub struct Said {
@@ -42,7 +46,7 @@ pub fn ask<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A], patience: Duration
 /// A program with an environment of our own.
 fn clean<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
+    command.env_clear().env("PATH", PROGRAMS).env("LC_ALL", "C").current_dir("/");
     command.args(arguments);
     command
 }

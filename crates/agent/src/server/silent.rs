@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use bartizan_model::{Role, Unpoisoned as _};
+
+/// Nobody cuts an administrator who came this short a time ago: a client of ours greets at once, on a busy host a little later.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Those that are connected and have said nothing, in the order in which they came.
 #[derive(Debug, Default)]
@@ -17,7 +21,14 @@ pub(super) struct Silent {
 #[derive(Debug)]
 struct Waiting {
     role: Role,
+    since: Instant,
     cut: Arc<Notify>,
+}
+
+impl Waiting {
+    fn may_be_cut(&self, most: Role) -> bool {
+        self.role <= most && (self.role < Role::Admin || self.since.elapsed() >= GRACE)
+    }
 }
 
 /// One of them; gone from the list when it greets or when this is dropped.
@@ -36,14 +47,14 @@ impl Silent {
     /// Writes down that connection number `connection` is here.
     pub(super) fn enter(self: &Arc<Self>, connection: u64, role: Role) -> Newcomer {
         let cut = Arc::new(Notify::new());
-        self.lock().insert(connection, Waiting { role, cut: Arc::clone(&cut) });
+        self.lock().insert(connection, Waiting { role, since: Instant::now(), cut: Arc::clone(&cut) });
         Newcomer { silent: Arc::clone(self), connection, cut }
     }
 
     /// Cuts the one of the lowest role that has been silent longest, if there is one of at most this role.
     pub(super) fn cut_one(&self, most: Role) -> bool {
         let mut waiting = self.lock();
-        let first = waiting.iter().filter(|(_, one)| one.role <= most).min_by_key(|(connection, one)| (one.role, **connection));
+        let first = waiting.iter().filter(|(_, one)| one.may_be_cut(most)).min_by_key(|(connection, one)| (one.role, **connection));
         let Some(connection) = first.map(|(connection, _)| *connection) else { return false };
         // A permit is kept for one that is not listening yet.
         waiting.remove(&connection).is_some_and(|one| {
@@ -85,7 +96,11 @@ mod tests {
         assert!(second.greets());
         assert!(!silent.cut_one(Role::Viewer), "who may look cuts nobody who may do more");
         assert!(silent.cut_one(Role::Admin) && !operator.greets());
-        drop(root);
+        assert!(!silent.cut_one(Role::Admin), "root is about to greet");
+        std::thread::sleep(GRACE);
+        assert!(silent.cut_one(Role::Admin) && !root.greets(), "it had its time");
+        drop(silent.enter(5, Role::Admin));
+        std::thread::sleep(GRACE);
         assert!(!silent.cut_one(Role::Admin), "it left by itself");
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fallback::systemctl;
 use super::script;
 use super::{WatchdogError, fail};
+use bartizan_sys::child;
 use bartizan_sys::replace_file::{self, Outlives};
 
 /// Where systemd looks for units of the host's owner (systemd.unit(5)).
@@ -40,7 +41,7 @@ pub(super) struct Places {
 impl Places {
     fn here() -> Self {
         let systemd = Path::new("/run/systemd/system").is_dir().then(|| PathBuf::from(UNITS));
-        let has_cron = ["/usr/sbin/cron", "/usr/sbin/crond", "/usr/bin/crond"].iter().any(|program| Path::new(program).exists());
+        let has_cron = child::PROGRAMS.split(':').any(|place| ["cron", "crond"].iter().any(|name| Path::new(place).join(name).exists()));
         let cron = (has_cron && Path::new(CRON).is_dir()).then(|| PathBuf::from(CRON));
         Self { units: systemd, cron }
     }

@@ -330,3 +330,11 @@ fn it_ends_a_note_although_its_program_was_removed() {
     child.wait().unwrap();
     assert!(ended);
 }
+
+#[test]
+fn scripts_look_for_programs_where_we_do() {
+    let wanted = format!("PATH={}\n", bartizan_sys::child::PROGRAMS);
+    for script in [super::EXPIRE_SCRIPT, super::SECOND_SCRIPT, super::EMERGENCY_SCRIPT] {
+        assert_eq!(script.matches(&wanted).count(), 1, "{}", script.get(..200).unwrap_or_default());
+    }
+}
