@@ -457,7 +457,7 @@ impl ActionContext {
             None if key.pid == me => Err(LifelineReason::Agent.noun().to_owned()),
             // A remote command has no terminal: all that its session runs is the owner's one command.
             None if is_part_of_a_remote_command(&lifeline, key) => {
-                Err("part of a command that somebody on the owner's own path runs over SSH".to_owned())
+                Err("part of a command without a terminal on the owner's own path, as SSH runs them".to_owned())
             }
             None => again.look(key).map_or(Ok(()), |why| Err(why.noun().to_owned())),
         })
