@@ -11,6 +11,7 @@ pub mod policy;
 mod policy_check;
 pub mod signs;
 pub mod theme;
+mod values;
 mod view;
 mod webhook;
 

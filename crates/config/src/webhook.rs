@@ -1,7 +1,7 @@
 //! Where and in which form those are told who are not at the console.
 
-use super::agent::{bad, one_of, text};
 use super::layers::{ConfigError, Layers};
+use super::values::{bad, one_of, text};
 
 /// In which form notices are POSTed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

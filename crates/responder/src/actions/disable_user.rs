@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ActError, ActionContext, ObservedState, complete, expiry_record};
+use super::{Act, ActError, ActionContext, ObservedState, expiry_record, second_look};
 use crate::group_name;
 use bartizan_enforce::accounts::{self, AccountError, Look, Marks, Removed, Sessions};
 use bartizan_guard::lifeline::check;
@@ -74,7 +74,7 @@ fn told(ended: usize, spared: usize) -> Vec<String> {
 /// Ends every login session; those on the owner's own path stay.
 fn end_sessions(context: &ActionContext, uid: u32, by_person: bool) -> Result<(usize, usize), ActError> {
     let lifeline = (context.lifeline)();
-    complete(&lifeline, by_person)?;
+    second_look::complete(&lifeline, by_person)?;
     if let Some(why) = lifeline.holds_account(uid) {
         return Err(ActError::Lifeline { what: format!("uid {uid}"), why });
     }
