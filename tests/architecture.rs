@@ -179,6 +179,8 @@ caught! {
     catches_a_poisoned_lock_in_a_closure: "crates/agent/src/a.rs", "fn f() { m.lock().unwrap_or_else(|p| p.into_inner()); }", "unpoisoned()";
     catches_a_poisoned_wait: "crates/agent/src/a.rs", "fn f() { c.wait_timeout(g, d).map_or_else(|e| e.into_inner().0, |(g, _)| g); }", "unpoisoned()";
     catches_a_poisoned_lock_in_a_match: "crates/agent/src/a.rs", "fn f() { match m.lock() { Ok(g) => g, Err(e) => e.into_inner() }; }", "unpoisoned()";
+    catches_a_file_of_a_process_read_as_text: "crates/guard/src/a.rs", "fn f() { fs::read_to_string(format!(\"/proc/{pid}/status\")).ok()?; }", "one odd byte";
+    catches_a_file_synced_by_hand: "crates/agent/src/a.rs", "fn f() { file.sync_all()?; }", "sys::replace_file";
     catches_a_fat_main: "src/main.rs", &"// line\n".repeat(40), "at most 40";
 
     catches_a_file_that_grew: "crates/agent/src/a.rs", &"// line\n".repeat(500), "at most 500";
@@ -214,7 +216,7 @@ macro_rules! caught_line {
 
 caught_line! {
     catches_an_arrow_that_runs_up: "sys" dependencies "bartizan-agent", "sys: may not use agent";
-    catches_an_arrow_that_runs_sideways: "store" dependencies "bartizan-sys", "store: may not use sys";
+    catches_an_arrow_that_runs_sideways: "store" dependencies "bartizan-config", "store: may not use config";
     catches_an_arrow_between_the_verbs: "sensors" dependencies "bartizan-court", "sensors: may not use court";
     catches_a_noun_that_knows_a_verb: "model" dependencies "bartizan-config", "model: may not use config";
     catches_an_arrow_up_even_in_tests: "model" dev_dependencies "bartizan-console", "model: its tests may not use console";

@@ -12,6 +12,9 @@ const UNSILENCED: &[&str] = &["clippy::unwrap_used", "clippy::expect_used", "cli
 /// The one place that says what a poisoned lock means.
 const UNPOISONED: &str = "crates/model/src/unpoisoned.rs";
 
+/// Who may still sync a file by hand: the log before its anchor, and a copy that waits beside its place, reached by directory and name.
+const SYNCED: &[&str] = &["crates/store/src/ledger/anchor.rs", "crates/guard/src/file_backups/present.rs"];
+
 /// Most files have 40 to 300 lines; beyond this a file has become a place where things are put.
 const LONGEST_FILE: usize = 500;
 
@@ -39,6 +42,17 @@ pub fn check(source: &Source, facts: &Facts, out: &mut Vec<String>) {
     let lines = source.text.lines().count();
     if lines > LONGEST_FILE {
         out.push(format!("{path}: {lines} lines: more than one idea lives here, at most {LONGEST_FILE}"));
+    }
+    let as_text = |line: &&str| {
+        line.contains("read_to_string(")
+            && !line.contains(".unwrap()")
+            && ["\"/proc/{", "\"/proc/self/", "\"/proc/1/"].iter().any(|of| line.contains(of))
+    };
+    if let Some(line) = source.text.lines().find(as_text).filter(|_| source.of() != "sys") {
+        out.push(format!("{path}: `{}`: one odd byte hides the whole file of a process: read it with sys::proc_files::text", line.trim()));
+    }
+    if let Some(call) = facts.synced.iter().find(|_| source.of() != "sys" && !SYNCED.contains(&path.as_str())) {
+        out.push(format!("{path}: `.{call}()`: what must outlive something is written by sys::replace_file, which says what"));
     }
     check_warrant(source, facts, out);
 }

@@ -10,7 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &["model"]),
     ("telemetry", &["model"]),
     ("sys", &["model"]),
-    ("store", &["model", "protocol"]),
+    ("store", &["model", "protocol", "sys"]),
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
     ("logs", &["model"]),

@@ -13,6 +13,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite_migration", &["store"]),
     ("lz4_flex", &["store"]),
     ("procfs", &["sys"]),
+    ("rustix", &["sys"]),
     // In the crates without `unsafe` libc is only a list of numbers.
     ("nix", &["sys", "enforce", "guard", "isolation"]),
     ("libc", &["sys", "enforce", "guard", "isolation"]),

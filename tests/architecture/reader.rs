@@ -81,6 +81,8 @@ pub struct Facts {
     pub structs: Vec<Definition>,
     /// What an error holds, taken out of it by hand (`unwrap_or_else(|e| e.into_inner())`, `Err(e) => e.into_inner()`), outside tests.
     pub taken_out: Vec<String>,
+    /// `sync_all` and `sync_data`, outside tests.
+    pub synced: Vec<String>,
     /// `impl TRAIT for TYPE`, last names only.
     pub impls: Vec<(String, String)>,
 }
@@ -287,6 +289,9 @@ impl<'ast> Visit<'ast> for Reader {
         let method = call.method.to_string();
         if matches!(method.as_str(), "unwrap" | "expect" | "unwrap_err" | "expect_err") {
             self.shout(&format!(".{method}("));
+        }
+        if self.tests == 0 && matches!(method.as_str(), "sync_all" | "sync_data") {
+            self.facts.synced.push(method.clone());
         }
         if let (true, 0, syn::Expr::Path(of)) = (method == "into_inner", self.tests, &*call.receiver)
             && let Some(name) = of.path.get_ident().map(ToString::to_string).filter(|name| self.errors.contains(name))

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use bartizan_model::HostText;
 use bartizan_sys::container_api::{ApiError, ContainerApi, parse};
-use bartizan_sys::mountinfo;
+use bartizan_sys::{mountinfo, proc_files};
 
 /// Most networks of one container that are taken in; Docker itself has no bound.
 const MAX_NETWORKS: usize = 64;
@@ -268,7 +268,7 @@ impl Standing {
     /// What the kernel shows in its network namespace beside loopback: interfaces that carry a network; `None` when it
     /// does not run. Tunnel devices that the kernel makes in every namespace carry none unless somebody sets them up.
     pub fn interfaces(&self) -> Option<Vec<String>> {
-        let table = fs::read_to_string(format!("/proc/{}/net/dev", self.pid?)).ok()?;
+        let table = proc_files::text(self.pid?, "net/dev")?;
         let names = table.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
         Some(names.filter(|name| name != "lo" && !FALLBACK_TUNNELS.contains(&name.as_str())).collect())
     }
@@ -277,7 +277,7 @@ impl Standing {
 /// Whether the kernel shows the control group of this process frozen: `cgroup.events` of version 2, `freezer.state` of
 /// version 1, which both tell of groups above it too. `None` when neither tells.
 fn is_frozen(pid: u32) -> Option<bool> {
-    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let groups = proc_files::text(pid, "cgroup")?;
     let mut told = None;
     for mount in mountinfo::own() {
         let (second, first) = (mount.is_cgroup2(), mount.is_old_freezer());
@@ -346,7 +346,7 @@ struct Interfaces {
 }
 
 fn interfaces_of(pid: u32) -> Interfaces {
-    let read = |table: &str| fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+    let read = |table: &str| proc_files::text(pid, &format!("net/{table}")).unwrap_or_default();
     let number = |hex: &str| u32::from_str_radix(hex, 16).ok().map(|word| u32::from_be_bytes(word.to_ne_bytes()));
     let route = |line: &str| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();

@@ -92,12 +92,12 @@ fn freeze_nothing(mount: &Path) -> io::Result<()> {
     outcome
 }
 
-/// Holds ourselves by a pidfd and sends the signal that does nothing.
+/// Holds ourselves by a pidfd.
 fn pidfd() -> Check {
     const NAME: &str = "safe signals (pidfd)";
     let attempt = || -> io::Result<()> {
         let me = key_of(std::process::id()).ok_or(io::ErrorKind::NotFound)?;
-        PidFd::open(me).and_then(|held| held.signal(0)).map_err(io::Error::other)
+        PidFd::open(me).map(drop).map_err(io::Error::other)
     };
     match attempt() {
         Ok(()) => works(NAME, "a process can be held so that its pid cannot pass to another"),

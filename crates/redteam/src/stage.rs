@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::play::{HOLD, PART, WEB_SERVER};
 use super::report::GroundReport;
+use bartizan_sys::clock;
 use bartizan_sys::namespace::{Errand, Namespace, NamespaceError, Resident};
+use bartizan_sys::proc_files;
 
 /// The stand-in web server's port, on the private loopback.
 pub(super) const WEB_PORT: u16 = 8080;
@@ -279,7 +281,7 @@ impl Drop for Stage {
 
 /// The network interfaces of the network that this process lives in, by name.
 fn interfaces() -> Vec<String> {
-    let text = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let text = proc_files::text("self", "net/dev").unwrap_or_default();
     let mut names: Vec<String> = text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect();
     names.sort();
     names
@@ -287,8 +289,7 @@ fn interfaces() -> Vec<String> {
 
 /// A directory that is ours alone: made by us now, or not at all.
 fn make_directory(under: &Path) -> Result<PathBuf, StageError> {
-    let since_boot = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let moment: String = since_boot.chars().take_while(|c| *c != ' ').filter(char::is_ascii_digit).collect();
+    let moment = clock::boot_ns();
     for attempt in 0..100_u32 {
         let directory = under.join(format!("bartizan-drill-{}-{moment}-{attempt}", std::process::id()));
         match DirBuilder::new().mode(0o700).create(&directory) {

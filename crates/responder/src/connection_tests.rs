@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::ActError;
-use super::tests::{block, ip, nft, now, on_bench, ruleset};
-use bartizan_isolation::own_netns::{connected_from, killed_in_a_child};
+use super::tests::{block, nft, now, on_bench, ruleset};
+use bartizan_isolation::own_netns::{connected_from, ip, killed_in_a_child};
 use bartizan_model::{ActionPlan, ActionState, Direction, LifelineReason};
 
 const OURS: &str = "198.51.100.1";

@@ -4,8 +4,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::tests::ip;
 use super::{LookAgain, second_look};
+use bartizan_isolation::own_netns::ip;
 use bartizan_model::LifelineReason;
 
 /// The system's own sshd on port 22 of this network, into which root may log in, ended with its connections.

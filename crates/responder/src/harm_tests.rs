@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::harm_stage::{Neighbour, RealSshd, beside};
 use super::safety_tests::{Hands, MINUTE, contain, ready, row};
-use super::tests::{Bench, block, by, ip, now, on_bench, on_tree, person, ruleset, sleeping_tree};
+use super::tests::{Bench, block, by, now, on_bench, on_tree, person, ruleset, sleeping_tree};
 use super::*;
 use bartizan_court::Warrant;
-use bartizan_isolation::own_netns::killed_in_a_child;
+use bartizan_isolation::own_netns::{ip, killed_in_a_child};
 use bartizan_model::{ActionState, Approver, Direction, Mode, ProbeState};
 
 /// A server on port 22 that greets, until told to fall silent.

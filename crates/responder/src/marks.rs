@@ -4,12 +4,11 @@
 //! start finds a row that says "live" and no file, and applies nothing. The emergency script takes them away too.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use bartizan_sys::fork_guard;
+use bartizan_sys::replace_file;
 
 /// In the runtime directory; the emergency script knows it too.
 const DIRECTORY: &str = "wanted";
@@ -30,21 +29,14 @@ impl Marks {
 
     /// Keeps them from here on, for these: all in one rename, so that nobody finds the directory half filled.
     pub(super) fn begin(&self, names: &[String]) -> io::Result<()> {
-        let fresh = self.0.with_extension("new");
-        match fs::remove_dir_all(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(&fresh)?;
-        names.iter().try_for_each(|name| touch(&fresh.join(name)))?;
-        fs::rename(fresh, &self.0)
+        replace_file::make_directory(&self.0, names)
     }
 
     pub(super) fn set(&self, name: &str) -> io::Result<()> {
         if !self.are_kept() {
             self.begin(&[])?;
         }
-        touch(&self.0.join(name))
+        replace_file::touch(&self.0.join(name))
     }
 
     pub(super) fn is_set(&self, name: &str) -> bool {
@@ -67,13 +59,5 @@ impl Marks {
     pub(super) fn remove_all(&self) {
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
         entries.for_each(|entry| drop(fs::remove_file(entry.path())));
-    }
-}
-
-fn touch(path: &Path) -> io::Result<()> {
-    let _alone = fork_guard::writing();
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
     }
 }

@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::actions::ActError;
-use super::tests::{Bench, block, ip, nft, now, on_bench, order, ruleset};
+use super::tests::{Bench, block, nft, now, on_bench, order, ruleset};
 use bartizan_court::Warrant;
+use bartizan_isolation::own_netns::ip;
 use bartizan_model::{ActionKind, ActionPlan, ActionState, Direction, HostText, Target, Whose};
 
 const MINUTE: Duration = Duration::from_secs(60);

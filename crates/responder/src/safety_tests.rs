@@ -4,10 +4,10 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::tests::{Bench, block, by, ip, now, on_bench, order, person, ruleset};
+use super::tests::{Bench, block, by, now, on_bench, order, person, ruleset};
 use super::*;
 use bartizan_court::Warrant;
-use bartizan_isolation::own_netns::killed_in_a_child;
+use bartizan_isolation::own_netns::{ip, killed_in_a_child};
 use bartizan_model::{ActionKind, ActionState, Approver, BootId, Direction, Mode, Target};
 use bartizan_sys::clock::Clock;
 

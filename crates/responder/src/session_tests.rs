@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::harm_stage::{Neighbour, RealSshd, beside};
 use super::harm_tests::rounds;
 use super::safety_tests::{Hands, MINUTE, ready, row};
-use super::tests::{block, ip, now, on_bench};
+use super::tests::{block, now, on_bench};
 use super::*;
 use bartizan_court::Warrant;
+use bartizan_isolation::own_netns::ip;
 use bartizan_model::{ActionState, Direction, ProbeState};
 
 /// Undone within the time that three looks take, because of a session.

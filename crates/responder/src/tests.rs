@@ -115,10 +115,6 @@ pub(super) fn nft(command: &str) {
     assert!(Command::new("nft").args(command.split(' ')).status().unwrap().success(), "{command}");
 }
 
-pub(super) fn ip(command: &str) {
-    assert!(Command::new("ip").args(command.split(' ')).status().unwrap().success(), "{command}");
-}
-
 fn reaches(address: &str) -> bool {
     let listener = TcpListener::bind((address, 0)).unwrap();
     TcpStream::connect_timeout(&listener.local_addr().unwrap(), Duration::from_millis(300)).is_ok()

@@ -73,7 +73,7 @@ unsafe impl Send for Ring {}
 impl Ring {
     fn open(processor: u32) -> io::Result<Self> {
         let event = open_event(processor)?;
-        let page = page_size()?;
+        let page = rustix::param::page_size();
         let (length, protection) = (page * (1 + PAGES), libc::PROT_READ | libc::PROT_WRITE);
         // SAFETY: a new mapping at a place of the kernel's choice; it keeps the event open when the descriptor is closed.
         let place = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, event.as_raw_fd(), 0) };
@@ -153,11 +153,6 @@ fn open_event(processor: u32) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel just returned this descriptor to us; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
-}
-
-fn page_size() -> io::Result<usize> {
-    // SAFETY: no pointers.
-    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
 //! The kernel's clocks: which boot this is, and kernel time as wall-clock time.
 
 use std::fmt;
-use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
 use bartizan_model::{BootId, Timestamp};
 
+/// The kernel's name of this boot, another one after every boot; empty when it cannot be read (`random/boot_id`, proc(5)).
+pub fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| procfs::sys::kernel::random::boot_id().unwrap_or_default().trim().to_owned())
+}
+
 /// This boot: the first 32 bits of `/proc/sys/kernel/random/boot_id`; 0 when it cannot be read.
 pub fn boot_id() -> BootId {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    BootId(text.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or_default())
+    BootId(boot().get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or_default())
 }
 
 /// The clock that nobody can set, and the boot that it belongs to; another one for tests of clock jumps and reboots.

@@ -4,12 +4,15 @@ use std::ffi::c_char;
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A private network could not be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +87,8 @@ impl Namespace {
     /// Without CAP_SYS_ADMIN, or on a kernel without network namespaces.
     pub fn new(address: Ipv4Addr) -> Result<Self, NamespaceError> {
         on_own_thread(move || {
-            // SAFETY: no pointers; it moves only this thread, which ends with the closure.
-            check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map_err(|e| NamespaceError::new("unshare(2)", e))?;
+            // It moves only this thread, which ends with the closure.
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|e| NamespaceError::new("unshare(2)", e.into()))?;
             raise_loopback(address).map_err(|e| NamespaceError::new(format!("giving loopback the address {address}"), e))?;
             let file = File::open("/proc/thread-self/ns/net").map_err(|e| NamespaceError::new("opening its handle", e))?;
             let inode = file.metadata().map_err(|e| NamespaceError::new("reading its handle", e))?.ino();
@@ -203,18 +206,12 @@ fn enter(handle: libc::c_int) -> io::Result<()> {
 }
 
 fn pidfd(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers; the new descriptor is ours alone.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        check(fd as libc::c_int).map(|fd| OwnedFd::from_raw_fd(fd))
-    }
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 fn end(held: &OwnedFd) -> io::Result<()> {
-    // SAFETY: a null siginfo asks the kernel to fill it in; the descriptor is open.
-    let code =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, held.as_raw_fd(), libc::SIGKILL, std::ptr::null::<libc::siginfo_t>(), 0) };
-    check(code as libc::c_int).map(drop)
+    Ok(pidfd_send_signal(held, Signal::KILL)?)
 }
 
 /// Ioctls of netdevice(7): flags up, then a second address by the old alias name, which every kernel has.
@@ -253,8 +250,7 @@ mod tests {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
     fn root() -> bool {
-        // SAFETY: no pointers, cannot fail.
-        let root = unsafe { libc::geteuid() } == 0;
+        let root = nix::unistd::geteuid().is_root();
         if !root {
             eprintln!("skipped: needs root to make a network namespace");
         }

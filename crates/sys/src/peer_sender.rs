@@ -5,16 +5,14 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 /// From now on the kernel says with every message who sent it.
 ///
 /// # Errors
 /// When the kernel refuses; then [`receive`] tells no sender.
 pub fn ask_for_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the option is a live int of the length that we say; the descriptor is borrowed and so open.
-    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), length) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Ok(setsockopt(&socket, sockopt::PassCred, &true)?)
 }
 
 /// Room for one SCM_CREDENTIALS and nothing more, aligned as control messages are (cmsg(3)).

@@ -1,14 +1,17 @@
 //! Processes beyond doubt: a handle that stays with one process although its pid may be used again.
 
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::proc_files::pids;
+use rustix::io::Errno;
+use rustix::process::{self, Pid, PidfdFlags, PidfdGetfdFlags, Signal};
+
+use super::clock::boot_id;
+use super::proc_files::{self, pids};
 use super::process_stat::Stat;
 use super::readiness::readable;
-use bartizan_model::{BootId, ProcessKey};
+use bartizan_model::ProcessKey;
 
 /// The most processes that one look at /proc takes in (pid_max is 4,194,304 at most).
 const MAX_PROCESSES: usize = 1 << 20;
@@ -31,15 +34,6 @@ pub enum PidError {
     },
 }
 
-/// This boot's name; 0 when the kernel does not tell.
-pub fn this_boot() -> BootId {
-    static BOOT: std::sync::OnceLock<BootId> = std::sync::OnceLock::new();
-    *BOOT.get_or_init(|| {
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        BootId(text.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0))
-    })
-}
-
 /// The key of a living process.
 pub fn key_of(pid: u32) -> Option<ProcessKey> {
     Stat::read(pid).filter(|stat| !stat.is_dead()).map(|stat| stat.key())
@@ -47,9 +41,8 @@ pub fn key_of(pid: u32) -> Option<ProcessKey> {
 
 /// Whether SIGSTOP waits for the process (`ShdPnd` in /proc/PID/status, one bit a signal from 1).
 pub fn has_stop_pending(pid: u32) -> bool {
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pending =
-        String::from_utf8_lossy(&status).lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
+    let status = proc_files::text(pid, "status").unwrap_or_default();
+    let pending = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
     pending.is_some_and(|bits| bits & (1 << (libc::SIGSTOP - 1)) != 0)
 }
 
@@ -74,21 +67,12 @@ impl PidFd {
     /// # Errors
     /// [`PidError::Gone`] when it has ended, also when its pid belongs to another now.
     pub fn open(key: ProcessKey) -> Result<Self, PidError> {
-        let pid = libc::pid_t::try_from(key.pid).map_err(|_| PidError::Gone(key))?;
-        if key.boot != this_boot() || pid <= 0 {
-            return Err(PidError::Gone(key));
-        }
-        // SAFETY: pidfd_open(2) takes two numbers.
-        let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        if raw < 0 {
-            let why = io::Error::last_os_error();
-            return Err(match why.raw_os_error() {
-                Some(libc::ESRCH) => PidError::Gone(key),
-                _ => PidError::Kernel { what: "take hold of", key, why },
-            });
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        let held = Self { fd: unsafe { OwnedFd::from_raw_fd(raw as i32) }, key };
+        let pid = i32::try_from(key.pid).ok().filter(|_| key.boot == boot_id()).and_then(Pid::from_raw).ok_or(PidError::Gone(key))?;
+        let fd = process::pidfd_open(pid, PidfdFlags::empty()).map_err(|why| match why {
+            Errno::SRCH => PidError::Gone(key),
+            why => PidError::Kernel { what: "take hold of", key, why: why.into() },
+        })?;
+        let held = Self { fd, key };
         // The start time is read after the hold and the hold is alive after that: it is of this very process.
         match Stat::read(key.pid) {
             Some(stat) if stat.start == key.start && !stat.is_dead() && held.is_alive() => Ok(held),
@@ -101,16 +85,10 @@ impl PidFd {
     /// # Errors
     /// [`PidError::Gone`] when it has ended.
     pub fn signal(&self, signal: i32) -> Result<(), PidError> {
-        // SAFETY: pidfd_send_signal(2) with a null siginfo.
-        let sent =
-            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0) };
-        if sent == 0 {
-            return Ok(());
-        }
-        let why = io::Error::last_os_error();
-        Err(match why.raw_os_error() {
-            Some(libc::ESRCH) => PidError::Gone(self.key),
-            _ => PidError::Kernel { what: "signal", key: self.key, why },
+        let sent = Signal::from_named_raw(signal).ok_or(Errno::INVAL).and_then(|signal| process::pidfd_send_signal(&self.fd, signal));
+        sent.map_err(|why| match why {
+            Errno::SRCH => PidError::Gone(self.key),
+            why => PidError::Kernel { what: "signal", key: self.key, why: why.into() },
         })
     }
 
@@ -119,11 +97,7 @@ impl PidFd {
     /// # Errors
     /// When it has none of this number, or the kernel refuses.
     pub fn share(&self, descriptor: i32) -> io::Result<OwnedFd> {
-        // SAFETY: pidfd_getfd(2) takes three numbers; the descriptor that it gives is fresh and nobody else's.
-        unsafe {
-            let raw = libc::syscall(libc::SYS_pidfd_getfd, self.fd.as_raw_fd(), descriptor, 0);
-            if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(raw as i32)) }
-        }
+        Ok(process::pidfd_getfd(&self.fd, descriptor, PidfdGetfdFlags::empty())?)
     }
 
     /// Whether it still runs (or is stopped); an ended one that nobody reaped does not.
@@ -204,13 +178,13 @@ mod tests {
         let key = key_of(child.id()).unwrap();
         let other = ProcessKey { start: key.start + 1, ..key };
         assert!(matches!(PidFd::open(other), Err(PidError::Gone(_))));
-        assert!(matches!(PidFd::open(ProcessKey { boot: BootId(!key.boot.0), ..key }), Err(PidError::Gone(_))));
+        assert!(matches!(PidFd::open(ProcessKey { boot: bartizan_model::BootId(!key.boot.0), ..key }), Err(PidError::Gone(_))));
         let held = PidFd::open(key).unwrap();
         assert!(held.is_alive());
         held.signal(libc::SIGKILL).unwrap();
         assert!(held.wait_gone(Duration::from_secs(2)));
         assert!(matches!(PidFd::open(key), Err(PidError::Gone(_))), "an ended one that nobody reaped is gone");
         child.wait().unwrap();
-        assert!(matches!(held.signal(0), Err(PidError::Gone(_))));
+        assert!(matches!(held.signal(libc::SIGCONT), Err(PidError::Gone(_))));
     }
 }

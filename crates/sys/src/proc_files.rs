@@ -1,6 +1,7 @@
 //! Processes as /proc shows them, as bytes: names and arguments that are not UTF-8 stay what they are. The `procfs` crate reads
 //! `status`, `cgroup` and `cmdline` as text and gives up at the first odd byte, by which a process could hide; so these are ours.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -13,6 +14,8 @@ use bartizan_model::{ExeFile, HostText, Namespaces};
 
 /// Longest of the small files of /proc that we read.
 const MAX_FILE: u64 = 64 << 10;
+/// Longest of those that are read as text: tables of a network grow with it.
+const TEXT_MAX: u64 = 1 << 20;
 
 /// Why processes of others cannot be looked at, if so: `hidepid` of proc(5) hides even init's.
 pub fn hidden() -> Option<String> {
@@ -32,6 +35,23 @@ pub fn pids() -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
+/// A file of a process (or of `self`, `thread-self`) as text, at most 1 MiB of it, odd bytes replaced: by one of them in a name
+/// nobody hides the rest. `None` when it is gone or may not be read.
+pub fn text(who: impl Display, name: &str) -> Option<String> {
+    limited(who, name, TEXT_MAX).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The real user id of a living process, as this host counts it, whatever its own user namespace says (`/proc/PID/status`;
+/// the owner of the directory is root's for many others too).
+pub fn real_uid(pid: u32) -> Option<u32> {
+    text(pid, "status")?.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Who logged in for it, as pam_loginuid noted (audit); `None` when nobody did.
+pub fn login_uid(pid: u32) -> Option<u32> {
+    number(pid, "loginuid").and_then(audit_id)
+}
+
 /// Who a process is now; `None` when it is gone. The moment given is that of its start.
 pub fn who(pid: u32) -> Option<Who> {
     let stat = Stat::read(pid)?;
@@ -44,7 +64,7 @@ pub fn who(pid: u32) -> Option<Who> {
         at: stat.start.saturating_mul(10_000_000),
         uid: status.uid,
         euid: status.euid,
-        loginuid: number(pid, "loginuid").and_then(audit_id),
+        loginuid: login_uid(pid),
         session: number(pid, "sessionid").and_then(audit_id),
         capabilities: status.capabilities,
         netns: namespace(pid, "net"),
@@ -210,9 +230,9 @@ fn file(pid: u32, name: &str) -> Option<Vec<u8>> {
     limited(pid, name, MAX_FILE)
 }
 
-fn limited(pid: u32, name: &str, most: u64) -> Option<Vec<u8>> {
+fn limited(who: impl Display, name: &str, most: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    fs::File::open(format!("/proc/{pid}/{name}")).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+    fs::File::open(format!("/proc/{who}/{name}")).ok()?.take(most).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
@@ -228,5 +248,20 @@ mod tests {
         assert_eq!((me.pid, me.uid), (pid, nix::unistd::getuid().as_raw()));
         assert_eq!(image.exe, HostText::from(std::env::current_exe().unwrap().to_str().unwrap()));
         assert!(image.complete && !image.argv.is_empty() && me.netns != 0, "{image:?} {me:?}");
+    }
+
+    #[test]
+    fn a_name_with_an_odd_byte_hides_no_process() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut child = std::process::Command::new(&program).arg("20").spawn().unwrap();
+        let named = fs::read(format!("/proc/{}/comm", child.id())).unwrap();
+        let seen = (real_uid(child.id()), text(child.id(), "cgroup").is_some(), who(child.id()).map(|who| who.uid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let me = nix::unistd::getuid().as_raw();
+        assert_eq!((named.as_slice(), seen), (&b"odd\xff\n"[..], (Some(me), true, Some(me))));
     }
 }

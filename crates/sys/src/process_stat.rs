@@ -4,7 +4,7 @@ use std::io::Read;
 
 use procfs::FromRead;
 
-use super::pidfd::this_boot;
+use super::clock::boot_id;
 use bartizan_model::ProcessKey;
 
 /// A process at one moment (proc(5)).
@@ -57,7 +57,7 @@ impl Stat {
 
     /// Its name beyond doubt.
     pub fn key(&self) -> ProcessKey {
-        ProcessKey { boot: this_boot(), pid: self.pid, start: self.start }
+        ProcessKey { boot: boot_id(), pid: self.pid, start: self.start }
     }
 
     /// It has ended, or is on its way out of the kernel (PF_EXITING): no thread of it runs an instruction of its own any

@@ -2,13 +2,13 @@
 //! whoever dies in between leaves the old one.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 
-use super::fork_guard;
+use super::fork_guard::{self, Writing};
 use bartizan_model::Unpoisoned as _;
 
 /// What the new file must outlive.
@@ -52,18 +52,123 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, outlives: Outlives) -> io::
     if outlives == Outlives::Us && is_same(path, bytes, mode) {
         return Ok(());
     }
-    let unfinished = unfinished(path);
-    // Left by somebody who died here, or a trap: never written through.
-    let _ = fs::remove_file(&unfinished);
-    let written = write(&unfinished, bytes, mode, outlives).and_then(|()| fs::rename(&unfinished, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
+    let mut new = NewFile::beside(path, unfinished(path), mode)?;
+    new.write_all(bytes)?;
+    new.take_place(outlives)
+}
+
+/// A file that will take the place of another once it is whole; dropped before that, it is gone. For whoever has more to do to it
+/// than to write it: [`replace`] does all at once.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    at: PathBuf,
+    of: PathBuf,
+    placed: bool,
+    /// No child is started while it can be written to.
+    _alone: Writing,
+}
+
+impl NewFile {
+    /// Makes it at `at`, which is in the same directory as `of` and nobody else's name. What lies there was left by somebody who
+    /// died here, or is a trap: it is removed, never written through.
+    ///
+    /// # Errors
+    /// What the file system says; nothing is left then.
+    pub fn beside(of: &Path, at: PathBuf, mode: u32) -> io::Result<Self> {
+        let _ = fs::remove_file(&at);
+        let alone = fork_guard::writing();
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(&at)?;
+        let new = Self { file, at, of: of.to_owned(), placed: false, _alone: alone };
+        new.file.set_permissions(Permissions::from_mode(mode))?;
+        Ok(new)
     }
-    written?;
-    match path.parent() {
-        Some(dir) if outlives == Outlives::Power => File::open(dir)?.sync_all(),
-        _ => Ok(()),
+
+    /// To give it an owner, a mode, attributes.
+    pub fn file(&self) -> &File {
+        &self.file
     }
+
+    /// Takes the place of the other in one rename.
+    ///
+    /// # Errors
+    /// What the file system says; the other stands then, unless only its directory could not be synced.
+    pub fn take_place(self, outlives: Outlives) -> io::Result<()> {
+        self.take_place_if(outlives, || true).map(drop)
+    }
+
+    /// The same, if `still` says yes at the last moment, when nothing slow is left to do; gives what it said.
+    ///
+    /// # Errors
+    /// As [`Self::take_place`].
+    pub fn take_place_if(mut self, outlives: Outlives, still: impl FnOnce() -> bool) -> io::Result<bool> {
+        if outlives == Outlives::Power {
+            self.file.sync_all()?;
+        }
+        if !still() {
+            return Ok(false);
+        }
+        fs::rename(&self.at, &self.of)?;
+        self.placed = true;
+        match self.of.parent() {
+            Some(dir) if outlives == Outlives::Power => sync_directory(dir).map(|()| true),
+            _ => Ok(true),
+        }
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = fs::remove_file(&self.at);
+        }
+    }
+}
+
+/// Makes the directory `path` with an empty file of each of these names in it, all in one rename: nobody finds it half filled. It
+/// outlives our own end, not that of the host's power.
+///
+/// # Errors
+/// What the file system says: there is no such directory then. When there is one that is not empty.
+pub fn make_directory(path: &Path, names: &[String]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    match fs::remove_dir_all(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(&fresh)?;
+    names.iter().try_for_each(|name| touch(&fresh.join(name)))?;
+    fs::rename(fresh, path)
+}
+
+/// Makes an empty file for us alone, unless there is one.
+///
+/// # Errors
+/// What the file system says.
+pub fn touch(path: &Path) -> io::Result<()> {
+    let _alone = fork_guard::writing();
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+/// What was made, renamed or removed in this directory is on the disk when this returns.
+///
+/// # Errors
+/// What the file system says.
+pub fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// Takes the file away, and what somebody who died here left beside it. Harmless when there is neither.
@@ -79,17 +184,6 @@ pub fn unfinished(path: &Path) -> PathBuf {
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
     path.with_file_name(name)
-}
-
-fn write(path: &Path, bytes: &[u8], mode: u32, outlives: Outlives) -> io::Result<()> {
-    let _alone = fork_guard::writing();
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(path)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    match outlives {
-        Outlives::Us => Ok(()),
-        Outlives::Power => file.sync_all(),
-    }
 }
 
 fn is_same(path: &Path, bytes: &[u8], mode: u32) -> bool {
@@ -138,5 +232,34 @@ mod tests {
         assert_eq!(inode(&path), before);
         let nowhere = dir.path().join("gone/note");
         assert!(replace(&nowhere, b"ours", 0o600, Outlives::Us).is_err());
+    }
+
+    #[test]
+    fn what_is_given_up_half_way_leaves_the_old_one_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shadow");
+        fs::write(&path, "old").unwrap();
+        let mut half = NewFile::beside(&path, dir.path().join(".half"), 0o600).unwrap();
+        half.write_all(b"ha").unwrap();
+        drop(half);
+        let names = || fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"old".to_vec(), vec!["shadow".into()]));
+        let mut whole = NewFile::beside(&path, dir.path().join(".half"), 0o600).unwrap();
+        whole.write_all(b"new").unwrap();
+        whole.take_place(Outlives::Power).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"new".to_vec(), vec!["shadow".into()]));
+    }
+
+    #[test]
+    fn a_directory_is_there_with_all_its_files_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wanted");
+        fs::create_dir_all(dir.path().join("wanted.new/left-by-a-crash")).unwrap();
+        make_directory(&path, &["a".to_owned(), "b".to_owned()]).unwrap();
+        let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "b"]);
+        touch(&path.join("a")).unwrap();
+        assert!(make_directory(&path, &[]).is_err(), "a filled one is never replaced");
     }
 }

@@ -7,8 +7,12 @@ const ASIDE: libc::c_int = 5;
 
 /// From now on the calling thread gives way to ordinary ones. A refusal changes nothing that matters.
 pub fn background() {
-    // SAFETY: no pointers; 0 means the calling thread, for Linux keeps priorities per thread (setpriority(2)).
-    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, ASIDE) };
+    nice(ASIDE);
+}
+
+/// Of the calling thread, for Linux keeps priorities per thread (setpriority(2)).
+fn nice(value: i32) {
+    let _ = rustix::process::setpriority_process(None, value);
 }
 
 /// Nice value of work that nobody waits for: a tenth of the weight of ordinary threads. Less, and on a busy host it would
@@ -21,9 +25,8 @@ pub fn step_far_aside() {
     // include/uapi/linux/ioprio.h: IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT.
     const WHO_PROCESS: libc::c_int = 1;
     const IDLE: libc::c_int = 3 << 13;
-    // SAFETY: no pointers; 0 means the calling thread in both calls.
-    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FAR_ASIDE) };
-    // SAFETY: as above.
+    nice(FAR_ASIDE);
+    // SAFETY: no pointers; 0 means the calling thread.
     let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, IDLE) };
 }
 
@@ -131,8 +134,7 @@ pub(super) mod tests {
 
     #[test]
     fn only_the_calling_thread_steps_aside() {
-        // SAFETY: no pointers.
-        let nice = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         let aside = std::thread::spawn(move || {
             super::background();

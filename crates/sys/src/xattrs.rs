@@ -3,7 +3,8 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
 /// Longest list and longest value (XATTR_LIST_MAX, XATTR_SIZE_MAX in linux/limits.h).
 const MOST: usize = 64 << 10;
@@ -14,13 +15,11 @@ const MOST: usize = 64 << 10;
 /// When the file system does not tell.
 pub fn names(file: &File) -> io::Result<Vec<CString>> {
     let mut names = vec![0u8; MOST];
-    // SAFETY: the buffer is ours, writable, and as long as we say.
-    let got = unsafe { libc::flistxattr(file.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
-    let Ok(length) = usize::try_from(got) else {
-        let why = io::Error::last_os_error();
-        return if is_unsupported(&why) { Ok(Vec::new()) } else { Err(why) };
-    };
-    names.truncate(length);
+    match flistxattr(file, names.as_mut_slice()).map_err(io::Error::from) {
+        Ok(length) => names.truncate(length),
+        Err(why) if is_unsupported(&why) => return Ok(Vec::new()),
+        Err(why) => return Err(why),
+    }
     let names = names.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok());
     Ok(names.filter(|name| !name.is_empty()).map(CStr::to_owned).collect())
 }
@@ -31,9 +30,8 @@ pub fn names(file: &File) -> io::Result<Vec<CString>> {
 /// When there is none of this name.
 pub fn value(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
     let mut value = vec![0u8; MOST];
-    // SAFETY: the name ends with a zero; the buffer is ours, writable, and as long as we say.
-    let got = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-    value.truncate(usize::try_from(got).map_err(|_| io::Error::last_os_error())?);
+    let length = fgetxattr(file, name, value.as_mut_slice())?;
+    value.truncate(length);
     Ok(value)
 }
 
@@ -42,11 +40,7 @@ pub fn value(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When the file system refuses; [`is_unsupported`] tells whether it has no such thing.
 pub fn set(file: &File, name: &CStr, value: &[u8]) -> io::Result<()> {
-    // SAFETY: the name ends with a zero; the value is as long as we say.
-    match unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
 }
 
 /// Gives all of one file to another.

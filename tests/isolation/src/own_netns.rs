@@ -29,6 +29,20 @@ pub fn in_own_network(body: impl FnOnce() + Send) {
     });
 }
 
+/// `ip(8)` with these words, in the network of the calling thread.
+pub fn ip(words: &str) {
+    assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
+}
+
+/// Gives this network one device, up, with the other end of its cable beside it: `veth0` with the address 198.51.100.2.
+pub fn plug_in() {
+    for words in
+        ["link add veth0 type veth peer name veth1", "link set veth0 up", "link set veth1 up", "addr add 198.51.100.2/24 dev veth0"]
+    {
+        ip(words);
+    }
+}
+
 /// A TCP connection to `to`:`port` whose near end is the address `from`.
 pub fn connected_from(from: &str, to: &str, port: u16) -> std::net::TcpStream {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};

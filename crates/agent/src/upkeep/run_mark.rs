@@ -2,7 +2,7 @@
 
 use bartizan_model::{Alarm, AlarmKind, ProcessKey, Timestamp};
 use bartizan_store::ledger::{Ledger, LedgerError};
-use bartizan_sys::pidfd;
+use bartizan_sys::{clock, pidfd};
 
 /// Name of the mark; its value is the process key of the run, empty after a clean end.
 const RUNNING: &str = "running";
@@ -15,7 +15,7 @@ pub(crate) fn begin(ledger: &Ledger, until: Option<Timestamp>) -> Result<Option<
     if let Some(own) = own {
         ledger.remember(RUNNING, &own.to_string())?;
     }
-    Ok(before.filter(|before| before.boot == pidfd::this_boot() && Some(*before) != own).map(|before| killed(before, until)))
+    Ok(before.filter(|before| before.boot == clock::boot_id() && Some(*before) != own).map(|before| killed(before, until)))
 }
 
 /// Takes the mark away: the run ends because it was told to.

@@ -9,7 +9,7 @@ mod standing;
 
 pub use passwd::{Account, Group, all, find, find_uid, groups};
 pub use rewrite::{line_of, rewrite};
-pub use sessions::{Ended, Sessions, real_uid};
+pub use sessions::{Ended, Sessions};
 pub use shadow::{Look, Marks, Removed};
 pub use standing::{Password, Standing, standing};
 

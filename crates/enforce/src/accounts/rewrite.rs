@@ -3,10 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
 
 use super::AccountError;
 use super::lock;
 use bartizan_model::HostText;
+use bartizan_sys::replace_file::{NewFile, Outlives};
 use bartizan_sys::xattrs;
 
 const SHADOW: &str = "/etc/shadow";
@@ -45,11 +47,7 @@ pub fn rewrite<E: From<AccountError>>(name: &HostText, mut change: impl FnMut(&[
         let part = |range: std::ops::Range<usize>| bytes.get(range).unwrap_or_default();
         let Some(line) = change(part(from..to))? else { return Ok(false) };
         let fresh = [part(0..from), &line, part(to..bytes.len())].concat();
-        let replaced = replace(&fresh, &was);
-        if !matches!(replaced, Ok(true)) {
-            let _ = fs::remove_file(FRESH);
-        }
-        if replaced? {
+        if replace(&fresh, &was)? {
             return Ok(true);
         }
     }
@@ -84,27 +82,20 @@ fn place(bytes: &[u8], name: &HostText) -> Option<(usize, usize)> {
 /// `false` when the file is not the one that was read any more.
 fn replace(bytes: &[u8], was: &File) -> Result<bool, AccountError> {
     let failed = |why| AccountError::File { what: "write", file: FRESH, why };
-    // Under the lock this name is ours alone: what lies there was left by a crash.
-    let _ = fs::remove_file(FRESH);
     let meta = was.metadata().map_err(fail("read", SHADOW))?;
-    let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
-    let mut fresh = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(FRESH).map_err(failed)?;
+    // Under the lock this name is ours alone.
+    let mut fresh = NewFile::beside(Path::new(SHADOW), FRESH.into(), 0o600).map_err(failed)?;
     fresh.write_all(bytes).map_err(failed)?;
-    fchown(&fresh, Some(meta.uid()), Some(meta.gid())).map_err(failed)?;
-    fresh.set_permissions(meta.permissions()).map_err(failed)?;
-    xattrs::copy(was, &fresh).map_err(failed)?;
-    fresh.sync_all().map_err(failed)?;
+    fchown(fresh.file(), Some(meta.uid()), Some(meta.gid())).map_err(failed)?;
+    fresh.file().set_permissions(meta.permissions()).map_err(failed)?;
+    xattrs::copy(was, fresh.file()).map_err(failed)?;
     let same = |now: &fs::Metadata| {
         (now.dev(), now.ino(), now.size()) == (meta.dev(), meta.ino(), meta.size())
             && (now.mtime(), now.mtime_nsec(), now.ctime(), now.ctime_nsec())
                 == (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
     };
-    if !fs::symlink_metadata(SHADOW).is_ok_and(|now| same(&now)) {
-        return Ok(false);
-    }
-    fs::rename(FRESH, SHADOW).map_err(fail("replace", SHADOW))?;
-    File::open("/etc").and_then(|etc| etc.sync_all()).map_err(fail("sync", "/etc"))?;
-    Ok(true)
+    let still = || fs::symlink_metadata(SHADOW).is_ok_and(|now| same(&now));
+    fresh.take_place_if(Outlives::Power, still).map_err(fail("replace", SHADOW))
 }
 
 #[cfg(test)]

@@ -10,14 +10,12 @@ use std::time::{Duration, Instant};
 use bartizan_model::{Lifeline, LifelineReason, ProcessKey};
 use bartizan_sys::pidfd::{PidFd, everything};
 use bartizan_sys::process_stat::Stat;
-use bartizan_sys::system_program;
+use bartizan_sys::{proc_files, system_program};
 
 /// How long they may take to end by themselves.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often new ones are looked for while they fork.
 const ROUNDS: usize = 8;
-/// loginuid of what nobody logged in for (`(uid_t) -1`).
-const NOBODY: u32 = u32::MAX;
 /// Programs that open sessions, by the name of their file, below directories that are root's.
 const OPENERS: [&str; 6] = ["sshd", "sshd-session", "sshd-auth", "dropbear", "login", "su"];
 
@@ -54,7 +52,7 @@ impl Sessions {
         let world: BTreeMap<u32, Stat> = everything()?.into_iter().map(|stat| (stat.pid, stat)).collect();
         let openers: BTreeSet<u32> = world.keys().copied().filter(|pid| opens_sessions(*pid)).collect();
         let home = Namespaces::of_this_host();
-        let own = world.values().filter(|stat| stat.pid > 1 && !stat.is_kernel_thread() && real_uid(stat.pid) == Some(uid));
+        let own = world.values().filter(|stat| stat.pid > 1 && !stat.is_kernel_thread() && proc_files::real_uid(stat.pid) == Some(uid));
         let own = own.filter(|stat| home.holds(stat.pid));
         let members: BTreeSet<u32> = own.filter(|stat| in_session(stat, uid, &world, &openers)).map(|stat| stat.pid).collect();
         let above = |pid: u32| ancestors(pid, &world);
@@ -150,8 +148,8 @@ fn ancestors(pid: u32, world: &BTreeMap<u32, Stat>) -> impl Iterator<Item = u32>
 }
 
 fn in_session(stat: &Stat, uid: u32, world: &BTreeMap<u32, Stat>, openers: &BTreeSet<u32>) -> bool {
-    let groups = fs::read_to_string(format!("/proc/{}/cgroup", stat.pid)).unwrap_or_default();
-    let logged_in = login_uid(stat.pid) == Some(uid) || groups.contains(&format!("/user.slice/user-{uid}.slice/"));
+    let groups = proc_files::text(stat.pid, "cgroup").unwrap_or_default();
+    let logged_in = proc_files::login_uid(stat.pid) == Some(uid) || groups.contains(&format!("/user.slice/user-{uid}.slice/"));
     if logged_in {
         return true;
     }
@@ -166,15 +164,4 @@ fn in_session(stat: &Stat, uid: u32, world: &BTreeMap<u32, Stat>, openers: &BTre
 fn opens_sessions(pid: u32) -> bool {
     system_program::name(pid).is_some_and(|name| OPENERS.contains(&name.as_str()))
         && namespace(&pid.to_string(), "pid") == namespace("self", "pid")
-}
-
-/// Who logged in for it, as pam_loginuid noted (audit); `None` when nobody did.
-fn login_uid(pid: u32) -> Option<u32> {
-    fs::read_to_string(format!("/proc/{pid}/loginuid")).ok()?.trim().parse().ok().filter(|uid| *uid != NOBODY)
-}
-
-/// Its real user id, as this host counts it, whatever its own user namespace says.
-pub fn real_uid(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
 }

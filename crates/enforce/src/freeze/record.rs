@@ -15,8 +15,8 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 
 use super::{Frozen, Member, Method};
 use bartizan_model::{HostText, ProcessKey};
+use bartizan_sys::clock::boot_id;
 use bartizan_sys::fork_guard::{self, Writing};
-use bartizan_sys::pidfd::this_boot;
 
 /// Longest note: 16,384 members with 4 KiB of path each would be 64 MB; nobody has that.
 const LONGEST: u64 = 16 << 20;
@@ -107,6 +107,6 @@ fn read_member(line: &[u8]) -> Option<Member> {
     let mut parts = line.splitn(4, |b| *b == b' ');
     let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
     let (pid, start, stopped) = (number()?, number()?, number()?);
-    let key = ProcessKey { boot: this_boot(), pid: u32::try_from(pid).ok()?, start };
+    let key = ProcessKey { boot: boot_id(), pid: u32::try_from(pid).ok()?, start };
     Some(Member { key, was_stopped: stopped == 1, origin: HostText::from(parts.next()?) })
 }

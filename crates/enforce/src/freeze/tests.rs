@@ -4,7 +4,7 @@ use super::group::wait;
 use super::stopping::continue_stopped;
 use super::*;
 use bartizan_isolation::forked::{Became, Forked};
-use bartizan_sys::pidfd::this_boot;
+use bartizan_sys::clock::boot_id;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
@@ -278,7 +278,7 @@ fn a_reused_pid_is_nobody() {
     for freezer in freezers(dir.path()) {
         let name = unique("nobody", &freezer);
         let me = key_of(std::process::id()).unwrap();
-        let stranger = ProcessKey { boot: this_boot(), start: me.start + 1, ..me };
+        let stranger = ProcessKey { boot: boot_id(), start: me.start + 1, ..me };
         assert!(matches!(freezer.freeze(&name, Purpose::Hold, &|| vec![stranger], &allow), Err(FreezeError::Nothing)));
         assert!(!left(&freezer, &name));
     }

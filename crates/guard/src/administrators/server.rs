@@ -9,8 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::PATIENCE;
-use bartizan_enforce::accounts;
-use bartizan_sys::{child, pidfd, system_program};
+use bartizan_sys::{child, pidfd, proc_files, system_program};
 
 /// Servers of different programs or options that are asked.
 const MOST: usize = 4;
@@ -80,7 +79,7 @@ fn of(pid: u32) -> Option<Server> {
     let name = system_program::name(pid).filter(|name| matches!(name.as_str(), "sshd" | "dropbear"))?;
     let mounts = |who: &str| fs::metadata(format!("/proc/{who}/ns/mnt")).ok().map(|place| place.ino());
     let theirs = mounts(&pid.to_string())?;
-    if accounts::real_uid(pid) != Some(0) || ![mounts("thread-self"), mounts("1")].contains(&Some(theirs)) {
+    if proc_files::real_uid(pid) != Some(0) || ![mounts("thread-self"), mounts("1")].contains(&Some(theirs)) {
         return None;
     }
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;

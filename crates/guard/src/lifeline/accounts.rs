@@ -8,13 +8,12 @@ use std::path::PathBuf;
 use super::Found;
 use bartizan_enforce::accounts;
 use bartizan_model::{HostText, LifelineReason};
+use bartizan_sys::proc_files;
 
 /// Larger files are read up to here; a host with more accounts has a directory service.
 const MAX_BYTES: u64 = 1 << 20;
 /// Sessions.
 const MAX_FILES: usize = 256;
-/// A login user id that was never set.
-const UNSET: u32 = u32::MAX;
 
 /// What the SSH server calls its unprivileged half: Debian and its relatives, the BSDs and macOS, older OpenSSH.
 pub(super) const SEPARATED: [&[u8]; 3] = [b"sshd", b"_sshd", b"ssh"];
@@ -45,7 +44,7 @@ pub(super) fn find(found: &mut Found, files: &Files, people: &[u32], shells: &[u
     for account in accounts.iter().filter(|account| SEPARATED.contains(&account.name.as_bytes())) {
         found.account(account.uid, LifelineReason::LoginPath);
     }
-    let at_shell = shells.iter().filter_map(|pid| super::ssh::real_uid(*pid)).filter(|uid| *uid != 0);
+    let at_shell = shells.iter().filter_map(|pid| proc_files::real_uid(*pid)).filter(|uid| *uid != 0);
     let named = at_shell.filter_map(|uid| Some((uid, accounts.iter().find(|account| account.uid == uid)?.name.clone())));
     for (uid, name) in files.logged_in().into_iter().chain(named) {
         found.logged_in(uid, name);
@@ -54,9 +53,7 @@ pub(super) fn find(found: &mut Found, files: &Files, people: &[u32], shells: &[u
 
 /// Who logged in to start this process, whatever they became since: the audit login user id and the user id.
 pub(super) fn whose(pid: u32) -> impl Iterator<Item = u32> {
-    let login = fs::read_to_string(format!("/proc/{pid}/loginuid")).ok().and_then(|text| text.trim().parse().ok());
-    let own = super::ssh::real_uid(pid);
-    [login, own].into_iter().flatten().filter(|uid| *uid != UNSET && *uid != 0)
+    [proc_files::login_uid(pid), proc_files::real_uid(pid)].into_iter().flatten().filter(|uid| *uid != 0)
 }
 
 /// User ids of accounts with these names.

@@ -15,7 +15,7 @@ use bartizan_enforce::nft::conntrack;
 use bartizan_model::{Flow, LifelineReason, Unpoisoned as _};
 use bartizan_sys::process_stat::Stat;
 use bartizan_sys::sock_diag::{Phase, Socket};
-use bartizan_sys::{proc_files, system_program};
+use bartizan_sys::{proc_files, socket_holders, system_program};
 
 /// Carriers behind carriers: a tunnel through a proxy through a tunnel, and no further.
 const MAX_DEPTH: u8 = 6;
@@ -290,7 +290,7 @@ impl<'a> Roads<'a> {
 /// Processes that hold a socket. Looking through all descriptors of a host takes long: who held it last is asked first.
 fn holders_of(inode: u64) -> Vec<u32> {
     static LAST: Mutex<BTreeMap<u64, Vec<u32>>> = Mutex::new(BTreeMap::new());
-    let holds = |pid: &u32| session::sockets_of(&[*pid]).is_ok_and(|held| held.contains(&inode));
+    let holds = |pid: &u32| socket_holders::holds(*pid, inode).unwrap_or(false);
     let mut last = LAST.lock().unpoisoned();
     if let Some(known) = last.get(&inode).filter(|known| known.iter().all(&holds)) {
         return known.clone();
@@ -326,7 +326,7 @@ fn owns(pid: u32, device: &str) -> bool {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     let tuns = entries.flatten().take(1024).filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|to| to.ends_with("net/tun")));
     tuns.into_iter().any(|entry| {
-        let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy())).unwrap_or_default();
+        let info = proc_files::text(pid, &format!("fdinfo/{}", entry.file_name().to_string_lossy())).unwrap_or_default();
         info.lines().any(|line| line.strip_prefix("iff:").is_some_and(|name| name.trim() == device))
     })
 }

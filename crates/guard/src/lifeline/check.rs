@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::accounts;
-use super::{connected, place, route_question, session, ssh};
+use super::{connected, place, route_question, session};
 use crate::administrators::{self, Meaning};
 use bartizan_model::{HostText, Lifeline, LifelineReason, ProcessKey, Target, Whose, embedded};
 use bartizan_sys::process_stat::Stat;
-use bartizan_sys::system_program;
+use bartizan_sys::{proc_files, system_program};
 
 /// A line of resolv.conf(5) files is looked for in so many bytes.
 const MAX_BYTES: usize = 1 << 16;
@@ -176,7 +176,7 @@ impl Default for Processes {
 /// Root's SSH server, or what such a one started of itself for a session.
 fn is_roots_ssh(pid: u32) -> bool {
     let below_one = || Stat::read(pid).is_some_and(|stat| system_program::is_ssh_server(stat.ppid));
-    system_program::is_ssh_server(pid) && (ssh::real_uid(pid) == Some(0) || below_one())
+    system_program::is_ssh_server(pid) && (proc_files::real_uid(pid) == Some(0) || below_one())
 }
 
 fn exe_file(pid: &str) -> Option<(u64, u64)> {
@@ -200,7 +200,7 @@ pub fn account(name: &HostText, uid: u32) -> Result<Option<LifelineReason>, Stri
 }
 
 fn container(id: &str) -> Option<LifelineReason> {
-    let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let text = proc_files::text("self", "cgroup").unwrap_or_default();
     place::containers(&text).any(|own| own.starts_with(id)).then_some(LifelineReason::OwnContainer)
 }
 
@@ -208,22 +208,15 @@ fn container(id: &str) -> Option<LifelineReason> {
 mod tests {
     use super::*;
     use crate::lifeline::test_sshd::{Login, Sshd, reach};
-    use bartizan_isolation::own_netns::{connected_from, in_own_network};
+    use bartizan_isolation::own_netns::{connected_from, in_own_network, ip, plug_in};
     use bartizan_model::Direction;
     use bartizan_sys::pidfd::key_of;
     use std::process::Command;
 
-    fn ip(words: &str) {
-        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
-    }
-
     #[test]
     fn one_address_is_looked_up_by_itself_in_every_spelling() {
         in_own_network(|| {
-            ip("link add veth0 type veth peer name veth1");
-            ip("link set veth0 up");
-            ip("link set veth1 up");
-            ip("addr add 198.51.100.2/24 dev veth0");
+            plug_in();
             ip("route add default via 198.51.100.1");
             let said = |addr: &str| touches_owner(&Target::Address { addr: addr.parse().unwrap(), direction: Direction::In }).unwrap();
             for own in ["198.51.100.2", "::ffff:198.51.100.2", "::198.51.100.2", "64:ff9b::198.51.100.2"] {

@@ -52,14 +52,9 @@ fn connected(message: &[u8]) -> Option<Connected> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bartizan_isolation::own_netns::{connected_from, in_own_network};
+    use bartizan_isolation::own_netns::{connected_from, in_own_network, ip};
     use std::net::TcpListener;
-    use std::process::Command;
     use std::time::Instant;
-
-    fn ip(words: &str) {
-        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
-    }
 
     #[test]
     fn the_kernel_chooses_by_the_far_end() {

@@ -111,21 +111,14 @@ fn text(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bartizan_isolation::own_netns::in_own_network;
+    use bartizan_isolation::own_netns::{in_own_network, ip, plug_in};
     use proptest::prelude::*;
     use std::process::Command;
-
-    fn ip(words: &str) {
-        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
-    }
 
     #[test]
     fn each_kind_of_device_is_told_by_the_kernel() {
         in_own_network(|| {
-            ip("link add veth0 type veth peer name veth1");
-            ip("link set veth0 up");
-            ip("link set veth1 up");
-            ip("addr add 198.51.100.2/24 dev veth0");
+            plug_in();
             ip("tuntap add dev vpn mode tun");
             ip("addr add 10.8.0.1/24 dev vpn");
             ip("link set vpn up");

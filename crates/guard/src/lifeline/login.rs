@@ -10,6 +10,7 @@ use super::login_files;
 use super::login_record::{Record, Source};
 use super::trusted::Trusted;
 use bartizan_model::LifelineReason;
+use bartizan_sys::proc_files;
 use bartizan_sys::process_stat::Stat;
 
 /// Logins older than this are no longer "lately".
@@ -84,5 +85,5 @@ fn lives(record: &Record, trusted: &Trusted) -> bool {
     let alive = || Stat::read(record.pid).is_some_and(|stat| !stat.is_dead());
     // Of an account that only a directory service knows nobody can say whose process it is.
     let is_own = |uid: u32| uid == 0 || trusted.uid_of(&record.user).is_none_or(|own| own == uid);
-    alive() && super::ssh::real_uid(record.pid).is_some_and(is_own)
+    alive() && proc_files::real_uid(record.pid).is_some_and(is_own)
 }

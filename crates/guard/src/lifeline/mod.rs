@@ -167,7 +167,7 @@ impl Snapshot {
 mod tests {
     use super::test_sshd::{Login, Sshd, reach};
     use super::*;
-    use bartizan_isolation::own_netns::in_own_network;
+    use bartizan_isolation::own_netns::{in_own_network, ip, plug_in};
     use bartizan_sys::pidfd::key_of;
     use std::process::Command;
 
@@ -175,17 +175,10 @@ mod tests {
         derive(Known { consoles, attached, time_servers: &BTreeSet::new(), users: &[], seen: &[] }).lifeline
     }
 
-    fn ip(words: &str) {
-        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
-    }
-
     #[test]
     fn own_addresses_and_gateways_of_both_families_are_held() {
         in_own_network(|| {
-            ip("link add veth0 type veth peer name veth1");
-            ip("link set veth0 up");
-            ip("link set veth1 up");
-            ip("addr add 198.51.100.2/24 dev veth0");
+            plug_in();
             ip("route add default via 198.51.100.1");
             ip("-6 addr add 2001:db8::2/64 dev veth0 nodad");
             ip("-6 route add default via 2001:db8::1");
@@ -262,10 +255,7 @@ mod tests {
     #[test]
     fn a_tunnel_to_everywhere_is_told_unless_its_far_end_is_known() {
         in_own_network(|| {
-            ip("link add veth0 type veth peer name veth1");
-            ip("link set veth0 up");
-            ip("link set veth1 up");
-            ip("addr add 198.51.100.2/24 dev veth0");
+            plug_in();
             ip("tuntap add dev tun7 mode tun");
             ip("addr add 10.8.0.2/24 dev tun7");
             ip("link set tun7 up");

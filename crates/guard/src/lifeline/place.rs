@@ -1,14 +1,13 @@
 //! In which cgroup and which container a process runs, by its own entry in /proc.
 
-use std::fs;
-
 use super::Found;
 use bartizan_model::{HostText, LifelineReason};
+use bartizan_sys::proc_files;
 
 /// Notes cgroup and container of a process that must go on.
 pub(super) fn of(found: &mut Found, pid: u32, why: LifelineReason) {
     // It may have ended since; then it needs no place.
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return };
+    let Some(text) = proc_files::text(pid, "cgroup") else { return };
     for id in containers(&text) {
         found.container(id.to_owned(), LifelineReason::OwnContainer);
     }

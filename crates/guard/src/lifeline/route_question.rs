@@ -176,13 +176,8 @@ pub(super) fn receive(door: &Socket, wanted: u16, mut each: impl FnMut(&[u8]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bartizan_isolation::own_netns::in_own_network;
+    use bartizan_isolation::own_netns::{in_own_network, ip};
     use proptest::prelude::*;
-    use std::process::Command;
-
-    fn ip(words: &str) {
-        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
-    }
 
     #[test]
     fn the_kernel_tells_what_an_address_is() {

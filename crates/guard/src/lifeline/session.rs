@@ -11,9 +11,10 @@ use std::fs;
 use std::io;
 
 use super::accounts::{SEPARATED, uids_of};
+use bartizan_sys::clock::boot_ns;
 use bartizan_sys::pidfd::everything;
 use bartizan_sys::process_stat::Stat;
-use bartizan_sys::{socket_holders, system_program};
+use bartizan_sys::{proc_files, socket_holders, system_program};
 
 /// dropbear ends a connection over which nobody logged in after this (AUTH_TIMEOUT in its sysoptions.h), with some slack.
 const DROPBEAR_PATIENCE: u64 = 310;
@@ -66,7 +67,7 @@ pub(super) fn programs(world: &[Stat]) -> Programs {
         if !is_mosh && !system_program::names_ssh_server(&program) {
             continue;
         }
-        let Some(uid) = super::ssh::real_uid(stat.pid) else { continue };
+        let Some(uid) = proc_files::real_uid(stat.pid) else { continue };
         match is_mosh {
             true => roaming.push((stat.pid, uid)),
             false => drop(all.insert(stat.pid, Part { stat: *stat, uid, program, title: title(stat.pid) })),
@@ -118,7 +119,7 @@ impl Part {
 
     /// Of a process of root's that has no process of another user below it: the account that logged in, if one did.
     fn proof(&self, started: &[&Stat], is_alone: bool) -> Option<Option<u32>> {
-        let account = |stat: &Stat| super::ssh::real_uid(stat.pid);
+        let account = |stat: &Stat| proc_files::real_uid(stat.pid);
         if !self.is_openssh() {
             let oldest = || is_alone && uptime() > self.stat.start / TICKS_PER_SECOND + DROPBEAR_PATIENCE;
             return started.first().map(|child| account(child)).or_else(|| oldest().then_some(None));
@@ -150,8 +151,7 @@ fn title(pid: u32) -> Vec<u8> {
 
 /// Seconds since boot, as process start times count.
 fn uptime() -> u64 {
-    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    text.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+    boot_ns() / 1_000_000_000
 }
 
 /// Users under whom an SSH server runs its half without rights.
@@ -166,8 +166,8 @@ pub(super) fn unprivileged() -> BTreeSet<u32> {
 pub(super) fn sockets_of(pids: &[u32]) -> io::Result<BTreeSet<u64>> {
     let mut inodes = BTreeSet::new();
     for pid in pids {
-        match socket_holders::told_of(*pid) {
-            Ok(held) => inodes.extend(held.into_iter().map(|(_, inode)| inode)),
+        match socket_holders::sockets(*pid) {
+            Ok(held) => inodes.extend(held.map(|(_, inode)| inode)),
             // It ended since.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             Err(why) => return Err(why),
@@ -183,9 +183,13 @@ pub(super) fn sockets_of(pids: &[u32]) -> io::Result<BTreeSet<u64>> {
 pub(super) fn hold_any(inodes: &BTreeSet<u64>) -> io::Result<bool> {
     let world = everything()?;
     let sessions = logged_in(&programs(&world).parts, &world, &unprivileged());
-    for session in sessions {
-        if !sockets_of(&session.holders)?.is_disjoint(inodes) {
-            return Ok(true);
+    for pid in sessions.iter().flat_map(|session| &session.holders) {
+        match socket_holders::sockets(*pid).map(|mut held| held.any(|(_, inode)| inodes.contains(&inode))) {
+            Ok(false) => {}
+            Ok(true) => return Ok(true),
+            // It ended since.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(why),
         }
     }
     Ok(false)

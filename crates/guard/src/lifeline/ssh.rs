@@ -125,12 +125,6 @@ fn chain(found: &mut Found, alive: &BTreeMap<u32, Stat>, pid: u32, why: Lifeline
     pids
 }
 
-/// The real user id of a living process (`/proc/PID/status`; the owner of the directory is root's for many others too).
-pub(super) fn real_uid(pid: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,7 +117,7 @@ impl Session {
     pub fn answers(&self) -> Probe {
         // Any holder will do: it is one and the same socket.
         let asked = self.holders.iter().find_map(|holder| {
-            let (descriptor, _) = socket_holders::of(holder.pid).into_iter().find(|(_, inode)| *inode == self.inode)?;
+            let descriptor = socket_holders::descriptor(holder.pid, self.inode)?;
             Asked::ask(*holder, descriptor, self.inode).ok()
         });
         let Some(asked) = asked else { return self.standing() };

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bartizan_sys::clock::boot_ns;
+use bartizan_sys::clock::{self, boot_ns};
 use bartizan_sys::replace_file::{self, Outlives};
 
 /// What the name of the note is followed by.
@@ -24,26 +24,17 @@ pub(super) struct Deadline {
     pub(super) wall: i64,
 }
 
-/// `/proc/sys/kernel/random/boot_id`, which is another after every boot.
-fn this_boot() -> &'static str {
-    static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    BOOT.get_or_init(|| {
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        text.trim().to_owned()
-    })
-}
-
 impl Deadline {
     fn after(after: Duration) -> Self {
         let boot_ns = boot_ns().saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
         // Up to the next whole second: never before its time.
         let wall = chrono::Utc::now().timestamp().saturating_add(i64::try_from(after.as_secs()).unwrap_or(i64::MAX)).saturating_add(1);
-        Self { boot: this_boot().to_owned(), boot_ns, wall }
+        Self { boot: clock::boot().to_owned(), boot_ns, wall }
     }
 
     /// The moment on CLOCK_BOOTTIME, nanoseconds. Of an earlier boot: as the wall's clock says now, and whether so.
     pub(super) fn due(&self) -> (u64, bool) {
-        if self.boot == this_boot() {
+        if self.boot == clock::boot() {
             return (self.boot_ns, false);
         }
         let left = u64::try_from(self.wall.saturating_sub(chrono::Utc::now().timestamp())).unwrap_or(0);

@@ -57,7 +57,7 @@ pub(super) fn call_off_noted(note: &Path) {
     let noted = fs::read_to_string(shell_file(note)).unwrap_or_default();
     let mut numbers = noted.split_ascii_whitespace().map(str::parse::<u64>);
     if let (Some(Ok(pid)), Some(Ok(start))) = (numbers.next(), numbers.next()) {
-        end_shell(ProcessKey { boot: bartizan_sys::pidfd::this_boot(), pid: u32::try_from(pid).unwrap_or(0), start });
+        end_shell(ProcessKey { boot: bartizan_sys::clock::boot_id(), pid: u32::try_from(pid).unwrap_or(0), start });
     }
     let _ = fs::remove_file(shell_file(note));
 }

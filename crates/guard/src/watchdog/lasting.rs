@@ -1,6 +1,6 @@
 //! What ends an action after a reboot: a unit pair of systemd on disk, or a line for cron. Neither holds a secret.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ fn write_units(units: &Path, unit: &str, run: &str, after: Duration) -> io::Resu
     fs::create_dir_all(&wants)?;
     match symlink(&file, wants.join(format!("{unit}.timer"))) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => File::open(units)?.sync_all(),
+        _ => replace_file::sync_directory(units),
     }
 }
 

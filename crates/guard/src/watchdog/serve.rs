@@ -20,9 +20,10 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::standing::{AGENT, ENDED, MARK, read_key, script_name};
 use super::{EXPIRE_SCRIPT, SHELL, deadline};
 use bartizan_sys::child;
+use bartizan_sys::clock::boot_id;
 use bartizan_sys::clock::boot_ns;
 use bartizan_sys::detached::detach_for_good;
-use bartizan_sys::pidfd::{PidFd, key_of, this_boot};
+use bartizan_sys::pidfd::{PidFd, key_of};
 use bartizan_sys::record_lock::{self, Holder};
 
 /// Most notes that are read; far more than actions can be active at once. The rest waits until some of them have ended.
@@ -90,7 +91,7 @@ fn take(dir: &Path) -> io::Result<Option<Watched>> {
         return Ok(None);
     }
     let me = key_of(std::process::id()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-    say(&mut mark, &format!("{} {} {} {}", me.pid, me.start, this_boot().0, script_name()))?;
+    say(&mut mark, &format!("{} {} {} {}", me.pid, me.start, boot_id().0, script_name()))?;
     Ok(Some(Watched { dir: dir.to_owned(), mark }))
 }
 

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use super::fallback;
 use super::{EXPIRE_SCRIPT, WatchdogError, fail};
 use bartizan_model::{BootId, ProcessKey};
+use bartizan_sys::clock::boot_id;
 use bartizan_sys::detached::Detached;
-use bartizan_sys::pidfd::{PidFd, key_of, this_boot};
+use bartizan_sys::pidfd::{PidFd, key_of};
 use bartizan_sys::process_stat::Stat;
 use bartizan_sys::replace_file::{self, Outlives};
 use bartizan_sys::{child, clock, record_lock};
@@ -109,7 +110,7 @@ impl Standing {
                 end(key);
                 Some(format!("pid {} was stopped", key.pid))
             }
-            (None, Some(key)) if key.boot == this_boot() => Some(format!("pid {} has ended", key.pid)),
+            (None, Some(key)) if key.boot == boot_id() => Some(format!("pid {} has ended", key.pid)),
             (None, _) => None,
         };
         match (self.start(), found) {
@@ -218,7 +219,7 @@ impl Mark {
 /// "PID START ...".
 pub(super) fn read_key(text: &str) -> Option<ProcessKey> {
     let mut words = text.split_ascii_whitespace();
-    Some(ProcessKey { boot: this_boot(), pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()? })
+    Some(ProcessKey { boot: boot_id(), pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()? })
 }
 
 /// The whole file or none; a rename, which wakes the watchdog. A disk without room for a second file gets it in place: one

@@ -1,10 +1,9 @@
 //! Restore a file that decides who gets in from a backup; a person asks for it, and unless confirmed it is undone.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use crate::group_name;
 use bartizan_guard::file_backups::{AccessCopies, AccessError, Present, Undone};
 use bartizan_guard::watchdog::{self, Expiry, Watchdog};
 use bartizan_model::{Action, ActionId, ActionPlan, HostText, Preview, Target, Timestamp};
+use bartizan_sys::replace_file::{self, Outlives};
 
 /// Lines of a difference that a preview shows of each side, and how long one may be.
 const SHOWN: usize = 8;
@@ -87,10 +87,8 @@ fn write_note(note: &Path, lines: [&[u8]; 4]) -> std::io::Result<()> {
     if let Some(dir) = note.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(note)?;
-    file.write_all(&[b"file".as_slice(), lines[0], lines[1], lines[2], lines[3], b""].join(&b'\n'))?;
-    file.sync_all()?;
-    note.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+    let text = [b"file".as_slice(), lines[0], lines[1], lines[2], lines[3], b""].join(&b'\n');
+    replace_file::replace(note, &text, 0o600, Outlives::Power)
 }
 
 impl RestoreFile {

@@ -5,9 +5,8 @@
 //! a power cut it never says more than the log. It is sealed with a key in a file of its own. Who can read both can
 //! forge both: the head also goes to the system's log, where the host may send it elsewhere.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -16,6 +15,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use bartizan_model::{Timestamp, Unpoisoned as _};
+use bartizan_sys::random;
+use bartizan_sys::replace_file::{self, Outlives};
 
 /// The anchor, beside `ledger.db`.
 pub(super) const FILE: &str = "audit.anchor";
@@ -163,17 +164,9 @@ impl Desk {
             Err(why) => return Err(why),
         }
         let sealed = ValidatedBatch { head: head.clone(), mac: seal(&self.key, head) };
-        replace(&self.dir, FILE, &serde_json::to_vec(&sealed).map_err(io::Error::other)?)
+        let sealed = serde_json::to_vec(&sealed).map_err(io::Error::other)?;
+        replace_file::replace(&self.dir.join(FILE), &sealed, 0o600, Outlives::Power)
     }
-}
-
-/// Puts a whole file in the place of another.
-fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let new = dir.join(format!("{name}.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(content)?;
-    file.sync_data()?;
-    std::fs::rename(&new, dir.join(name))
 }
 
 impl Anchor {
@@ -245,10 +238,7 @@ fn keep(desk: &Desk) {
 
 /// 256 bits of the kernel's, for the agent alone.
 fn new_key(dir: &Path) -> io::Result<[u8; 32]> {
-    let mut key = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut key)?;
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(dir.join(NEW_KEY))?;
-    file.write_all(&key)?;
-    file.sync_data()?;
+    let key = random::key()?;
+    replace_file::replace(&dir.join(NEW_KEY), &key, 0o600, Outlives::Power)?;
     Ok(key)
 }

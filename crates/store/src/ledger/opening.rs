@@ -12,6 +12,7 @@ use rusqlite_migration::{M, Migrations};
 use super::{Head, Ledger, LedgerError, Standing, anchor, audit, image};
 use crate::error::{is_corruption, what_to_do};
 use bartizan_model::{AuditBody, Timestamp};
+use bartizan_sys::replace_file;
 
 /// How long somebody else may hold the file before we go on without it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ fn on_disk(file: &Path, now: Timestamp) -> Result<Ledger, LedgerError> {
     // Its anchor is written before it is put aside: else it would come after, and look like lines that are gone.
     ledger.load().inspect_err(|_| ledger.anchor.get().into_iter().for_each(anchor::Anchor::settle))?;
     // That the files exist must itself outlive a power cut.
-    let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
+    let synced = replace_file::sync_directory(dir);
     synced.map_err(|why| LedgerError::File { what: "sync the directory of", file: file.to_owned(), why })?;
     Ok(ledger)
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 
-use super::wire::{GUARDED, URGENT};
+use super::layout::{GUARDED, URGENT};
 use bartizan_model::Unpoisoned as _;
 
 /// The marks. A child inherits urgency at its fork; the kernel forgets a process's marks at its end. When the map is

@@ -18,11 +18,13 @@ use serde::{Deserialize, Serialize};
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::lockdown::{self, Lockdown};
 use super::mountinfo;
 
 mod attach;
+mod layout;
 mod marks;
 mod ring;
 mod wire;
@@ -108,7 +110,7 @@ impl Counters {
     /// What was lost of each kind of event since an earlier reading.
     pub fn lost_since(&self, earlier: &Self) -> BTreeMap<String, u64> {
         let mut lost = BTreeMap::new();
-        for (kind, (now, then)) in wire::KINDS.iter().zip(self.dropped.iter().zip(earlier.dropped)) {
+        for (kind, (now, then)) in layout::KINDS.iter().zip(self.dropped.iter().zip(earlier.dropped)) {
             let count = now.saturating_sub(then);
             if count > 0 {
                 *lost.entry((*kind).to_owned()).or_default() += count;
@@ -277,9 +279,7 @@ fn in_first_pid_namespace() -> bool {
 
 /// Before Linux 5.11 maps count against this limit; a refusal shows when loading.
 fn lift_memlock_limit() {
-    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: a plain structure that lives for the call.
-    let _refused = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+    let _refused = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! One ring buffer of the kernel: waiting for it, and taking raw records out in order.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Records taken at once, so that a storm cannot keep the reader from seeing that it should stop.
 const MAX_TAKE: usize = 16_384;
@@ -22,16 +24,14 @@ impl Ring {
     /// # Errors
     /// When the ring is broken.
     pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fd = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: one pollfd that lives for the call.
-        match unsafe { libc::poll(&raw mut fd, 1, milliseconds) } {
-            -1 => match io::Error::last_os_error() {
-                e if e.kind() == io::ErrorKind::Interrupted => Ok(false),
-                e => Err(e),
-            },
-            _ if fd.revents & (libc::POLLERR | libc::POLLNVAL) != 0 => Err(io::Error::other("the ring was closed")),
-            ready => Ok(ready > 0),
+        let mut asked = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut asked, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX));
+        let [seen] = asked.map(|ring| ring.revents().unwrap_or(PollFlags::empty()));
+        match ready {
+            Err(Errno::EINTR) => Ok(false),
+            Err(why) => Err(why.into()),
+            Ok(_) if seen.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL) => Err(io::Error::other("the ring was closed")),
+            Ok(ready) => Ok(ready > 0),
         }
     }
 

@@ -7,6 +7,10 @@ use std::collections::VecDeque;
 
 use super::super::environment;
 use super::super::sighting::{Image, Who, audit_id, split_argv, ticks};
+use super::layout::{
+    ARGV, ArgvHead, CONNECT, EXEC, EXIT, ExecHead, ExitRecord, FORK, Head, IO_URING, KILL, LISTEN, MODULE, NetRecord, PrivilegeRecord,
+    URGENT, read,
+};
 use bartizan_model::{ExeFile, Exit, Flow, HostText, Namespaces, Protocol};
 
 /// One thing that the kernel reported.
@@ -45,135 +49,6 @@ pub enum RawEvent {
     Module(Who, HostText),
     /// An io_uring was set up.
     IoUring(Who),
-}
-
-const EXEC: u32 = 1;
-const FORK: u32 = 2;
-const EXIT: u32 = 3;
-const CONNECT: u32 = 4;
-const LISTEN: u32 = 5;
-const ARGV: u32 = 6;
-const KILL: u32 = 7;
-const MODULE: u32 = 8;
-const IO_URING: u32 = 9;
-
-/// Names of the kinds of record, as in an event's `kind`; 0 is unused.
-pub(super) const KINDS: [&str; 10] = [
-    "", "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "argv", "privilege.use", "privilege.use",
-    "privilege.use",
-];
-
-/// `struct head`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Head {
-    kind: u32,
-    pid: u32,
-    _tid: u32,
-    ppid: u32,
-    at: u64,
-    start: u64,
-    parent_start: u64,
-    capabilities: u64,
-    uid: u32,
-    euid: u32,
-    loginuid: u32,
-    session: u32,
-    netns: u32,
-    stdio_sockets: u32,
-    mntns: u32,
-    pidns: u32,
-    userns: u32,
-    mark: u32,
-}
-
-/// `MARK_URGENT` and `MARK_GUARDED`.
-pub(super) const URGENT: u32 = 1;
-pub(super) const GUARDED: u32 = 2;
-
-/// `struct exec_event` up to its data.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct ExecHead {
-    head: Head,
-    inode: u64,
-    changed: i64,
-    device: u32,
-    nlink: u32,
-    magic: u32,
-    argv_total: u32,
-    argv_len: u32,
-    exe_len: u32,
-    cwd_len: u32,
-    cgroup_len: u32,
-    env_len: u32,
-    flags: u32,
-    tty: [u8; 16],
-}
-
-/// `struct argv_event` up to its data.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct ArgvHead {
-    _kind: u32,
-    pid: u32,
-    start: u64,
-    len: u32,
-    _unused: u32,
-}
-
-/// `struct privilege_event`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct PrivilegeRecord {
-    head: Head,
-    target_start: u64,
-    target: u32,
-    signal: u32,
-    name: [u8; 56],
-}
-
-/// `struct exit_event`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct ExitRecord {
-    _kind: u32,
-    pid: u32,
-    at: u64,
-    start: u64,
-    code: u32,
-    _unused: u32,
-}
-
-/// `struct net_event`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct NetRecord {
-    head: Head,
-    remote: [u32; 4],
-    local: [u32; 4],
-    family: u16,
-    local_port: u16,
-    remote_port: u16,
-    protocol: u16,
-}
-
-const _: () = assert!(size_of::<Head>() == 88 && size_of::<ExecHead>() == 160 && size_of::<ArgvHead>() == 24);
-const _: () = assert!(size_of::<ExitRecord>() == 32 && size_of::<NetRecord>() == 128 && size_of::<PrivilegeRecord>() == 160);
-
-/// Structs of integers alone: every bit pattern is a value.
-trait Plain: Copy {}
-impl Plain for u32 {}
-impl Plain for Head {}
-impl Plain for ExecHead {}
-impl Plain for ExitRecord {}
-impl Plain for NetRecord {}
-impl Plain for ArgvHead {}
-impl Plain for PrivilegeRecord {}
-
-fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
-    // SAFETY: `Plain` types have no invalid bit pattern, the length is checked, and the read needs no alignment.
-    (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
 /// Superblock magics of file systems that hold memfds (include/uapi/linux/magic.h).

@@ -3,12 +3,14 @@
 pub mod message;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, bind, recv, send, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
 
 use message::{Message, messages};
 
@@ -78,11 +80,9 @@ impl Socket {
     /// # Errors
     /// When the kernel has no such family, or no descriptor to give.
     pub fn open(family: Family, patience: Duration) -> io::Result<Self> {
-        let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-        // SAFETY: takes numbers only (nix names no NETLINK_CONNECTOR).
-        let raw = unsafe { libc::socket(libc::AF_NETLINK, flags, family.number()) };
-        // SAFETY: a fresh descriptor that nobody else owns.
-        let socket = Self(unsafe { OwnedFd::from_raw_fd(Errno::result(raw)?) });
+        // nix names no NETLINK_CONNECTOR. The protocol of routes has the number 0.
+        let protocol = NonZeroU32::new(family.number().cast_unsigned()).map(Protocol::from_raw);
+        let socket = Self(socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?);
         let (seconds, micros) = (i64::try_from(patience.as_secs()).unwrap_or(i64::MAX), i64::from(patience.subsec_micros()));
         setsockopt(&socket.0, sockopt::ReceiveTimeout, &TimeVal::new(seconds as _, micros as _))?;
         Ok(socket)

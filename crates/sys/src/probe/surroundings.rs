@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
+use rustix::termios::tcgetwinsize;
 
 use super::{degraded, find_program, missing, works};
 use bartizan_model::Check;
@@ -75,16 +76,11 @@ pub(super) fn ssh_server() -> Check {
 /// Whether the console has room. Ask it where the person is, not in the agent.
 pub fn terminal() -> Check {
     const NAME: &str = "terminal";
-    // SAFETY: all zero is a valid value of this type.
-    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
-    let asked = [libc::STDOUT_FILENO, libc::STDERR_FILENO, libc::STDIN_FILENO].into_iter().any(|fd| {
-        // SAFETY: the request writes one winsize, which outlives the call.
-        unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut size) == 0 }
-    });
-    match (asked, size.ws_col, size.ws_row) {
-        (false, ..) => works(NAME, "none here: output goes to a file or a pipe"),
-        (true, columns, rows) if columns >= 80 && rows >= 24 => works(NAME, format!("{columns}x{rows}")),
-        (true, columns, rows) => {
+    let size = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stderr())).or_else(|_| tcgetwinsize(io::stdin()));
+    match size.map(|size| (size.ws_col, size.ws_row)) {
+        Err(_) => works(NAME, "none here: output goes to a file or a pipe"),
+        Ok((columns, rows)) if columns >= 80 && rows >= 24 => works(NAME, format!("{columns}x{rows}")),
+        Ok((columns, rows)) => {
             degraded(NAME, format!("{columns}x{rows}"), "the console wants 80x24; `--view NAME` shows one panel in less")
         }
     }
