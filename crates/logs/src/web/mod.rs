@@ -3,15 +3,18 @@
 mod access;
 mod client;
 pub mod config;
+mod decode;
 pub mod error;
 mod escape;
 mod format;
 mod json;
+mod judge;
 mod line;
 mod time;
 
 pub use access::{Access, Request};
 pub use client::{NetworkError, Proxies};
 pub use format::{Escaping, Format};
+pub use judge::{Family, Finding, MAX_EXCERPT, Place, Strength, confidence, judge};
 pub use line::AccessReader;
 pub use time::TimeShape;

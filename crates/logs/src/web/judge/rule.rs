@@ -1,0 +1,181 @@
+//! What a rule of a family is, and all rules compiled: one automaton over their words, and one expression each for the few that a word wakes.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::{Family, families};
+
+/// How much a rule proves by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Strength {
+    /// Not what a program sends for a field of its own; people write it in searches and texts.
+    Fair,
+    /// Nobody writes this but to attack, wherever it stands.
+    Strong,
+}
+
+/// Which form of a text a rule reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Decoded, in small letters; and once more without comments, and what was in base64.
+    Plain,
+    /// Decoded, with its case.
+    Cased,
+    /// Decoded, in small letters, without the quotes that break up words; only where there were some.
+    Unquoted,
+}
+
+/// One thing that proves an attack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    /// In small letters; without one of them the expression is never tried.
+    pub(super) words: &'static [&'static str],
+    /// An expression; `%NAME%` stands for a list of the family.
+    pub(super) pattern: &'static str,
+    pub(super) strength: Strength,
+    pub(super) form: Form,
+    /// What was seen, for people: "a union of two selects".
+    pub(super) why: &'static str,
+}
+
+/// A rule that proves little by itself.
+pub(super) const fn fair(words: &'static [&'static str], pattern: &'static str, why: &'static str) -> Rule {
+    Rule { words, pattern, strength: Strength::Fair, form: Form::Plain, why }
+}
+
+/// A rule that proves an attack by itself.
+pub(super) const fn strong(words: &'static [&'static str], pattern: &'static str, why: &'static str) -> Rule {
+    Rule { words, pattern, strength: Strength::Strong, form: Form::Plain, why }
+}
+
+/// The same, on another form of the text.
+impl Rule {
+    pub(super) const fn on(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+}
+
+/// The rules of one family, and the lists that its expressions name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RuleSet {
+    pub(super) family: Family,
+    pub(super) lists: &'static [(&'static str, &'static str)],
+    pub(super) rules: &'static [Rule],
+}
+
+/// A rule that can be tried.
+struct Compiled {
+    family: Family,
+    rule: Rule,
+    expression: Regex,
+}
+
+/// All rules of all families.
+pub(super) struct Rules {
+    words: Option<AhoCorasick>,
+    /// For each word the rules that it wakes.
+    wakes: Vec<Vec<u16>>,
+    rules: Vec<Compiled>,
+}
+
+/// What a rule found.
+pub(super) struct Found<'r> {
+    pub(super) family: Family,
+    pub(super) rule: &'r Rule,
+    pub(super) at: Range<usize>,
+}
+
+/// The most rules there can be: one bit each.
+const MAX_RULES: usize = 256;
+
+/// Which rules a text has woken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Woken([u64; MAX_RULES / 64]);
+
+impl Woken {
+    fn wake(&mut self, rule: u16) {
+        if let Some(bits) = self.0.get_mut(usize::from(rule) / 64) {
+            *bits |= 1 << (rule % 64);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0 == [0; MAX_RULES / 64]
+    }
+
+    fn has(&self, rule: usize) -> bool {
+        self.0.get(rule / 64).is_some_and(|bits| bits >> (rule % 64) & 1 == 1)
+    }
+}
+
+static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::compile(&families()));
+
+impl Rules {
+    /// Compiled once, at the first line.
+    pub(super) fn all() -> &'static Self {
+        &RULES
+    }
+
+    fn compile(sets: &[RuleSet]) -> Self {
+        let mut rules = Vec::new();
+        for set in sets {
+            for rule in set.rules {
+                // That each one compiles is shown by a test; a rule that did not would only be missing.
+                rules.extend(expression(set, rule).ok().map(|expression| Compiled { family: set.family, rule: *rule, expression }));
+            }
+        }
+        rules.truncate(MAX_RULES);
+        let mut words: Vec<&str> = rules.iter().flat_map(|compiled| compiled.rule.words).copied().collect();
+        words.sort_unstable();
+        words.dedup();
+        let wakes = |word: &&str| {
+            let own = |(at, compiled): (usize, &Compiled)| compiled.rule.words.contains(word).then(|| u16::try_from(at).ok()).flatten();
+            rules.iter().enumerate().filter_map(own).collect()
+        };
+        let wakes = words.iter().map(wakes).collect();
+        let words = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::DFA)).build(&words).ok();
+        Self { words, wakes, rules }
+    }
+
+    /// How many rules there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The rules whose words stand in a text of small letters.
+    pub(super) fn woken(&self, lower: &[u8]) -> Woken {
+        let mut woken = Woken::default();
+        if let Some(words) = &self.words {
+            for hit in words.find_overlapping_iter(lower) {
+                self.wakes.get(hit.pattern().as_usize()).into_iter().flatten().for_each(|rule| woken.wake(*rule));
+            }
+        }
+        woken
+    }
+
+    /// What the woken rules of one form find in a text, where they prove at least this much.
+    pub(super) fn find<'r>(&'r self, woken: &Woken, form: Form, least: Strength, text: &[u8], mut found: impl FnMut(Found<'r>)) {
+        if woken.is_empty() {
+            return;
+        }
+        let counts = |rule: &Rule| rule.form == form && rule.strength >= least;
+        for (_, compiled) in self.rules.iter().enumerate().filter(|(at, compiled)| woken.has(*at) && counts(&compiled.rule)) {
+            if let Some(hit) = compiled.expression.find(text) {
+                found(Found { family: compiled.family, rule: &compiled.rule, at: hit.range() });
+            }
+        }
+    }
+}
+
+/// Bytes without Unicode's classes, so that tables stay small, and `.` meets line ends, too.
+pub(super) fn expression(set: &RuleSet, rule: &Rule) -> Result<Regex, regex::Error> {
+    let mut pattern = rule.pattern.to_owned();
+    for (name, list) in set.lists {
+        pattern = pattern.replace(&format!("%{name}%"), list);
+    }
+    RegexBuilder::new(&pattern).unicode(false).dot_matches_new_line(true).size_limit(1 << 20).dfa_size_limit(1 << 18).build()
+}
