@@ -39,7 +39,7 @@ fn a_command_of_the_owner_without_a_terminal_is_held_as_a_whole() {
             assert_eq!(done.is_err(), refused, "{done:?}");
             match done {
                 Ok(frozen) => drop(responder.rollback(frozen.id, "root", now()).unwrap()),
-                Err(error) => assert!(error.to_string().contains("over SSH"), "{error}"),
+                Err(error) => assert!(error.to_string().contains("a command without a terminal on the owner's own path"), "{error}"),
             }
             assert!(until(|| Stat::read(child.pid).is_some_and(|stat| stat.state == b'S')));
         }
