@@ -23,6 +23,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sd-notify", &["sys"]),
     ("simple-dns", &["sys"]),
     ("sha2", &["sys"]),
+    ("seccompiler", &["sys"]),
+    ("postcard", &["worker"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
     ("tracing-subscriber", &["telemetry"]),

@@ -21,6 +21,7 @@ mod id;
 mod incident;
 mod kept_evidence;
 mod lifeline;
+mod log_source;
 mod mode;
 mod nearest;
 mod network;
@@ -51,6 +52,7 @@ pub use id::{ActionId, AlertId, ApprovalId, EventId, IdError, IncidentId, Signal
 pub use incident::{Entity, Explanation, Incident, IncidentState, Proof, Stage};
 pub use kept_evidence::KeptEvidence;
 pub use lifeline::{Lifeline, LifelineReason, embedded};
+pub use log_source::{LogSource, LogState, SetAsideLine};
 pub use mode::{Mode, ModeError, Posture, Role};
 pub use nearest::nearest;
 pub use network::{Flow, Protocol, is_public};

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,37 @@ pub fn begin<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<Ch
     let mut command = clean(program, arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     fork_guard::start(|| command.spawn())
+}
+
+/// A program that talks until it is told to stop: killed and reaped when this is dropped.
+#[derive(Debug)]
+pub struct Stream(Child);
+
+impl Stream {
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<String> {
+        self.0.try_wait().ok().flatten().map(|status| status.to_string())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts it; gives the pipe that its standard output is, from which nobody has read.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn stream<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<(Stream, OwnedFd)> {
+    let mut command = clean(program, arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = fork_guard::start(|| command.spawn())?;
+    let pipe = child.stdout.take();
+    let stream = Stream(child);
+    Ok((stream, pipe.ok_or(io::ErrorKind::BrokenPipe)?.into()))
 }
 
 /// Waits for its end: whether it ended with 0; `None` when it did not within that time: then it is killed.

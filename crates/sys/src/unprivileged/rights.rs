@@ -1,0 +1,111 @@
+//! What a process gives up before it reads a byte from outside: user, groups, capabilities, network, memory, new files, and the way back.
+
+use std::io::{self, Read};
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+use super::filter;
+
+/// Bytes of memory of its own that it may have (RLIMIT_DATA, getrlimit(2)): a request beyond them fails.
+pub const MEMORY: u64 = 128 << 20;
+/// Descriptors that it may hold.
+const DESCRIPTORS: u64 = 256;
+/// How much it steps back for whoever needs a processor too (nice(2)).
+const NICE: libc::c_int = 5;
+/// Accounts in whose name it may run, the first that exists.
+const USERS: [&str; 2] = ["bartizan-worker", "nobody"];
+/// The id that the kernel itself gives to nobody (`overflowuid`, proc(5)).
+const NOBODY: u32 = 65_534;
+/// Bytes of /etc/passwd that are read.
+const MAX_PASSWD: u64 = 4 << 20;
+/// `_LINUX_CAPABILITY_VERSION_3` (include/uapi/linux/capability.h).
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// Gives up all rights of this process, for good. Without root there is no other user to become and no network to leave: the rest holds.
+///
+/// # Errors
+/// When something that had to go is still there: then nothing from outside may be read.
+pub fn give_up(name: &std::ffi::CStr) -> io::Result<()> {
+    let _ = prctl::set_name(name);
+    // SAFETY: a plain number; -1 may be a value of its own, and a refusal costs nothing.
+    let _ = unsafe { libc::nice(NICE) };
+    limit()?;
+    if Uid::effective().is_root() {
+        // Some containers refuse; without the calls of a socket there is no network either.
+        let _ = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS);
+        become_nobody()?;
+    }
+    drop_capabilities()?;
+    prctl::set_no_new_privs()?;
+    prctl::set_dumpable(false)?;
+    // Again: another user is another chance for the kernel to forget it (prctl(2)).
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    filter::apply()
+}
+
+fn limit() -> io::Result<()> {
+    let limits = [
+        (Resource::RLIMIT_DATA, MEMORY),
+        (Resource::RLIMIT_NOFILE, DESCRIPTORS),
+        (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_CORE, 0),
+    ];
+    for (resource, most) in limits {
+        setrlimit(resource, most, most)?;
+    }
+    Ok(())
+}
+
+fn become_nobody() -> io::Result<()> {
+    // Before the user: only root may.
+    for capability in 0..64 {
+        // SAFETY: plain numbers.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } < 0 {
+            match Errno::last() {
+                Errno::EINVAL => break, // the kernel knows no more of them
+                other => return Err(other.into()),
+            }
+        }
+    }
+    let (uid, gid) = account();
+    setgroups(&[])?;
+    setresgid(gid, gid, gid)?;
+    Ok(setresuid(uid, uid, uid)?)
+}
+
+/// User and group of the first of these accounts in /etc/passwd.
+fn account() -> (Uid, Gid) {
+    let mut text = Vec::new();
+    // Unreadable: the number that stands for nobody everywhere.
+    let _ = std::fs::File::open("/etc/passwd").and_then(|file| file.take(MAX_PASSWD).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let find = |name: &str| {
+        text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (own, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            let (uid, gid): (u32, u32) = (uid.parse().ok()?, gid.parse().ok()?);
+            (own == name && uid != 0 && gid != 0).then_some((uid, gid))
+        })
+    };
+    let (uid, gid) = USERS.iter().find_map(|name| find(name)).unwrap_or((NOBODY, NOBODY));
+    (Uid::from_raw(uid), Gid::from_raw(gid))
+}
+
+fn drop_capabilities() -> io::Result<()> {
+    let head = [CAPABILITY_VERSION, 0];
+    let none = [0_u32; 6];
+    // SAFETY: the header (version, own thread) and the three empty sets of two words each live for the call, as capset(2) reads them.
+    let done = unsafe { libc::syscall(libc::SYS_capset, head.as_ptr(), none.as_ptr()) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: plain numbers. A kernel without ambient capabilities (before 4.3) has none to clear.
+    let _ = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! The hand that holds the child: starts it, hands it descriptors, waits only so long for an answer, and ends it when it does wrong.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::frame::{Ask, Batch, Hello, Kind, Reading, Record, check, pack};
+use bartizan_sys::packets;
+use bartizan_sys::unprivileged::Child;
+
+/// Longest reason that a child may give for not starting, in characters.
+const REASON: usize = 200;
+
+/// How the child is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The program, `/proc/self/exe` for our own.
+    pub program: PathBuf,
+    /// What makes it the child.
+    pub arguments: Vec<OsString>,
+    /// It hangs when an answer takes longer. A reading is some milliseconds of work.
+    pub patience: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// No child could be started: nothing was read.
+    #[error("the process that reads logs cannot be started: {0}")]
+    NotStarted(io::Error),
+    /// It was started and died, hung, or answered what it must not. The next question starts another.
+    #[error("{0}")]
+    Died(Died),
+}
+
+/// How the child died.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the process that reads logs {0}")]
+pub struct Died(pub String);
+
+struct Life {
+    child: Child,
+    socket: OwnedFd,
+}
+
+struct Held<S> {
+    kind: Kind,
+    source: S,
+    descriptor: OwnedFd,
+    handed: bool,
+}
+
+/// A child without rights, and what it was handed. Not for several threads: the child dies with the one that started it.
+pub struct Worker<S, R> {
+    launch: Launch,
+    life: Option<Life>,
+    held: BTreeMap<u32, Held<S>>,
+    room: Vec<u8>,
+    deaths: u64,
+    record: PhantomData<R>,
+}
+
+impl<S, R> std::fmt::Debug for Worker<S, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("pid", &self.pid()).field("deaths", &self.deaths).finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Worker<S, R> {
+    /// The child, while one lives.
+    pub fn pid(&self) -> Option<u32> {
+        self.life.as_ref().map(|life| life.child.pid())
+    }
+
+    /// How many have died.
+    pub fn deaths(&self) -> u64 {
+        self.deaths
+    }
+}
+
+impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
+    /// Nothing is started before there is something to read.
+    pub fn new(launch: Launch) -> Self {
+        Self { launch, life: None, held: BTreeMap::new(), room: vec![0; packets::LONGEST], deaths: 0, record: PhantomData }
+    }
+
+    /// From now on `id` is this source; it is handed over with the first question about it.
+    pub fn take(&mut self, id: u32, kind: Kind, source: S, descriptor: OwnedFd) {
+        self.held.insert(id, Held { kind, source, descriptor, handed: false });
+    }
+
+    /// The source is done with.
+    pub fn release(&mut self, id: u32) {
+        let handed = self.held.remove(&id).is_some_and(|held| held.handed);
+        if handed && let Some(life) = &self.life {
+            // One that takes no more words is found out at the next question.
+            let _ = say::<S>(life, &Ask::Drop { id }, None);
+        }
+    }
+
+    /// Reads on in source `id`.
+    ///
+    /// # Errors
+    /// [`Refused`]; the sources stay taken.
+    pub fn read(&mut self, id: u32, reading: Reading) -> Result<Batch<R>, Refused> {
+        let life = match self.life.take() {
+            Some(life) => life,
+            None => self.start().map_err(Refused::NotStarted)?,
+        };
+        match self.ask(&life, id, reading) {
+            Ok(batch) => {
+                self.life = Some(life);
+                Ok(batch)
+            }
+            Err(wrong) => {
+                self.deaths += 1;
+                self.held.values_mut().for_each(|held| held.handed = false);
+                let how = life.child.end();
+                let told = match wrong {
+                    Wrong::Gone => format!("died: {how}"),
+                    Wrong::Hung => format!("hung for {} s and was ended", self.launch.patience.as_secs_f32()),
+                    Wrong::Answer(what) => format!("gave an answer out of bounds ({what}) and was ended"),
+                };
+                Err(Refused::Died(Died(told)))
+            }
+        }
+    }
+
+    fn start(&mut self) -> io::Result<Life> {
+        let (child, socket) = Child::start(&self.launch.program, &self.launch.arguments)?;
+        let length = packets::receive(socket.as_fd(), &mut self.room, self.launch.patience)?;
+        let hello = self.room.get(..length).filter(|hello| !hello.is_empty());
+        let hello = hello.ok_or_else(|| io::Error::other("it ended before it could say that it has given up its rights"))?;
+        let Hello(trouble) = postcard::from_bytes(hello).map_err(io::Error::other)?;
+        match trouble {
+            None => Ok(Life { child, socket }),
+            Some(trouble) => Err(io::Error::other(trouble.chars().take(REASON).collect::<String>())),
+        }
+    }
+
+    fn ask(&mut self, life: &Life, id: u32, reading: Reading) -> Result<Batch<R>, Wrong> {
+        if let Some(held) = self.held.get_mut(&id).filter(|held| !held.handed) {
+            say(life, &Ask::Take { id, kind: held.kind, source: held.source.clone() }, Some(&held.descriptor))?;
+            held.handed = true;
+        }
+        // The child cannot look it up: it opens nothing.
+        let zone = chrono::Local::now().offset().local_minus_utc();
+        say::<S>(life, &Ask::Read { id, reading, zone }, None)?;
+        let length = packets::receive(life.socket.as_fd(), &mut self.room, self.launch.patience).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Wrong::Hung,
+            io::ErrorKind::InvalidData => Wrong::Answer("too long"),
+            _ => Wrong::Gone,
+        })?;
+        match self.room.get(..length) {
+            None | Some([]) => Err(Wrong::Gone),
+            Some(packet) => check(packet, id, &reading).map_err(Wrong::Answer),
+        }
+    }
+}
+
+/// What was wrong with the child.
+enum Wrong {
+    Gone,
+    Hung,
+    Answer(&'static str),
+}
+
+fn say<S: Serialize>(life: &Life, ask: &Ask<S>, along: Option<&OwnedFd>) -> Result<(), Wrong> {
+    let mut packet = Vec::new();
+    pack(ask, &mut packet).map_err(|_| Wrong::Answer("a source that cannot be described"))?;
+    packets::send(life.socket.as_fd(), &packet, along.map(AsFd::as_fd), false).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Wrong::Hung,
+        _ => Wrong::Gone,
+    })
+}

@@ -1,0 +1,19 @@
+//! Bytes from outside are read by a child without rights: it gets descriptors and gives typed, bounded records back, and may crash or hang.
+//!
+//! [`serve`] is the child: it opens nothing and knows nothing but what it was handed. [`Worker`] is the hand that holds it: it starts the child,
+//! waits only so long for an answer, believes none that is out of bounds, starts another when it died, and sets aside the line that
+//! killed it twice.
+
+#![forbid(unsafe_code)]
+
+mod caution;
+mod frame;
+mod held;
+mod lines;
+mod serve;
+
+pub use caution::{Caution, Pace, Verdict};
+pub use frame::{At, Batch, Kind, Position, Reading, Record, SAMPLE, SAMPLES};
+pub use held::{Died, Launch, Refused, Worker};
+pub use lines::{CHUNK, LONGEST};
+pub use serve::{Heard, Parser, serve};

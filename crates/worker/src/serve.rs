@@ -1,0 +1,202 @@
+//! The child: gives up what it has, then reads what it is handed and answers, until the far end is gone.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::frame::{Ask, At, Hello, Kind, RECORD, RECORDS, Reading, Record, SAMPLE, SAMPLES, Told, pack};
+use super::lines::{CHUNK, Lines, Next, cursor};
+use bartizan_sys::{packets, unprivileged};
+
+/// Sources that may be open at once.
+const SOURCES: usize = 200;
+
+/// What a parser makes of a line.
+#[derive(Debug)]
+pub enum Heard<R> {
+    /// It says something that matters.
+    Record(R),
+    /// It is known, and says nothing that matters.
+    Known,
+    /// It is not known.
+    Unknown,
+}
+
+/// What makes records of lines.
+pub trait Parser {
+    /// What it must know of a source: the format of its lines ...
+    type Source: Serialize + DeserializeOwned + Clone;
+    /// What it remembers of the lines of one source; bounded.
+    type State;
+    /// What a line says.
+    type Record: Record;
+
+    /// A source is handed over.
+    fn open(&mut self, source: &Self::Source) -> Self::State;
+
+    /// Lines follow; local time is this many seconds ahead of UTC.
+    fn clock(&mut self, state: &mut Self::State, zone: i32);
+
+    /// One line without its end, at most [`LONGEST`](super::LONGEST) bytes; never the beginning of a longer one, for where that was cut a
+    /// client's words could stand where the daemon's own are looked for.
+    fn parse(&mut self, state: &mut Self::State, line: &[u8]) -> Heard<Self::Record>;
+}
+
+/// One source as the child has it.
+struct Open<S> {
+    file: File,
+    kind: Kind,
+    state: S,
+    /// Of a stream: what was read and is not done with.
+    waiting: Vec<u8>,
+}
+
+/// Serves whoever started this process, until they are gone.
+///
+/// # Errors
+/// When nobody of ours started it, a right could not be given up, or the far end speaks otherwise than a parent of this version.
+pub fn serve<P: Parser>(mut parser: P) -> io::Result<()> {
+    let socket = unprivileged::own_end()?;
+    // What a panic would look up and print is nobody's to read; it ends the process all the same.
+    std::panic::set_hook(Box::new(|_| {}));
+    // All memory that is needed for long is taken before the rights are gone.
+    let (mut packet, mut room) = (vec![0; packets::LONGEST], vec![0; CHUNK]);
+    let mut open: HashMap<u32, Open<P::State>> = HashMap::new();
+    let given_up = unprivileged::give_up(c"bartizan-worker");
+    // What is said before anything was read can be believed.
+    let mut hello = Vec::new();
+    pack(&Hello(given_up.as_ref().err().map(ToString::to_string)), &mut hello).map_err(io::Error::other)?;
+    packets::send(socket.as_fd(), &hello, None, true)?;
+    given_up?;
+    loop {
+        let (length, along) = packets::receive_along(socket.as_fd(), &mut packet)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let ask: Ask<P::Source> = postcard::from_bytes(packet.get(..length).unwrap_or_default()).map_err(io::Error::other)?;
+        match (ask, along) {
+            (Ask::Take { id, kind, source }, Some(descriptor)) if open.len() < SOURCES => {
+                let state = parser.open(&source);
+                open.insert(id, Open { file: File::from(descriptor), kind, state, waiting: Vec::new() });
+            }
+            (Ask::Drop { id }, _) => drop(open.remove(&id)),
+            (Ask::Read { id, reading, zone }, _) => match open.get_mut(&id) {
+                Some(open) => {
+                    parser.clock(&mut open.state, zone);
+                    answer(&socket, id, &reading, open, &mut room, &mut parser)?;
+                }
+                None => return Err(io::Error::other("asked about a source that was never handed over")),
+            },
+            (Ask::Take { .. }, _) => return Err(io::Error::other("a source without a descriptor, or one too many")),
+        }
+    }
+}
+
+/// Reads what is there: of a file, from where it is asked (how much is in `room`); of a stream, what has come, behind what still waits.
+fn load<S>(open: &mut Open<S>, reading: &Reading, room: &mut [u8]) -> io::Result<usize> {
+    match open.kind {
+        Kind::File => open.file.read_at(room, reading.from.offset),
+        Kind::Stream => {
+            // Only the side that watches the pipe knows when there is more: a whole line that waits comes first.
+            if memchr::memchr(b'\n', &open.waiting).is_none() && open.waiting.len() < CHUNK {
+                let most = CHUNK - open.waiting.len();
+                let length = open.file.read(room.get_mut(..most).unwrap_or_default())?;
+                open.waiting.extend_from_slice(room.get(..length).unwrap_or_default());
+            }
+            Ok(0)
+        }
+    }
+}
+
+fn answer<P: Parser>(
+    socket: &OwnedFd,
+    id: u32,
+    reading: &Reading,
+    open: &mut Open<P::State>,
+    room: &mut [u8],
+    parser: &mut P,
+) -> io::Result<()> {
+    let mut told = Told::nothing(id, reading.from);
+    let mut records = Vec::new();
+    match load(open, reading, room) {
+        Err(error) => told.failed = Some(error.raw_os_error().unwrap_or_default()),
+        Ok(length) => {
+            let mut waiting = std::mem::take(&mut open.waiting);
+            let bytes = match open.kind {
+                Kind::File => room.get(..length).unwrap_or_default(),
+                Kind::Stream => &waiting,
+            };
+            let mut lines = Lines::new(bytes, reading.from, reading.last);
+            let whole = walk(&mut lines, reading, open, parser, &mut told, &mut records)?;
+            told.to = lines.position();
+            told.more = !whole || length == CHUNK;
+            if open.kind == Kind::Stream {
+                waiting.drain(..lines.consumed());
+                told.more = memchr::memchr(b'\n', &waiting).is_some();
+                open.waiting = waiting;
+            }
+        }
+    }
+    let mut packet = Vec::with_capacity(records.len() + 4096);
+    pack(&told, &mut packet).map_err(io::Error::other)?;
+    packet.extend_from_slice(&records);
+    packets::send(socket.as_fd(), &packet, None, true)
+}
+
+/// Works lines off until there is no whole one (true), or the answer is full (false).
+fn walk<P: Parser>(
+    lines: &mut Lines<'_>,
+    reading: &Reading,
+    open: &mut Open<P::State>,
+    parser: &mut P,
+    told: &mut Told,
+    records: &mut Vec<u8>,
+) -> io::Result<bool> {
+    while told.lines < reading.lines && records.len() < RECORDS {
+        let Next::Line { line, at, cut } = lines.next() else { return Ok(true) };
+        let skip = reading.skip && told.lines == 0;
+        told.lines += 1;
+        told.cut += u32::from(cut);
+        if open.kind == Kind::Stream
+            && let Some(cursor) = cursor(line)
+        {
+            told.cursor = Some(cursor.to_owned());
+        }
+        if skip || line.is_empty() {
+            continue;
+        }
+        let heard = if cut { Heard::Unknown } else { parser.parse(&mut open.state, line) };
+        let known = match heard {
+            Heard::Unknown => false,
+            Heard::Known => true,
+            Heard::Record(record) => keep(&At { offset: reading.from.offset + at as u64, record }, told, records)?,
+        };
+        if known {
+            told.parsed += 1;
+        } else {
+            told.unparsed += 1;
+            if told.samples.len() < SAMPLES {
+                told.samples.push(line.get(..SAMPLE.min(line.len())).unwrap_or_default().to_vec());
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Puts a record into the answer; false when it is too large to be one.
+fn keep<R: Record>(at: &At<R>, told: &mut Told, records: &mut Vec<u8>) -> io::Result<bool> {
+    let before = records.len();
+    pack(at, records).map_err(io::Error::other)?;
+    let fits = records.len() - before <= RECORD;
+    if fits {
+        told.records += 1;
+    } else {
+        records.truncate(before);
+    }
+    Ok(fits)
+}

@@ -1,0 +1,262 @@
+//! The real child, started from this very test program: what it may, how it dies, and what that costs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bartizan_worker::{Batch, Caution, Heard, Kind, Launch, Parser, Position, Reading, Record, Refused, Verdict, Worker, serve};
+use serde::{Deserialize, Serialize};
+
+/// A parser that lines can kill, in every way there is.
+struct Fragile;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Said(String);
+
+impl Record for Said {
+    fn holds(&self) -> bool {
+        self.0.len() <= 1000
+    }
+}
+
+impl Parser for Fragile {
+    type Source = String;
+    type State = String;
+    type Record = Said;
+
+    fn open(&mut self, source: &String) -> String {
+        source.clone()
+    }
+
+    fn clock(&mut self, _source: &mut String, _zone: i32) {}
+
+    fn parse(&mut self, source: &mut String, line: &[u8]) -> Heard<Said> {
+        match line {
+            b"crash" => std::process::abort(),
+            b"panic" => panic!("the parser is wrong"),
+            b"open" => drop(File::open("/etc/passwd")),
+            b"connect" => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
+            b"execute" => drop(Command::new("/bin/true").spawn()),
+            b"eat" => std::mem::forget(std::hint::black_box(vec![1_u8; 256 << 20])),
+            b"hang" => loop {
+                std::hint::black_box(());
+            },
+            b"lie" => return Heard::Record(Said("x".repeat(2000))),
+            b"nothing" => return Heard::Known,
+            b"unknown" => return Heard::Unknown,
+            _ => {}
+        }
+        Heard::Record(Said(format!("{source}: {}", String::from_utf8_lossy(line))))
+    }
+}
+
+/// Not a test: what the child runs. Started by the tests below, it finds a socket as its standard input.
+#[test]
+fn stands_in_for_the_program() {
+    let _ = serve(Fragile);
+}
+
+/// Not a test either: an agent that is killed. It prints its child's pid and waits.
+#[test]
+fn stands_in_for_an_agent() {
+    if std::env::var_os("BARTIZAN_TEST_AGENT").is_none() {
+        return;
+    }
+    let mut worker = worker();
+    hand(&mut worker, 1, b"one\n");
+    read(&mut worker, 1, 0).unwrap();
+    println!("\npid {}", worker.pid().unwrap());
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn worker() -> Worker<String, Said> {
+    waiting(Duration::from_secs(5))
+}
+
+fn waiting(patience: Duration) -> Worker<String, Said> {
+    let arguments = ["stands_in_for_the_program", "--exact", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
+    Worker::new(Launch { program: "/proc/self/exe".into(), arguments, patience })
+}
+
+fn hand(worker: &mut Worker<String, Said>, id: u32, text: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text).unwrap();
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    worker.take(id, Kind::File, format!("s{id}"), again.into());
+    file
+}
+
+fn read(worker: &mut Worker<String, Said>, id: u32, offset: u64) -> Result<Batch<Said>, Refused> {
+    worker.read(id, Reading { from: Position { offset, within_cut: false }, lines: 100, skip: false, last: false })
+}
+
+fn words(batch: &Batch<Said>) -> Vec<(u64, &str)> {
+    batch.records.iter().map(|at| (at.offset, at.record.0.as_str())).collect()
+}
+
+fn is_root() -> bool {
+    let root = nix::unistd::Uid::effective().is_root();
+    if !root {
+        eprintln!("skipped: not root");
+    }
+    root
+}
+
+/// The test harness runs what stands in for the program in a thread of its own; the program itself has one only.
+fn its_thread(pid: u32) -> PathBuf {
+    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|thread| thread.unwrap().path());
+    threads.find(|thread| fs::read_to_string(thread.join("comm")).unwrap() == "bartizan-worker\n").unwrap()
+}
+
+#[test]
+fn it_has_no_rights_and_holds_only_what_it_was_handed() {
+    if !is_root() {
+        return;
+    }
+    // Descriptors and secrets of ours that it must not find.
+    let _secret = File::open("/etc/shadow").unwrap();
+    let mut worker = worker();
+    hand(&mut worker, 1, b"one\n");
+    hand(&mut worker, 2, b"two\n");
+    assert_eq!(words(&read(&mut worker, 2, 0).unwrap()), [(0, "s2: two")]);
+    let pid = worker.pid().unwrap();
+    let thread = its_thread(pid);
+    let status = fs::read_to_string(thread.join("status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap_or_else(|| panic!("no {name} in {status}"));
+        line[name.len() + 1..].split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for sets in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(field(sets), "0000000000000000", "{sets}");
+    }
+    for ids in ["Uid", "Gid"] {
+        let ids: Vec<u32> = field(ids).split(' ').map(|id| id.parse().unwrap()).collect();
+        assert!(ids.len() == 4 && ids.iter().all(|id| *id != 0 && *id == ids[0]), "{ids:?}");
+    }
+    assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str(), field("Groups").as_str()), ("1", "2", ""));
+    let mut held: Vec<(u32, String)> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let link = fs::read_link(entry.path()).unwrap().display().to_string();
+            (entry.file_name().to_str().unwrap().parse().unwrap(), link)
+        })
+        .collect();
+    held.sort();
+    assert_eq!(held.len(), 4, "a socket, nothing twice, and the one file that was asked about: {held:?}");
+    assert!(held[0].1.starts_with("socket:") && held[1].1 == "/dev/null" && held[2].1 == "/dev/null", "{held:?}");
+    assert!(held[3].1.contains("deleted"), "{held:?}");
+    assert_eq!(fs::read(format!("/proc/{pid}/environ")).unwrap(), b"", "no variable of ours");
+    assert_ne!(fs::read_link(thread.join("ns/net")).unwrap(), fs::read_link("/proc/self/ns/net").unwrap());
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let limit =
+        |name: &str| limits.lines().find(|line| line.starts_with(name)).unwrap()[26..].split_whitespace().next().unwrap().to_owned();
+    assert_eq!(limit("Max data size"), bartizan_sys::unprivileged::MEMORY.to_string());
+    assert_eq!((limit("Max processes").as_str(), limit("Max file size").as_str(), limit("Max core").as_str()), ("0", "0", "0"));
+}
+
+#[test]
+fn whatever_a_line_does_to_it_costs_that_line_and_a_note() {
+    let deadly = [
+        ("crash", "SIGABRT"),
+        ("panic", "died"),
+        ("open", "SIGSYS"),
+        ("connect", "SIGSYS"),
+        ("execute", "SIGSYS"),
+        ("eat", "SIGABRT"),
+        ("hang", "hung for 1 s"),
+        ("lie", "a record out of bounds"),
+    ];
+    let mut worker = waiting(Duration::from_secs(1));
+    for (at, (line, how)) in deadly.into_iter().enumerate() {
+        let id = at as u32;
+        let text = format!("before\n{line}\nunknown\nnothing\nafter\n");
+        hand(&mut worker, id, text.as_bytes());
+        let (mut caution, mut from, mut noted, mut got) = (Caution::default(), Position::default(), Vec::new(), Vec::new());
+        let (mut lines, mut unparsed) = (0, 0);
+        while from.offset < text.len() as u64 {
+            match worker.read(id, caution.reading(from, false)) {
+                Ok(batch) => {
+                    got.extend(words(&batch).into_iter().map(|(offset, word)| (offset, word.to_owned())));
+                    (lines, unparsed) = (lines + batch.lines, unparsed + batch.unparsed);
+                    caution.lived(from, batch.to);
+                    from = batch.to;
+                }
+                Err(Refused::Died(died)) => noted.push((caution.died(Instant::now()), from.offset, died.0)),
+                Err(refused) => panic!("{line}: {refused}"),
+            }
+        }
+        let after = text.find("after").unwrap() as u64;
+        assert_eq!(got, [(0, format!("s{id}: before")), (after, format!("s{id}: after"))], "{line}");
+        assert_eq!((lines, unparsed), (5, 1), "{line}: every line is counted");
+        assert_eq!(
+            noted.iter().map(|note| (note.0, note.1)).collect::<Vec<_>>(),
+            [(Verdict::Again, 0), (Verdict::SetAside, 7)],
+            "{noted:?}"
+        );
+        assert!(noted.iter().all(|note| note.2.contains(how)), "{line}: {noted:?}");
+    }
+    assert_eq!(worker.deaths(), 2 * deadly.len() as u64);
+}
+
+#[test]
+fn it_dies_when_the_agent_is_killed() {
+    let mut agent = Command::new("/proc/self/exe")
+        .args(["stands_in_for_an_agent", "--exact", "--nocapture", "--test-threads=1"])
+        .env("BARTIZAN_TEST_AGENT", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = std::io::BufReader::new(agent.stdout.take().unwrap());
+    let pid = std::io::BufRead::lines(output).map_while(Result::ok).find_map(|line| line.strip_prefix("pid ").map(str::to_owned)).unwrap();
+    let stat = format!("/proc/{pid}/stat");
+    let lives = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(lives());
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let until = Instant::now() + Duration::from_secs(5);
+    while lives() {
+        assert!(Instant::now() < until, "the worker outlived its agent");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_stream_is_read_as_it_comes_and_its_last_cursor_told() {
+    let mut worker = worker();
+    let (pipe, mut writer) = std::io::pipe().unwrap();
+    worker.take(1, Kind::Stream, "j".to_owned(), pipe.into());
+    writer.write_all(b"{\"__CURSOR\":\"s=1;i=1\"}\n{\"__CURSOR\":\"s=1;i=2\"}\n{\"__CUR").unwrap();
+    let first = worker.read(1, Reading { from: Position::default(), lines: 1, skip: false, last: false }).unwrap();
+    assert_eq!((first.lines, first.more, first.cursor.as_deref()), (1, true, Some("s=1;i=1")));
+    let second = read(&mut worker, 1, first.to.offset).unwrap();
+    assert_eq!((second.lines, second.more, second.cursor.as_deref()), (1, false, Some("s=1;i=2")));
+    writer.write_all(b"SOR\":\"s=1;i=3\"}\n").unwrap();
+    let third = read(&mut worker, 1, second.to.offset).unwrap();
+    assert_eq!((third.lines, third.cursor.as_deref(), third.to.offset), (1, Some("s=1;i=3"), 69));
+}
+
+#[test]
+fn an_answer_is_bounded_and_the_rest_is_asked_for_again() {
+    let mut worker = worker();
+    let text: String = (0..4000).map(|line| format!("{line:0>60}\n")).collect();
+    hand(&mut worker, 1, text.as_bytes());
+    let (mut from, mut records) = (0, 0);
+    loop {
+        let batch =
+            worker.read(1, Reading { from: Position { offset: from, within_cut: false }, lines: 4096, skip: false, last: false }).unwrap();
+        records += batch.records.len();
+        from = batch.to.offset;
+        if !batch.more {
+            break;
+        }
+    }
+    assert_eq!((records, from), (4000, text.len() as u64));
+    assert!(read(&mut worker, 1, from).unwrap().records.is_empty());
+    assert_eq!(worker.deaths(), 0);
+}
