@@ -25,6 +25,7 @@ mod ladder;
 #[cfg(test)]
 mod ladder_tests;
 mod listening_units;
+pub mod logs;
 mod mounts;
 mod pace;
 mod persistence;
