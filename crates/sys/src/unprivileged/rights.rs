@@ -17,6 +17,8 @@ pub const MEMORY: u64 = 128 << 20;
 const DESCRIPTORS: u64 = 256;
 /// How much it steps back for whoever needs a processor too (nice(2)).
 const NICE: libc::c_int = 5;
+/// How willingly the kernel ends it when memory is short (proc(5), -1000 to 1000).
+const OOM_SCORE: &str = "500";
 /// Accounts in whose name it may run, the first that exists.
 const USERS: [&str; 2] = ["bartizan-worker", "nobody"];
 /// The id that the kernel itself gives to nobody (`overflowuid`, proc(5)).
@@ -34,10 +36,14 @@ pub fn give_up(name: &std::ffi::CStr) -> io::Result<()> {
     let _ = prctl::set_name(name);
     // SAFETY: a plain number; -1 may be a value of its own, and a refusal costs nothing.
     let _ = unsafe { libc::nice(NICE) };
+    // When memory is short this goes first, not the guard.
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     limit()?;
     if Uid::effective().is_root() {
-        // Some containers refuse; without the calls of a socket there is no network either.
-        let _ = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS);
+        // Some containers refuse, and our own unit allows the first only; without the calls of a socket there is no network either.
+        for namespace in [CloneFlags::CLONE_NEWNET, CloneFlags::CLONE_NEWIPC, CloneFlags::CLONE_NEWUTS] {
+            let _ = unshare(namespace);
+        }
         become_nobody()?;
     }
     drop_capabilities()?;
@@ -68,7 +74,9 @@ fn become_nobody() -> io::Result<()> {
         // SAFETY: plain numbers.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } < 0 {
             match Errno::last() {
-                Errno::EINVAL => break, // the kernel knows no more of them
+                // The kernel knows no more of them; or we may not (CAP_SETPCAP, which our unit leaves out): what is in this set can be
+                // gained by an exec only, and neither that nor a new right is left after this.
+                Errno::EINVAL | Errno::EPERM => break,
                 other => return Err(other.into()),
             }
         }
