@@ -181,6 +181,8 @@ fn measure(table: &mut Table, name: &str, stormy: bool) {
     }
     let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
     table.row(&format!("{name}: rounds, of these lost"), format!("{ROUNDS}, {lost}"), ">= 100, 0");
+    let at_once = took.iter().filter(|ms| **ms == 0.0).count();
+    table.row(&format!("{name}: stopped before the first instruction of the program"), at_once.to_string(), "");
     table.row(&format!("{name}: event to enforcement, median"), format!("{:.2} ms", median(took.clone())), "<= 2 ms");
     table.row(&format!("{name}: event to enforcement, 99 of 100"), format!("{:.2} ms", at(0.99)), "<= 10 ms");
     table.row(&format!("{name}: the longest"), format!("{:.2} ms", took.last().copied().unwrap_or(f64::NAN)), "");
