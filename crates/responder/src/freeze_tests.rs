@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::tests::{Tree, now, on_bench, on_tree, until};
+use super::tests::{Tree, lively_tree, now, on_bench, on_tree, stands_still, until};
 use super::*;
 use bartizan_enforce::freeze::{Method, Purpose};
 use bartizan_model::{ActionKind, ActionState, LifelineReason};
@@ -86,5 +86,23 @@ fn freezes_of_another_ledger_are_named_with_the_way_to_end_them() {
         assert!(Command::new("sh").args(["-c", command]).status().unwrap().success());
         assert!(until(|| !other.look(&frozen).frozen) && responder.foreign_freezes().is_empty());
         other.thaw(&frozen).unwrap();
+    });
+}
+
+#[test]
+fn a_kill_ends_all_even_when_frozen_and_cannot_be_undone() {
+    on_bench(|bench| {
+        let responder = bench.responder();
+        let out = bench.out();
+        let child = lively_tree(&out);
+        let frozen = responder.execute(on_tree(ActionKind::FreezeTree, &child), now()).unwrap();
+        let killed = responder.execute(on_tree(ActionKind::KillTree, &child), now()).unwrap();
+        assert_eq!(killed.state, ActionState::Expired, "{}", killed.note);
+        assert!(Stat::read(child.id()).is_none_or(|stat| stat.is_dead()));
+        assert!(stands_still(&out));
+        assert!(matches!(responder.rollback(killed.id, "root", now()), Err(ActError::Irreversible(_))));
+        responder.reconcile(now()).unwrap();
+        assert_eq!(responder.ledger.action(frozen.id).unwrap().unwrap().state, ActionState::Expired);
+        drop(child);
     });
 }
