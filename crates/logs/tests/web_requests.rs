@@ -76,7 +76,7 @@ fn attacks_that_others_wrote_are_found_in_a_combined_line() {
 }
 
 /// How many ordinary requests are judged here; `BARTIZAN_ORDINARY` asks for more.
-const ORDINARY: usize = 4000;
+const ORDINARY: usize = 2000;
 
 #[test]
 fn ordinary_requests_of_real_applications_are_no_attack() {

@@ -186,14 +186,33 @@ pub fn confidence(findings: &[Finding]) -> f64 {
 
 /// What was found in one request.
 #[derive(Debug, Default)]
-struct Findings(Vec<Finding>);
+struct Findings {
+    found: Vec<Finding>,
+    /// Bytes that rules were tried on.
+    work: usize,
+}
+
+/// Bytes that the rules are tried on in one request, each byte once for each rule: an ordinary one takes a few hundred. It bounds what a
+/// request can cost that is made to wake every rule.
+const MAX_WORK: usize = 96 * 1024;
 
 impl Findings {
+    /// How many bytes may still be tried.
+    fn work_left(&self) -> usize {
+        MAX_WORK.saturating_sub(self.work)
+    }
+
+    /// Notes how many are left; whether there are any.
+    fn worked(&mut self, left: usize) -> bool {
+        self.work = MAX_WORK.saturating_sub(left);
+        left > 0
+    }
+
     fn add(&mut self, family: Family, strength: Strength, why: &'static str, place: (Place, Range<usize>), proof: &[u8]) {
-        let known = self.0.iter().any(|own| own.family == family && own.why == why);
-        if !known && self.0.len() < MAX_FINDINGS {
+        let known = self.found.iter().any(|own| own.family == family && own.why == why);
+        if !known && self.found.len() < MAX_FINDINGS {
             let excerpt = HostText::from(proof.get(..proof.len().min(MAX_EXCERPT)).unwrap_or_default());
-            self.0.push(Finding { family, strength, why, place: place.0, span: place.1, excerpt });
+            self.found.push(Finding { family, strength, why, place: place.0, span: place.1, excerpt });
         }
     }
 }
@@ -216,7 +235,7 @@ pub fn judge(access: &Access<'_>) -> Vec<Finding> {
     for header in [&access.forwarded, &access.host, &access.user] {
         part::header(header, Place::Header, &mut findings);
     }
-    findings.0
+    findings.found
 }
 
 /// The rules of every family that reads texts; probes and scanners have lists of their own.

@@ -32,12 +32,17 @@ impl Part<'_> {
     fn try_rules(&mut self, text: &[u8], shown: &[u8], form: Form, only: Option<Family>) {
         let rules = Rules::all();
         let woken = rules.woken(shown);
-        rules.find(&woken, form, self.context.least, text, |found| {
+        let mut work = self.findings.work_left();
+        rules.find(&woken, (form, self.context.least), text, &mut work, |found| {
             let counts = self.context.counts(found.family, found.rule.strength) && only.is_none_or(|only| only == found.family);
             if let Some(proof) = text.get(found.at).filter(|_| counts) {
                 self.findings.add(found.family, found.rule.strength, found.rule.why, (self.place, self.span.clone()), proof);
             }
         });
+        if !self.findings.worked(work) {
+            let place = (self.place, self.span.clone());
+            self.findings.add(Family::Scanner, Strength::Fair, "more of it looks like an attack than is judged", place, text);
+        }
     }
 
     /// Tries all rules on a decoded text, and on what it hides.

@@ -128,6 +128,7 @@ impl Rules {
             }
         }
         rules.truncate(MAX_RULES);
+        rules.sort_by_key(|compiled| std::cmp::Reverse(compiled.rule.strength));
         let mut words: Vec<&str> = rules.iter().flat_map(|compiled| compiled.rule.words).copied().collect();
         words.sort_unstable();
         words.dedup();
@@ -157,13 +158,26 @@ impl Rules {
         woken
     }
 
-    /// What the woken rules of one form find in a text, where they prove at least this much.
-    pub(super) fn find<'r>(&'r self, woken: &Woken, form: Form, least: Strength, text: &[u8], mut found: impl FnMut(Found<'r>)) {
+    /// What the woken rules of one form find in a text, where they prove at least this much, the strong ones first. Each try takes the
+    /// text's length from `work`; what it no longer covers is not tried.
+    pub(super) fn find<'r>(
+        &'r self,
+        woken: &Woken,
+        (form, least): (Form, Strength),
+        text: &[u8],
+        work: &mut usize,
+        mut found: impl FnMut(Found<'r>),
+    ) {
         if woken.is_empty() {
             return;
         }
         let counts = |rule: &Rule| rule.form == form && rule.strength >= least;
         for (_, compiled) in self.rules.iter().enumerate().filter(|(at, compiled)| woken.has(*at) && counts(&compiled.rule)) {
+            let Some(left) = work.checked_sub(text.len()) else {
+                *work = 0;
+                return;
+            };
+            *work = left;
             if let Some(hit) = compiled.expression.find(text) {
                 found(Found { family: compiled.family, rule: &compiled.rule, at: hit.range() });
             }

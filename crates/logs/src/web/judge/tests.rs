@@ -6,10 +6,14 @@ use proptest::prelude::*;
 /// What nginx writes of a request in `combined`: `ngx_http_log_escape`.
 fn line(request: &str, status: u16, referer: &str, agent: &str) -> Vec<u8> {
     let escaped = |text: &str| {
-        text.bytes().fold(String::new(), |out, byte| match byte {
-            b'"' | b'\\' | ..=0x1f | 0x7f.. => format!("{out}\\x{byte:02X}"),
-            byte => format!("{out}{}", byte as char),
-        })
+        let mut out = String::with_capacity(text.len());
+        for byte in text.bytes() {
+            match byte {
+                b'"' | b'\\' | ..=0x1f | 0x7f.. => out.push_str(&format!("\\x{byte:02X}")),
+                byte => out.push(char::from(byte)),
+            }
+        }
+        out
     };
     let (request, referer, agent) = (escaped(request), escaped(referer), escaped(agent));
     format!(r#"192.0.2.1 - - [28/Nov/2026:10:00:00 +0000] "{request}" {status} 5 "{referer}" "{agent}""#).into_bytes()
@@ -164,10 +168,10 @@ fn ordinary_requests_are_left_alone() {
 #[test]
 fn a_long_line_is_judged_in_time() {
     let begun = std::time::Instant::now();
-    for part in ["' or ", "${", "select "] {
+    for part in ["' or ", "${", "select ", "$a[", "(", "{a,", "<"] {
         found(&format!("/x?y={}", part.repeat(1_000_000 / part.len())));
     }
-    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
 }
 
 proptest! {
