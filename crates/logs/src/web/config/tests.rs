@@ -1,3 +1,5 @@
+//! Which logs the servers' own configuration names, and in which format.
+
 use super::*;
 
 fn paths(logs: &WebLogs) -> Vec<&str> {

@@ -1,3 +1,5 @@
+//! Decoding of what clients write in many layers: what it gives, and that it ends.
+
 use super::*;
 use proptest::prelude::*;
 

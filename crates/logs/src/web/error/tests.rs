@@ -1,3 +1,5 @@
+//! Error lines of nginx and Apache, with names and addresses that clients choose.
+
 use super::*;
 
 fn nginx(lines: &[String]) -> Vec<WebError<'_>> {

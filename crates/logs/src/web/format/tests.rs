@@ -1,3 +1,5 @@
+//! Formats compiled from the servers' own words, and lines that try to shift their fields.
+
 use super::*;
 use crate::web::access::Access;
 

@@ -1,3 +1,5 @@
+//! Attacks that are found in a request, ordinary requests that are not, and what one may cost.
+
 use super::rule::{Rules, expression};
 use super::*;
 use crate::web::AccessReader;
