@@ -109,7 +109,9 @@ impl Reading {
         let (second, fraction) = text.strip_suffix('Z')?.split_once('.')?;
         if second != self.second.0 {
             let at: Timestamp = format!("{second}Z").parse().ok()?;
-            if second.len() != 19 || at.timestamp_subsec_nanos() != 0 {
+            // The parser overlooks blanks before the zone ("08:00:0 Z"), which it does not where a fraction stands between.
+            let plain = second.bytes().all(|byte| byte.is_ascii_digit() || b"-T:".contains(&byte));
+            if second.len() != 19 || !plain || at.timestamp_subsec_nanos() != 0 {
                 return None; // a leap second is read the plain way
             }
             self.second = (second.to_owned(), at);

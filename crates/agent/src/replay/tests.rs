@@ -153,6 +153,15 @@ fn both_ways(before: &str, line: &str) -> (Option<Event>, Option<Event>) {
     (reading.event(line).ok(), serde_json::from_str(line).ok())
 }
 
+#[test]
+fn a_time_with_a_blank_in_it_is_no_time_either_way() {
+    let shell = process(900, "/usr/bin/bash", &["bash"], None, None);
+    let good = serde_json::to_string(&event(1, &shell, EventKind::Exec)).unwrap();
+    let second = good.find(":00.").unwrap() + 2;
+    let line = format!("{} {}", &good[..second], &good[second + 1..]);
+    assert_eq!(both_ways(&good, &line), (None, None), "{line}");
+}
+
 /// Processes of two families, some new, some told before, with everything that a name can hold.
 fn any_event() -> impl Strategy<Value = Event> {
     (0..6_u32, 0..4_u64, "[ -~é\"\\\\]{0,6}", 0..4_u32, any::<bool>()).prop_map(|(pid, id, text, kind, complete)| {

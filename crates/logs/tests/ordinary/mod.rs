@@ -253,7 +253,7 @@ pub(crate) fn target(numbers: &mut Numbers) -> String {
             search(numbers)
         ),
         31 => format!("/map/{}/{}?bbox=8.5,47.3,8.6,47.4&date=2026-11-28T10%3A00%3A00%2B01%3A00&z={}", number % 18, number, number % 18),
-        32 => format!("/user/repo/{}/branch/main/.gitignore?display=source", if number % 2 == 0 { "src" } else { "raw" }),
+        32 => format!("/user/repo/{}/branch/main/.gitignore?display=source", if number.is_multiple_of(2) { "src" } else { "raw" }),
         _ => format!(
             "/shop/list?category={}&sort=-price&color%5B%5D=red&color%5B%5D=blue&price=10..50&view=grid;compact&size=38/40",
             numbers.of(WORDS)
