@@ -91,7 +91,7 @@ pub(super) enum Verb {
     },
     /// Try every sensor, enforcer and dependency on this host and say what works.
     Doctor,
-    /// Facts.
+    /// List recorded events.
     Events(EventsArgs),
     /// List detections, newest first.
     Signals {
@@ -109,14 +109,14 @@ pub(super) enum Verb {
         /// Which incident.
         id: IncidentId,
     },
-    /// What you were told.
+    /// List alerts.
     Alerts,
     /// Say that you have seen an alert.
     Ack {
         /// Which alert.
         id: AlertId,
     },
-    /// Questions that wait for you.
+    /// List actions that wait for your approval.
     Approvals {
         /// Answered and lapsed ones too.
         #[arg(long)]
@@ -181,7 +181,7 @@ pub(super) enum Verb {
     },
     /// Restore such a file from its backup. Confirm it in time.
     Restore(RestoreArgs),
-    /// Stand behind an action that would be undone otherwise: it lasts to its end.
+    /// Confirm an action that would otherwise be undone early: it then lasts its full time.
     Confirm {
         /// Which action.
         id: ActionId,
@@ -206,7 +206,7 @@ pub(super) enum Verb {
     },
     /// Judge recorded events again, offline: no agent, no action, nothing written.
     Replay(ReplayArgs),
-    /// Let the sparring partner attack, harmlessly, in a sandbox.
+    /// Run a harmless practice attack in a sandbox.
     Redteam {
         /// What to do.
         #[command(subcommand)]
@@ -217,7 +217,7 @@ pub(super) enum Verb {
     /// Print the name of the kernel programs in this binary.
     #[command(hide = true)]
     KernelObject,
-    /// Let the running agent become the binary that now lies where its own lay, without missing an event.
+    /// Switch the running agent to the newly installed program, without a gap where that is possible.
     Upgrade,
     /// End the running agent. Active actions stay until they expire.
     Stop,

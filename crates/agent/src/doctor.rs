@@ -16,7 +16,7 @@ const LOSS_MEND: &str = "incidents over that time are marked incomplete; raise t
 
 /// Tries every sensor, enforcer and dependency; changes nothing.
 pub fn probe(settings: &Settings) -> Vec<Check> {
-    let load_bpf = || bpf::Sensor::load().map(|_| "loaded and let go again".to_owned()).map_err(|error| error.to_string());
+    let load_bpf = || bpf::Sensor::load().map(|_| "loaded and unloaded".to_owned()).map_err(|error| error.to_string());
     let mut checks = vec![policy_words::check(&settings.policy)];
     checks.extend(probe::all(&Grounds { data: &settings.data, bpf_object: bpf::ORIGIN, load_bpf: &load_bpf, enforcers: &probes::all }));
     checks

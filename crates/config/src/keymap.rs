@@ -90,7 +90,7 @@ const LISTS: &[View] =
 
 /// The table. Order is the order of footer and help: what belongs to one view first.
 pub const COMMANDS: &[CommandInfo] = &[
-    row(Command::Confirm, "confirm", &["C"], "confirm", "stand behind the action that is undone otherwise", &[]),
+    row(Command::Confirm, "confirm", &["C"], "confirm", "confirm the action, so that it is not undone early", &[]),
     row(Command::Approve, "approve", &["a"], "approve", "approve the question under the cursor", &[View::Approvals]),
     row(Command::Reject, "reject", &["x"], "reject", "reject the question under the cursor", &[View::Approvals]),
     row(Command::Duration, "duration", &["t"], "time", "approve for another time than proposed", &[View::Approvals]),

@@ -185,7 +185,7 @@ fn a_lower_rung_that_saves_says_so_on_every_screen() {
     (health.budget.level, health.budget.given_up) = (2, vec!["digests".to_owned(), "names".to_owned()]);
     let shown = text(&state);
     let line = shown.lines().nth(1).unwrap();
-    assert!(line.contains("process connector") && line.contains("saving, level 2") && line.contains("4 blind spots"), "{line}");
+    assert!(line.contains("process connector") && line.contains("over budget, level 2") && line.contains("4 blind spots"), "{line}");
     assert!(line.contains('x') && line.contains('!'), "the gaps of the last hour: {line}");
 }
 

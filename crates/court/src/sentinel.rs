@@ -85,7 +85,7 @@ impl Sentinel {
         let begun = self.seen.iter().filter(|seen| within(seen.at, TimeDelta::minutes(1))).count();
         let most = policy.actions.most_per_minute as usize;
         if begun > most {
-            return Some(format!("{begun} actions were begun alone within a minute, allowed are {most}"));
+            return Some(format!("the agent started {begun} actions on its own within a minute; the limit is {most}"));
         }
         let undone = self.seen.iter().filter(|seen| seen.undone_at.is_some_and(|at| within(at, WINDOW))).count();
         if undone >= policy.sentinel.most_undone as usize {
@@ -123,7 +123,9 @@ mod tests {
         let alarms: Vec<Alarm> =
             (1..=12).filter_map(|n| sentinel.watch(&done(n, &format!("203.0.113.{n}"), 5), &policy(), at(5))).collect();
         assert_eq!(alarms.len(), 1, "{alarms:?}");
-        assert!(alarms[0].what == AlarmKind::ActionRate && alarms[0].detail.escaped().starts_with("11 actions were begun alone"));
+        assert!(
+            alarms[0].what == AlarmKind::ActionRate && alarms[0].detail.escaped().starts_with("the agent started 11 actions on its own")
+        );
         assert!(sentinel.holds(at(5 + 15 * 60 - 1)).is_some());
         assert!(sentinel.holds(at(5 + 15 * 60)).is_none());
     }

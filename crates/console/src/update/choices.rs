@@ -52,11 +52,7 @@ pub(super) fn quit(state: &mut State) -> Vec<Effect> {
         about: "The guard runs inside this program.".to_owned(),
         options: vec![
             choice("detach", "it goes on in the background; `bartizan attach` comes back".to_owned(), Then::Do(vec![Effect::Detach])),
-            choice(
-                "stop the guard",
-                format!("nothing watches; {active} active actions stay until their own end"),
-                Then::Do(vec![Effect::Quit]),
-            ),
+            choice("stop the guard", format!("nothing watches; {active} actions stay until they expire"), Then::Do(vec![Effect::Quit])),
             choice("stay", "back to the console".to_owned(), Then::Nothing),
         ],
         at: 0,

@@ -149,7 +149,7 @@ fn coverage(health: &Health, roomy: bool, paint: &Paint) -> Vec<Part> {
         },
     ];
     if health.budget.level > 0 {
-        parts.insert(1, Part { text: format!("saving, level {}", health.budget.level), style: paint.warning, rank: 1, badge: false });
+        parts.insert(1, Part { text: format!("over budget, level {}", health.budget.level), style: paint.warning, rank: 1, badge: false });
     }
     parts
 }

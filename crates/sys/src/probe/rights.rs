@@ -19,7 +19,7 @@ pub(super) fn capabilities() -> Check {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
     let Some(held) = field("CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
-        return missing(NAME, "/proc/self/status does not tell our capabilities", "mount /proc");
+        return missing(NAME, "cannot read our capabilities from /proc/self/status", "mount /proc");
     };
     // CAP_SYS_ADMIN stood for CAP_BPF and CAP_PERFMON before 5.8, and still does.
     let has = |bit: u32| held & (1 << bit) != 0 || (matches!(bit, 38 | 39) && held & (1 << 21) != 0);

@@ -74,7 +74,7 @@ pub(super) fn process_connector() -> Check {
         Err(e) => missing(
             NAME,
             format!("no process events: {e}"),
-            "it needs CAP_NET_ADMIN, CONFIG_PROC_EVENTS and leave to enter the network namespace of init",
+            "it needs CAP_NET_ADMIN, CONFIG_PROC_EVENTS and permission to enter the network namespace of init",
         ),
     }
 }
