@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("logs", &["model"]),
     ("detect", &["config", "logs", "model"]),
     ("court", &["config", "model"]),
-    ("worker", &["sys"]),
+    ("worker", &["logs", "model", "sys"]),
     ("enforce", &["model", "sys"]),
     ("guard", &["config", "enforce", "model", "sys"]),
     ("sensors", &["config", "model", "sys", "worker"]),

@@ -133,4 +133,34 @@ mod tests {
             assert_eq!(cursor(none), None);
         }
     }
+
+    proptest::proptest! {
+        /// However the bytes arrive, and wherever a reading stops, the same lines come of them, each once.
+        #[test]
+        fn lines_do_not_depend_on_how_they_arrive(pieces in proptest::collection::vec("[ab\\r\\n]{0,9}", 0..12), stop in 1_usize..4) {
+            let whole = pieces.concat();
+            let wanted: Vec<&[u8]> = whole.as_bytes().split_inclusive(|byte| *byte == b'\n').map(|line| {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                line.strip_suffix(b"\r").unwrap_or(line)
+            }).collect();
+            let (mut there, mut from, mut found) = (String::new(), Position::default(), Vec::new());
+            for (at, piece) in pieces.iter().chain([&String::new()]).enumerate() {
+                there.push_str(piece);
+                let last = at == pieces.len();
+                loop {
+                    let mut lines = Lines::new(&there.as_bytes()[from.offset as usize..], from, last);
+                    let mut taken = 0;
+                    while taken < stop && let Next::Line { line, .. } = lines.next() {
+                        found.push(line.to_vec());
+                        taken += 1;
+                    }
+                    from = lines.position();
+                    if taken < stop {
+                        break;
+                    }
+                }
+            }
+            proptest::prop_assert_eq!(found, wanted);
+        }
+    }
 }

@@ -2,9 +2,10 @@
 
 use bartizan_model::Timestamp;
 use chrono::DateTime;
+use serde::{Deserialize, Serialize};
 
 /// How a format writes the time of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimeShape {
     /// `28/Nov/2026:10:00:00 +0000`: `$time_local`, `%t` without its brackets.
     Common,

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::LogSink;
-use super::follower::{Hands, note, tally};
+use super::follower::{Hands, died, note, tally};
 use super::kept::{Head, KeptFile, KeptSource};
 use bartizan_model::{LogSource, LogState};
 use bartizan_sys::growth::Watched;
 use bartizan_sys::plain_file::{self, NotOpened};
-use bartizan_worker::{Caution, Kind, Parser, Position, Refused};
+use bartizan_worker::{Caution, Kind, Parser, Position, Refused, Verdict};
 
 /// Readings of one turn, 256 KiB each, so that a file that grows fast keeps nobody from the others.
 const READINGS: usize = 16;
@@ -86,6 +86,11 @@ where
         KeptSource::of(&self.row, self.kept.clone().unwrap_or(files), None)
     }
 
+    /// Changes when there is something to keep.
+    pub(super) fn mark(&self) -> u64 {
+        self.open.iter().fold(self.row.lines, |mark, open| mark.wrapping_mul(31).wrapping_add(open.position.offset ^ open.inode))
+    }
+
     /// When it wants a turn although nothing happened.
     pub(super) fn due(&self) -> Option<Instant> {
         let waits = self.caution.waits_until().filter(|_| self.grown);
@@ -136,8 +141,9 @@ where
                 return self.not_there(&why);
             }
         };
-        if self.open.iter().any(|open| open.named && open.device == found.dev() && open.inode == found.ino()) {
-            return;
+        let known = self.open.iter().position(|open| open.device == found.dev() && open.inode == found.ino());
+        if let Some(at) = known.filter(|_| begins.is_none()) {
+            return self.name(at);
         }
         // An editor puts a copy in the place of the file: what was read of it is in the copy too.
         let same = |open: &&Open| open.named && !open.head.is_short() && open.kept().is_in(&file, found.len());
@@ -155,6 +161,17 @@ where
         self.open.iter_mut().for_each(|open| open.named = false);
         self.adopt(file, &found, position, true, hands);
         self.row.state = LogState::Following;
+    }
+
+    /// One that is held has the name, again or still.
+    fn name(&mut self, at: usize) {
+        let mut open = self.open.remove(at);
+        self.open.iter_mut().for_each(|other| other.named = false);
+        open.named = true;
+        self.open.push(open);
+        if !self.row.state.is_read() {
+            self.row.state = LogState::Following;
+        }
     }
 
     /// Finds the files of an earlier run: where to go on in the one that has the name, if it is one of them.
@@ -176,7 +193,8 @@ where
                     self.adopt(file, &found, kept.position, false, hands);
                 }
             } else {
-                let lost = format!("what was written behind byte {} while no agent ran is not here any more", kept.position.offset);
+                let lost =
+                    format!("what was written behind byte {} while no agent ran, if anything, is not here any more", kept.position.offset);
                 note(&mut self.row, lost);
             }
         }
@@ -223,7 +241,7 @@ where
         }
     }
 
-    /// Reads on in one file until all of it is read or the turn is over. False when another file came in before it.
+    /// Reads on in one file until all of it is read or the turn is over. False when the file at this place is to be read first.
     fn read_on<K: LogSink<P::Record>>(&mut self, at: usize, left: &mut usize, hands: &mut Hands<'_, P, K>) -> Result<bool, Refused> {
         let Some(open) = self.open.get_mut(at) else { return Ok(true) };
         let looked = open.file.metadata().and_then(|found| Ok((found.len(), open.head.begins(&open.file)?)));
@@ -235,7 +253,9 @@ where
             }
         };
         if size < open.position.offset || !same {
-            return Ok(!self.cut_short(at, hands));
+            self.cut_short(at, hands);
+            // It begins anew, or its copy came in before it: either is next.
+            return Ok(false);
         }
         if open.position.offset == size {
             // Nothing to read starts no child.
@@ -261,6 +281,9 @@ where
                 self.fail(format!("it cannot be read: {why}"));
                 return Ok(true);
             }
+            if self.row.state == LogState::Failed {
+                self.row.state = LogState::Following;
+            }
             let more = batch.more || (batch.lines > 0 && batch.to.offset < size);
             tally(&mut self.row, batch, hands.sink);
             if !more {
@@ -272,40 +295,35 @@ where
     }
 
     /// A file was emptied, and perhaps written anew: read from its beginning; first what was not read yet, from the copy that was made of it.
-    /// True when there is one.
-    fn cut_short<K: LogSink<P::Record>>(&mut self, at: usize, hands: &mut Hands<'_, P, K>) -> bool {
-        let Some(open) = self.open.get_mut(at) else { return false };
+    fn cut_short<K: LogSink<P::Record>>(&mut self, at: usize, hands: &mut Hands<'_, P, K>) {
+        let Some(open) = self.open.get_mut(at) else { return };
         let before = open.kept();
         (open.position, open.seen) = (Position::default(), None);
         open.head = Head::of(&open.file).unwrap_or_default();
-        let Some((file, found)) = before.find(&self.path).and_then(|(file, _)| Some((file.metadata().ok()?, file))).map(|(a, b)| (b, a))
-        else {
-            self.grown = true;
-            return false;
-        };
-        let unread = found.len() > before.position.offset;
-        if unread {
+        let copy = before.find(&self.path).and_then(|(file, _)| Some((file.metadata().ok()?, file)));
+        if let Some((found, file)) = copy.filter(|(found, _)| found.len() > before.position.offset) {
             self.adopt(file, &found, before.position, false, hands);
         }
-        self.grown = true;
-        unread
     }
 
     /// The child died while it read, or none could be started.
     fn refused(&mut self, at: usize, refused: Refused, now: Instant) -> Result<bool, Refused> {
-        let Refused::Died(died) = &refused else { return Err(refused) };
+        let Refused::Died(how) = &refused else { return Err(refused) };
         let offset = self.open.get(at).map_or(0, |open| open.position.offset);
-        super::follower::died(&mut self.row, self.caution.died(now), offset, died);
+        died(&mut self.row, self.caution.died(now), offset, how);
         Err(refused)
     }
 
     /// Lets go of earlier files that nobody writes to any more; the end of their last line does not come.
     fn release_quiet<K: LogSink<P::Record>>(&mut self, now: Instant, hands: &mut Hands<'_, P, K>) -> Result<(), Refused> {
         let is_done = |open: &Open| !open.named && open.seen.is_some() && now.saturating_duration_since(open.quiet_since) >= QUIET;
-        for open in self.open.iter_mut().filter(|open| is_done(open)) {
-            let batch = hands.worker.read(open.id, self.caution.reading(open.position, true))?;
-            open.position = batch.to;
-            tally(&mut self.row, batch, hands.sink);
+        for open in self.open.iter().filter(|open| is_done(open)) {
+            match hands.worker.read(open.id, self.caution.reading(open.position, true)) {
+                Ok(batch) => tally(&mut self.row, batch, hands.sink),
+                // It was the last line that could be read of it.
+                Err(Refused::Died(how)) => died(&mut self.row, Verdict::SetAside, open.position.offset, &how),
+                Err(refused) => return Err(refused),
+            }
         }
         self.drop_where(is_done, hands);
         Ok(())

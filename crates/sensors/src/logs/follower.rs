@@ -191,8 +191,8 @@ struct Round<P: Parser> {
     directories: HashMap<PathBuf, Watched>,
     next_id: u32,
     looked: Instant,
-    /// What was kept last.
-    kept: Option<String>,
+    /// What was kept last, as its mark.
+    kept: Option<u64>,
     /// No child could be started: not before then.
     restart: Option<Instant>,
     /// Until when a word about the child stands.
@@ -292,7 +292,7 @@ where
             Source::Journal(journal) => journal.due(),
             Source::Off(_) => None,
         });
-        let unsaved = self.kept.as_deref() != Some(&self.text());
+        let unsaved = self.kept != Some(self.mark());
         let due = sources.chain(self.restart).chain(Some(keep).filter(|_| unsaved)).min();
         due.map_or(Stop::LOOK, |due| due.saturating_duration_since(now).max(Duration::from_millis(10))).min(Stop::LOOK)
     }
@@ -301,15 +301,21 @@ where
         self.sources.iter().map(|source| source.row().clone()).collect()
     }
 
-    fn text(&self) -> String {
-        kept::save(&self.sources.iter().filter_map(Source::keep).collect::<Vec<_>>())
+    /// Changes when there is something to keep.
+    fn mark(&self) -> u64 {
+        let marks = self.sources.iter().map(|source| match source {
+            Source::File(file) => file.mark(),
+            Source::Journal(journal) => journal.row.lines,
+            Source::Off(_) => 0,
+        });
+        marks.fold(0, |all, mark| all.wrapping_mul(31).wrapping_add(mark))
     }
 
     fn keep<K: LogSink<P::Record>>(&mut self, sink: &K) {
-        let text = self.text();
-        if self.kept.as_deref() != Some(&text) {
-            sink.keep(text.clone());
-            self.kept = Some(text);
+        let mark = self.mark();
+        if self.kept != Some(mark) {
+            sink.keep(kept::save(&self.sources.iter().filter_map(Source::keep).collect::<Vec<_>>()));
+            self.kept = Some(mark);
         }
     }
 }

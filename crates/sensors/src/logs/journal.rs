@@ -29,6 +29,8 @@ struct Running {
     pipe: OwnedFd,
     position: Position,
     more: bool,
+    /// How many children had died when it was handed over: what one had read of the pipe dies with it.
+    deaths: u64,
 }
 
 /// The journal.
@@ -65,6 +67,9 @@ where
 
     /// Reads what has come. True when there is more already.
     pub(super) fn turn<K: LogSink<P::Record>>(&mut self, hands: &mut Hands<'_, P, K>) -> Result<bool, Refused> {
+        if self.running.as_ref().is_some_and(|running| running.deaths != hands.worker.deaths()) {
+            self.stop(hands);
+        }
         if self.running.is_none() {
             if self.due().is_some_and(|due| due > Instant::now()) {
                 return Ok(false);
@@ -103,7 +108,8 @@ where
             Ok((program, again, pipe)) => {
                 let id = hands.id();
                 hands.worker.take(id, Kind::Stream, self.source.clone(), again);
-                self.running = Some(Running { id, program, pipe, position: Position::default(), more: false });
+                let deaths = hands.worker.deaths();
+                self.running = Some(Running { id, program, pipe, position: Position::default(), more: false, deaths });
                 self.row.state = LogState::Following;
             }
             Err(why) => self.end(format!("journalctl cannot be started: {why}"), hands),

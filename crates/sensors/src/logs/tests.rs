@@ -284,6 +284,23 @@ fn deletion_truncation_and_a_file_put_in_its_place_are_followed() {
 }
 
 #[test]
+fn a_file_that_is_moved_away_and_back_is_not_read_twice() {
+    let (dir, path, book) = stage();
+    let mut file = append(&path);
+    let following = Following::of(&path, &book);
+    write(&mut file, 0..10);
+    book.expect(10);
+    let elsewhere = dir.path().join("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    book.until("its absence", |taken| taken.rows[0].state == LogState::Missing);
+    fs::rename(&elsewhere, &path).unwrap();
+    book.until("its return", |taken| taken.rows[0].state == LogState::Following);
+    write(&mut file, 10..20);
+    book.expect(20);
+    following.end();
+}
+
+#[test]
 fn what_is_no_log_has_a_name_and_becomes_one_when_it_is() {
     let (dir, path, book) = stage();
     fs::create_dir(&path).unwrap();

@@ -7,13 +7,14 @@ mod nginx;
 use std::net::IpAddr;
 
 use bartizan_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use apache::read as read_apache;
 pub use modsecurity::Rule;
 pub use nginx::ErrorReader as NginxErrors;
 
 /// What a line of an error log is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// A wrong password for an account that exists.
     BadPassword,

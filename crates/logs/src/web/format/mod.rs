@@ -10,10 +10,12 @@ mod nginx;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use super::time::TimeShape;
 
 /// What stands at one place of a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Field {
     /// The client, as the server knows it: `$remote_addr`, `%h`, `%a`.
     Peer,
@@ -79,14 +81,14 @@ pub enum Escaping {
     None,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Piece {
     Text(Box<[u8]>),
     Field(Field),
 }
 
 /// What lies between two quotes: read from the left, then from the right; the middle is what remains.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Segment {
     left: Vec<Piece>,
     middle: Vec<Piece>,
@@ -95,7 +97,7 @@ struct Segment {
 }
 
 /// A compiled log format.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
     segments: Vec<Segment>,
     /// Whether more may follow after the last piece.

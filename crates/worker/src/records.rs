@@ -1,0 +1,233 @@
+//! The parsers of `logs`, as the child runs them: which format a source has, and the record that goes back.
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::Record;
+use super::serve::{Heard, Parser};
+use bartizan_logs::web::error::{ErrorKind, NginxErrors, WebError, read_apache};
+use bartizan_logs::web::{Access, AccessReader, Format as WebFormat};
+use bartizan_logs::{Context, Format as AuthFormat, MAX_DETAIL, MAX_NAME, Parsed, parse};
+use bartizan_model::{HostText, Timestamp};
+use std::net::IpAddr;
+
+/// Bytes kept of what a web client sent; what is longer is cut.
+const MAX_TARGET: usize = 2048;
+const MAX_WORD: usize = 256;
+
+/// How a source writes its lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogFormat {
+    /// Lines of a syslog daemon, `vsftpd.log`, `proftpd.log`.
+    Auth,
+    /// Entries of `journalctl --output=json`.
+    Journal,
+    /// Docker's `json-file`.
+    Docker,
+    /// Requests, in this format of the server; `None` when it is to be guessed line by line.
+    Access(Option<WebFormat>),
+    /// nginx's error log.
+    NginxError,
+    /// Apache's error log.
+    ApacheError,
+}
+
+impl LogFormat {
+    /// The format of this name, or of this text of a server's configuration.
+    pub fn named(text: &str) -> Option<Self> {
+        Some(match text {
+            "auth" | "syslog" => Self::Auth,
+            "journal" => Self::Journal,
+            "docker" => Self::Docker,
+            "access" | "common" | "json" => Self::Access(None),
+            "combined" => Self::Access(Some(WebFormat::combined())),
+            "nginx-error" => Self::NginxError,
+            "apache-error" => Self::ApacheError,
+            text if text.contains('$') => Self::Access(Some(WebFormat::nginx(text, Default::default()))),
+            text if text.contains('%') => Self::Access(Some(WebFormat::apache(text))),
+            _ => return None,
+        })
+    }
+
+    /// All names that there are.
+    pub const NAMES: [&'static str; 7] = ["auth", "journal", "docker", "access", "combined", "nginx-error", "apache-error"];
+
+    /// In a table.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Journal => "journal",
+            Self::Docker => "docker",
+            Self::Access(_) => "access",
+            Self::NginxError => "nginx-error",
+            Self::ApacheError => "apache-error",
+        }
+    }
+}
+
+/// What one request to a web server was, as its access log has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebRequest {
+    /// Whom the server talked to.
+    pub peer: Option<IpAddr>,
+    /// `X-Forwarded-For`: the client's word, until a configured proxy stands behind it.
+    pub forwarded: HostText,
+    /// The name that the client gave for HTTP authentication.
+    pub user: HostText,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// `GET`.
+    pub method: HostText,
+    /// Path and query, as requested; at most 2 KiB.
+    pub target: HostText,
+    /// What the server answered.
+    pub status: Option<u16>,
+    /// Where the client says it came from.
+    pub referer: HostText,
+    /// What the client says it is.
+    pub agent: HostText,
+    /// The host that was asked for.
+    pub host: HostText,
+}
+
+/// What one line of a web server's error log says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebTrouble {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// Whom the server talked to.
+    pub client: Option<IpAddr>,
+    /// What happened.
+    pub kind: ErrorKind,
+    /// The account that the client named.
+    pub user: Option<HostText>,
+    /// The file or path that it is about.
+    pub path: Option<HostText>,
+    /// The number of ModSecurity's rule, and whether it stopped the request.
+    pub rule: Option<(u32, bool)>,
+}
+
+/// What one line says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogRecord {
+    /// Logins, privileges, accounts, packets.
+    Auth(Box<bartizan_logs::Record<HostText>>),
+    /// A request.
+    Request(Box<WebRequest>),
+    /// An error of a web server.
+    Trouble(Box<WebTrouble>),
+}
+
+impl Record for LogRecord {
+    fn holds(&self) -> bool {
+        let within = |text: &HostText, most: usize| text.as_bytes().len() <= most;
+        let all = |texts: &[(Option<&HostText>, usize)]| texts.iter().all(|(text, most)| text.is_none_or(|text| within(text, *most)));
+        match self {
+            Self::Auth(record) => {
+                let names = [&record.user, &record.target, &record.host, &record.fingerprint].map(|name| (name.as_ref(), MAX_NAME));
+                all(&names) && all(&[(record.detail.as_ref(), MAX_DETAIL)])
+            }
+            Self::Request(request) => {
+                let words = [&request.forwarded, &request.user, &request.method, &request.referer, &request.agent, &request.host];
+                within(&request.target, MAX_TARGET) && words.iter().all(|word| within(word, MAX_WORD))
+            }
+            Self::Trouble(trouble) => all(&[(trouble.user.as_ref(), MAX_WORD), (trouble.path.as_ref(), MAX_TARGET)]),
+        }
+    }
+}
+
+/// What is remembered of the lines of one source.
+#[derive(Debug)]
+pub enum Reader {
+    /// Logins and their kin.
+    Auth(AuthFormat, Box<Context>),
+    /// Requests.
+    Access(AccessReader),
+    /// Errors of nginx; the zone that it was made for.
+    NginxError(NginxErrors, i32),
+    /// Errors of Apache, and the zone.
+    ApacheError(i32),
+}
+
+/// The parsers of `logs`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogParser;
+
+impl Parser for LogParser {
+    type Source = LogFormat;
+    type State = Reader;
+    type Record = LogRecord;
+
+    fn open(&mut self, source: &LogFormat) -> Reader {
+        let auth = |format| Reader::Auth(format, Box::new(Context::new(chrono::Utc::now(), 0)));
+        match source {
+            LogFormat::Auth => auth(AuthFormat::Auth),
+            LogFormat::Journal => auth(AuthFormat::Journal),
+            LogFormat::Docker => auth(AuthFormat::Docker),
+            LogFormat::Access(None) => Reader::Access(AccessReader::guessing()),
+            LogFormat::Access(Some(format)) => Reader::Access(AccessReader::of(format.clone())),
+            LogFormat::NginxError => Reader::NginxError(NginxErrors::new(0), 0),
+            LogFormat::ApacheError => Reader::ApacheError(0),
+        }
+    }
+
+    fn clock(&mut self, state: &mut Reader, zone: i32) {
+        match state {
+            Reader::Auth(_, context) => context.set_time(chrono::Utc::now(), zone),
+            Reader::Access(_) => {}
+            Reader::NginxError(_, known) if *known == zone => {}
+            Reader::NginxError(errors, known) => (*errors, *known) = (NginxErrors::new(i64::from(zone)), zone),
+            Reader::ApacheError(known) => *known = zone,
+        }
+    }
+
+    fn parse(&mut self, state: &mut Reader, line: &[u8]) -> Heard<LogRecord> {
+        match state {
+            Reader::Auth(format, context) => match parse(*format, line, context) {
+                Parsed::Record(record) => Heard::Record(LogRecord::Auth(Box::new(record.keep()))),
+                Parsed::Other => Heard::Known,
+                Parsed::Unparsed | Parsed::TooLong => Heard::Unknown,
+            },
+            Reader::Access(reader) => match reader.read(line) {
+                Some(access) => Heard::Record(LogRecord::Request(Box::new(request(&access)))),
+                None => Heard::Unknown,
+            },
+            Reader::NginxError(errors, _) => trouble(errors.read(line)),
+            Reader::ApacheError(zone) => trouble(read_apache(line, i64::from(*zone))),
+        }
+    }
+}
+
+fn cut(bytes: &[u8], most: usize) -> HostText {
+    HostText::from(bytes.get(..most).unwrap_or(bytes))
+}
+
+fn request(access: &Access<'_>) -> WebRequest {
+    let asked = access.asked();
+    WebRequest {
+        peer: access.peer,
+        forwarded: cut(&access.forwarded, MAX_WORD),
+        user: cut(&access.user, MAX_WORD),
+        at: access.at,
+        method: cut(asked.method, MAX_WORD),
+        target: cut(asked.target, MAX_TARGET),
+        status: access.status,
+        referer: cut(&access.referer, MAX_WORD),
+        agent: cut(&access.agent, MAX_WORD),
+        host: cut(&access.host, MAX_WORD),
+    }
+}
+
+fn trouble(error: Option<WebError<'_>>) -> Heard<LogRecord> {
+    let Some(error) = error else { return Heard::Unknown };
+    if error.kind == ErrorKind::Other {
+        return Heard::Known;
+    }
+    Heard::Record(LogRecord::Trouble(Box::new(WebTrouble {
+        at: error.at,
+        client: error.client,
+        kind: error.kind,
+        user: error.user.map(|user| cut(user, MAX_WORD)),
+        path: error.path.map(|path| cut(path, MAX_TARGET)),
+        rule: error.rule.map(|rule| (rule.id, rule.denied)),
+    })))
+}
