@@ -25,10 +25,25 @@ pub(super) enum NoAnswer {
     Ended,
 }
 
+/// Why whoever insists did not hear that it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unheard {
+    /// It is not done yet, and will be.
+    Late,
+    /// The part has ended: it is never done.
+    Ended,
+}
+
 /// The box of one part: anybody puts in, its thread takes out.
 pub(super) struct Mailbox<S> {
-    waiting: Mutex<VecDeque<Message<S>>>,
+    waiting: Mutex<Waiting<S>>,
     wake: Box<dyn Fn() + Send + Sync>,
+}
+
+struct Waiting<S> {
+    messages: VecDeque<Message<S>>,
+    /// The part has ended: nothing is taken any more.
+    closed: bool,
 }
 
 /// Who has hold of a question: the first to take it decides.
@@ -47,19 +62,27 @@ impl Claim {
 impl<S: 'static> Mailbox<S> {
     /// Empty; whatever comes wakes the part so.
     pub(super) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { waiting: Mutex::default(), wake: Box::new(wake) }
+        let waiting = Waiting { messages: VecDeque::new(), closed: false };
+        Self { waiting: Mutex::new(waiting), wake: Box::new(wake) }
     }
 
-    /// Leaves a message and does not wait. `false` when the part is so far behind that it is thrown away.
+    /// Leaves a message and does not wait. `false` when it is thrown away: the part is far behind, or has ended.
     pub(super) fn tell(&self, message: impl FnOnce(&mut S) + Send + 'static) -> bool {
+        self.put(Box::new(message), MAX_WAITING).is_ok()
+    }
+
+    fn put(&self, message: Message<S>, room: usize) -> Result<(), NoAnswer> {
         let mut waiting = self.waiting.lock().unpoisoned();
-        let room = waiting.len() < MAX_WAITING;
-        if room {
-            waiting.push_back(Box::new(message));
+        if waiting.closed {
+            return Err(NoAnswer::Ended);
+        }
+        let fits = waiting.messages.len() < room;
+        if fits {
+            waiting.messages.push_back(message);
         }
         drop(waiting);
         (self.wake)();
-        room
+        if fits { Ok(()) } else { Err(NoAnswer::Busy) }
     }
 
     /// Asks and waits for the answer, for so long until the part begins with it.
@@ -70,15 +93,13 @@ impl<S: 'static> Mailbox<S> {
         let (answer, answers): (SyncSender<T>, _) = sync_channel(1);
         let claim = Arc::new(Claim(AtomicU8::new(OPEN)));
         let its = Arc::clone(&claim);
-        let sent = self.tell(move |state| {
+        let message = move |state: &mut S| {
             if its.take() {
                 // Whoever asked waits for it, or has ended.
                 let _ = answer.send(work(state));
             }
-        });
-        if !sent {
-            return Err(NoAnswer::Busy);
-        }
+        };
+        self.put(Box::new(message), MAX_WAITING)?;
         match answers.recv_timeout(within) {
             Ok(answered) => Ok(answered),
             Err(RecvTimeoutError::Disconnected) => Err(NoAnswer::Ended),
@@ -87,22 +108,39 @@ impl<S: 'static> Mailbox<S> {
         }
     }
 
-    /// Leaves work that is done in any case, sooner or later, and waits for so long to hear that it is done.
-    pub(super) fn insist<T: Send + 'static>(&self, within: Duration, work: impl FnOnce(&mut S) -> T + Send + 'static) -> Option<T> {
+    /// Leaves work that is done sooner or later, however much waits, as long as the part lives; waits for so long to hear that
+    /// it is done. For those of whom there are few: emergency stops, and changes that are over.
+    ///
+    /// # Errors
+    /// [`Unheard`]: it is not done yet, or never will be.
+    pub(super) fn insist<T: Send + 'static>(
+        &self,
+        within: Duration,
+        work: impl FnOnce(&mut S) -> T + Send + 'static,
+    ) -> Result<T, Unheard> {
         let (answer, answers): (SyncSender<T>, _) = sync_channel(1);
         // Whoever asked may no longer wait.
-        self.tell(move |state| drop(answer.send(work(state))));
-        answers.recv_timeout(within).ok()
+        self.put(Box::new(move |state| drop(answer.send(work(state)))), usize::MAX).map_err(|_| Unheard::Ended)?;
+        answers.recv_timeout(within).map_err(|error| match error {
+            RecvTimeoutError::Timeout => Unheard::Late,
+            RecvTimeoutError::Disconnected => Unheard::Ended,
+        })
     }
 
     /// Everything that waits, the oldest first.
     pub(super) fn take(&self) -> VecDeque<Message<S>> {
-        std::mem::take(&mut *self.waiting.lock().unpoisoned())
+        std::mem::take(&mut self.waiting.lock().unpoisoned().messages)
     }
 
     /// Does all that waits.
     pub(super) fn work_off(&self, state: &mut S) {
         self.take().into_iter().for_each(|message| message(state));
+    }
+
+    /// The part ends: nothing is taken any more, and all that waits is done once more.
+    pub(super) fn close(&self, state: &mut S) {
+        self.waiting.lock().unpoisoned().closed = true;
+        self.work_off(state);
     }
 }
 
@@ -190,5 +228,21 @@ mod tests {
         while mailbox.take().is_empty() {}
         assert_eq!(asked.join().unwrap(), Err(NoAnswer::Ended));
         assert_eq!((0..MAX_WAITING + 5).filter(|_| mailbox.tell(|_| {})).count(), MAX_WAITING);
+    }
+
+    #[test]
+    fn a_full_box_takes_what_somebody_insists_on_and_a_closed_one_tells_everybody_at_once() {
+        let (mailbox, mut state) = (boxed(), Vec::new());
+        while mailbox.tell(|_| {}) {}
+        assert_eq!(mailbox.insist(Duration::from_millis(10), |all| all.push(7)), Err(Unheard::Late));
+        assert_eq!(mailbox.ask(Duration::from_secs(60), |all| all.push(8)), Err(NoAnswer::Busy));
+        mailbox.close(&mut state);
+        assert_eq!(state, [7], "what waited when it closed was done");
+        let begun = Instant::now();
+        assert_eq!(mailbox.ask(Duration::from_secs(60), |all| all.push(9)), Err(NoAnswer::Ended));
+        assert_eq!(mailbox.insist(Duration::from_secs(60), |all| all.push(9)), Err(Unheard::Ended));
+        assert!(!mailbox.tell(|all| all.push(9)) && begun.elapsed() < Duration::from_secs(5));
+        mailbox.work_off(&mut state);
+        assert_eq!(state, [7]);
     }
 }

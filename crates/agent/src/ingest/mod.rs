@@ -101,7 +101,7 @@ impl Ingest {
 
     /// An action was taken for an incident; returns when consoles can see it, or soon.
     pub(crate) fn contained(&self, id: IncidentId) {
-        self.pipeline.insist(SHOWN, move |pipeline| pipeline.set_state(id, IncidentState::Contained));
+        let _ = self.pipeline.insist(SHOWN, move |pipeline| pipeline.set_state(id, IncidentState::Contained));
     }
 
     /// The same for whoever must not wait.

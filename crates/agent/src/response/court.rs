@@ -12,12 +12,17 @@ use bartizan_court::Warrant;
 use bartizan_model::{Action, Incident, Timestamp};
 use bartizan_outbound::Notice;
 use bartizan_responder::ActError;
-use bartizan_sys::sched;
+use bartizan_sys::{sched, service_manager};
 
 /// Longest wait for a case or a message.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is asked whether questions lapse.
 const LAPSES: Duration = Duration::from_millis(500);
+/// At the end, so long changes under way are waited for: with what ends after the court it must fit into the unit's
+/// TimeoutStopSec (15 s).
+const LAST_CHANGES: Duration = Duration::from_secs(8);
+/// How often it is asked whether they are over, and the service manager told that the agent lives.
+const LAST_ROUND: Duration = Duration::from_millis(500);
 
 impl Response {
     /// The thread.
@@ -47,6 +52,28 @@ impl Response {
             }
             decider.publish();
         }
+        self.end_court(&mut decider);
+    }
+
+    /// Nothing is begun any more. What came of changes under way is put on record, so that the next run knows who answered what;
+    /// then whoever asks is told that the court has ended.
+    fn end_court(&self, decider: &mut Decider) {
+        decider.end();
+        let begun = Instant::now();
+        loop {
+            self.court.work_off(decider);
+            if !decider.waits_for_a_change() || begun.elapsed() >= LAST_CHANGES {
+                break;
+            }
+            // Accounting, which tells it otherwise, ends meanwhile.
+            service_manager::alive();
+            self.notify.sleep(LAST_ROUND);
+        }
+        self.court.close(decider);
+        if decider.waits_for_a_change() {
+            tracing::warn!("a change is still under way at the end: the next run compares it with the kernel");
+        }
+        decider.publish();
     }
 
     /// Those that wait now; what comes meanwhile is the next round's.

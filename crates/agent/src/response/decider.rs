@@ -29,6 +29,8 @@ pub(crate) struct Decider {
     /// Actions that may be alive at once.
     max_active: usize,
     refused: BTreeSet<String>,
+    /// The agent ends: nobody is given leave any more.
+    ending: bool,
 }
 
 /// Leave that was given to a person, and what it is about.
@@ -42,7 +44,17 @@ pub(super) struct Granted {
 impl Decider {
     pub(crate) fn new(response: Arc<Response>, court: Court, mode: Mode, questions: Questions, policy: &Policy) -> Self {
         let max_active = policy.actions.most_active as usize;
-        Self { response, court, mode, questions, under_way: UnderWay::default(), max_active, refused: BTreeSet::new() }
+        Self { response, court, mode, questions, under_way: UnderWay::default(), max_active, refused: BTreeSet::new(), ending: false }
+    }
+
+    /// The agent ends: from now on nobody is given leave to begin anything.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// Whether a change is under way of which it is not known yet what came.
+    pub(super) fn waits_for_a_change(&self) -> bool {
+        !self.under_way.is_empty()
     }
 
     /// Shows everybody how it stands.
@@ -225,6 +237,10 @@ impl Decider {
         actor: &str,
         now: Timestamp,
     ) -> Result<Granted, Refusal> {
+        if self.ending {
+            let message = format!("nothing was done: the agent ends, and {plan} is not begun any more");
+            return Err(Refusal { code: ErrorCode::Failed, message, mend: "ask again when it runs".to_owned() });
+        }
         let response = Arc::clone(&self.response);
         let lifeline = response.owner.lifeline();
         let tree = plan.target().root().map(|root| response.processes_below(root)).unwrap_or_default();

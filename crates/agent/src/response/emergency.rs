@@ -23,7 +23,7 @@ impl Response {
             response.responder.go_on_from(decider.set_mode(Mode::Paranoid));
             before
         };
-        let before = self.court.insist(HURRY, paranoid).unwrap_or_else(|| self.standing().mode);
+        let before = self.court.insist(HURRY, paranoid).unwrap_or_else(|_| self.standing().mode);
         self.mode_changed(before, Mode::Paranoid, &by.to_string());
         self.undo_everything(by)
     }

@@ -228,3 +228,6 @@ impl Response {
         &self.settings.runtime
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,7 @@ impl Response {
 pub(super) struct Over<'a> {
     response: &'a Response,
     number: u64,
-    answered_by: Option<String>,
+    pub(super) answered_by: Option<String>,
 }
 
 impl Drop for Over<'_> {

@@ -37,6 +37,11 @@ impl UnderWay {
         self.all.swap_remove(at).question
     }
 
+    /// Whether nothing is being done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether the same is being done.
     pub(super) fn has(&self, plan: &ActionPlan) -> bool {
         self.all.iter().any(|change| change.plan.kind() == plan.kind() && change.plan.target().is_same(plan.target()))
