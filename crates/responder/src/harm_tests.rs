@@ -138,6 +138,27 @@ fn one_slow_greeting_is_no_harm() {
 }
 
 #[test]
+fn looks_that_several_threads_begin_at_one_moment_are_one() {
+    on_bench(|bench| {
+        ip("addr add 198.51.100.2/32 dev lo");
+        let hands = Hands::default();
+        let _server = TcpListener::bind("198.51.100.2:8080").unwrap();
+        let responder = with_probe(&bench, &hands, "tcp 198.51.100.2:8080");
+        let done = responder.execute(alone(block("198.51.100.2", Direction::In, MINUTE)), now()).unwrap();
+        hands.pass(1);
+        let (begun, ill) = (responder.clock.now(), responder.measure_all());
+        for _ in 0..4 {
+            responder.compare_signs(done.id, &ill, begun, now());
+        }
+        assert_eq!(row(&responder, done.id).state, ActionState::Live, "it is one moment, whoever looks");
+        for second in 1..3 {
+            responder.compare_signs(done.id, &ill, begun + second * 1_000_000_000, now());
+        }
+        assert_eq!(row(&responder, done.id).state, ActionState::RolledBack);
+    });
+}
+
+#[test]
 fn what_does_harm_is_undone_by_itself_and_not_done_again_alone() {
     on_bench(|bench| {
         ip("addr add 198.51.100.2/32 dev lo");

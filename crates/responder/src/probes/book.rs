@@ -60,8 +60,9 @@ pub(super) struct Watched {
     pub(super) since: u64,
     pub(super) looks: usize,
     pub(super) looked: u64,
-    /// How many looks in a row found something harmed.
+    /// How many looks in a row found something harmed, and when the last of them began (boot clock).
     pub(super) bad: usize,
+    pub(super) bad_at: u64,
 }
 
 impl Signs {
@@ -82,7 +83,7 @@ impl Signs {
     /// From now on the signs are compared with `before`.
     pub(crate) fn watch(&self, id: ActionId, before: Before, since: u64) {
         let Before { signs: before, may_carry } = before;
-        self.book().watched.insert(id, Watched { before, may_carry, since, looks: 0, looked: since, bad: 0 });
+        self.book().watched.insert(id, Watched { before, may_carry, since, looks: 0, looked: since, bad: 0, bad_at: 0 });
         self.watching.notify_all();
     }
 

@@ -56,7 +56,7 @@ impl Responder {
             self.signs.book().all_at = Some(at);
             self.tell_what_is_worse();
         }
-        due.into_iter().filter_map(|id| self.compare_signs(id, &signs, now)).collect()
+        due.into_iter().filter_map(|id| self.compare_signs(id, &signs, at, now)).collect()
     }
 
     /// Sleeps until an action begins to be watched, at most so long; not at all while one is.
@@ -133,27 +133,38 @@ impl Responder {
     pub(super) fn look_until_sure(&self, id: ActionId, now: Timestamp, operation: &Operation<'_>) -> Option<Action> {
         for _ in 1..SURE {
             operation.step();
-            let judged = self.compare_signs(id, &self.measure_all(), now);
+            let judged = self.look(id, now);
             if !self.signs.suspects(id) {
                 return judged;
             }
             std::thread::sleep(Duration::from_nanos(BETWEEN));
         }
         operation.step();
-        self.compare_signs(id, &self.measure_all(), now)
+        self.look(id, now)
     }
 
-    /// Compares one watched action's signs with those before it: written into its row, and undone when several looks in a
-    /// row find that it does harm. `None` when it is not watched or over.
-    fn compare_signs(&self, id: ActionId, after: &[Probe], now: Timestamp) -> Option<Action> {
-        let watched = self.signs.book().watched.get(&id).cloned()?;
+    fn look(&self, id: ActionId, now: Timestamp) -> Option<Action> {
+        let begun = self.clock.now();
+        self.compare_signs(id, &self.measure_all(), begun, now)
+    }
+
+    /// Compares one watched action's signs, measured from `begun` on (boot clock), with those before it: written into its row,
+    /// and undone when several looks in a row find that it does harm. Of looks that several threads begin within [`BETWEEN`]
+    /// one counts. `None` when it is not watched or over.
+    pub(super) fn compare_signs(&self, id: ActionId, after: &[Probe], begun: u64, now: Timestamp) -> Option<Action> {
         let _turn = self.my_turn();
+        let watched = self.signs.book().watched.get(&id).cloned()?;
         let held = self.ledger.held_one(id).filter(is_meant)?;
         let mut action = Action::clone(&held.action);
         let check = verdict::judge(&action, &held.snapshot, &watched, after, now);
-        let bad = if check.harmed.is_empty() { 0 } else { watched.bad + 1 };
+        let counts = watched.bad == 0 || begun.saturating_sub(watched.bad_at) >= BETWEEN;
+        let (bad, bad_at) = match (check.harmed.is_empty(), counts) {
+            (true, _) => (0, 0),
+            (false, true) => (watched.bad + 1, begun),
+            (false, false) => (watched.bad, watched.bad_at),
+        };
         if let Some(watched) = self.signs.book().watched.get_mut(&id) {
-            watched.bad = bad;
+            (watched.bad, watched.bad_at) = (bad, bad_at);
         }
         if bad > 0 && bad < SURE {
             return Some(action);

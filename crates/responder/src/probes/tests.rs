@@ -21,7 +21,7 @@ fn sign(kind: ProbeKind, name: &str, state: ProbeState) -> Probe {
 
 /// Looked at after this.
 fn since(before: &[Probe]) -> Watched {
-    Watched { before: Arc::new(before.to_vec()), may_carry: false, since: 0, looks: 0, looked: 0, bad: 0 }
+    Watched { before: Arc::new(before.to_vec()), may_carry: false, since: 0, looks: 0, looked: 0, bad: 0, bad_at: 0 }
 }
 
 pub(crate) fn action(kind: ActionKind, target: Target) -> Action {
