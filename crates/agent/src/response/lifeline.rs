@@ -31,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// An answer serves for so long: one decision asks several times. Whoever connects within it is seen by the responder's
 /// own look at the target (`host::lifeline::check`); an arriving console ends it.
 const ONE_DECISION: Duration = Duration::from_millis(5);
+/// So often it is read anew because somebody arrived meanwhile; of whom arrives while it is read for the last time, only what
+/// can be seen of them is added.
+const READINGS: usize = 3;
 /// How often names of time servers are asked for.
 const NAMES: Duration = Duration::from_secs(600);
 
@@ -117,6 +120,7 @@ impl Owner {
     /// The lifeline at this moment. Nobody who asks waits for another who does: on a busy host the other may be made to wait.
     pub(crate) fn lifeline(&self) -> Lifeline {
         *self.alerted.lock().unpoisoned() = Some(Instant::now());
+        let mut readings = 0;
         loop {
             let snapshot = self.snapshot.lock().unpoisoned().clone();
             // On a quiet host, and before the thread has begun, whoever asks derives it.
@@ -134,6 +138,12 @@ impl Owner {
             if recent.turn == turn {
                 recent.answer = Some((asked, lifeline.clone()));
                 return lifeline;
+            }
+            drop(recent);
+            readings += 1;
+            // Whoever asks us again and again does not keep the court from its decision.
+            if readings >= READINGS {
+                return self.with_known(|known| lifeline::hold_attached(lifeline, known));
             }
         }
     }
@@ -246,6 +256,24 @@ mod tests {
         assert!(owner.recent.lock().unpoisoned().answer.is_some());
         owner.arrived(Some(std::process::id()), None);
         assert!(owner.recent.lock().unpoisoned().answer.is_none(), "a console that comes is seen at once");
+    }
+
+    #[test]
+    fn who_arrives_again_and_again_does_not_keep_the_lifeline_from_being_read() {
+        let (owner, over) = (Arc::new(Owner::new(vec![])), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+        let (busy, until) = (Arc::clone(&owner), Arc::clone(&over));
+        let arrives = std::thread::spawn(move || {
+            while !until.load(std::sync::atomic::Ordering::Relaxed) {
+                busy.arrived(Some(std::process::id()), None);
+                busy.left(Some(std::process::id()));
+            }
+        });
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || (0..20).for_each(|_| drop(tell.send(owner.lifeline()))));
+        let read = (0..20).filter(|_| told.recv_timeout(Duration::from_secs(20)).is_ok()).count();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        arrives.join().unwrap();
+        assert_eq!(read, 20);
     }
 
     #[test]

@@ -127,6 +127,24 @@ fn by_peer(open: &[Socket]) -> Vec<(IpAddr, u32)> {
     peers.into_iter().collect()
 }
 
+/// Whoever sits at a console or asks by now is held too by a lifeline that was read a moment before.
+pub fn hold_attached(lifeline: Lifeline, known: Known<'_>) -> Lifeline {
+    let mut found = Found { lifeline };
+    found.hold_attached(known);
+    found.lifeline
+}
+
+impl Found {
+    fn hold_attached(&mut self, known: Known<'_>) {
+        for addr in known.consoles {
+            self.address(*addr, LifelineReason::RecentLogin);
+        }
+        for pid in known.attached {
+            self.upwards(*pid);
+        }
+    }
+}
+
 impl Snapshot {
     /// The lifeline at this moment: the snapshot, and over it who has logged in since and who sits at a console right now.
     /// Takes some hundred microseconds while no SSH server has started a process since.
@@ -148,12 +166,7 @@ impl Snapshot {
             Err(why) => found.unknown("processes", why),
         }
         login::recent(&mut found, &self.trusted, known.seen);
-        for addr in known.consoles {
-            found.address(*addr, LifelineReason::RecentLogin);
-        }
-        for pid in known.attached {
-            found.upwards(*pid);
-        }
+        found.hold_attached(known);
         found.lifeline
     }
 
