@@ -15,8 +15,8 @@ use super::ask::{settings, socket};
 use super::outcome::{FAILED, Failure, Outcome};
 use super::place::{Alone, WithGuard};
 use super::print;
-use bartizan_agent::Engine;
 use bartizan_agent::server::{self, Access, Gate, Listener, Places};
+use bartizan_agent::{Engine, apart};
 use bartizan_client::Connection;
 use bartizan_config::{Glyphs, Keymap, Settings, Theme, View};
 use bartizan_sys::daemonize::{self, Leash, Side};
@@ -237,7 +237,7 @@ impl Agent {
             return Ok(Outcome::Done);
         }
         let engine = Arc::clone(&self.engine);
-        let state = tokio::task::spawn_blocking(move || engine.hand_over()).await.map_err(Failure::failed)?;
+        let state = apart(move || engine.hand_over()).await.flatten();
         // The socket's name must be free for the next binary.
         self.door.abort();
         let _ = self.door.await;
@@ -250,7 +250,8 @@ impl Agent {
     async fn end(self, reason: &str) {
         let (engine, reason) = (self.engine, reason.to_owned());
         tracing::info!(reason, "ending");
-        let _ = tokio::task::spawn_blocking(move || engine.stop(&reason)).await;
+        // Not on a thread that may be held by what somebody asked.
+        apart(move || engine.stop(&reason)).await;
         self.door.abort();
         let _ = self.door.await;
     }
@@ -325,5 +326,5 @@ fn keymap(global: &Global) -> Result<Keymap, Failure> {
 }
 
 fn runtime() -> Result<Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(24).enable_all().build()?)
 }

@@ -13,6 +13,7 @@ mod ingest;
 mod life;
 mod mailbox;
 mod notify;
+mod own_thread;
 mod parts;
 mod past;
 mod policy_words;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::broadcast::Receiver;
 
 pub use doctor::probe;
+pub use own_thread::apart;
 pub use start::EngineError;
 
 use accounting::Beat;

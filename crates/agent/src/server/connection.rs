@@ -14,6 +14,7 @@ use super::silent::Newcomer;
 use super::token::Fault;
 use super::{Gate, Peer};
 use crate::Engine;
+use crate::own_thread::apart;
 use bartizan_model::{Event, Role};
 use bartizan_protocol::{ClientFrame, ErrorCode, Hello, Push, Refusal, Reply, Request, ServerFrame, Token, VERSION};
 
@@ -178,18 +179,20 @@ impl Connection {
         let reloads = matches!(request, Request::Reload);
         let (engine, gate, actor, pid) = (Arc::clone(&self.engine), Arc::clone(&self.gate), self.peer.to_string(), self.peer.pid);
         // Answers read the disk or change the kernel: not on the thread that feeds the consoles.
-        let turn = gate.turn(&self.peer).await;
-        let answer = tokio::task::spawn_blocking(move || {
+        let urgent = matches!(request, Request::EmergencyStop | Request::Stop);
+        let turn = if urgent { None } else { gate.turn(&self.peer).await };
+        let work = move || {
             let _turn = turn;
             let reply = engine.answer(request, &actor, pid);
             if reloads {
                 gate.reread();
             }
             reply
-        });
-        let reply = answer
-            .await
-            .unwrap_or_else(|_| refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`"));
+        };
+        // Whoever stops something waits for no thread that others hold.
+        let answer = if urgent { apart(work).await } else { tokio::task::spawn_blocking(work).await.ok() };
+        let reply =
+            answer.unwrap_or_else(|| refusal(ErrorCode::Failed, "the agent failed on this question", "see its log and `bartizan doctor`"));
         self.reply(id, reply).await
     }
 

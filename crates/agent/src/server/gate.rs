@@ -50,10 +50,13 @@ pub struct Gate {
     read: Mutex<Instant>,
     refusals: Mutex<Refusals>,
     looking: Arc<Semaphore>,
+    operating: Arc<Semaphore>,
 }
 
 /// Questions of peers who may only look that are carried out at once: the rest of the threads is for whoever must act.
 const LOOKING: usize = 8;
+/// The same of operators: the rest is for root and admins.
+const OPERATING: usize = 8;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unpoisoned()
@@ -78,6 +81,7 @@ impl Gate {
             read: Mutex::new(Instant::now()),
             refusals: Mutex::default(),
             looking: Arc::new(Semaphore::new(LOOKING)),
+            operating: Arc::new(Semaphore::new(OPERATING)),
         }))
     }
 
@@ -137,7 +141,8 @@ impl Gate {
     pub(super) async fn turn(&self, peer: &Peer) -> Option<OwnedSemaphorePermit> {
         match self.role(peer) {
             Role::Viewer => Arc::clone(&self.looking).acquire_owned().await.ok(),
-            Role::Operator | Role::Admin => None,
+            Role::Operator => Arc::clone(&self.operating).acquire_owned().await.ok(),
+            Role::Admin => None,
         }
     }
 
