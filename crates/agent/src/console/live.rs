@@ -243,6 +243,10 @@ impl Live {
 
     /// An action changed; `tree` are the processes that it holds. Returns processes whose row changed.
     pub(super) fn action(&mut self, action: &Action, tree: &[ProcessKey]) -> Vec<ProcessKey> {
+        // Whoever tells of it does so after its turn: what another has told meanwhile is newer, and the end is the last word.
+        if action.state.is_active() && self.actions.get(&action.id).is_some_and(|known| !known.state.is_active()) {
+            return Vec::new();
+        }
         self.actions.insert(action.id, action.clone());
         let ended = self.actions.values().find(|a| !a.state.is_active()).map(|a| a.id);
         if self.actions.len() > ACTIONS
