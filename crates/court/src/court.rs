@@ -195,6 +195,11 @@ impl Court {
         self.remember(plan.clone(), incident, Stand::Declined, now, self.policy.actions.question_lapses);
     }
 
+    /// Nothing was begun of what was allowed, by no fault of the plan: what was ruled about it counts no more.
+    pub fn forget(&mut self, plan: &ActionPlan) {
+        self.court.retain(|entry| !same(&entry.plan, plan));
+    }
+
     fn rule(&mut self, case: &Case<'_>, plan: ActionPlan, tree: &[Arc<Process>]) -> Option<Ruling> {
         if guard::same_active(&plan, case.active).is_some() {
             return None;

@@ -36,6 +36,12 @@ impl CaseQueue {
         self.notify.wake();
     }
 
+    /// Puts a case back that was taken and could not be dealt with; what came of the same incident meanwhile is newer.
+    pub(super) fn put_back(&self, case: PendingCase) {
+        self.waiting.lock().unpoisoned().entry(case.incident.id).or_insert(case);
+        self.notify.wake();
+    }
+
     /// Brings a case up to date, if it waits.
     pub(super) fn renew(&self, case: PendingCase) {
         if let Some(waiting) = self.waiting.lock().unpoisoned().get_mut(&case.incident.id) {

@@ -8,10 +8,6 @@ use super::decider::Decider;
 use super::{Response, watchdog};
 use crate::accounting::Beat;
 use crate::schedule::due;
-use bartizan_court::Warrant;
-use bartizan_model::{Action, Incident, Timestamp};
-use bartizan_outbound::Notice;
-use bartizan_responder::ActError;
 use bartizan_sys::{sched, service_manager};
 
 /// Longest wait for a case or a message.
@@ -84,27 +80,6 @@ impl Response {
             decider.judge(&case, now);
             // A person waits for one case at the most.
             self.court.work_off(decider);
-        }
-    }
-
-    /// Does what the court allowed by itself; the action that came of it, as it stands.
-    pub(super) fn execute_alone(&self, warrant: Warrant, incident: &Incident, now: Timestamp) -> Option<Action> {
-        match self.responder.execute(warrant, now) {
-            Ok(action) => {
-                self.carried_out(&action);
-                self.ingest.contained_soon(incident.id);
-                self.push(|host| Notice::action(host, &action, incident.severity));
-                Some(action)
-            }
-            // On screen and in the audit log; there is nobody to answer.
-            Err(error) => {
-                let begun = match &error {
-                    ActError::Failed { action, .. } | ActError::UndoPending { action, .. } => Some(Action::clone(action)),
-                    _ => None,
-                };
-                drop(self.refused(error));
-                begun
-            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Brings cases before the court, does what it rules, and keeps the questions. Its own thread alone has it; others send messages.
 
+mod alone;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,15 +65,13 @@ impl Decider {
         self.response.standing.show(Standing { mode: self.mode, asked, questions: self.questions.all(), at: std::time::Instant::now() });
     }
 
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// A person sets it: the sentinel begins anew. Gives the first warrant that is not issued yet.
-    pub(crate) fn set_mode(&mut self, mode: Mode) -> WarrantId {
-        self.mode = mode;
+    /// A person sets it: the sentinel begins anew. On record in the order in which the modes were in force, so that the next
+    /// run begins with the last one. Gives the first warrant that is not issued yet.
+    pub(crate) fn set_mode(&mut self, mode: Mode, by: &str) -> WarrantId {
+        let before = std::mem::replace(&mut self.mode, mode);
         self.court.rearm();
         self.publish();
+        self.response.mode_changed(before, mode, by);
         self.court.next_warrant()
     }
 
@@ -112,7 +112,8 @@ impl Decider {
 
     /// Brings one case before the court and does what it rules.
     pub(super) fn judge(&mut self, case: &PendingCase, now: Timestamp) {
-        let PendingCase { incident, proof } = case;
+        let pending = case;
+        let PendingCase { incident, proof } = pending;
         let response = Arc::clone(&self.response);
         let lifeline = response.owner.lifeline();
         let tree = incident.subject.map(|key| response.processes_below(key)).unwrap_or_default();
@@ -128,8 +129,7 @@ impl Decider {
                 Ruling::Act(warrant) => {
                     let judged = chrono::Utc::now();
                     tracing::debug!(incident = %incident.id, waited_us = micros(now - incident.updated), judging_us = micros(judged - now), "acts alone");
-                    self.settle_question(warrant.plan());
-                    self.act_alone(warrant, incident, now);
+                    self.act_alone(warrant, pending, now);
                 }
                 Ruling::Ask { plan, reason, held_because } => {
                     self.ask(incident, plan, reason, format!("{held_because}{spared}"), now);
@@ -137,30 +137,6 @@ impl Decider {
                 Ruling::Refuse { plan, reason } => self.refuse(incident, &plan, &reason.to_string(), now),
             }
         }
-    }
-
-    /// What takes its time, because the host's health probes are compared before and after, is done beside the court's thread:
-    /// the next intruder does not wait for it. All else is done at once.
-    fn act_alone(&mut self, warrant: Warrant, incident: &Incident, now: Timestamp) {
-        if warrant.plan().kind().is_disruptive()
-            && let Some(number) = self.under_way.begin(warrant.plan(), None)
-        {
-            let (response, incident) = (Arc::clone(&self.response), incident.clone());
-            let change = move || {
-                let _over = response.over_at_the_end(number);
-                let action = response.execute_alone(warrant, &incident, now);
-                response.watch(action.into_iter().collect(), now);
-            };
-            let begun = std::thread::Builder::new().name("change".to_owned()).spawn(change);
-            if let Err(error) = begun {
-                // The court proposes it again when the case changes.
-                self.under_way.end(number);
-                self.response.troubles.report("court", Some(format!("the kernel gives no thread: {error}; an action was not begun")));
-            }
-            return;
-        }
-        let outcome = self.response.execute_alone(warrant, incident, now);
-        outcome.iter().for_each(|action| self.watch(action, now));
     }
 
     fn ask(&mut self, incident: &Incident, plan: ActionPlan, reason: String, held_because: String, now: Timestamp) {
@@ -200,14 +176,6 @@ impl Decider {
         if self.refused.insert(format!("{} {plan} {reason}", incident.id)) {
             let detail = format!("not acted on because {reason}; for {}", incident.id);
             self.response.audit(now, "the court", "action.refused", &plan.to_string(), &detail);
-        }
-    }
-
-    /// The mode allows by now what a person was asked: the question is answered.
-    fn settle_question(&mut self, plan: &ActionPlan) {
-        if let Some(approval) = self.questions.waiting(plan) {
-            let answered_by = Some(format!("mode {}", self.mode));
-            self.keep(Approval { state: ApprovalState::Approved, answered_by, ..approval });
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Response;
 use super::decider::Decider;
+use crate::mailbox::Unheard;
 use bartizan_guard::watchdog::EMERGENCY_SIGN;
 use bartizan_model::{Approver, Mode};
 use bartizan_protocol::{ErrorCode, Refusal};
@@ -17,21 +18,28 @@ impl Response {
     pub(crate) fn emergency_stop(self: &Arc<Self>, by: &Approver) -> Result<String, Refusal> {
         // First nothing new may begin, whatever the court is at; then the old is undone.
         self.responder.halt();
+        // Should we be ended before the court hears of it, the next run begins so; whatever mode still waits before it, it writes
+        // this one last.
+        self.remember_mode(Mode::Paranoid);
         let response = Arc::clone(self);
-        let paranoid = move |decider: &mut Decider| {
-            let before = decider.mode();
-            response.responder.go_on_from(decider.set_mode(Mode::Paranoid));
-            before
+        let actor = by.to_string();
+        let paranoid = move |decider: &mut Decider| response.responder.go_on_from(decider.set_mode(Mode::Paranoid, &actor));
+        let mode = match self.court.insist(HURRY, paranoid) {
+            Ok(()) => "mode is PARANOID",
+            // Nothing is begun until then.
+            Err(Unheard::Late) => "the mode becomes PARANOID as soon as the court, which is busy, comes to it; until then nothing is begun",
+            Err(Unheard::Ended) => {
+                self.mode_changed(self.standing().mode, Mode::Paranoid, &by.to_string());
+                "the agent ends, its next run begins in PARANOID"
+            }
         };
-        let before = self.court.insist(HURRY, paranoid).unwrap_or_else(|_| self.standing().mode);
-        self.mode_changed(before, Mode::Paranoid, &by.to_string());
-        self.undo_everything(by)
+        self.undo_everything(by, mode)
     }
 
-    fn undo_everything(&self, by: &Approver) -> Result<String, Refusal> {
+    fn undo_everything(&self, by: &Approver, mode: &str) -> Result<String, Refusal> {
         let report = self.responder.emergency_stop(by, chrono::Utc::now());
         report.rolled_back.iter().chain(&report.pending).for_each(|action| self.show_action(action));
-        let done = format!("{} actions undone, {} leftovers removed; mode is PARANOID", report.rolled_back.len(), report.removed.len());
+        let done = format!("{} actions undone, {} leftovers removed; {mode}", report.rolled_back.len(), report.removed.len());
         if report.failures.is_empty() {
             return Ok(done);
         }
@@ -47,10 +55,8 @@ impl Response {
     /// The same before the court has begun.
     pub(super) fn obey_emergency_script_at_start(&self, decider: &mut Decider) {
         self.obey(|| {
-            let before = decider.mode();
-            decider.set_mode(Mode::Paranoid);
-            self.mode_changed(before, Mode::Paranoid, &Approver::EmergencyScript.to_string());
-            self.undo_everything(&Approver::EmergencyScript)
+            decider.set_mode(Mode::Paranoid, &Approver::EmergencyScript.to_string());
+            self.undo_everything(&Approver::EmergencyScript, "mode is PARANOID")
         });
     }
 

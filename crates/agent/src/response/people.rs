@@ -86,25 +86,23 @@ impl Response {
 
     /// Changes how much the agent may do alone; remembered over restarts.
     pub(crate) fn set_mode(&self, mode: Mode, actor: &str) -> Result<(), Refusal> {
-        let change = move |decider: &mut Decider| {
-            let before = decider.mode();
-            decider.set_mode(mode);
-            before
-        };
-        let before = self.ask(change)?;
-        self.mode_changed(before, mode, actor);
-        Ok(())
+        let actor = actor.to_owned();
+        self.ask(move |decider| decider.set_mode(mode, &actor)).map(drop)
     }
 
-    /// Puts a change of the mode on record.
+    /// Puts a change of the mode on record. Only the court's thread does so, and whoever comes after its end.
     pub(super) fn mode_changed(&self, before: Mode, mode: Mode, actor: &str) {
         if before != mode {
             self.audit(chrono::Utc::now(), actor, "mode.changed", &mode.to_string(), &format!("was {before}"));
             self.recorder.keep(Record::Note("mode", mode.to_string()));
             // There too: the archive may not be readable at the next start.
-            if let Err(error) = past::remember_mode(&self.ledger, mode) {
-                tracing::warn!(%error, "the mode is not in the ledger");
-            }
+            self.remember_mode(mode);
+        }
+    }
+
+    pub(super) fn remember_mode(&self, mode: Mode) {
+        if let Err(error) = past::remember_mode(&self.ledger, mode) {
+            tracing::warn!(%error, "the mode is not in the ledger");
         }
     }
 }

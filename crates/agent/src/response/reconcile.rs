@@ -108,9 +108,15 @@ impl Response {
 
     /// Runs the host's health probes that are due, and undoes what does harm.
     pub(crate) fn check_probes(&self) {
-        let changed = self.responder.check_vitals(chrono::Utc::now());
-        changed.iter().for_each(|action| self.show_action(action));
+        let now = chrono::Utc::now();
+        self.probed(self.responder.check_vitals(now), now);
         self.troubles.report("health probes", self.responder.unexplained());
+    }
+
+    /// What the probes found of actions is on screen, and the sentinel hears of it: it counts those that were undone for harm.
+    pub(super) fn probed(&self, changed: Vec<Action>, now: Timestamp) {
+        changed.iter().for_each(|action| self.show_action(action));
+        self.watch(changed, now);
     }
 
     /// Waits so much longer while no action is watched.

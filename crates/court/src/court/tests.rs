@@ -171,6 +171,17 @@ fn balanced_freezes_the_shell_shuts_the_stranger_out_and_asks_for_more() {
 }
 
 #[test]
+fn what_was_allowed_and_not_begun_is_asked_once_the_mode_is_stricter() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.said().len(), 3);
+    bench.mode = Mode::Paranoid;
+    assert_eq!(bench.said().len(), 0, "it counts as being done");
+    bench.court.forget(&block("203.0.113.9"));
+    let said = bench.said();
+    assert!(said.len() == 1 && said[0].starts_with("ask: block from 203.0.113.9: the mode is PARANOID"), "{said:?}");
+}
+
+#[test]
 fn paranoid_asks_for_everything() {
     let mut bench = Bench::new();
     bench.mode = Mode::Paranoid;
