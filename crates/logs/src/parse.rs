@@ -5,7 +5,7 @@ use bartizan_model::Timestamp;
 use super::frame::stamp::Clock;
 use super::frame::{Frame, docker, journal, repeated, syslog};
 use super::parsers;
-use super::record::{Raw, Service};
+use super::record::{Origin, Raw, Service};
 use super::sessions::Sessions;
 
 /// The longest line that is read, in bytes. A longer one is refused whole: where its end was cut off, what a client wrote could stand
@@ -79,7 +79,8 @@ pub fn parse<'a>(format: Format, line: &'a [u8], context: &'a mut Context) -> Pa
     let Some(frame) = frame.map(repeated::unwrap) else { return Parsed::Unparsed };
     match parsers::read(&frame) {
         Some(mut record) => {
-            if record.service == Service::Sshd {
+            // A forged line says nothing of any connection.
+            if record.service == Service::Sshd && record.origin != Origin::Forged {
                 sessions.settle(&mut record);
             }
             Parsed::Record(record)

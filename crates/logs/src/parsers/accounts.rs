@@ -1,7 +1,8 @@
 //! Changes to accounts and groups, as the tools of the shadow package and of GNU/Linux distributions log them. They run as root, and the names
 //! are quoted or follow `name=`.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::record::{AccountChange, MAX_DETAIL, MAX_NAME, Raw, Service, What};
 use crate::scan::{clip, cut_at, cut_once};

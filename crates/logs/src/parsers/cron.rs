@@ -1,6 +1,7 @@
 //! cron and its kin: `(root) CMD (run-parts /etc/cron.hourly)`. The account exists and stands first; the command may hold anything.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::record::{MAX_DETAIL, MAX_NAME, Raw, Service, What};
 use crate::scan::{clip, cut_once};

@@ -5,7 +5,8 @@
 //! authentication a client's name stands left and, with auth_verbose_passwords, its secret right: with two addresses there, none is taken.
 //! Attempts are counted from the login processes alone, which tell of each attempt once more.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::address;
 use crate::record::{MAX_NAME, Method, Raw, Service, What};

@@ -1,7 +1,8 @@
 //! Packets that met a `log` rule of nftables or iptables: `[12.3] PREFIX IN=eth0 OUT= ... SRC=A DST=B ... PROTO=TCP SPT=1 DPT=22 ...`
 //! (net/netfilter/nf_log_syslog.c). The kernel writes all of it but the prefix, which is the rule's.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::address;
 use crate::record::{MAX_DETAIL, Raw, Service, What};

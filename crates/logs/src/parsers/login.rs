@@ -2,7 +2,8 @@
 //!
 //! What is typed as a name stands on the right of the host, so both are read from the left.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::Peer;
 use crate::record::{MAX_NAME, Raw, Service, What};

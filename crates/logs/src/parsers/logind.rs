@@ -1,6 +1,7 @@
 //! systemd-logind: `New session 5 of user alice.`, and since 254 `New session '5' of user 'alice' with class 'user' and type 'tty'.`
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::record::{MAX_NAME, Raw, Service, What};
 use crate::scan::{clip, cut_at, cut_once};

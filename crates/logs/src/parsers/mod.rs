@@ -6,6 +6,7 @@ mod dovecot;
 mod firewall;
 mod login;
 mod logind;
+mod origin;
 mod pam;
 mod postfix;
 mod proftpd;
@@ -15,9 +16,10 @@ mod su;
 mod sudo;
 mod vsftpd;
 
-use crate::frame::{Frame, Sender};
-use crate::record::{Method, Origin, Raw, Service};
+use crate::frame::Frame;
+use crate::record::{Method, Raw, Service};
 use crate::scan::cut_at;
+use origin::Writer;
 
 /// Reads the messages of one service.
 pub(crate) struct Parser {
@@ -28,22 +30,9 @@ pub(crate) struct Parser {
     /// The names by which the service's programs call themselves in a log.
     pub(crate) tags: &'static [&'static str],
     /// Who may write such lines, where the transport shows it.
-    pub(crate) writer: Writer,
+    writer: Writer,
     /// Reads a message; `None`: it says nothing that matters here.
     pub(crate) read: for<'a> fn(&Frame<'a>) -> Option<Raw<'a>>,
-}
-
-/// Who may write the lines of a service, as the journal sees it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Writer {
-    /// A process of root; its program has one of these names.
-    Root(&'static [&'static str]),
-    /// A process of root or a system account; its program has one of these names.
-    System(&'static [&'static str]),
-    /// One of these programs from a system directory, whoever runs it (set-user-ID programs keep the real user id of their caller).
-    Program(&'static [&'static str]),
-    /// The kernel.
-    Kernel,
 }
 
 /// The registry: one line a parser. The first whose tag fits reads.
@@ -64,12 +53,6 @@ const PARSERS: &[Parser] = &[
     pam::PARSER,
 ];
 
-/// User ids below this belong to the system (login.defs(5), `UID_MIN`); 65534 is nobody.
-const FIRST_PERSON: u32 = 1000;
-const NOBODY: u32 = 65534;
-/// Where programs lie that only root writes.
-const SYSTEM_DIRS: [&str; 6] = ["/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/nix/store/"];
-
 /// The names of all parsers.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PARSERS.iter().map(|parser| parser.name)
@@ -85,15 +68,22 @@ pub(crate) fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
         None => (parser.unwrap_or(&pam::PARSER), pam::read(frame)?),
     };
     record.service = parser.service;
-    // These log a refused secret themselves, beside the module.
-    if matches!(parser.service, Service::Sudo | Service::Su | Service::Login) && record.method == Method::Pam {
-        record.attempts = 0;
-    }
     record.at = frame.at;
     record.pid = record.pid.or(frame.pid);
     record.repeated = frame.repeated;
-    record.origin = origin(frame.sender, parser);
-    Some(record)
+    if record.method == Method::Pam && logs_refusals(parser.service) {
+        record.attempts = 0;
+    }
+    // What sshd says is joined over the lines of a connection, which counts.
+    if parser.service != Service::Sshd {
+        record.attempts = record.attempts.saturating_mul(frame.repeated);
+    }
+    origin::mark(record, frame.sender, parser.writer)
+}
+
+/// Whether the service logs a refused secret itself, beside the module of PAM. vsftpd does so in a file of its own, if at all.
+fn logs_refusals(service: Service) -> bool {
+    matches!(service, Service::Sudo | Service::Su | Service::Login | Service::Dovecot | Service::Proftpd | Service::PureFtpd)
 }
 
 /// `/usr/sbin/cron` is cron, `postfix-in/smtpd` is postfix, `vsftpd(pam_unix)` is vsftpd.
@@ -106,27 +96,4 @@ fn program(tag: &[u8]) -> &[u8] {
         Some(at) => tag.get(at + 1..).unwrap_or_default(),
         None => tag,
     }
-}
-
-fn origin(sender: Sender<'_>, parser: &Parser) -> Origin {
-    let (uid, exe) = match sender {
-        Sender::Unknown => return Origin::Unproven,
-        Sender::Kernel if matches!(parser.writer, Writer::Kernel) => return Origin::Proven,
-        Sender::Kernel => return Origin::Forged,
-        Sender::Process { uid, exe } => (uid, exe.map(str::from_utf8).and_then(Result::ok)),
-    };
-    let is_one_of = |names: &[&str], exe: &str| {
-        let exe = exe.strip_suffix(" (deleted)").unwrap_or(exe);
-        exe.rsplit('/').next().is_some_and(|name| names.contains(&name))
-    };
-    let proven = match parser.writer {
-        // Root can write any line in any case, and its program may be gone before the journal looks.
-        Writer::Root(names) => uid == Some(0) && exe.is_none_or(|exe| is_one_of(names, exe)),
-        Writer::System(names) => uid.is_some_and(|uid| uid < FIRST_PERSON || uid == NOBODY) && exe.is_some_and(|exe| is_one_of(names, exe)),
-        Writer::Program(names) => {
-            exe.is_some_and(|exe| SYSTEM_DIRS.iter().any(|dir| exe.starts_with(dir)) && (names.is_empty() || is_one_of(names, exe)))
-        }
-        Writer::Kernel => false,
-    };
-    if proven { Origin::Proven } else { Origin::Forged }
 }

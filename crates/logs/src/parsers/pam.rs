@@ -4,13 +4,14 @@
 //! (`logname= uid= euid= tty= ruser= rhost=  user=`, Linux-PAM modules/pam_unix/support.c), so a name that contains ` rhost=` moves nothing:
 //! the `user=` behind it is written only for accounts that exist, and no account has such a name.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::Peer;
 use crate::record::{AccountChange, MAX_NAME, Method, Raw, Service, What};
 use crate::scan::{clip, cut_last, cut_once, first_word, leading_number, trim};
 
-pub(super) const PARSER: Parser = Parser { name: "pam", service: Service::Pam, tags: &["PAM", "pam"], writer: Writer::Program(&[]), read };
+pub(super) const PARSER: Parser = Parser { name: "pam", service: Service::Pam, tags: &["PAM", "pam"], writer: Writer::Caller, read };
 
 /// Reads what a module says: `pam_unix(sshd:auth): ...`, `(pam_unix) ...`, `pam_unix: ...`.
 pub(super) fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {

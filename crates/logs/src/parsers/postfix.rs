@@ -1,19 +1,18 @@
 //! Postfix (smtpd, postscreen): failed SASL logins, and clients that it turned away. `NAME[A]` stands left of what a client wrote, and a name
 //! of the DNS holds no bracket.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::address;
 use crate::record::{MAX_DETAIL, MAX_NAME, Method, Raw, Service, What};
 use crate::scan::{clip, cut_at, cut_once, first_word, port};
 
-pub(super) const PARSER: Parser = Parser {
-    name: "postfix",
-    service: Service::Postfix,
-    tags: &["postfix"],
-    writer: Writer::System(&["smtpd", "postscreen", "postlogd", "master"]),
-    read,
-};
+/// Programs of Postfix that log what clients did (postfix master(5)).
+const PROGRAMS: &[&str] = &["smtpd", "postscreen", "postlogd", "master", "cleanup", "tlsproxy", "dnsblog", "anvil", "qmgr"];
+
+pub(super) const PARSER: Parser =
+    Parser { name: "postfix", service: Service::Postfix, tags: &["postfix"], writer: Writer::System(PROGRAMS), read };
 
 /// What our server says when it could not ask: no client's fault.
 const OUR_FAULT: &[u8] = b"Connection lost to authentication server";

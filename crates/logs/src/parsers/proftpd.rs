@@ -1,6 +1,7 @@
 //! ProFTPD: `SERVER (NAME[A]): USER U: no such user found from ...`. The client stands first, before anything that it wrote.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::address;
 use crate::record::{MAX_NAME, Method, Raw, Service, What};

@@ -1,13 +1,20 @@
 //! Pure-FTPd: `(?@A) [WARNING] Authentication failed for user [U]`. The client stands first; before a login its name there is `?`.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::Peer;
 use crate::record::{MAX_NAME, Method, Raw, Service, What};
 use crate::scan::{clip, cut_last, cut_once};
 
-pub(super) const PARSER: Parser =
-    Parser { name: "pure-ftpd", service: Service::PureFtpd, tags: &["pure-ftpd"], writer: Writer::System(&["pure-ftpd"]), read };
+pub(super) const PARSER: Parser = Parser {
+    name: "pure-ftpd",
+    service: Service::PureFtpd,
+    tags: &["pure-ftpd"],
+    // Debian builds one for each place where accounts may lie.
+    writer: Writer::System(&["pure-ftpd", "pure-ftpd-mysql", "pure-ftpd-ldap", "pure-ftpd-postgresql"]),
+    read,
+};
 
 fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     let (client, said) = cut_once(frame.message.strip_prefix(b"(")?, b") [")?;

@@ -1,7 +1,8 @@
 //! su of util-linux (`FAILED SU (to root) alice on pts/0`) and of the shadow package (`FAILED su for root by alice`). Both names are accounts
 //! that exist: su asks for the password of no other.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::record::{MAX_NAME, Raw, Service, What};
 use crate::scan::{clip, cut_last, cut_once, first_word};

@@ -3,7 +3,8 @@
 //! The caller is an account that exists and stands first. The directory and the command may hold anything, so whom the command ran as is
 //! read only where ` ; USER=` stands once.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::record::{MAX_DETAIL, MAX_NAME, Raw, Service, What};
 use crate::scan::{clip, cut_once, leading_number, trim};

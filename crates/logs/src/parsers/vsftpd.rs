@@ -1,7 +1,8 @@
 //! vsftpd, in its own log (`[pid 7] [U] FAIL LOGIN: Client "A"`) and through syslog. A client's name stands left of the address: the last one
 //! counts. Behind an anonymous login stands what the client gave as a password: with two addresses there, none is taken.
 
-use super::{Parser, Writer};
+use super::Parser;
+use super::origin::Writer;
 use crate::frame::Frame;
 use crate::peer::Peer;
 use crate::record::{MAX_NAME, Method, Raw, Service, What};

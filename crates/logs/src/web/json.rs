@@ -14,8 +14,10 @@ enum Key {
     Is(Field),
     /// A time in whatever shape.
     When,
-    /// An object with more fields: Caddy's `request`, its `headers`.
+    /// An object with more fields: Caddy's `request`.
     Inner,
+    /// An object whose names the client chose: Caddy's `headers`.
+    Headers,
     Unknown,
 }
 
@@ -36,7 +38,19 @@ fn key(name: &str) -> Key {
         "http_user_agent" | "user_agent" | "useragent" | "agent" | "request_user_agent" => Field::Agent,
         "host" | "http_host" | "vhost" | "requesthost" => Field::Host,
         "time" | "ts" | "timestamp" | "time_local" | "time_iso8601" | "msec" | "startutc" => return Key::When,
-        "request" | "headers" | "http" => return Key::Inner,
+        "request" | "http" => return Key::Inner,
+        "headers" => return Key::Headers,
+        _ => return Key::Unknown,
+    })
+}
+
+/// What a header of the client's names. It may be called `Uri`, `Status` or `Remote-Ip`, and is none of these.
+fn header(name: &str) -> Key {
+    Key::Is(match name.to_ascii_lowercase().as_str() {
+        "referer" => Field::Referer,
+        "user-agent" => Field::Agent,
+        "x-forwarded-for" => Field::Forwarded,
+        "host" => Field::Host,
         _ => return Key::Unknown,
     })
 }
@@ -65,7 +79,7 @@ impl<'l> Reader<'_, 'l> {
                 *self.peers = self.peers.saturating_add(u8::from(field == Field::Peer));
                 self.access.take(&field, value);
             }
-            Key::Unknown => {}
+            Key::Headers | Key::Unknown => {}
         }
     }
 }
@@ -76,7 +90,7 @@ impl<'l> DeserializeSeed<'l> for Reader<'_, 'l> {
     fn deserialize<D: Deserializer<'l>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.key {
             Key::Unknown => deserializer.deserialize_ignored_any(IgnoredAny).map(drop),
-            Key::Is(_) | Key::When | Key::Inner => deserializer.deserialize_any(self),
+            Key::Is(_) | Key::When | Key::Inner | Key::Headers => deserializer.deserialize_any(self),
         }
     }
 }
@@ -129,9 +143,11 @@ impl<'l> Visitor<'l> for Reader<'_, 'l> {
 
     fn visit_map<A: MapAccess<'l>>(self, mut map: A) -> Result<(), A::Error> {
         let Reader { access, peers, key: own } = self;
-        if !matches!(own, Key::Inner) {
-            return std::iter::from_fn(|| map.next_entry::<IgnoredAny, IgnoredAny>().transpose()).try_for_each(|entry| entry.map(drop));
-        }
+        let key = match own {
+            Key::Inner => key,
+            Key::Headers => header,
+            Key::Is(_) | Key::When | Key::Unknown => |_: &str| Key::Unknown,
+        };
         while let Some(name) = map.next_key::<Cow<'l, str>>()? {
             map.next_value_seed(Reader { access: &mut *access, peers: &mut *peers, key: key(&name) })?;
         }
@@ -182,6 +198,21 @@ mod tests {
             assert_eq!((access.status, &*access.agent, &*access.host), (Some(404), &b"curl/8"[..], &b"a.example"[..]), "{line}");
             assert_eq!(access.at.unwrap().to_rfc3339(), "2026-11-28T10:00:00.500+00:00", "{line}");
         }
+    }
+
+    #[test]
+    fn names_that_a_client_gives_its_headers_are_no_fields_of_the_server() {
+        let line = r#"{"request":{"remote_ip":"198.51.100.7","method":"GET","uri":"/real","host":"a.example","headers":{"Uri":["/forged"],
+            "Remote-Ip":["192.0.2.1"],"Remote_addr":["192.0.2.1"],"Client-Ip":["192.0.2.1"],"Ts":["1"],"Status":["200"],"Method":["POST"],
+            "Request":["GET /forged HTTP/1.1"],"Request_line":["GET /forged HTTP/1.1"],"Http":[{"uri":"/forged"}],"Query":["forged=1"],
+            "User":["root"],"Size":["9"],"Agent":["forged"],"User_Agent":["forged"],"Xff":["192.0.2.1"],
+            "User-Agent":["curl/8"]}},"ts":1795860000.5,"status":404,"size":12}"#;
+        let (access, plain) = (
+            read(line.as_bytes()).unwrap(),
+            r#"{"request":{"remote_ip":"198.51.100.7","method":"GET","uri":"/real",
+            "host":"a.example","headers":{"User-Agent":["curl/8"]}},"ts":1795860000.5,"status":404,"size":12}"#,
+        );
+        assert_eq!(format!("{access:?}"), format!("{:?}", read(plain.as_bytes()).unwrap()));
     }
 
     #[test]

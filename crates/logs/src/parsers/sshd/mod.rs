@@ -5,7 +5,8 @@
 //! the address, from the left. Where it can stand on both sides (the name on the left, the id of a certificate or a host's own user name
 //! on the right) and the line has two addresses, none is taken: the one that the same connection named before stands.
 
-use super::{Parser, Writer, pam};
+use super::origin::Writer;
+use super::{Parser, pam};
 use crate::frame::Frame;
 use crate::peer::{Peer, address};
 use crate::record::{MAX_DETAIL, MAX_NAME, Method, Raw, Service, What};
