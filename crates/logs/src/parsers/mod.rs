@@ -17,7 +17,7 @@ mod sudo;
 mod vsftpd;
 
 use crate::frame::Frame;
-use crate::record::{Method, Raw, Service};
+use crate::record::{Method, Raw, Service, What};
 use crate::scan::cut_at;
 use origin::Writer;
 
@@ -68,6 +68,11 @@ pub(crate) fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
         None => (parser.unwrap_or(&pam::PARSER), pam::read(frame)?),
     };
     record.service = parser.service;
+    // Anybody gets in so; nobody was.
+    let is_ftp = matches!(parser.service, Service::Vsftpd | Service::Proftpd | Service::PureFtpd);
+    if is_ftp && record.what == What::LoginAccepted && matches!(record.user, Some(b"anonymous" | b"ftp")) {
+        record.what = What::Connected;
+    }
     record.at = frame.at;
     record.pid = record.pid.or(frame.pid);
     record.repeated = frame.repeated;

@@ -4,6 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::{Said, shown};
+use super::window::Window;
 use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
@@ -26,11 +27,12 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.at, scene.limits.brute_force_within);
     let source = scene.source.as_deref_mut()?;
     let failed = source.fast.count(at, within);
-    if failed < scene.limits.policy.brute_force_attempts || !source.is_news(0) {
+    if failed < scene.limits.policy.brute_force_attempts || !source.is_news(0, scene.at, scene.limits) {
         return None;
     }
-    let (address, accounts) = (source.address(), source.accounts.count());
+    source.fast = Window::default();
+    let (name, accounts) = (source.name(), source.accounts.count());
     let who = if accounts > 1 { format!("{accounts} accounts, last {}", shown(scene.record.user)) } else { shown(scene.record.user) };
     let time = humantime::format_duration(scene.limits.policy.brute_force_within);
-    Some(Said::new(format!("{address} failed to log in {failed} times within {time} (as {who})")).by(Some(address)))
+    Some(Said::new(format!("{name} failed to log in {failed} times within {time} (as {who})")).by(source.hostile()))
 }

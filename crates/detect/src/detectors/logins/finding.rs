@@ -6,7 +6,7 @@ use bartizan_logs::{Origin, Raw};
 use bartizan_model::{HostText, Severity, Timestamp};
 
 use super::super::Info;
-use super::sources::Source;
+use super::source::Source;
 
 /// How a finding is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,8 @@ pub struct Finding {
     pub hostile: Option<IpAddr>,
     /// Failed attempts of the source, as far as they are remembered.
     pub attempts: u32,
-    /// How often the source was reported, with at least an hour of quiet between: who comes back is held longer.
+    /// How often the source was reported, each time for new failures and at least `brute_force_within` after the last: who goes on or
+    /// comes back is held longer.
     pub strikes: u8,
     /// How far the line can be believed.
     pub origin: Origin,

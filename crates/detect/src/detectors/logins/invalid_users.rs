@@ -4,6 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::{Said, shown};
+use super::window::Distinct;
 use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
@@ -25,9 +26,10 @@ pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: t
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let source = scene.source.as_deref_mut()?;
     let accounts = source.unknown_accounts.count();
-    if accounts < scene.limits.policy.unknown_accounts || !source.is_news(2) {
+    if accounts < scene.limits.policy.unknown_accounts || !source.is_news(2, scene.at, scene.limits) {
         return None;
     }
-    let (address, last) = (source.address(), shown(scene.record.user));
-    Some(Said::new(format!("{address} tried {accounts} accounts that do not exist (last {last})")).by(Some(address)))
+    source.unknown_accounts = Distinct::default();
+    let (name, last) = (source.name(), shown(scene.record.user));
+    Some(Said::new(format!("{name} tried {accounts} accounts that do not exist (last {last})")).by(source.hostile()))
 }

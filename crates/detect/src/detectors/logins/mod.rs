@@ -12,6 +12,7 @@ mod probes;
 mod revoked_key;
 mod root_login;
 mod slow_brute_force;
+mod source;
 mod sources;
 mod spraying;
 mod su_failures;
@@ -32,7 +33,8 @@ pub use sources::Attacker;
 use super::Info;
 use campaign::Campaigns;
 use finding::Said;
-use sources::{Source, Sources};
+use source::Source;
+use sources::Sources;
 use targets::{People, Targets};
 
 /// A record's own time counts only within these bounds of the time that it is: a stamp of 1970 or 2040 opens or closes no window.
@@ -213,7 +215,7 @@ impl LoginDetectors {
         let (account, origin) = (self.targets.hash(user), self.sources.hash(address));
         let key = self.sources.touch(address, at, record.attempts);
         if let Some(source) = key.and_then(|key| self.sources.get(key)) {
-            source.failed(&self.limits, at, record.attempts, account, record.known_user == Some(false));
+            source.failed(&self.limits, at, (address, record.attempts), account, record.known_user == Some(false));
         }
         self.targets.failed(account, user, origin, at, self.limits.accounts_within);
         self.campaigns.failed(address, origin, at, record.attempts);

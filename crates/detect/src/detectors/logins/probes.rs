@@ -4,6 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::Said;
+use super::window::Window;
 use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
@@ -26,9 +27,10 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.at, scene.limits.brute_force_within);
     let source = scene.source.as_deref_mut()?;
     let probes = source.probes.count(at, within);
-    if probes < scene.limits.policy.probes || !source.is_news(4) {
+    if probes < scene.limits.policy.probes || !source.is_news(4, scene.at, scene.limits) {
         return None;
     }
-    let (address, time) = (source.address(), humantime::format_duration(scene.limits.policy.brute_force_within));
-    Some(Said::new(format!("{address} connected {probes} times within {time} without trying to log in")).by(Some(address)))
+    source.probes = Window::default();
+    let (name, time) = (source.name(), humantime::format_duration(scene.limits.policy.brute_force_within));
+    Some(Said::new(format!("{name} connected {probes} times within {time} without trying to log in")))
 }

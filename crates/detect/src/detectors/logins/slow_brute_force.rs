@@ -4,6 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::Said;
+use super::window::Window;
 use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
@@ -26,9 +27,10 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.at, scene.limits.slow_within);
     let source = scene.source.as_deref_mut()?;
     let failed = source.slow.count(at, within);
-    if failed < scene.limits.policy.slow_attempts || !source.is_news(3) {
+    if failed < scene.limits.policy.slow_attempts || !source.is_news(3, scene.at, scene.limits) {
         return None;
     }
-    let (address, time) = (source.address(), humantime::format_duration(scene.limits.policy.slow_within));
-    Some(Said::new(format!("{address} failed to log in {failed} times within {time}")).by(Some(address)))
+    source.slow = Window::default();
+    let (name, time) = (source.name(), humantime::format_duration(scene.limits.policy.slow_within));
+    Some(Said::new(format!("{name} failed to log in {failed} times within {time}")).by(source.hostile()))
 }

@@ -1,14 +1,14 @@
 //! Sources of failed logins, bounded: the worst are remembered exactly, the crowd in a count-min sketch (Cormode and Muthukrishnan, 2005).
 //!
 //! A sketch only ever says too much, so nothing is judged by it: it decides who is worth a place. 65,536 places in sets of eight, 9 MiB with
-//! the sketch, however many addresses come. IPv6 counts by /64: whoever has one address there has all of them (RFC 6177).
+//! the sketch, however many addresses come. IPv6 counts by /64: whoever has one address there has all of them (RFC 6177). An address in it is
+//! named for an action only for failures of its own, and others may live there.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use bartizan_model::Timestamp;
 
-use super::Limits;
-use super::window::{Distinct, Window};
+use super::source::{Source, key_of};
 
 const WAYS: usize = 8;
 const SETS: usize = 8192;
@@ -16,74 +16,6 @@ const ROWS: usize = 4;
 const COLUMNS: usize = 1 << 18;
 /// After so many additions all counters are halved: what was long ago weighs less, and the sketch never fills up.
 const AGE: u32 = 1 << 19;
-/// A source that was quiet for so long gives up its place to any other.
-const QUIET: u32 = 60 * 60;
-
-/// What is remembered of a source.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Source {
-    key: u128,
-    last_address: u64,
-    /// Failed attempts since it has its place.
-    pub(super) total: u32,
-    /// First seen, seconds since 1970.
-    pub(super) first: u32,
-    /// Last seen.
-    pub(super) last: u32,
-    pub(super) fast: Window,
-    pub(super) slow: Window,
-    pub(super) probes: Window,
-    pub(super) accounts: Distinct,
-    pub(super) unknown_accounts: Distinct,
-    accounts_since: u32,
-    /// Failed attempts since its last login.
-    pub(super) streak: u16,
-    /// Which detectors spoke of it, a bit each, until it is quiet.
-    reported: u8,
-    /// How often it was reported, quiet times between.
-    pub(super) strikes: u8,
-}
-
-impl Source {
-    /// Counts failed attempts.
-    pub(super) fn failed(&mut self, limits: &Limits, at: u32, attempts: u32, account: u64, unknown: bool) {
-        self.fast.add(at, limits.brute_force_within, attempts);
-        self.slow.add(at, limits.slow_within, attempts);
-        let passed = at.saturating_sub(self.accounts_since) / limits.accounts_within.max(1);
-        if passed > 0 {
-            self.accounts.turn(passed > 1);
-            self.unknown_accounts.turn(passed > 1);
-            self.accounts_since = at;
-        }
-        self.accounts.add(account);
-        if unknown {
-            self.unknown_accounts.add(account);
-        }
-        self.total = self.total.saturating_add(attempts);
-        self.streak = self.streak.saturating_add(u16::try_from(attempts).unwrap_or(u16::MAX));
-    }
-
-    /// Whether this kind of finding is news; once told, it is none until the source was quiet for an hour.
-    pub(super) fn is_news(&mut self, kind: u8) -> bool {
-        let bit = 1 << kind;
-        let news = self.reported & bit == 0;
-        if self.reported == 0 {
-            self.strikes = self.strikes.saturating_add(1);
-        }
-        self.reported |= bit;
-        news
-    }
-
-    /// The address that came last; of an IPv6 network, the one in it.
-    pub(super) fn address(&self) -> IpAddr {
-        IpAddr::V6(Ipv6Addr::from(self.key | u128::from(self.last_address))).to_canonical()
-    }
-
-    /// How much it is worth a place: nothing once it is quiet.
-    fn worth(&self, at: u32) -> u32 {
-        if at.saturating_sub(self.last) > QUIET { 0 } else { self.total.max(1) }
-    }
-}
 
 /// A source as a table shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,10 +84,7 @@ impl Sources {
             None => self.admit(hash, key, at, attempts)?,
         };
         let source = self.places.get_mut(place)?;
-        if at.saturating_sub(source.last) > QUIET {
-            source.reported = 0;
-        }
-        (source.last_address, source.last) = (low, source.last.max(at));
+        source.came(low, at);
         Some(place)
     }
 
@@ -181,7 +110,7 @@ impl Sources {
             return None;
         }
         *self.tags.get_mut(least)? = tag;
-        *self.places.get_mut(least)? = Source { key, first: at, last: at, accounts_since: at, ..Source::default() };
+        *self.places.get_mut(least)? = Source::new(key, at);
         Some(least)
     }
 
@@ -230,14 +159,6 @@ impl Sources {
     }
 }
 
-/// An IPv4 address as it is mapped into IPv6; of an IPv6 address its /64, and the rest.
-fn key_of(address: IpAddr) -> (u128, u64) {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => (u128::from(v4.to_ipv6_mapped()), 0),
-        IpAddr::V6(v6) => (u128::from(v6) & !u128::from(u64::MAX), u128::from(v6) as u64),
-    }
-}
-
 /// The first place of the set, and a tag that is never 0.
 fn set_and_tag(hash: u64) -> (usize, u32) {
     ((hash as usize % SETS) * WAYS, (hash >> 32) as u32 | 1)
@@ -276,11 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_is_one_source_and_its_last_address_is_the_one_to_act_on() {
+    fn an_ipv6_network_is_one_source_and_an_ipv4_address_is_one_however_it_is_written() {
         let mut sources = Sources::new(7);
         let place = sources.touch("2001:db8:1:2::5".parse().unwrap(), 1000, 1);
         assert_eq!(sources.touch("2001:db8:1:2:ffff::9".parse().unwrap(), 1001, 1), place);
-        assert_eq!(sources.get(place.unwrap()).unwrap().address(), "2001:db8:1:2:ffff::9".parse::<IpAddr>().unwrap());
         assert_ne!(sources.touch("2001:db8:1:3::5".parse().unwrap(), 1000, 1), place);
         let v4 = sources.touch("::ffff:192.0.2.1".parse().unwrap(), 1000, 1).unwrap();
         assert_eq!(sources.get(v4).unwrap().address(), "192.0.2.1".parse::<IpAddr>().unwrap());

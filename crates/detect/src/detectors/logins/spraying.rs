@@ -4,6 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::Said;
+use super::window::Distinct;
 use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
@@ -25,9 +26,10 @@ pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: t
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let source = scene.source.as_deref_mut()?;
     let accounts = source.accounts.count();
-    if accounts < scene.limits.policy.spraying_accounts || !source.is_news(1) {
+    if accounts < scene.limits.policy.spraying_accounts || !source.is_news(1, scene.at, scene.limits) {
         return None;
     }
-    let (address, time) = (source.address(), humantime::format_duration(scene.limits.policy.accounts_within));
-    Some(Said::new(format!("{address} failed to log in as about {accounts} accounts within {time}")).by(Some(address)))
+    source.accounts = Distinct::default();
+    let (name, time) = (source.name(), humantime::format_duration(scene.limits.policy.accounts_within));
+    Some(Said::new(format!("{name} failed to log in as about {accounts} accounts within {time}")).by(source.hostile()))
 }

@@ -25,6 +25,8 @@ pub(super) struct Target {
     attempts: u32,
     sources: ManyDistinct,
     reported: bool,
+    /// A login to it was told in this time.
+    login_told: bool,
 }
 
 impl Target {
@@ -36,6 +38,21 @@ impl Target {
     /// Whether it was tried from about so many.
     pub(super) fn is_tried_from(&self, many: u32) -> bool {
         self.sources.reaches(many)
+    }
+
+    /// Failed attempts in this time.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether many addresses tried it, and that was told.
+    pub(super) fn was_reported(&self) -> bool {
+        self.reported
+    }
+
+    /// Whether no login to it was told in this time.
+    pub(super) fn is_first_login(&mut self) -> bool {
+        !std::mem::replace(&mut self.login_told, true)
     }
 
     /// Whether it was not yet reported in this time.
@@ -83,19 +100,28 @@ impl Targets {
                 if one.hash != hash {
                     one.name = HostText::from(name.get(..NAME).unwrap_or(name));
                 }
-                (one.hash, one.since, one.attempts, one.reported) = (hash, at, 0, false);
+                (one.hash, one.since, one.attempts, one.reported, one.login_told) = (hash, at, 0, false, false);
                 one.sources.clear();
             }
             Some(_) => {}
             None => {
                 let name = HostText::from(name.get(..NAME).unwrap_or(name));
-                *target = Some(Target { hash, name, since: at, attempts: 0, sources: ManyDistinct::new(WORDS), reported: false });
+                let sources = ManyDistinct::new(WORDS);
+                *target = Some(Target { hash, name, since: at, attempts: 0, sources, reported: false, login_told: false });
             }
         }
         if let Some(one) = target {
             one.attempts = one.attempts.saturating_add(1);
             one.sources.add(source);
         }
+    }
+
+    /// The account of this name, if it was tried within the last so many seconds.
+    pub(super) fn tried(&mut self, name: &[u8], at: u32, within: u32) -> Option<&mut Target> {
+        let hash = self.hash(name);
+        let set = (hash as usize % SETS) * WAYS;
+        let places = self.places.get_mut(set..set + WAYS)?;
+        places.iter_mut().flatten().find(|one| one.hash == hash && at.saturating_sub(one.since) <= within)
     }
 
     /// The account of the last failed attempt.

@@ -94,6 +94,92 @@ fn who_comes_back_after_an_hour_of_quiet_is_reported_again_with_one_strike_more(
 }
 
 #[test]
+fn who_goes_on_after_a_hold_of_ten_minutes_is_reported_again_with_one_strike_more() {
+    let mut host = Host::new();
+    for visit in 1..=4 {
+        (0..12).for_each(|_| drop(host.fail("203.0.113.9", "root", true)));
+        assert_eq!(host.findings.last().unwrap().strikes, visit);
+        host.wait(700);
+        assert_eq!(host.fail("203.0.113.9", "root", true), None, "one failure after it is no new guessing");
+    }
+    assert_eq!(host.findings.iter().filter(|finding| finding.info.name == "login_brute_force").count(), 4);
+    assert_eq!(host.alerts().len(), 1);
+}
+
+#[test]
+fn an_attack_without_a_pause_is_named_again_and_again_for_a_whole_day() {
+    let mut host = Host::new();
+    for _ in 0..24 * 60 {
+        (0..4).for_each(|_| drop(host.fail("203.0.113.9", "root", true)));
+        host.wait(60);
+    }
+    let named = host.findings.iter().filter(|finding| finding.info.name == "login_brute_force" && finding.hostile.is_some()).count();
+    assert!((100..=144).contains(&named), "{named} in a day");
+    assert!((3..=4).contains(&host.alerts().len()), "and {} alerts, one for each time of an attack", host.alerts().len());
+    assert!(host.findings.windows(2).all(|two| two[0].strikes <= two[1].strikes) && host.findings.last().unwrap().strikes >= 100);
+}
+
+#[test]
+fn of_an_ipv6_network_an_address_is_named_only_for_failures_of_its_own() {
+    let mut host = Host::new();
+    (0..9).for_each(|n| drop(host.fail(&format!("2001:db8:1:2::{n:x}"), "root", true)));
+    let found = host.fail("2001:db8:1:2::aaaa", "root", true).unwrap();
+    assert_eq!((found.info.name, found.hostile), ("login_brute_force", None), "one failure each");
+    assert!(found.sentence.starts_with("2001:db8:1:2::/64 failed to log in 10 times"), "{}", found.sentence);
+    let mut host = Host::new();
+    (0..9).for_each(|_| drop(host.fail("2001:db8:1:2::bad", "root", true)));
+    let found = host.fail("2001:db8:1:2::cafe", "alice", true).unwrap();
+    assert_eq!(found.hostile, "2001:db8:1:2::bad".parse().ok(), "a neighbour who mistypes once is not taken for the one who guesses");
+}
+
+#[test]
+fn a_guess_is_told_where_many_addresses_share_the_guessing() {
+    let mut host = Host::new();
+    for n in 1..=40 {
+        (0..2).for_each(|_| drop(host.fail(&format!("203.0.113.{n}"), "deploy", true)));
+    }
+    assert_eq!(name(host.accept("203.0.113.7", "deploy", "publickey")), None, "a key is not guessed");
+    host.fail("203.0.113.7", "deploy", true);
+    let found = host.accept("203.0.113.7", "deploy", "password").unwrap();
+    assert_eq!((found.info.name, found.severity, found.hostile), ("login_after_failures", Severity::High, None));
+    assert!(found.sentence.starts_with("203.0.113.7 logged in as deploy, whom about "), "{}", found.sentence);
+    assert_eq!(host.accept("203.0.113.7", "deploy", "password"), None, "once");
+    assert_eq!(host.accept("198.51.100.7", "alice", "password"), None, "nobody tried this account");
+}
+
+#[test]
+fn a_guess_by_an_address_that_never_failed_is_told_while_many_try_the_account() {
+    let mut host = Host::new();
+    (1..=60).for_each(|n| drop(host.fail(&format!("203.0.113.{n}"), "deploy", true)));
+    let found = host.accept("198.51.100.7", "deploy", "password").unwrap();
+    assert_eq!((found.info.name, found.severity), ("login_after_failures", Severity::Medium));
+}
+
+#[test]
+fn a_guess_is_told_after_one_try_an_hour() {
+    let mut host = Host::new();
+    for _ in 0..8 {
+        host.fail("203.0.113.9", "bob", true);
+        host.wait(61 * 60);
+    }
+    assert_eq!(name(host.accept("203.0.113.9", "bob", "password")), Some("login_after_failures"));
+}
+
+#[test]
+fn an_anonymous_login_to_ftp_ends_no_row_of_failures() {
+    let mut host = Host::new();
+    for _ in 0..3 {
+        (0..3).for_each(|_| drop(host.fail("203.0.113.9", "bob", true)));
+        for user in ["ftp", "anonymous"] {
+            host.line("vsftpd", &format!("[{user}] OK LOGIN: Client \"203.0.113.9\", anon password \"x\""));
+            host.line("pure-ftpd", &format!("(?@203.0.113.9) [INFO] {user} is now logged in"));
+        }
+    }
+    assert_eq!(host.detectors.counts().accepted, 0);
+    assert_eq!(name(host.accept("203.0.113.9", "bob", "password")), Some("login_after_failures"));
+}
+
+#[test]
 fn a_person_who_mistypes_and_a_host_that_fails_six_times_and_is_gone_are_counted_and_never_reported() {
     let mut host = Host::new();
     (0..3).for_each(|_| drop(host.fail("198.51.100.7", "alice", true)));
