@@ -295,3 +295,20 @@ fn a_huge_name_is_kept_in_part_and_a_line_beyond_the_limit_is_refused_whole() {
     let long = format!("Nov 28 09:00:00 host sshd[7]: Failed password for invalid user {} from {CLIENT} port 5 ssh2", "x".repeat(MAX_LINE));
     assert_eq!(parse(Format::Auth, long.as_bytes(), &mut context()), Parsed::TooLong);
 }
+
+#[test]
+fn notes_of_sudo_are_no_refusals_whatever_the_command_says() {
+    for message in [
+        "alice : (command continued) AND deleted_at IS NOT NULL",
+        "alice : (command continued) x not allowed ; TTY=x ; USER=root ; COMMAND=y",
+        "alice : (command continued) 3 incorrect password attempts ; COMMAND=y",
+        "alice : a password is required ; TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/true",
+    ] {
+        let line = format!("Nov 28 09:00:00 host sudo: {message}");
+        assert_eq!(parse(Format::Auth, line.as_bytes(), &mut context()), Parsed::Other, "{message}");
+    }
+    for why in ["user NOT in sudoers", "user NOT authorized on host", "command not allowed", "1 incorrect password attempt"] {
+        let line = format!("Nov 28 09:00:00 host sudo: alice : {why} ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=x");
+        last(&[line.as_bytes()], |record| assert_eq!(record.what, What::PrivilegeDenied, "{why}"));
+    }
+}

@@ -61,15 +61,8 @@ fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     Some(record)
 }
 
-/// `NAME[A]: SASL LOGIN authentication failed: WHY, sasl_username=U`, `hostname N does not resolve to address A`, `... limit exceeded: 31 from NAME[A]`
+/// `NAME[A]: SASL LOGIN authentication failed: WHY, sasl_username=U`, `... limit exceeded: 31 from NAME[A]`
 fn warning(rest: &[u8]) -> Option<Raw<'_>> {
-    if let Some((_, rest)) = rest.strip_prefix(b"hostname ").and_then(|rest| cut_once(rest, b" does not resolve to address ")) {
-        let mut record = Raw::new(Service::Postfix, What::Probe);
-        record.address =
-            Some(rest.split(|byte| matches!(byte, b' ' | b',')).next().and_then(|word| address(word.strip_suffix(b":").unwrap_or(word)))?);
-        record.preauth = true;
-        return Some(record);
-    }
     if let Some((_, from)) = cut_once(rest, b" limit exceeded: ").and_then(|(_, rest)| cut_once(rest, b" from ")) {
         let mut record = client(What::Probe, from)?.0;
         record.preauth = true;

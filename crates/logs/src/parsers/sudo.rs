@@ -12,6 +12,9 @@ use crate::scan::{clip, cut_once, leading_number, trim};
 pub(super) const PARSER: Parser =
     Parser { name: "sudo", service: Service::Sudo, tags: &["sudo"], writer: Writer::Program(&["sudo", "sudo.ws", "sudo-rs"]), read };
 
+/// How a refusal begins (plugins/sudoers/logging.c and sudoers.c), beside wrong passwords.
+const REFUSALS: [&[u8]; 3] = [b"user NOT ", b"user not allowed", b"command not allowed"];
+
 fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     let (user, rest) = cut_once(frame.message, b" : ")?;
     let user = trim(user);
@@ -32,10 +35,9 @@ fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     {
         record.attempts = u32::try_from(count.min(100)).ok()?;
     }
-    // `command continued` and other notes are neither use nor refusal.
-    let refused = |why: &[u8]| {
-        [&b"incorrect password"[..], b"NOT ", b"not allowed", b"password is required"].iter().any(|word| cut_once(why, word).is_some())
-    };
+    // The rest is a note: `(command continued) ...`, whose words are the caller's, and `a password is required` of prompts and scripts that
+    // ask with `sudo -n` whether they need one.
+    let refused = |why: &[u8]| record.attempts > 0 || REFUSALS.iter().any(|words| why.starts_with(words));
     why.is_none_or(refused).then_some(record)
 }
 

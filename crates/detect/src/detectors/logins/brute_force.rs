@@ -5,7 +5,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 use super::super::Info;
 use super::finding::{Said, shown};
 use super::window::Window;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_brute_force",
@@ -21,7 +21,7 @@ static INFO: Info = Info {
     quiet: "Raise `brute_force_attempts` in `[logins]`, or add the address to `[protected] addresses`.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: true, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Attack, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.at, scene.limits.brute_force_within);

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use bartizan_model::Timestamp;
+use bartizan_model::{Severity, Timestamp};
 
 use super::finding::Fold;
 use super::window::ManyDistinct;
@@ -52,6 +52,8 @@ fn count(number: u64, one: &str, many: &str) -> String {
 struct Open {
     campaign: Campaign,
     opened: u32,
+    /// The gravest that was told of it.
+    gravest: Severity,
     distinct: ManyDistinct,
     /// Of the worst sources, in the same order.
     hashes: Vec<u64>,
@@ -65,11 +67,15 @@ pub(super) struct Campaigns {
     closed: Vec<Campaign>,
     /// What failed within the last hours without any attack: background.
     background: Open,
+    /// Whether the last attempt was about the sixteenth in it: then it is looked at.
+    look: bool,
+    /// When scans were told last.
+    scanned: Option<u32>,
 }
 
 impl Campaigns {
     pub(super) fn new(life: u32) -> Self {
-        Self { life, open: None, closed: Vec::new(), background: Open::new(0) }
+        Self { life, open: None, closed: Vec::new(), background: Open::new(0), look: false, scanned: None }
     }
 
     /// Counts a failed attempt.
@@ -78,28 +84,54 @@ impl Campaigns {
         if self.open.is_none() && at.saturating_sub(self.background.opened) > 3600 {
             self.background = Open::new(at);
         }
+        let before = self.background.campaign.attempts / 16;
         self.open.as_mut().unwrap_or(&mut self.background).count(address, hash, at, attempts);
+        // One line may stand for several attempts, so the sixteenth itself may be none of its own.
+        self.look = self.background.campaign.attempts / 16 != before;
     }
 
     /// A finding belongs to the attack that is open; without one it opens one, with what failed within the hour before.
-    pub(super) fn join(&mut self, at: u32) -> Fold {
+    pub(super) fn join(&mut self, at: u32, severity: Severity) -> Fold {
         self.close(at);
         let is_new = self.open.is_none();
         if is_new {
             let mut begun = std::mem::replace(&mut self.background, Open::new(at));
-            (begun.opened, begun.campaign.number) = (at, u64::from(at));
+            let number = u64::from(at) + u64::from(self.scanned == Some(at));
+            (begun.opened, begun.campaign.number, begun.gravest) = (at, number, severity);
             self.open = Some(begun);
         }
         let Some(open) = &mut self.open else { return Fold::Alone };
         open.campaign.reported += 1;
-        if is_new { Fold::Opens(open.campaign.number) } else { Fold::Joins(open.campaign.number) }
+        let number = open.campaign.number;
+        let is_graver = severity > open.gravest;
+        open.gravest = open.gravest.max(severity);
+        match (is_new, is_graver) {
+            (true, _) => Fold::Opens(number),
+            (false, true) => Fold::Worsens(number),
+            (false, false) => Fold::Joins(number),
+        }
     }
 
-    /// About how many addresses failed within the hour while no attack is open. Looked at for every
+    /// A scan belongs to the attack that is open. Without one, the first is told, and none after it for as long as an attack stays open.
+    pub(super) fn scanned(&mut self, at: u32) -> Fold {
+        self.close(at);
+        if let Some(open) = &self.open {
+            return Fold::Joins(open.campaign.number);
+        }
+        match self.scanned {
+            Some(told) if at.saturating_sub(told) < self.life => Fold::Joins(u64::from(told)),
+            _ => {
+                self.scanned = Some(at);
+                Fold::Opens(u64::from(at))
+            }
+        }
+    }
+
+    /// About how many addresses failed within the hour while no attack is open. Looked at for about every
     /// sixteenth attempt; else 0.
     pub(super) fn crowd(&self) -> u32 {
         let background = &self.background;
-        if self.open.is_some() || !background.campaign.attempts.is_multiple_of(16) { 0 } else { background.distinct.count() }
+        if self.open.is_some() || !self.look { 0 } else { background.distinct.count() }
     }
 
     /// Newest first.
@@ -128,7 +160,7 @@ impl Campaigns {
 impl Open {
     fn new(at: u32) -> Self {
         let campaign = Campaign { number: u64::from(at), last: None, attempts: 0, addresses: 0, reported: 0, worst: Vec::new() };
-        Self { campaign, opened: at, distinct: ManyDistinct::new(WORDS), hashes: Vec::with_capacity(MAX_WORST) }
+        Self { campaign, opened: at, gravest: Severity::Info, distinct: ManyDistinct::new(WORDS), hashes: Vec::with_capacity(MAX_WORST) }
     }
 
     fn count(&mut self, address: IpAddr, hash: u64, at: u32, attempts: u32) {

@@ -4,7 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::Said;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_distributed",
@@ -20,7 +20,7 @@ static INFO: Info = Info {
     quiet: "Raise `distributed_addresses` in `[logins]`. Turning off passwords for SSH ends the danger.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: true, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Attack, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let most = scene.limits.policy.distributed_addresses;

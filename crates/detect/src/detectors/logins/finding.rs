@@ -15,6 +15,8 @@ pub enum Fold {
     Alone,
     /// It opens the attack of this number: one alert.
     Opens(u64),
+    /// It belongs to the attack of this number and is graver than all that was told of it: once more an alert.
+    Worsens(u64),
     /// It belongs to the attack of this number, which has its alert already: the counts grow, no other alert.
     Joins(u64),
 }

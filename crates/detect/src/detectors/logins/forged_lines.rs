@@ -4,7 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::Said;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "log_forged",
@@ -20,7 +20,7 @@ static INFO: Info = Info {
     quiet: "It is told once an hour. Nothing is ever done on account of such a line.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: false, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let person = scene.people.of(b"\0forged", scene.at);

@@ -4,7 +4,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
 use super::finding::Said;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_many_sources",
@@ -13,14 +13,14 @@ static INFO: Info = Info {
     family: Family::Auth,
     stage: Stage::InitialAccess,
     tier: Tier::Stable,
-    severity: Severity::Low,
+    severity: Severity::Medium,
     confidence: 0.6,
     meaning: "Within an hour failed logins came from many addresses. One alert stands for all of them.",
     false_positives: "Every public host is tried by some; this is more than some.",
     quiet: "Raise `campaign_addresses` in `[logins]`.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: true, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Attack, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let addresses = scene.crowd;

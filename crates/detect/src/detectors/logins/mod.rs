@@ -41,11 +41,22 @@ use targets::{People, Targets};
 const PAST: i64 = 25 * 60 * 60;
 const FUTURE: i64 = 5 * 60;
 
+/// What the findings of a detector are part of.
+#[derive(Debug, Clone, Copy)]
+enum Folds {
+    /// Each is told by itself.
+    Not,
+    /// An attack that is one alert, however many sources it has.
+    Attack,
+    /// Scans, which are one alert, and none while an attack is open: who only looks opens no attack.
+    Scan,
+}
+
 /// One behaviour.
 struct LoginDetector {
     info: &'static Info,
-    /// Whether its findings are part of an attack that is one alert, however many sources it has.
-    folds: bool,
+    /// What its findings are part of.
+    folds: Folds,
     judge: fn(&mut Scene<'_>) -> Option<Said>,
 }
 
@@ -228,7 +239,11 @@ impl LoginDetectors {
         let mut scene =
             Scene { record, limits, at, source: key.and_then(|key| sources.get(key)), targets, people, crowd: campaigns.crowd() };
         let (detector, said) = list.iter().find_map(|one| Some((one, (one.judge)(&mut scene)?)))?;
-        let fold = if detector.folds { campaigns.join(at) } else { Fold::Alone };
+        let fold = match detector.folds {
+            Folds::Not => Fold::Alone,
+            Folds::Attack => campaigns.join(at, said.severity.unwrap_or(detector.info.severity)),
+            Folds::Scan => campaigns.scanned(at),
+        };
         Some(Finding::new(detector.info, said, record, scene.source.as_deref(), fold))
     }
 }

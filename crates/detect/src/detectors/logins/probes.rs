@@ -5,7 +5,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 use super::super::Info;
 use super::finding::Said;
 use super::window::Window;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_probes",
@@ -21,7 +21,7 @@ static INFO: Info = Info {
     quiet: "Add the monitor to `[protected] addresses`, or raise `probes` in `[logins]`.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: true, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Scan, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.at, scene.limits.brute_force_within);

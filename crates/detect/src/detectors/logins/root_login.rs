@@ -7,7 +7,7 @@ use bartizan_logs::Method;
 
 use super::super::Info;
 use super::finding::Said;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_root",
@@ -23,7 +23,7 @@ static INFO: Info = Info {
     quiet: "Set `root_login = \"never\"` in `[logins]`. `PermitRootLogin prohibit-password` in sshd_config(5) ends the danger.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: false, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let record = scene.record;

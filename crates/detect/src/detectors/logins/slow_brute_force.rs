@@ -5,7 +5,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 use super::super::Info;
 use super::finding::Said;
 use super::window::Window;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_slow_brute_force",
@@ -21,7 +21,7 @@ static INFO: Info = Info {
     quiet: "Raise `slow_attempts` in `[logins]`, or give the program its new password.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: true, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Attack, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.at, scene.limits.slow_within);

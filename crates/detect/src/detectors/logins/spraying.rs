@@ -5,7 +5,7 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 use super::super::Info;
 use super::finding::Said;
 use super::window::Distinct;
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_spraying",
@@ -21,7 +21,7 @@ static INFO: Info = Info {
     quiet: "Raise `spraying_accounts` in `[logins]`, or add the gateway to `[protected] addresses`.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: true, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Attack, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let source = scene.source.as_deref_mut()?;

@@ -6,7 +6,7 @@ use bartizan_logs::Method;
 
 use super::super::Info;
 use super::finding::{Said, shown};
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_after_failures",
@@ -22,7 +22,7 @@ static INFO: Info = Info {
     quiet: "Acknowledge it when it was you; raise `failures_before_login` in `[logins]`.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: false, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (limits, record) = (scene.limits, scene.record);

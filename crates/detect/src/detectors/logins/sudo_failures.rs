@@ -6,7 +6,7 @@ use bartizan_logs::{Service, What};
 
 use super::super::Info;
 use super::finding::{Said, shown};
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "privilege_sudo_refused",
@@ -22,7 +22,7 @@ static INFO: Info = Info {
     quiet: "Raise `sudo_failures` in `[logins]`.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: false, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let record = scene.record;

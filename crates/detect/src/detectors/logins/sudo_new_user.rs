@@ -6,7 +6,7 @@ use bartizan_logs::What;
 
 use super::super::Info;
 use super::finding::{Said, shown};
-use super::{LoginDetector, Scene};
+use super::{Folds, LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "privilege_new_user",
@@ -22,7 +22,7 @@ static INFO: Info = Info {
     quiet: "It is told once for each account.",
 };
 
-pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: false, judge };
+pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };
 
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (record, user) = (scene.record, scene.record.user?);

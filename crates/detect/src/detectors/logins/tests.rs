@@ -295,8 +295,45 @@ fn connections_without_a_login_are_a_scan() {
         host.pid += 1;
         host.line("sshd", "Connection closed by 203.0.113.9 port 5 [preauth]")
     });
-    assert_eq!(name(found), Some("login_probes"));
+    let found = found.unwrap();
+    assert_eq!((found.info.name, found.hostile), ("login_probes", None), "a monitor does the same");
     assert_eq!(host.detectors.counts().attempts, 0);
+}
+
+#[test]
+fn scans_open_no_attack_and_the_guessing_after_them_is_an_alert() {
+    let mut host = Host::new();
+    for n in 1..=9 {
+        for _ in 0..40 {
+            host.pid += 1;
+            host.line("sshd", &format!("Connection closed by 203.0.113.{n} port 5 [preauth]"));
+        }
+    }
+    assert_eq!((host.alerts().len(), host.findings.len(), host.detectors.campaigns().len()), (1, 9, 0));
+    (0..12).for_each(|_| drop(host.fail("192.0.2.9", "root", true)));
+    let last = host.findings.last().unwrap();
+    assert!(last.info.name == "login_brute_force" && matches!(last.fold, Fold::Opens(_)), "{last:?}");
+}
+
+#[test]
+fn what_is_graver_than_the_alert_of_an_attack_is_told_once_more() {
+    let mut host = Host::new();
+    let found = (0..8).find_map(|n| host.fail("203.0.113.10", &format!("nobody{n}"), false)).unwrap();
+    assert!(found.severity == Severity::Low && matches!(found.fold, Fold::Opens(_)), "{found:?}");
+    (0..12).for_each(|_| drop(host.fail("203.0.113.9", "root", true)));
+    (0..12).for_each(|_| drop(host.fail("203.0.113.11", "root", true)));
+    assert!(matches!(host.alerts()[..], [_, Finding { fold: Fold::Worsens(_), .. }]), "{:#?}", host.alerts());
+}
+
+#[test]
+fn many_sources_are_counted_where_one_line_stands_for_several_attempts() {
+    let mut host = Host::new();
+    let found = (0..120).find_map(|n| {
+        host.pid += 1;
+        let line = format!("message repeated 3 times: [ Failed password for user{n} from 203.0.113.{n} port 5 ssh2]");
+        host.line("sshd", &line)
+    });
+    assert_eq!(name(found), Some("login_many_sources"));
 }
 
 #[test]
@@ -337,6 +374,13 @@ fn a_revoked_key_is_told_with_its_fingerprint_and_the_address_of_its_connection(
     host.line("sshd", "Connection from 203.0.113.9 port 5 on 10.0.0.1 port 22");
     let found = host.line("sshd", "error: Authentication key RSA SHA256:abc revoked by file /etc/ssh/revoked").unwrap();
     assert_eq!((found.info.name, found.sentence.as_str()), ("login_revoked_key", "203.0.113.9 offered the revoked key RSA SHA256:abc"));
+    assert_eq!(found.severity, Severity::Medium, "the public half is enough");
+    let again = "error: Authentication key RSA SHA256:abc revoked by file /etc/ssh/revoked";
+    (0..50).for_each(|_| assert_eq!(host.line("sshd", again), None, "once an hour"));
+    assert_eq!(name(host.line("sshd", &again.replace("abc", "def"))), Some("login_revoked_key"), "another key");
+    host.wait(3601);
+    host.line("sshd", "Connection from 203.0.113.9 port 5 on 10.0.0.1 port 22");
+    assert_eq!(name(host.line("sshd", again)), Some("login_revoked_key"));
 }
 
 #[test]
