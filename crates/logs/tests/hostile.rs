@@ -26,6 +26,26 @@ const PIECES: [&str; 44] = [
     "message repeated 3 times: [ ", "\u{1b}",
 ];
 
+/// What a client writes stands for `{}`; the daemon writes 198.51.100.77, which stands in none of the pieces.
+const TEMPLATES: [(&str, &str); 16] = [
+    ("sshd", "Failed password for invalid user {} from 198.51.100.77 port 5 ssh2"),
+    ("sshd", "Failed publickey for invalid user {} from 198.51.100.77 port 5 ssh2: RSA SHA256:a"),
+    ("sshd", "Invalid user {} from 198.51.100.77 port 5"),
+    ("sshd", "Connection closed by invalid user {} 198.51.100.77 port 5 [preauth]"),
+    ("sshd", "Disconnecting invalid user {} 198.51.100.77 port 5: Too many authentication failures [preauth]"),
+    ("sshd", "Received disconnect from 198.51.100.77 port 5:11: {} [preauth]"),
+    ("sshd", "Bad protocol version identification '{}' from 198.51.100.77 port 5"),
+    ("sshd", "Protocol major versions differ for 198.51.100.77 port 5: SSH-2.0-OpenSSH_9.9 vs. {}"),
+    ("sshd", "Unable to negotiate with 198.51.100.77 port 5: no matching cipher found. Their offer: {} [preauth]"),
+    ("x", "pam_unix(x:auth): authentication failure; logname= uid=0 euid=0 tty=x ruser={} rhost=198.51.100.77  user=bob"),
+    ("x", "pam_sss(x:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=198.51.100.77 user={}"),
+    ("vsftpd", "[{}] FAIL LOGIN: Client \"198.51.100.77\""),
+    ("pure-ftpd", "(?@198.51.100.77) [WARNING] Authentication failed for user [{}]"),
+    ("proftpd", "host (a.example[198.51.100.77]): USER {}: no such user found from a.example [198.51.100.77] to ::1:21"),
+    ("dovecot", "imap-login: Disconnected (auth failed, 1 attempts): user=<{}>, method=PLAIN, rip=198.51.100.77, lip=10.0.0.1"),
+    ("postfix/smtpd", "warning: a.example[198.51.100.77]: SASL LOGIN authentication failed: x, sasl_username={}"),
+];
+
 fn bounded(format: Format, line: &[u8]) {
     let mut context = context();
     if let Parsed::Record(record) = parse(format, line, &mut context) {
@@ -54,12 +74,13 @@ proptest! {
     }
 
     #[test]
-    fn an_address_comes_from_the_line_and_from_nowhere_else(pieces in prop::collection::vec(0..PIECES.len(), 0..24)) {
-        let message: String = pieces.iter().map(|piece| PIECES[*piece]).collect();
-        let line = format!("Nov 28 09:00:00 host sshd[7]: {message}");
+    fn an_address_comes_from_the_daemon_and_from_nowhere_else(template in 0..TEMPLATES.len(), pieces in prop::collection::vec(0..PIECES.len(), 0..24)) {
+        let (tag, around) = TEMPLATES[template];
+        let message = around.replace("{}", &pieces.iter().map(|piece| PIECES[*piece]).collect::<String>());
+        let line = format!("Nov 28 09:00:00 host {tag}[7]: {message}");
         let mut context = context();
         if let Parsed::Record(record) = parse(Format::Auth, line.as_bytes(), &mut context) {
-            prop_assert!(record.address.is_none_or(|address| line.contains(&address.to_string())));
+            prop_assert!(record.address.is_none_or(|address| address.to_string() == "198.51.100.77"), "{line}: {record:?}");
         }
     }
 }

@@ -133,7 +133,8 @@ fn digits(bytes: &[u8]) -> Option<i64> {
     bytes.iter().try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
-/// Days since 1970-01-01 (Howard Hinnant's days_from_civil); none for a day that the month has not.
+/// Days since 1970-01-01 (Howard Hinnant's days_from_civil); none for a day that the month has not, and none beyond the year 9999: a line
+/// may name any number.
 fn days(year: i64, month: u32, day: u32) -> Option<i64> {
     let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     let last = match month {
@@ -143,7 +144,7 @@ fn days(year: i64, month: u32, day: u32) -> Option<i64> {
         2 => 28,
         _ => return None,
     };
-    if day == 0 || day > last {
+    if day == 0 || day > last || year > 9999 {
         return None;
     }
     let shifted = if month <= 2 { year - 1 } else { year };
@@ -188,8 +189,17 @@ mod tests {
         ] {
             assert_eq!(read("2005-08-14T10:00:00Z", summer, line).as_deref(), Some(at), "{line}");
         }
-        for line in ["Foo 21 16:47:48 host x", "Jun 31 16:47:48 host x", "Jun 21 24:00:00 host x", "2015-13-16T18:02:50Z host x", "", "@12"]
-        {
+        for line in [
+            "Foo 21 16:47:48 host x",
+            "Jun 31 16:47:48 host x",
+            "Jun 21 24:00:00 host x",
+            "2015-13-16T18:02:50Z host x",
+            "",
+            "@12",
+            "Fri Jan 19 12:20:33 10000 host x",
+            "Fri Jan 19 12:20:33 9223372036854775807 host x",
+            "Fri Jan 19 12:20:33 18446744073709551615 host x",
+        ] {
             assert_eq!(read("2005-08-14T10:00:00Z", summer, line), None, "{line}");
         }
     }

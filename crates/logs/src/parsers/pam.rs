@@ -1,8 +1,8 @@
 //! PAM modules: pam_unix, pam_faillock, pam_tally2 and whoever writes `authentication failure; ... rhost=` as they do.
 //!
-//! `ruser=` and `user=` may hold anything. The host is what follows the last ` rhost=` of the module's own order
-//! (`logname= uid= euid= tty= ruser= rhost=  user=`, Linux-PAM modules/pam_unix/support.c), so a name that contains ` rhost=` moves nothing:
-//! the `user=` behind it is written only for accounts that exist, and no account has such a name.
+//! `ruser=` and `user=` may hold anything: pam_sss and pam_unix with `audit` write a name that no account has. The module's own order is
+//! `logname= uid= euid= tty= ruser= rhost=  user=` (Linux-PAM modules/pam_unix/support.c), so where two different hosts could be its
+//! own, one of them stands in a name, and none is taken. What the connection itself named (sshd) stands.
 
 use super::Parser;
 use super::origin::Writer;
@@ -67,7 +67,10 @@ fn failure(said: &[u8]) -> Option<Raw<'_>> {
     let (before, after) = cut_last(said, b" rhost=")?;
     let (host, rest) = first_word(after);
     let user = trim(rest).strip_prefix(b"user=");
-    if let Some(peer) = Peer::read(host) {
+    // Behind the module's own host stands `user=` or nothing.
+    let mut hosts = memchr::memmem::find_iter(said, b" rhost=").map(|at| first_word(said.get(at + 7..).unwrap_or_default()));
+    let is_the_only = hosts.all(|(other, rest)| other == host || !(rest.is_empty() || trim(rest).starts_with(b"user=")));
+    if let Some(peer) = Peer::read(host).filter(|_| is_the_only) {
         peer.into_record(&mut record);
     }
     let remote = cut_once(before, b" ruser=").map(|(_, remote)| remote).filter(|remote| !remote.is_empty());

@@ -62,7 +62,10 @@ fn said(message: &[u8]) -> Option<Raw<'_>> {
         b'p' | b'(' => sshd_pam(message).or_else(|| probe::read(message)),
         b'm' => attempts_exceeded(message.strip_prefix(b"maximum authentication attempts exceeded for ")?),
         b'U' => not_allowed(message).or_else(|| probe::read(message)),
-        b'P' => pam_error(message.strip_prefix(b"PAM: ")?),
+        b'P' => match message.strip_prefix(b"PAM: ") {
+            Some(rest) => pam_error(rest),
+            None => probe::read(message),
+        },
         b'r' => tcp_wrappers(message.strip_prefix(b"refused connect from ")?),
         _ => probe::read(message),
     }

@@ -20,7 +20,8 @@ const WITHOUT_ADDRESS: [&[u8]; 8] = [
 pub(super) fn read(message: &[u8]) -> Option<Raw<'_>> {
     let mut record = match message.first()? {
         b'D' => closing_host(message.strip_prefix(b"Did not receive identification string from ")?, true)?,
-        b'B' | b'P' => bad_banner(message)?,
+        b'B' => bad_banner(message)?,
+        b'P' => versions_differ(message.strip_prefix(b"Protocol major versions differ for ")?)?,
         b'U' if message.starts_with(b"Unable to negotiate with ") => negotiation(message.get(25..)?)?,
         b'T' => timeout(message.strip_prefix(b"Timeout before authentication for ")?)?,
         b'd' => dropped(message.strip_prefix(b"drop connection #")?)?,
@@ -42,15 +43,20 @@ fn closing_host(rest: &[u8], whole: bool) -> Option<Raw<'_>> {
 
 /// `Bad protocol version identification 'WORDS' from A port N`, read from the right: the words are the client's.
 fn bad_banner(message: &[u8]) -> Option<Raw<'_>> {
-    let rest = message.strip_prefix(b"Bad protocol version identification ");
-    let Some(rest) = rest.or_else(|| message.strip_prefix(b"Protocol major versions differ for ")) else { return nameless(message) };
-    let (_, host, port) = super::older_end(rest).or_else(|| {
-        let (host, _) = first_word(rest);
-        Some((&b""[..], Peer::read(host.strip_suffix(b":").unwrap_or(host))?, None))
-    })?;
+    let Some(rest) = message.strip_prefix(b"Bad protocol version identification ") else { return nameless(message) };
+    let (_, host, port) = super::older_end(rest)?;
     let mut record = Raw::new(Service::Sshd, What::Probe);
     host.into_record(&mut record);
     record.port = port;
+    Some(record)
+}
+
+/// `A port N: OURS vs. THEIRS`, `A: OURS vs. THEIRS` of older ones; the last words are the client's, so it is read from the left.
+fn versions_differ(rest: &[u8]) -> Option<Raw<'_>> {
+    let (host, after) = first_word(rest);
+    let mut record = Raw::new(Service::Sshd, What::Probe);
+    Peer::read(host.strip_suffix(b":").unwrap_or(host))?.into_record(&mut record);
+    record.port = after.strip_prefix(b"port ").and_then(|rest| port(cut_at(rest, b':')?.0));
     Some(record)
 }
 

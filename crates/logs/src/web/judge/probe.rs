@@ -40,12 +40,17 @@ const BACKUP_ENDS: &[&[u8]] = &[
 ];
 /// Scripts of known intruders, without their ending.
 const SHELLS: &[&[u8]] = &[
-    b"c99", b"r57", b"wso", b"wso2", b"b374k", b"alfa", b"alfanew", b"alfashell", b"alfacgiapi", b"shell", b"webshell", b"cmd", b"mini",
-    b"leafmailer", b"leaf", b"priv8", b"indoxploit", b"gel4y", b"backdoor", b"bypass", b"xleet", b"0byte", b"simple-backdoor",
-    b"php-backdoor", b"angel", b"sh3ll", b"weevely", b"marijuana", b"mar", b"wp-22", b"1337", b"shell20211028", b"doc_shell", b"sym403",
-    b"phpspy", b"phpshell", b"upl", b"uploader", b"filesman", b"moon", b"k2ll33d", b"xx", b"radio", b"autoload_classmap", b"fw", b"bala",
-    b"lufix", b"ty",
+    b"c99", b"r57", b"wso", b"wso2", b"b374k", b"alfa", b"alfanew", b"alfashell", b"alfacgiapi", b"shell", b"webshell", b"cmd",
+    b"leafmailer", b"priv8", b"indoxploit", b"gel4y", b"backdoor", b"xleet", b"0byte", b"simple-backdoor", b"php-backdoor", b"sh3ll",
+    b"weevely", b"marijuana", b"wp-22", b"1337", b"shell20211028", b"doc_shell", b"sym403", b"phpspy", b"phpshell", b"filesman",
+    b"k2ll33d", b"bala", b"lufix",
 ];
+/// Scripts of known intruders by a name that honest ones have too: `autoload_classmap.php` is Composer's own.
+const SHELLS_BY_COMMON_NAMES: &[&[u8]] =
+    &[b"mini", b"leaf", b"angel", b"mar", b"upl", b"uploader", b"moon", b"xx", b"radio", b"autoload_classmap", b"fw", b"ty", b"bypass"];
+/// What a page loads: no administration page by itself, whatever directory it lies in.
+const ASSET_ENDS: &[&[u8]] =
+    &[b".js", b".mjs", b".css", b".map", b".png", b".jpg", b".jpeg", b".gif", b".svg", b".ico", b".webp", b".woff", b".woff2", b".ttf"];
 const SCRIPT_ENDS: &[&[u8]] = &[b".php", b".phtml", b".php5", b".php7", b".asp", b".aspx", b".jsp", b".jspx", b".cgi", b".pl"];
 /// Directories of files that visitors may put there, in which no script has a place.
 const UPLOADS: &[&[u8]] =
@@ -94,6 +99,16 @@ fn has_any(text: &[u8], words: &[&[u8]]) -> bool {
     words.iter().any(|word| memchr::memmem::find(text, word).is_some())
 }
 
+/// Whether a path leads into a repository of a forge: behind its owner and its name.
+fn is_in_a_forge(path: &[u8]) -> bool {
+    FORGE.iter().any(|word| {
+        memchr::memmem::find_iter(path, word).any(|at| {
+            let before = path.get(..at).unwrap_or_default();
+            before.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).count() >= 2
+        })
+    })
+}
+
 fn without_end<'a>(name: &'a [u8], ends: &[&[u8]]) -> Option<&'a [u8]> {
     ends.iter().filter_map(|end| name.strip_suffix(*end)).min_by_key(|stem| stem.len())
 }
@@ -101,7 +116,8 @@ fn without_end<'a>(name: &'a [u8], ends: &[&[u8]]) -> Option<&'a [u8]> {
 /// Looks at a path, and at the query of a script. `status` tells a page that is here from one that is searched for.
 pub(super) fn look(path: &[u8], query: &[u8], status: Option<u16>, findings: &mut Findings) {
     let path = small(path);
-    let missing = status.is_some_and(|status| matches!(status, 400 | 401 | 403 | 404 | 410));
+    // 401 is here, and asks who it is.
+    let missing = status.is_some_and(|status| matches!(status, 400 | 403 | 404 | 410));
     let place = || (Place::Path, 0..path.len());
     let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     if let Some(why) = secret(&path, last, missing) {
@@ -110,6 +126,8 @@ pub(super) fn look(path: &[u8], query: &[u8], status: Option<u16>, findings: &mu
     if let Some(stem) = without_end(last, SCRIPT_ENDS) {
         if SHELLS.contains(&stem) && (missing || stem.len() > 3 || status.is_none()) {
             findings.add(Family::Webshell, Strength::Strong, "a script by the name of a known web shell", place(), &path);
+        } else if SHELLS_BY_COMMON_NAMES.contains(&stem) && missing {
+            findings.add(Family::Webshell, Strength::Fair, "a script by the name of a known web shell", place(), &path);
         } else if has_any(&path, UPLOADS) {
             findings.add(Family::Webshell, Strength::Fair, "a script where visitors' files lie", place(), &path);
         }
@@ -119,7 +137,7 @@ pub(super) fn look(path: &[u8], query: &[u8], status: Option<u16>, findings: &mu
     }
     if WAYS_IN.as_ref().is_some_and(|ways| ways.is_match(&*path)) {
         findings.add(Family::PanelProbe, Strength::Strong, "a way into a product with a known hole", place(), &path);
-    } else if missing && path.split(|byte| *byte == b'/').any(|part| PANELS.contains(&part)) {
+    } else if missing && without_end(last, ASSET_ENDS).is_none() && path.split(|byte| *byte == b'/').any(|part| PANELS.contains(&part)) {
         findings.add(Family::PanelProbe, Strength::Fair, "an administration page that is not here", place(), &path);
     }
 }
@@ -130,7 +148,7 @@ fn secret(path: &[u8], last: &[u8], missing: bool) -> Option<(&'static str, Stre
         let mut parts = path.split(|byte| *byte == b'/');
         let found =
             HIDDEN.iter().any(|name| hidden.starts_with(name)) || parts.any(|part| HIDDEN.iter().any(|name| part.starts_with(name)));
-        if found && !has_any(path, FORGE) {
+        if found && !is_in_a_forge(path) {
             return Some(("a hidden file in which secrets lie", Strength::Strong));
         }
     }
@@ -140,7 +158,7 @@ fn secret(path: &[u8], last: &[u8], missing: bool) -> Option<(&'static str, Stre
     if LEFT_BEHIND.iter().any(|end| last.ends_with(end)) {
         return Some(("a copy of a program that was left behind", Strength::Strong));
     }
-    if SECRET_FILES.contains(&last) && (missing || path.len() == last.len() + 1) && !has_any(path, FORGE) {
+    if SECRET_FILES.contains(&last) && (missing || path.len() == last.len() + 1) && !is_in_a_forge(path) {
         return Some(("a file in which secrets lie", Strength::Fair));
     }
     let at_root = path.len() == last.len() + 1;

@@ -121,6 +121,36 @@ fn a_panel_is_searched_for_only_where_it_is_not() {
     assert_eq!((at(200), at(302), at(404)), (vec![], vec![], vec![Family::PanelProbe]));
 }
 
+#[test]
+fn what_is_here_or_only_missing_from_a_page_is_no_search_for_it() {
+    let at = |target: &str, status| families_of(&found_in(&line(&format!("GET {target} HTTP/1.1"), status, "-", "x")));
+    for (target, status) in [
+        ("/manager/", 401),
+        ("/scripts/main.ab12.js", 404),
+        ("/console/logo.png", 404),
+        ("/radio.php", 200),
+        ("/mini.php", 200),
+        ("/uploader.php", 304),
+        ("/vendor/composer/autoload_classmap.php", 200),
+        ("/owner/repository/src/.env", 200),
+        ("/group/project/-/blob/main/.env", 200),
+    ] {
+        assert_eq!(at(target, status), [], "{target} {status}");
+    }
+    for (target, status, family) in [
+        ("/manager/", 404, Family::PanelProbe),
+        ("/scripts/", 404, Family::PanelProbe),
+        ("/radio.php", 404, Family::Webshell),
+        ("/radio.php?cmd=id", 200, Family::Webshell),
+        ("/c99.php", 404, Family::Webshell),
+        ("/src/.env", 404, Family::SecretsProbe),
+        ("/-/.env", 404, Family::SecretsProbe),
+        ("/app/src/.git/config", 404, Family::SecretsProbe),
+    ] {
+        assert_eq!(at(target, status).first(), Some(&family), "{target} {status}");
+    }
+}
+
 /// Requests of people and programs who mean no harm, in each of the ways that look worst.
 const ORDINARY: &[&str] = &[
     "/",
