@@ -1,4 +1,4 @@
-//! Which logs the servers' own configuration names, and in which format.
+//! Configurations of nginx and Apache, and the formats and paths that are read out of them.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Decoding of what clients write in many layers: what it gives, and that it ends.
+//! Disguises of an attack, and the text that comes out from under them.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Error lines of nginx and Apache, with names and addresses that clients choose.
+//! Lines of error logs, and whom each may name.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Formats compiled from the servers' own words, and lines that try to shift their fields.
+//! Formats of access logs, and what a client writes to move a field.
 
 use super::*;
 use crate::web::access::Access;

@@ -1,4 +1,4 @@
-//! Attacks that are found in a request, ordinary requests that are not, and what one may cost.
+//! Attacks in their disguises are found, and ordinary requests that look alike are left alone.
 
 use super::rule::{Rules, expression};
 use super::*;
