@@ -64,7 +64,8 @@ fn printed(code: &str) -> Vec<(usize, String)> {
     lines.flat_map(|(at, line)| line.split('"').skip(1).step_by(2).map(move |text| (at + 1, text.to_owned())).collect::<Vec<_>>()).collect()
 }
 
-/// Whether `line` cites a row of somebody's table of requirements, which no reader of the sources has: a letter and a number in brackets after the word.
+/// Whether `line` cites a row of somebody's table of requirements, which no reader of the sources has: a letter and a number
+/// after the word.
 fn cites_a_row(line: &str) -> bool {
     let after = line.match_indices("row ").filter_map(|(at, found)| line.get(at + found.len()..));
     after.map(str::as_bytes).any(|rest| matches!(rest, [letter, digit, ..] if letter.is_ascii_uppercase() && digit.is_ascii_digit()))
