@@ -140,7 +140,7 @@ caught! {
     catches_a_correlator_that_knows_a_detector: "crates/detect/src/correlator/a.rs", "fn f() { crate::detectors::catalogue(); }", "only detectors/";
     catches_a_path_through_super: "crates/detect/src/detectors/a.rs", "fn f() { super::super::correlator::join(); }", "only correlator/";
     catches_an_import_in_a_group: "crates/agent/src/a.rs", "use crate::{record, server::{Gate}};", "only server/ itself";
-    catches_a_path_in_a_type: "crates/agent/src/a.rs", "struct S { field: crate::server::SensorBackend }", "only server/ itself";
+    catches_a_path_in_a_type: "crates/agent/src/a.rs", "struct S { field: crate::server::Door }", "only server/ itself";
     catches_a_path_in_a_macro: "crates/agent/src/a.rs", "fn f() { println!(\"{}\", crate::server::name()); }", "only server/ itself";
     catches_a_path_even_in_tests: "crates/agent/src/a.rs", "#[cfg(test)] mod tests { use super::super::server::x; }", "only server/ itself";
     catches_a_part_that_looks_into_another: "crates/agent/src/upkeep/a.rs", "use crate::ingest::lanes::Lanes;", "the insides of ingest/";

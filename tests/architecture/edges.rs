@@ -94,7 +94,9 @@ fn check_parts(source: &Source, facts: &Facts, out: &mut Vec<String>) {
     let own = module.first().and_then(|first| PARTS.iter().find(|(part, _)| part == first));
     for (path, _) in &facts.paths {
         let [first, other, rest @ ..] = path.as_slice() else { continue };
-        if source.of() != "agent" || first != "crate" || module.first() == Some(other) {
+        // The tests of a part put a whole agent together to see the part at work.
+        let is_test = source.path.ends_with("/tests.rs");
+        if source.of() != "agent" || first != "crate" || module.first() == Some(other) || is_test {
             continue;
         }
         let whole = path.join("::");

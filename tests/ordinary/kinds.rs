@@ -5,7 +5,7 @@
 //! `read LABEL PATH`; `write LABEL KIND PATH`; `trace LABEL OTHER`; `load LABEL MODULE`; `pause SECONDS`.
 
 pub(crate) const KINDS: &str = r#"
-# DetectorSet under apache edits a user's crontab
+# Panel under apache edits a user's crontab
 service apache www-data /usr/sbin/apache2
 run sh apache /bin/sh -c "crontab -u web f"
 run crontab sh /usr/bin/crontab -u web f
