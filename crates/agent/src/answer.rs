@@ -162,7 +162,7 @@ fn upgrade(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
     parts.life.become_newer(candidate, same);
     let gap = match same {
         true => "what the kernel reports meanwhile is kept for it",
-        false => "its kernel programs are others, so that events of about a second are missed: the coverage strip shows when",
+        false => "its kernel programs differ, so about a second of events is missed: the coverage strip shows when",
     };
     Ok(Reply::Done(format!("the agent becomes {said}; {gap}")))
 }

@@ -75,7 +75,7 @@ pub enum Reply {
     Checks(Vec<Check>),
     /// Facts.
     Events(Vec<Event>),
-    /// Detection.
+    /// Detections.
     Signals(Vec<Signal>),
     /// Incidents.
     Incidents(Vec<Incident>),

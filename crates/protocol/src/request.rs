@@ -80,7 +80,7 @@ pub enum Request {
     Doctor,
     /// Facts.
     Events(EventQuery),
-    /// Detection, newest first.
+    /// Detections, newest first.
     Signals {
         /// At most this many.
         limit: u32,

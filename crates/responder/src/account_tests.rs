@@ -265,7 +265,7 @@ fn what_cannot_be_locked_is_refused() {
         assert!(refused(NAME, uid()).contains("no line in /etc/shadow"));
         fs::write("/etc/shadow", &kept).unwrap();
         assert_eq!(whole("/etc/shadow"), before);
-        // The lock of the account files is in somebody's context.
+        // The lock of the account files is in somebody's hands.
         let holder = fs::OpenOptions::new().write(true).create(true).truncate(false).open("/etc/.pwd.lock").unwrap();
         let range = nix::libc::flock { l_type: 1, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
         nix::fcntl::fcntl(&holder, nix::fcntl::FcntlArg::F_OFD_SETLK(&range)).unwrap();

@@ -187,7 +187,7 @@ fn a_block_is_live_in_the_kernel_and_gone_without_a_trace() {
         nft("add table inet other");
         let (before, responder) = (ruleset(), bench.responder());
         for (addr, direction) in [("127.0.0.5", Direction::Out), ("::1", Direction::In)] {
-            // Loopback is never a stranger: only the kernel side is under test here, so the shape check is passed by context.
+            // Loopback is never a stranger: only the kernel side is under test here, so the shape check is passed by hand.
             let plan = block(addr, direction, Duration::from_secs(60));
             assert!(matches!(responder.execute(plan, now()), Err(ActError::Lifeline { why: LifelineReason::NotAStranger, .. })));
         }

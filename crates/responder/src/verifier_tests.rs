@@ -1,4 +1,4 @@
-//! The verifier against transactions made by context, byte by byte: each one something that must never reach the kernel.
+//! The verifier against transactions made by hand, byte by byte: each one something that must never reach the kernel.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

@@ -72,7 +72,7 @@ pub struct Summary {
     pub unreadable_lines: Vec<Unreadable>,
     /// Signals.
     pub signals: u64,
-    /// Detection equal to one told less than a minute before.
+    /// Detections equal to one told less than a minute before.
     pub folded: u64,
     /// Incidents that were told.
     pub incidents: u64,

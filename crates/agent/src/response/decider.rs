@@ -95,7 +95,7 @@ impl Decider {
         let told = self.court.pause(now).map(|pause| {
             let until = pause.until.format("%H:%M:%S UTC");
             format!(
-                "{}; everything is asked until {until}; look, then set the mode again: bartizan mode {}",
+                "{}; automatic actions are paused until {until}; find out why, then set the mode again: bartizan mode {}",
                 pause.why,
                 self.mode.to_string().to_lowercase()
             )

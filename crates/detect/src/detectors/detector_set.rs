@@ -1,4 +1,4 @@
-//! The detector_set: every detector hears every event, and repeats within a minute are folded.
+//! The detector set: every detector hears every event, and repeats within a minute are folded.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use bartizan_model::{Confidence, Entity, Event, EventKind, Flow, HostText, Proce
 
 /// The same detection within this time is counted, not repeated.
 const FOLD_FOR: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
-/// Detection remembered for folding. At the bound the stale ones go; if none is stale all go, and a repeat is told
+/// Detections remembered for folding. At the bound the stale ones go; if none is stale all go, and a repeat is told
 /// once more: better twice than never.
 const MAX_FOLDED: usize = 4096;
 /// What one signal names at most.
@@ -72,7 +72,7 @@ impl DetectorSet {
         signals
     }
 
-    /// Detection folded into an earlier, equal one since start.
+    /// Detections folded into an earlier, equal one since start.
     pub fn folded(&self) -> u64 {
         self.folded
     }

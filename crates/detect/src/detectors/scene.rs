@@ -102,7 +102,7 @@ impl Scene {
         chrono::DateTime::from_timestamp(1_800_000_000 + self.seconds, 0).unwrap()
     }
 
-    /// What the detector_set says of this; a second later than the event before.
+    /// What the detector set says of this; a second later than the event before.
     pub(super) fn see(&mut self, process: Option<&Process>, kind: EventKind) -> Vec<Signal> {
         (self.next_event, self.seconds) = (self.next_event + 1, self.seconds + 1);
         let event = Event {

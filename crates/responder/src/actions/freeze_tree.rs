@@ -160,7 +160,7 @@ impl Act for FreezeTree {
             return Ok(ObservedState::Drifted(why));
         }
         if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) {
-            return Ok(ObservedState::Drifted("its watchdog is gone: roll it back by context, or bartizan ends it at its time".into()));
+            return Ok(ObservedState::Drifted("its watchdog is gone: roll it back by hand, or bartizan ends it at its time".into()));
         }
         let mut proof = vec![format!("{}: {} processes, none runs", frozen.method.noun(), hold.held.len())];
         proof.extend(action.evidence.as_ref().map(evidence::summary));
