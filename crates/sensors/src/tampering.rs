@@ -16,12 +16,15 @@ use super::guarding::is_own;
 use super::{Collector, CollectorError, Sink, Stop};
 use bartizan_model::{Alarm, AlarmKind, EventKind, HostText, Loss, Process, Source};
 use bartizan_sys::file_watch::{FileWatch, Interest, Noticed, Touch, Touched};
+use bartizan_sys::fork_guard;
 
 /// The hop's name in loss counts.
 const HOP: &str = "fanotify-tampering";
 /// Alarms told within [`WINDOW`]; the rest is counted: a removed directory is one deed, however many files it had.
 const MAX_TOLD: usize = 32;
 const WINDOW: Duration = Duration::from_secs(10);
+/// How long after such an overlap the kernel's word of it may still wait to be read.
+const BUSY: Duration = Duration::from_secs(5);
 /// Directories watched below the data directory: evidence has one for each action.
 const MAX_DIRECTORIES: usize = 1024;
 /// Where systemd looks for units and what changes them (systemd.unit(5)).
@@ -164,6 +167,12 @@ impl Tampering {
         if self.is_excused(&touched.path, process.as_ref()) {
             return;
         }
+        // On a host so busy that a child of ours was started while we wrote, an unknown process may be that child: nobody is
+        // accused, and it is counted as not seen.
+        if process.is_none() && only_closed(touched.what) && fork_guard::overlapped_within(BUSY) {
+            sink.account(HOP, 0, 1);
+            return;
+        }
         if bound.allows() {
             emit(sink, alarm(kind, touched), process, Source::Fanotify, complete);
         } else {
@@ -171,6 +180,11 @@ impl Tampering {
             emit(sink, EventKind::Loss { loss: Loss::new(HOP, 1) }, None, Source::Agent, false);
         }
     }
+}
+
+/// Whether a file was closed by somebody who had it open for writing, and nothing else happened to it.
+fn only_closed(what: Touch) -> bool {
+    what.closed && !(what.created || what.deleted || what.moved_in || what.moved_away || what.attributes)
 }
 
 /// How many alarms were told lately.

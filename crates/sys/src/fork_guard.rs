@@ -3,7 +3,7 @@
 //! with it `FAN_CLOSE_WRITE`), and our own writing looks like somebody else's.
 
 use std::sync::{Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bartizan_model::Unpoisoned as _;
 
@@ -15,9 +15,19 @@ const PATIENCE: Duration = Duration::from_millis(250);
 struct Turns {
     writing: usize,
     starting: usize,
+    /// When a file was written while a child was started, last.
+    overlapped: Option<Instant>,
 }
 
-static TURNS: Mutex<Turns> = Mutex::new(Turns { writing: 0, starting: 0 });
+impl Turns {
+    fn note_overlap(&mut self) {
+        if self.writing > 0 && self.starting > 0 {
+            self.overlapped = Some(Instant::now());
+        }
+    }
+}
+
+static TURNS: Mutex<Turns> = Mutex::new(Turns { writing: 0, starting: 0, overlapped: None });
 static CHANGED: Condvar = Condvar::new();
 
 /// While it lives, no child of ours is started: held from before a file is opened for writing until it is closed.
@@ -29,12 +39,14 @@ pub struct Writing(());
 pub fn writing() -> Writing {
     let (mut turns, _) = CHANGED.wait_timeout_while(TURNS.lock().unpoisoned(), PATIENCE, |turns| turns.starting > 0).unpoisoned();
     turns.writing += 1;
+    turns.note_overlap();
     Writing(())
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
         let mut turns = TURNS.lock().unpoisoned();
+        turns.note_overlap();
         turns.writing = turns.writing.saturating_sub(1);
         CHANGED.notify_all();
     }
@@ -44,12 +56,21 @@ impl Drop for Writing {
 pub(super) fn start<T>(start: impl FnOnce() -> T) -> T {
     let (mut turns, _) = CHANGED.wait_timeout_while(TURNS.lock().unpoisoned(), PATIENCE, |turns| turns.writing > 0).unpoisoned();
     turns.starting += 1;
+    turns.note_overlap();
     drop(turns);
     let started = start();
     let mut turns = TURNS.lock().unpoisoned();
+    turns.note_overlap();
     turns.starting = turns.starting.saturating_sub(1);
     CHANGED.notify_all();
     started
+}
+
+/// Whether a file was written while a child was being started, at most so long ago: on a host too busy to wait for turns. A process
+/// that nobody knows and that closed a file of ours then may have been that child.
+pub fn overlapped_within(time: Duration) -> bool {
+    let turns = TURNS.lock().unpoisoned();
+    (turns.writing > 0 && turns.starting > 0) || turns.overlapped.is_some_and(|at| at.elapsed() < time)
 }
 
 #[cfg(test)]
@@ -94,5 +115,14 @@ mod tests {
                 .unwrap();
         }
         assert!(by_others.is_empty(), "{} of 1000: {:?}", by_others.len(), by_others.first());
+    }
+
+    #[test]
+    fn a_child_that_could_not_wait_for_its_turn_is_remembered() {
+        let writing = super::writing();
+        child::ask(OsStr::new("/bin/true"), &[] as &[&str], Duration::from_secs(5)).unwrap();
+        drop(writing);
+        assert!(super::overlapped_within(Duration::from_secs(5)));
+        assert!(!super::overlapped_within(Duration::ZERO));
     }
 }
