@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("worker", &["logs", "model", "sys"]),
     ("enforce", &["model", "sys"]),
     ("guard", &["config", "enforce", "model", "sys"]),
-    ("sensors", &["config", "model", "sys", "worker"]),
+    ("sensors", &["config", "logs", "model", "sys", "worker"]),
     ("responder", &["config", "court", "enforce", "guard", "model", "outbound", "store", "sys"]),
     ("redteam", &["model", "protocol", "sys"]),
     ("console", &["client", "config", "model", "protocol"]),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::layers::{ConfigError, Layers, Origin, read_file};
+use super::logs::{self, LogSetting};
 use super::policy::{self, Policy};
 use super::values::{bad, bytes, ids, lane, number, one_of, path, text, text_of};
 use super::webhook::{self, WebhookFormat};
@@ -105,6 +106,8 @@ pub struct Settings {
     pub max_cpu_percent: u32,
     /// What the agent may hold: resident bytes, 64 MiB to 16 GiB.
     pub max_memory: u64,
+    /// Logs to follow besides those that are found, or not to follow.
+    pub logs: Vec<LogSetting>,
     /// Where alerts are sent, if anywhere.
     pub webhook: Option<String>,
     /// In which form.
@@ -213,6 +216,7 @@ impl Settings {
             },
             max_cpu_percent: u32::try_from(number(&layers, "max_cpu_percent", 1, 800)?).unwrap_or(u32::MAX),
             max_memory: bytes(&layers, "max_memory", 64 << 20..=16 << 30, "64MiB to 16GiB")?,
+            logs: logs::logs(&layers)?,
             webhook: webhook::address(&layers)?,
             webhook_format: webhook::format(&layers)?,
             log: log_level(&layers)?,
@@ -348,6 +352,10 @@ mod tests {
             ("webhook = \"ftp://x\"\n", "agent.toml:1: webhook: \"ftp://x\" is not a web address"),
             ("webhook_format = \"irc\"\n", "agent.toml:1: webhook_format: \"irc\" is not one of json, slack, discord, ntfy"),
             ("[webhook]\ncolour = \"red\"\n", "agent.toml:1: webhook_colour: no such setting"),
+            ("logs = 3\n", "agent.toml:1: logs: is not a list of at most 100 logs: write [[logs]]"),
+            ("[[logs]]\npath = \"app.log\"\n", "agent.toml:1: logs: \"app.log\" is not an absolute path: write [[logs]]"),
+            ("[[logs]]\nfile = \"/a\"\n", "agent.toml:1: logs: \"file\" is not known of a log, only path, format and off are"),
+            ("[[logs]]\npath = \"/a\"\noff = 1\n", "agent.toml:1: logs: off is 1, not true or false"),
             ("a = \n", "agent.toml: line 1: "),
         ];
         for (file, expected) in cases {
@@ -367,6 +375,14 @@ mod tests {
         assert_eq!(settings.policy.mode.initial, bartizan_model::Mode::Aggressive);
         let secret = load(Some("webhook = \"https://host/hook/SECRET\"\n"), None, &[], Flags::default()).unwrap().describe().join("\n");
         assert!(secret.contains("webhook = \"https://host/...\"") && !secret.contains("SECRET"), "{secret}");
+        let logs = load(
+            Some("[[logs]]\npath = \"/srv/a\"\nformat = \"access\"\n[[logs]]\npath = \"journal\"\noff = true\n"),
+            None,
+            &[],
+            Flags::default(),
+        );
+        let logs: Vec<_> = logs.unwrap().logs.into_iter().map(|log| (log.path, log.format, log.off)).collect();
+        assert_eq!(logs, [(Some("/srv/a".into()), Some("access".to_owned()), false), (None, None, true)]);
         assert_eq!(
             load(None, Some("[mode]\nbalanced_at = 2.0\n"), &[], Flags::default()).unwrap_err(),
             "policy.toml: line 2: mode.balanced_at: 2 is not between 0 and 1"

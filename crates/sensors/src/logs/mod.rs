@@ -3,6 +3,7 @@
 //! The lines of a file are read from where they were left off, known by device, inode, offset and a hash of its beginning. A renamed file is
 //! read to its end while the new one is read from its beginning; of a copied and cut one, what was not read yet is read from the copy.
 
+mod discovery;
 mod file;
 mod follower;
 mod journal;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use bartizan_model::{HostText, LogSource};
 use bartizan_worker::At;
 
+pub use discovery::places;
 pub use follower::LogFollower;
 
 /// Where lines come from.
