@@ -11,7 +11,7 @@ use crate::life::Life;
 use crate::parts::Parts;
 use crate::past;
 use crate::record::{FarEnd, Record, Recorder};
-use crate::response::{self, Decider, Owner, Questions, Response, SEEN_LOGINS, SeenLogins};
+use crate::response::{self, ACCEPTED_LOGINS, AcceptedLogins, Decider, Owner, Questions, Response, SEEN_LOGINS, SeenLogins};
 use crate::start::EngineError;
 use crate::troubles::Troubles;
 use crate::upkeep::{self, Opened, Timers, Upkeep};
@@ -122,8 +122,9 @@ impl Ground {
         let mut opened = upkeep::open(&settings.data, &ledger)?;
         report_opened(&troubles, &ledger, opened.notice.take(), reserved.err().map(|error| error.to_string()));
         // Without the archive nobody is remembered: the logs of logins are left.
-        let seen = opened.reader.as_ref().and_then(|reader| reader.meta(SEEN_LOGINS).ok().flatten());
-        let owner = Arc::new(owner(&settings, seen.as_deref()));
+        let kept = |key| opened.reader.as_ref().and_then(|reader| reader.meta(key).ok().flatten());
+        let (seen, accepted) = (SeenLogins::load(kept(SEEN_LOGINS).as_deref()), AcceptedLogins::load(kept(ACCEPTED_LOGINS).as_deref()));
+        let owner = Arc::new(owner(&settings).remembering(seen, accepted));
         let (recorder, far_end) = Recorder::new();
         let recorder = Arc::new(recorder);
         keep_digests(&processes, &recorder);
@@ -207,9 +208,9 @@ fn report_opened(troubles: &Troubles, ledger: &Ledger, notice: Option<String>, r
 }
 
 /// Whom never to cut off.
-fn owner(settings: &Settings, seen: Option<&str>) -> Owner {
+fn owner(settings: &Settings) -> Owner {
     let users = settings.access.operators.iter().chain(&settings.access.admins).copied().collect();
-    Owner::new(settings.policy.protected.addresses.clone()).used_by(users).remembering(SeenLogins::load(seen))
+    Owner::new(settings.policy.protected.addresses.clone()).used_by(users)
 }
 
 /// What the responder asks the rest of the agent, and tells it.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod hold_policy;
 mod key;
 pub mod keymap;
 mod layers;
@@ -17,6 +18,7 @@ mod view;
 mod webhook;
 
 pub use agent::{Access, Flags, LaneSizes, LogLevel, Settings};
+pub use hold_policy::{HoldPolicy, Networks};
 pub use key::{Key, KeyError, KeyName};
 pub use keymap::{Command, Keymap};
 pub use layers::{ConfigError, Origin};

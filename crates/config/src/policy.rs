@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::hold_policy::HoldPolicy;
 use super::layers::one_line;
 use super::login_policy::LoginPolicy;
 use super::policy_check;
@@ -42,6 +43,8 @@ pub struct Policy {
     pub credentials: Credentials,
     /// From when failed logins are an attack.
     pub logins: LoginPolicy,
+    /// How addresses that fail to log in beyond that are held.
+    pub holds: HoldPolicy,
 }
 
 /// `[mode]`

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::hold_policy;
 use super::login_policy;
 use super::policy::Policy;
 use super::signs;
@@ -21,6 +22,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     durations(policy)?;
     counts(policy)?;
     login_policy::check(&policy.logins)?;
+    hold_policy::check(&policy.holds)?;
     vitals(policy)
 }
 

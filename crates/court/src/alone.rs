@@ -44,7 +44,7 @@ fn closes_host(bearing: &Bearing<'_>, policy: &Policy) -> Option<String> {
 }
 
 /// A peer that more than half of the traffic depends on is rather a proxy or a balancer than one intruder.
-fn carries_most(addr: IpAddr, connections: &[(IpAddr, u32)]) -> Option<String> {
+pub(super) fn carries_most(addr: IpAddr, connections: &[(IpAddr, u32)]) -> Option<String> {
     let outside = connections.iter().filter(|(peer, _)| !peer.to_canonical().is_loopback());
     let all: u64 = outside.clone().map(|(_, count)| u64::from(*count)).sum();
     let own: u64 = outside.filter(|(peer, _)| peer.to_canonical() == addr).map(|(_, count)| u64::from(*count)).sum();

@@ -1,5 +1,7 @@
 //! The court: cases come in, rulings go out. Act alone, ask a person, or refuse.
 
+mod holds;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use super::guard::{self, Refusal};
 use super::ladder;
 use super::proposals;
 use super::sentinel::{Pause, Sentinel};
+use super::sources::Sources;
 use super::warrant::{Warrant, sentence};
 use bartizan_config::Policy;
 use bartizan_model::{
@@ -38,6 +41,8 @@ pub struct Case<'a> {
     pub active: &'a [Action],
     /// Established TCP connections of the host, counted by remote address.
     pub connections: &'a [(IpAddr, u32)],
+    /// What is known of addresses that attack from outside.
+    pub sources: &'a dyn Sources,
     /// The moment of judging.
     pub now: Timestamp,
 }
@@ -101,6 +106,7 @@ struct Entry {
     plan: ActionPlan,
     incident: IncidentId,
     stand: Stand,
+    at: Timestamp,
     until: Timestamp,
 }
 
@@ -112,6 +118,8 @@ pub struct Court {
     court: VecDeque<Entry>,
     /// When the agent allowed itself something, within the last minute.
     alone: VecDeque<Timestamp>,
+    /// When it allowed itself a hold, within the last minute.
+    holds: VecDeque<Timestamp>,
     sentinel: Sentinel,
     unasked: u64,
 }
@@ -125,9 +133,9 @@ impl std::fmt::Debug for Court {
 impl Court {
     /// A court; `first` is the first warrant's name.
     pub fn new(policy: &Policy, first: WarrantId) -> Self {
-        let (court, alone) = (VecDeque::new(), VecDeque::new());
+        let (court, alone, holds) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         let (policy, sentinel) = (policy.clone(), Sentinel::default());
-        Self { policy, next: first, court, alone, sentinel, unasked: 0 }
+        Self { policy, next: first, court, alone, holds, sentinel, unasked: 0 }
     }
 
     /// Takes a changed policy over; what was ruled before stays ruled.
@@ -164,10 +172,11 @@ impl Court {
     /// already asked may become [`Ruling::Act`] when the evidence grows; the waiting question is then answered by it.
     pub fn propose(&mut self, case: &Case<'_>) -> Vec<Ruling> {
         self.court.retain(|entry| entry.until > case.now);
+        // However little it scores: what a daemon counted is its own threshold.
+        let mut rulings = self.hold_sources(case);
         if case.incident.posture < Posture::Contain {
-            return Vec::new();
+            return rulings;
         }
-        let mut rulings = Vec::new();
         for (plan, tree) in proposals::of(case, &self.policy) {
             rulings.extend(self.rule(case, plan, &tree));
         }
@@ -205,33 +214,47 @@ impl Court {
             return None;
         }
         let before = self.stand(&plan);
-        let actions = self.policy.actions.clone();
         if let Err(reason) = guard::lifeline(&plan, case.lifeline, tree, &self.policy) {
-            if before.is_none() {
-                self.remember(plan.clone(), case.incident.id, Stand::Refused, case.now, actions.question_lapses);
-                return Some(Ruling::Refuse { plan, reason });
-            }
-            return None;
+            return self.refuse_once(case, plan, reason);
         }
         let reason = sentence(&format!("{} ({}): {}", case.incident.id, case.incident.confidence, case.incident.sentence), 400);
         match self.held_because(case, &plan, tree) {
             None if before < Some(Stand::Allowed) => {
-                self.alone.push_back(case.now);
                 let plan = plan.lasting(plan.lasts().min(ladder::SHORT)).unwrap_or(plan);
-                self.remember(plan.clone(), case.incident.id, Stand::Allowed, case.now, actions.warrant_lapses);
-                Some(Ruling::Act(self.issue(plan, Some(case.incident.id), &reason, Approver::Mode(case.mode), case.now)))
+                Some(self.allow(case, plan, &reason))
             }
-            Some(held_because) if before < Some(Stand::Asked) => {
-                let waiting = self.court.iter().filter(|e| e.incident == case.incident.id && e.stand == Stand::Asked).count();
-                if waiting >= MAX_ASKED_PER_INCIDENT {
-                    self.unasked += 1;
-                    return None;
-                }
-                self.remember(plan.clone(), case.incident.id, Stand::Asked, case.now, actions.question_lapses);
-                Some(Ruling::Ask { plan, reason, held_because })
-            }
-            _ => None,
+            Some(held_because) => self.ask(case, plan, reason, held_because),
+            None => None,
         }
+    }
+
+    /// A warrant for what the agent does alone.
+    fn allow(&mut self, case: &Case<'_>, plan: ActionPlan, reason: &str) -> Ruling {
+        self.alone.push_back(case.now);
+        self.remember(plan.clone(), case.incident.id, Stand::Allowed, case.now, self.policy.actions.warrant_lapses);
+        Ruling::Act(self.issue(plan, Some(case.incident.id), reason, Approver::Mode(case.mode), case.now))
+    }
+
+    /// A question, unless the same was asked or more was said, or too many wait.
+    fn ask(&mut self, case: &Case<'_>, plan: ActionPlan, reason: String, held_because: String) -> Option<Ruling> {
+        if self.stand(&plan) >= Some(Stand::Asked) {
+            return None;
+        }
+        let waiting = self.court.iter().filter(|e| e.incident == case.incident.id && e.stand == Stand::Asked).count();
+        if waiting >= MAX_ASKED_PER_INCIDENT {
+            self.unasked += 1;
+            return None;
+        }
+        self.remember(plan.clone(), case.incident.id, Stand::Asked, case.now, self.policy.actions.question_lapses);
+        Some(Ruling::Ask { plan, reason, held_because })
+    }
+
+    /// A refusal, unless something was said of the same.
+    fn refuse_once(&mut self, case: &Case<'_>, plan: ActionPlan, reason: Refusal) -> Option<Ruling> {
+        self.stand(&plan).is_none().then(|| {
+            self.remember(plan.clone(), case.incident.id, Stand::Refused, case.now, self.policy.actions.question_lapses);
+            Ruling::Refuse { plan, reason }
+        })
     }
 
     /// Why this is not done without a person; `None` when the agent may act alone.
@@ -252,9 +275,8 @@ impl Court {
         if let Some(why) = ladder::held(plan, case.mode, case.incident, case.proof, &self.policy) {
             return Some(why);
         }
-        if let Some(pause) = self.sentinel.holds(case.now) {
-            let until = pause.until.format("%H:%M:%S UTC");
-            return Some(format!("automatic actions are paused until {until}, or until a person sets the mode: {}", pause.why));
+        if let Some(pause) = self.paused(case.now) {
+            return Some(pause);
         }
         let bearing = Bearing {
             posture: case.incident.posture,
@@ -265,6 +287,12 @@ impl Court {
         alone::held(plan, &bearing, &self.policy)
             .or_else(|| guard::protected(plan, tree, &self.policy))
             .or_else(|| self.spent_allowance(case))
+    }
+
+    fn paused(&self, now: Timestamp) -> Option<String> {
+        let pause = self.sentinel.holds(now)?;
+        let until = pause.until.format("%H:%M:%S UTC");
+        Some(format!("automatic actions are paused until {until}, or until a person sets the mode: {}", pause.why))
     }
 
     fn spent_allowance(&mut self, case: &Case<'_>) -> Option<String> {
@@ -297,7 +325,7 @@ impl Court {
             self.court.pop_front();
         }
         let until = now.checked_add_signed(chrono::TimeDelta::from_std(lapses).unwrap_or_default()).unwrap_or(now);
-        self.court.push_back(Entry { plan, incident, stand, until });
+        self.court.push_back(Entry { plan, incident, stand, at: now, until });
     }
 }
 

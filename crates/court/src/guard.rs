@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bartizan_config::Policy;
-use bartizan_model::{Action, ActionId, ActionPlan, HostText, Lifeline, LifelineReason, Process, ServiceRole, Target};
+use bartizan_model::{Action, ActionId, ActionPlan, Direction, HostText, Lifeline, LifelineReason, Process, ServiceRole, Target};
 
 /// Why the court does not let a thing be done, whoever asks. All texts are safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,14 @@ pub enum Refusal {
         plan: String,
         /// By which action.
         by: ActionId,
+    },
+    /// Somebody else holds the address already.
+    #[error("{plan} is not needed: it is already held by {by}")]
+    HeldElsewhere {
+        /// What would have been done.
+        plan: String,
+        /// By whom.
+        by: String,
     },
     /// Too many actions are alive.
     #[error("{plan} is refused: {most} actions are alive and policy.toml ([actions] most_active) allows no more; roll some back first")]
@@ -87,6 +95,14 @@ pub(super) fn limits(plan: &ActionPlan, active: &[Action], policy: &Policy) -> R
 /// The living action that does the same already.
 pub(super) fn same_active<'a>(plan: &ActionPlan, active: &'a [Action]) -> Option<&'a Action> {
     active.iter().find(|action| action.state.is_active() && action.kind == plan.kind() && action.target.is_same(plan.target()))
+}
+
+/// The living action that keeps packets from this address away, all or most.
+pub(super) fn held_by(addr: IpAddr, active: &[Action]) -> Option<&Action> {
+    active.iter().find(|action| {
+        let inbound = !matches!(action.target, Target::Address { direction: Direction::Out, .. } | Target::Destination { .. });
+        action.state.is_active() && inbound && action.target.address() == Some(addr)
+    })
 }
 
 /// What of a target is on the lifeline, in a few words.

@@ -8,12 +8,14 @@ mod guard;
 mod ladder;
 mod proposals;
 mod sentinel;
+mod sources;
 mod tree;
 mod warrant;
 
 pub use court::{ApprovalRequest, Case, Court, Ruling};
 pub use guard::Refusal;
 pub use sentinel::Pause;
+pub use sources::{History, Sources};
 pub use warrant::{Warrant, WarrantError};
 
 #[cfg(test)]

@@ -35,8 +35,13 @@ pub(super) fn of(case: &Case<'_>, policy: &Policy) -> Vec<Proposal> {
     let mut add = |kind: ActionKind, target: Target, lasts: Duration| {
         proposals.extend(ActionPlan::new(kind, target, lasts).ok().map(|plan| (plan, Vec::new())));
     };
+    let looking = is_only_looking(case);
     for addr in addresses(case) {
-        if is_only_looking(case) {
+        if looking && case.proof.sources.iter().any(|source| source.addr == addr) {
+            // Held by what a daemon counted (`court/holds`).
+            continue;
+        }
+        if looking {
             let packets_per_second = limits.limit_packets;
             add(ActionKind::LimitSource, Target::Source { addr, packets_per_second }, limits.limit_for);
             if case.incident.posture > Posture::Contain || is_limited(addr, case.active) {

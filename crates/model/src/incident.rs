@@ -139,8 +139,32 @@ pub struct Proof {
     /// Nothing shows that they belong together: nobody types over a socket, and no far end is proven. Two jobs of one service
     /// look the same, so they weigh one less.
     pub apart: bool,
-    /// Addresses that did something here themselves, as the kernel recorded; the others were merely called.
+    /// Addresses that did something here themselves, as the kernel or a daemon recorded; the others were merely called.
     pub hostile: Vec<IpAddr>,
+    /// Those of them that attack from outside, by what a daemon of this host recorded, in the order of their addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<HostileSource>,
+    /// Further ones that there was no room for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sources_dropped: u64,
+}
+
+/// An address that attacks from outside: a daemon of this host recorded what it did, and nothing of it runs here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostileSource {
+    /// Which, in its canonical form.
+    pub addr: IpAddr,
+    /// By which kind of evidence.
+    pub family: Family,
+    /// When a detector named it last.
+    pub at: Timestamp,
+    /// What it did, in one sentence. Safe to show.
+    pub sentence: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Why an incident scores what it scores, without a model. All texts are safe to show.

@@ -177,6 +177,12 @@ impl Lifeline {
     }
 }
 
+/// Whether somebody at the one address may come from the other next time: the same address in any spelling, or its /64.
+pub fn is_same_place(a: IpAddr, b: IpAddr) -> bool {
+    let (a, b) = (a.to_canonical(), b.to_canonical());
+    is_same(a, b) || is_neighbour(a, b)
+}
+
 /// Two spellings of one address; the second is in its canonical form.
 fn is_same(held: IpAddr, addr: IpAddr) -> bool {
     let plain = |addr: IpAddr| embedded(addr).map_or(addr, IpAddr::from);

@@ -12,7 +12,7 @@ pub enum Mode {
     /// A person approves everything.
     #[default]
     Paranoid,
-    /// Does the reversible minimum alone, on two independent pieces of evidence from confidence 0.85.
+    /// Limits an address that guesses passwords; does the reversible minimum alone on two independent pieces of evidence from confidence 0.85.
     Balanced,
     /// The same from 0.75, on one piece about a hostile address, and more on three.
     Aggressive,
@@ -26,7 +26,7 @@ impl Mode {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Paranoid => "a person approves everything",
-            Self::Balanced => "acts alone on two independent pieces of evidence, from confidence 0.85",
+            Self::Balanced => "limits who guesses passwords; else acts alone on two independent pieces of evidence, from confidence 0.85",
             Self::Aggressive => "acts alone on two independent pieces of evidence from confidence 0.75, on one against a hostile address",
         }
     }

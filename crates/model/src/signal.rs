@@ -167,3 +167,10 @@ pub struct Signal {
     /// All its facts are complete.
     pub complete: bool,
 }
+
+impl Signal {
+    /// The address that attacks from outside, if it is about one: a daemon of this host recorded what it did, and nothing of it runs here.
+    pub fn outsider(&self) -> Option<IpAddr> {
+        self.hostile.filter(|_| self.act.is_none() && self.subject.is_none()).map(|addr| addr.to_canonical())
+    }
+}

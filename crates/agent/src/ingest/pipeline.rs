@@ -171,7 +171,8 @@ impl Pipeline {
 
     /// An incident for the court, with what is proven of it where that may lead to an action.
     fn case(&self, incident: Incident) -> PendingCase {
-        let proof = if incident.posture >= Posture::Contain { self.correlator.proof(incident.id) } else { Proof::default() };
+        let may_act = incident.posture >= Posture::Contain || self.correlator.has_sources(incident.id);
+        let proof = if may_act { self.correlator.proof(incident.id) } else { Proof::default() };
         PendingCase { incident, proof }
     }
 

@@ -1,7 +1,7 @@
 //! What follows an action: on screen, counted, its incident marked; and what an error of the responder is to whoever asked.
 
 use super::Response;
-use bartizan_model::Action;
+use bartizan_model::{Action, Unpoisoned as _};
 use bartizan_outbound::Notice;
 use bartizan_protocol::{ErrorCode, Refusal};
 use bartizan_responder::ActError;
@@ -16,6 +16,7 @@ impl Response {
 
     /// Puts an action on screen; an incident that nothing holds any more is open again.
     pub(crate) fn show_action(&self, action: &Action) {
+        self.former_holds.lock().unpoisoned().note(action);
         if let Some(id) = self.console.action(action) {
             self.ingest.held_no_more(id);
         }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::case_queue::PendingCase;
+use super::known_sources::KnownSources;
 use super::questions::Questions;
 use super::under_way::UnderWay;
 use super::{Response, Standing, usage};
 use bartizan_config::Policy;
 use bartizan_court::{ApprovalRequest, Case, Court, Ruling, Warrant};
 use bartizan_model::{
-    Action, ActionPlan, Approval, ApprovalId, ApprovalState, Incident, IncidentId, Mode, Preview, ProcessKey, Target, Timestamp, WarrantId,
+    Action, ActionPlan, Approval, ApprovalId, ApprovalState, Incident, IncidentId, Mode, Preview, ProcessKey, Target, Timestamp,
+    Unpoisoned as _, WarrantId,
 };
 use bartizan_outbound::Notice;
 use bartizan_protocol::{ErrorCode, Refusal};
@@ -88,6 +90,9 @@ impl Decider {
     pub(crate) fn recall(&mut self, now: Timestamp) {
         let lately = |action: &&Action| action.planned_at > now - chrono::TimeDelta::minutes(10);
         let actions = self.response.all_actions();
+        let mut former = self.response.former_holds.lock().unpoisoned();
+        actions.iter().for_each(|action| former.note(action));
+        drop(former);
         actions.iter().rev().filter(lately).for_each(|action| self.watch(action, now));
     }
 
@@ -120,7 +125,8 @@ impl Decider {
         let active = response.active_actions();
         let connections = response.owner.connections();
         let (mode, tree, active) = (self.mode, tree.as_slice(), active.as_slice());
-        let case = Case { incident, proof, mode, lifeline: &lifeline, tree, active, connections: &connections, now };
+        let sources = KnownSources { response: &response, now };
+        let case = Case { incident, proof, mode, lifeline: &lifeline, tree, active, connections: &connections, sources: &sources, now };
         let rulings = self.court.propose(&case);
         let spared = spared(&rulings);
         for ruling in rulings {

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::seen_logins::SeenLogins;
+use super::accepted_logins::{self, AcceptedLogins};
+use super::seen_logins::{self, SeenLogins};
 use bartizan_guard::lifeline::{self, Known, Snapshot, Waker};
-use bartizan_model::{Lifeline, LifelineReason, Unpoisoned as _};
+use bartizan_model::{HostText, Lifeline, LifelineReason, Timestamp, Unpoisoned as _, is_same_place};
 
 /// Sources from which consoles were attached, remembered while the agent lives.
 const CONSOLES: usize = 64;
@@ -62,6 +63,8 @@ pub(crate) struct Owner {
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// Whom we saw logged in.
     seen: Mutex<SeenLogins>,
+    /// Whom the daemons let in, by their logs.
+    accepted: Mutex<AcceptedLogins>,
     /// The last answer.
     recent: Mutex<Recent>,
     /// When something was last about to be decided.
@@ -80,9 +83,26 @@ impl Owner {
         Self { accounts, ..self }
     }
 
-    /// With whom an earlier run saw logged in.
-    pub(crate) fn remembering(self, seen: SeenLogins) -> Self {
-        Self { seen: Mutex::new(seen), ..self }
+    /// With whom an earlier run saw logged in, and whom the daemons let in.
+    pub(crate) fn remembering(self, seen: SeenLogins, accepted: AcceptedLogins) -> Self {
+        Self { seen: Mutex::new(seen), accepted: Mutex::new(accepted), ..self }
+    }
+
+    /// A daemon let this account in from there, by its own log.
+    pub(crate) fn accepted(&self, account: &HostText, addr: IpAddr, at: Timestamp) {
+        self.accepted.lock().unpoisoned().note(account, addr, at);
+    }
+
+    /// Who logged in from there within thirty days, in one sentence. Whoever it is may share the address with an attacker.
+    pub(crate) fn login_from(&self, addr: IpAddr, now: Timestamp) -> Option<String> {
+        let by_log = self.accepted.lock().unpoisoned().from(addr, now);
+        by_log.or_else(|| {
+            let seen = self.seen.lock().unpoisoned().lately(now);
+            let (account, _) = seen.into_iter().find(|(_, known)| is_same_place(*known, addr))?;
+            Some(
+                account.map_or_else(|| "somebody was logged in from there".to_owned(), |uid| format!("uid {uid} was logged in from there")),
+            )
+        })
     }
 
     /// A console attached; `ssh_connection` is what sshd(8) put in its environment: client, port, server, port.
@@ -198,12 +218,17 @@ impl Owner {
 
     /// The thread: derives until told to end. Gives what is unknown of the lifeline to `tell`, and who was seen logged in to
     /// `keep` when that has changed.
-    pub(crate) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>), keep: impl Fn(String)) {
+    pub(crate) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>), keep: impl Fn(&'static str, String)) {
+        let keep_accepted = || {
+            let unsaved = self.accepted.lock().unpoisoned().unsaved(chrono::Utc::now());
+            unsaved.into_iter().for_each(|changed| keep(accepted_logins::KEY, changed));
+        };
         while !is_over() {
             let snapshot = self.derive();
             if let Some(changed) = self.seen.lock().unpoisoned().note(&snapshot.sessions, chrono::Utc::now()) {
-                keep(changed);
+                keep(seen_logins::KEY, changed);
             }
+            keep_accepted();
             let now = self.with_known(|known| snapshot.read(known));
             tell(now.unknown.first().cloned());
             let rest = self.rest(snapshot.took);
@@ -215,6 +240,7 @@ impl Owner {
                 None => std::thread::sleep(rest),
             }
         }
+        keep_accepted();
     }
 
     /// Asks for the names of time servers when it is time to. A resolver that does not answer takes seconds, which the
@@ -310,7 +336,7 @@ mod tests {
         owner.alert();
         let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (keeper, flag) = (Arc::clone(&owner), Arc::clone(&over));
-        let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}, |_| {}));
+        let thread = std::thread::spawn(move || keeper.keep(|| flag.load(std::sync::atomic::Ordering::Relaxed), |_| {}, |_, _| {}));
         std::thread::sleep(EVERY + Duration::from_millis(800));
         let snapshot = owner.snapshot.lock().unpoisoned().clone().unwrap();
         assert!(snapshot.age() < EVERY + Duration::from_millis(700), "{:?}", snapshot.age());

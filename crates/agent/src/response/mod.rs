@@ -1,11 +1,14 @@
 //! The response: decides what is done about a case, does it, and undoes it. One thread owns court, mode and questions and is
 //! spoken to by messages; a change of the host and the health probes around it are waited for by whoever asked for them.
 
+mod accepted_logins;
 mod carry_out;
 mod case_queue;
 mod court;
 mod decider;
 mod emergency;
+mod former_holds;
+mod known_sources;
 mod lifeline;
 mod people;
 mod questions;
@@ -15,10 +18,12 @@ mod table_watch;
 mod under_way;
 mod watchdog;
 
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub(crate) use accepted_logins::{AcceptedLogins, KEY as ACCEPTED_LOGINS};
 pub(crate) use carry_out::failed;
 pub(crate) use case_queue::PendingCase;
 pub(crate) use decider::Decider;
@@ -27,6 +32,7 @@ pub(crate) use questions::Questions;
 pub(crate) use seen_logins::{KEY as SEEN_LOGINS, SeenLogins};
 
 use case_queue::CaseQueue;
+use former_holds::FormerHolds;
 use people::usage;
 
 use crate::accounting::Accounting;
@@ -38,7 +44,7 @@ use crate::record::Recorder;
 use crate::troubles::Troubles;
 use bartizan_config::{Policy, Settings};
 use bartizan_model::{
-    Action, ActionPlan, Approval, ApprovalState, AuditBody, LifelineReason, Mode, Preview, Process, ProcessKey, Timestamp,
+    Action, ActionPlan, Approval, ApprovalState, AuditBody, HostText, LifelineReason, Mode, Preview, Process, ProcessKey, Timestamp,
 };
 use bartizan_outbound::Webhook;
 use bartizan_responder::{ActError, Responder};
@@ -87,6 +93,8 @@ pub(crate) struct Response {
     troubles: Arc<Troubles>,
     processes: Arc<ProcessCache>,
     ledger: Arc<Ledger>,
+    /// How addresses were held before.
+    former_holds: Mutex<FormerHolds>,
     recorder: Arc<Recorder>,
     webhook: Option<Webhook>,
     ingest: Arc<Ingest>,
@@ -114,6 +122,7 @@ impl Response {
             troubles,
             processes,
             ledger,
+            former_holds: Mutex::default(),
             recorder,
             webhook,
             ingest,
@@ -192,6 +201,13 @@ impl Response {
         self.owner.arrived(pid, ssh_connection);
     }
 
+    /// A daemon let this account in from there, by what it wrote into its log: the address is not held without a person for thirty days.
+    /// Not for lines that somebody else may have written, nor for anonymous logins.
+    #[allow(dead_code, reason = "called by whoever follows the logs")]
+    pub(crate) fn login_accepted(&self, account: &HostText, addr: IpAddr, at: Timestamp) {
+        self.owner.accepted(account, addr, at);
+    }
+
     /// They look no more.
     pub(crate) fn left(&self, pid: Option<u32>) {
         self.owner.left(pid);
@@ -214,7 +230,7 @@ impl Response {
 
     /// The lifeline's thread: derives it until the agent ends.
     pub(crate) fn keep_lifeline(&self) {
-        let note = |seen| self.recorder.keep(crate::record::Record::Note(SEEN_LOGINS, seen));
+        let note = |key, changed| self.recorder.keep(crate::record::Record::Note(key, changed));
         self.owner.keep(|| self.stop.is_set(), |unknown| self.troubles.report("lifeline", unknown), note);
     }
 

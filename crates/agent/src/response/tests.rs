@@ -226,3 +226,5 @@ fn who_tells_late_that_an_action_is_alive_does_not_bring_it_back_on_screen() {
     response.show_action(&live);
     assert!(!response.console.has_active_actions());
 }
+
+mod holding;

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 use super::*;
+use crate::sources::History;
 use crate::tree::below;
 use bartizan_model::*;
 use proptest::prelude::*;
@@ -56,7 +57,30 @@ fn incident(subject: Option<u32>, addresses: &[&str]) -> Incident {
 }
 
 fn proof(confidence: f64) -> Proof {
-    Proof { confidence: Confidence::new(confidence), pieces: 3, apart: false, hostile: vec![] }
+    Proof { confidence: Confidence::new(confidence), pieces: 3, ..Proof::default() }
+}
+
+/// What the host knows of sources, as a test wants it.
+#[derive(Debug, Default)]
+struct Host {
+    history: History,
+    logins: Vec<(IpAddr, String)>,
+    elsewhere: Vec<IpAddr>,
+}
+
+impl Sources for Host {
+    fn history(&self, _addr: IpAddr, _since: Timestamp) -> History {
+        self.history.clone()
+    }
+    fn login(&self, addr: IpAddr) -> Option<String> {
+        self.logins.iter().find(|(known, _)| *known == addr).map(|(_, who)| who.clone())
+    }
+    fn held_elsewhere(&self, addr: IpAddr) -> Option<String> {
+        self.elsewhere.contains(&addr).then(|| "fail2ban (table inet f2b-table)".to_owned())
+    }
+    fn jitter(&self) -> f64 {
+        0.0
+    }
 }
 
 struct Bench {
@@ -70,6 +94,7 @@ struct Bench {
     connections: Vec<(IpAddr, u32)>,
     /// The addresses of the incident did nothing here themselves.
     merely_called: bool,
+    host: Host,
     second: i64,
 }
 
@@ -88,15 +113,16 @@ impl Bench {
             active: vec![],
             connections: vec![],
             merely_called: false,
+            host: Host::default(),
             second: 0,
         }
     }
 
     fn propose(&mut self) -> Vec<Ruling> {
-        let Self { court, incident, proof, mode, lifeline, tree, active, connections, merely_called, second } = self;
+        let Self { court, incident, proof, mode, lifeline, tree, active, connections, merely_called, host, second } = self;
         let hostile = if *merely_called { vec![] } else { incident.addresses.iter().map(IpAddr::to_canonical).collect() };
         let proof = &Proof { hostile, ..proof.clone() };
-        court.propose(&Case { incident, proof, mode: *mode, lifeline, tree, active, connections, now: at(*second) })
+        court.propose(&Case { incident, proof, mode: *mode, lifeline, tree, active, connections, sources: host, now: at(*second) })
     }
 
     fn said(&mut self) -> Vec<String> {
@@ -226,6 +252,7 @@ fn what_cannot_be_undone_is_never_done_alone_least_of_all_on_incomplete_evidence
                 tree: &tree,
                 active: &[],
                 connections: &[],
+                sources: &Host::default(),
                 now: at(0),
             };
             let held = bench.court.held_because(&case, &on_tree(ActionKind::KillTree, 900), &tree);
@@ -486,5 +513,6 @@ fn what_an_ended_worker_started_is_still_found() {
     assert!(rulings.iter().any(frozen), "{rulings:?}");
 }
 
+mod holding;
 mod kinds;
 mod rungs;

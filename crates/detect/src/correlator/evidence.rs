@@ -50,7 +50,8 @@ impl Evidence {
         let new = Peak { confidence: signal.confidence.get(), at: signal.at, detector: signal.detector.clone() };
         let deed = self.deeds.entry(signal.act).or_default();
         deed.keep(signal.family, new, scales);
-        if let Some(addr) = signal.hostile.map(|addr| addr.to_canonical()) {
+        // Who only knocks from outside shows no hand in what runs here: their acts are counted apart (`sources`).
+        if let Some(addr) = signal.hostile.filter(|_| signal.outsider().is_none()).map(|addr| addr.to_canonical()) {
             deed.hostile.insert(addr);
             self.hostile.insert(addr);
         }

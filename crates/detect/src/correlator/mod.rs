@@ -6,6 +6,7 @@ mod losses;
 mod pieces;
 mod record;
 mod score;
+mod sources;
 mod story;
 
 use std::collections::{BTreeMap, HashMap};
@@ -129,6 +130,11 @@ impl Correlator {
     /// What stable detectors alone prove of it now: the court's measure for acting without a person.
     pub fn proof(&self, id: IncidentId) -> Proof {
         self.records.get(&id).map(|record| record.proof(&self.scales, self.now)).unwrap_or_default()
+    }
+
+    /// Whether somebody attacks it from outside, as a daemon recorded: that may lead to an action at any score.
+    pub fn has_sources(&self, id: IncidentId) -> bool {
+        self.records.get(&id).is_some_and(Record::has_sources)
     }
 
     /// All under observation, oldest first.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::evidence::Evidence;
 use super::pieces;
 use super::score::Scales;
+use super::sources::Sources;
 use super::story;
 use bartizan_model::{Entity, Family, Incident, IncidentId, IncidentState, ProcessKey, Proof, Severity, Signal, Stage, Tier, Timestamp};
 
@@ -25,6 +26,8 @@ pub(super) struct Record {
     pub(super) evidence: Evidence,
     /// The same from stable detectors alone.
     stable: Evidence,
+    /// Who attacks from outside, by stable detectors.
+    sources: Sources,
     /// Losses that touch it: hop and count.
     pub(super) lost: BTreeMap<String, u64>,
     /// Their numbers, so that none counts twice.
@@ -90,6 +93,7 @@ impl Record {
             signals: Vec::new(),
             evidence: Evidence::default(),
             stable: Evidence::default(),
+            sources: Sources::default(),
             lost: BTreeMap::new(),
             known_losses: BTreeSet::new(),
             joinable: BTreeSet::new(),
@@ -101,6 +105,7 @@ impl Record {
         self.evidence.add(&signal, scales);
         if signal.tier == Tier::Stable {
             self.stable.add(&signal, scales);
+            self.sources.add(&signal);
         }
         let incident = &mut self.incident;
         incident.opened = incident.opened.min(signal.at);
@@ -117,6 +122,7 @@ impl Record {
     pub(super) fn absorb(&mut self, other: Self, scales: &Scales) {
         self.evidence.absorb(other.evidence, scales);
         self.stable.absorb(other.stable, scales);
+        self.sources.absorb(other.sources);
         let (mine, its) = (&mut self.incident, other.incident);
         mine.opened = mine.opened.min(its.opened);
         mine.updated = mine.updated.max(its.updated);
@@ -181,13 +187,21 @@ impl Record {
 
     /// What stable detectors alone prove.
     pub(super) fn proof(&self, scales: &Scales, now: Timestamp) -> Proof {
-        let pieces = pieces::of(&self.stable, scales, now);
+        let (pieces, sources) = (pieces::of(&self.stable, scales, now), self.sources.list());
+        let hostile: BTreeSet<IpAddr> = self.stable.hostile.iter().copied().chain(sources.iter().map(|source| source.addr)).collect();
         Proof {
             confidence: scales.scored(&self.stable, &pieces),
             pieces: pieces.iter().filter(|piece| piece.is_one()).count(),
             apart: !self.stable.shows_a_hand(),
-            hostile: self.stable.hostile.iter().copied().collect(),
+            hostile: hostile.into_iter().collect(),
+            sources,
+            sources_dropped: self.sources.dropped(),
         }
+    }
+
+    /// Whether somebody attacks from outside, by stable detectors.
+    pub(super) fn has_sources(&self) -> bool {
+        !self.sources.is_empty()
     }
 
     /// Whether this loss is counted already.
