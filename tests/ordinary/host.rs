@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bartizan_config::Policy;
-use bartizan_court::{Case, Court, Ruling};
+use bartizan_court::{Case, Court, NothingKnown, Ruling};
 use bartizan_detect::correlator::Correlator;
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::*;
@@ -216,8 +216,8 @@ impl Host {
             let proof = self.correlator.proof(incident.id);
             let lifeline = Lifeline::default();
             let (mode, now) = (self.mode, at(self.seconds));
-            let case =
-                Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree: &tree, active: &[], connections: &[], now };
+            let (tree, active, connections, sources) = (tree.as_slice(), &[][..], &[][..], &NothingKnown);
+            let case = Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree, active, connections, sources, now };
             for ruling in self.court.propose(&case) {
                 match ruling {
                     Ruling::Act(warrant) => drop(self.verdict.acted.insert(verb(warrant.plan()))),

@@ -30,3 +30,25 @@ pub trait Sources: fmt::Debug {
     /// A number from 0 to 1 that nobody outside can guess: how much of the most that a hold may be shorter this one is.
     fn jitter(&self) -> f64;
 }
+
+/// A host that knows nothing of anybody: recordings that are judged again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NothingKnown;
+
+impl Sources for NothingKnown {
+    fn history(&self, _addr: IpAddr, _since: Timestamp) -> History {
+        History::default()
+    }
+
+    fn login(&self, _addr: IpAddr) -> Option<String> {
+        None
+    }
+
+    fn held_elsewhere(&self, _addr: IpAddr) -> Option<String> {
+        None
+    }
+
+    fn jitter(&self) -> f64 {
+        0.0
+    }
+}
