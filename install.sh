@@ -26,7 +26,7 @@ the_program() { # [FILE]
         echo ./bartizan
     else
         command -v cargo >/dev/null 2>&1 ||
-            die "no program lies beside this script and cargo is missing: name one with --from FILE, or install Rust from https://rustup.rs"
+            die "cannot build: cargo is missing, and there is no ./bartizan beside this script; name a binary with --from FILE, or install Rust from https://rustup.rs"
         cargo build --release --locked >&2 || die "the build failed"
         echo "$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/bartizan"
     fi
@@ -42,13 +42,13 @@ undo_everything() {
 
 install_it() { # [FILE]
     program=$(the_program "${1:-}")
-    [ -f "$program" ] || die "$program is no file"
+    [ -f "$program" ] || die "$program is not a file"
     install -d -m 0755 "$PREFIX/bin" "$PREFIX/share/man/man1"
     install -m 0755 "$program" "$PREFIX/bin/bartizan.new"
     # Before anything on this host changes: does it start here at all?
     if ! "$PREFIX/bin/bartizan.new" --version >/dev/null 2>&1; then
         rm -f "$PREFIX/bin/bartizan.new"
-        die "$program does not run on this host (another architecture, or a C library that is too old): take the static build"
+        die "$program does not run on this host (other architecture, or too old a C library): use the static build (scripts/static.sh)"
     fi
     # A rename: a running agent keeps its old file, and nobody ever sees half a program.
     mv -f "$PREFIX/bin/bartizan.new" "$PREFIX/bin/bartizan"
@@ -71,11 +71,11 @@ install_it() { # [FILE]
         else
             systemctl enable --now bartizan.service
         fi
-        say "bartizan watches. Open its console with: bartizan"
+        say "bartizan is running. Open its console with: bartizan"
     else
-        say "installed. No systemd here: start it with \`bartizan --headless\` or open the console with \`bartizan\`"
+        say "installed. This host has no systemd: start it with \`bartizan --headless\` or open the console with \`bartizan\`"
     fi
-    say "undo everything it ever did to this host: bartizan emergency-stop, or sh $PREFIX/bin/bartizan-emergency"
+    say "to undo everything that it did to this host: bartizan emergency-stop, or sh $PREFIX/bin/bartizan-emergency"
 }
 
 # The helpers that outlived the agent, to undo for it, kept its cgroup; a systemd that found it in use when the service stopped
@@ -100,7 +100,7 @@ uninstall_it() {
     "$PREFIX/bin/bartizan" stop >/dev/null 2>&1 || true
     # After the agent ended, so that it cannot do anything new.
     if ! undo_everything; then
-        say "not everything could be undone (see above): the notes in /var/lib/bartizan/expiry stay"
+        say "not everything could be undone (see above): the expiry records in /var/lib/bartizan/expiry stay"
         BARTIZAN_PURGE=no
     fi
     if systemd; then forget_unit; fi
@@ -109,7 +109,7 @@ uninstall_it() {
     if [ -d /var/lib/bartizan ] || [ -d /etc/bartizan ]; then
         answer=${BARTIZAN_PURGE:-}
         if [ -z "$answer" ] && [ -t 0 ]; then
-            printf 'remove the records in /var/lib/bartizan and the settings in /etc/bartizan too? [y/N] '
+            printf 'also remove the records in /var/lib/bartizan and the settings in /etc/bartizan? [y/N] '
             read -r answer
         fi
         case $answer in
@@ -117,13 +117,13 @@ uninstall_it() {
             *) say "kept: /var/lib/bartizan and /etc/bartizan" ;;
         esac
     fi
-    say "bartizan is gone"
+    say "bartizan is uninstalled"
 }
 
 case ${1:-} in
     "") install_it ;;
     --from)
-        [ -n "${2:-}" ] || die "--from needs the program: ./install.sh --from FILE"
+        [ -n "${2:-}" ] || die "--from needs a file: ./install.sh --from FILE"
         # As the caller sees it, not as the folder of this script does.
         case $2 in /*) install_it "$2" ;; *) install_it "$started_in/$2" ;; esac
         ;;

@@ -20,7 +20,7 @@ use support::{can_run, unique, wait_for};
 const CONNECTOR: &str = "process-connector";
 const PROCFS: &str = "procfs";
 /// What only eBPF sees of privilege.
-const MODULES: &str = "kernel modules that are loaded, and signals to security services";
+const MODULES: &str = "loading of kernel modules, and signals to security services";
 
 /// An agent on one rung.
 struct Seeing<'a> {
@@ -144,8 +144,8 @@ fn procfs_keeps_the_contract() {
 /// What no sensor of ours sees anywhere.
 const ON_EVERY_RUNG: [&str; 3] = [
     "mounts inside other mount namespaces",
-    "names of destinations that were asked for by TCP",
-    "who enters other namespaces and then neither",
+    "names of destinations resolved over TCP",
+    "processes that enter another namespace and then neither",
 ];
 
 /// What each rung says that it misses is what it misses: no more, no less.
@@ -186,11 +186,11 @@ fn ebpf_misses_nothing_and_says_so() {
 
 #[test]
 fn the_process_connector_says_what_it_misses() {
-    let connections = "connections shorter than a quarter of a second, and all in other network namespaces";
+    let connections = "connections shorter than a quarter of a second, and all connections in other network namespaces";
     let spots = [
         "UDP destinations",
         "arguments of very short-lived processes",
-        "arguments that a program writes over at once",
+        "arguments that a program overwrites immediately",
         MODULES,
         connections,
     ];
@@ -199,14 +199,14 @@ fn the_process_connector_says_what_it_misses() {
 
 #[test]
 fn procfs_says_what_it_misses() {
-    let connections = "connections shorter than a quarter of a second, and all in other network namespaces";
+    let connections = "connections shorter than a quarter of a second, and all connections in other network namespaces";
     short_lives(
         PROCFS,
         &[
             "UDP destinations",
-            "processes that live shorter than half a second",
-            "who started a process whose parent ended within half a second",
-            "arguments that a program has written over",
+            "processes that live less than half a second",
+            "the parent of a process whose parent ended within half a second",
+            "arguments that a program overwrote before",
             MODULES,
             connections,
         ],
@@ -280,8 +280,8 @@ fn evasions() -> Vec<Evasion> {
         Evasion::new("connect by io_uring", "uring_connect", "-", connects("tcp", "127.0.0.1")),
         Evasion::new("a name of the kernel's", "renamed", "-", connects("tcp", "127.0.0.1")),
         Evasion::new("arguments written over", "rewritten", "-", Deed::Itself)
-            .declined(PROCFS, "arguments that a program has written over")
-            .may_lose_arguments(CONNECTOR, "arguments that a program writes over at once"),
+            .declined(PROCFS, "arguments that a program overwrote before")
+            .may_lose_arguments(CONNECTOR, "arguments that a program overwrites immediately"),
         Evasion::new("a program in memory", "memfd", "-", runs(&["from-memory", "TOKEN"], "memfd:not a file")).also(|p| p["exe_file"]["memfd"] == true),
         Evasion::new("a program run by the loader", "loader", LOADER, runs(&[LOADER, "DIR/victim", "TOKEN"], LOADER)),
         Evasion::new("a program without a name", "deleted", "-", runs(&["from-nowhere", "TOKEN"], "DIR/gone")).also(|p| p["exe_file"]["deleted"] == true),

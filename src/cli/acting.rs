@@ -18,10 +18,10 @@ use bartizan_protocol::{Push, Reply, Request};
 /// How: for the record, or only as a preview.
 #[derive(Debug, Args, Clone)]
 pub(super) struct Manner {
-    /// Why, for the record.
+    /// Reason, for the audit log.
     #[arg(long, default_value = "by hand")]
     pub(super) reason: String,
-    /// Say exactly what would happen, and do nothing.
+    /// Show exactly what would happen, and do nothing.
     #[arg(long)]
     pub(super) preview: bool,
 }
@@ -34,21 +34,21 @@ fn default_of(kind: ActionKind) -> String {
 /// Whose packets, to where, for how long.
 #[derive(Debug, Args)]
 pub(super) struct BlockArgs {
-    /// One address; never a network.
+    /// One IP address, not a network.
     addr: String,
-    /// How long: 10m, 1h.
+    /// Duration: 10m, 1h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::BlockAddress))]
     lasts: Duration,
-    /// Drop packets to it instead of from it.
+    /// Drop packets to the address instead of from it.
     #[arg(long)]
     out: bool,
-    /// Only packets to it that this user's processes send.
+    /// Drop only what this user's processes send to the address.
     #[arg(long, value_name = "NAME|UID", group = "whose", value_parser = host_text)]
     user: Option<HostText>,
-    /// Only packets to it that processes of this cgroup (v2) send.
+    /// Drop only what processes in this cgroup (v2) send to the address.
     #[arg(long, value_name = "PATH", group = "whose", value_parser = host_text)]
     cgroup: Option<HostText>,
-    /// Only packets to it that this container sends.
+    /// Drop only what this container sends to the address.
     #[arg(long, value_name = "NAME|ID", group = "whose", value_parser = host_text)]
     container: Option<HostText>,
     #[command(flatten)]
@@ -58,12 +58,12 @@ pub(super) struct BlockArgs {
 /// Whom to slow down, and how far.
 #[derive(Debug, Args)]
 pub(super) struct LimitArgs {
-    /// One address; never a network.
+    /// One IP address, not a network.
     addr: String,
-    /// Packets a second of it that still pass, 1 to 1000000.
+    /// Packets per second that still pass, 1 to 1000000.
     #[arg(long, value_name = "N", default_value_t = 50)]
     packets: u32,
-    /// How long: 10m, 1h.
+    /// Duration: 10m, 1h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::LimitSource))]
     lasts: Duration,
     #[command(flatten)]
@@ -73,9 +73,9 @@ pub(super) struct LimitArgs {
 /// A process tree and a time.
 #[derive(Debug, Args)]
 pub(super) struct TreeArgs {
-    /// The top of the tree: BOOT-PID-START as the console shows it, or a pid.
+    /// The topmost process: a pid, or BOOT-PID-START as the console shows it.
     process: String,
-    /// How long: 10m, 1h.
+    /// Duration: 10m, 1h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::FreezeTree))]
     lasts: Duration,
     #[command(flatten)]
@@ -85,7 +85,7 @@ pub(super) struct TreeArgs {
 /// For how long the host closes.
 #[derive(Debug, Args)]
 pub(super) struct ContainArgs {
-    /// How long: 10m, 1h.
+    /// Duration: 10m, 1h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::ContainHost))]
     lasts: Duration,
     #[command(flatten)]
@@ -95,13 +95,13 @@ pub(super) struct ContainArgs {
 /// Which container, and how.
 #[derive(Debug, Args)]
 pub(super) struct IsolateArgs {
-    /// Its name, or its id (at least the first twelve digits).
+    /// Name or id (at least the first twelve digits) of the container.
     #[arg(value_parser = host_text)]
     container: HostText,
-    /// Stop it where it stands, instead of cutting it off its networks.
+    /// Pause the container instead of disconnecting it.
     #[arg(long)]
     pause: bool,
-    /// How long: 10m, 1h.
+    /// Duration: 10m, 1h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::IsolateContainer))]
     lasts: Duration,
     #[command(flatten)]
@@ -111,10 +111,10 @@ pub(super) struct IsolateArgs {
 /// Which account.
 #[derive(Debug, Args)]
 pub(super) struct DisableArgs {
-    /// The account's name.
+    /// Name of the account.
     #[arg(value_parser = host_text)]
     name: HostText,
-    /// How long: 10m, 1h.
+    /// Duration: 10m, 1h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::DisableUser))]
     lasts: Duration,
     #[command(flatten)]
@@ -126,10 +126,10 @@ pub(super) struct DisableArgs {
 pub(super) struct RestoreArgs {
     /// The file, as `bartizan copies` lists it.
     path: PathBuf,
-    /// Which copy: the first digits of its name, at least 8; else the newest that differs from the file.
+    /// Which backup: at least the first 8 digits of its hash; by default the newest that differs from the file.
     #[arg(long, value_name = "HASH8")]
     copy: Option<String>,
-    /// How long it lasts unless it is confirmed: 10m, 1h.
+    /// Time after which it is undone unless you confirm it: 10m, 1h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::RestoreFile))]
     lasts: Duration,
     #[command(flatten)]
@@ -243,9 +243,9 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Stage => return Ok(None),
     };
     if manner.preview {
-        let early = if plan.kind().is_disruptive() { "; the action itself would have to be confirmed in time" } else { "" };
+        let early = if plan.kind().is_disruptive() { "; the real action must be confirmed in time" } else { "" };
         super::print::progress(
-            &format!("preview of \"{plan}\" for {}: nothing is done{early}", humantime::format_duration(plan.lasts())),
+            &format!("preview of \"{plan}\" for {}: nothing is changed{early}", humantime::format_duration(plan.lasts())),
             json,
         );
     }
@@ -281,7 +281,7 @@ fn plan(kind: ActionKind, target: Target, lasts: Duration) -> Result<ActionPlan,
 }
 
 fn another() -> Failure {
-    Failure::failed("the agent answered something else: use a client of the same version")
+    Failure::failed("unexpected answer from the agent: use the client of the same version")
 }
 
 /// What a name stands for on this host; only the agent can know.
@@ -339,7 +339,7 @@ async fn process_tree(connection: &mut Connection, kind: ActionKind, tree: &Tree
 async fn process(connection: &mut Connection, text: &str) -> Result<(ProcessKey, HostText), Failure> {
     connection.ask(Request::Subscribe { console: false, ssh_connection: None }).await?;
     let Push::Snapshot(snapshot) = connection.next_push().await? else {
-        return Err(Failure::failed("the agent did not tell its processes"));
+        return Err(Failure::failed("the agent sent no list of processes: use the client of the same version"));
     };
     let found = match text.parse::<u32>() {
         Ok(pid) => snapshot.processes.into_iter().find(|row| row.key.pid == pid),
@@ -349,8 +349,8 @@ async fn process(connection: &mut Connection, text: &str) -> Result<(ProcessKey,
         }
     };
     let missing = || {
-        let message = format!("no living process is {}: it has ended, or the agent does not see it", HostText::from(text));
-        Failure::usage(message, "the view \"processes\" of the console lists those that live")
+        let message = format!("no running process {}: it has ended, or the agent does not see it", HostText::from(text));
+        Failure::usage(message, "the processes view of the console lists the running ones")
     };
     found.map(|row| (row.key, row.exe)).ok_or_else(missing)
 }
@@ -363,7 +363,7 @@ async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failur
     }
     let (key, exe) = process(connection, text).await?;
     let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else {
-        return Err(Failure::failed("the agent did not tell its actions"));
+        return Err(Failure::failed("the agent sent no list of actions: use the client of the same version"));
     };
     let frozen =
         actions.iter().find(|a| a.kind == ActionKind::FreezeTree && a.state != ActionState::Failed && a.target.root() == Some(key));
@@ -378,7 +378,7 @@ async fn thaw(connection: &mut Connection, text: &str) -> Result<Request, Failur
 
 /// A path as the agent knows it: whole, from the root.
 pub(super) fn path(path: &Path) -> Result<HostText, Failure> {
-    let whole = std::path::absolute(path).map_err(|error| Failure::usage(format!("{} is no path: {error}", path.display()), ""))?;
+    let whole = std::path::absolute(path).map_err(|error| Failure::usage(format!("\"{}\" is not a path: {error}", path.display()), ""))?;
     Ok(HostText::from(whole.as_os_str().as_bytes()))
 }
 
@@ -398,8 +398,8 @@ fn whole(text: &str) -> Result<&str, Failure> {
     let fits = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let bad = || {
         Failure::usage(
-            format!("\"{}\" does not name a copy", HostText::from(text)),
-            "write at least 8 digits as `bartizan copies` shows them",
+            format!("\"{}\" is not a backup's hash", HostText::from(text)),
+            "write at least 8 of the digits that `bartizan copies` shows",
         )
     };
     if fits { Ok(text) } else { Err(bad()) }
@@ -407,14 +407,14 @@ fn whole(text: &str) -> Result<&str, Failure> {
 
 /// The copy that is meant: the one that is named, else the newest that differs from the file as it is now.
 fn choose(copies: &[FileBackup], path: &HostText, named: Option<&str>) -> Result<String, Failure> {
-    let list = "`bartizan copies` lists those that are kept";
+    let list = "`bartizan copies` lists the backups";
     let of = || copies.iter().filter(|copy| copy.path == *path);
     if of().next().is_none() {
-        return Err(Failure::usage(format!("no copy of {path} is kept"), list));
+        return Err(Failure::usage(format!("there is no backup of {path}"), list));
     }
     let Some(text) = named else {
         let newest = of().filter(|copy| copy.differs).max_by_key(|copy| copy.at);
-        let same = || Failure::usage(format!("{path} holds what every backup of it holds"), list);
+        let same = || Failure::usage(format!("{path} has the same content as every backup of it"), list);
         return newest.map(|copy| copy.copy.clone()).ok_or_else(same);
     };
     let text = whole(text)?;
@@ -423,8 +423,8 @@ fn choose(copies: &[FileBackup], path: &HostText, named: Option<&str>) -> Result
     found.dedup();
     match found.as_slice() {
         [only] => Ok((*only).to_owned()),
-        [] => Err(Failure::usage(format!("no copy of {path} begins with {text}"), list)),
-        _ => Err(Failure::usage(format!("more than one copy of {path} begins with {text}"), "write more of its digits")),
+        [] => Err(Failure::usage(format!("no backup of {path} begins with {text}"), list)),
+        _ => Err(Failure::usage(format!("more than one backup of {path} begins with {text}"), "write more digits")),
     }
 }
 
@@ -449,17 +449,17 @@ mod tests {
         ];
         assert_eq!(choose(&copies, &path, None).unwrap(), "b".repeat(64));
         assert_eq!(choose(&copies, &path, Some("cccccccc")).unwrap(), "c".repeat(64));
-        assert!(choose(&copies, &path, Some("dddddddd")).unwrap_err().message.contains("no copy of /etc/sudoers begins with"));
-        assert!(choose(&copies, &path, Some("ccc")).unwrap_err().message.contains("does not name a copy"));
+        assert!(choose(&copies, &path, Some("dddddddd")).unwrap_err().message.contains("no backup of /etc/sudoers begins with"));
+        assert!(choose(&copies, &path, Some("ccc")).unwrap_err().message.contains("is not a backup's hash"));
         assert!(choose(&copies, &path, Some("cccccccc\u{1b}[2J")).unwrap_err().message.contains("\\"), "escaped");
         assert!(choose(&copies[..1], &path, None).unwrap_err().message.contains("every backup"));
-        assert!(choose(&copies, &"/etc/y".into(), None).unwrap_err().message.contains("no copy of /etc/y is kept"));
+        assert!(choose(&copies, &"/etc/y".into(), None).unwrap_err().message.contains("there is no backup of /etc/y"));
     }
 
     #[test]
     fn one_name_for_two_copies_is_asked_about() {
         let mut two = [copy("/a", 'e', 1, true), copy("/a", 'e', 2, true)];
-        assert!(choose(&two, &"/a".into(), Some("eeeeeeee")).is_ok(), "the same content kept twice is one copy");
+        assert!(choose(&two, &"/a".into(), Some("eeeeeeee")).is_ok(), "the same content kept twice is one backup");
         two[1].copy.replace_range(63.., "f");
         assert!(choose(&two, &"/a".into(), Some("eeeeeeee")).unwrap_err().message.contains("more than one"));
     }

@@ -96,19 +96,19 @@ async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global)
             // Dropping the console gives the terminal back.
             console.abort();
             let _ = console.await;
-            agent.end("asked to end").await;
+            agent.end("asked to stop").await;
             return Ok(Outcome::Done);
         }
     };
     let failure = match left {
         Ok(Ok(bartizan_console::Outcome::Detached)) => {
-            print::notice(&format!("the guard goes on (pid {}); `bartizan` opens its console again", std::process::id()));
+            print::notice(&format!("the agent keeps running (pid {}); `bartizan` opens its console again", std::process::id()));
             return detached(agent, leash, global).await;
         }
         // The terminal went away in the middle of a picture.
         Ok(Err(_)) if !std::io::stdin().is_terminal() => return detached(agent, leash, global).await,
         Err(_) => {
-            print::notice("the console failed; the guard goes on without it: `bartizan attach` opens another");
+            print::notice("the console failed; the agent keeps running: `bartizan attach` opens a new console");
             return detached(agent, leash, global).await;
         }
         Ok(Ok(bartizan_console::Outcome::Quit)) => None,
@@ -168,8 +168,8 @@ impl Agent {
         };
         // The umask makes it the agent's alone.
         if let Err(cause) = std::fs::create_dir_all(&settings.data) {
-            let mend = "run it as root (sudo bartizan), or choose a directory of yours with --data";
-            let told = format!("cannot make the data directory {}: {cause}", settings.data.display());
+            let mend = "run it as root (sudo bartizan), or choose a directory that you can write with --data";
+            let told = format!("cannot create the data directory {}: {cause}", settings.data.display());
             // Root's disk is in trouble: the guard works on without a record, and says so.
             if umask::own_uid() != 0 {
                 return Err(Failure::new(FAILED, told, mend));
@@ -180,7 +180,7 @@ impl Agent {
             LogTo::File => Destination::Directory(settings.data.clone()),
         };
         if let Err(error) = bartizan_telemetry::begin(&destination, settings.log.name()) {
-            print::notice(&format!("{error}; going on without logs"));
+            print::notice(&format!("{error}; continuing without log files"));
         }
         let group = match &settings.access.socket_group {
             Some(name) => Some(umask::group_id(name).ok_or_else(|| no_group(name))?),
@@ -218,7 +218,7 @@ impl Agent {
                     service_manager::ready("watching");
                 }
                 () = self.engine.told_to_end() => {
-                    return if self.engine.is_upgrading() { "a newer binary takes over" } else { "asked to end" }.to_owned();
+                    return if self.engine.is_upgrading() { "a newer binary takes over" } else { "asked to stop" }.to_owned();
                 }
             }
         }
@@ -241,7 +241,7 @@ impl Agent {
         // The socket's name must be free for the next binary.
         self.door.abort();
         let _ = self.door.await;
-        let mend = "the agent has ended: start it again (systemd does so by itself)";
+        let mend = "the agent has stopped: start it again (systemd does so automatically)";
         let Some(candidate) = self.engine.candidate() else { return Err(Failure::new(FAILED, "the newer binary is gone", mend)) };
         let error = reexec::become_program(&candidate, &arguments(global), state.as_deref());
         Err(Failure::new(FAILED, format!("cannot become the newer binary: {error}"), mend))
@@ -275,7 +275,7 @@ fn no_group(name: &str) -> Failure {
     Failure::new(
         FAILED,
         format!("the group \"{}\" of socket_group does not exist", name.escape_debug()),
-        "make it with groupadd, or correct agent.toml",
+        "create it with groupadd, or correct agent.toml",
     )
 }
 

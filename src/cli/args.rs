@@ -9,7 +9,7 @@ use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs,
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
 use bartizan_redteam::Stage;
 
-/// One host, one guard: watches this host, recognises attacks, acts reversibly and explains itself.
+/// One host, one guard: watches this host, detects attacks, responds reversibly and explains every step.
 #[derive(Debug, Parser)]
 #[command(name = "bartizan", version, about, after_help = AFTER, max_term_width = 100, subcommand_negates_reqs = true)]
 pub(super) struct Cli {
@@ -19,22 +19,22 @@ pub(super) struct Cli {
     /// Run the agent without a screen (for systemd).
     #[arg(long)]
     pub(super) headless: bool,
-    /// Open a single view only, for a small pane.
+    /// Open one view only, for a small pane.
     #[arg(long, value_name = "NAME")]
     pub(super) view: Option<String>,
-    /// What to do; without a verb: open the console.
+    /// The command; without one, the console opens.
     #[command(subcommand)]
     pub(super) verb: Option<Verb>,
 }
 
 const AFTER: &str =
-    "Exit codes: 0 done, 1 failed, 2 usage, 3 no agent answers, 4 refused (policy, role, lifeline), 5 the check itself found something.
-Without a verb the console opens: attached to the running agent, or with one of its own.";
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 no agent answers, 4 refused (policy, role, lifeline), 5 the check found a problem.
+Without a command the console opens: attached to the running agent, or with an agent of its own.";
 
 /// Flags for every verb.
 #[derive(Debug, Args, Clone)]
 pub(super) struct Global {
-    /// Print JSON: one document, or one a line where it streams.
+    /// Print JSON: one document, or one line for each when streaming.
     #[arg(long, global = true)]
     pub(super) json: bool,
     /// Read settings from FILE (and policy.toml beside it).
@@ -43,13 +43,13 @@ pub(super) struct Global {
     /// Keep databases, keys and evidence in DIR.
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
-    /// Serve or ask on this control socket.
+    /// Use this control socket.
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
     /// Use this sensor rung only, to try it out.
     #[arg(long, global = true, value_name = "RUNG", hide = true)]
     pub(super) rung: Option<RungName>,
-    /// Colours and frames of the console: the name of a theme.
+    /// Theme of the console: colours and frames.
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) theme: Option<String>,
     /// Draw with ASCII only.
@@ -83,13 +83,13 @@ impl From<RungName> for Rung {
 pub(super) enum Verb {
     /// Open the console of the running agent.
     Attach,
-    /// How the agent is: mode, posture, sensors, losses, cost.
+    /// Show the state of the agent: mode, posture, sensors, losses, cost.
     Status {
         /// One line for a tmux status bar.
         #[arg(long, value_enum)]
         format: Option<StatusFormat>,
     },
-    /// Try every sensor, enforcer and dependency on this host and say what works.
+    /// Test every sensor, enforcer and dependency on this host and report what works.
     Doctor,
     /// List recorded events.
     Events(EventsArgs),
@@ -99,112 +99,112 @@ pub(super) enum Verb {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Signals joined into incidents, newest first.
+    /// List incidents (related signals joined), newest first.
     Incidents {
-        /// Only this one.
+        /// Show only this one.
         id: Option<IncidentId>,
     },
-    /// Why an incident scores what it scores, what was done and how to undo it.
+    /// Explain an incident: its score, what was done and how to undo it.
     Explain {
         /// Which incident.
         id: IncidentId,
     },
     /// List alerts.
     Alerts,
-    /// Say that you have seen an alert.
+    /// Acknowledge an alert.
     Ack {
         /// Which alert.
         id: AlertId,
     },
     /// List actions that wait for your approval.
     Approvals {
-        /// Answered and lapsed ones too.
+        /// Include answered and lapsed ones.
         #[arg(long)]
         all: bool,
     },
-    /// Say yes to a question.
+    /// Approve a pending action.
     Approve {
         /// Which question.
         id: ApprovalId,
-        /// For another time than proposed: 10m, 1h.
+        /// Duration instead of the proposed one: 10m, 1h.
         #[arg(long = "for", value_name = "TIME", value_parser = duration)]
         lasts: Option<Duration>,
     },
-    /// Say no to a question.
+    /// Reject a pending action.
     Reject {
         /// Which question.
         id: ApprovalId,
-        /// Why, for the record.
+        /// Reason, for the audit log.
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// What was done to the host.
+    /// List actions: what was done to the host.
     Actions {
-        /// Only what may still have an effect.
+        /// Only those that may still have an effect.
         #[arg(long)]
         active: bool,
     },
     /// Undo actions.
     Rollback {
-        /// Which.
+        /// Which actions: A12.
         #[arg(required_unless_present = "all")]
         ids: Vec<ActionId>,
-        /// All active ones.
+        /// All active actions.
         #[arg(long, conflicts_with = "ids")]
         all: bool,
     },
-    /// Undo everything; the mode becomes PARANOID.
+    /// Undo all actions and switch the mode to PARANOID.
     EmergencyStop,
-    /// Drop packets from an address; with --out, packets to it; with --user, --cgroup or --container, only theirs to it.
+    /// Block an address: drop packets from it; with --out, to it; with --user, --cgroup or --container, only what they send to it.
     Block(BlockArgs),
-    /// Let only so many packets a second of an address pass.
+    /// Rate-limit packets from an address.
     Limit(LimitArgs),
-    /// Stop a process and everything below it from running; it stays intact.
+    /// Freeze a process and its descendants; they stay intact and can be thawed.
     Freeze(TreeArgs),
-    /// Let a frozen process run again.
+    /// Thaw a frozen process tree.
     Thaw {
         /// The process (BOOT-PID-START or a pid) or the action (A12).
         process: String,
     },
-    /// End a process and everything below it. Cannot be undone.
+    /// Kill a process and its descendants. Cannot be undone.
     Kill(TreeArgs),
-    /// Containment mode: outbound only to what is needed, inbound limited, new SSH logins paused. Confirm it in time.
+    /// Contain this host: outbound only to what is needed, inbound rate-limited, new SSH logins paused. Undone unless you confirm it in time.
     Contain(ContainArgs),
-    /// Cut a container off its networks, or pause it. Confirm it in time.
+    /// Disconnect a container from its networks, or pause it. Undone unless you confirm it in time.
     Isolate(IsolateArgs),
-    /// Lock an account and end its login sessions. Confirm it in time.
+    /// Lock an account and end its login sessions. Undone unless you confirm it in time.
     DisableUser(DisableArgs),
-    /// Copies kept of the files that decide who gets in, newest first.
+    /// List backups of the files that control access (authorized_keys, sshd_config, sudoers, PAM), newest first.
     Copies {
-        /// Of this file only.
+        /// Only backups of this file.
         path: Option<PathBuf>,
     },
-    /// Restore such a file from its backup. Confirm it in time.
+    /// Restore one of these files from a backup. Undone unless you confirm it in time.
     Restore(RestoreArgs),
-    /// Confirm an action that would otherwise be undone early: it then lasts its full time.
+    /// Keep an action that would otherwise be undone early: it then lasts its full time.
     Confirm {
         /// Which action.
         id: ActionId,
     },
-    /// Show or change how much the agent may do alone.
+    /// Show or change the mode: how much the agent may do without asking.
     Mode {
         /// The new mode.
         mode: Option<Mode>,
     },
-    /// Say what you think of an incident (I7) or action (A12).
+    /// Record your feedback on an incident (I7) or action (A12).
     Feedback {
-        /// About what.
+        /// The incident or action.
         id: String,
         /// Your verdict.
         verdict: Verdict,
     },
-    /// The record of every decision.
+    /// Show or verify the audit log.
     Audit {
-        /// What to do with it.
+        /// What to do with the log.
         #[command(subcommand)]
         verb: Option<AuditVerb>,
     },
-    /// Judge recorded events again, offline: no agent, no action, nothing written.
+    /// Replay recorded events through the detectors, offline: no agent, no action, nothing is written.
     Replay(ReplayArgs),
     /// Run a harmless practice attack in a sandbox.
     Redteam {
@@ -212,18 +212,18 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: RedteamVerb,
     },
-    /// Ask the running agent to read its policy again.
+    /// Reload the policy of the running agent.
     Reload,
-    /// Print the name of the kernel programs in this binary.
+    /// Print the name of the BPF object in this binary.
     #[command(hide = true)]
     KernelObject,
-    /// Switch the running agent to the newly installed program, without a gap where that is possible.
+    /// Switch the running agent to the newly installed binary, without a gap in sensing where possible.
     Upgrade,
-    /// End the running agent. Active actions stay until they expire.
+    /// Stop the running agent. Active actions stay until they expire.
     Stop,
-    /// Write a picture (SVG) of every view of the running agent into DIR.
+    /// Save every view of the running agent as a picture (SVG) in DIR.
     Screenshots {
-        /// Where.
+        /// Directory for the pictures.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
         /// Columns.
@@ -233,23 +233,23 @@ pub(super) enum Verb {
         #[arg(long, default_value_t = 34)]
         rows: u16,
     },
-    /// Print the script that undoes everything with `sh`, `nft` and `kill` alone.
+    /// Print a script that undoes everything and needs only `sh`, `cat`, `nft` and `kill`.
     EmergencyScript,
     /// Print a completion script.
     Completions {
-        /// For which shell.
+        /// The shell.
         shell: clap_complete::Shell,
     },
     /// Print the manual page.
     Man,
-    /// The process outside of the agent that undoes actions at their time; the agent starts it.
+    /// Undo actions when they expire, outside the agent; the agent starts this process.
     #[command(hide = true)]
     Watchdog {
-        /// Directories of notes.
+        /// Directories of expiry records.
         #[arg(value_name = "DIR", required = true)]
         directories: Vec<PathBuf>,
     },
-    /// A part that the sparring partner plays; the environment says which.
+    /// Play a part of the attack drill; the environment says which.
     #[command(hide = true)]
     Stage,
 }
@@ -257,19 +257,19 @@ pub(super) enum Verb {
 /// Which events.
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {
-    /// Keep printing new ones.
+    /// Keep printing new events as they come.
     #[arg(long)]
     pub(super) follow: bool,
-    /// Only since this moment (2026-01-31T03:00:00Z) or for this long (10m).
+    /// Only since this time (2026-01-31T03:00:00Z) or within the last 10m.
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
     /// Only this kind (process.exec) or family (process).
     #[arg(long)]
     pub(super) kind: Option<String>,
-    /// Only events that fit this: a text, or fields (process.exe=/tmp/*, net.dst=10.0.0.0/8) joined by and, or, not.
+    /// Only events that match: a text, or fields (process.exe=/tmp/*, net.dst=10.0.0.0/8) joined by and, or, not.
     #[arg(long = "where", value_name = "FILTER")]
     pub(super) filter: Option<String>,
-    /// At most this many, the newest.
+    /// At most this many; the newest are kept.
     #[arg(long, default_value_t = 1_000)]
     pub(super) limit: u32,
 }
@@ -277,13 +277,13 @@ pub(super) struct EventsArgs {
 /// Which recordings, and how they are judged.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// Recordings, one event a line as `bartizan events --json` prints them; - is standard input.
+    /// Recordings, one event per line, as `bartizan events --follow --json` prints them; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// How events are recorded: events (ndjson is the same).
+    /// Format of the recordings: events (or ndjson, which is the same).
     #[arg(long, value_name = "FORMAT", value_parser = recorded, default_value = "events")]
     pub(super) format: Recorded,
-    /// Judge by this policy instead of the one in force here.
+    /// Use this policy instead of the one of this host.
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
 }
@@ -314,7 +314,7 @@ pub(super) enum StatusFormat {
 pub(super) enum Verdict {
     /// It was right.
     Correct,
-    /// There was no attack.
+    /// It was no attack.
     FalsePositive,
     /// The action went too far.
     TooAggressive,
@@ -325,13 +325,13 @@ pub(super) enum Verdict {
 /// What to do with the audit log.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(super) enum AuditVerb {
-    /// The newest lines.
+    /// Show the newest lines.
     Show {
         /// At most this many.
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// Recompute the hash chain; exit 5 when it does not hold.
+    /// Recompute the hash chain; exit 5 if it is broken.
     Verify,
 }
 
@@ -340,7 +340,7 @@ pub(super) enum AuditVerb {
 pub(super) enum RedteamVerb {
     /// Run a harmless real attack in its own network namespace and temporary directory, and report what was seen.
     Live {
-        /// Keep the intruder's shell alive for this long afterwards (at most 10m), so that you can contain it and let it go again.
+        /// Keep the intruder's shell alive for this long afterwards (at most 10m), so that you can freeze it and undo that.
         #[arg(long, value_name = "TIME", value_parser = hold, default_value = "0s")]
         hold: Duration,
     },
@@ -349,7 +349,7 @@ pub(super) enum RedteamVerb {
 fn hold(text: &str) -> Result<Duration, String> {
     let longest = Stage::LONGEST_HOLD;
     let time = duration(text)?;
-    if time > longest { Err(format!("a drill is held for at most {}", humantime::format_duration(longest))) } else { Ok(time) }
+    if time > longest { Err(format!("a drill can be held for at most {}", humantime::format_duration(longest))) } else { Ok(time) }
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

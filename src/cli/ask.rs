@@ -91,7 +91,7 @@ async fn pages(connection: &mut Connection, mut query: EventQuery) -> Result<Vec
         let page = match connection.ask(Request::Events(query.clone())).await? {
             Reply::Events(page) => page,
             Reply::Refused(refusal) => return Err(refusal.into()),
-            _ => return Err(Failure::failed("the agent answered something else: use a client of the same version")),
+            _ => return Err(Failure::failed("unexpected answer from the agent: use the client of the same version")),
         };
         let weight: usize = page.iter().map(Event::weight).sum();
         query.limit = query.limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
@@ -169,7 +169,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
 }
 
 fn no_question(verb: &Verb) -> Failure {
-    Failure::usage(format!("{verb:?} is not a question for an agent"), "see `bartizan --help`")
+    Failure::usage(format!("{verb:?} is no request to an agent"), "see `bartizan --help`")
 }
 
 fn opinion(verdict: Verdict) -> FeedbackVerdict {
@@ -219,7 +219,7 @@ async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> R
             }
         }
         Reply::Refused(refusal) => return Err(refusal.into()),
-        _ => return Err(Failure::failed("the agent did not answer with events")),
+        _ => return Err(Failure::failed("unexpected answer from the agent: use the client of the same version")),
     }
     let (gone, mut closed) = tokio::sync::oneshot::channel();
     // It sleeps in the kernel and ends with the process.
@@ -239,7 +239,7 @@ async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> R
                 }
             }
             Push::Missed(count) => print::missed(count),
-            Push::Goodbye { reason } => return Err(Failure::failed(format!("the agent ended: {reason}"))),
+            Push::Goodbye { reason } => return Err(Failure::failed(format!("the agent stopped: {reason}"))),
             Push::Snapshot(_) | Push::Delta { .. } => {}
         }
     }
@@ -272,11 +272,11 @@ pub(super) fn emergency_stop(global: &Global) -> Result<Outcome, Failure> {
 fn by_ourselves(global: &Global, why: &ClientError) -> Result<Outcome, Failure> {
     let report = bartizan_responder::sweep(&settings(global)?.runtime);
     if let Some(trouble) = report.failures.first() {
-        let message = format!("{why}; undoing everything without it: {trouble}");
+        let message = format!("{why}; tried to undo everything without the agent, and failed: {trouble}");
         return Err(Failure::new(super::outcome::FAILED, message, "run the emergency script: bartizan emergency-script | sh"));
     }
-    let removed = if report.removed.is_empty() { "nothing was there".to_owned() } else { report.removed.join("; ") };
-    print::done(&format!("{why}; removed everything under our name without it: {removed}"), global.json)?;
+    let removed = if report.removed.is_empty() { "nothing was left".to_owned() } else { report.removed.join("; ") };
+    print::done(&format!("{why}; removed everything of ours without the agent: {removed}"), global.json)?;
     Ok(Outcome::Done)
 }
 
@@ -289,7 +289,7 @@ pub(super) fn audit_verify(global: &Global) -> Result<Outcome, Failure> {
     let verdict = match asked {
         Ok(Reply::AuditVerdict(verdict)) => verdict,
         Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
-        Ok(_) => return Err(Failure::failed("the agent did not answer with a verdict")),
+        Ok(_) => return Err(Failure::failed("unexpected answer from the agent: use the client of the same version")),
         Err(failure) if failure.code == super::outcome::NO_AGENT => {
             let settings = settings(global)?;
             Ledger::verify_file(&settings.data).map_err(Failure::failed)?

@@ -17,7 +17,7 @@ pub(super) fn examine(global: &Global) -> Result<Outcome, Failure> {
     let checks = match asked {
         Ok(Reply::Checks(checks)) => checks,
         Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
-        Ok(_) => return Err(Failure::failed("the agent did not answer with checks")),
+        Ok(_) => return Err(Failure::failed("unexpected answer from the agent: use the client of the same version")),
         Err(failure) if failure.code == NO_AGENT => alone(global)?,
         Err(failure) => return Err(failure),
     };
@@ -29,7 +29,7 @@ fn alone(global: &Global) -> Result<Vec<Check>, Failure> {
     let mut checks = vec![Check {
         name: "agent".to_owned(),
         state: CheckState::Degraded,
-        detail: format!("none answers on {}; this process tried everything itself", settings.socket.display()),
+        detail: format!("no agent answers on {}; this process ran the checks itself", settings.socket.display()),
         mend: "start it with `bartizan` or `bartizan --headless`".to_owned(),
     }];
     checks.extend(bartizan_agent::probe(&settings));

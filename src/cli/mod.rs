@@ -59,7 +59,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Watchdog { directories }) => match bartizan_guard::watchdog::serve(&directories) {
             Ok(()) => Ok(Outcome::Done),
-            Err(error) => Err(Failure::failed(format!("the watchdog cannot watch: {error}"))),
+            Err(error) => Err(Failure::failed(format!("the watchdog cannot start: {error}"))),
         },
         Some(Verb::Completions { shell }) => generate::completions(shell),
         Some(Verb::KernelObject) => generate::kernel_object(),

@@ -37,7 +37,7 @@ impl Place for WithGuard {
 
     fn begin_behind(&self) {
         let pid = std::process::id();
-        print::notice(&format!("the guard watches in the background (pid {pid}); bring it to the foreground (fg) to see its console"));
+        print::notice(&format!("the agent is watching in the background (pid {pid}); bring it to the foreground (fg) to see its console"));
     }
 
     fn job_signals(&self) -> [i32; 2] {

@@ -27,7 +27,7 @@ pub fn pages() -> Vec<Page> {
             file: "agent.md",
             text: configuration(
                 "agent.toml",
-                "Where the agent lives, who may talk to it, what it keeps. Every value here is the built-in one.",
+                "Where the agent keeps its files, who may talk to it, what it stores. The values shown are the defaults.",
                 agent::DEFAULT,
             ),
         },
@@ -35,7 +35,7 @@ pub fn pages() -> Vec<Page> {
             file: "policy.md",
             text: configuration(
                 "policy.toml",
-                "What counts, how much, and what may be done about it. Every value here is the built-in one.",
+                "What counts as evidence, how much, and what may be done about it. The values shown are the defaults.",
                 policy::DEFAULT,
             ),
         },
@@ -43,7 +43,7 @@ pub fn pages() -> Vec<Page> {
             file: "keys.md",
             text: configuration(
                 "keymap.toml",
-                "Every command of the console and its keys. Every value here is the built-in one.",
+                "Every command of the console and its keys. The values shown are the defaults.",
                 &keymap::reference(),
             ),
         },
@@ -61,7 +61,7 @@ fn command_line() -> String {
         let (name, help) = (verb.get_name().to_owned(), plain(verb));
         let _ = writeln!(out, "\n## {name}\n\n```text\n{help}```");
     }
-    let _ = writeln!(out, "\n## Roles\n\nWhat each question to the agent needs: {}.", roles());
+    let _ = writeln!(out, "\n## Roles\n\nThe role that each request needs: {}.", roles());
     out
 }
 
@@ -79,7 +79,7 @@ fn roles() -> String {
 
 fn filter() -> String {
     let mut out = String::from(
-        "# Fields of events\n\nWhat `bartizan events --where` can name, as `events --json` calls it. How filters are written: [archive](../archive.md).\n\n\
+        "# Fields of events\n\nThe fields that `bartizan events --where` knows, by their names in `events --json`. How to write a filter: [archive](../archive.md#filters).\n\n\
          | field | compared as | what it is |\n|--|--|--|\n",
     );
     for field in Field::ALL {
@@ -90,7 +90,7 @@ fn filter() -> String {
 
 fn detectors() -> String {
     let mut out = String::from(
-        "# Detectors\n\nEach is one file in `crates/detect/src/detectors/`. Only stable ones may drive action without a person; a family of evidence counts once, by its weight in policy.toml.\n",
+        "# Detectors\n\nEach detector is one file in `crates/detect/src/detectors/`. Only stable ones may lead to automatic actions; each family of evidence counts once, by its weight in policy.toml.\n",
     );
     for info in detectors::catalogue().into_iter().chain(detectors::logins::login_catalogue()) {
         let _ = writeln!(out, "\n## {}\n\n`{}`: {}\n", info.title, info.name, info.meaning);
@@ -105,7 +105,7 @@ fn detectors() -> String {
             info.severity,
             info.confidence
         );
-        let _ = writeln!(out, "Who else does this: {}\n\nTo quiet it: {}", info.false_positives, info.quiet);
+        let _ = writeln!(out, "False positives: {}\n\nHow to quiet it: {}", info.false_positives, info.quiet);
     }
     out
 }

@@ -72,7 +72,7 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<Outcome, Fail
     rate(&summary, begin.elapsed().as_secs_f64(), cpu);
     if summary.events == 0 && summary.unreadable > 0 {
         let mend = "record with `bartizan events --follow --json`";
-        return Err(Failure::new(FAILED, format!("none of {} lines is an event", summary.lines), mend));
+        return Err(Failure::new(FAILED, format!("no event in what was read; lines: {}", summary.lines), mend));
     }
     Ok(Outcome::Done)
 }
@@ -87,7 +87,7 @@ fn read_policy(file: &Path) -> Result<Policy, Failure> {
 fn cannot_read(file: &Path, error: &io::Error) -> Failure {
     use std::os::unix::ffi::OsStrExt;
     let shown = HostText::from(file.as_os_str().as_bytes());
-    Failure::new(FAILED, format!("cannot read {shown}: {error}"), "name a file that you may read, or - for standard input")
+    Failure::new(FAILED, format!("cannot read {shown}: {error}"), "name a file that you can read, or - for standard input")
 }
 
 fn judge(replay: &mut Replay, file: &Path, printer: &mut Printer<'_>) -> Result<(), Failure> {
@@ -111,7 +111,7 @@ fn judge(replay: &mut Replay, file: &Path, printer: &mut Printer<'_>) -> Result<
 fn rate(summary: &Summary, wall: f64, cpu: f64) {
     let per_second = |seconds: f64| if seconds > 0.0 { summary.events as f64 / seconds } else { 0.0 };
     print::notice(&format!(
-        "{} events in {wall:.2} s, {:.0} events/s; {cpu:.2} CPU seconds, {:.0} events/s of one core",
+        "{} events in {wall:.2} s, {:.0} events/s; {cpu:.2} CPU seconds, {:.0} events/s per core",
         summary.events,
         per_second(wall),
         per_second(cpu)

@@ -12,7 +12,7 @@ use bartizan_protocol::{Mirror, Push, Reply, Request};
 /// Writes `DIR/VIEW.svg` for every view.
 pub(super) fn write(global: &Global, directory: &Path, columns: u16, rows: u16) -> Result<Outcome, Failure> {
     if !(40..=400).contains(&columns) || !(10..=200).contains(&rows) {
-        return Err(Failure::usage(format!("a picture of {columns}x{rows} cannot be drawn"), "use 40 to 400 columns and 10 to 200 rows"));
+        return Err(Failure::usage(format!("cannot draw a picture of {columns}x{rows}"), "use 40 to 400 columns and 10 to 200 rows"));
     }
     let theme = Theme::named(global.theme.as_deref().unwrap_or("dark")).map_err(|error| Failure::usage(error.to_string(), ""))?;
     let path = socket(global)?;
@@ -22,7 +22,7 @@ pub(super) fn write(global: &Global, directory: &Path, columns: u16, rows: u16) 
         let mut mirror = Mirror::default();
         let push = connection.next_push().await?;
         if !matches!(push, Push::Snapshot(_)) {
-            return Err(Failure::failed("the agent did not send a snapshot"));
+            return Err(Failure::failed("unexpected answer from the agent: use the client of the same version"));
         }
         mirror.apply(push);
         let audit = match connection.ask(Request::AuditShow { limit: 100 }).await? {

@@ -11,32 +11,32 @@ pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, e
     let better: Vec<String> =
         refused.iter().filter(|(other, _)| *other <= rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
     let why = better.join("; ");
-    let why = if why.is_empty() { "a lower rung was asked for" } else { &why };
+    let why = if why.is_empty() { "a lower rung is forced (--rung, BARTIZAN_RUNG or agent.toml)" } else { &why };
     let mend = &lockdown::mend_of_bpf(Lockdown::now(), "run as root on the host itself, on a kernel with BTF and BPF");
     match rung {
         Rung::Ebpf if better.is_empty() => {}
         Rung::Ebpf => spots.push(spot("processes and connections", why, mend)),
         Rung::ProcessConnector => {
             spots.push(spot("arguments of very short-lived processes", why, mend));
-            spots.push(spot("arguments that a program writes over at once, while the host is busy", why, mend));
+            spots.push(spot("arguments that a program overwrites immediately, while the host is busy", why, mend));
         }
         Rung::Procfs => {
-            spots.push(spot("processes that live shorter than half a second, and how processes ended", why, mend));
+            spots.push(spot("processes that live less than half a second, and the exit status of processes", why, mend));
             spots.push(spot(
-                "who started a process whose parent ended within half a second: it is told as init's, and as incomplete",
+                "the parent of a process whose parent ended within half a second: init is reported as parent, and the event as incomplete",
                 why,
                 mend,
             ));
-            spots.push(spot("arguments that a program has written over before it was looked at", why, mend));
+            spots.push(spot("arguments that a program overwrote before they were read", why, mend));
         }
     }
     if rung != Rung::Ebpf {
-        spots.push(spot("connections shorter than a quarter of a second, and all in other network namespaces", why, mend));
-        spots.push(spot("kernel modules that are loaded, and signals to security services", why, mend));
+        spots.push(spot("connections shorter than a quarter of a second, and all connections in other network namespaces", why, mend));
+        spots.push(spot("loading of kernel modules, and signals to security services", why, mend));
     }
     if evicted > 0 {
-        let why = format!("the table of processes was full and forgot {evicted} of them early");
-        spots.push(spot("who stood behind some past or present processes", &why, "look for a program that starts very many processes"));
+        let why = format!("the process table was full and dropped {evicted} entries early");
+        spots.push(spot("the ancestors of some past or present processes", &why, "look for a program that starts very many processes"));
     }
     spots
 }

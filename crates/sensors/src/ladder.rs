@@ -324,7 +324,7 @@ impl Steps {
             self.settle_in(rung, next, from, sink);
             return Ok(());
         }
-        let mend = "it is tried again by itself; `bartizan doctor` says what is not seen meanwhile".to_owned();
+        let mend = "it is retried automatically; `bartizan doctor` shows what is not seen until then".to_owned();
         Err(CollectorError { what: format!("sensor of processes ({})", rung.noun()), why, mend })
     }
 

@@ -48,17 +48,17 @@ pub fn watch_collectors(policy: &Policy, places: &Places, cache: &Arc<ProcessCac
 pub fn watch_blind_spots() -> Vec<BlindSpot> {
     let spot = |what: &str, why: String, mend: &str| BlindSpot { what: what.to_owned(), why, mend: mend.to_owned() };
     // What no sensor of ours sees on any host: said all the same.
-    let nowhere = "nothing that we have yet";
+    let nowhere = "nothing in this version";
     let mut spots = vec![
-        spot("mounts inside other mount namespaces", "the kernel tells of one mount namespace at a time".to_owned(), nowhere),
+        spot("mounts inside other mount namespaces", "the kernel reports one mount namespace at a time".to_owned(), nowhere),
         spot(
-            "names of destinations that were asked for by TCP, TLS or HTTPS, or in another network namespace",
-            "only plain answers over UDP that reach the host itself are read".to_owned(),
+            "names of destinations resolved over TCP, TLS or HTTPS, or in another network namespace",
+            "only plain DNS answers over UDP that reach this host are read".to_owned(),
             nowhere,
         ),
         spot(
-            "who enters other namespaces and then neither forks nor executes; IPC, UTS and cgroup namespaces",
-            "unshare and setns have no tracepoint that costs other system calls nothing".to_owned(),
+            "processes that enter another namespace and then neither fork nor exec; IPC, UTS and cgroup namespaces",
+            "unshare and setns have no tracepoint of their own; tracing them would slow down every system call".to_owned(),
             nowhere,
         ),
     ];
@@ -73,11 +73,15 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
         Ok(watch) if watch.tells_who() => {}
         Ok(watch) => {
             let why = format!("fanotify is refused ({}); inotify is used", watch.refused().unwrap_or_default());
-            spots.push(spot("who touches the agent's own records, settings and unit", why.clone(), "run as root on Linux 5.9 or later"));
-            spots.push(spot("which process changes a start-up place or opens a secret", why, "run as root on Linux 5.9 or later"));
+            spots.push(spot(
+                "which process changes the agent's own records, settings and unit",
+                why.clone(),
+                "run as root on Linux 5.9 or later",
+            ));
+            spots.push(spot("which process changes a start-up file or opens a credential file", why, "run as root on Linux 5.9 or later"));
         }
         Err(why) => spots.push(spot(
-            "changes of start-up places, accounts and secrets",
+            "changes of start-up files, accounts and credential files",
             why.to_string(),
             "run as root, or raise fs.inotify.max_user_instances",
         )),
@@ -91,7 +95,7 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
         spots.push(spot("changes of user id and ptrace", format!("the process connector is refused ({why})"), mend));
     }
     if let Err(why) = MountWatch::telling_who() {
-        let why = format!("fanotify does not tell of mounts here ({why}); the mount table is compared");
+        let why = format!("fanotify does not report mounts here ({why}); the mount table is compared instead");
         spots.push(spot("which process mounts and unmounts", why, "run as root on Linux 6.15 or later"));
     }
     if let Err(why) = bpf_programs::walk() {
@@ -99,7 +103,7 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
     }
     if let Err(why) = BpfLoads::open() {
         let mend = "run as root (CAP_PERFMON), on a kernel with CONFIG_PERF_EVENTS";
-        spots.push(spot("who loaded a BPF program that nobody holds", format!("perf events are refused ({why})"), mend));
+        spots.push(spot("who loaded a BPF program that no process holds open", format!("perf events are refused ({why})"), mend));
     }
     spots
 }

@@ -22,9 +22,10 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Incidents(incidents) => write_incidents(out, incidents),
         Reply::Explanation(explanation) => write_explanation(out, explanation),
         Reply::Alerts(alerts) => write_alerts(out, alerts),
-        Reply::Approvals(approvals) => {
-            approvals.iter().try_for_each(|approval| write_approval(out, approval)).and_then(|()| none(out, approvals, "no questions wait"))
-        }
+        Reply::Approvals(approvals) => approvals
+            .iter()
+            .try_for_each(|approval| write_approval(out, approval))
+            .and_then(|()| none(out, approvals, "nothing waits for approval")),
         Reply::Actions(actions) => super::actions::write(out, actions, chrono::Utc::now()),
         Reply::Preview(preview) => write_preview(out, preview),
         Reply::Audit(entries) => write_audit(out, entries),
@@ -62,7 +63,7 @@ fn write_copies(out: &mut impl Write, copies: &[FileBackup]) -> io::Result<()> {
     };
     let rows: Vec<[String; 5]> = copies.iter().map(row).collect();
     table::write(out, ["COPY", "KEPT (UTC)", "SIZE", "FILE NOW", "FILE"], &rows)?;
-    none(out, copies, "no copies are kept")
+    none(out, copies, "no backups")
 }
 
 /// Bytes as people read them.
@@ -90,7 +91,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
     writeln!(
         out,
         "learning  {}",
-        health.learning.map_or_else(|| "not part of this version".to_owned(), |part| format!("{:.0} %", part * 100.0))
+        health.learning.map_or_else(|| "not in this version".to_owned(), |part| format!("{:.0} %", part * 100.0))
     )?;
     writeln!(out, "events    {:.1}/s, {} since start, {} lost", health.events_per_second, health.events_total, health.lost())?;
     writeln!(out, "latency   {}", health.urgent_latency)?;

@@ -84,7 +84,7 @@ pub(super) fn done(message: &str, json: bool) -> Result<(), Failure> {
 
 /// Events that this client was too slow for: said on standard error, so that the stream stays clean.
 pub(super) fn missed(count: u64) {
-    let _ = writeln!(io::stderr(), "missed {count} events: this reader was too slow; `bartizan events --since` has them");
+    let _ = writeln!(io::stderr(), "missed {count} events: this client read too slowly; `bartizan events --since` shows them");
 }
 
 /// Where a long work is, on standard error; silent when a program reads.
@@ -124,7 +124,9 @@ pub(super) async fn status(connection: &mut Connection, status: Reply, tmux: boo
     if json && !tmux {
         return reply(&status, json, false);
     }
-    let Reply::Health(health) = &status else { return Err(Failure::failed("the agent did not tell its health")) };
+    let Reply::Health(health) = &status else {
+        return Err(Failure::failed("unexpected answer from the agent: use the client of the same version"));
+    };
     let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else { return Ok(Outcome::Done) };
     let now = chrono::Utc::now();
     if tmux {
