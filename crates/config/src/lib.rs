@@ -15,6 +15,7 @@ pub mod signs;
 pub mod theme;
 mod values;
 mod view;
+mod web_policy;
 mod webhook;
 
 pub use agent::{Access, Flags, LaneSizes, LogLevel, Settings};
@@ -27,4 +28,5 @@ pub use logs::LogSetting;
 pub use policy::Policy;
 pub use theme::{Glyphs, Theme};
 pub use view::{View, ViewError};
+pub use web_policy::WebPolicy;
 pub use webhook::WebhookFormat;

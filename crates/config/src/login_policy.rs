@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::policy::duration;
-use super::policy_check::Objection;
+use super::policy_check::{Objection, within_counts, within_times};
 
 /// `[logins]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,9 +71,7 @@ pub(super) fn check(logins: &LoginPolicy) -> Result<(), Objection> {
         ("sudo_failures", logins.sudo_failures, 1, 1000),
         ("campaign_addresses", logins.campaign_addresses, 5, 50_000),
     ];
-    if let Some((key, value, least, most)) = counts.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
-        return Err(Objection { section: "logins", key, problem: format!("{value} is not between {least} and {most}") });
-    }
+    within_counts("logins", &counts)?;
     let (minute, hour, day) = (Duration::from_secs(60), Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60));
     let times = [
         ("brute_force_within", logins.brute_force_within, minute, hour),
@@ -81,17 +79,7 @@ pub(super) fn check(logins: &LoginPolicy) -> Result<(), Objection> {
         ("accounts_within", logins.accounts_within, minute, day),
         ("campaign", logins.campaign, hour, day),
     ];
-    match times.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
-        Some((key, value, least, most)) => {
-            let shown = humantime::format_duration;
-            Err(Objection {
-                section: "logins",
-                key,
-                problem: format!("{} is not between {} and {}", shown(value), shown(least), shown(most)),
-            })
-        }
-        None => Ok(()),
-    }
+    within_times("logins", &times)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::hold_policy::HoldPolicy;
 use super::layers::one_line;
 use super::login_policy::LoginPolicy;
 use super::policy_check;
+use super::web_policy::WebPolicy;
 use bartizan_model::Mode;
 
 /// The commented default policy, also installed as an example.
@@ -45,6 +46,8 @@ pub struct Policy {
     pub logins: LoginPolicy,
     /// How addresses that fail to log in beyond that are held.
     pub holds: HoldPolicy,
+    /// From when requests to a web server are an attack.
+    pub web: WebPolicy,
 }
 
 /// `[mode]`
@@ -68,6 +71,7 @@ pub struct Weights {
     pub outbound: f64,
     pub files: f64,
     pub auth: f64,
+    pub web: f64,
     pub anomaly: f64,
     pub tools: f64,
 }

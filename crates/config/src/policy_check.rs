@@ -6,6 +6,7 @@ use super::hold_policy;
 use super::login_policy;
 use super::policy::Policy;
 use super::signs;
+use super::web_policy;
 
 /// What is wrong with a policy: section, key, and what to write.
 #[derive(Debug)]
@@ -13,6 +14,26 @@ pub(super) struct Objection {
     pub(super) section: &'static str,
     pub(super) key: &'static str,
     pub(super) problem: String,
+}
+
+/// The first of these counts (key, value, least, most) that is out of its bounds.
+pub(super) fn within_counts(section: &'static str, counts: &[(&'static str, u32, u32, u32)]) -> Result<(), Objection> {
+    match counts.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
+        Some((key, value, least, most)) => Err(Objection { section, key, problem: format!("{value} is not between {least} and {most}") }),
+        None => Ok(()),
+    }
+}
+
+/// The first of these times (key, value, least, most) that is out of its bounds.
+pub(super) fn within_times(section: &'static str, times: &[(&'static str, Duration, Duration, Duration)]) -> Result<(), Objection> {
+    let shown = humantime::format_duration;
+    match times.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
+        Some((key, value, least, most)) => {
+            let problem = format!("{} is not between {} and {}", shown(*value), shown(*least), shown(*most));
+            Err(Objection { section, key, problem })
+        }
+        None => Ok(()),
+    }
 }
 
 /// The first value that makes no sense.
@@ -23,6 +44,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     counts(policy)?;
     login_policy::check(&policy.logins)?;
     hold_policy::check(&policy.holds)?;
+    web_policy::check(&policy.web)?;
     vitals(policy)
 }
 
@@ -35,6 +57,7 @@ fn shares(policy: &Policy) -> Result<(), Objection> {
         ("weights", "outbound", weights.outbound),
         ("weights", "files", weights.files),
         ("weights", "auth", weights.auth),
+        ("weights", "web", weights.web),
         ("weights", "anomaly", weights.anomaly),
         ("weights", "tools", weights.tools),
         ("posture", "contain", posture.contain),

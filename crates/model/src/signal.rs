@@ -59,6 +59,8 @@ pub enum Family {
     Files,
     /// Identity, privilege, credentials.
     Auth,
+    /// What strangers ask a web server for, by its own log.
+    Web,
     /// Departure from what is normal here.
     Anomaly,
     /// Other tools.
@@ -67,7 +69,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Lineage, Self::Outbound, Self::Files, Self::Auth, Self::Anomaly, Self::Tools];
+    pub const ALL: [Self; 7] = [Self::Lineage, Self::Outbound, Self::Files, Self::Auth, Self::Web, Self::Anomaly, Self::Tools];
 
     /// As in JSON and `policy.toml`.
     pub fn name(self) -> &'static str {
@@ -76,6 +78,7 @@ impl Family {
             Self::Outbound => "outbound",
             Self::Files => "files",
             Self::Auth => "auth",
+            Self::Web => "web",
             Self::Anomaly => "anomaly",
             Self::Tools => "tools",
         }

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::Record;
 use super::serve::{Heard, Parser};
-use bartizan_logs::web::error::{ErrorKind, NginxErrors, WebError, read_apache};
-use bartizan_logs::web::{Access, AccessReader, Format as WebFormat};
+use bartizan_logs::web::error::{ErrorKind, NginxErrors, Rule, WebError, read_apache};
+use bartizan_logs::web::{Access, AccessReader, Finding, Format as WebFormat, MAX_FINDINGS, judge};
 use bartizan_logs::{Context, Format as AuthFormat, MAX_DETAIL, MAX_NAME, Parsed, parse};
 use bartizan_model::{HostText, Timestamp};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// Bytes kept of what a web client sent; what is longer is cut.
@@ -81,6 +82,10 @@ pub struct WebRequest {
     pub target: HostText,
     /// What the server answered.
     pub status: Option<u16>,
+    /// Bytes of the answer.
+    pub size: Option<u64>,
+    /// The attacks in it: looked for in all of it, before anything was cut.
+    pub attacks: Vec<Finding>,
     /// Where the client says it came from.
     pub referer: HostText,
     /// What the client says it is.
@@ -106,6 +111,41 @@ pub struct WebTrouble {
     pub rule: Option<(u32, bool)>,
 }
 
+impl WebRequest {
+    /// The request as detectors take it, with [`attacks`](Self::attacks) beside it.
+    pub fn access(&self) -> Access<'_> {
+        Access {
+            peer: self.peer,
+            forwarded: lent(&self.forwarded),
+            user: lent(&self.user),
+            at: self.at,
+            method: lent(&self.method),
+            target: lent(&self.target),
+            status: self.status,
+            size: self.size,
+            referer: lent(&self.referer),
+            agent: lent(&self.agent),
+            host: lent(&self.host),
+            ..Access::default()
+        }
+    }
+}
+
+impl WebTrouble {
+    /// The error as detectors take it.
+    pub fn error(&self) -> WebError<'_> {
+        WebError {
+            at: self.at,
+            client: self.client,
+            kind: self.kind,
+            user: self.user.as_ref().map(HostText::as_bytes),
+            path: self.path.as_ref().map(HostText::as_bytes),
+            rule: self.rule.map(|(id, denied)| Rule { id, message: &[], denied }),
+            message: &[],
+        }
+    }
+}
+
 /// What one line says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogRecord {
@@ -128,7 +168,8 @@ impl Record for LogRecord {
             }
             Self::Request(request) => {
                 let words = [&request.forwarded, &request.user, &request.method, &request.referer, &request.agent, &request.host];
-                within(&request.target, MAX_TARGET) && words.iter().all(|word| within(word, MAX_WORD))
+                let attacks = request.attacks.len() <= MAX_FINDINGS && request.attacks.iter().all(Finding::holds);
+                attacks && within(&request.target, MAX_TARGET) && words.iter().all(|word| within(word, MAX_WORD))
             }
             Self::Trouble(trouble) => all(&[(trouble.user.as_ref(), MAX_WORD), (trouble.path.as_ref(), MAX_TARGET)]),
         }
@@ -197,6 +238,10 @@ impl Parser for LogParser {
     }
 }
 
+fn lent(text: &HostText) -> Cow<'_, [u8]> {
+    Cow::Borrowed(text.as_bytes())
+}
+
 fn cut(bytes: &[u8], most: usize) -> HostText {
     HostText::from(bytes.get(..most).unwrap_or(bytes))
 }
@@ -211,6 +256,8 @@ fn request(access: &Access<'_>) -> WebRequest {
         method: cut(asked.method, MAX_WORD),
         target: cut(asked.target, MAX_TARGET),
         status: access.status,
+        size: access.size,
+        attacks: judge(access),
         referer: cut(&access.referer, MAX_WORD),
         agent: cut(&access.agent, MAX_WORD),
         host: cut(&access.host, MAX_WORD),
@@ -230,4 +277,37 @@ fn trouble(error: Option<WebError<'_>>) -> Heard<LogRecord> {
         path: error.path.map(|path| cut(path, MAX_TARGET)),
         rule: error.rule.map(|rule| (rule.id, rule.denied)),
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_judged_whole_and_what_is_said_of_it_is_believed_only_within_bounds() {
+        let mut reader = LogParser.open(&LogFormat::Access(None));
+        let line = format!(
+            r#"203.0.113.9 - - [28/Nov/2026:10:00:00 +0000] "GET /a?pad={}&id=1%20UNION%20SELECT%20null,version()-- HTTP/1.1" 200 5 "-" "x""#,
+            "a".repeat(4000)
+        );
+        let Heard::Record(LogRecord::Request(request)) = LogParser.parse(&mut reader, line.as_bytes()) else { panic!("no request") };
+        assert_eq!((request.target.as_bytes().len(), request.size), (MAX_TARGET, Some(5)));
+        assert!(!request.attacks.is_empty(), "what was cut off was judged before");
+        let sent = postcard::to_stdvec(&LogRecord::Request(request.clone())).unwrap();
+        let LogRecord::Request(got) = postcard::from_bytes(&sent).unwrap() else { panic!("no request") };
+        assert_eq!(got, request);
+        assert_eq!(got.access().peer, "203.0.113.9".parse().ok());
+        assert!(LogRecord::Request(got.clone()).holds());
+        for lie in [
+            Finding { excerpt: HostText::from(&[b'x'; 4096][..]), ..got.attacks[0].clone() },
+            Finding { why: "x".repeat(4096).into(), ..got.attacks[0].clone() },
+        ] {
+            let mut lying = got.clone();
+            lying.attacks = vec![lie];
+            assert!(!LogRecord::Request(lying).holds());
+        }
+        let mut lying = got.clone();
+        lying.attacks = vec![got.attacks[0].clone(); MAX_FINDINGS + 1];
+        assert!(!LogRecord::Request(lying).holds());
+    }
 }

@@ -16,7 +16,7 @@ fn act(pid: u32) -> Option<Act> {
 
 fn signal(n: u64, act: Option<Act>, family: Family, confidence: f64) -> Signal {
     let stage = match family {
-        Family::Lineage => Stage::InitialAccess,
+        Family::Lineage | Family::Web => Stage::InitialAccess,
         Family::Files => Stage::Execution,
         Family::Auth => Stage::Privilege,
         Family::Outbound | Family::Anomaly | Family::Tools => Stage::CommandAndControl,
@@ -173,4 +173,31 @@ proptest! {
         let all: Vec<Any> = pids.into_iter().map(|(pid, family)| (pid, family, 0.5, false)).collect();
         prop_assert!(judged(made(&all)).1 <= Family::ALL.len());
     }
+}
+
+#[test]
+fn a_request_and_the_shell_behind_it_are_one_incident_and_the_act_counts_once() {
+    let client = Entity::Address("203.0.113.9".parse().unwrap());
+    let web = |n: u64, act: Option<Act>, also: Option<Entity>| {
+        let mut signal = signal(n, act, Family::Web, 0.8);
+        signal.entities = std::iter::once(client.clone()).chain(also).collect();
+        signal
+    };
+    let shell = signal(1, act(900), Family::Lineage, 0.9);
+    // The request that the shell was found behind stands in the log of the server and belongs to the act of the shell.
+    let ran = Signal { tier: Tier::Incubating, ..web(2, act(900), Some(Entity::Lineage(key(812)))) };
+    let (score, pieces, why) = judged(vec![shell.clone(), ran.clone()]);
+    assert!(pieces == 1 && score < 0.75, "{score}: {why:?}");
+    // The attacks of the same client are an act of their own, and join over its address: the log saw them, the kernel the shell.
+    let mut attacks = web(3, None, None);
+    attacks.hostile = Some("203.0.113.9".parse().unwrap());
+    for order in [[0, 1, 2], [2, 1, 0], [2, 0, 1]] {
+        let all = [shell.clone(), ran.clone(), attacks.clone()];
+        let (score, pieces, why) = judged(order.into_iter().map(|n| all[n].clone()).collect());
+        assert!(score >= 0.75 && why.iter().any(|line| line.starts_with("2 independent pieces")), "{score}: {why:?}");
+        assert_eq!(pieces, 1, "that they belong together is a guess by the moment, on which nobody acts alone");
+    }
+    let out = signal(4, act(900), Family::Outbound, 0.95);
+    let (score, pieces, why) = judged(vec![shell, ran, attacks, out]);
+    assert!(pieces == 2 && score >= 0.75, "the attack, and the shell that calls out: {score}: {why:?}");
 }

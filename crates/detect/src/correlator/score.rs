@@ -39,6 +39,7 @@ impl Scales {
             Family::Outbound => w.outbound,
             Family::Files => w.files,
             Family::Auth => w.auth,
+            Family::Web => w.web,
             Family::Anomaly => w.anomaly,
             Family::Tools => w.tools,
         };

@@ -23,6 +23,7 @@ mod tests;
 mod traversal;
 mod xss;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bartizan_model::HostText;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 
+pub use probe::is_script;
 pub use rule::Strength;
 
 /// A kind of attack.
@@ -69,6 +71,25 @@ pub enum Family {
 }
 
 impl Family {
+    /// Whether it looks for what may be there, rather than making a program do what it is not for.
+    pub fn is_probe(self) -> bool {
+        match self {
+            Self::Webshell | Self::PanelProbe | Self::SecretsProbe => true,
+            Self::SqlInjection
+            | Self::Traversal
+            | Self::FileInclusion
+            | Self::CommandInjection
+            | Self::Xss
+            | Self::TemplateInjection
+            | Self::Lookup
+            | Self::PhpInjection
+            | Self::ScriptInjection
+            | Self::RequestForgery
+            | Self::ProtocolInjection
+            | Self::Scanner => false,
+        }
+    }
+
     /// Its name in JSON and configuration.
     pub fn name(self) -> &'static str {
         match self {
@@ -146,14 +167,14 @@ pub enum Place {
 }
 
 /// One attack in a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which.
     pub family: Family,
     /// How much it proves.
     pub strength: Strength,
     /// What was seen, for people.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
     /// Where it was seen.
     pub place: Place,
     /// Where in the path, query or header, in bytes as the client sent them: the parameter that holds it.
@@ -164,12 +185,19 @@ pub struct Finding {
 
 /// Bytes of the proof that are kept.
 pub const MAX_EXCERPT: usize = 120;
+/// Bytes of a reason: each is a sentence of ours.
+const MAX_WHY: usize = 80;
 /// Bytes of each part of a request that are judged. Servers take 8 KiB of request line unless told otherwise.
 const MAX_JUDGED: usize = 8 * 1024;
 /// Findings of one request that are kept, each family and reason once.
-const MAX_FINDINGS: usize = 12;
+pub const MAX_FINDINGS: usize = 12;
 
 impl Finding {
+    /// Whether it is of the size that [`judge`] gives: what another process says of a request is believed only then.
+    pub fn holds(&self) -> bool {
+        self.why.len() <= MAX_WHY && self.excerpt.as_bytes().len() <= MAX_EXCERPT
+    }
+
     /// How sure this finding is by itself, 0 to 1.
     pub fn confidence(&self) -> f64 {
         match self.strength {
@@ -212,7 +240,7 @@ impl Findings {
         let known = self.found.iter().any(|own| own.family == family && own.why == why);
         if !known && self.found.len() < MAX_FINDINGS {
             let excerpt = HostText::from(proof.get(..proof.len().min(MAX_EXCERPT)).unwrap_or_default());
-            self.found.push(Finding { family, strength, why, place: place.0, span: place.1, excerpt });
+            self.found.push(Finding { family, strength, why: Cow::Borrowed(why), place: place.0, span: place.1, excerpt });
         }
     }
 }

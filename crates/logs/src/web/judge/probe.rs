@@ -16,6 +16,8 @@ const HIDDEN: &[&[u8]] = &[
     b".circleci", b".my.cnf", b".azure", b".boto", b".ftpconfig", b".remote-sync", b".config/", b".bashrc", b".profile",
     b".python_history", b".subversion",
 ];
+/// What stands in repositories for everybody to see, and is no secret wherever it lies.
+const OPEN: &[&[u8]] = &[b".gitignore", b".gitattributes", b".gitmodules", b".gitkeep", b".github", b".gitlab", b".gitea"];
 /// Parts of a path that show a forge, which serves such files as the source that they are.
 const FORGE: &[&[u8]] = &[b"/blob/", b"/raw/", b"/src/", b"/tree/", b"/commit", b"/-/", b"/blame/", b"/edit/", b"/contents/"];
 /// What is put behind the name of a program that is about to be changed.
@@ -113,6 +115,11 @@ fn without_end<'a>(name: &'a [u8], ends: &[&[u8]]) -> Option<&'a [u8]> {
     ends.iter().filter_map(|end| name.strip_suffix(*end)).min_by_key(|stem| stem.len())
 }
 
+/// Whether a path, without its query, names a script by its ending.
+pub fn is_script(path: &[u8]) -> bool {
+    without_end(path, SCRIPT_ENDS).is_some()
+}
+
 /// Looks at a path, and at the query of a script. `status` tells a page that is here from one that is searched for.
 pub(super) fn look(path: &[u8], query: &[u8], status: Option<u16>, findings: &mut Findings) {
     let path = small(path);
@@ -120,8 +127,9 @@ pub(super) fn look(path: &[u8], query: &[u8], status: Option<u16>, findings: &mu
     let missing = status.is_some_and(|status| matches!(status, 400 | 403 | 404 | 410));
     let place = || (Place::Path, 0..path.len());
     let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    if let Some(why) = secret(&path, last, missing) {
-        findings.add(Family::SecretsProbe, why.1, why.0, place(), &path);
+    if let Some((why, strength)) = secret(&path, last, missing) {
+        // Of a weak one, what was looked for says more than where: an old page may be missing in many places.
+        findings.add(Family::SecretsProbe, strength, why, place(), if strength == Strength::Strong { &path } else { last });
     }
     if let Some(stem) = without_end(last, SCRIPT_ENDS) {
         if SHELLS.contains(&stem) && (missing || stem.len() > 3 || status.is_none()) {
@@ -137,17 +145,19 @@ pub(super) fn look(path: &[u8], query: &[u8], status: Option<u16>, findings: &mu
     }
     if WAYS_IN.as_ref().is_some_and(|ways| ways.is_match(&*path)) {
         findings.add(Family::PanelProbe, Strength::Strong, "a way into a product with a known hole", place(), &path);
-    } else if missing && without_end(last, ASSET_ENDS).is_none() && path.split(|byte| *byte == b'/').any(|part| PANELS.contains(&part)) {
-        findings.add(Family::PanelProbe, Strength::Fair, "an administration page that is not here", place(), &path);
+    } else if missing
+        && without_end(last, ASSET_ENDS).is_none()
+        && let Some(panel) = path.split(|byte| *byte == b'/').find(|part| PANELS.contains(part))
+    {
+        findings.add(Family::PanelProbe, Strength::Fair, "an administration page that is not here", place(), panel);
     }
 }
 
 fn secret(path: &[u8], last: &[u8], missing: bool) -> Option<(&'static str, Strength)> {
     if let Some(at) = memchr::memmem::find(path, b"/.") {
         let hidden = path.get(at + 1..).unwrap_or_default();
-        let mut parts = path.split(|byte| *byte == b'/');
-        let found =
-            HIDDEN.iter().any(|name| hidden.starts_with(name)) || parts.any(|part| HIDDEN.iter().any(|name| part.starts_with(name)));
+        let is_hidden = |part: &[u8]| HIDDEN.iter().any(|name| part.starts_with(name)) && !OPEN.iter().any(|name| part.starts_with(name));
+        let found = is_hidden(hidden) || path.split(|byte| *byte == b'/').any(is_hidden);
         if found && !is_in_a_forge(path) {
             return Some(("a hidden file in which secrets lie", Strength::Strong));
         }

@@ -14,9 +14,9 @@ const ATTACKERS: &[&str] = &[
     "jorgee", "havij", "morfeus", "zmeu", "muieblackcat", "commix", "joomscan", "cmsmap", "xsser", "hydra", "l9explore", "l9tcpid",
     "dirsearch", "dirb/", "burp", "qualys", "webinspect", "appscan", "vega/", "grendel-scan", "paros/", "websecurify", "n-stealth",
     "sqlninja", "bsqlbf", "pangolin", "fimap", "uniscan", "whisker", "hello, world", "mozi.m", "gafgyt", "tsunami security", "jaeles",
-    "rustscan", "httpx - open", "project discovery", "projectdiscovery", "interactsh", "detectify", "sf-scanner", "blackwidow", "xenu",
-    "brutus", "medusa", "python-nmap", "log4j-scan", "cgiscan", "wapiti", "zap/", "owasp", "gobuster", "kxss", "dalfox", "tplmap",
-    "nosqlmap", "ysoserial", "metasploit", "cobalt strike", "shellshock-scan",
+    "rustscan", "httpx - open", "project discovery", "projectdiscovery", "interactsh", "detectify", "sf-scanner", "blackwidow", "brutus",
+    "medusa", "python-nmap", "log4j-scan", "cgiscan", "wapiti", "zap/", "owasp", "gobuster", "kxss", "dalfox", "tplmap", "nosqlmap",
+    "ysoserial", "metasploit", "cobalt strike", "shellshock-scan",
 ];
 
 static WORDS: LazyLock<Option<AhoCorasick>> =
