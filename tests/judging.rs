@@ -53,6 +53,7 @@ impl Bench {
             tree,
             active: &[],
             connections: &[],
+            sources: &bartizan_court::NothingKnown,
             now: at(self.events as i64),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bartizan_config::Policy;
-use bartizan_court::{Case, Court, Ruling};
+use bartizan_court::{Case, Court, NothingKnown, Ruling};
 use bartizan_detect::correlator::Correlator;
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::*;
@@ -97,8 +97,8 @@ pub fn judge(events: &[Event], mode: Mode) -> Verdict {
             };
             let tree: Vec<Arc<Process>> = living.values().filter(below).cloned().collect();
             let (proof, lifeline, now) = (correlator.proof(incident.id), Lifeline::default(), event.at);
-            let case =
-                Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree: &tree, active: &[], connections: &[], now };
+            let (tree, active, connections, sources) = (tree.as_slice(), &[][..], &[][..], &NothingKnown);
+            let case = Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree, active, connections, sources, now };
             for ruling in court.propose(&case) {
                 match ruling {
                     Ruling::Act(warrant) => drop(verdict.acted.insert(format!("{}: {}", warrant.plan(), incident.sentence))),
