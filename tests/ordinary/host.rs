@@ -232,7 +232,7 @@ impl Host {
 fn verb(plan: &ActionPlan) -> &'static str {
     match plan.kind() {
         ActionKind::FreezeTree => "freeze",
-        ActionKind::BlockAddress | ActionKind::LimitSource | ActionKind::BlockDestination => "block",
+        ActionKind::BlockAddress | ActionKind::BlockAddresses | ActionKind::LimitSource | ActionKind::BlockDestination => "block",
         ActionKind::IsolateContainer => "isolate",
         ActionKind::DisableUser => "disable",
         ActionKind::ContainHost => "contain",

@@ -24,6 +24,9 @@ fn left_by(action: &Action, instance: &str) -> Vec<String> {
         (ActionKind::FreezeTree, _) => {
             vec![format!("group {name}"), format!("note freeze/{name}"), format!("deadline {name}"), format!("watchdog {name}")]
         }
+        (ActionKind::BlockAddresses, Target::Addresses { addrs }) => {
+            addrs.iter().map(|addr| format!("nft block_in{} {addr}", family(*addr))).collect()
+        }
         (ActionKind::LimitSource, Target::Source { addr, .. }) => vec![format!("nft limit{} {addr}", family(*addr))],
         (ActionKind::BlockDestination, Target::Destination { addr, whose }) => {
             // What goes to an address that nobody is denied is not asked whose it is: `deny_to` chooses.

@@ -40,6 +40,7 @@ const KINDS: &[(ActionKind, Choose)] = &[
         let direction = *dice.pick(&[Direction::In, Direction::Out]);
         Some(Target::Address { addr: address(dice), direction })
     }),
+    (ActionKind::BlockAddresses, |dice, _| Some(Target::Addresses { addrs: (0..1 + dice.below(4)).map(|_| address(dice)).collect() })),
     (ActionKind::LimitSource, |dice, _| Some(Target::Source { addr: address(dice), packets_per_second: 1 + dice.below(1000) as u32 })),
     (ActionKind::BlockDestination, |dice, _| {
         let whose =

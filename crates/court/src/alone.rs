@@ -32,6 +32,7 @@ pub(super) fn held(plan: &ActionPlan, bearing: &Bearing<'_>, policy: &Policy) ->
         Target::Address { addr, .. } | Target::Source { addr, .. } | Target::Destination { addr, .. } => {
             carries_most(addr.to_canonical(), bearing.connections)
         }
+        Target::Addresses { addrs } => addrs.iter().find_map(|addr| carries_most(*addr, bearing.connections)),
         Target::Host => closes_host(bearing, policy),
         Target::ProcessTree { .. } | Target::User { .. } | Target::Container { .. } | Target::File { .. } => None,
     }

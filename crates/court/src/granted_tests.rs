@@ -67,6 +67,15 @@ fn each_field() -> Vec<(ActionKind, Vec<Target>)> {
             ],
         ),
         (
+            ActionKind::BlockAddresses,
+            vec![
+                Target::Addresses { addrs: vec![addr] },
+                Target::Addresses { addrs: vec![other] },
+                Target::Addresses { addrs: vec![addr, other] },
+                Target::Addresses { addrs: vec![addr, ip("2001:db8::9")] },
+            ],
+        ),
+        (
             ActionKind::LimitSource,
             vec![
                 Target::Source { addr, packets_per_second: 50 },
@@ -158,6 +167,7 @@ fn any_plan() -> impl Strategy<Value = ActionPlan> {
     let way = prop_oneof![Just(Direction::In), Just(Direction::Out)];
     let target = prop_oneof![
         (addr(), way).prop_map(|(addr, direction)| (ActionKind::BlockAddress, Target::Address { addr, direction })),
+        prop::collection::vec(addr(), 1..4).prop_map(|addrs| (ActionKind::BlockAddresses, Target::Addresses { addrs })),
         (addr(), 1_u32..3).prop_map(|(addr, packets_per_second)| (ActionKind::LimitSource, Target::Source { addr, packets_per_second })),
         (addr(), whose).prop_map(|(addr, whose)| (ActionKind::BlockDestination, Target::Destination { addr, whose })),
         (kind, tree),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bartizan_config::Policy;
-use bartizan_model::{Action, ActionId, ActionPlan, Direction, HostText, Lifeline, LifelineReason, Process, ServiceRole, Target};
+use bartizan_model::{Action, ActionId, ActionPlan, HostText, Lifeline, LifelineReason, Process, ServiceRole, Target};
 
 /// Why the court does not let a thing be done, whoever asks. All texts are safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +63,8 @@ pub(super) fn lifeline(plan: &ActionPlan, lifeline: &Lifeline, tree: &[Arc<Proce
     if let Some(why) = lifeline.holds(target) {
         return refuse(held(target, lifeline), why);
     }
-    if let Some(addr) = target.address().filter(|addr| policy.protected.addresses.iter().any(|listed| listed.to_canonical() == *addr)) {
+    let is_listed = |addr: &IpAddr| policy.protected.addresses.iter().any(|listed| listed.to_canonical() == addr.to_canonical());
+    if let Some(addr) = target.addresses().iter().copied().find(is_listed) {
         return Err(Refusal::ListedAddress { plan: plan.to_string(), addr });
     }
     if let Some(root) = target.root() {
@@ -94,14 +95,15 @@ pub(super) fn limits(plan: &ActionPlan, active: &[Action], policy: &Policy) -> R
 
 /// The living action that does the same already.
 pub(super) fn same_active<'a>(plan: &ActionPlan, active: &'a [Action]) -> Option<&'a Action> {
-    active.iter().find(|action| action.state.is_active() && action.kind == plan.kind() && action.target.is_same(plan.target()))
+    let is_same = |action: &Action| action.kind == plan.kind() && action.target.is_same(plan.target());
+    active.iter().find(|action| action.state.is_active() && (is_same(action) || action.target.shares_a_block(plan.target())))
 }
 
 /// The living action that keeps packets from this address away, all or most.
 pub(super) fn held_by(addr: IpAddr, active: &[Action]) -> Option<&Action> {
     active.iter().find(|action| {
-        let inbound = !matches!(action.target, Target::Address { direction: Direction::Out, .. } | Target::Destination { .. });
-        action.state.is_active() && inbound && action.target.address() == Some(addr)
+        let limited = matches!(action.target, Target::Source { addr: limited, .. } if limited.to_canonical() == addr);
+        action.state.is_active() && (limited || action.target.keeps_out(addr))
     })
 }
 
@@ -109,6 +111,9 @@ pub(super) fn held_by(addr: IpAddr, active: &[Action]) -> Option<&Action> {
 fn held(target: &Target, lifeline: &Lifeline) -> String {
     match (target, target.address(), target.root()) {
         (Target::Destination { addr, whose }, ..) if lifeline.holds_address(*addr).is_none() => whose.to_string(),
+        (Target::Addresses { addrs }, ..) => {
+            addrs.iter().find(|addr| lifeline.holds_address(**addr).is_some()).map_or_else(|| target.to_string(), IpAddr::to_string)
+        }
         (_, Some(addr), _) => addr.to_string(),
         (_, _, Some(root)) => format!("pid {}", root.pid),
         _ => target.to_string(),
@@ -120,6 +125,9 @@ pub(super) fn protected(plan: &ActionPlan, tree: &[Arc<Process>], policy: &Polic
     match plan.target() {
         Target::Address { addr, .. } | Target::Source { addr, .. } | Target::Destination { addr, .. } => {
             is_near(*addr).then(|| format!("{addr} is on a private network, where our own services live"))
+        }
+        Target::Addresses { addrs } => {
+            addrs.iter().find(|addr| is_near(**addr)).map(|addr| format!("{addr} is on a private network, where our own services live"))
         }
         Target::ProcessTree { .. } => tree.iter().find_map(|process| why_protected(process, policy)),
         Target::User { name, uid } => Some(protected_account(name, *uid, policy)),

@@ -15,6 +15,8 @@ use super::Target;
 pub enum TargetKind {
     /// [`Target::Address`].
     Address,
+    /// [`Target::Addresses`].
+    Addresses,
     /// [`Target::Source`].
     Source,
     /// [`Target::Destination`].
@@ -36,6 +38,7 @@ impl Target {
     pub fn kind(&self) -> TargetKind {
         match self {
             Self::Address { .. } => TargetKind::Address,
+            Self::Addresses { .. } => TargetKind::Addresses,
             Self::Source { .. } => TargetKind::Source,
             Self::Destination { .. } => TargetKind::Destination,
             Self::ProcessTree { .. } => TargetKind::ProcessTree,
@@ -120,6 +123,20 @@ kinds! {
         only_by_a_person: None,
         least: true,
         lasts: minutes(10),
+        stays_open: "; every other address",
+    }
+    /// Drop packets from many addresses of one attack, in nftables, with kernel timeouts; only ever allowed by a person.
+    BlockAddresses: {
+        name: "block-addresses",
+        verb: "block",
+        target: TargetKind::Addresses,
+        reversible: true,
+        disruptive: false,
+        lasting: false,
+        in_packet_filter: true,
+        only_by_a_person: Some("many addresses at once are blocked by a person only"),
+        least: false,
+        lasts: minutes(60),
         stays_open: "; every other address",
     }
     /// Let only so many packets a second of one address pass, in nftables, with a kernel timeout.

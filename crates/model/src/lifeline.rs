@@ -110,7 +110,7 @@ impl Lifeline {
     /// Why it is not certain that the owner stays connected when this target is cut off, although nothing proves that it is
     /// theirs; `None` for what is no address.
     pub fn doubt(&self, target: &Target) -> Option<&str> {
-        self.doubts_address(target.address()?)
+        target.addresses().iter().find_map(|addr| self.doubts_address(*addr))
     }
 
     /// The same of one address, in every spelling and with its neighbours.
@@ -137,6 +137,7 @@ impl Lifeline {
     pub fn holds(&self, target: &Target) -> Option<LifelineReason> {
         match target {
             Target::Address { addr, .. } | Target::Source { addr, .. } => self.holds_address(*addr),
+            Target::Addresses { addrs } => addrs.iter().find_map(|addr| self.holds_address(*addr)),
             Target::Destination { addr, whose } => self.holds_address(*addr).or_else(|| self.holds_whose(whose)),
             Target::ProcessTree { root, .. } => self.holds_process(*root),
             Target::User { uid, .. } => self.holds_account(*uid),

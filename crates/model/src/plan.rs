@@ -98,6 +98,9 @@ impl ActionPlan {
 fn sensible(target: &Target) -> Result<(), PlanError> {
     let bad = |why: &str| Err(PlanError::Target(why.to_owned()));
     match target {
+        Target::Addresses { addrs } if !(1..=Target::MAX_ADDRESSES).contains(&addrs.len()) => {
+            bad("one decision is about 1 to 512 addresses")
+        }
         Target::Source { packets_per_second, .. } if !(1..=MAX_PACKETS).contains(packets_per_second) => {
             bad("a limit lets 1 to 1000000 packets a second pass")
         }

@@ -69,6 +69,11 @@ pub enum Target {
         /// Which packets.
         direction: Direction,
     },
+    /// Many remote addresses of one attack, inbound. Each is one address, never a network; only a person decides about them together.
+    Addresses {
+        /// Which, sorted, each once: 1 to [`Target::MAX_ADDRESSES`].
+        addrs: Vec<IpAddr>,
+    },
     /// One remote address that may send only so much.
     Source {
         /// Which.
@@ -118,7 +123,30 @@ pub enum Target {
 }
 
 impl Target {
-    /// The remote address that it cuts off or slows down, if one.
+    /// Addresses that one decision may be about at most: what a person can still look through.
+    pub const MAX_ADDRESSES: usize = 512;
+
+    /// Every remote address that it cuts off or slows down.
+    pub fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::Address { addr, .. } | Self::Source { addr, .. } | Self::Destination { addr, .. } => std::slice::from_ref(addr),
+            Self::Addresses { addrs } => addrs,
+            Self::ProcessTree { .. } | Self::User { .. } | Self::Container { .. } | Self::Host | Self::File { .. } => &[],
+        }
+    }
+
+    /// Whether packets from this address no longer arrive under it.
+    pub fn keeps_out(&self, addr: IpAddr) -> bool {
+        let inbound = matches!(self, Self::Address { direction: Direction::In, .. } | Self::Addresses { .. });
+        inbound && self.addresses().iter().any(|held| held.to_canonical() == addr.to_canonical())
+    }
+
+    /// Whether both keep packets of the same address from arriving, so that the kernel would hold one element for two.
+    pub fn shares_a_block(&self, other: &Self) -> bool {
+        self.addresses().iter().any(|addr| self.keeps_out(*addr) && other.keeps_out(*addr))
+    }
+
+    /// The one remote address that it cuts off or slows down, if one.
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Address { addr, .. } | Self::Source { addr, .. } | Self::Destination { addr, .. } => Some(addr.to_canonical()),
@@ -138,6 +166,7 @@ impl Target {
             (Self::Address { addr: a, direction: x }, Self::Address { addr: b, direction: y }) => {
                 a.to_canonical() == b.to_canonical() && x == y
             }
+            (Self::Addresses { addrs: a }, Self::Addresses { addrs: b }) => a == b,
             (Self::Source { addr: a, .. }, Self::Source { addr: b, .. }) => a.to_canonical() == b.to_canonical(),
             (Self::Destination { addr: a, whose: x }, Self::Destination { addr: b, whose: y }) => {
                 a.to_canonical() == b.to_canonical() && x == y
@@ -155,6 +184,12 @@ impl Target {
     pub(super) fn canonical(self) -> Self {
         match self {
             Self::Address { addr, direction } => Self::Address { addr: addr.to_canonical(), direction },
+            Self::Addresses { addrs } => {
+                let mut addrs: Vec<IpAddr> = addrs.iter().map(IpAddr::to_canonical).collect();
+                addrs.sort_unstable();
+                addrs.dedup();
+                Self::Addresses { addrs }
+            }
             Self::Source { addr, packets_per_second } => Self::Source { addr: addr.to_canonical(), packets_per_second },
             Self::Destination { addr, whose } => Self::Destination { addr: addr.to_canonical(), whose },
             other => other,
@@ -167,6 +202,10 @@ impl fmt::Display for Target {
         match self {
             Self::Address { addr, direction: Direction::In } => write!(f, "from {addr}"),
             Self::Address { addr, direction: Direction::Out } => write!(f, "to {addr}"),
+            Self::Addresses { addrs } => match addrs.as_slice() {
+                [one] => write!(f, "from {one}"),
+                many => write!(f, "from {} addresses", many.len()),
+            },
             Self::Source { addr, packets_per_second } => write!(f, "{addr} to {packets_per_second} packets a second"),
             Self::Destination { addr, whose } => write!(f, "to {addr} for {whose}"),
             Self::ProcessTree { root, exe } => write!(f, "{exe} (pid {}) and below", root.pid),

@@ -163,7 +163,7 @@ impl Responder {
     /// When the target no longer exists or the kernel cannot be asked.
     pub fn preview(&self, plan: &ActionPlan) -> Result<Preview, ActError> {
         let mut preview = actions::of(plan.kind()).preview(&self.context, plan)?;
-        if plan.target().address().is_some() || *plan.target() == bartizan_model::Target::Host {
+        if !plan.target().addresses().is_empty() || *plan.target() == bartizan_model::Target::Host {
             preview.steps.extend(self.context.ways().into_iter().map(|way| format!("your own way in: {way}")));
         }
         let doubt = self.context.doubt(plan.target());
@@ -245,7 +245,8 @@ impl Responder {
 
     /// An active action on the same target.
     fn same_target(&self, plan: &ActionPlan) -> Option<Arc<Action>> {
-        self.ledger.find_active(|action| action.kind == plan.kind() && action.target.is_same(plan.target()))
+        let is_same = |action: &Action| action.kind == plan.kind() && action.target.is_same(plan.target());
+        self.ledger.find_active(|action| is_same(action) || action.target.shares_a_block(plan.target()))
     }
 
     /// Puts a line on record, now or as soon as the disk takes it: for what must go on all the same.

@@ -16,6 +16,7 @@ fn sentence(kind: ActionKind, lifeline: &Lifeline, kept: usize) -> String {
     match kind.spec().target {
         TargetKind::Host => format!("{open}; {kept} kept address{}", if kept == 1 { "" } else { "es" }),
         TargetKind::Address
+        | TargetKind::Addresses
         | TargetKind::Source
         | TargetKind::Destination
         | TargetKind::ProcessTree

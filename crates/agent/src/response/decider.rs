@@ -1,6 +1,7 @@
 //! Brings cases before the court, does what it rules, and keeps the questions. Its own thread alone has it; others send messages.
 
 mod alone;
+mod crowd;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -125,7 +126,7 @@ impl Decider {
         let active = response.active_actions();
         let connections = response.owner.connections();
         let (mode, tree, active) = (self.mode, tree.as_slice(), active.as_slice());
-        let sources = KnownSources { response: &response, now };
+        let sources = KnownSources::at(&response, now);
         let case = Case { incident, proof, mode, lifeline: &lifeline, tree, active, connections: &connections, sources: &sources, now };
         let rulings = self.court.propose(&case);
         let spared = spared(&rulings);
@@ -155,6 +156,7 @@ impl Decider {
             ..Preview::default()
         });
         let (id, expires_at) = self.questions.name(now);
+        self.supersede(incident.id, &plan, id, now);
         let approval = Approval {
             id,
             incident: incident.id,
@@ -198,7 +200,8 @@ impl Decider {
             Some(lasts) => approval.action.lasting(lasts).map_err(|error| usage(error.to_string(), "give a time such as 10m"))?,
             None => approval.action.clone(),
         };
-        self.grant(plan, Some(approval.incident), Some(id), &approval.reason, actor, now)
+        let (plan, reason) = self.without_held(plan, id, &approval.reason, actor, now)?;
+        self.grant(plan, Some(approval.incident), Some(id), &reason, actor, now)
     }
 
     /// A person asks for an action directly: the same guards.

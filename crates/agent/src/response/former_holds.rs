@@ -58,7 +58,7 @@ impl FormerHolds {
 fn held(target: &Target) -> Vec<IpAddr> {
     match target {
         Target::Address { direction: Direction::Out, .. } | Target::Destination { .. } => Vec::new(),
-        target => target.address().into_iter().collect(),
+        target => target.addresses().to_vec(),
     }
 }
 

@@ -95,6 +95,8 @@ pub(crate) struct Response {
     ledger: Arc<Ledger>,
     /// How addresses were held before.
     former_holds: Mutex<FormerHolds>,
+    /// Who else holds addresses.
+    foreign: known_sources::Foreign,
     recorder: Arc<Recorder>,
     webhook: Option<Webhook>,
     ingest: Arc<Ingest>,
@@ -123,6 +125,7 @@ impl Response {
             processes,
             ledger,
             former_holds: Mutex::default(),
+            foreign: known_sources::Foreign::default(),
             recorder,
             webhook,
             ingest,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::crowd::Crowd;
 use super::{Case, Court, Ruling, Stand, guard, uncertain};
 use crate::alone;
 use crate::guard::Refusal;
@@ -24,56 +25,84 @@ const STEPS: [Duration; 4] =
 /// A hold is up to this part of its time shorter, so that nobody can tell when it ends.
 const MAX_JITTER: f64 = 0.1;
 
+/// What is to be said of one source.
+enum Verdict {
+    /// Nothing, or nothing new.
+    Silent,
+    /// Something about it alone.
+    Ruled(Ruling),
+    /// It is left to a person for a reason of its own, which was told or is told now.
+    LeftOut(String, Option<Ruling>),
+    /// It is asked about, together with all others for whom this is the reason.
+    Together(ActionPlan, String, String),
+}
+
 impl Court {
-    /// One ruling for each source about which something is to be said and was not said before.
+    /// One ruling for each source about which something is to be said and was not said before; one question for all that may be
+    /// answered together.
     pub(super) fn hold_sources(&mut self, case: &Case<'_>) -> Vec<Ruling> {
         let within = if case.mode == Mode::Paranoid { ASKED_WITHIN } else { FRESH };
-        let recent = case.proof.sources.iter().filter(|source| case.now.signed_duration_since(source.at) < within);
-        recent.filter_map(|source| self.rule_on(case, source)).collect()
+        let mut recent: Vec<&HostileSource> = case.proof.sources.iter().collect();
+        recent.retain(|source| case.now.signed_duration_since(source.at) < within);
+        // Of more than can be asked about at once, those that were named last.
+        recent.sort_by_key(|source| (std::cmp::Reverse(source.at), source.addr));
+        let (mut rulings, mut crowd) = (Vec::new(), Crowd::beside(case.proof.sources_dropped));
+        for source in recent {
+            match self.rule_on(case, source) {
+                Verdict::Silent => {}
+                Verdict::Ruled(ruling) => rulings.push(ruling),
+                Verdict::LeftOut(why, ruling) => {
+                    crowd.left_out.push((source.addr, why));
+                    rulings.extend(ruling);
+                }
+                Verdict::Together(plan, reason, why) => crowd.add(source, plan, reason, why),
+            }
+        }
+        rulings.extend(self.ask_together(case, crowd));
+        rulings
     }
 
-    fn rule_on(&mut self, case: &Case<'_>, source: &HostileSource) -> Option<Ruling> {
-        if guard::held_by(source.addr, case.active).is_some() || self.is_declined(source) {
-            return None;
+    fn rule_on(&mut self, case: &Case<'_>, source: &HostileSource) -> Verdict {
+        if guard::held_by(source.addr, case.active).is_some() || self.is_settled(source) {
+            return Verdict::Silent;
         }
         let history = case.sources.history(source.addr, self.remembers_since(case.now));
         // What it did before its last hold ended was answered by that hold.
         if history.ended.is_some_and(|ended| source.at <= ended) {
-            return None;
+            return Verdict::Silent;
         }
-        let plan = hold(case, source, &history, &self.policy)?;
+        let Some(plan) = hold(case, source, &history, &self.policy) else { return Verdict::Silent };
         if let Some(ended) = history.ended {
             // What was allowed then was done, and is over.
             self.court.retain(|entry| entry.stand != Stand::Allowed || entry.at > ended || !super::same(&entry.plan, &plan));
         }
         let before = self.stand(&plan);
         if before >= Some(Stand::Allowed) {
-            return None;
+            return Verdict::Silent;
         }
-        let before_it = match history.holds {
-            0 => String::new(),
-            1 => "; held once before".to_owned(),
-            holds => format!("; held {holds} times before"),
+        let reason = reason(case, source, &history);
+        let left_out = |court: &mut Self, plan, reason, why: String| {
+            let ruling = court.ask(case, plan, reason, why.clone());
+            Verdict::LeftOut(why, ruling)
         };
-        let reason = sentence(&format!("{} ({}): {}{before_it}", case.incident.id, case.incident.confidence, source.sentence), 400);
         match guard::lifeline(&plan, case.lifeline, &[], &self.policy) {
             Ok(()) => {}
-            Err(Refusal::Lifeline { why, .. }) if is_a_login(why) => return self.ask(case, plan, reason, shared_with_owner(source, why)),
-            Err(refusal) => return self.refuse_once(case, plan, refusal),
+            Err(Refusal::Lifeline { why, .. }) if is_a_login(why) => return left_out(self, plan, reason, shared_with_owner(source, why)),
+            Err(refusal) => return Verdict::LeftOut(refusal.to_string(), self.refuse_once(case, plan, refusal)),
         }
         let elsewhere = if before < Some(Stand::Asked) { case.sources.held_elsewhere(source.addr) } else { None };
         if let Some(by) = elsewhere {
             let refusal = Refusal::HeldElsewhere { plan: plan.to_string(), by: sentence(&by, 120) };
-            return self.refuse_once(case, plan, refusal);
+            return self.refuse_once(case, plan, refusal).map_or(Verdict::Silent, Verdict::Ruled);
         }
-        let held = self.only_by_a_person(case, source, &plan, &history).or_else(|| self.not_now(case, source));
-        match held {
-            None => {
-                self.holds.push_back(case.now);
-                Some(self.allow(case, plan, &reason))
-            }
-            Some(why) => self.ask(case, plan, reason, why),
+        if let Some(why) = self.only_by_a_person(case, source, &plan, &history) {
+            return left_out(self, plan, reason, why);
         }
+        if let Some(why) = self.not_now(case, source) {
+            return Verdict::Together(plan, reason, why);
+        }
+        self.holds.push_back(case.now);
+        Verdict::Ruled(self.allow(case, plan, &reason))
     }
 
     /// What about this very address leaves it to a person.
@@ -130,9 +159,11 @@ impl Court {
         now.checked_sub_signed(span).unwrap_or(now)
     }
 
-    /// A person said no to any action on it, whichever.
-    fn is_declined(&self, source: &HostileSource) -> bool {
-        self.court.iter().any(|entry| entry.stand == Stand::Declined && entry.plan.target().address() == Some(source.addr))
+    /// A person said no to any action on it, whichever, or yes to one that is being done.
+    fn is_settled(&self, source: &HostileSource) -> bool {
+        let about = |plan: &ActionPlan| plan.target().addresses().contains(&source.addr);
+        let allowed = |entry: &super::Entry| entry.stand == Stand::Allowed && entry.plan.kind() == ActionKind::BlockAddresses;
+        self.court.iter().any(|entry| (entry.stand == Stand::Declined || allowed(entry)) && about(&entry.plan))
     }
 }
 
@@ -150,6 +181,15 @@ fn hold(case: &Case<'_>, source: &HostileSource, history: &History, policy: &Pol
         }
     };
     ActionPlan::new(kind, target, lasts(history.holds, first, case.sources.jitter())).ok()
+}
+
+fn reason(case: &Case<'_>, source: &HostileSource, history: &History) -> String {
+    let before = match history.holds {
+        0 => String::new(),
+        1 => "; held once before".to_owned(),
+        holds => format!("; held {holds} times before"),
+    };
+    sentence(&format!("{} ({}): {}{before}", case.incident.id, case.incident.confidence, source.sentence), 400)
 }
 
 /// Whole seconds, never more than a day.

@@ -4,6 +4,7 @@
 pub mod conntrack;
 mod decode;
 mod element;
+mod foreign;
 pub mod monitor;
 mod owner;
 mod page;
@@ -19,6 +20,7 @@ use std::io;
 
 pub use decode::{Added, Change, decode};
 pub use element::{Element, Kept, Key, Member, Place, Set};
+pub use foreign::ForeignBans;
 pub use page::{SKELETON, lines, pieces_of};
 pub use piece::{Piece, Pieces};
 pub use rehearsal::in_words;

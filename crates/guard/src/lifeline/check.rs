@@ -34,6 +34,14 @@ pub fn touches_owner(target: &Target) -> Result<Option<LifelineReason>, String> 
     }
     match target {
         Target::Address { addr, .. } | Target::Source { addr, .. } => address_again(*addr),
+        Target::Addresses { addrs } => {
+            for addr in addrs {
+                if let Some(why) = address_again(*addr)? {
+                    return Ok(Some(why));
+                }
+            }
+            Ok(None)
+        }
         Target::Destination { addr, whose } => {
             let own = match whose {
                 Whose::Container { id } => container(id),

@@ -1,6 +1,7 @@
 //! What can be done, one file each, behind one trait.
 
 mod block_address;
+mod block_addresses;
 mod block_destination;
 mod contain_host;
 mod disable_user;
@@ -211,6 +212,7 @@ impl ActionContext {
 pub(super) fn of(kind: ActionKind) -> &'static dyn AnyAct {
     match kind {
         ActionKind::BlockAddress => &block_address::BlockAddress,
+        ActionKind::BlockAddresses => &block_addresses::BlockAddresses,
         ActionKind::FreezeTree => &freeze_tree::FreezeTree,
         ActionKind::KillTree => &kill_tree::KillTree,
         ActionKind::LimitSource => &limit_source::LimitSource,

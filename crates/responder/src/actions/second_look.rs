@@ -8,6 +8,11 @@ use bartizan_sys::process_stat::Stat;
 impl ActionContext {
     /// The second look at the owner's lifeline for any target, independent of the court's.
     pub(crate) fn may_touch(&self, target: &Target, by_person: bool) -> Result<(), ActError> {
+        if let Target::Addresses { addrs } = target {
+            // Each on its own, so that the one that is the owner's is named.
+            let may_cut = self.may_cut_each(by_person)?;
+            return addrs.iter().try_for_each(|addr| may_cut(*addr));
+        }
         self.look_again(target, by_person, || target.to_string())?;
         let lifeline = (self.lifeline)();
         complete(&lifeline, by_person)?;
@@ -20,7 +25,7 @@ impl ActionContext {
 
     /// Why it is not certain that nobody is cut off by acting on this address, if so: then a person must confirm it in time.
     pub(crate) fn doubt(&self, target: &Target) -> Option<String> {
-        target.address()?;
+        target.addresses().first()?;
         let lifeline = (self.lifeline)();
         lifeline.doubt(target).map(str::to_owned).or_else(|| (self.again)(target).err())
     }

@@ -14,6 +14,7 @@ pub(super) fn path(action: &Action, snapshot: &Value, sign: &Probe, may_carry: b
     let under = || under(sign).filter(|_| may_carry);
     match &action.target {
         Target::Address { addr, .. } | Target::Source { addr, .. } => over(sign, |way| way == addr.to_canonical()).or_else(under),
+        Target::Addresses { addrs } => over(sign, |way| addrs.contains(&way)).or_else(under),
         // What asks the other signs is the agent itself, whose packets no such action drops.
         Target::Destination { addr, .. } if sign.kind == ProbeKind::OperatorConnection => over(sign, |way| way == addr.to_canonical()),
         Target::Destination { .. } => None,

@@ -137,3 +137,72 @@ fn an_address_from_which_an_account_was_let_in_is_only_asked_about_after_a_resta
     let asked = bench.response().approvals(false);
     assert!(asked[0].held_because.starts_with("ann logged in from there on "), "{asked:#?}");
 }
+
+/// What `nft` shows in one of our sets.
+fn in_set(set: &str) -> usize {
+    let shown = std::process::Command::new("nft").args(["-j", "list", "set", "inet", "bartizan", set]).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+    json["nftables"][1]["set"]["elem"].as_array().map_or(0, Vec::len)
+}
+
+fn attackers() -> Vec<String> {
+    let v4 = (0..200).map(|n| format!("203.0.{}.{}", n / 100, n % 100 + 1));
+    v4.chain((1..=12).map(|n| format!("2001:db8:{n}::9"))).collect()
+}
+
+#[test]
+fn one_approval_blocks_a_whole_attack_in_the_kernel_and_one_undo_takes_it_back() {
+    let _alone = alone_on_this_host();
+    in_own_network(|| {
+        let mut bench = Bench::new();
+        let mut decider = bench.decider(Mode::Paranoid, vec![]);
+        let (response, all) = (bench.response(), attackers());
+        let mut join = |addresses: &[String], decider: &mut Decider, later: i64| {
+            let mut last = None;
+            for (number, addr) in (1..).zip(addresses) {
+                // One incident, as the logs fold an attack.
+                let mut signal = failed_logins(addr, number);
+                signal.entities.push(bartizan_model::Entity::User("campaign".into()));
+                last = Some(bench.assembled.correlator.join(signal).incident);
+            }
+            let incident = last.unwrap();
+            let proof = bench.assembled.correlator.proof(incident.id);
+            decider.judge(&PendingCase { incident, proof }, chrono::Utc::now() + chrono::TimeDelta::seconds(later));
+            decider.publish();
+        };
+        join(&all[..100], &mut decider, 0);
+        let [first] = response.approvals(false).try_into().unwrap();
+        assert_eq!(first.action.target().addresses().len(), 100);
+        join(&all, &mut decider, 61);
+        let [asked] = response.approvals(false).try_into().unwrap();
+        assert!(asked.id != first.id && asked.action.to_string() == "block from 212 addresses", "{asked:#?}");
+        let told = response.approvals(true).into_iter().find(|one| one.id == first.id).unwrap();
+        assert!(told.answered_by.unwrap().contains("asked again as"), "what is asked grows only by asking again");
+        assert!(asked.preview.steps.iter().any(|step| step.contains("203.0.1.100")), "the list is attached");
+
+        // The owner attaches from one of them before anybody answers.
+        response.arrived(None, Some("203.0.0.7 50000 198.51.100.1 22"));
+        let now = chrono::Utc::now();
+        let granted = decider.grant_approval(asked.id, None, "uid 0", now).unwrap();
+        let action = response.responder.execute(granted.warrant, now).unwrap();
+        response.carried_out(&action);
+        decider.finish(granted.number, Some("uid 0".to_owned()));
+        assert_eq!((action.target.addresses().len(), action.state), (211, ActionState::Live), "{}", action.note);
+        assert_eq!((in_set("block_in4"), in_set("block_in6")), (199, 12));
+        assert!(minutes(&action) == 60 && action.reason.ends_with("1 left out, see the audit log"), "{action:#?}");
+
+        // Somebody takes one away: it comes back. A new attacker is asked about alone.
+        let removed =
+            std::process::Command::new("nft").args(["delete", "element", "inet", "bartizan", "block_in4", "{ 203.0.0.9 }"]).status();
+        assert!(removed.unwrap().success() && in_set("block_in4") == 198);
+        response.responder.reconcile(chrono::Utc::now()).unwrap();
+        assert_eq!(in_set("block_in4"), 199, "{:#?}", response.active_actions());
+        join(&["198.51.100.77".to_owned()], &mut decider, 0);
+        assert_eq!(response.approvals(false).last().unwrap().action.to_string(), "block from 198.51.100.77");
+
+        response.rollback(vec![action.id], "uid 0").unwrap();
+        assert_eq!(in_set("block_in4") + in_set("block_in6"), 0);
+        let tables = std::process::Command::new("nft").args(["list", "tables"]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&tables.stdout).contains("bartizan"), "the empty table goes with it");
+    });
+}

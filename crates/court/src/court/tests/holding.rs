@@ -219,3 +219,97 @@ proptest! {
         }
     }
 }
+
+/// What is asked about many addresses at once.
+fn asked_together(bench: &mut Bench) -> Option<(ActionPlan, String)> {
+    let mut asked = bench.propose().into_iter().filter_map(|ruling| match ruling {
+        Ruling::Ask { plan, held_because, .. } if plan.kind() == ActionKind::BlockAddresses => Some((plan, held_because)),
+        _ => None,
+    });
+    let first = asked.next();
+    assert!(asked.next().is_none(), "one question");
+    first
+}
+
+fn attack(count: usize, second: i64) -> Bench {
+    let mut bench = guessing(&[]);
+    (bench.mode, bench.second) = (Mode::Paranoid, second);
+    bench.proof.sources = many(count).iter().map(|addr| source(addr, second)).collect();
+    bench
+}
+
+#[test]
+fn one_question_answers_a_whole_attack_and_leaves_out_whom_it_may_not_be_about() {
+    let mut bench = attack(212, 0);
+    bench.lifeline.addresses = vec![("203.0.7.9".parse().unwrap(), LifelineReason::SshSession)];
+    bench.host.logins = vec![("203.0.8.9".parse().unwrap(), "ann logged in from there on 2026-11-20".to_owned())];
+    let (plan, held) = asked_together(&mut bench).unwrap();
+    assert_eq!((plan.target().addresses().len(), plan.lasts()), (210, Duration::from_secs(3600)));
+    assert_eq!(plan.to_string(), "block from 210 addresses");
+    assert!(held.contains("left out: 203.0.7.9 (203.0.7.9 is the far end of a live SSH session"), "{held}");
+    assert!(held.contains("left out: 203.0.8.9 (ann logged in from there on 2026-11-20"), "{held}");
+    assert!(asked_together(&mut bench).is_none(), "and once");
+    let warrant = bench.grant(plan.clone()).unwrap();
+    assert_eq!(warrant.plan(), &plan);
+    // Whoever logs in before the answer is named and left out.
+    bench.lifeline.addresses.push(("203.0.9.9".parse().unwrap(), LifelineReason::SshSession));
+    let (narrowed, left_out) = bench.court.without_held(plan.clone(), &bench.lifeline, &[alive(1, &block("203.0.10.9"))]).unwrap();
+    assert_eq!(narrowed.target().addresses().len(), 208);
+    assert_eq!(left_out.iter().map(|(addr, _)| addr.to_string()).collect::<Vec<_>>(), ["203.0.9.9", "203.0.10.9"]);
+    assert!(matches!(bench.grant(plan), Err(Refusal::Lifeline { .. })), "the whole list is refused for one of them");
+}
+
+#[test]
+fn a_question_grows_only_by_being_asked_again() {
+    let mut bench = attack(1, 0);
+    assert!(bench.said()[0].starts_with("ask: block from 203.0.0.9"), "one address is asked about as one");
+    for (second, count, asked) in
+        [(30, 20, None), (60, 20, Some(20)), (130, 25, None), (130, 30, Some(30)), (150, 600, None), (200, 600, Some(512))]
+    {
+        bench.second = second;
+        bench.proof.sources = many(count).iter().map(|addr| source(addr, 0)).collect();
+        let told = asked_together(&mut bench);
+        assert_eq!(told.as_ref().map(|(plan, _)| plan.target().addresses().len()), asked, "{count} at {second} s");
+        assert!(asked != Some(512) || told.unwrap().1.contains("88 more are left for the next question"));
+    }
+}
+
+#[test]
+fn a_no_to_an_attack_holds_for_each_of_its_addresses() {
+    let mut bench = attack(40, 0);
+    let (plan, _) = asked_together(&mut bench).unwrap();
+    bench.court.decline(&plan, IncidentId(7), at(0));
+    bench.second = 120;
+    bench.proof.sources.push(source("198.51.100.1", 110));
+    for mode in Mode::ALL {
+        bench.mode = mode;
+        assert!(bench.said().iter().all(|line| line.contains("198.51.100.1")), "{mode}");
+    }
+}
+
+#[test]
+fn what_balanced_may_not_hold_any_more_is_one_question_too() {
+    let mut bench = attack(60, 0);
+    bench.mode = Mode::Balanced;
+    let rulings: Vec<String> = bench.said();
+    assert_eq!(rulings.iter().filter(|line| line.starts_with("act: limit")).count(), 5);
+    let asked: Vec<_> = rulings.iter().filter(|line| line.starts_with("ask")).collect();
+    let [asked] = asked.as_slice() else { panic!("{asked:#?}") };
+    assert!(asked.starts_with("ask: block from 55 addresses: the agent began 5 holds within a minute"), "{asked}");
+}
+
+#[test]
+fn many_addresses_are_never_blocked_without_a_person_whatever_proves_it() {
+    let plan = ActionPlan::new(
+        ActionKind::BlockAddresses,
+        Target::Addresses { addrs: vec!["203.0.113.9".parse().unwrap()] },
+        Duration::from_secs(60),
+    );
+    let mut bench = Bench::new();
+    (bench.mode, bench.proof, bench.incident.posture) = (Mode::Aggressive, Proof { pieces: 9, ..proof(1.0) }, Posture::Lockdown);
+    let (incident, proof, lifeline) = (bench.incident.clone(), bench.proof.clone(), bench.lifeline.clone());
+    let (mode, tree, active, connections, sources) = (bench.mode, &[][..], &[][..], &[][..], &Host::default());
+    let case = Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree, active, connections, sources, now: at(0) };
+    let held = bench.court.held_because(&case, &plan.unwrap(), &[]).unwrap();
+    assert!(held.contains("many addresses at once are blocked by a person only"), "{held}");
+}
