@@ -17,7 +17,7 @@ undo_account() {
     done
     rm -f "$seen" "$fresh" /etc/shadow.lock
     release_accounts
-    [ "$undone" = 0 ] && say "account $account is as it was before"
+    [ "$undone" = 0 ] && say "restored account $account"
     return "$undone"
 }
 

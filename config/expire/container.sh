@@ -13,7 +13,7 @@ undo_container() {
         sleep 1
     done
     if [ "$how" = pause ]; then
-        runtime_unpause && say "container $container runs on"
+        runtime_unpause && say "unpaused container $container"
         return
     fi
     undone=0
@@ -22,7 +22,7 @@ undo_container() {
         plain=${line%%"$tab"*} questions=${line#*"$tab"}
         runtime_connect "${questions%%"$tab"*}" "${questions#*"$tab"}" || undone=1
     done
-    [ "$undone" = 0 ] && say "container $container is on its networks again"
+    [ "$undone" = 0 ] && say "reconnected container $container to its networks"
     return "$undone"
 }
 

@@ -13,7 +13,7 @@ undo_home() { # RUNTIME DATA ("": as the runtime directory says)
 
     # 0. A living agent must not take what follows for drift and bring it back: it sees this sign and undoes everything too.
     if [ -d "$runtime" ]; then
-        { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not leave a sign for a running agent in $runtime"
+        { : >"$runtime/emergency-stop"; } 2>/dev/null || say "could not write $runtime/emergency-stop: a running agent may apply its actions again"
     fi
     # Nor one that is started later: what has no file here is meant to be gone. Taking a file away needs no room on a disk.
     set +f
@@ -47,7 +47,7 @@ undo_home() { # RUNTIME DATA ("": as the runtime directory says)
             rm -f "$note" "$note.ending" 2>/dev/null
             forget "$note"
         else
-            say "could not undo what $note tells of"
+            say "could not undo the action of $note"
             failed=1
         fi
     done
@@ -90,7 +90,7 @@ for file do
         case $line in *" lasting /"*/expiry/*) note=${line##* } ;; esac
     done <"$file"
     if [ -f "$note" ] && ! (undo_note "$note"); then
-        say "could not undo what $note tells of"
+        say "could not undo the action of $note"
         failed=1
         continue
     fi
@@ -99,7 +99,7 @@ for file do
     say "removed ${file##*/}"
 done
 
-# What systemd noted of timers that are gone.
+# Time stamps that systemd keeps of removed timers.
 set +f
 set -- /var/lib/systemd/timers/stamp-bartizan-expiry-*
 set -f
@@ -108,8 +108,8 @@ for stamp do
     [ -e "/etc/systemd/system/$unit" ] || rm -f "$stamp" 2>/dev/null
 done
 
-# 3. Whatever is left in a group of ours without a note that we know: another agent's, in a container perhaps, whose own notes
-# say where it belongs. Nothing may stay frozen; nobody is moved by guess.
+# 3. Processes left in a cgroup of ours without an expiry record that we know: perhaps of another agent, in a container, whose own
+# records say where they belong. Nothing may stay frozen; no process is moved by guess.
 thaw_below() { # HIERARCHY FILE WORD
     hierarchy=$1 file=$2 word=$3
     set +f
@@ -122,7 +122,7 @@ thaw_below() { # HIERARCHY FILE WORD
             if { echo "$word" >"$group$file"; } 2>/dev/null; then
                 # shellcheck disable=SC2013 # one pid a line
                 for pid in $(cat "${group}cgroup.procs"); do
-                    say "let pid $pid run again where it was held: no note here says where it came from"
+                    say "thawed pid $pid where it was: no expiry record here says where it came from"
                 done
             else
                 say "could not thaw $group"
@@ -142,11 +142,11 @@ done </proc/mounts
 
 # 4. Every blocked address.
 if ! command -v nft >/dev/null 2>&1; then
-    say "nft is not installed: blocked addresses stay until their own time is over"
+    say "nft is not installed: blocked addresses stay until they expire"
     failed=1
 elif nft list table inet bartizan >/dev/null 2>&1; then
     if nft delete table inet bartizan; then
-        say "removed the table inet bartizan with every blocked address"
+        say "removed table inet bartizan with every blocked address"
     else
         failed=1
     fi

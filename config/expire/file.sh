@@ -11,7 +11,7 @@ undo_file() {
     esac
     # From here on every name is looked up in this one directory, whatever its path is made to lead to meanwhile.
     cd -P -- "$directory" || return 0
-    [ "$(pwd -P)" = "$directory" ] || { say "$directory is not where it was: left alone"; return 0; }
+    [ "$(pwd -P)" = "$directory" ] || { say "$directory was moved: left alone"; return 0; }
     rm -f "./.$name.bartizan-new"
     if [ "$former" != - ] && [ ! -e "./$former" ] && [ ! -L "./$former" ]; then
         # Put back already.
@@ -28,7 +28,7 @@ undo_file() {
         say "removed $directory/$name, which was not there before"
     else
         mv -f "./$former" "./$name" || return 1
-        say "put the former $directory/$name back"
+        say "restored the previous $directory/$name"
     fi
 }
 

@@ -1,4 +1,4 @@
-# Frozen processes run again, in the cgroups that they came from. The note goes on: hierarchy, group, then
+# Resumes frozen processes in the cgroups that they came from. The rest of the record: hierarchy, group, then
 # "PID START STOPPED ORIGIN" lines.
 
 # To its cgroup, or to the nearest one above that takes it.
@@ -39,9 +39,9 @@ undo_freeze() { # METHOD
         [ -n "$first" ] || first=$origin
         is_still "$pid" "$start" || continue
         if [ "$1" = stop ]; then
-            [ "$stopped" = 1 ] || { kill -s CONT "$pid" && say "let pid $pid run again"; }
+            [ "$stopped" = 1 ] || { kill -s CONT "$pid" && say "resumed pid $pid"; }
         elif inside "$group" "$pid"; then
-            give_back "$root" "$pid" "$origin" && say "put pid $pid back into $origin"
+            give_back "$root" "$pid" "$origin" && say "moved pid $pid back into $origin"
         fi
         # Stopped, and not held yet, by an agent that was killed in between.
         if [ "$stopped" = 0 ] && is_stopped "$pid"; then kill -s CONT "$pid"; fi
