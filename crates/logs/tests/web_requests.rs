@@ -118,3 +118,22 @@ fn error_lines_name_the_client_that_others_labelled() {
     eprintln!("nginx and Apache: {right} of {all} clients\n{}", wrong.join("\n"));
     assert!(all > 100 && right * 100 >= all * 95, "{right} of {all}\n{}", wrong.join("\n"));
 }
+
+/// What `tests/crawl/run` had real applications log: WordPress, MediaWiki, phpMyAdmin, Adminer.
+#[test]
+fn crawled_requests_of_real_applications_are_no_attack() {
+    let Some(log) = std::env::var_os("BARTIZAN_ACCESS_LOG") else {
+        return eprintln!("SKIPPED: needs an hour of real servers, which tests/crawl/run starts (BARTIZAN_ACCESS_LOG is not set)");
+    };
+    let (mut count, mut wrong) = (0, BTreeMap::<String, (usize, String)>::new());
+    for line in std::fs::read(log).unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        count += 1;
+        let access = AccessReader::guessing().read(line).unwrap_or_else(|| panic!("no access line: {}", String::from_utf8_lossy(line)));
+        for finding in judge(&access) {
+            let why = format!("{:?} {:?} {}: {}", finding.family, finding.strength, finding.why, finding.excerpt.escaped());
+            wrong.entry(why).or_insert_with(|| (0, String::from_utf8_lossy(line).into_owned())).0 += 1;
+        }
+    }
+    eprintln!("{count} lines, {} kinds of them taken for an attack", wrong.len());
+    assert!(count > 0 && wrong.is_empty(), "{wrong:#?}");
+}

@@ -123,8 +123,8 @@ pub fn is_script(path: &[u8]) -> bool {
 /// Looks at a path, and at the query of a script. `status` tells a page that is here from one that is searched for.
 pub(super) fn look(path: &[u8], query: &[u8], status: Option<u16>, findings: &mut Findings) {
     let path = small(path);
-    // 401 is here, and asks who it is.
-    let missing = status.is_some_and(|status| matches!(status, 400 | 403 | 404 | 410));
+    // 400, 401 and 403 are answers of a page that is here: the request is incomplete, or asks for a name, or for rights.
+    let missing = status.is_some_and(|status| matches!(status, 404 | 410));
     let place = || (Place::Path, 0..path.len());
     let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     if let Some((why, strength)) = secret(&path, last, missing) {

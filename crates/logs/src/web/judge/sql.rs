@@ -63,7 +63,12 @@ const RULES: &[Rule] = &[
         r#"(?:\bselect\b|\bor\b|\band\b|\bunion\b|['"]|-\s*\()\W{0,6}(?:pg_sleep|sleep|benchmark)\s*\(\s*['"\d(]"#,
         "a delay that tells the attacker that the statement ran",
     ),
-    fair(&["sleep", "benchmark"], r"(?:^|[\s,(|])(?:pg_sleep|sleep|benchmark)\s*\(\s*\d", "a function that makes the database wait"),
+    // Behind an operator or a word of SQL: "100 ways to sleep(8)" is a title.
+    fair(
+        &["sleep", "benchmark"],
+        r#"(?:^|[,(|;=*+/%&!<>'")-])\s*(?:pg_sleep|sleep|benchmark)\s*\(\s*\d|\b(?:and|or|xor|not|select|then|else|when|like|rlike|in|by|having|where|case|set|limit|div|mod)[\s(]+(?:pg_sleep|sleep|benchmark)\s*\(\s*\d"#,
+        "a function that makes the database wait",
+    ),
     strong(&["waitfor"], r#"waitfor\s+delay\s*['"(]"#, "a delay that tells the attacker that the statement ran"),
     strong(
         &["extractvalue", "updatexml"],

@@ -126,6 +126,9 @@ fn what_is_here_or_only_missing_from_a_page_is_no_search_for_it() {
     let at = |target: &str, status| families_of(&found_in(&line(&format!("GET {target} HTTP/1.1"), status, "-", "x")));
     for (target, status) in [
         ("/manager/", 401),
+        ("/wp-admin/admin-ajax.php", 400),
+        ("/administrator/", 403),
+        ("/index.php?title=Special%3AWhatLinksHere&target=100%2C000+ways+to+sleep%288%29&namespace=", 200),
         ("/scripts/main.ab12.js", 404),
         ("/console/logo.png", 404),
         ("/radio.php", 200),
