@@ -329,3 +329,25 @@ fn pictures_for_the_eye() {
         std::fs::write(format!("{dir}/{name}.svg"), super::screenshot::svg(&cells(&state, &theme), &Paint::new(&theme))).unwrap();
     }
 }
+
+#[test]
+fn of_a_whole_attack_the_essentials_stand_at_80x24_while_the_list_scrolls() {
+    use bartizan_model::{ActionKind, ActionPlan, ApprovalState, Target};
+    let mut state = state(View::Approvals, 80, 24);
+    let addrs: Vec<std::net::IpAddr> = (0..212).map(|n| std::net::Ipv4Addr::new(203, 0, 113, n).into()).collect();
+    let (steps, hour) = (addrs.chunks(4).map(|some| format!("{some:?}")).collect(), std::time::Duration::from_secs(3600));
+    let plan = ActionPlan::new(ActionKind::BlockAddresses, Target::Addresses { addrs }, hour).unwrap();
+    let (id, row) = state.mirror.approvals.iter_mut().find(|(_, row)| row.state == ApprovalState::Pending).unwrap();
+    let id = *id;
+    (row.action, row.preview.steps) = (plan, steps);
+    row.held_because = "the mode is PARANOID; left out: 192.0.2.7 (the far end of a live SSH session)".to_owned();
+    state.mirror.approvals.retain(|known, _| *known == id);
+    press(&mut state, "j a");
+    let essentials = ["block from 212 addresses", "1h, then", "your access from", "in Actions at any time"];
+    let shown = text(&state);
+    assert!(essentials.iter().all(|line| shown.contains(line)) && shown.contains("203.0.113.0,"), "{shown}");
+    press(&mut state, "G");
+    let shown = text(&state);
+    assert!(essentials.iter().all(|line| shown.contains(line)), "{shown}");
+    assert!(shown.contains("left out: 192.0.2.7") && shown.contains("203.0.113.211") && !shown.contains("203.0.113.0,"), "{shown}");
+}

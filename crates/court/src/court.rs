@@ -17,7 +17,7 @@ use super::sources::Sources;
 use super::warrant::{Warrant, sentence};
 use bartizan_config::Policy;
 use bartizan_model::{
-    Action, ActionPlan, Alarm, Approver, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Target, Timestamp, WarrantId,
+    Action, ActionPlan, Alarm, Approver, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId,
 };
 
 /// Rulings remembered so that the same is not asked twice. Beyond it the oldest is forgotten and may be asked again.
@@ -197,38 +197,6 @@ impl Court {
             self.remember(plan.clone(), id, Stand::Allowed, now, self.policy.actions.warrant_lapses);
         }
         Ok(self.issue(plan, incident, &reason, Approver::Person(sentence(&person, 128)), now))
-    }
-
-    /// Of a plan about many addresses, what may be done now: without those that are on the lifeline or kept out already, each named
-    /// with the reason. Any other plan as it is.
-    ///
-    /// # Errors
-    /// The first reason, when nobody is left.
-    pub fn without_held(
-        &self,
-        plan: ActionPlan,
-        lifeline: &Lifeline,
-        active: &[Action],
-    ) -> Result<(ActionPlan, Vec<(IpAddr, Refusal)>), Refusal> {
-        let Target::Addresses { addrs } = plan.target() else { return Ok((plan, Vec::new())) };
-        let (mut free, mut left_out) = (Vec::new(), Vec::new());
-        for addr in addrs.iter().copied() {
-            let target = Target::Addresses { addrs: vec![addr] };
-            let Ok(one) = ActionPlan::new(plan.kind(), target, plan.lasts()) else { continue };
-            let same = || match guard::same_active(&one, active) {
-                Some(same) => Err(Refusal::AlreadyActive { plan: one.to_string(), by: same.id }),
-                None => Ok(()),
-            };
-            match guard::lifeline(&one, lifeline, &[], &self.policy).and_then(|()| same()) {
-                Ok(()) => free.push(addr),
-                Err(refusal) => left_out.push((addr, refusal)),
-            }
-        }
-        match (ActionPlan::new(plan.kind(), Target::Addresses { addrs: free }, plan.lasts()), left_out.is_empty()) {
-            (Ok(rest), _) => Ok((rest, left_out)),
-            (Err(_), true) => Ok((plan, left_out)),
-            (Err(_), false) => Err(left_out.swap_remove(0).1),
-        }
     }
 
     /// A person said no: for as long as a question lives (`question_lapses` in policy.toml) this is neither asked again nor

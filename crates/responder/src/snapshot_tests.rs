@@ -29,6 +29,7 @@ fn kept() -> Vec<(ActionKind, Target, Value, usize, Option<usize>)> {
             1,
             Some(1),
         ),
+        (BlockAddresses, Target::Addresses { addrs: vec![addr, "2001:db8::9".parse().unwrap()] }, json!({}), 2, Some(2)),
         (LimitSource, Target::Source { addr, packets_per_second: 50 }, json!({}), 1, Some(1)),
         (BlockDestination, to(Whose::User { uid: 33 }), json!({ "sender": { "user": 33 }, "connections": cut() }), 2, Some(0)),
         (BlockDestination, to(Whose::Container { id: "0123456789ab".into() }), behind, 1, Some(0)),

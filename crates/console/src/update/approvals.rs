@@ -75,6 +75,8 @@ pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) ->
     let plan = lasts.and_then(|lasts| row.action.lasting(lasts).ok()).unwrap_or_else(|| row.action.clone());
     let mut details = preview_lines(&row.preview);
     details.push(TonedLine::labelled("Why     ", Tone::Plain, row.reason.clone()));
+    // Of a question about many addresses it says who is left out.
+    details.push(TonedLine::labelled("Held    ", Tone::Plain, row.held_because.clone()));
     let yes = vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))];
     Some(Confirm::new(format!("Approve {id}?"), essentials(state, &plan, &row.preview), details, yes))
 }

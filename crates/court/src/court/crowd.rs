@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use chrono::TimeDelta;
 
-use super::{Case, Court, Entry, Ruling, Stand};
+use super::{Case, Court, Entry, Ruling, Stand, guard};
+use crate::guard::Refusal;
 use crate::warrant::sentence;
-use bartizan_model::{ActionKind, ActionPlan, HostileSource, IncidentId, Target};
+use bartizan_model::{Action, ActionKind, ActionPlan, HostileSource, IncidentId, Lifeline, Target};
 
 /// A question that waits is asked again at most so often, when at least half as many again have come.
 const PAUSE: TimeDelta = TimeDelta::minutes(1);
@@ -61,6 +62,38 @@ impl Crowd {
 }
 
 impl Court {
+    /// Of a plan about many addresses, what may be done now: without those that are on the lifeline or kept out already, each named
+    /// with the reason. Any other plan as it is.
+    ///
+    /// # Errors
+    /// The first reason, when nobody is left.
+    pub fn without_held(
+        &self,
+        plan: ActionPlan,
+        lifeline: &Lifeline,
+        active: &[Action],
+    ) -> Result<(ActionPlan, Vec<(IpAddr, Refusal)>), Refusal> {
+        let Target::Addresses { addrs } = plan.target() else { return Ok((plan, Vec::new())) };
+        let (mut free, mut left_out) = (Vec::new(), Vec::new());
+        for addr in addrs.iter().copied() {
+            let target = Target::Addresses { addrs: vec![addr] };
+            let Ok(one) = ActionPlan::new(plan.kind(), target, plan.lasts()) else { continue };
+            let same = || match guard::same_active(&one, active) {
+                Some(same) => Err(Refusal::AlreadyActive { plan: one.to_string(), by: same.id }),
+                None => Ok(()),
+            };
+            match guard::lifeline(&one, lifeline, &[], &self.policy).and_then(|()| same()) {
+                Ok(()) => free.push(addr),
+                Err(refusal) => left_out.push((addr, refusal)),
+            }
+        }
+        match (ActionPlan::new(plan.kind(), Target::Addresses { addrs: free }, plan.lasts()), left_out.is_empty()) {
+            (Ok(rest), _) => Ok((rest, left_out)),
+            (Err(_), true) => Ok((plan, left_out)),
+            (Err(_), false) => Err(left_out.swap_remove(0).1),
+        }
+    }
+
     pub(super) fn ask_together(&mut self, case: &Case<'_>, crowd: Crowd) -> Option<Ruling> {
         let held_because = crowd.held_because();
         let Crowd { mut addrs, first, .. } = crowd;

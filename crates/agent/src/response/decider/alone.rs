@@ -9,7 +9,7 @@ use super::Decider;
 use crate::own_thread::lend;
 use crate::response::{PendingCase, Response};
 use bartizan_court::Warrant;
-use bartizan_model::{Action, ActionPlan, Approval, ApprovalState, Incident, Timestamp};
+use bartizan_model::{Action, ActionKind, ActionPlan, Approval, ApprovalState, Direction, Incident, Target, Timestamp};
 use bartizan_outbound::Notice;
 use bartizan_responder::ActError;
 
@@ -20,8 +20,8 @@ const HEARD: Duration = Duration::from_secs(1);
 enum Outcome {
     /// It was done.
     Done(Action),
-    /// It was not; with the action when it was begun and taken back.
-    Failed(Option<Action>),
+    /// It was not, and why; with the action when it was begun and taken back.
+    Failed(Option<Action>, String),
     /// An emergency stop came before it: nothing was begun.
     Stopped,
 }
@@ -65,11 +65,32 @@ impl Decider {
                 }
                 self.watch(&action, now);
             }
-            Outcome::Failed(begun) => begun.iter().for_each(|action| self.watch(action, now)),
+            Outcome::Failed(begun, why) => {
+                begun.iter().for_each(|action| self.watch(action, now));
+                self.ask_to_block_instead(plan, &why, case, now);
+            }
             Outcome::Stopped => {
                 self.court.forget(plan);
                 self.response.cases.put_back(case.clone());
             }
+        }
+    }
+}
+
+impl Decider {
+    /// An attacker who could not be limited (Linux before 5.7 has no such thing, say) is asked about: a block may do.
+    fn ask_to_block_instead(&mut self, plan: &ActionPlan, why: &str, case: &PendingCase, now: Timestamp) {
+        let Target::Source { addr, .. } = plan.target() else { return };
+        let Some(source) = case.proof.sources.iter().find(|source| source.addr == *addr) else { return };
+        let target = Target::Address { addr: *addr, direction: Direction::In };
+        if let Ok(block) = ActionPlan::new(ActionKind::BlockAddress, target, plan.lasts()) {
+            self.ask(
+                &case.incident,
+                block,
+                source.sentence.clone(),
+                format!("it could not be limited: {}", bartizan_model::sentence(why)),
+                now,
+            );
         }
     }
 }
@@ -86,10 +107,11 @@ impl Response {
             }
             Err(error) => error,
         };
+        let why = error.to_string();
         let outcome = match &error {
             ActError::Stopped => Outcome::Stopped,
-            ActError::Failed { action, .. } | ActError::UndoPending { action, .. } => Outcome::Failed(Some(Action::clone(action))),
-            _ => Outcome::Failed(None),
+            ActError::Failed { action, .. } | ActError::UndoPending { action, .. } => Outcome::Failed(Some(Action::clone(action)), why),
+            _ => Outcome::Failed(None, why),
         };
         // On screen and in the audit log; there is nobody to answer.
         drop(self.refused(error));
