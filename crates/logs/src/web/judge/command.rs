@@ -120,7 +120,8 @@ const RULES: &[Rule] = &[
     ),
     fair(
         &["$"],
-        r"[a-z/]\$[a-z_]\w{0,20}(?:[/\s;|&]|$)|[;|&]\s*\$[a-z_]\w{0,20}\s+[a-z]",
+        // A whole value such as `x$user_summary` is the name of a table (MySQL, sys schema).
+        r"[a-z/]\$[a-z_]\w{0,20}[/\s;|&]|/\S{0,200}[a-z/]\$[a-z_]\w{0,20}$|[;|&]\s*\$[a-z_]\w{0,20}\s+[a-z]",
         "a variable of the shell that breaks up a command",
     ),
     fair(

@@ -159,6 +159,7 @@ const ORDINARY: &[&str] = &[
     "/",
     "/wp-content/themes/x/style.css?ver=6.6.2",
     "/search?q=select+a+union+rep+from+the+list",
+    "/index.php?route=/sql&db=sys&table=x%24user_summary&pos=0",
     "/search?q=O%27Reilly+and+Sons%27+books",
     "/search?q=rock+%27n%27+roll+or+jazz",
     "/search?q=how+do+I+drop+a+table+in+mysql%3F",
