@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
     ("logs", &["model"]),
+    ("fail2ban", &["model"]),
     ("detect", &["config", "logs", "model"]),
     ("court", &["config", "model"]),
     ("worker", &["logs", "model", "sys"]),

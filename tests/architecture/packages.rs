@@ -25,6 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha2", &["sys"]),
     ("seccompiler", &["sys"]),
     ("postcard", &["worker"]),
+    ("fancy-regex", &["fail2ban"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
     ("tracing-subscriber", &["telemetry"]),
