@@ -24,6 +24,16 @@ fn journal(host: &SystemdHost) -> String {
     host.shell("journalctl -u bartizan --no-pager -o cat")
 }
 
+/// Somebody writes into the journal what a failed login looks like.
+fn log_a_failure(host: &SystemdHost) {
+    host.shell("logger -t sshd 'Failed password for root from 192.0.2.9 port 4242 ssh2'");
+}
+
+/// How the agent follows the journal.
+fn journal_row(host: &SystemdHost) -> Value {
+    host.json("logs").into_iter().find(|row| row["name"] == "journal").expect("no row for the journal")
+}
+
 /// The agent answers under another pid.
 fn wait_until_back(host: &SystemdHost, before: u32, hung: Instant) {
     let back = || {
@@ -52,14 +62,22 @@ fn a_hung_agent_is_started_again_within_half_a_minute_and_keeps_its_actions() {
     for deed in ["block 203.0.113.5 --for 20m".to_owned(), format!("freeze {victim} --for 20m")] {
         host.shell(&format!("bartizan {deed}"));
     }
+    log_a_failure(&host);
     // Half a minute of nothing: who feeds systemd does not forget to.
     let fed = main_pid(&host);
     std::thread::sleep(Duration::from_secs(30));
     assert_eq!(main_pid(&host), fed, "restarted without need: {}", journal(&host));
 
+    let read = journal_row(&host);
+    assert_eq!(read["state"], "following", "{read}");
+    assert!(read["records"].as_u64() >= Some(1), "{read}");
+
     let hung = Instant::now();
     host.shell("systemctl kill -s STOP --kill-who=main bartizan.service");
     wait_until_back(&host, fed, hung);
+    log_a_failure(&host);
+    let more = || (journal_row(&host)["records"].as_u64() > read["records"].as_u64()).then_some(());
+    wait_for("the journal to be read on", Duration::from_secs(20), more, || format!("{:?}", host.json("logs")));
     let live = host.json("actions --active");
     assert_eq!(live.len(), 2, "{live:#?}\n{}", journal(&host));
     assert!(live.iter().all(|action| action["state"] == "live"), "{live:#?}");

@@ -158,6 +158,8 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         Verb::Attach
         | Verb::Status { .. }
         | Verb::Doctor
+        | Verb::Logs(_)
+        | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }
         | Verb::Incidents { .. }
@@ -212,6 +214,8 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         Verb::Attach
         | Verb::Status { .. }
         | Verb::Doctor
+        | Verb::Logs(_)
+        | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }
         | Verb::Incidents { .. }

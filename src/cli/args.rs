@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
+use super::logs::LogsArgs;
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
 use bartizan_redteam::Stage;
 
@@ -91,6 +92,8 @@ pub(super) enum Verb {
     },
     /// Test every sensor, enforcer and dependency on this host and report what works.
     Doctor,
+    /// List the logs that are followed, or who fails to log in.
+    Logs(LogsArgs),
     /// List recorded events.
     Events(EventsArgs),
     /// List detections, newest first.
@@ -249,6 +252,9 @@ pub(super) enum Verb {
         #[arg(value_name = "DIR", required = true)]
         directories: Vec<PathBuf>,
     },
+    /// The process without rights that reads logs; the agent starts it.
+    #[command(hide = true)]
+    Worker,
     /// Play a part of the attack drill; the environment says which.
     #[command(hide = true)]
     Stage,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::acting;
 use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, Verb, Verdict};
+use super::logs;
 use super::outcome::{Failure, Outcome};
 use super::print;
 use bartizan_client::{ClientError, Connection};
@@ -65,6 +66,9 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
                     return print::status(&mut connection, reply, tmux, global.json).await;
                 }
                 let outcome = print::reply(&reply, global.json, single(&verb))?;
+                if matches!(&verb, Verb::Logs(args) if args.samples) && !global.json {
+                    print::samples(&reply)?;
+                }
                 if acting::is_one(&verb) || matches!(verb, Verb::Approve { .. }) {
                     print::to_confirm(&reply, global.json);
                 }
@@ -123,6 +127,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
     }
     Ok(match verb {
         Verb::Status { .. } | Verb::Mode { mode: None } => Request::Status,
+        Verb::Logs(args) => logs::request(args),
         Verb::Events(args) => Request::Events(query(args)?),
         Verb::Signals { limit } => Request::Signals { limit: *limit },
         Verb::Incidents { id } => Request::Incidents { id: *id },
@@ -164,6 +169,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         | Verb::Completions { .. }
         | Verb::Man
         | Verb::Watchdog { .. }
+        | Verb::Worker
         | Verb::Stage => return Err(no_question(verb)),
     })
 }

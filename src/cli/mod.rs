@@ -6,6 +6,7 @@ mod args;
 mod ask;
 mod doctor;
 mod generate;
+mod logs;
 mod outcome;
 mod place;
 mod print;
@@ -57,6 +58,10 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
+        Some(Verb::Worker) => match bartizan_worker::serve(bartizan_worker::LogParser) {
+            Ok(()) => Ok(Outcome::Done),
+            Err(error) => Err(Failure::failed(format!("the process that reads logs ends: {error}"))),
+        },
         Some(Verb::Watchdog { directories }) => match bartizan_guard::watchdog::serve(&directories) {
             Ok(()) => Ok(Outcome::Done),
             Err(error) => Err(Failure::failed(format!("the watchdog cannot start: {error}"))),
@@ -70,6 +75,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(verb @ Verb::Audit { verb: Some(args::AuditVerb::Show { .. }) | None }) => ask::ask(&global, verb),
         Some(
             verb @ (Verb::Status { .. }
+            | Verb::Logs(_)
             | Verb::Events(_)
             | Verb::Signals { .. }
             | Verb::Incidents { .. }

@@ -24,12 +24,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("responder", &["config", "court", "enforce", "guard", "model", "outbound", "store", "sys"]),
     ("redteam", &["model", "protocol", "sys"]),
     ("console", &["client", "config", "model", "protocol"]),
-    ("agent", &["config", "court", "detect", "enforce", "guard", "model", "outbound", "protocol", "responder", "sensors", "store", "sys"]),
+    (
+        "agent",
+        &[
+            "config", "court", "detect", "enforce", "guard", "logs", "model", "outbound", "protocol", "responder", "sensors", "store",
+            "sys", "worker",
+        ],
+    ),
     (
         "bartizan",
         &[
             "agent", "client", "config", "console", "detect", "guard", "model", "protocol", "redteam", "responder", "store", "sys",
-            "telemetry",
+            "telemetry", "worker",
         ],
     ),
     ("isolation", &[]),

@@ -2,7 +2,7 @@
 
 use bartizan_enforce::accounts;
 use bartizan_guard::file_backups::AccessCopies;
-use bartizan_model::{Action, ActionPlan, AlertId, Approver, HostText, IncidentId, Isolation, Role, Target, nearest};
+use bartizan_model::{Action, ActionPlan, AlertId, Approver, Hold, HostText, IncidentId, Isolation, Role, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;
 use bartizan_store::{Found, StoreError};
@@ -38,6 +38,8 @@ fn by_its_part(parts: &Parts, request: Request, actor: &str) -> Result<Reply, Re
             Err(refusal(ErrorCode::Usage, "that belongs to the connection itself", ""))
         }
         Request::Status => Ok(Reply::Health(Box::new(health::measure(parts)))),
+        Request::Logs => Ok(Reply::Logs(ingest.log_rows().to_vec())),
+        Request::Attackers { limit } => attackers(parts, limit.min(MOST)),
         Request::Doctor => Ok(Reply::Checks(doctor::examine(parts))),
         Request::Events(query) => events(parts, query, actor),
         Request::Signals { limit } => read(archives.ask(|archive| archive.signals(limit.min(MOST)))).map(Reply::Signals),
@@ -90,6 +92,22 @@ pub(crate) fn reload(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
         }
         Err(error) => Err(refusal(ErrorCode::Failed, &error.to_string(), "correct the file and reload; the old policy is still in force")),
     }
+}
+
+/// Sources of failed logins with what holds them, or the question that waits about them.
+fn attackers(parts: &Parts, limit: u32) -> Result<Reply, Refusal> {
+    let mut sources = parts
+        .ingest
+        .attackers(limit as usize)
+        .map_err(|why| refusal(ErrorCode::Failed, &format!("the ingest {why}"), "ask again in a moment"))?;
+    let (active, questions) = (parts.response.active_actions(), parts.response.approvals(false));
+    for source in &mut sources {
+        let is_it = |target: &Target| target.address().is_some_and(|address| address.to_canonical() == source.address);
+        let hold = active.iter().filter(|action| is_it(&action.target)).max_by_key(|action| action.ends_at());
+        source.held = hold.map(|action| Hold { action: action.id, kind: action.kind, until: action.ends_at() });
+        source.asked = questions.iter().find(|question| is_it(question.action.target())).map(|question| question.id);
+    }
+    Ok(Reply::Attackers(sources))
 }
 
 /// Copies kept of files that decide who gets in.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::accounting::{self, Accounting, Books, Controls};
 use crate::archive::Archives;
 use crate::console::{self, Console};
-use crate::ingest::{self, Coverage, Ingest, Lanes, alarmed};
+use crate::ingest::{self, Coverage, Ingest, Lanes, LogJudge, alarmed};
 use crate::life::Life;
 use crate::parts::Parts;
 use crate::past;
@@ -19,6 +19,7 @@ use bartizan_config::{Policy, Settings};
 use bartizan_court::Court;
 use bartizan_detect::correlator::Correlator;
 use bartizan_detect::detectors::DetectorSet;
+use bartizan_guard::administrators;
 use bartizan_model::{ApprovalId, EventId, IncidentId, Loss, Mode, Timestamp};
 use bartizan_outbound::Webhook;
 use bartizan_responder::{Responder, Ties};
@@ -26,6 +27,7 @@ use bartizan_sensors::{Ladder, ProcessCache, Sink};
 use bartizan_store::ledger::Ledger;
 use bartizan_store::{FileDigest, Writer};
 use bartizan_sys::data_lock::DataLock;
+use bartizan_sys::random;
 use bartizan_sys::reexec::UpgradeState;
 
 /// How long an agent that was there before may take to be gone.
@@ -258,6 +260,14 @@ fn hook(url: &str, format: bartizan_config::WebhookFormat) -> Result<Webhook, En
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("webhook".to_owned()).spawn(move || runtime.block_on(delivery.run()))?;
     Ok(webhook)
+}
+
+/// What is judged of logs: as an earlier run left it. Without its memory and the kernel's random numbers an attacker might choose addresses
+/// that crowd others out of a table, and nothing worse.
+pub(crate) fn log_judge(parts: &Parts) -> LogJudge {
+    let memory = parts.archives.ask(|archive| archive.meta(ingest::LOGINS)).ok().flatten();
+    let seed = random::key().ok().and_then(|key| Some(u64::from_le_bytes(*key.first_chunk()?))).unwrap_or_default();
+    LogJudge::new(&parts.settings.policy, seed, memory.as_deref(), administrators::named())
 }
 
 /// Where the pipeline's results go.

@@ -25,7 +25,7 @@ pub fn probe(settings: &Settings) -> Vec<Check> {
 /// The same from inside the agent, and how its own parts are.
 pub(super) fn examine(parts: &Parts) -> Vec<Check> {
     let health = health::measure(parts);
-    let mut checks = vec![agent(&health), sensors(parts, &health), coverage(&health), losses(parts)];
+    let mut checks = vec![agent(&health), sensors(parts, &health), coverage(&health), losses(parts), logs(&health)];
     checks.extend(health.blind_spots.iter().map(blind_spot));
     // The policy's words have a check of their own below.
     for (name, trouble) in parts.troubles.all().into_iter().filter(|(name, _)| name != policy_words::POLICY_WORDS) {
@@ -77,6 +77,24 @@ fn coverage(health: &Health) -> Check {
         detail: format!("watching without a gap since {} UTC; gaps: {}{more}", clock(health.watching_since), newest.join(", ")),
         mend: if lossy { LOSS_MEND.to_owned() } else { String::new() },
     }
+}
+
+/// Which logs are read, and which are not though they should be.
+fn logs(health: &Health) -> Check {
+    let dead: Vec<_> = health.logs.iter().filter(|log| log.state.is_dead()).collect();
+    let named = dead.iter().take(GAPS_NAMED).map(|log| {
+        let why = log.trouble.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("{} is {}{why}", log.name, log.state)
+    });
+    let named: Vec<String> = named.collect();
+    let read = health.logs.iter().filter(|log| log.state.is_read()).count();
+    let troubled = if named.is_empty() { String::new() } else { format!("; {}", named.join("; ")) };
+    let (state, mend) = match (dead.is_empty(), read) {
+        (true, 1..) => (CheckState::Works, ""),
+        (true, 0) => (CheckState::Degraded, "no log was found: name one in agent.toml with [[logs]]"),
+        (false, _) => (CheckState::Degraded, "`bartizan logs` says what is wrong; off = true in [[logs]] leaves a log alone"),
+    };
+    Check { name: "logs".to_owned(), state, detail: format!("{read} followed{troubled}"), mend: mend.to_owned() }
 }
 
 fn blind_spot(spot: &BlindSpot) -> Check {

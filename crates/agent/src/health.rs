@@ -2,7 +2,7 @@
 
 use crate::parts::Parts;
 use crate::upkeep::disk_bytes;
-use bartizan_model::{Action, ActionKind, Counts, Health, HopDrops, Posture};
+use bartizan_model::{Action, ActionKind, Counts, Health, HopDrops, LogSource, Posture};
 use bartizan_outbound::WebhookReport;
 use bartizan_sys::own_usage;
 
@@ -36,6 +36,7 @@ pub(crate) fn measure(parts: &Parts) -> Health {
         learning: None,
         counts: counts(parts, &active),
         gaps,
+        logs: parts.ingest.log_rows().iter().map(LogSource::in_brief).collect(),
         budget: cost.budget,
         urgent_latency: parts.accounting.latency(),
         degraded,

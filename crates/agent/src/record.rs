@@ -43,7 +43,8 @@ impl Record {
             Self::Signal(signal) => 1024 + signal.events.len() * 8 + signal.entities.len() * 128,
             Self::Incident(incident) => 1024 + incident.signals.len() * 16 + incident.entities.len() * 128,
             Self::Alert(_) | Self::Approval(_) => 1024,
-            Self::Digest(_) | Self::Note(..) => 256,
+            Self::Digest(_) => 256,
+            Self::Note(_, text) => 256 + text.len(),
         }
     }
 }
@@ -64,6 +65,8 @@ fn share(event: &Event) -> usize {
         | EventKind::PrivilegeUse { .. }
         | EventKind::ContainerStart { .. }
         | EventKind::ContainerStop { .. }
+        | EventKind::LoginAccepted { .. }
+        | EventKind::LoginFailed { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => 90,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::accounting;
 use crate::assemble::{self, Assembled, Past};
 use crate::health;
-use crate::ingest::{Pipeline, unwatched};
+use crate::ingest::{self, LOGS_READ, Pipeline, unwatched};
 use crate::parts::Parts;
 use crate::policy_words::{self, POLICY_WORDS};
 use crate::response::Response;
@@ -114,7 +114,7 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
     let limits = (parts.settings.store_max_bytes, parts.settings.store_max_age);
     let recorder = spawn("recorder", move || upkeep::record_all(&far_end, writer, limits, keeper))?;
     let ties = assemble::pipeline_ties(parts);
-    let pipeline = Pipeline::new(assemble::detectors(parts), correlator, coverage, ties);
+    let pipeline = Pipeline::new(assemble::detectors(parts), (correlator, assemble::log_judge(parts)), coverage, ties);
     let pipeline = spawn("pipeline", move || pipeline.run())?;
     let mut workers = Vec::new();
     let response = || Arc::clone(&parts.response);
@@ -142,10 +142,17 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
     let places = Places::under(Path::new("/")).remembering(&parts.settings.data);
     let watchers = bartizan_sensors::watch_collectors(policy, &places, &parts.processes);
     let own: Box<dyn Collector> = Box::new(watch_over_ourselves(parts));
-    for collector in watchers.into_iter().chain([own]).chain(parts.ladder.collectors()) {
+    let logs = (!parts.settings.only_watches).then(|| logs(parts));
+    for collector in watchers.into_iter().chain([own]).chain(logs).chain(parts.ladder.collectors()) {
         workers.push(parts.ingest.watch(collector, &parts.life.stop)?);
     }
     Ok(Threads { workers, pipeline, recorder })
+}
+
+/// What follows the logs. Without the archive nothing is known of an earlier run: they are read from now on.
+fn logs(parts: &Parts) -> Box<dyn Collector> {
+    let read = parts.archives.ask(|archive| archive.meta(LOGS_READ)).ok().flatten();
+    ingest::log_follower(&parts.ingest, &parts.settings, read.as_deref(), &parts.life.stop)
 }
 
 fn accounting_ties(parts: &Parts) -> accounting::Ties {

@@ -151,6 +151,27 @@ fn remote(addr: &str) -> Target {
     Target::Address { addr: addr.parse().unwrap(), direction: Direction::Out }
 }
 
+fn log(name: &str, state: LogState) -> LogSource {
+    let read = if state == LogState::Following { 20_417 } else { 0 };
+    LogSource {
+        name: name.into(),
+        format: "auth".to_owned(),
+        state,
+        lines: read,
+        parsed: read,
+        unparsed: 0,
+        cut: 0,
+        records: read,
+        lag: Some(0),
+        last_line: (read > 0).then(|| before(2)),
+        samples: vec![],
+        set_aside: vec![],
+        set_aside_count: 0,
+        trouble: None,
+        troubles: 0,
+    }
+}
+
 pub(crate) fn health() -> Health {
     Health {
         version: "0.1.0".to_owned(),
@@ -171,6 +192,7 @@ pub(crate) fn health() -> Health {
         hops: [("kernel-ring", 1_284_004, 0), ("lane-security", 4_120, 0), ("lane-normal", 1_279_884, 17), ("store", 1_283_987, 0)]
             .map(|(hop, received, dropped)| HopDrops { hop: hop.to_owned(), received, dropped })
             .to_vec(),
+        logs: vec![log("/var/log/auth.log", LogState::Following), log("/srv/shop/access.log", LogState::Missing)],
         events_per_second: 184.4,
         events_total: 1_284_004,
         cpu_percent: 1.3,

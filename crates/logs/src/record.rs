@@ -51,6 +51,44 @@ pub enum Method {
     Pam,
 }
 
+impl Service {
+    /// As in JSON.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Sshd => "sshd",
+            Self::Sudo => "sudo",
+            Self::Su => "su",
+            Self::Login => "login",
+            Self::Pam => "pam",
+            Self::Accounts => "accounts",
+            Self::Cron => "cron",
+            Self::Logind => "logind",
+            Self::Dovecot => "dovecot",
+            Self::Postfix => "postfix",
+            Self::Vsftpd => "vsftpd",
+            Self::Proftpd => "proftpd",
+            Self::PureFtpd => "pure-ftpd",
+            Self::Firewall => "firewall",
+        }
+    }
+}
+
+impl Method {
+    /// As in JSON.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::None => "none",
+            Self::Password => "password",
+            Self::PublicKey => "public-key",
+            Self::KeyboardInteractive => "keyboard-interactive",
+            Self::HostBased => "host-based",
+            Self::Gssapi => "gssapi",
+            Self::Pam => "pam",
+        }
+    }
+}
+
 /// A change to the accounts of the host, as the tools of the shadow package log it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

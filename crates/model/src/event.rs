@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alarm, Container, EventId, FileChange, Flow, HostText, Process, ProcessKey, Timestamp};
+use super::{Alarm, Container, EventId, FileChange, Flow, HostText, Login, Process, ProcessKey, Timestamp};
 
 /// Which sensor saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub enum Source {
     Containers,
     /// Bartizan about itself.
     Agent,
+    /// Logs of the services of this host.
+    Logs,
 }
 
 /// How a process ended.
@@ -274,6 +276,18 @@ pub enum EventKind {
         /// Which.
         container: Container,
     },
+    /// Somebody was let in, as a log says.
+    #[serde(rename = "auth.ok")]
+    LoginAccepted {
+        /// Who and whence.
+        auth: Login,
+    },
+    /// Somebody was refused, as a log says. Most failures are only counted: one stands for those before it.
+    #[serde(rename = "auth.fail")]
+    LoginFailed {
+        /// Who and whence.
+        auth: Login,
+    },
     /// Something was done to Bartizan itself, or by it more than it should.
     #[serde(rename = "agent.alarm")]
     Alarm {
@@ -310,6 +324,8 @@ impl EventKind {
             Self::PrivilegeUse { .. } => "privilege.use",
             Self::ContainerStart { .. } => "container.start",
             Self::ContainerStop { .. } => "container.stop",
+            Self::LoginAccepted { .. } => "auth.ok",
+            Self::LoginFailed { .. } => "auth.fail",
             Self::Alarm { .. } => "agent.alarm",
             Self::Budget { .. } => "agent.budget",
             Self::Loss { .. } => "sensor.loss",
@@ -317,9 +333,10 @@ impl EventKind {
     }
 
     /// Every name that [`EventKind::name`] can give.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 17] = [
         "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
-        "user.change", "privilege.use", "container.start", "container.stop", "agent.alarm", "agent.budget", "sensor.loss",
+        "user.change", "privilege.use", "container.start", "container.stop", "auth.ok", "auth.fail", "agent.alarm", "agent.budget",
+        "sensor.loss",
     ];
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Posture, Timestamp};
+use super::{LogSource, Mode, Posture, Timestamp};
 
 /// A step of the sensor ladder, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,9 +54,10 @@ pub struct HopDrops {
 
 impl HopDrops {
     /// Events, incidents, questions and alerts lost here. A name or digest that was left out of an event, and an event that
-    /// was judged but not archived to save, are told with the hop and are no loss.
+    /// was judged but not archived to save, are told with the hop and are no loss; nor is a line that the next run reads
+    /// again, or a finding that is in the counts of its attack.
     pub fn lost(&self) -> u64 {
-        const NO_LOSS: [&str; 4] = ["executables", "resolver-answers", "containers", "archive-budget"];
+        const NO_LOSS: [&str; 6] = ["executables", "resolver-answers", "containers", "archive-budget", "log-records", "log-findings"];
         if NO_LOSS.contains(&self.hop.as_str()) { 0 } else { self.dropped }
     }
 }
@@ -205,6 +206,9 @@ pub struct Health {
     /// The latest gaps in what was watched, oldest first.
     #[serde(default)]
     pub gaps: Vec<Gap>,
+    /// The logs that are followed, without lines of them.
+    #[serde(default)]
+    pub logs: Vec<LogSource>,
     /// What the agent may cost and what it gives up for it.
     #[serde(default)]
     pub budget: Budget,

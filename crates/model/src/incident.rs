@@ -62,6 +62,8 @@ pub enum Entity {
     Container(String),
     /// Bartizan itself: something done to it by nobody knows whom.
     Guard,
+    /// An attack of one or many sources, by when it began, in seconds since 1970. It is one story for as long as it may last.
+    Campaign(u64),
 }
 
 impl fmt::Display for Entity {
@@ -74,6 +76,10 @@ impl fmt::Display for Entity {
             Self::File(path) => write!(f, "{path}"),
             Self::Container(id) => write!(f, "container {}", HostText::from(id.as_str())),
             Self::Guard => f.write_str("the guard"),
+            Self::Campaign(begun) => {
+                let begun = i64::try_from(*begun).ok().and_then(|begun| Timestamp::from_timestamp(begun, 0)).unwrap_or_default();
+                write!(f, "the attack that began at {} UTC", begun.format("%Y-%m-%d %H:%M:%S"))
+            }
         }
     }
 }

@@ -46,6 +46,14 @@ impl LogState {
         }
     }
 
+    /// Whether lines may be written there that nobody reads, and nobody wants it so.
+    pub fn is_dead(self) -> bool {
+        match self {
+            Self::Missing | Self::Unreadable | Self::NotAFile | Self::ForeignLink | Self::SetAside | Self::Failed => true,
+            Self::Following | Self::Behind | Self::Off => false,
+        }
+    }
+
     /// Whether its lines are read.
     pub fn is_read(self) -> bool {
         matches!(self, Self::Following | Self::Behind)
@@ -102,4 +110,11 @@ pub struct LogSource {
     pub trouble: Option<String>,
     /// How often something did.
     pub troubles: u64,
+}
+
+impl LogSource {
+    /// The same without any of its lines.
+    pub fn in_brief(&self) -> Self {
+        Self { samples: Vec::new(), set_aside: Vec::new(), ..self.clone() }
+    }
 }

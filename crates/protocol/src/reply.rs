@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Pass;
 use bartizan_model::{
-    Action, Alert, Approval, AuditEntry, Check, Event, Explanation, FileBackup, Health, Incident, Preview, Role, Signal, Target,
+    Action, Alert, Approval, Attacker, AuditEntry, Check, Event, Explanation, FileBackup, Health, Incident, LogSource, Preview, Role,
+    Signal, Target,
 };
 
 /// Who the agent is and what the client may do.
@@ -91,6 +92,10 @@ pub enum Reply {
     Preview(Preview),
     /// Lines of the audit log, oldest first.
     Audit(Vec<AuditEntry>),
+    /// Logs that are followed.
+    Logs(Vec<LogSource>),
+    /// Sources of failed logins, the worst first.
+    Attackers(Vec<Attacker>),
     /// Kept copies, newest first.
     Copies(Vec<FileBackup>),
     /// Who or what is meant by a name.

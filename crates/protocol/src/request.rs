@@ -148,6 +148,13 @@ pub enum Request {
         /// Which.
         id: ActionId,
     },
+    /// The logs that are followed, and how each is.
+    Logs,
+    /// Sources of failed logins, the worst first, and what is done about them.
+    Attackers {
+        /// At most this many.
+        limit: u32,
+    },
     /// Copies kept of files that decide who gets in, newest first.
     Copies {
         /// Of this file only.
@@ -202,6 +209,8 @@ impl Request {
             | Self::Renew { .. }
             | Self::Subscribe { .. }
             | Self::Status
+            | Self::Logs
+            | Self::Attackers { .. }
             | Self::Doctor
             | Self::Events(_)
             | Self::Signals { .. }
@@ -235,6 +244,8 @@ impl Request {
             Self::Renew { .. } => "renew",
             Self::Subscribe { .. } => "subscribe",
             Self::Status => "status",
+            Self::Logs => "logs",
+            Self::Attackers { .. } => "logs attackers",
             Self::Doctor => "doctor",
             Self::Events(_) => "events",
             Self::Signals { .. } => "signals",

@@ -4,9 +4,10 @@ use bartizan_model::EventKind;
 use bartizan_protocol::is_of_kind;
 
 /// Names in the order of their bits. A bit once given keeps its kind: a new kind goes at the end.
-const BITS: [&str; 15] = [
+const BITS: [&str; 17] = [
     "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
-    "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss", "agent.alarm",
+    "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss", "agent.alarm", "auth.ok",
+    "auth.fail",
 ];
 /// A kind that has no bit of its own: such a block is always opened. The sign bit of SQLite's integers stays free.
 pub(super) const OTHER: i64 = 1 << 62;
@@ -26,6 +27,8 @@ pub(super) fn bit(kind: &EventKind) -> i64 {
         | EventKind::PrivilegeUse { .. }
         | EventKind::ContainerStart { .. }
         | EventKind::ContainerStop { .. }
+        | EventKind::LoginAccepted { .. }
+        | EventKind::LoginFailed { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => BITS.iter().position(|name| *name == kind.name()).map_or(OTHER, |place| 1 << place),

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use bartizan_model::{
     ActionId, Alarm, AlarmKind, Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange,
-    FileChangeKind, Flow, HostText, Lineage, ListeningUnit, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind, Process,
-    ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, UserChange, UserChangeKind, Variable,
+    FileChangeKind, Flow, HostText, Lineage, ListeningUnit, LogLine, Login, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind,
+    Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, UserChange, UserChangeKind, Variable,
 };
 
 fn text() -> impl Strategy<Value = HostText> {
@@ -151,6 +151,17 @@ fn kind() -> impl Strategy<Value = EventKind> {
         action: action.map(ActionId),
         path,
     });
+    let login = (word(), prop::option::of(text()), text(), any::<(u64, u32, bool)>())
+        .prop_map(|(service, user, line, (offset, attempts, from))| Login {
+            service,
+            key: user.clone(),
+            user,
+            from: from.then(|| std::net::Ipv4Addr::from(attempts).into()),
+            method: Some("public-key".to_owned()),
+            attempts,
+            line: LogLine { source: line.clone(), offset, text: line },
+        })
+        .boxed();
     let unit = prop::option::of((word(), any::<bool>()).prop_map(|(name, installed)| ListeningUnit { name, installed }));
     let loss = (word(), any::<u64>(), prop::option::of(moment())).prop_map(|(hop, count, from)| Loss {
         from,
@@ -171,6 +182,8 @@ fn kind() -> impl Strategy<Value = EventKind> {
         privilege.prop_map(|privilege| EventKind::PrivilegeUse { privilege }),
         container.clone().prop_map(|container| EventKind::ContainerStart { container }),
         container.prop_map(|container| EventKind::ContainerStop { container }),
+        login.clone().prop_map(|auth| EventKind::LoginAccepted { auth }),
+        login.prop_map(|auth| EventKind::LoginFailed { auth }),
         budget.prop_map(|budget| EventKind::Budget { budget }),
         loss.prop_map(|loss| EventKind::Loss { loss }),
     ]
@@ -188,6 +201,7 @@ fn source() -> impl Strategy<Value = Source> {
         S::Accounts,
         S::Containers,
         S::Agent,
+        S::Logs,
     ])
 }
 

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use bartizan_model::{HostText, LogLine};
 use bartizan_sys::packets;
 
 /// The records of one answer take no more bytes: the packet has room for them, for samples, and for the largest single record.
@@ -92,11 +93,16 @@ impl Told {
     }
 }
 
-/// A record and where its line begins.
+/// Bytes kept of the line that a record comes of.
+pub const EVIDENCE: usize = LogLine::LONGEST;
+
+/// A record, and its line as evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct At<R> {
     /// Bytes from the beginning of the source.
     pub offset: u64,
+    /// How the line begins, at most [`EVIDENCE`] bytes; of an entry of the journal its message.
+    pub line: HostText,
     /// What the line says.
     pub record: R,
 }
@@ -154,7 +160,7 @@ pub(super) fn check<R: Record>(packet: &[u8], id: u32, reading: &Reading) -> Res
         let (at, left): (At<R>, _) = postcard::take_from_bytes(rest).map_err(|_| "a record that cannot be read")?;
         fits("a record too large", rest.len() - left.len() <= RECORD)?;
         fits("a record of another place", (begun..told.to.offset.max(begun + 1)).contains(&at.offset))?;
-        fits("a record out of bounds", at.record.holds())?;
+        fits("a record out of bounds", at.record.holds() && at.line.as_bytes().len() <= EVIDENCE)?;
         records.push(at);
         rest = left;
     }
@@ -188,7 +194,7 @@ mod tests {
 
     #[test]
     fn an_answer_out_of_bounds_is_not_believed() {
-        let good = At { offset: 60, record: 7 };
+        let good = At { offset: 60, line: "x".into(), record: 7 };
         assert_eq!(judged(&told(), good.clone(), b"").unwrap().records, std::slice::from_ref(&good));
         let far = Position { offset: 50 + super::super::lines::CHUNK as u64 + 1, within_cut: false };
         let wrong = [
@@ -208,8 +214,8 @@ mod tests {
         for told in wrong {
             assert!(judged(&told, good.clone(), b"").is_err(), "{told:?}");
         }
-        assert_eq!(judged(&told(), At { offset: 60, record: 200 }, b""), Err("a record out of bounds"));
-        assert_eq!(judged(&told(), At { offset: 90, record: 1 }, b""), Err("a record of another place"));
+        assert_eq!(judged(&told(), At { offset: 60, line: "x".into(), record: 200 }, b""), Err("a record out of bounds"));
+        assert_eq!(judged(&told(), At { offset: 90, line: "x".into(), record: 1 }, b""), Err("a record of another place"));
         assert_eq!(judged(&told(), good, b"x"), Err("more than it says"));
         assert_eq!(
             check::<u8>(b"", 4, &Reading { from: Position::default(), lines: 1, skip: false, last: false }),

@@ -14,7 +14,7 @@ mod records;
 mod serve;
 
 pub use caution::{Caution, Pace, Verdict};
-pub use frame::{At, Batch, Kind, Position, Reading, Record, SAMPLE, SAMPLES};
+pub use frame::{At, Batch, EVIDENCE, Kind, Position, Reading, Record, SAMPLE, SAMPLES};
 pub use held::{Died, Launch, Refused, Worker};
 pub use lines::{CHUNK, LONGEST};
 pub use records::{LogFormat, LogParser, LogRecord, Reader, WebRequest, WebTrouble};

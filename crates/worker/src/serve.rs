@@ -9,8 +9,9 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{Ask, At, Hello, Kind, RECORD, RECORDS, Reading, Record, SAMPLE, SAMPLES, Told, pack};
+use super::frame::{Ask, At, EVIDENCE, Hello, Kind, RECORD, RECORDS, Reading, Record, SAMPLE, SAMPLES, Told, pack};
 use super::lines::{CHUNK, Lines, Next, cursor};
+use bartizan_model::HostText;
 use bartizan_sys::{packets, unprivileged};
 
 /// Sources that may be open at once.
@@ -174,7 +175,10 @@ fn walk<P: Parser>(
         let known = match heard {
             Heard::Unknown => false,
             Heard::Known => true,
-            Heard::Record(record) => keep(&At { offset: reading.from.offset + at as u64, record }, told, records)?,
+            Heard::Record(record) => {
+                let at = At { offset: reading.from.offset + at as u64, line: HostText::from(evidence(line)), record };
+                keep(&at, told, records)?
+            }
         };
         if known {
             told.parsed += 1;
@@ -186,6 +190,14 @@ fn walk<P: Parser>(
         }
     }
     Ok(false)
+}
+
+/// What of a line is kept as evidence: how it begins, or how its message does where it is an entry of the journal.
+fn evidence(line: &[u8]) -> &[u8] {
+    const MESSAGE: &[u8] = br#""MESSAGE":"#;
+    let message = line.first().filter(|first| **first == b'{').and_then(|_| memchr::memmem::find(line, MESSAGE));
+    let rest = message.and_then(|at| line.get(at..)).unwrap_or(line);
+    rest.get(..EVIDENCE.min(rest.len())).unwrap_or_default()
 }
 
 /// Puts a record into the answer; false when it is too large to be one.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{safe, table};
 use bartizan_model::{
     Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, FileBackup, Gap, Health, Incident,
-    Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
+    LogState, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use bartizan_protocol::Reply;
 use bartizan_redteam::Report;
@@ -29,6 +29,8 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Actions(actions) => super::actions::write(out, actions, chrono::Utc::now()),
         Reply::Preview(preview) => write_preview(out, preview),
         Reply::Audit(entries) => write_audit(out, entries),
+        Reply::Logs(logs) => super::logs::write(out, logs, chrono::Utc::now()),
+        Reply::Attackers(attackers) => super::logs::write_attackers(out, attackers),
         Reply::Copies(copies) => write_copies(out, copies),
         Reply::Target(target) => writeln!(out, "{}", safe(&target.to_string())),
         // The connection keeps it: nobody else has a use for it.
@@ -67,7 +69,7 @@ fn write_copies(out: &mut impl Write, copies: &[FileBackup]) -> io::Result<()> {
 }
 
 /// Bytes as people read them.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..=1023 => format!("{bytes} B"),
         1024..=1_048_575 => format!("{:.1} KiB", bytes as f64 / 1024.0),
@@ -114,6 +116,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         counts.active_actions,
         if counts.undo_pending > 0 { format!(", {} UNDO PENDING", counts.undo_pending) } else { String::new() }
     )?;
+    write_logs(out, health)?;
     for hop in &health.hops {
         writeln!(out, "hop       {}: {} in, {} lost", safe(&hop.hop), hop.received, hop.dropped)?;
     }
@@ -124,6 +127,18 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         writeln!(out, "blind     {}: {}; {}", safe(&spot.what), safe(&spot.why), safe(&spot.mend))?;
     }
     health.degraded.iter().try_for_each(|part| writeln!(out, "degraded  {}", safe(part)))
+}
+
+/// How many logs are read, and each that is not though it should be.
+fn write_logs(out: &mut impl Write, health: &Health) -> io::Result<()> {
+    let count = |of: fn(LogState) -> bool| health.logs.iter().filter(|log| of(log.state)).count();
+    let lines: u64 = health.logs.iter().map(|log| log.lines).sum();
+    writeln!(out, "logs      {} followed, {} dead, {lines} lines read", count(LogState::is_read), count(LogState::is_dead))?;
+    let dead = health.logs.iter().filter(|log| log.state.is_dead());
+    dead.into_iter().try_for_each(|log| {
+        let why = log.trouble.as_ref().map(|why| format!(": {}", safe(why))).unwrap_or_default();
+        writeln!(out, "DEAD LOG  {} is {}{why}", safe(&log.name.to_string()), log.state)
+    })
 }
 
 /// How the kernel programs were made, where they are in use.
@@ -163,6 +178,7 @@ pub(super) fn event_line(event: &Event) -> String {
     let who = match &event.process {
         Some(process) => format!("{}[{}] uid {}", process.name(), process.pid, process.uid),
         None if event.source == Source::Agent => "bartizan".to_owned(),
+        None if event.source == Source::Logs => "a log".to_owned(),
         None => "unknown process".to_owned(),
     };
     let what = match &event.kind {
@@ -194,6 +210,7 @@ pub(super) fn event_line(event: &Event) -> String {
         EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => {
             format!("{} {} from {}", safe(&container.runtime), container.name, container.image)
         }
+        EventKind::LoginAccepted { auth } | EventKind::LoginFailed { auth } => safe(&auth.to_string()),
         EventKind::Alarm { alarm } => safe(&alarm.to_string()),
         EventKind::Budget { budget } => {
             let given_up = if budget.given_up.is_empty() { "nothing".to_owned() } else { budget.given_up.join(", ") };

@@ -2,6 +2,7 @@
 
 mod actions;
 mod human;
+mod logs;
 mod table;
 
 use std::io::{self, Write};
@@ -43,12 +44,22 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Actions(actions) => list(actions, single),
         Reply::Preview(preview) => document(preview),
         Reply::Audit(entries) => list(entries, false),
+        Reply::Logs(logs) => list(logs, false),
+        Reply::Attackers(attackers) => list(attackers, false),
         Reply::Copies(copies) => list(copies, false),
         Reply::Target(target) => document(target),
         // The connection keeps it: nobody else has a use for it.
         Reply::Pass(_) => Ok(()),
         Reply::AuditVerdict(verdict) => document(verdict),
         Reply::Refused(refusal) => document(refusal),
+    }
+}
+
+/// Lines of followed logs that no parser understood.
+pub(super) fn samples(reply: &Reply) -> Result<(), Failure> {
+    match reply {
+        Reply::Logs(sources) => written(logs::write_samples(&mut io::stdout().lock(), sources)),
+        _ => Ok(()),
     }
 }
 

@@ -52,6 +52,8 @@ impl GivenUp {
                 | EventKind::PrivilegeUse { .. }
                 | EventKind::ContainerStart { .. }
                 | EventKind::ContainerStop { .. }
+                | EventKind::LoginAccepted { .. }
+                | EventKind::LoginFailed { .. }
                 | EventKind::Budget { .. }
                 | EventKind::Loss { .. }
                 | EventKind::Alarm { .. } => true,

@@ -93,6 +93,8 @@ impl Live {
             | EventKind::PrivilegeUse { .. }
             | EventKind::ContainerStart { .. }
             | EventKind::ContainerStop { .. }
+            | EventKind::LoginAccepted { .. }
+            | EventKind::LoginFailed { .. }
             | EventKind::Budget { .. }
             | EventKind::Loss { .. }
             | EventKind::Alarm { .. } => {}

@@ -50,6 +50,8 @@ fn lane_of(event: &Event) -> Lane {
         | EventKind::PrivilegeUse { .. }
         | EventKind::ContainerStart { .. }
         | EventKind::ContainerStop { .. }
+        | EventKind::LoginAccepted { .. }
+        | EventKind::LoginFailed { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => Lane::Security,

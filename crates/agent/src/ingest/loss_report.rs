@@ -19,6 +19,7 @@ impl Ingest {
         // The detectors take every event that leaves the lanes, and cannot lose one.
         hops.push(HopDrops { hop: "detectors".to_owned(), received: totals.events, dropped: 0 });
         hops.push(self.recorder.hop());
+        hops.extend(self.log_hops());
         let forgotten = self.evicted.load(std::sync::atomic::Ordering::Relaxed);
         hops.push(HopDrops { hop: "incidents".to_owned(), received: totals.incidents, dropped: forgotten });
         hops

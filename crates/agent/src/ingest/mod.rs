@@ -4,6 +4,7 @@
 mod collectors;
 mod coverage;
 mod lanes;
+mod logs;
 mod loss_report;
 mod losses;
 mod pipeline;
@@ -15,9 +16,12 @@ use std::time::Duration;
 
 pub(crate) use coverage::{Coverage, GAPS, WATCHED_UNTIL};
 pub(crate) use lanes::Lanes;
+pub(crate) use logs::{LOGINS, READ as LOGS_READ, follower as log_follower};
 pub(crate) use pipeline::{Pipeline, Ties};
 
 use collectors::Outages;
+pub(crate) use logs::LogJudge;
+use logs::Logs;
 use loss_report::Covered;
 
 use crate::accounting::Accounting;
@@ -38,6 +42,7 @@ const SHOWN: Duration = Duration::from_secs(1);
 /// The ingest, as all others know it.
 pub(crate) struct Ingest {
     lanes: Arc<Lanes>,
+    logs: Logs,
     pipeline: Mailbox<Pipeline>,
     outages: Mutex<Outages>,
     covered: Published<Covered>,
@@ -53,6 +58,7 @@ impl Ingest {
         let waked = Arc::clone(&lanes);
         Self {
             lanes,
+            logs: Logs::default(),
             pipeline: Mailbox::new(move || waked.wake()),
             outages: Mutex::default(),
             covered: Published::new(Covered { since: chrono::Utc::now(), gaps: Vec::new() }),
@@ -91,12 +97,12 @@ impl Ingest {
     /// Takes a changed policy over.
     pub(crate) fn set_policy(&self, policy: &Policy) {
         let policy = policy.clone();
-        self.pipeline.tell(move |pipeline| pipeline.correlator.set_policy(&policy));
+        self.pipeline.tell(move |pipeline| pipeline.set_policy(&policy));
     }
 
     /// Why an incident scores what it scores.
     pub(crate) fn explain(&self, id: IncidentId, actions: Vec<Action>) -> Result<Option<Explanation>, NoAnswer> {
-        self.pipeline.ask(PATIENCE, move |pipeline| pipeline.correlator.explain(id, &actions))
+        self.pipeline.ask(PATIENCE, move |pipeline| pipeline.explain(id, &actions))
     }
 
     /// An action was taken for an incident; returns when consoles can see it, or soon.

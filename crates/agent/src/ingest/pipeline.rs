@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::collectors::tell_of_ended_outages;
 use super::coverage::{Coverage, GAPS, WATCHED_UNTIL};
+use super::logs::{LogJudge, LogRounds};
 use super::loss_report::Covered;
 use super::losses::LossBook;
 use super::{Ingest, Lanes};
@@ -14,6 +15,7 @@ use crate::console::Console;
 use crate::record::Record;
 use crate::response::{PendingCase, Response};
 use crate::schedule::due;
+use bartizan_config::Policy;
 use bartizan_detect::correlator::{Correlator, IncidentUpdate};
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::{Event, EventKind, Incident, IncidentId, IncidentState, Loss, Posture, Proof, Signal, Source, Timestamp};
@@ -38,11 +40,13 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Pipeline {
     detectors: DetectorSet,
     pub(super) correlator: Correlator,
+    pub(super) logs: LogJudge,
+    pub(super) log_rounds: LogRounds,
     losses: LossBook,
     coverage: Coverage,
     /// Until when the next run shall believe that somebody watched, once the agent ends.
     pub(super) watched_until: Option<Timestamp>,
-    ties: Ties,
+    pub(super) ties: Ties,
     rounds: Rounds,
     /// Until when the last events wait for the recorder.
     recorder_until: Option<Instant>,
@@ -64,13 +68,21 @@ struct Rounds {
 }
 
 impl Pipeline {
-    pub(crate) fn new(detectors: DetectorSet, correlator: Correlator, coverage: Coverage, ties: Ties) -> Self {
+    pub(crate) fn new(detectors: DetectorSet, (correlator, logs): (Correlator, LogJudge), coverage: Coverage, ties: Ties) -> Self {
         let now = Instant::now();
         let rounds = Rounds { losses: now, decayed: now, outages: now, remembered: now };
         let losses = LossBook::new(chrono::Utc::now());
-        let pipeline = Self { detectors, correlator, losses, coverage, watched_until: None, ties, rounds, recorder_until: None };
+        let log_rounds = LogRounds::default();
+        let pipeline =
+            Self { detectors, correlator, logs, log_rounds, losses, coverage, watched_until: None, ties, rounds, recorder_until: None };
         pipeline.show_coverage();
         pipeline
+    }
+
+    /// Takes a changed policy over.
+    pub(super) fn set_policy(&mut self, policy: &Policy) {
+        self.correlator.set_policy(policy);
+        self.logs.set_policy(policy);
     }
 
     fn lanes(&self) -> &Lanes {
@@ -82,11 +94,12 @@ impl Pipeline {
         sched::step_forward();
         let ingest = Arc::clone(&self.ties.ingest);
         self.remember();
+        let mut more = false;
         loop {
-            let batch = ingest.lanes.take(BATCH, PATIENCE);
+            let batch = ingest.lanes.take(BATCH, if more { Duration::ZERO } else { PATIENCE });
             let closed = ingest.lanes.is_closed();
             ingest.pipeline.work_off(&mut self);
-            if batch.is_empty() && closed {
+            if batch.is_empty() && closed && ingest.logs.queue.is_empty() {
                 break;
             }
             if closed {
@@ -95,10 +108,12 @@ impl Pipeline {
             for event in batch {
                 self.take(event);
             }
+            more = self.read_logs();
             self.by_the_clock();
             ingest.lanes.set_downstream_busy(ingest.recorder.is_busy());
             ingest.accounting.beat(Beat::Pipeline);
         }
+        self.remember_logins();
         self.remember();
     }
 
@@ -106,8 +121,8 @@ impl Pipeline {
     fn by_the_clock(&mut self) {
         self.admit_losses();
         if due(&mut self.rounds.decayed, DECAY) {
-            let changed = self.correlator.tick(chrono::Utc::now());
-            changed.iter().for_each(|incident| self.ties.console.incident(incident, &[]));
+            self.decay(chrono::Utc::now());
+            self.logs_by_the_clock();
         }
         if due(&mut self.rounds.outages, OUTAGES) {
             let ingest = &self.ties.ingest;
@@ -118,6 +133,12 @@ impl Pipeline {
             self.remember();
         }
         self.ties.ingest.evicted.store(self.correlator.evicted(), Ordering::Relaxed);
+    }
+
+    /// Lets confidence fade and quiet incidents close.
+    pub(super) fn decay(&mut self, now: Timestamp) {
+        let changed = self.correlator.tick(now);
+        changed.iter().for_each(|incident| self.ties.console.incident(incident, &[]));
     }
 
     /// At the end nothing is urgent any more: what is left waits for its place in the archive rather than being dropped.
@@ -155,7 +176,7 @@ impl Pipeline {
         }
     }
 
-    fn join(&mut self, signal: Signal) {
+    pub(super) fn join(&mut self, signal: Signal) {
         self.ties.ingest.recorder.keep(Record::Signal(Box::new(signal.clone())));
         self.ties.console.signal(&signal);
         let IncidentUpdate { incident, opened, merged } = self.correlator.join(signal);

@@ -67,6 +67,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Incidents(_)
         | Reply::Alerts(_)
         | Reply::Approvals(_)
+        | Reply::Logs(_)
+        | Reply::Attackers(_)
         | Reply::Copies(_)
         | Reply::Pass(_) => {}
     }

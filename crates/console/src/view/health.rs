@@ -7,7 +7,7 @@ use super::format::{bytes, clock, count, span};
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::widgets::{Tone, TonedLine, draw_lines, rule, wrap_toned};
-use bartizan_model::{Budget, CheckState, Health, Rung};
+use bartizan_model::{Budget, CheckState, Health, LogSource, LogState, Rung};
 
 pub(super) fn page(_: Rect, _: &State) -> u16 {
     // The cursor of a text is its first line.
@@ -43,6 +43,8 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
         lines.push(TonedLine::labelled("  ", Tone::Good, "every part works"));
     }
     lines.extend(health.degraded.iter().map(|line| TonedLine::labelled("  ", Tone::Warning, line.clone())));
+    section(&mut lines, "Logs");
+    lines.extend(logs(state, health));
     section(&mut lines, "Lost on the way");
     let widest = health.hops.iter().map(|hop| hop.hop.len()).max().unwrap_or_default().max(13);
     lines.extend(health.hops.iter().map(|hop| {
@@ -77,6 +79,34 @@ pub(crate) fn lines(state: &State) -> Vec<TonedLine> {
         }
     }
     lines
+}
+
+/// A row for each log, those that nobody reads first.
+fn logs(state: &State, health: &Health) -> Vec<TonedLine> {
+    if health.logs.is_empty() {
+        return vec![TonedLine::labelled("  ", Tone::Warning, "no log is followed; name one in agent.toml with [[logs]]")];
+    }
+    let mut logs: Vec<&LogSource> = health.logs.iter().collect();
+    logs.sort_by_key(|log| (!log.state.is_dead(), log.state == LogState::Off));
+    logs.into_iter().map(|log| log_row(state, log)).collect()
+}
+
+fn log_row(state: &State, log: &LogSource) -> TonedLine {
+    let tone = match log.state {
+        LogState::Off => Tone::Plain,
+        LogState::Behind => Tone::Warning,
+        state if state.is_dead() => Tone::Danger,
+        _ => Tone::Good,
+    };
+    let lag = log.lag.filter(|lag| *lag > 0).map(|lag| format!(", {} behind", bytes(lag))).unwrap_or_default();
+    let last = log.last_line.map(|at| format!(", last {}", clock(state, at))).unwrap_or_default();
+    let read = if log.state == LogState::Off {
+        String::new()
+    } else {
+        format!(": {} lines, {} not understood{lag}{last}", count(log.lines), count(log.unparsed))
+    };
+    let trouble = log.trouble.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    TonedLine::labelled(format!("  {:<13}", log.state.noun()), tone, format!("{}{read}{trouble}", log.name))
 }
 
 fn section(lines: &mut Vec<TonedLine>, title: &str) {

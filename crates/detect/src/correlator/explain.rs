@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::campaign;
 use super::pieces::{self, Piece};
 use super::record::Record;
 use super::score::{STAGE_GAIN, Scales};
-use bartizan_model::{Action, ActionState, Explanation, Family, Stage, Timestamp};
+use bartizan_model::{Action, ActionState, Explanation, Family, Signal, Stage, Timestamp};
 
 /// Signals told one by one; the rest are counted.
 const MAX_SEEN: usize = 40;
@@ -25,7 +26,9 @@ pub(super) fn explain(record: &Record, scales: &Scales, now: Timestamp, actions:
 }
 
 fn seen(record: &Record) -> Vec<String> {
-    let told = record.signals.iter().take(MAX_SEEN);
+    // A summary stands for all that belongs to an attack of many sources.
+    let stands = |signal: &&Signal| record.summary.is_none() || campaign::of(&signal.entities).is_none();
+    let told = record.signals.iter().filter(stands).take(MAX_SEEN);
     let mut out: Vec<String> = told
         .map(|s| {
             format!(
@@ -39,7 +42,8 @@ fn seen(record: &Record) -> Vec<String> {
             )
         })
         .collect();
-    let more = record.incident.signal_count.saturating_sub(out.len() as u64);
+    let all = if record.summary.is_some() { record.signals.iter().filter(stands).count() as u64 } else { record.incident.signal_count };
+    let more = all.saturating_sub(out.len() as u64);
     if more > 0 {
         out.push(format!("and {more} more signals"));
     }

@@ -1,5 +1,6 @@
 //! The correlator: signals that share a process tree, a user, an address, a file or a container become one incident.
 
+mod campaign;
 mod evidence;
 mod explain;
 mod losses;
@@ -10,6 +11,7 @@ mod sources;
 mod story;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bartizan_config::Policy;
@@ -37,6 +39,8 @@ pub struct IncidentUpdate {
 pub struct Correlator {
     scales: Scales,
     window: chrono::TimeDelta,
+    /// How long an attack of many sources is one story.
+    campaign: chrono::TimeDelta,
     next: IncidentId,
     records: BTreeMap<IncidentId, Record>,
     by_entity: HashMap<Entity, IncidentId>,
@@ -49,14 +53,15 @@ impl Correlator {
     /// An empty one; `next` is the first incident's name.
     pub fn new(policy: &Policy, next: IncidentId) -> Self {
         let window = chrono::TimeDelta::from_std(policy.score.window.max(Duration::from_secs(1))).unwrap_or(chrono::TimeDelta::hours(1));
+        let campaign = chrono::TimeDelta::from_std(policy.logins.campaign).unwrap_or(window);
         let (records, by_entity, losses) = (BTreeMap::new(), HashMap::new(), Losses::default());
-        Self { scales: Scales::new(policy), window, next, records, by_entity, losses, now: Timestamp::UNIX_EPOCH, evicted: 0 }
+        Self { scales: Scales::new(policy), window, campaign, next, records, by_entity, losses, now: Timestamp::UNIX_EPOCH, evicted: 0 }
     }
 
     /// Takes a changed policy over; scores follow at the next signal or tick.
     pub fn set_policy(&mut self, policy: &Policy) {
         let fresh = Self::new(policy, self.next);
-        (self.scales, self.window) = (fresh.scales, fresh.window);
+        (self.scales, self.window, self.campaign) = (fresh.scales, fresh.window, fresh.campaign);
     }
 
     /// Takes a signal into the incident that shares something with it, or opens one. Where it ties several
@@ -66,7 +71,7 @@ impl Correlator {
         let mut kin: Vec<IncidentId> = signal.entities.iter().filter_map(|entity| self.by_entity.get(&joint(entity)?).copied()).collect();
         kin.sort();
         kin.dedup();
-        kin.retain(|id| self.records.get(id).is_some_and(|record| within(&record.incident, signal.at, self.window)));
+        kin.retain(|id| self.records.get(id).is_some_and(|record| self.is_near(&record.incident, &signal)));
         let (id, opened, merged) = match kin.split_first() {
             Some((oldest, others)) => (*oldest, false, self.merge(*oldest, others)),
             None => (self.make_room_and_name(), true, Vec::new()),
@@ -89,7 +94,8 @@ impl Correlator {
         let mut closed = Vec::new();
         for (id, record) in &mut self.records {
             let visible = record.weigh(&self.scales, now);
-            if now.signed_duration_since(record.incident.updated) > self.window {
+            let lasts = campaign::lasts_until(&record.incident, self.campaign).is_some_and(|end| end > now);
+            if now.signed_duration_since(record.incident.updated) > self.window && !lasts {
                 record.incident.state = IncidentState::Closed;
                 closed.push(*id);
                 changed.push(record.incident.clone());
@@ -174,6 +180,30 @@ impl Correlator {
     /// Why it scores what it scores; `actions` are those taken for it (others are passed over).
     pub fn explain(&self, id: IncidentId, actions: &[Action]) -> Option<Explanation> {
         self.records.get(&id).map(|record| explain::explain(record, &self.scales, self.now, actions))
+    }
+
+    /// Whether this attack has an incident.
+    pub fn has_campaign(&self, campaign: u64) -> bool {
+        self.by_entity.contains_key(&Entity::Campaign(campaign))
+    }
+
+    /// The attack of many sources that an incident is.
+    pub fn campaign_of(&self, id: IncidentId) -> Option<u64> {
+        self.records.get(&id).and_then(|record| campaign::of(&record.incident.entities))
+    }
+
+    /// What an attack of many sources comes to by now, told in place of the signals that belong to it; its worst sources first.
+    /// Gives the incident when a reader can see the change.
+    pub fn summarize(&mut self, campaign: u64, sentence: &str, worst: &[IpAddr]) -> Option<Incident> {
+        let id = *self.by_entity.get(&Entity::Campaign(campaign))?;
+        let record = self.records.get_mut(&id)?;
+        record.summarize(sentence, worst).then(|| record.incident.clone())
+    }
+
+    /// Whether a signal is close enough in time, and not part of another attack.
+    fn is_near(&self, incident: &Incident, signal: &Signal) -> bool {
+        let lasts = campaign::lasts_until(incident, self.campaign).is_some_and(|end| signal.at < end);
+        campaign::goes_with(incident, signal) && (within(incident, signal.at, self.window) || (lasts && signal.at >= incident.opened))
     }
 
     fn merge(&mut self, into: IncidentId, others: &[IncidentId]) -> Vec<IncidentId> {

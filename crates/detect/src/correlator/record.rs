@@ -17,7 +17,7 @@ pub(super) const MAX_ENTITIES: usize = 256;
 /// Hops named as lossy with an incident.
 const MAX_HOPS: usize = 16;
 /// Remote addresses of an incident.
-pub(super) const MAX_ADDRESSES: usize = 64;
+pub(super) const MAX_ADDRESSES: usize = 256;
 
 #[derive(Debug, Clone)]
 pub(super) struct Record {
@@ -34,6 +34,8 @@ pub(super) struct Record {
     known_losses: BTreeSet<u64>,
     /// By what others may join it.
     joinable: BTreeSet<Entity>,
+    /// What an attack of many sources comes to, in place of its signals.
+    pub(super) summary: Option<String>,
 }
 
 impl Record {
@@ -97,6 +99,7 @@ impl Record {
             lost: BTreeMap::new(),
             known_losses: BTreeSet::new(),
             joinable: BTreeSet::new(),
+            summary: None,
         }
     }
 
@@ -140,6 +143,7 @@ impl Record {
             *known = count.max(*known);
         }
         self.known_losses.extend(other.known_losses);
+        self.summary = self.summary.take().or(other.summary);
         self.settle();
     }
 
@@ -174,7 +178,17 @@ impl Record {
         let families: BTreeSet<Family> = self.evidence.deeds.values().flat_map(|deed| deed.peaks.keys().copied()).collect();
         incident.families = families.into_iter().collect();
         incident.subject = subject(&self.signals).or(incident.subject);
-        incident.sentence = story::tell(&self.signals, incident.signal_count);
+        incident.sentence = story::tell(&self.signals, incident.signal_count, self.summary.as_deref());
+    }
+
+    /// Tells it so from now on; the worst sources stand first. True when a reader can see a change.
+    pub(super) fn summarize(&mut self, sentence: &str, worst: &[IpAddr]) -> bool {
+        let before = (self.incident.sentence.clone(), self.incident.addresses.clone());
+        self.summary = Some(sentence.to_owned());
+        self.incident.sentence = story::tell(&self.signals, self.incident.signal_count, Some(sentence));
+        let rank = |address: &IpAddr| worst.iter().position(|one| one == address).unwrap_or(usize::MAX);
+        self.incident.addresses.sort_by_key(rank);
+        before != (self.incident.sentence.clone(), self.incident.addresses.clone())
     }
 
     /// Scores it as of now; true when something a reader can see changed.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::campaign;
 use bartizan_model::Signal;
 
 /// Longest sentence, in characters.
@@ -9,16 +10,19 @@ const LONGEST: usize = 360;
 /// Signals told at most; the rest are counted.
 const MAX_TOLD: usize = 3;
 
-/// `nginx (pid 812) ran "sh -i" as sh (pid 900), which connected to 203.0.113.9:4444`
-pub(super) fn tell(signals: &[Signal], count: u64) -> String {
-    let mut by_weight: Vec<&Signal> = signals.iter().collect();
+/// `nginx (pid 812) ran "sh -i" as sh (pid 900), which connected to 203.0.113.9:4444`. A `summary` stands for all signals of an attack of
+/// many sources.
+pub(super) fn tell(signals: &[Signal], count: u64, summary: Option<&str>) -> String {
+    let stands_for = |signal: &&Signal| summary.is_none() || campaign::of(&signal.entities).is_none();
+    let mut by_weight: Vec<&Signal> = signals.iter().filter(stands_for).collect();
+    let count = if summary.is_some() { by_weight.len() as u64 } else { count };
     by_weight.sort_by(|a, b| {
         b.severity.cmp(&a.severity).then(b.confidence.get().total_cmp(&a.confidence.get())).then((a.at, a.id).cmp(&(b.at, b.id)))
     });
     let mut detectors = HashSet::new();
     let mut told: Vec<&Signal> = by_weight.into_iter().filter(|signal| detectors.insert(signal.detector.as_str())).take(MAX_TOLD).collect();
     told.sort_by_key(|signal| (signal.at, signal.id));
-    let mut out = String::new();
+    let mut out = summary.unwrap_or_default().to_owned();
     for signal in &told {
         append(&mut out, &signal.sentence);
     }

@@ -8,6 +8,7 @@ mod able;
 mod doas;
 mod keys;
 mod login;
+mod named;
 mod pam;
 mod patterns;
 mod rise;
@@ -20,6 +21,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use able::Able;
+pub use named::named;
 pub(super) use server::servers;
 
 use super::ssh_ports;

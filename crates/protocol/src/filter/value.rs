@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::field::Field as F;
 use bartizan_model::{
-    Alarm, BudgetChange, Container, Event, EventId, EventKind, Exit, FileChange, Flow, HostText, ListeningUnit, Loss, Privilege, Process,
-    ProcessKey, Sha256, UserChange,
+    Alarm, BudgetChange, Container, Event, EventId, EventKind, Exit, FileChange, Flow, HostText, ListeningUnit, Login, Loss, Privilege,
+    Process, ProcessKey, Sha256, UserChange,
 };
 
 /// One value, borrowed from whoever holds it.
@@ -140,6 +140,7 @@ pub fn kind_values(kind: &EventKind, see: &mut impl FnMut(F, Value<'_>)) {
         EventKind::UserChange { account } => account_values(account, see),
         EventKind::PrivilegeUse { privilege } => privilege_values(privilege, see),
         EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => container_values(container, see),
+        EventKind::LoginAccepted { auth } | EventKind::LoginFailed { auth } => login_values(auth, see),
         EventKind::Alarm { alarm } => alarm_values(alarm, see),
         EventKind::Budget { budget } => budget_values(budget, see),
         EventKind::Loss { loss } => loss_values(loss, see),
@@ -179,6 +180,11 @@ fn privilege_values(privilege: &Privilege, see: &mut impl FnMut(F, Value<'_>)) {
 fn container_values(container: &Container, see: &mut impl FnMut(F, Value<'_>)) {
     show!(see, container: id => ContainerId, name => ContainerName, image => ContainerImage, runtime => ContainerRuntime,
         some pid => ContainerPid);
+}
+
+fn login_values(auth: &Login, see: &mut impl FnMut(F, Value<'_>)) {
+    show!(see, auth: service => AuthService, some user => AuthUser, some from => AuthFrom, some method => AuthMethod, some key => AuthKey,
+        attempts => AuthAttempts, line.source => AuthLineSource, line.offset => AuthLineOffset, line.text => AuthLineText);
 }
 
 fn alarm_values(alarm: &Alarm, see: &mut impl FnMut(F, Value<'_>)) {

@@ -208,6 +208,8 @@ impl Packer {
             | EventKind::PrivilegeUse { .. }
             | EventKind::ContainerStart { .. }
             | EventKind::ContainerStop { .. }
+            | EventKind::LoginAccepted { .. }
+            | EventKind::LoginFailed { .. }
             | EventKind::Budget { .. }
             | EventKind::Loss { .. }
             | EventKind::Alarm { .. } => put_bytes(&serde_json::to_vec(&event.kind)?, &mut self.raw),
@@ -319,6 +321,8 @@ fn form(kind: &EventKind) -> u8 {
         | EventKind::PrivilegeUse { .. }
         | EventKind::ContainerStart { .. }
         | EventKind::ContainerStop { .. }
+        | EventKind::LoginAccepted { .. }
+        | EventKind::LoginFailed { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => OTHER,
@@ -326,7 +330,7 @@ fn form(kind: &EventKind) -> u8 {
 }
 
 /// Every source, at the number by which it is stored: a new one goes at the end.
-const SOURCES: [Source; 9] = [
+const SOURCES: [Source; 10] = [
     Source::Ebpf,
     Source::ProcessConnector,
     Source::SockDiag,
@@ -336,6 +340,7 @@ const SOURCES: [Source; 9] = [
     Source::Accounts,
     Source::Containers,
     Source::Agent,
+    Source::Logs,
 ];
 
 fn code(source: Source) -> u8 {
@@ -349,5 +354,6 @@ fn code(source: Source) -> u8 {
         Source::Accounts => 6,
         Source::Containers => 7,
         Source::Agent => 8,
+        Source::Logs => 9,
     }
 }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use bartizan_model::{Severity, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::finding::Fold;
 use super::window::ManyDistinct;
@@ -18,10 +19,12 @@ const MAX_WORST: usize = 32;
 const MAX_CAMPAIGNS: usize = 8;
 
 /// An attack: everything that failed to log in while it was open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Campaign {
     /// When it was opened, seconds since 1970: its name.
     pub number: u64,
+    /// The first attempt.
+    pub first: Option<Timestamp>,
     /// The last attempt.
     pub last: Option<Timestamp>,
     /// Failed attempts.
@@ -48,7 +51,7 @@ fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Open {
     campaign: Campaign,
     opened: u32,
@@ -59,8 +62,8 @@ struct Open {
     hashes: Vec<u64>,
 }
 
-/// The attacks.
-#[derive(Debug)]
+/// The attacks. All of it outlives the agent, so that a restart raises no other alert.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Campaigns {
     life: u32,
     open: Option<Open>,
@@ -140,6 +143,25 @@ impl Campaigns {
         open.into_iter().chain(self.closed.iter().rev().cloned()).collect()
     }
 
+    /// Within its bounds, however it comes.
+    pub(super) fn bounded(mut self) -> Self {
+        self.closed.truncate(MAX_CAMPAIGNS);
+        if !self.open.iter().chain([&self.background]).all(Open::is_whole) {
+            return Self::new(self.life);
+        }
+        self
+    }
+
+    /// The one that is open.
+    pub(super) fn open(&self) -> Option<Campaign> {
+        self.open.as_ref().map(Open::shown)
+    }
+
+    /// From now on an attack is one alert for so long.
+    pub(super) fn set_life(&mut self, life: u32) {
+        self.life = life;
+    }
+
     pub(super) fn memory(&self) -> usize {
         2 * self.background.distinct.memory() + MAX_CAMPAIGNS * (size_of::<Campaign>() + MAX_WORST * 32)
     }
@@ -159,7 +181,8 @@ impl Campaigns {
 
 impl Open {
     fn new(at: u32) -> Self {
-        let campaign = Campaign { number: u64::from(at), last: None, attempts: 0, addresses: 0, reported: 0, worst: Vec::new() };
+        let campaign =
+            Campaign { number: u64::from(at), first: None, last: None, attempts: 0, addresses: 0, reported: 0, worst: Vec::new() };
         Self { campaign, opened: at, gravest: Severity::Info, distinct: ManyDistinct::new(WORDS), hashes: Vec::with_capacity(MAX_WORST) }
     }
 
@@ -167,6 +190,7 @@ impl Open {
         let campaign = &mut self.campaign;
         campaign.attempts += u64::from(attempts);
         campaign.last = Timestamp::from_timestamp(i64::from(at), 0);
+        campaign.first = campaign.first.or(campaign.last);
         self.distinct.add(hash);
         // Looked through by hash: at each failed login, so in a few cache lines.
         let place = match self.hashes.iter().position(|known| *known == hash) {
@@ -183,6 +207,10 @@ impl Open {
             (*known, *source) = (hash, address);
             *count += u64::from(attempts);
         }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.hashes.len() == self.campaign.worst.len() && self.hashes.len() <= MAX_WORST && self.distinct.memory() == WORDS * 8
     }
 
     fn shown(&self) -> Campaign {

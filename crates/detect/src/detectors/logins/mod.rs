@@ -5,9 +5,11 @@ mod brute_force;
 mod campaign;
 mod distributed;
 mod finding;
+mod first_seen;
 mod forged_lines;
 mod invalid_users;
 mod many_sources;
+mod memory;
 mod probes;
 mod revoked_key;
 mod root_login;
@@ -24,15 +26,16 @@ mod window;
 
 use bartizan_config::{LoginPolicy, Policy};
 use bartizan_logs::{Origin, Raw, Service, What};
-use bartizan_model::{HostText, Timestamp};
+use bartizan_model::{Attacker, HostText, Timestamp};
 
 pub use campaign::Campaign;
 pub use finding::{Finding, Fold};
-pub use sources::Attacker;
+pub use memory::LoginMemory;
 
 use super::Info;
 use campaign::Campaigns;
 use finding::Said;
+use first_seen::{Habits, Novelty};
 use source::Source;
 use sources::Sources;
 use targets::{People, Targets};
@@ -68,6 +71,8 @@ struct Scene<'a> {
     source: Option<&'a mut Source>,
     targets: &'a mut Targets,
     people: &'a mut People,
+    /// What is new about this login.
+    novelty: Option<Novelty>,
     /// Addresses that failed within the hour, while no attack is open; looked at now and then, else 0.
     crowd: u32,
 }
@@ -82,7 +87,7 @@ const ON_FAILURE: &[LoginDetector] = &[
     many_sources::DETECTOR,
 ];
 /// Asked on everything else.
-const ON_SUCCESS: &[LoginDetector] = &[success_after_failures::DETECTOR, root_login::DETECTOR];
+const ON_SUCCESS: &[LoginDetector] = &[success_after_failures::DETECTOR, root_login::DETECTOR, first_seen::DETECTOR];
 const ON_PROBE: &[LoginDetector] = &[probes::DETECTOR];
 const ON_PRIVILEGE: &[LoginDetector] = &[sudo_new_user::DETECTOR, sudo_failures::DETECTOR, su_failures::DETECTOR];
 const ON_REVOKED: &[LoginDetector] = &[revoked_key::DETECTOR];
@@ -106,6 +111,27 @@ struct Limits {
     accounts_within: u32,
 }
 
+impl Limits {
+    fn new(policy: &Policy) -> Self {
+        let policy = policy.logins.clone();
+        Self {
+            brute_force_within: seconds(policy.brute_force_within),
+            slow_within: seconds(policy.slow_within),
+            accounts_within: seconds(policy.accounts_within),
+            policy,
+        }
+    }
+
+    /// How long an attack is one alert.
+    fn campaign(&self) -> u32 {
+        seconds(self.policy.campaign)
+    }
+}
+
+fn seconds(time: std::time::Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
 /// Totals since the start: what was counted, alerted or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoginCounts {
@@ -126,10 +152,14 @@ pub struct LoginCounts {
 /// All login detectors, and what they remember.
 #[derive(Debug)]
 pub struct LoginDetectors {
+    seed: u64,
     limits: Limits,
     sources: Sources,
     targets: Targets,
     people: People,
+    habits: Habits,
+    /// Of the login that is looked at.
+    novelty: Option<Novelty>,
     campaigns: Campaigns,
     counts: LoginCounts,
 }
@@ -138,19 +168,15 @@ impl LoginDetectors {
     /// Under this policy. `seed` keeps an attacker from choosing addresses that crowd one another out of the table; `sudo_users` are those
     /// known to use sudo or su.
     pub fn new(policy: &Policy, seed: u64, sudo_users: impl IntoIterator<Item = HostText>) -> Self {
-        let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-        let policy = policy.logins.clone();
-        let limits = Limits {
-            brute_force_within: seconds(policy.brute_force_within),
-            slow_within: seconds(policy.slow_within),
-            accounts_within: seconds(policy.accounts_within),
-            policy,
-        };
-        let campaigns = Campaigns::new(seconds(limits.policy.campaign));
+        let limits = Limits::new(policy);
+        let campaigns = Campaigns::new(limits.campaign());
         Self {
+            seed,
             sources: Sources::new(seed),
             targets: Targets::new(seed),
             people: People::new(sudo_users),
+            habits: Habits::default(),
+            novelty: None,
             campaigns,
             limits,
             counts: LoginCounts::default(),
@@ -173,6 +199,7 @@ impl LoginDetectors {
                     // Other accounts were tried on the same connection before.
                     self.count_failure(record, at);
                 }
+                self.novelty = self.habits.learn(record, at);
                 let key = self.sources.find(record.address?);
                 let found = self.ask(ON_SUCCESS, record, at, key);
                 if let Some(source) = key.and_then(|key| self.sources.get(key)) {
@@ -200,7 +227,21 @@ impl LoginDetectors {
 
     /// The attacks that are open or were last, newest first.
     pub fn campaigns(&self) -> Vec<Campaign> {
-        self.campaigns.all()
+        self.campaigns.all().into_iter().map(|campaign| self.exact(campaign)).collect()
+    }
+
+    /// The attack that is open.
+    pub fn open_campaign(&self) -> Option<Campaign> {
+        self.campaigns.open().map(|campaign| self.exact(campaign))
+    }
+
+    /// With the counts of its worst sources from the table of sources, which are exact: space-saving counts say too much.
+    fn exact(&self, mut campaign: Campaign) -> Campaign {
+        for (address, count) in &mut campaign.worst {
+            *count = self.sources.total(*address).map_or(*count, |total| u64::from(total).min(*count));
+        }
+        campaign.worst.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        campaign
     }
 
     /// The worst sources that are remembered, by attempts.
@@ -235,9 +276,10 @@ impl LoginDetectors {
 
     /// The first detector that has something to say.
     fn ask(&mut self, list: &[LoginDetector], record: &Raw<'_>, at: u32, key: Option<usize>) -> Option<Finding> {
+        let novelty = self.novelty.take();
         let Self { limits, sources, targets, people, campaigns, .. } = self;
-        let mut scene =
-            Scene { record, limits, at, source: key.and_then(|key| sources.get(key)), targets, people, crowd: campaigns.crowd() };
+        let (source, crowd) = (key.and_then(|key| sources.get(key)), campaigns.crowd());
+        let mut scene = Scene { record, limits, at, source, targets, people, novelty, crowd };
         let (detector, said) = list.iter().find_map(|one| Some((one, (one.judge)(&mut scene)?)))?;
         let fold = match detector.folds {
             Folds::Not => Fold::Alone,
@@ -248,12 +290,15 @@ impl LoginDetectors {
     }
 }
 
-/// Seconds since 1970: the record's own time, unless it is far from the time that it is.
+/// The record's own time, unless it is far from the time that it is.
+pub fn believed(stamped: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let is_near = |at: &Timestamp| (now.timestamp() - PAST..=now.timestamp() + FUTURE).contains(&at.timestamp());
+    stamped.filter(is_near).unwrap_or(now)
+}
+
+/// The same in seconds since 1970.
 fn moment(stamped: Option<Timestamp>, now: Timestamp) -> u32 {
-    let now = now.timestamp();
-    let at = stamped.map_or(now, |at| at.timestamp());
-    let at = if (now - PAST..=now + FUTURE).contains(&at) { at } else { now };
-    u32::try_from(at).unwrap_or(0)
+    u32::try_from(believed(stamped, now).timestamp()).unwrap_or(0)
 }
 
 #[cfg(test)]

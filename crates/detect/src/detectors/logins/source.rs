@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use super::Limits;
 use super::window::{Distinct, Window};
 
@@ -11,7 +13,7 @@ const QUIET: u32 = 60 * 60;
 const OWN_FAILURES: u16 = 3;
 
 /// What is remembered of a source.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Source {
     /// An IPv4 address mapped into IPv6; of an IPv6 address its /64.
     pub(super) key: u128,

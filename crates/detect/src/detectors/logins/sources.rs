@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use bartizan_model::Timestamp;
+use bartizan_model::{Attacker, Timestamp};
 
 use super::source::{Source, key_of};
 
@@ -16,23 +16,6 @@ const ROWS: usize = 4;
 const COLUMNS: usize = 1 << 18;
 /// After so many additions all counters are halved: what was long ago weighs less, and the sketch never fills up.
 const AGE: u32 = 1 << 19;
-
-/// A source as a table shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attacker {
-    /// Its address.
-    pub address: IpAddr,
-    /// Failed attempts, as far as they are remembered.
-    pub attempts: u32,
-    /// About how many accounts it tried within the last hours.
-    pub accounts: u32,
-    /// First and last seen.
-    pub first: Option<Timestamp>,
-    /// Last seen.
-    pub last: Option<Timestamp>,
-    /// How often it was reported.
-    pub strikes: u8,
-}
 
 /// The table.
 #[derive(Debug)]
@@ -100,9 +83,10 @@ impl Sources {
     /// Gives a newcomer the place of the least in its set, if it is worth more.
     fn admit(&mut self, hash: u64, key: u128, at: u32, attempts: u32) -> Option<usize> {
         let (set, tag) = set_and_tag(hash);
+        // A free place first, then the least of those who are quiet.
         let least = (set..set + WAYS).min_by_key(|place| match self.tags.get(*place) {
-            Some(0) | None => 0,
-            Some(_) => self.places.get(*place).map_or(0, |one| one.worth(at)),
+            Some(0) | None => (0, 0),
+            Some(_) => self.places.get(*place).map_or((0, 0), |one| (one.worth(at), one.total.saturating_add(1))),
         })?;
         let worth = if self.tags.get(least) == Some(&0) { 0 } else { self.places.get(least)?.worth(at) };
         if worth > 0 && self.add_to_sketch(hash, attempts.max(1)) <= worth {
@@ -134,6 +118,11 @@ impl Sources {
         u32::from(now)
     }
 
+    /// How often a source failed since it has its place, if it has one.
+    pub(super) fn total(&self, address: IpAddr) -> Option<u32> {
+        self.find(address).and_then(|place| self.places.get(place)).map(|one| one.total)
+    }
+
     /// The worst by attempts.
     pub(super) fn worst(&self, most: usize) -> Vec<Attacker> {
         let mut places: Vec<&Source> = self.places.iter().filter(|one| one.last > 0 && one.total > 0).collect();
@@ -146,8 +135,30 @@ impl Sources {
             first: Timestamp::from_timestamp(i64::from(one.first), 0),
             last: Timestamp::from_timestamp(i64::from(one.last), 0),
             strikes: one.strikes,
+            held: None,
+            asked: None,
         };
         places.into_iter().map(shown).collect()
+    }
+
+    /// The worst, as they are handed to the next run.
+    pub(super) fn remember(&self, most: usize) -> Vec<Source> {
+        let mut places: Vec<Source> = self.places.iter().filter(|one| one.last > 0).copied().collect();
+        places.sort_by_key(|one| std::cmp::Reverse((one.total, one.last)));
+        places.truncate(most);
+        places
+    }
+
+    /// Those of an earlier run have their places again.
+    pub(super) fn recall(&mut self, remembered: Vec<Source>) {
+        for source in remembered {
+            let hash = mix(self.seed, (source.key >> 64) as u64, source.key as u64);
+            if let Some(place) = self.admit(hash, source.key, source.last, source.total)
+                && let Some(free) = self.places.get_mut(place)
+            {
+                *free = source;
+            }
+        }
     }
 
     pub(super) fn crowded_out(&self) -> u64 {

@@ -155,6 +155,11 @@ impl People {
         Self(known.into_iter().take(MAX_PEOPLE).map(|name| (name, Person { known: true, ..Person::default() })).collect())
     }
 
+    /// Those who were let through before.
+    pub(super) fn known(&self) -> Vec<HostText> {
+        self.0.iter().filter(|(_, person)| person.known).map(|(name, _)| name.clone()).collect()
+    }
+
     /// What is remembered of this one.
     pub(super) fn of(&mut self, name: &[u8], at: u32) -> &mut Person {
         let name = HostText::from(name);

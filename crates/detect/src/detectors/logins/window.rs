@@ -1,7 +1,9 @@
 //! How many within the last so many seconds: two buckets, the older fading as the newer fills. Exact until the first bucket is full.
 
+use serde::{Deserialize, Serialize};
+
 /// A count over a sliding time.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Window {
     start: u32,
     now: u16,
@@ -44,7 +46,7 @@ const ESTIMATES: [u16; 65] = [
 ];
 
 /// About how many different ones within the last so many seconds: a bit each (linear counting, Whang 1990), in two generations.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Distinct {
     now: u64,
     before: u64,
@@ -68,7 +70,7 @@ impl Distinct {
 }
 
 /// The same for more of them: good up to some thousands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ManyDistinct {
     bits: Vec<u64>,
     /// How many are set: counting them at each failed login would cost more than the rest of it.

@@ -1,0 +1,106 @@
+//! The road of one line through the pipeline: judged, put on record with its line, joined into the incident of its attack.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::super::pipeline::Pipeline;
+use super::queue::Item;
+use super::{LOGINS, READ};
+use crate::record::Record;
+use crate::schedule::due;
+use bartizan_detect::detectors::logins::Campaign;
+use bartizan_model::{Action, Explanation, IncidentId, Signal, Timestamp};
+
+/// Taken from the queue at once: an urgent event waits for no more than these.
+const BATCH: usize = 64;
+/// How often what the detectors remember is written down: after a crash counts are no older.
+const REMEMBER: Duration = Duration::from_secs(300);
+
+/// When what happens by the clock happened last.
+#[derive(Debug)]
+pub(in super::super) struct LogRounds(Instant);
+
+impl Default for LogRounds {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Pipeline {
+    /// Works off some of what waits; true when more does.
+    pub(in super::super) fn read_logs(&mut self) -> bool {
+        let (items, more) = self.ties.ingest.logs.queue.take(BATCH);
+        let now = chrono::Utc::now();
+        items.into_iter().for_each(|item| self.take_item(item, now));
+        more
+    }
+
+    /// One line, or the word that all before it are handled.
+    pub(super) fn take_item(&mut self, item: Item, now: Timestamp) {
+        match item {
+            Item::Record(source, at) => {
+                if let Some(told) = self.logs.judge(&source, &at, now) {
+                    if let Some((account, from, at)) = told.login() {
+                        self.ties.response.login_accepted(account, from, at);
+                    }
+                    let (event, signal) = told.numbered(self.ties.ingest.lanes.claim_id());
+                    self.ties.ingest.accounting.counters.count_event();
+                    self.ties.console.event(&event);
+                    self.ties.ingest.recorder.keep_all([&event]);
+                    if let Some((signal, campaign)) = signal {
+                        self.ties.response.alert();
+                        self.join_campaign(signal, campaign);
+                    }
+                }
+            }
+            Item::Read(text) => self.ties.ingest.recorder.keep(Record::Note(READ, text)),
+        }
+    }
+
+    /// Why an incident scores what it scores; of an attack of many sources, what it comes to.
+    pub(in super::super) fn explain(&self, id: IncidentId, actions: &[Action]) -> Option<Explanation> {
+        let mut explanation = self.correlator.explain(id, actions)?;
+        if let Some(number) = self.correlator.campaign_of(id) {
+            explanation.seen.splice(0..0, self.logs.described(number));
+        }
+        Some(explanation)
+    }
+
+    fn join_campaign(&mut self, signal: Signal, campaign: Option<u64>) {
+        let known = campaign.is_some_and(|number| self.correlator.has_campaign(number));
+        self.join(signal);
+        if let Some(campaign) = campaign.and_then(|number| self.logs.campaign_of(number)) {
+            self.summarize(&campaign);
+        }
+        if campaign.is_some() && !known {
+            // From now on it is one alert, whatever happens to this process.
+            self.remember_logins();
+        }
+    }
+
+    /// What belongs to the clock: the open attack as it is by now, and what the next run shall know.
+    pub(in super::super) fn logs_by_the_clock(&mut self) {
+        if let Some(campaign) = self.logs.campaign() {
+            self.summarize(&campaign);
+        }
+        self.ties.ingest.logs.spared.store(self.logs.spared(), Ordering::Relaxed);
+        if due(&mut self.log_rounds.0, REMEMBER) {
+            self.remember_logins();
+        }
+    }
+
+    /// Writes down what the next run shall know.
+    pub(in super::super) fn remember_logins(&mut self) {
+        if let Some(text) = self.logs.unsaved() {
+            self.ties.ingest.recorder.keep(Record::Note(LOGINS, text));
+        }
+    }
+
+    fn summarize(&mut self, campaign: &Campaign) {
+        let worst: Vec<_> = campaign.worst.iter().map(|(address, _)| address.to_canonical()).collect();
+        if let Some(incident) = self.correlator.summarize(campaign.number, &campaign.sentence(), &worst) {
+            self.ties.console.incident(&incident, &[]);
+            self.ties.console.alert_about(&incident);
+        }
+    }
+}

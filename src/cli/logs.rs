@@ -1,0 +1,37 @@
+//! `bartizan logs`: the logs that are followed, and who knocks.
+
+use clap::{Args, Subcommand};
+
+use bartizan_protocol::Request;
+
+/// What to show of the logs.
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    /// Show lines that no parser understood, up to three of each log.
+    #[arg(long)]
+    pub(super) samples: bool,
+    /// What to show; without it: the sources.
+    #[command(subcommand)]
+    pub(super) verb: Option<LogsVerb>,
+}
+
+/// What to show of the logs.
+#[derive(Debug, Subcommand)]
+pub(super) enum LogsVerb {
+    /// List the logs that are followed: lines read, understood and not, how far behind, what is wrong.
+    Sources,
+    /// List sources of failed logins, the worst first, and what is done about them.
+    Attackers {
+        /// At most this many.
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
+    },
+}
+
+/// The question that it stands for.
+pub(super) fn request(args: &LogsArgs) -> Request {
+    match &args.verb {
+        None | Some(LogsVerb::Sources) => Request::Logs,
+        Some(LogsVerb::Attackers { limit }) => Request::Attackers { limit: *limit },
+    }
+}
