@@ -87,7 +87,7 @@ forget_unit() {
         tries=$((tries - 1))
     done
     systemctl reset-failed bartizan.service >/dev/null 2>&1 || true
-    systemctl daemon-reload
+    systemctl daemon-reload || true
 }
 
 uninstall_it() {

@@ -162,6 +162,7 @@ fn log(name: &str, state: LogState) -> LogSource {
         unparsed: 0,
         cut: 0,
         records: read,
+        skipped: 0,
         lag: Some(0),
         last_line: (read > 0).then(|| before(2)),
         samples: vec![],

@@ -48,12 +48,13 @@ pub struct Context {
     clock: Clock,
     sessions: Sessions,
     scratch: Vec<u8>,
+    broken: docker::Broken,
 }
 
 impl Context {
     /// For a source whose local time is `offset` seconds ahead of UTC; it is `now`.
     pub fn new(now: Timestamp, offset: i32) -> Self {
-        Self { clock: Clock::new(now, offset), sessions: Sessions::default(), scratch: Vec::new() }
+        Self { clock: Clock::new(now, offset), sessions: Sessions::default(), scratch: Vec::new(), broken: docker::Broken::default() }
     }
 
     /// It is `now`: stamps without a year or zone are completed from this. To be told at least once a day, and when the zone changes.
@@ -67,11 +68,11 @@ pub fn parse<'a>(format: Format, line: &'a [u8], context: &'a mut Context) -> Pa
     if line.len() > MAX_LINE {
         return Parsed::TooLong;
     }
-    let Context { clock, sessions, scratch } = context;
+    let Context { clock, sessions, scratch, broken } = context;
     let frame = match format {
         Format::Auth => syslog::unwrap(line, clock),
         Format::Journal => journal::unwrap(line, scratch),
-        Format::Docker => match docker::unwrap(line, scratch) {
+        Format::Docker => match docker::unwrap(line, broken, scratch) {
             Some(at) => syslog::unwrap(scratch, clock).map(|frame| Frame { at: at.or(frame.at), ..frame }),
             None => None,
         },

@@ -20,7 +20,7 @@ pub enum LogState {
     Unreadable,
     /// A directory, FIFO, device or socket.
     NotAFile,
-    /// A symbolic link made by another user than the owner of what it points to.
+    /// A link that somebody else than root or the owner of the file may have made.
     ForeignLink,
     /// It ended the process that reads logs again and again, and is tried again later.
     SetAside,
@@ -96,6 +96,9 @@ pub struct LogSource {
     pub cut: u64,
     /// Records that came of them.
     pub records: u64,
+    /// Bytes of holes that were passed over: nobody has written them (lseek(2), `SEEK_DATA`).
+    #[serde(default)]
+    pub skipped: u64,
     /// Bytes that are written and not read yet; unknown of a journal.
     pub lag: Option<u64>,
     /// When the last line was read.

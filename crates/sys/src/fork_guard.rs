@@ -30,7 +30,7 @@ impl Turns {
 static TURNS: Mutex<Turns> = Mutex::new(Turns { writing: 0, starting: 0, overlapped: None });
 static CHANGED: Condvar = Condvar::new();
 
-/// While it lives, no child of ours is started: held from before a file is opened for writing until it is closed.
+/// While it lives, no child of ours is started: held when a file that was written is closed, at the latest. Who writes long takes it only then.
 #[derive(Debug)]
 #[must_use]
 pub struct Writing(());

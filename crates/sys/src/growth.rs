@@ -2,6 +2,8 @@
 //!
 //! `file_watch` says who touched which path; this says that there is more to read, of a file that is held open whatever its name.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -35,7 +37,11 @@ pub enum Grown {
 
 /// A watch over files and directories.
 #[derive(Debug)]
-pub struct Growth(Inotify);
+pub struct Growth {
+    inotify: Inotify,
+    /// How often a file is watched: the kernel has one watch for it, whatever names and descriptors it was opened by.
+    files: RefCell<HashMap<Watched, u32>>,
+}
 
 impl Growth {
     /// Nothing is watched yet.
@@ -43,32 +49,41 @@ impl Growth {
     /// # Errors
     /// As inotify_init(2): too many instances of this user.
     pub fn open() -> io::Result<Self> {
-        Ok(Self(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?))
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        Ok(Self { inotify, files: RefCell::default() })
     }
 
-    /// Watches a file that is open.
+    /// Watches a file that is open, until it was forgotten as often as it was watched.
     ///
     /// # Errors
     /// As inotify_add_watch(2): too many watches of this user.
     pub fn file(&self, file: &impl AsRawFd) -> io::Result<Watched> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        Ok(Watched(self.0.add_watch(path.as_str(), AddWatchFlags::IN_MODIFY)?))
+        let watched = Watched(self.inotify.add_watch(path.as_str(), AddWatchFlags::IN_MODIFY)?);
+        *self.files.borrow_mut().entry(watched).or_default() += 1;
+        Ok(watched)
     }
 
-    /// Watches the names in a directory.
+    /// Watches the names in a directory; watched again, it is the same watch as long as it is the same directory.
     ///
     /// # Errors
     /// As inotify_add_watch(2): it does not exist, or too many watches of this user.
     pub fn directory(&self, path: &Path) -> io::Result<Watched> {
         let names = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE;
         let other = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_ONLYDIR;
-        Ok(Watched(self.0.add_watch(path, names | other)?))
+        Ok(Watched(self.inotify.add_watch(path, names | other)?))
     }
 
-    /// Watches it no more.
+    /// Watches it no more, unless somebody else still wants to hear of it.
     pub fn forget(&self, watched: Watched) {
+        let mut files = self.files.borrow_mut();
+        if let Some(count) = files.get_mut(&watched).filter(|count| **count > 1) {
+            *count -= 1;
+            return;
+        }
+        files.remove(&watched);
         // One that is gone is forgotten already.
-        let _ = self.0.rm_watch(watched.0);
+        let _ = self.inotify.rm_watch(watched.0);
     }
 
     /// Waits until something happened here, or one of `others` can be read, at most `timeout`.
@@ -76,7 +91,7 @@ impl Growth {
     /// # Errors
     /// As poll(2).
     pub fn wait(&self, others: &[BorrowedFd<'_>], timeout: Duration) -> io::Result<bool> {
-        let own = self.0.as_fd();
+        let own = self.inotify.as_fd();
         let all: Vec<BorrowedFd<'_>> = others.iter().copied().chain([own]).collect();
         readiness::readable(&all, timeout)
     }
@@ -88,7 +103,7 @@ impl Growth {
     pub fn drain(&self) -> io::Result<Vec<Grown>> {
         let mut all = Vec::new();
         for _ in 0..READS {
-            match self.0.read_events() {
+            match self.inotify.read_events() {
                 Ok(events) => all.extend(events.into_iter().filter_map(|event| told(event.wd, event.mask, event.name))),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
@@ -138,6 +153,11 @@ mod tests {
         let told = [Grown::Name(names, "log".into()), Grown::Name(names, "log.1".into()), Grown::File(file)];
         assert_eq!(growth.drain().unwrap(), told);
         writer.set_len(0).unwrap();
+        assert_eq!(growth.drain().unwrap(), [Grown::File(file)]);
+        // The same file by another descriptor: who lets go of one is not to silence the other.
+        assert_eq!(growth.file(&writer).unwrap(), file);
+        growth.forget(file);
+        writer.write_all(b"more\n").unwrap();
         assert_eq!(growth.drain().unwrap(), [Grown::File(file)]);
         growth.forget(file);
         growth.forget(file);

@@ -26,6 +26,7 @@ mod file_handle;
 pub mod file_watch;
 pub mod fork_guard;
 pub mod growth;
+pub mod holes;
 mod home_network;
 mod inotify;
 pub mod keep_alive;

@@ -14,6 +14,8 @@ pub(super) const RECORD: usize = packets::LONGEST / 4;
 pub const SAMPLES: usize = 3;
 /// Bytes kept of each.
 pub const SAMPLE: usize = 512;
+/// Sources that the child may hold at once; both sides count them.
+pub(super) const SOURCES: usize = 200;
 /// Longest cursor that a journal may have, in bytes (systemd's own take some 140).
 pub(super) const CURSOR: usize = 512;
 
@@ -148,6 +150,8 @@ pub(super) fn check<R: Record>(packet: &[u8], id: u32, reading: &Reading) -> Res
     fits("about another source", told.id == id)?;
     fits("read where nobody asked it to", (begun..=furthest).contains(&told.to.offset))?;
     fits("more lines than it was to read", told.lines <= reading.lines)?;
+    // Else it would be asked again and again.
+    fits("more to come, and nothing done", !told.more || told.to != reading.from || told.lines > 0)?;
     fits(
         "counts that do not add up",
         u64::from(told.parsed) + u64::from(told.unparsed) <= u64::from(told.lines) && told.cut <= told.lines,
@@ -202,6 +206,7 @@ mod tests {
             Told { to: Position { offset: 49, within_cut: false }, ..told() },
             Told { to: far, ..told() },
             Told { lines: 11, ..told() },
+            Told { more: true, records: 0, ..Told::nothing(4, Position { offset: 50, within_cut: false }) },
             Told { parsed: 3, ..told() },
             Told { cut: 4, ..told() },
             Told { records: 3, ..told() },
@@ -210,6 +215,7 @@ mod tests {
             Told { samples: vec![vec![0; SAMPLE + 1]], ..told() },
             Told { cursor: Some("x".repeat(CURSOR + 1)), ..told() },
             Told { cursor: Some("-flag".to_owned()), ..told() },
+            Told { cursor: Some("s=x".to_owned()), ..told() },
         ];
         for told in wrong {
             assert!(judged(&told, good.clone(), b"").is_err(), "{told:?}");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{Ask, Batch, Hello, Kind, Reading, Record, check, pack};
+use super::frame::{Ask, Batch, Hello, Kind, Reading, Record, SOURCES, check, pack};
 use bartizan_sys::packets;
 use bartizan_sys::unprivileged::Child;
 
@@ -42,8 +42,13 @@ pub enum Refused {
 
 /// How the child died.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the process that reads logs {0}")]
-pub struct Died(pub String);
+#[error("the process that reads logs {how}")]
+pub struct Died {
+    /// In words.
+    pub how: String,
+    /// What it was reading can have done that. False when it was ended from outside, or while it read nothing.
+    pub earned: bool,
+}
 
 struct Life {
     child: Child,
@@ -55,6 +60,8 @@ struct Held<S> {
     source: S,
     descriptor: OwnedFd,
     handed: bool,
+    /// When it was asked about last, in questions.
+    asked: u64,
 }
 
 /// A child without rights, and what it was handed. Not for several threads: the child dies with the one that started it.
@@ -64,6 +71,7 @@ pub struct Worker<S, R> {
     held: BTreeMap<u32, Held<S>>,
     room: Vec<u8>,
     deaths: u64,
+    questions: u64,
     record: PhantomData<R>,
 }
 
@@ -88,12 +96,12 @@ impl<S, R> Worker<S, R> {
 impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
     /// Nothing is started before there is something to read.
     pub fn new(launch: Launch) -> Self {
-        Self { launch, life: None, held: BTreeMap::new(), room: vec![0; packets::LONGEST], deaths: 0, record: PhantomData }
+        Self { launch, life: None, held: BTreeMap::new(), room: vec![0; packets::LONGEST], deaths: 0, questions: 0, record: PhantomData }
     }
 
     /// From now on `id` is this source; it is handed over with the first question about it.
     pub fn take(&mut self, id: u32, kind: Kind, source: S, descriptor: OwnedFd) {
-        self.held.insert(id, Held { kind, source, descriptor, handed: false });
+        self.held.insert(id, Held { kind, source, descriptor, handed: false, asked: 0 });
     }
 
     /// The source is done with.
@@ -110,27 +118,42 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
     /// # Errors
     /// [`Refused`]; the sources stay taken.
     pub fn read(&mut self, id: u32, reading: Reading) -> Result<Batch<R>, Refused> {
+        // One that ended while nobody asked it anything died of no line.
+        if let Some(ended) = self.life.as_mut().and_then(|life| life.child.ended()) {
+            self.life = None;
+            return Err(self.bury(format!("died: {}", ended.how), false));
+        }
         let life = match self.life.take() {
             Some(life) => life,
             None => self.start().map_err(Refused::NotStarted)?,
         };
-        match self.ask(&life, id, reading) {
+        let wrong = match self.ask(&life, id, reading) {
             Ok(batch) => {
                 self.life = Some(life);
-                Ok(batch)
+                return Ok(batch);
             }
-            Err(wrong) => {
-                self.deaths += 1;
-                self.held.values_mut().for_each(|held| held.handed = false);
-                let how = life.child.end();
-                let told = match wrong {
-                    Wrong::Gone => format!("died: {how}"),
-                    Wrong::Hung => format!("hung for {} s and was ended", self.launch.patience.as_secs_f32()),
-                    Wrong::Answer(what) => format!("gave an answer out of bounds ({what}) and was ended"),
-                };
-                Err(Refused::Died(Died(told)))
+            Err(wrong) => wrong,
+        };
+        Err(match wrong {
+            Wrong::Gone => {
+                let ended = life.child.gone();
+                self.bury(format!("died: {}", ended.how), ended.earned)
             }
-        }
+            Wrong::Hung => {
+                life.child.end();
+                self.bury(format!("hung for {} s and was ended", self.launch.patience.as_secs_f32()), true)
+            }
+            Wrong::Answer(what) => {
+                life.child.end();
+                self.bury(format!("gave an answer out of bounds ({what}) and was ended"), true)
+            }
+        })
+    }
+
+    fn bury(&mut self, how: String, earned: bool) -> Refused {
+        self.deaths += 1;
+        self.held.values_mut().for_each(|held| held.handed = false);
+        Refused::Died(Died { how, earned })
     }
 
     fn start(&mut self) -> io::Result<Life> {
@@ -146,9 +169,16 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
     }
 
     fn ask(&mut self, life: &Life, id: u32, reading: Reading) -> Result<Batch<R>, Wrong> {
-        if let Some(held) = self.held.get_mut(&id).filter(|held| !held.handed) {
-            say(life, &Ask::Take { id, kind: held.kind, source: held.source.clone() }, Some(&held.descriptor))?;
-            held.handed = true;
+        self.questions += 1;
+        if self.held.get(&id).is_some_and(|held| !held.handed) {
+            self.make_room(life)?;
+        }
+        if let Some(held) = self.held.get_mut(&id) {
+            held.asked = self.questions;
+            if !held.handed {
+                say(life, &Ask::Take { id, kind: held.kind, source: held.source.clone() }, Some(&held.descriptor))?;
+                held.handed = true;
+            }
         }
         // The child cannot look it up: it opens nothing.
         let zone = chrono::Local::now().offset().local_minus_utc();
@@ -163,9 +193,27 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
             Some(packet) => check(packet, id, &reading).map_err(Wrong::Answer),
         }
     }
+
+    /// The child holds so many at once: the file that was asked about the longest ago is taken back. Of a pipe it may hold what came.
+    fn make_room(&mut self, life: &Life) -> Result<(), Wrong> {
+        let handed = self.held.iter().filter(|(_, held)| held.handed);
+        let (mut count, mut oldest) = (0, None::<(u64, u32)>);
+        for (id, held) in handed {
+            count += 1;
+            if held.kind == Kind::File {
+                oldest = Some(oldest.unwrap_or((u64::MAX, 0)).min((held.asked, *id)));
+            }
+        }
+        let Some((_, id)) = oldest.filter(|_| count >= SOURCES) else { return Ok(()) };
+        if let Some(held) = self.held.get_mut(&id) {
+            held.handed = false;
+        }
+        say::<S>(life, &Ask::Drop { id }, None)
+    }
 }
 
 /// What was wrong with the child.
+#[derive(Debug)]
 enum Wrong {
     Gone,
     Hung,

@@ -53,6 +53,9 @@ impl<'a> Lines<'a> {
             self.within_cut = false;
             rest = rest.get(end + 1..).unwrap_or_default();
         }
+        let zeros = zeros_before(rest);
+        self.at += zeros;
+        rest = rest.get(zeros..).unwrap_or_default();
         let at = self.at;
         let (length, taken) = match memchr::memchr(b'\n', rest) {
             Some(end) => (end, end + 1),
@@ -69,6 +72,13 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// A program that writes on where it was, in a file that was cut short, leaves zero bytes before its next line: they are no part of it. Those at
+/// the end may be written yet, unless they are more than any line.
+fn zeros_before(rest: &[u8]) -> usize {
+    let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+    if zeros < rest.len() || zeros > LONGEST { zeros } else { 0 }
+}
+
 /// The cursor in a line of `journalctl --output=json`: systemd writes it as a string without escapes (sd_journal_get_cursor(3)).
 pub(super) fn cursor(line: &[u8]) -> Option<&str> {
     const KEY: &[u8] = b"\"__CURSOR\"";
@@ -78,10 +88,21 @@ pub(super) fn cursor(line: &[u8]) -> Option<&str> {
     is_cursor(text).then_some(text)
 }
 
-/// Whether this may be handed to `journalctl` as a cursor: `s=...;i=...;...`.
+/// Whether this is a cursor of a journal: `s=...;i=...;b=...;m=...;t=...;x=...`, all of it hexadecimal (sd_journal_get_cursor(3) calls it
+/// opaque; journald writes no other since its beginning, src/libsystemd/sd-journal/sd-journal.c).
 pub(super) fn is_cursor(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b';' | b'-' | b'_');
-    text.starts_with("s=") && text.len() <= CURSOR && text.bytes().all(known)
+    let mut parts = text.split(';');
+    let shape = |(key, length): (&str, usize)| {
+        let value = parts.next().and_then(|part| part.strip_prefix(key));
+        value.is_some_and(|value| (1..=length).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let whole = [("s=", 32), ("i=", 16), ("b=", 32), ("m=", 16), ("t=", 16), ("x=", 16)].into_iter().all(shape);
+    whole && text.len() <= CURSOR && parts.next().is_none()
+}
+
+/// The time in a cursor, in microseconds since 1970: of the entry that it names.
+pub fn cursor_time(cursor: &str) -> Option<u64> {
+    cursor.split(';').find_map(|part| u64::from_str_radix(part.strip_prefix("t=")?, 16).ok())
 }
 
 #[cfg(test)]
@@ -126,11 +147,24 @@ mod tests {
     }
 
     #[test]
+    fn the_zeros_of_a_hole_are_no_part_of_a_line() {
+        let (lines, to) = all(b"\0\0one\n\0\ntwo\0\n\0\0", Position::default(), false);
+        let wanted = [(b"one".to_vec(), 2, false), (vec![], 7, false), (b"two\0".to_vec(), 8, false)];
+        assert_eq!((lines.as_slice(), to.offset), (&wanted[..], 13), "what is written over the last ones is read yet");
+        let (lines, to) = all(&vec![0; CHUNK], Position::default(), false);
+        assert_eq!((lines.len(), to), (0, Position { offset: CHUNK as u64, within_cut: false }));
+    }
+
+    #[test]
     fn the_cursor_is_found_and_nothing_else_is_taken_for_one() {
         let line = br#"{ "__CURSOR" : "s=ab12;i=4;b=0f;m=1;t=2;x=3", "MESSAGE":"x" }"#;
         assert_eq!(cursor(line), Some("s=ab12;i=4;b=0f;m=1;t=2;x=3"));
+        assert_eq!(cursor_time("s=ab12;i=4;b=0f;m=1;t=5f5e100;x=3"), Some(100_000_000));
         for none in [&br#"{"__CURSOR":7}"#[..], br#"{"__CURSOR":"--flush"}"#, br#"{"__CURSOR":"s=a b"}"#, b"", br#""__CURSOR":"s=1"#] {
             assert_eq!(cursor(none), None);
+        }
+        for none in ["s=x", "s=ab12", "s=a;i=4;b=0;m=1;t=2;x=3;", "s=a;i=4;b=0;m=1;t=;x=3", "s=a;i=4;b=0;m=1;t=12345678901234567;x=3"] {
+            assert!(!is_cursor(none), "{none}");
         }
     }
 

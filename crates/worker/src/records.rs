@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::Record;
 use super::serve::{Heard, Parser};
+use bartizan_logs::frame::docker::{Broken, unwrap as docker};
 use bartizan_logs::web::error::{ErrorKind, NginxErrors, Rule, WebError, read_apache};
 use bartizan_logs::web::{Access, AccessReader, Finding, Format as WebFormat, MAX_FINDINGS, judge};
 use bartizan_logs::{Context, Format as AuthFormat, MAX_DETAIL, MAX_NAME, Parsed, parse};
@@ -181,6 +182,8 @@ impl Record for LogRecord {
 pub enum Reader {
     /// Logins and their kin.
     Auth(AuthFormat, Box<Context>),
+    /// Lines of a container: requests in a usual format, or logins and their kin.
+    Container(Box<Context>, AccessReader, Broken, Vec<u8>),
     /// Requests.
     Access(AccessReader),
     /// Errors of nginx; the zone that it was made for.
@@ -203,7 +206,10 @@ impl Parser for LogParser {
         match source {
             LogFormat::Auth => auth(AuthFormat::Auth),
             LogFormat::Journal => auth(AuthFormat::Journal),
-            LogFormat::Docker => auth(AuthFormat::Docker),
+            LogFormat::Docker => {
+                let context = Box::new(Context::new(chrono::Utc::now(), 0));
+                Reader::Container(context, AccessReader::guessing(), Broken::default(), Vec::new())
+            }
             LogFormat::Access(None) => Reader::Access(AccessReader::guessing()),
             LogFormat::Access(Some(format)) => Reader::Access(AccessReader::of(format.clone())),
             LogFormat::NginxError => Reader::NginxError(NginxErrors::new(0), 0),
@@ -213,7 +219,7 @@ impl Parser for LogParser {
 
     fn clock(&mut self, state: &mut Reader, zone: i32) {
         match state {
-            Reader::Auth(_, context) => context.set_time(chrono::Utc::now(), zone),
+            Reader::Auth(_, context) | Reader::Container(context, ..) => context.set_time(chrono::Utc::now(), zone),
             Reader::Access(_) => {}
             Reader::NginxError(_, known) if *known == zone => {}
             Reader::NginxError(errors, known) => (*errors, *known) = (NginxErrors::new(i64::from(zone)), zone),
@@ -223,11 +229,8 @@ impl Parser for LogParser {
 
     fn parse(&mut self, state: &mut Reader, line: &[u8]) -> Heard<LogRecord> {
         match state {
-            Reader::Auth(format, context) => match parse(*format, line, context) {
-                Parsed::Record(record) => Heard::Record(LogRecord::Auth(Box::new(record.keep()))),
-                Parsed::Other => Heard::Known,
-                Parsed::Unparsed | Parsed::TooLong => Heard::Unknown,
-            },
+            Reader::Auth(format, context) => login(parse(*format, line, context)),
+            Reader::Container(context, access, broken, inner) => container(line, context, access, broken, inner),
             Reader::Access(reader) => match reader.read(line) {
                 Some(access) => Heard::Record(LogRecord::Request(Box::new(request(&access)))),
                 None => Heard::Unknown,
@@ -240,6 +243,26 @@ impl Parser for LogParser {
 
 fn lent(text: &HostText) -> Cow<'_, [u8]> {
     Cow::Borrowed(text.as_bytes())
+}
+
+fn login(parsed: Parsed<'_>) -> Heard<LogRecord> {
+    match parsed {
+        Parsed::Record(record) => Heard::Record(LogRecord::Auth(Box::new(record.keep()))),
+        Parsed::Other => Heard::Known,
+        Parsed::Unparsed | Parsed::TooLong => Heard::Unknown,
+    }
+}
+
+/// A whole line of a container. What it writes is in no format that could be looked up, so a request is tried first.
+fn container(line: &[u8], context: &mut Context, access: &mut AccessReader, broken: &mut Broken, inner: &mut Vec<u8>) -> Heard<LogRecord> {
+    if docker(line, broken, inner).is_none() {
+        // The other reader must hear of the break too.
+        return login(parse(AuthFormat::Docker, line, context));
+    }
+    match access.read(inner) {
+        Some(access) => Heard::Record(LogRecord::Request(Box::new(request(&access)))),
+        None => login(parse(AuthFormat::Docker, line, context)),
+    }
 }
 
 fn cut(bytes: &[u8], most: usize) -> HostText {
@@ -309,5 +332,56 @@ mod tests {
         let mut lying = got.clone();
         lying.attacks = vec![got.attacks[0].clone(); MAX_FINDINGS + 1];
         assert!(!LogRecord::Request(lying).holds());
+    }
+
+    fn heard(source: &LogFormat, lines: &[&str]) -> Vec<Heard<LogRecord>> {
+        let mut state = LogParser.open(source);
+        lines.iter().map(|line| LogParser.parse(&mut state, line.as_bytes())).collect()
+    }
+
+    #[test]
+    fn a_container_may_write_requests_and_logins_and_a_broken_line_is_neither() {
+        let entry = |log: &str| format!(r#"{{"log":"{log}","stream":"stdout","time":"2026-11-28T10:00:00Z"}}"#);
+        let request = r#"192.0.2.9 - - [28/Nov/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 200 5 \"-\" \"curl\""#;
+        let login = "Nov 28 10:00:00 box sshd[7]: Failed password for root from 192.0.2.8 port 4242 ssh2";
+        let lines = [
+            entry(&format!(r"{request}\n")),
+            entry(&format!(r"{login}\n")),
+            entry("GET /long"),
+            entry(&format!(r"{request}\n")),
+            entry(&format!(r"{login}\n")),
+            "no entry".to_owned(),
+        ];
+        let heard = heard(&LogFormat::Docker, &lines.each_ref().map(String::as_str));
+        let what: Vec<&str> = heard
+            .iter()
+            .map(|heard| match heard {
+                Heard::Record(LogRecord::Request(_)) => "request",
+                Heard::Record(LogRecord::Auth(_)) => "login",
+                Heard::Record(LogRecord::Trouble(_)) => "trouble",
+                Heard::Known => "known",
+                Heard::Unknown => "unknown",
+            })
+            .collect();
+        assert_eq!(what, ["request", "login", "unknown", "unknown", "login", "unknown"]);
+    }
+
+    #[test]
+    fn a_packet_that_met_a_log_rule_is_read_from_the_journal() {
+        let entry = |transport: &str| {
+            format!(
+                r#"{{"__CURSOR":"s=a","_TRANSPORT":"{transport}","_UID":"1000","SYSLOG_IDENTIFIER":"kernel","__REALTIME_TIMESTAMP":"1764324910000001",
+                "MESSAGE":"bad: IN=eth0 OUT= MAC=00 SRC=198.51.100.7 DST=10.0.0.1 LEN=60 TOS=0x00 PROTO=TCP SPT=4242 DPT=23 SYN URGP=0"}}"#
+            )
+            .replace('\n', "")
+        };
+        for (transport, origin) in [("kernel", bartizan_logs::Origin::Proven), ("syslog", bartizan_logs::Origin::Forged)] {
+            match heard(&LogFormat::Journal, &[&entry(transport)]).remove(0) {
+                Heard::Record(LogRecord::Auth(record)) => {
+                    assert_eq!((record.address, record.port, record.origin), ("198.51.100.7".parse().ok(), Some(4242), origin));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

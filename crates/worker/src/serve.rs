@@ -9,13 +9,10 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{Ask, At, EVIDENCE, Hello, Kind, RECORD, RECORDS, Reading, Record, SAMPLE, SAMPLES, Told, pack};
+use super::frame::{Ask, At, EVIDENCE, Hello, Kind, RECORD, RECORDS, Reading, Record, SAMPLE, SAMPLES, SOURCES, Told, pack};
 use super::lines::{CHUNK, Lines, Next, cursor};
 use bartizan_model::HostText;
 use bartizan_sys::{packets, unprivileged};
-
-/// Sources that may be open at once.
-const SOURCES: usize = 200;
 
 /// What a parser makes of a line.
 #[derive(Debug)]
@@ -132,7 +129,7 @@ fn answer<P: Parser>(
                 Kind::File => room.get(..length).unwrap_or_default(),
                 Kind::Stream => &waiting,
             };
-            let mut lines = Lines::new(bytes, reading.from, reading.last);
+            let mut lines = Lines::new(bytes, reading.from, reading.last && length < CHUNK);
             let whole = walk(&mut lines, reading, open, parser, &mut told, &mut records)?;
             told.to = lines.position();
             told.more = !whole || length == CHUNK;

@@ -136,7 +136,9 @@ fn it_has_no_rights_and_holds_only_what_it_was_handed() {
     }
     for ids in ["Uid", "Gid"] {
         let ids: Vec<u32> = field(ids).split(' ').map(|id| id.parse().unwrap()).collect();
-        assert!(ids.len() == 4 && ids.iter().all(|id| *id != 0 && *id == ids[0]), "{ids:?}");
+        assert!(ids.len() == 4 && ids.iter().all(|id| *id >= 65_520 && *id != 65_534 && *id == ids[0]), "an id of its own: {ids:?}");
+        let passwd = fs::read_to_string("/etc/passwd").unwrap();
+        assert!(!passwd.contains(&format!(":{}:", ids[0])), "nobody else has it: {ids:?}");
     }
     assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str(), field("Groups").as_str()), ("1", "2", ""));
     let mut held: Vec<(u32, String)> = fs::read_dir(format!("/proc/{pid}/fd"))
@@ -187,7 +189,7 @@ fn whatever_a_line_does_to_it_costs_that_line_and_a_note() {
                     caution.lived(from, batch.to);
                     from = batch.to;
                 }
-                Err(Refused::Died(died)) => noted.push((caution.died(Instant::now()), from.offset, died.0)),
+                Err(Refused::Died(died)) => noted.push((caution.died(Instant::now(), died.earned), from.offset, died.how)),
                 Err(refused) => panic!("{line}: {refused}"),
             }
         }
@@ -231,14 +233,17 @@ fn a_stream_is_read_as_it_comes_and_its_last_cursor_told() {
     let mut worker = worker();
     let (pipe, mut writer) = std::io::pipe().unwrap();
     worker.take(1, Kind::Stream, "j".to_owned(), pipe.into());
-    writer.write_all(b"{\"__CURSOR\":\"s=1;i=1\"}\n{\"__CURSOR\":\"s=1;i=2\"}\n{\"__CUR").unwrap();
+    let cursor = |number: u32| format!("s=a;i={number};b=0;m=1;t=2;x=3");
+    let entry = |number: u32| format!("{{\"__CURSOR\":\"{}\"}}\n", cursor(number));
+    let third = entry(3);
+    writer.write_all([entry(1).as_str(), &entry(2), &third[..7]].concat().as_bytes()).unwrap();
     let first = worker.read(1, Reading { from: Position::default(), lines: 1, skip: false, last: false }).unwrap();
-    assert_eq!((first.lines, first.more, first.cursor.as_deref()), (1, true, Some("s=1;i=1")));
+    assert_eq!((first.lines, first.more, first.cursor.as_deref()), (1, true, Some(cursor(1).as_str())));
     let second = read(&mut worker, 1, first.to.offset).unwrap();
-    assert_eq!((second.lines, second.more, second.cursor.as_deref()), (1, false, Some("s=1;i=2")));
-    writer.write_all(b"SOR\":\"s=1;i=3\"}\n").unwrap();
-    let third = read(&mut worker, 1, second.to.offset).unwrap();
-    assert_eq!((third.lines, third.cursor.as_deref(), third.to.offset), (1, Some("s=1;i=3"), 69));
+    assert_eq!((second.lines, second.more, second.cursor.as_deref()), (1, false, Some(cursor(2).as_str())));
+    writer.write_all(&third.as_bytes()[7..]).unwrap();
+    let last = read(&mut worker, 1, second.to.offset).unwrap();
+    assert_eq!((last.lines, last.cursor.as_deref(), last.to.offset), (1, Some(cursor(3).as_str()), 3 * third.len() as u64));
 }
 
 #[test]
@@ -259,4 +264,49 @@ fn an_answer_is_bounded_and_the_rest_is_asked_for_again() {
     assert_eq!((records, from), (4000, text.len() as u64));
     assert!(read(&mut worker, 1, from).unwrap().records.is_empty());
     assert_eq!(worker.deaths(), 0);
+}
+
+#[test]
+fn more_files_than_it_may_hold_are_read_all_the_same() {
+    let mut worker = worker();
+    let (pipe, mut writer) = std::io::pipe().unwrap();
+    worker.take(0, Kind::Stream, "j".to_owned(), pipe.into());
+    writer.write_all(b"half a li").unwrap();
+    assert_eq!(read(&mut worker, 0, 0).unwrap().lines, 0);
+    let count = 230;
+    (1..=count).for_each(|id| drop(hand(&mut worker, id, b"one\ntwo\n")));
+    for id in (1..=count).chain([1, 40, count]) {
+        assert_eq!(words(&read(&mut worker, id, 4).unwrap()), [(4, format!("s{id}: two").as_str())]);
+    }
+    writer.write_all(b"ne\n").unwrap();
+    assert_eq!(words(&read(&mut worker, 0, 0).unwrap()), [(0, "j: half a line")], "what came of a pipe is not given away");
+    assert_eq!(worker.deaths(), 0);
+}
+
+#[test]
+fn its_end_while_it_reads_nothing_blames_no_line() {
+    use nix::sys::signal::{Signal, kill};
+    let mut worker = worker();
+    hand(&mut worker, 1, b"one\ntwo\n");
+    assert_eq!(read(&mut worker, 1, 0).unwrap().lines, 2);
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(worker.pid().unwrap()).unwrap());
+        kill(pid, signal).unwrap();
+        let until = Instant::now() + Duration::from_secs(5);
+        while !fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default().contains(") Z ") && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        match read(&mut worker, 1, 0) {
+            Err(Refused::Died(died)) => assert!(!died.earned && died.how.contains(signal.as_str()), "{died:?}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(read(&mut worker, 1, 0).unwrap().lines, 2);
+    }
+}
+
+#[test]
+fn what_a_hole_left_before_a_line_is_no_part_of_it() {
+    let mut worker = worker();
+    hand(&mut worker, 1, &[vec![0; 5000], b"one\n\0\0\ntwo\n".to_vec()].concat());
+    assert_eq!(words(&read(&mut worker, 1, 0).unwrap()), [(5000, "s1: one"), (5007, "s1: two")]);
 }

@@ -149,8 +149,16 @@ impl Shelf {
         if let Some(parent) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         }
+        let mut file = create(path)?;
+        let copied = self.fill(&mut file, source, most);
+        // Children are kept waiting for its end only, not for a whole copy: one that was begun meanwhile has let go of it by then.
         let _alone = fork_guard::writing();
-        let (mut file, mut source, mut hasher) = (create(path)?, source.take(most), blake3::Hasher::new());
+        drop(file);
+        copied
+    }
+
+    fn fill(&self, file: &mut File, source: impl Read, most: u64) -> io::Result<(u64, String)> {
+        let (mut source, mut hasher) = (source.take(most), blake3::Hasher::new());
         let (mut buffer, mut total) = (vec![0_u8; 256 << 10], 0);
         while !self.is_closed() {
             let got = match source.read(&mut buffer) {

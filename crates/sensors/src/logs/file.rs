@@ -1,89 +1,72 @@
-//! One file, under whatever names it had: the one that has the name now, and earlier ones that may still be written to.
+//! The file of one source, under whatever names it had: the one that has the name now, and earlier ones that may still be written to.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::LogSink;
-use super::follower::{Hands, died, note, tally};
-use super::kept::{Head, KeptFile, KeptSource};
+use super::held_file::{HeldFile, Progress};
+use super::kept::{KeptFile, KeptSource};
+use super::row::{died, note, tally};
+use super::settled::settle;
+use super::{Hands, LogSink};
 use bartizan_model::{LogSource, LogState};
-use bartizan_sys::growth::Watched;
+use bartizan_sys::growth::{Growth, Watched};
 use bartizan_sys::plain_file::{self, NotOpened};
-use bartizan_worker::{Caution, Kind, Parser, Position, Refused, Verdict};
+use bartizan_worker::{Batch, Parser, Position, Refused, Worker};
 
 /// Readings of one turn, 256 KiB each, so that a file that grows fast keeps nobody from the others.
 const READINGS: usize = 16;
-/// A file that lost its name is read on until nobody has written to it for so long: programs reopen their log seconds after its rotation.
-const QUIET: Duration = Duration::from_secs(60);
 /// More bytes than these that wait are worth a word.
 const BEHIND: u64 = 16 << 20;
 /// Earlier files that are read beside the one that has the name.
 const EARLIER: usize = 8;
-
-/// A file that is held open.
-struct Open {
-    id: u32,
-    file: File,
-    device: u64,
-    inode: u64,
-    head: Head,
-    position: Position,
-    /// Its size when all of it that is whole had been read.
-    seen: Option<u64>,
-    watched: Option<Watched>,
-    /// It has the name now.
-    named: bool,
-    quiet_since: Instant,
-}
-
-impl Open {
-    fn kept(&self) -> KeptFile {
-        KeptFile { device: self.device, inode: self.inode, head: self.head.clone(), position: self.position }
-    }
-}
+/// Files that are done with and remembered.
+const DONE: usize = 32;
 
 /// The file of one source.
 pub(super) struct FileSource<P: Parser> {
     path: PathBuf,
     source: P::Source,
     /// The oldest first.
-    open: Vec<Open>,
+    open: Vec<HeldFile>,
     /// Of an earlier run, until the first look.
-    kept: Option<Vec<KeptFile>>,
+    kept: Option<KeptSource>,
+    /// The oldest first.
+    done: Vec<KeptFile>,
     /// It was there, or was looked for: what comes now is new from its beginning.
     awaited: bool,
     pub(super) row: LogSource,
-    caution: Caution,
     /// Its name was given to something, or may have been.
     pub(super) renamed: bool,
-    /// There may be more to read.
-    pub(super) grown: bool,
 }
 
 impl<P: Parser> FileSource<P>
 where
     P::Source: Clone,
 {
-    pub(super) fn new(path: PathBuf, source: P::Source, row: LogSource, kept: Option<Vec<KeptFile>>) -> Self {
+    pub(super) fn new(path: PathBuf, source: P::Source, row: LogSource, kept: Option<KeptSource>) -> Self {
         let awaited = kept.is_some();
-        Self { path, source, open: Vec::new(), kept, awaited, row, caution: Caution::default(), renamed: true, grown: true }
+        Self { path, source, open: Vec::new(), kept, done: Vec::new(), awaited, row, renamed: true }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether this watch is about one of its files.
-    pub(super) fn is_about(&self, watched: Watched) -> bool {
-        self.open.iter().any(|open| open.watched == Some(watched))
+    /// There may be more in the file that is watched so; in all of them with `None`.
+    pub(super) fn grow(&mut self, watched: Option<Watched>) {
+        let meant = |open: &&mut HeldFile| watched.is_none() || open.watched == watched;
+        self.open.iter_mut().filter(meant).for_each(|open| open.grown = true);
     }
 
     pub(super) fn keep(&self) -> KeptSource {
-        let files = self.open.iter().map(Open::kept).collect();
         // Before the first look, what was kept is still what is known.
-        KeptSource::of(&self.row, self.kept.clone().unwrap_or(files), None)
+        let earlier = self.kept.as_ref().map(|kept| (kept.at, kept.files.clone()));
+        let now = KeptSource::of(&self.row);
+        let (at, files) =
+            earlier.unwrap_or_else(|| (now.at, self.done.iter().cloned().chain(self.open.iter().map(HeldFile::kept)).collect()));
+        KeptSource { at, files, ..now }
     }
 
     /// Changes when there is something to keep.
@@ -93,47 +76,49 @@ where
 
     /// When it wants a turn although nothing happened.
     pub(super) fn due(&self) -> Option<Instant> {
-        let waits = self.caution.waits_until().filter(|_| self.grown);
-        let quiet = self.open.iter().filter(|open| !open.named).map(|open| open.quiet_since + QUIET).min();
-        waits.into_iter().chain(quiet).min()
+        self.open.iter().filter_map(HeldFile::due).min()
     }
 
     /// Looks at its name if it must, and reads on. True when there is more already.
     pub(super) fn turn<K: LogSink<P::Record>>(&mut self, hands: &mut Hands<'_, P, K>) -> Result<bool, Refused> {
-        let now = Instant::now();
         if std::mem::take(&mut self.renamed) {
             self.look(hands);
         }
-        if self.caution.waits_until().is_some_and(|until| until > now) {
-            return Ok(false);
-        }
-        let mut left = READINGS;
-        if std::mem::take(&mut self.grown) {
-            let mut at = 0;
-            // A copy of a file that was cut short may come in before it.
-            while at < self.open.len() && left > 0 {
-                match self.read_on(at, &mut left, hands) {
-                    Ok(true) => at += 1,
-                    Ok(false) => {}
-                    Err(refused) => {
-                        self.grown = true;
-                        return self.refused(at, refused, now);
+        let now = Instant::now();
+        let (mut left, mut at) = (READINGS, 0);
+        while left > 0
+            && let Some(open) = self.open.get_mut(at)
+        {
+            if !open.wants_turn(now) {
+                at += 1;
+                continue;
+            }
+            match open.read_on(&mut left, &mut self.row, hands) {
+                Ok(Progress::Done) => at += 1,
+                // It is next once more, or the copy of it that comes in before it.
+                Ok(Progress::CutShort(read)) => {
+                    left -= usize::from(left > 0);
+                    self.cut_short(at, read, hands);
+                }
+                Err(refused) => {
+                    if let Refused::Died(how) = &refused {
+                        let verdict = open.caution.died(now, how.earned);
+                        died(&mut self.row, verdict, open.position.offset, how);
                     }
+                    return Err(refused);
                 }
             }
-            self.grown = left == 0;
         }
-        self.release_quiet(now, hands)?;
+        self.let_go(|open| open.over, hands);
         self.weigh();
-        Ok(self.grown)
+        Ok(self.open.iter().any(|open| open.grown && open.wants_turn(now)))
     }
 
     /// What has the name now?
     fn look<K: LogSink<P::Record>>(&mut self, hands: &mut Hands<'_, P, K>) {
         let found = plain_file::open(&self.path);
-        let kept = self.kept.take();
         let named = found.as_ref().ok().map(|(file, found)| (file, found));
-        let begins = kept.map(|kept| self.settle(kept, named, hands)).unwrap_or_default();
+        let begins = self.kept.take().and_then(|kept| self.settle(kept, named, hands));
         let (file, found) = match found {
             Ok(found) => found,
             Err(why) => {
@@ -145,13 +130,15 @@ where
         if let Some(at) = known.filter(|_| begins.is_none()) {
             return self.name(at);
         }
+        let again = self.done.iter().position(|done| done.is_inode(&found)).map(|at| self.done.remove(at));
+        let again = again.filter(|done| done.is_in(&file, found.len())).map(|done| done.position);
         // An editor puts a copy in the place of the file: what was read of it is in the copy too.
-        let same = |open: &&Open| open.named && !open.head.is_short() && open.kept().is_in(&file, found.len());
+        let same = |open: &&HeldFile| open.named && !open.head.is_short() && open.kept().is_in(&file, found.len());
         let copied = self.open.iter().find(same).map(|open| open.position);
         if copied.is_some() {
-            self.drop_where(|open| open.named, hands);
+            self.let_go(|open| open.named, hands);
         }
-        let position = match begins.or(copied) {
+        let position = match begins.or(again).or(copied) {
             Some(position) => position,
             None if self.awaited => Position::default(),
             // The past before our first day is nobody's news. A line that is being written is not whole.
@@ -159,8 +146,8 @@ where
         };
         self.awaited = true;
         self.open.iter_mut().for_each(|open| open.named = false);
-        self.adopt(file, &found, position, true, hands);
         self.row.state = LogState::Following;
+        self.adopt((file, &found), (position, true), hands);
     }
 
     /// One that is held has the name, again or still.
@@ -177,28 +164,19 @@ where
     /// Finds the files of an earlier run: where to go on in the one that has the name, if it is one of them.
     fn settle<K: LogSink<P::Record>>(
         &mut self,
-        kept: Vec<KeptFile>,
+        kept: KeptSource,
         named: Option<(&File, &Metadata)>,
         hands: &mut Hands<'_, P, K>,
     ) -> Option<Position> {
-        let mut begins = None;
-        for kept in kept {
-            if let Some((file, found)) = named
-                && kept.inode == found.ino()
-                && kept.is_in(file, found.len())
-            {
-                begins = Some(kept.position);
-            } else if let Some((file, _)) = kept.find(&self.path) {
-                if let Ok(found) = file.metadata() {
-                    self.adopt(file, &found, kept.position, false, hands);
-                }
-            } else {
-                let lost =
-                    format!("what was written behind byte {} while no agent ran, if anything, is not here any more", kept.position.offset);
-                note(&mut self.row, lost);
-            }
+        let settled = settle(kept, &self.path, named);
+        self.done = settled.done;
+        for (file, found, position) in settled.earlier {
+            self.adopt((file, &found), (position, false), hands);
         }
-        begins
+        if !settled.lost.is_empty() {
+            note(&mut self.row, settled.lost.join("; "));
+        }
+        settled.begins
     }
 
     fn not_there(&mut self, why: &NotOpened) {
@@ -206,7 +184,7 @@ where
         self.row.state = match why {
             NotOpened::Missing => LogState::Missing,
             NotOpened::NotAFile(_) => LogState::NotAFile,
-            NotOpened::ForeignLink { .. } => LogState::ForeignLink,
+            NotOpened::ForeignLink { .. } | NotOpened::LooseLink { .. } | NotOpened::HardLink { .. } => LogState::ForeignLink,
             NotOpened::Refused(_) => LogState::Unreadable,
         };
         if self.row.state != LogState::Missing {
@@ -214,141 +192,65 @@ where
         }
     }
 
-    fn adopt<K: LogSink<P::Record>>(&mut self, file: File, found: &Metadata, position: Position, named: bool, hands: &mut Hands<'_, P, K>) {
-        let taken = file.try_clone().and_then(|again| Ok((again, Head::of(&file)?)));
-        let (again, head) = match taken {
-            Ok(taken) => taken,
-            Err(why) => return self.fail(format!("it cannot be read: {why}")),
+    fn adopt<K: LogSink<P::Record>>(
+        &mut self,
+        (file, found): (File, &Metadata),
+        (position, named): (Position, bool),
+        hands: &mut Hands<'_, P, K>,
+    ) {
+        let held = match HeldFile::take(file, found, (position, named), self.source.clone(), &mut self.row, hands) {
+            Ok(held) => held,
+            Err(why) => {
+                self.row.state = LogState::Failed;
+                return note(&mut self.row, format!("it cannot be read: {why}"));
+            }
         };
-        let id = hands.id();
-        hands.worker.take(id, Kind::File, self.source.clone(), again.into());
-        let watched = hands.growth.file(&file);
-        if let Err(why) = &watched {
-            note(
-                &mut self.row,
-                format!("it cannot be watched and is looked at every ten seconds: {why}: raise fs.inotify.max_user_watches"),
-            );
-        }
-        let (device, inode, quiet_since) = (found.dev(), found.ino(), Instant::now());
-        let open = Open { id, file, device, inode, head, position, seen: None, watched: watched.ok(), named, quiet_since };
         let at = if named { self.open.len() } else { self.open.iter().position(|open| open.named).unwrap_or(self.open.len()) };
-        self.open.insert(at, open);
-        self.grown = true;
+        self.open.insert(at, held);
         if self.open.len() > EARLIER {
             note(&mut self.row, format!("more than {EARLIER} earlier files are still open: the oldest is left"));
             let oldest = self.open.first().map(|open| open.id);
-            self.drop_where(|open| Some(open.id) == oldest, hands);
+            self.let_go(|open| Some(open.id) == oldest, hands);
         }
-    }
-
-    /// Reads on in one file until all of it is read or the turn is over. False when the file at this place is to be read first.
-    fn read_on<K: LogSink<P::Record>>(&mut self, at: usize, left: &mut usize, hands: &mut Hands<'_, P, K>) -> Result<bool, Refused> {
-        let Some(open) = self.open.get_mut(at) else { return Ok(true) };
-        let looked = open.file.metadata().and_then(|found| Ok((found.len(), open.head.begins(&open.file)?)));
-        let (size, same) = match looked {
-            Ok(looked) => looked,
-            Err(why) => {
-                self.fail(format!("it cannot be read: {why}"));
-                return Ok(true);
-            }
-        };
-        if size < open.position.offset || !same {
-            self.cut_short(at, hands);
-            // It begins anew, or its copy came in before it: either is next.
-            return Ok(false);
-        }
-        if open.position.offset == size {
-            // Nothing to read starts no child.
-            open.seen = Some(size);
-        }
-        if open.seen == Some(size) {
-            return Ok(true);
-        }
-        if open.head.is_short()
-            && let Ok(head) = Head::of(&open.file)
-        {
-            open.head = head;
-        }
-        open.quiet_since = Instant::now();
-        while *left > 0 {
-            *left -= 1;
-            let reading = self.caution.reading(open.position, false);
-            let batch = hands.worker.read(open.id, reading)?;
-            self.caution.lived(open.position, batch.to);
-            open.position = batch.to;
-            if let Some(number) = batch.failed {
-                let why = std::io::Error::from_raw_os_error(number);
-                self.fail(format!("it cannot be read: {why}"));
-                return Ok(true);
-            }
-            if self.row.state == LogState::Failed {
-                self.row.state = LogState::Following;
-            }
-            let more = batch.more || (batch.lines > 0 && batch.to.offset < size);
-            tally(&mut self.row, batch, hands.sink);
-            if !more {
-                open.seen = Some(size);
-                break;
-            }
-        }
-        Ok(true)
     }
 
     /// A file was emptied, and perhaps written anew: read from its beginning; first what was not read yet, from the copy that was made of it.
-    fn cut_short<K: LogSink<P::Record>>(&mut self, at: usize, hands: &mut Hands<'_, P, K>) {
+    fn cut_short<K: LogSink<P::Record>>(&mut self, at: usize, read: Option<Batch<P::Record>>, hands: &mut Hands<'_, P, K>) {
         let Some(open) = self.open.get_mut(at) else { return };
-        let before = open.kept();
-        (open.position, open.seen) = (Position::default(), None);
-        open.head = Head::of(&open.file).unwrap_or_default();
-        let copy = before.find(&self.path).and_then(|(file, _)| Some((file.metadata().ok()?, file)));
-        if let Some((found, file)) = copy.filter(|(found, _)| found.len() > before.position.offset) {
-            self.adopt(file, &found, before.position, false, hands);
+        let before = open.begin_anew();
+        match before.find(&self.path).filter(|(_, found)| found.len() > before.position.offset) {
+            Some((file, found)) => self.adopt((file, &found), (before.position, false), hands),
+            // Without a copy, what was read is all that there is.
+            None => read.into_iter().for_each(|read| tally(&mut self.row, read, hands.sink)),
         }
     }
 
-    /// The child died while it read, or none could be started.
-    fn refused(&mut self, at: usize, refused: Refused, now: Instant) -> Result<bool, Refused> {
-        let Refused::Died(how) = &refused else { return Err(refused) };
-        let offset = self.open.get(at).map_or(0, |open| open.position.offset);
-        died(&mut self.row, self.caution.died(now), offset, how);
-        Err(refused)
-    }
-
-    /// Lets go of earlier files that nobody writes to any more; the end of their last line does not come.
-    fn release_quiet<K: LogSink<P::Record>>(&mut self, now: Instant, hands: &mut Hands<'_, P, K>) -> Result<(), Refused> {
-        let is_done = |open: &Open| !open.named && open.seen.is_some() && now.saturating_duration_since(open.quiet_since) >= QUIET;
-        for open in self.open.iter().filter(|open| is_done(open)) {
-            match hands.worker.read(open.id, self.caution.reading(open.position, true)) {
-                Ok(batch) => tally(&mut self.row, batch, hands.sink),
-                // It was the last line that could be read of it.
-                Err(Refused::Died(how)) => died(&mut self.row, Verdict::SetAside, open.position.offset, &how),
-                Err(refused) => return Err(refused),
-            }
-        }
-        self.drop_where(is_done, hands);
-        Ok(())
-    }
-
-    fn drop_where<K: LogSink<P::Record>>(&mut self, which: impl Fn(&Open) -> bool, hands: &mut Hands<'_, P, K>) {
+    /// Lets go of files, and remembers how far they were read.
+    fn let_go<K>(&mut self, which: impl Fn(&HeldFile) -> bool, hands: &mut Hands<'_, P, K>) {
         for open in self.open.extract_if(.., |open| which(open)) {
             hands.worker.release(open.id);
             if let Some(watched) = open.watched {
                 hands.growth.forget(watched);
             }
+            self.done.push(KeptFile { done: true, ..open.kept() });
         }
+        let surplus = self.done.len().saturating_sub(DONE);
+        self.done.drain(..surplus);
     }
 
-    fn fail(&mut self, why: String) {
-        self.row.state = LogState::Failed;
-        note(&mut self.row, why);
+    /// It is not followed any more.
+    pub(super) fn leave(&mut self, worker: &mut Worker<P::Source, P::Record>, growth: &Growth) {
+        for open in self.open.drain(..) {
+            worker.release(open.id);
+            open.watched.into_iter().for_each(|watched| growth.forget(watched));
+        }
     }
 
     /// How much waits.
     fn weigh(&mut self) {
-        let waits = |open: &Open| open.file.metadata().map_or(0, |found| found.len().saturating_sub(open.position.offset));
-        let lag = self.open.iter().map(waits).sum();
+        let lag = self.open.iter().map(HeldFile::lag).sum();
         self.row.lag = Some(lag);
-        if self.row.state.is_read() || (self.row.state == LogState::SetAside && lag == 0) {
+        if self.row.state.is_read() {
             self.row.state = if lag > BEHIND { LogState::Behind } else { LogState::Following };
         }
     }

@@ -117,12 +117,12 @@ impl ContainerApi {
     }
 }
 
-fn path_of(id: &str) -> String {
+pub(super) fn path_of(id: &str) -> String {
     format!("/containers/{id}/json")
 }
 
 /// A name as people know it: the runtime puts a slash before it.
-fn bounded(name: &str) -> HostText {
+pub(super) fn bounded(name: &str) -> HostText {
     let name = name.strip_prefix('/').unwrap_or(name).as_bytes();
     HostText::from(name.get(..MAX_NAME).unwrap_or(name))
 }

@@ -4,6 +4,7 @@
 
 mod events;
 mod listing;
+mod logs;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use events::{Events, Happened};
 pub use listing::Found;
+pub use logs::ContainerLog;
 
 use bartizan_model::HostText;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};

@@ -48,11 +48,17 @@ pub(super) fn apply() -> io::Result<()> {
 
 fn compiled() -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-    let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
-    for memory in [libc::SYS_mmap, libc::SYS_mprotect] {
-        let never = SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(executable), 0)?;
-        rules.insert(memory, vec![SeccompRule::new(vec![never])?]);
-    }
+    let without = |argument, flags: libc::c_int| {
+        let flags = SeccompCmpOp::MaskedEq(u64::from(flags.unsigned_abs()));
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, flags, 0)
+    };
+    // Shared memory and memory that grows like a stack are not counted by RLIMIT_DATA (mm/vma.c, is_data_mapping).
+    let own = without(3, libc::MAP_SHARED | libc::MAP_GROWSDOWN)?;
+    rules.insert(libc::SYS_mmap, vec![SeccompRule::new(vec![without(2, libc::PROT_EXEC)?, own])?]);
+    rules.insert(libc::SYS_mprotect, vec![SeccompRule::new(vec![without(2, libc::PROT_EXEC | libc::PROT_GROWSDOWN)?])?]);
+    // Builds with debug assertions ask whether a descriptor is open before they close it.
+    let asks = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(libc::F_GETFD.unsigned_abs()))?;
+    rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![asks])?]);
     let own = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(std::process::id()))?;
     rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![own])?]);
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;

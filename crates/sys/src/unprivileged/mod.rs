@@ -4,7 +4,10 @@
 //! The near side starts it and ends it ([`Child`]); the far side, before it reads a byte from outside, gives up what it has ([`give_up`]).
 
 mod filter;
+mod own_id;
 mod rights;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,12 +15,25 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use super::{fork_guard, packets};
 
 pub use rights::{MEMORY, give_up};
+
+/// How long one that let go of its socket may take to be gone.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How a child ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// In words.
+    pub how: String,
+    /// What it read can have done that. False for a signal that others send: an operator, a service manager, the kernel when memory is short.
+    pub earned: bool,
+}
 
 /// Such a child. It is killed and reaped when this is dropped, and dies with the thread that started it.
 #[derive(Debug)]
@@ -43,29 +59,53 @@ impl Child {
         self.0.id()
     }
 
-    /// Ends it at once, if it has not ended, and tells how it ended.
-    pub fn end(mut self) -> String {
-        // Our own unreaped child: its pid cannot be another's. When it ended by itself, that is how it ended.
-        let ended = self.0.try_wait().ok().flatten();
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<Ended> {
+        self.0.try_wait().ok().flatten().map(of_status)
+    }
+
+    /// Ends it at once.
+    pub fn end(mut self) {
         let _ = self.0.kill();
-        ended.or_else(|| self.0.wait().ok()).map_or_else(|| "nobody knows how it ended".to_owned(), in_words)
+    }
+
+    /// It let go of its socket, so it is about to end by itself; if it is not, that is its own doing, and it is ended.
+    pub fn gone(mut self) -> Ended {
+        let until = Instant::now() + FAREWELL;
+        while Instant::now() < until {
+            if let Some(ended) = self.ended() {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ended { how: "it closed its socket and went on".to_owned(), earned: true }
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
+        // Our own unreaped child: its pid cannot be another's.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn in_words(status: ExitStatus) -> String {
-    let Some(number) = status.signal() else { return format!("it ended with {}", status.code().unwrap_or_default()) };
-    match nix::sys::signal::Signal::try_from(number) {
-        Ok(nix::sys::signal::Signal::SIGSYS) => "it asked the kernel for something that it may not have (SIGSYS)".to_owned(),
+fn of_status(status: ExitStatus) -> Ended {
+    use nix::sys::signal::Signal;
+    let Some(number) = status.signal() else {
+        return Ended { how: format!("it ended with {}", status.code().unwrap_or_default()), earned: true };
+    };
+    let signal = Signal::try_from(number);
+    let earned = matches!(
+        signal,
+        Ok(Signal::SIGSYS | Signal::SIGABRT | Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE | Signal::SIGTRAP)
+    );
+    let how = match signal {
+        Ok(Signal::SIGSYS) => "it asked the kernel for something that it may not have (SIGSYS)".to_owned(),
         Ok(signal) => format!("it was ended by {signal}"),
         Err(_) => format!("it was ended by signal {number}"),
-    }
+    };
+    Ended { how, earned }
 }
 
 fn apart() -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What a process gives up before it reads a byte from outside: user, groups, capabilities, network, memory, new files, and the way back.
 
-use std::io::{self, Read};
+use std::io;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -10,21 +10,19 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::filter;
+use super::own_id::own_id;
 
 /// Bytes of memory of its own that it may have (RLIMIT_DATA, getrlimit(2)): a request beyond them fails.
 pub const MEMORY: u64 = 128 << 20;
+/// Bytes of addresses beyond those that it has (RLIMIT_AS): what it may map without writing to it costs the kernel tables. An allocator
+/// sets far more aside than it uses.
+const ADDRESSES: u64 = 4 * MEMORY;
 /// Descriptors that it may hold.
 const DESCRIPTORS: u64 = 256;
 /// How much it steps back for whoever needs a processor too (nice(2)).
 const NICE: libc::c_int = 5;
 /// How willingly the kernel ends it when memory is short (proc(5), -1000 to 1000).
 const OOM_SCORE: &str = "500";
-/// Accounts in whose name it may run, the first that exists.
-const USERS: [&str; 2] = ["bartizan-worker", "nobody"];
-/// The id that the kernel itself gives to nobody (`overflowuid`, proc(5)).
-const NOBODY: u32 = 65_534;
-/// Bytes of /etc/passwd that are read.
-const MAX_PASSWD: u64 = 4 << 20;
 /// `_LINUX_CAPABILITY_VERSION_3` (include/uapi/linux/capability.h).
 const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
@@ -44,7 +42,7 @@ pub fn give_up(name: &std::ffi::CStr) -> io::Result<()> {
         for namespace in [CloneFlags::CLONE_NEWNET, CloneFlags::CLONE_NEWIPC, CloneFlags::CLONE_NEWUTS] {
             let _ = unshare(namespace);
         }
-        become_nobody()?;
+        become_somebody_else()?;
     }
     drop_capabilities()?;
     prctl::set_no_new_privs()?;
@@ -57,6 +55,7 @@ pub fn give_up(name: &std::ffi::CStr) -> io::Result<()> {
 fn limit() -> io::Result<()> {
     let limits = [
         (Resource::RLIMIT_DATA, MEMORY),
+        (Resource::RLIMIT_AS, addresses()?.saturating_add(ADDRESSES)),
         (Resource::RLIMIT_NOFILE, DESCRIPTORS),
         (Resource::RLIMIT_NPROC, 0),
         (Resource::RLIMIT_FSIZE, 0),
@@ -68,41 +67,32 @@ fn limit() -> io::Result<()> {
     Ok(())
 }
 
-fn become_nobody() -> io::Result<()> {
+/// Bytes of addresses that this process has mapped (proc_pid_statm(5)).
+fn addresses() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = text.split_ascii_whitespace().next().and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.ok_or_else(|| io::Error::other("/proc/self/statm does not say how much is mapped"))?;
+    Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+}
+
+fn become_somebody_else() -> io::Result<()> {
     // Before the user: only root may.
     for capability in 0..64 {
         // SAFETY: plain numbers.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } < 0 {
             match Errno::last() {
-                // The kernel knows no more of them; or we may not (CAP_SETPCAP, which our unit leaves out): what is in this set can be
-                // gained by an exec only, and neither that nor a new right is left after this.
+                // The kernel knows no more of them; or we may not (CAP_SETPCAP): what is in this set can be gained by an exec only, and
+                // neither that nor a new right is left after this.
                 Errno::EINVAL | Errno::EPERM => break,
                 other => return Err(other.into()),
             }
         }
     }
-    let (uid, gid) = account();
+    let id = own_id()?;
+    let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
     setgroups(&[])?;
     setresgid(gid, gid, gid)?;
     Ok(setresuid(uid, uid, uid)?)
-}
-
-/// User and group of the first of these accounts in /etc/passwd.
-fn account() -> (Uid, Gid) {
-    let mut text = Vec::new();
-    // Unreadable: the number that stands for nobody everywhere.
-    let _ = std::fs::File::open("/etc/passwd").and_then(|file| file.take(MAX_PASSWD).read_to_end(&mut text));
-    let text = String::from_utf8_lossy(&text);
-    let find = |name: &str| {
-        text.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let (own, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-            let (uid, gid): (u32, u32) = (uid.parse().ok()?, gid.parse().ok()?);
-            (own == name && uid != 0 && gid != 0).then_some((uid, gid))
-        })
-    };
-    let (uid, gid) = USERS.iter().find_map(|name| find(name)).unwrap_or((NOBODY, NOBODY));
-    (Uid::from_raw(uid), Gid::from_raw(gid))
 }
 
 fn drop_capabilities() -> io::Result<()> {

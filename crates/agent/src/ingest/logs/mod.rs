@@ -19,7 +19,7 @@ use super::Ingest;
 use crate::mailbox::{NoAnswer, Published};
 use bartizan_config::Settings;
 use bartizan_model::{Attacker, HopDrops, HostText, LogSource};
-use bartizan_sensors::logs::{LogFollower, LogSink, places};
+use bartizan_sensors::logs::{LogFinder, LogFollower, LogSink, places};
 use bartizan_sensors::{Collector, Stop};
 use bartizan_worker::{At, Launch, LogParser, LogRecord};
 
@@ -72,7 +72,9 @@ impl Ingest {
 pub(crate) fn follower(ingest: &Arc<Ingest>, settings: &Settings, read: Option<&str>, stop: &Stop) -> Box<dyn Collector> {
     let launch = Launch { program: "/proc/self/exe".into(), arguments: vec!["worker".into()], patience: PATIENCE };
     let taker = Taker { ingest: Arc::clone(ingest), stop: stop.clone() };
-    Box::new(LogFollower::<LogParser, _>::new(places(&settings.logs), launch, taker, read))
+    let finder = LogFinder::new(settings.logs.clone());
+    let follower = LogFollower::<LogParser, _>::new(places(&settings.logs), launch, taker, read);
+    Box::new(follower.finding(Arc::new(move || finder.find())))
 }
 
 /// The end of the follower: everything goes to the pipeline, in the order in which it was read.
