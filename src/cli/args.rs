@@ -92,7 +92,7 @@ pub(super) enum Verb {
     },
     /// Test every sensor, enforcer and dependency on this host and report what works.
     Doctor,
-    /// List the logs that are followed, or who fails to log in.
+    /// List the logs that are followed, or who fails to log in; import fail2ban's jails.
     Logs(LogsArgs),
     /// List recorded events.
     Events(EventsArgs),

@@ -127,7 +127,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
     }
     Ok(match verb {
         Verb::Status { .. } | Verb::Mode { mode: None } => Request::Status,
-        Verb::Logs(args) => logs::request(args),
+        Verb::Logs(args) => logs::request(args).ok_or_else(|| no_question(verb))?,
         Verb::Events(args) => Request::Events(query(args)?),
         Verb::Signals { limit } => Request::Signals { limit: *limit },
         Verb::Incidents { id } => Request::Incidents { id: *id },

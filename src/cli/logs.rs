@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::fail2ban::ImportArgs;
 use bartizan_protocol::Request;
 
 /// What to show of the logs.
@@ -26,12 +27,16 @@ pub(super) enum LogsVerb {
         #[arg(long, default_value_t = 1_000)]
         limit: u32,
     },
+    /// Read fail2ban's jails and filters as they are installed and report what of them is understood.
+    #[command(name = "import-fail2ban")]
+    ImportFail2ban(ImportArgs),
 }
 
-/// The question that it stands for.
-pub(super) fn request(args: &LogsArgs) -> Request {
+/// The question that it stands for; `None` for what is done without an agent.
+pub(super) fn request(args: &LogsArgs) -> Option<Request> {
     match &args.verb {
-        None | Some(LogsVerb::Sources) => Request::Logs,
-        Some(LogsVerb::Attackers { limit }) => Request::Attackers { limit: *limit },
+        None | Some(LogsVerb::Sources) => Some(Request::Logs),
+        Some(LogsVerb::Attackers { limit }) => Some(Request::Attackers { limit: *limit }),
+        Some(LogsVerb::ImportFail2ban(_)) => None,
     }
 }

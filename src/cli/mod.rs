@@ -5,6 +5,7 @@ mod agent;
 mod args;
 mod ask;
 mod doctor;
+mod fail2ban;
 mod generate;
 mod logs;
 mod outcome;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Verb};
+use logs::{LogsArgs, LogsVerb};
 use outcome::{Failure, Outcome};
 
 /// Runs the program.
@@ -55,6 +57,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Attach) => agent::attach(&global, view.as_deref()),
         Some(Verb::Doctor) => doctor::examine(&global),
         Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
+        Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&args, global.json),
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),

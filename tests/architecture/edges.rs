@@ -34,8 +34,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "bartizan",
         &[
-            "agent", "client", "config", "console", "detect", "guard", "model", "protocol", "redteam", "responder", "store", "sys",
-            "telemetry", "worker",
+            "agent", "client", "config", "console", "detect", "fail2ban", "guard", "model", "protocol", "redteam", "responder", "store",
+            "sys", "telemetry", "worker",
         ],
     ),
     ("isolation", &[]),

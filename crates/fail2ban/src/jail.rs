@@ -78,7 +78,7 @@ impl Jail {
         let (findtime, bantime) = (time(&mut reader, "findtime", 600).max(1), time(&mut reader, "bantime", 600));
         let maxretry = reader.text("maxretry").and_then(|text| text.trim().parse().ok()).unwrap_or(3_u32).max(1);
         let journal = reader.text("backend").is_some_and(|backend| backend.trim().starts_with("systemd"));
-        let spec = reader.spec(installed, &filter, journal);
+        let spec = reader.spec(installed, &filter, journal).filter(|_| reader.keeps_out());
         let sources = reader.sources(spec.as_ref(), journal);
         let differs = reader.differs(bantime);
         let ignoreip = reader.words("ignoreip");
@@ -112,6 +112,16 @@ impl Reader<'_> {
     fn words(&mut self, setting: &str) -> Vec<String> {
         let text = self.text(setting).unwrap_or_default();
         text.split([' ', '\t', '\n', ',']).filter(|word| !word.is_empty()).take(MAX_ENTRIES).map(str::to_owned).collect()
+    }
+
+    /// Whether a match is somebody to keep out. fail2ban can be turned round, to let in whoever knocks as agreed.
+    fn keeps_out(&mut self) -> bool {
+        let kind = self.text("blocktype").unwrap_or_default();
+        let lets_in = ["RETURN", "ACCEPT", "ALLOW"].iter().any(|word| kind.trim().to_ascii_uppercase().starts_with(word));
+        if lets_in {
+            self.problem("blocktype", &kind, "this jail lets in whoever matches; Bartizan only keeps out");
+        }
+        !lets_in
     }
 
     /// The filter with what the jail itself adds to it.

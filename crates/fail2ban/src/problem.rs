@@ -35,7 +35,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} [{}]", self.file, self.section)?;
+        write!(out, "{}", self.file)?;
+        if !self.section.is_empty() {
+            write!(out, " [{}]", self.section)?;
+        }
         if !self.what.is_empty() {
             write!(out, " `{}`", self.what)?;
         }

@@ -147,3 +147,13 @@ fn files_that_include_each_other_end() {
     let import = imported("[a]\nenabled = true\n", &more);
     assert_eq!(import.jails[0].spec.as_ref().unwrap().failregex, ["^b <HOST>$", "^a <HOST>$"]);
 }
+
+#[test]
+fn references_to_nothing_that_multiply_end() {
+    let mut filter = String::from("[Definition]\na0 =\nfailregex = %(a9)s^x <HOST>$\n");
+    for level in 1..10 {
+        filter.push_str(&format!("a{level} = {}\n", format!("%(a{})s", level - 1).repeat(50)));
+    }
+    let import = imported("[many]\nenabled = true\n", &[("filter.d/many.conf", &filter)]);
+    assert!(import.jails[0].problems[0].to_string().contains("too many others"), "{:?}", import.jails[0].problems);
+}

@@ -3,7 +3,7 @@
 mod actions;
 mod human;
 mod logs;
-mod table;
+pub(super) mod table;
 
 use std::io::{self, Write};
 

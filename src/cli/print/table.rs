@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// Writes rows under a heading; every column but the last is as wide as its widest cell.
-pub(super) fn write<const N: usize>(out: &mut impl Write, heading: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+pub(in crate::cli) fn write<const N: usize>(out: &mut impl Write, heading: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let heading = heading.map(str::to_owned);
     let all = || std::iter::once(&heading).chain(rows);
     let mut widths = [0usize; N];

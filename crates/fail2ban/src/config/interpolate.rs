@@ -8,6 +8,8 @@ use super::Config;
 
 /// How deep references may lead (configparser's own bound), and how long a value may become.
 const MAX_DEPTH: usize = 10;
+/// References that one value may have, those in what they stand for counted: ten deep, they could be more than ever end.
+const MAX_REFERENCES: usize = 5000;
 pub(super) const MAX_VALUE: usize = 256 << 10;
 
 /// Why a value could not be made.
@@ -17,10 +19,16 @@ pub(crate) enum Why {
     Missing(String),
     #[error("a single `%`: write `%%`")]
     Percent,
-    #[error("refers to itself, or more than ten references deep")]
+    #[error("refers to itself, or to too many others")]
     TooDeep,
     #[error("becomes longer than 256 KiB")]
     TooLong,
+}
+
+/// Where references are looked up.
+struct Scope<'a> {
+    section: &'a str,
+    vars: &'a BTreeMap<String, String>,
 }
 
 impl Config {
@@ -29,12 +37,14 @@ impl Config {
         let lower = name.to_lowercase();
         let Some(raw) = vars.get(&lower).map(String::as_str).or_else(|| self.raw(section, &lower)) else { return Ok(None) };
         let mut out = String::new();
-        self.fill(section, raw, vars, 0, &mut out)?;
+        let mut left = MAX_REFERENCES;
+        self.fill(&Scope { section, vars }, raw, 0, &mut left, &mut out)?;
         Ok(Some(out))
     }
 
-    fn fill(&self, section: &str, raw: &str, vars: &BTreeMap<String, String>, depth: usize, out: &mut String) -> Result<(), Why> {
-        if depth > MAX_DEPTH {
+    fn fill(&self, scope: &Scope<'_>, raw: &str, depth: usize, left: &mut usize, out: &mut String) -> Result<(), Why> {
+        *left = left.saturating_sub(1);
+        if depth > MAX_DEPTH || *left == 0 {
             return Err(Why::TooDeep);
         }
         let mut rest = raw;
@@ -49,10 +59,10 @@ impl Config {
             let (name, after) = rest.strip_prefix('(').and_then(|rest| rest.split_once(")s")).ok_or(Why::Percent)?;
             let lower = name.to_lowercase();
             if lower == "__name__" {
-                out.push_str(section);
+                out.push_str(scope.section);
             } else {
-                let found = vars.get(&lower).map(String::as_str).or_else(|| self.referred(section, name, &lower));
-                self.fill(section, found.ok_or_else(|| Why::Missing(name.to_owned()))?, vars, depth + 1, out)?;
+                let found = scope.vars.get(&lower).map(String::as_str).or_else(|| self.referred(scope.section, name, &lower));
+                self.fill(scope, found.ok_or_else(|| Why::Missing(name.to_owned()))?, depth + 1, left, out)?;
             }
             rest = after;
             if out.len() > MAX_VALUE {

@@ -43,6 +43,10 @@ impl Config {
             files.extend(installed.inside(&folder, ending).map(str::to_owned));
         }
         let mut config = Self { file: files.first()?.clone(), ..Self::default() };
+        // What fail2ban itself sets.
+        for (name, value) in [("fail2ban_confpath", "/etc/fail2ban"), ("fail2ban_version", "")] {
+            config.defaults.insert(name.to_owned(), value.to_owned());
+        }
         let mut order = Vec::new();
         for file in &files {
             config.with_includes(installed, file, &mut order);

@@ -69,7 +69,7 @@ impl Expression {
             .delegate_size_limit(MAX_COMPILED)
             .delegate_dfa_size_limit(MAX_COMPILED)
             .build()
-            .map_err(|error| error.to_string().replace('\n', " "))?;
+            .map_err(|error| reason(&error.to_string()))?;
         let names = regex.capture_names().flatten().map(str::to_owned).collect();
         Ok(Self { regex, names, slow: 0 })
     }
@@ -113,6 +113,12 @@ impl Expression {
         let fields = self.names.iter().filter_map(field).collect();
         Ok(captures.get(group).map(|whole| Found { fields, start: whole.start(), end: whole.end() }))
     }
+}
+
+/// The reason without the place: that is one of the translated expression, which nobody wrote.
+fn reason(error: &str) -> String {
+    let bare = error.strip_prefix("Parsing error at position ").and_then(|rest| rest.split_once(": "));
+    bare.map_or(error, |(_, reason)| reason).replace('\n', " ")
 }
 
 #[cfg(test)]
