@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use support::agent::{Home, is_alive, signal, told};
 use support::can_run;
+use support::docker::Docker;
+use support::guarded::Guarded;
+use support::network::Network;
 
 fn append(home: &Home, lines: &str) {
     let mut file = OpenOptions::new().create(true).append(true).open(home.path("auth.log")).unwrap();
@@ -130,4 +133,38 @@ fn a_log_that_cannot_be_read_is_a_row_with_a_name() {
     assert!(states[1].1.starts_with("there is no format \"nonsense\": one of auth"), "{states:?}");
     let output = home.run(&["logs"]);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+}
+
+#[test]
+fn what_containers_write_is_read_under_their_names_and_what_cannot_be_says_why() {
+    if !can_run(&["dockerd", "docker", "busybox", "ip", "nsenter", "tar"]) {
+        return;
+    }
+    let host = Guarded::new(Network::new());
+    let docker = Docker::start_on(&host);
+    let line = "Nov 28 10:00:00 box sshd[7]: Accepted publickey for root from 192.0.2.7 port 4242 ssh2";
+    let says = format!("while true; do echo '{line}'; /bin/busybox sleep 1; done");
+    for (name, driver) in [("web", "json-file"), ("odd", "local")] {
+        let options = ["run", "-d", "--network", "none", "--name", name, "--log-driver", driver];
+        let ran = docker.run(&[&options[..], &["busybox", "/bin/busybox", "sh", "-c", &says]].concat());
+        assert!(ran.status.success(), "{}", told(&ran));
+    }
+    let home = Home::on(&host);
+    let agent = home.start();
+    let until = Instant::now() + Duration::from_secs(20);
+    let (web, odd) = loop {
+        let rows = home.json(&["logs"]);
+        let of = |name: &str| rows.iter().find(|row| row["name"] == name).cloned();
+        match (of("docker:web"), of("docker:odd")) {
+            (Some(web), Some(odd)) if web["records"].as_u64() > Some(1) => break (web, odd),
+            other => assert!(Instant::now() < until, "{other:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!((&web["state"], &web["format"], &web["unparsed"]), (&"following".into(), &"docker".into(), &0.into()), "{web}");
+    assert_eq!((&odd["state"], &odd["lines"]), (&"unreadable".into(), &0.into()), "{odd}");
+    assert!(odd["trouble"].as_str().unwrap().starts_with("the log driver \"local\" keeps lines in a form that is not read"), "{odd}");
+    // Their shell would not end by itself, and the daemon would wait for it.
+    docker.run(&["rm", "--force", "web", "odd"]);
+    assert!(agent.stop().success());
 }
