@@ -206,7 +206,6 @@ impl Response {
 
     /// A daemon let this account in from there, by what it wrote into its log: the address is not held without a person for thirty days.
     /// Not for lines that somebody else may have written, nor for anonymous logins.
-    #[allow(dead_code, reason = "called by whoever follows the logs")]
     pub(crate) fn login_accepted(&self, account: &HostText, addr: IpAddr, at: Timestamp) {
         self.owner.accepted(account, addr, at);
     }
