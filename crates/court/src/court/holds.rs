@@ -124,7 +124,9 @@ impl Court {
         if let Some(range) = holds.cdn.find(addr) {
             return Some(format!("it lies in {range}, from where a content delivery network calls ([holds] cdn): {never}"));
         }
-        guard::protected(plan, &[], &self.policy).or_else(|| alone::carries_most(addr, case.connections))
+        // Connections are what a guesser has. A proxy in front of the login service has logins too, and those are known.
+        let by_share = || if source.family == Family::Auth { None } else { alone::carries_most(addr, case.connections) };
+        guard::protected(plan, &[], &self.policy).or_else(by_share)
     }
 
     /// What holds all of them back at this moment.

@@ -109,7 +109,7 @@ fn what_was_named_long_ago_holds_nobody_alone() {
 #[test]
 fn whom_only_a_person_may_hold_is_asked_about_with_the_reason() {
     type Change = (&'static str, fn(&mut Bench));
-    let alter: [Change; 7] = [
+    let alter: [Change; 6] = [
         ("ann logged in from there on 2026-11-20: an account of this host may share the address", |b| {
             let who = "ann logged in from there on 2026-11-20".to_owned();
             b.host.logins = vec![("203.0.113.9".parse().unwrap(), who)];
@@ -120,7 +120,6 @@ fn whom_only_a_person_may_hold_is_asked_about_with_the_reason() {
         ("it lies in 203.0.113.8/29, from where a content delivery network calls", |b| {
             b.court.policy = Policy::parse("[holds]\ncdn = [\"203.0.113.8/29\"]\n", "p.toml").unwrap();
         }),
-        ("carries 60 of the 60 connections", |b| b.connections = vec![("203.0.113.9".parse().unwrap(), 60)]),
         ("utmp says", |b| b.lifeline.uncertain = vec![("203.0.113.9".parse().unwrap(), "utmp says so".to_owned())]),
         ("is the far end of a live SSH session: an owner may share the address with the attacker; it is never cut off", |b| {
             b.lifeline.addresses = vec![("203.0.113.9".parse().unwrap(), LifelineReason::SshSession)];
@@ -142,6 +141,16 @@ fn whom_only_a_person_may_hold_is_asked_about_with_the_reason() {
     }
     let mut near = guessing(&["10.0.0.5", "100.64.0.1", "fd00::5", "fe80::5"]);
     assert!(near.said().iter().all(|line| line.starts_with("ask") && line.contains("is on a private network")));
+}
+
+#[test]
+fn nobody_buys_protection_with_many_connections_but_who_may_be_a_proxy_of_other_services_is_asked_about() {
+    let mut bench = guessing(&["203.0.113.9"]);
+    (bench.mode, bench.connections) = (Mode::Aggressive, vec![("203.0.113.9".parse().unwrap(), 60)]);
+    assert_eq!(bench.said(), ["act: block from 203.0.113.9"]);
+    let mut other = guessing(&["203.0.113.9"]);
+    (other.mode, other.connections, other.proof.sources[0].family) = (Mode::Aggressive, bench.connections.clone(), Family::Tools);
+    assert!(other.said()[0].contains("carries 60 of the 60 connections"));
 }
 
 #[test]
