@@ -80,7 +80,7 @@ impl Jail {
         let journal = reader.text("backend").is_some_and(|backend| backend.trim().starts_with("systemd"));
         let spec = reader.spec(installed, &filter, journal).filter(|_| reader.keeps_out());
         let sources = reader.sources(spec.as_ref(), journal);
-        let differs = reader.differs(bantime);
+        let differs = reader.differs(filter_of(&filter), bantime);
         let ignoreip = reader.words("ignoreip");
         let ignoreip = ignoreip.into_iter().filter(|word| reader.is_network(word)).collect();
         let Reader { problems, .. } = reader;
@@ -177,8 +177,11 @@ impl Reader<'_> {
     }
 
     /// What is done otherwise, in sentences.
-    fn differs(&mut self, bantime: i64) -> Vec<String> {
+    fn differs(&mut self, filter: &str, bantime: i64) -> Vec<String> {
         let mut out = Vec::new();
+        if filter == "recidive" {
+            out.push("it reads fail2ban's own log, which ends with fail2ban: our own times for those who come back hold".to_owned());
+        }
         if !(0..=LONGEST_BAN).contains(&bantime) {
             out.push("bantime is longer than a day: an address is held for a day, and again when it goes on".to_owned());
         }

@@ -139,6 +139,13 @@ fn whoever_is_to_be_ignored_is_never_counted_for_want_of_understanding() {
 }
 
 #[test]
+fn a_jail_that_lets_in_whoever_matches_keeps_nobody_out() {
+    let import = imported("[gate]\nenabled = true\nblocktype = RETURN\n", &[]);
+    assert!(import.jails[0].spec.is_none());
+    assert!(import.jails[0].problems[0].to_string().contains("lets in whoever matches"), "{:?}", import.jails[0].problems);
+}
+
+#[test]
 fn files_that_include_each_other_end() {
     let more = [
         ("filter.d/a.conf", "[INCLUDES]\nbefore = b.conf\n[Definition]\nfailregex = %(known/failregex)s\n ^a <HOST>$\n"),

@@ -7,6 +7,9 @@ const IP6: &str = r"(?P<ip6>(?:[0-9a-fA-F]{1,4}::?|::){1,7}(?:[0-9a-fA-F]{1,4}|(
 /// A name of a host.
 const DNS: &str = r"(?P<dns>[\w\-.^_]*\w)";
 
+/// Bytes of the name of a field.
+const MAX_NAME: usize = 64;
+
 /// Groups that say who it was: without one of them, nothing can be counted.
 const IDENTIFIES: [&str; 6] = ["ip4", "ip6", "dns", "host", "fid", "mlfid"];
 
@@ -28,7 +31,8 @@ pub(super) fn expand(text: &str) -> String {
         out.push_str(rest.get(..at).unwrap_or_default());
         let inside = rest.get(at + 1..).unwrap_or_default();
         let group = out.ends_with("(?P") || out.ends_with("(?");
-        let name = inside.split_once('>').map(|(name, _)| name).filter(|_| !group);
+        let end = inside.bytes().take(MAX_NAME).position(|byte| byte == b'>').filter(|_| !group);
+        let name = end.and_then(|end| inside.get(..end));
         match name.and_then(|name| field(name, &mut skips).map(|put| (name.len(), put))) {
             Some((length, put)) => {
                 out.push_str(&put);

@@ -12,6 +12,7 @@ pub(crate) use fields::{identifies, skipped_group};
 
 /// Bytes of an expression. fail2ban's longest has 3 KiB.
 const MAX_EXPRESSION: usize = 64 << 10;
+const TOO_LONG: &str = "it is longer than 64 KiB";
 /// Steps back that one search may take. Searches of fail2ban's own filters over its own sample lines take a few hundred.
 const MAX_STEPS: usize = 200_000;
 /// Memory of what the linear parts are compiled to.
@@ -47,6 +48,9 @@ impl Expression {
     /// # Errors
     /// What is not understood, in a sentence.
     pub(crate) fn new(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_EXPRESSION {
+            return Err(TOO_LONG.to_owned());
+        }
         Self::compile(&fields::expand(text), false)
     }
 
@@ -57,7 +61,7 @@ impl Expression {
 
     fn compile(text: &str, any_case: bool) -> Result<Self, String> {
         if text.len() > MAX_EXPRESSION {
-            return Err("it is longer than 64 KiB".to_owned());
+            return Err(TOO_LONG.to_owned());
         }
         let translated = python::translate(text)?;
         let regex = RegexBuilder::new(&translated.text)
