@@ -14,7 +14,7 @@ use bartizan_model::{Action, Explanation, IncidentId, Signal, Timestamp};
 /// Taken from the queue at once: an urgent event waits for no more than these.
 const BATCH: usize = 64;
 /// How often what the detectors remember is written down: after a crash counts are no older.
-const REMEMBER: Duration = Duration::from_secs(300);
+const REMEMBER: Duration = Duration::from_secs(60);
 
 /// When what happens by the clock happened last.
 #[derive(Debug)]
