@@ -67,6 +67,7 @@ fn share(event: &Event) -> usize {
         | EventKind::ContainerStop { .. }
         | EventKind::LoginAccepted { .. }
         | EventKind::LoginFailed { .. }
+        | EventKind::WebAttack { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => 90,

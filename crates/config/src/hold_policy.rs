@@ -36,6 +36,11 @@ pub struct HoldPolicy {
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
+    /// As the owner writes them.
+    pub fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|network| shown(*network)).collect()
+    }
+
     /// The range in which this address lies, if one.
     pub fn find(&self, addr: IpAddr) -> Option<String> {
         let addr = addr.to_canonical();

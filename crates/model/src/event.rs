@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alarm, Container, EventId, FileChange, Flow, HostText, Login, Process, ProcessKey, Timestamp};
+use super::{Alarm, Container, EventId, FileChange, Flow, HostText, Login, Process, ProcessKey, Timestamp, WebAttack};
 
 /// Which sensor saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -288,6 +288,12 @@ pub enum EventKind {
         /// Who and whence.
         auth: Login,
     },
+    /// A request to a web server about which a detector speaks, as its log says.
+    #[serde(rename = "web.attack")]
+    WebAttack {
+        /// What and whence.
+        web: WebAttack,
+    },
     /// Something was done to Bartizan itself, or by it more than it should.
     #[serde(rename = "agent.alarm")]
     Alarm {
@@ -326,6 +332,7 @@ impl EventKind {
             Self::ContainerStop { .. } => "container.stop",
             Self::LoginAccepted { .. } => "auth.ok",
             Self::LoginFailed { .. } => "auth.fail",
+            Self::WebAttack { .. } => "web.attack",
             Self::Alarm { .. } => "agent.alarm",
             Self::Budget { .. } => "agent.budget",
             Self::Loss { .. } => "sensor.loss",
@@ -333,10 +340,10 @@ impl EventKind {
     }
 
     /// Every name that [`EventKind::name`] can give.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 18] = [
         "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
-        "user.change", "privilege.use", "container.start", "container.stop", "auth.ok", "auth.fail", "agent.alarm", "agent.budget",
-        "sensor.loss",
+        "user.change", "privilege.use", "container.start", "container.stop", "auth.ok", "auth.fail", "web.attack", "agent.alarm",
+        "agent.budget", "sensor.loss",
     ];
 }
 

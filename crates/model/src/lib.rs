@@ -34,6 +34,7 @@ mod signal;
 mod target;
 mod text;
 mod unpoisoned;
+mod web_attack;
 
 pub use act::Act;
 pub use action::{Action, ActionState, Confirmation};
@@ -67,6 +68,7 @@ pub use signal::{Confidence, Family, Severity, Signal, Technique, Tier};
 pub use target::{Direction, Isolation, Target, Whose};
 pub use text::{HostText, sentence};
 pub use unpoisoned::Unpoisoned;
+pub use web_attack::WebAttack;
 
 /// A moment of wall-clock time, UTC. Written as RFC 3339 with nanoseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -4,10 +4,10 @@ use bartizan_model::EventKind;
 use bartizan_protocol::is_of_kind;
 
 /// Names in the order of their bits. A bit once given keeps its kind: a new kind goes at the end.
-const BITS: [&str; 17] = [
+const BITS: [&str; 18] = [
     "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
     "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss", "agent.alarm", "auth.ok",
-    "auth.fail",
+    "auth.fail", "web.attack",
 ];
 /// A kind that has no bit of its own: such a block is always opened. The sign bit of SQLite's integers stays free.
 pub(super) const OTHER: i64 = 1 << 62;
@@ -29,6 +29,7 @@ pub(super) fn bit(kind: &EventKind) -> i64 {
         | EventKind::ContainerStop { .. }
         | EventKind::LoginAccepted { .. }
         | EventKind::LoginFailed { .. }
+        | EventKind::WebAttack { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => BITS.iter().position(|name| *name == kind.name()).map_or(OTHER, |place| 1 << place),

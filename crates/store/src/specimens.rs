@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use bartizan_model::{
     ActionId, Alarm, AlarmKind, Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange,
     FileChangeKind, Flow, HostText, Lineage, ListeningUnit, LogLine, Login, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind,
-    Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, UserChange, UserChangeKind, Variable,
+    Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, UserChange, UserChangeKind, Variable, WebAttack,
 };
 
 fn text() -> impl Strategy<Value = HostText> {
@@ -151,6 +151,14 @@ fn kind() -> impl Strategy<Value = EventKind> {
         action: action.map(ActionId),
         path,
     });
+    let web = (text(), any::<(u64, u32, Option<u16>)>()).prop_map(|(target, (offset, attempts, status))| WebAttack {
+        from: Some(std::net::Ipv4Addr::from(attempts).into()),
+        target: target.clone(),
+        status,
+        kinds: vec!["sql-injection".to_owned()],
+        attempts,
+        line: LogLine { source: target.clone(), offset, text: target },
+    });
     let login = (word(), prop::option::of(text()), text(), any::<(u64, u32, bool)>())
         .prop_map(|(service, user, line, (offset, attempts, from))| Login {
             service,
@@ -184,6 +192,7 @@ fn kind() -> impl Strategy<Value = EventKind> {
         container.prop_map(|container| EventKind::ContainerStop { container }),
         login.clone().prop_map(|auth| EventKind::LoginAccepted { auth }),
         login.prop_map(|auth| EventKind::LoginFailed { auth }),
+        web.prop_map(|web| EventKind::WebAttack { web }),
         budget.prop_map(|budget| EventKind::Budget { budget }),
         loss.prop_map(|loss| EventKind::Loss { loss }),
     ]

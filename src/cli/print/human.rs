@@ -211,6 +211,7 @@ pub(super) fn event_line(event: &Event) -> String {
             format!("{} {} from {}", safe(&container.runtime), container.name, container.image)
         }
         EventKind::LoginAccepted { auth } | EventKind::LoginFailed { auth } => safe(&auth.to_string()),
+        EventKind::WebAttack { web } => safe(&web.to_string()),
         EventKind::Alarm { alarm } => safe(&alarm.to_string()),
         EventKind::Budget { budget } => {
             let given_up = if budget.given_up.is_empty() { "nothing".to_owned() } else { budget.given_up.join(", ") };

@@ -54,6 +54,7 @@ impl GivenUp {
                 | EventKind::ContainerStop { .. }
                 | EventKind::LoginAccepted { .. }
                 | EventKind::LoginFailed { .. }
+                | EventKind::WebAttack { .. }
                 | EventKind::Budget { .. }
                 | EventKind::Loss { .. }
                 | EventKind::Alarm { .. } => true,

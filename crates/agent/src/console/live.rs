@@ -95,6 +95,7 @@ impl Live {
             | EventKind::ContainerStop { .. }
             | EventKind::LoginAccepted { .. }
             | EventKind::LoginFailed { .. }
+            | EventKind::WebAttack { .. }
             | EventKind::Budget { .. }
             | EventKind::Loss { .. }
             | EventKind::Alarm { .. } => {}

@@ -52,6 +52,7 @@ fn lane_of(event: &Event) -> Lane {
         | EventKind::ContainerStop { .. }
         | EventKind::LoginAccepted { .. }
         | EventKind::LoginFailed { .. }
+        | EventKind::WebAttack { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => Lane::Security,

@@ -160,10 +160,11 @@ impl Pipeline {
         self.step(event);
     }
 
-    fn step(&mut self, event: Event) {
+    pub(super) fn step(&mut self, event: Event) {
         let accounting = Arc::clone(&self.ties.ingest.accounting);
         accounting.counters.count_event();
-        let signals = self.detectors.observe(&event);
+        let mut signals = self.detectors.observe(&event);
+        signals.extend(self.logs.tree_changed(&event, &signals));
         let judged = !signals.is_empty();
         if judged {
             accounting.judged(&event);

@@ -1,10 +1,13 @@
-//! What reading and judging authentication lines costs: `cargo bench --bench logs`. One table: ours, and `fail2ban-regex` and `fail2ban-rs` in the
+//! What reading and judging lines of logs costs: `cargo bench --bench logs`. One table: ours, and `fail2ban-regex` and `fail2ban-rs` in the
 //! same run where they are installed (or named by `FAIL2BAN_REGEX`, `FAIL2BAN_RS`). Lines a second of one core's CPU time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs, clippy::print_stdout)]
 
 mod lines;
+#[path = "../../../logs/tests/ordinary/mod.rs"]
+mod ordinary;
 mod peers;
+mod web;
 
 use std::time::Duration;
 
@@ -53,8 +56,13 @@ fn detectors() -> LoginDetectors {
 }
 
 fn main() {
+    // `BARTIZAN_BENCH=web`: the rows of the web alone.
+    if std::env::var_os("BARTIZAN_BENCH").is_some_and(|only| only == "web") {
+        web::rows().iter().for_each(|row| println!("{row}"));
+        return;
+    }
     // First, while nothing else has taken memory that it could use again.
-    let crowd = crowd();
+    let (crowd, visitors) = (crowd(), web::crowd());
     let text = lines::mixed(LINES);
     let lines: Vec<&[u8]> = text.lines().map(str::as_bytes).collect();
     println!(
@@ -89,7 +97,10 @@ fn main() {
     for row in peers::rows(&text) {
         println!("{row}");
     }
-    println!("{crowd}");
+    for row in web::rows() {
+        println!("{row}");
+    }
+    println!("{crowd}\n{visitors}");
     // The floor that the issue of speed is held to; a slow machine is told by the figure of the peers.
     assert!(judged > 300_000.0, "{judged:.0} lines a second: something is quadratic");
 }

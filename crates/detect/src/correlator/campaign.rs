@@ -9,8 +9,9 @@ pub(super) fn of(entities: &[Entity]) -> Option<u64> {
 
 /// Until when what is told of the same attack joins this incident, however quiet it was; `None` where it is no such attack.
 pub(super) fn lasts_until(incident: &Incident, lasts: chrono::TimeDelta) -> Option<Timestamp> {
-    let begun = i64::try_from(of(&incident.entities)?).ok()?;
-    Timestamp::from_timestamp(begun, 0)?.checked_add_signed(lasts)
+    // The low half is when it was opened; the other tells kinds of campaigns apart.
+    let begun = of(&incident.entities)? & u64::from(u32::MAX);
+    Timestamp::from_timestamp(i64::try_from(begun).ok()?, 0)?.checked_add_signed(lasts)
 }
 
 /// Whether a signal may join: the same source comes back in the next attack, and that is another story.

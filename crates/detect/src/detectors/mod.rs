@@ -19,7 +19,9 @@ mod ptrace_other;
 mod scene;
 mod shell_connects;
 mod shell_on_socket;
+pub mod tally;
 mod unexpected_listener;
+pub mod web;
 mod web_server_shell;
 
 pub use context::{DetectorContext, Words};

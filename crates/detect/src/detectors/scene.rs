@@ -104,6 +104,15 @@ impl Scene {
 
     /// What the detector set says of this; a second later than the event before.
     pub(super) fn see(&mut self, process: Option<&Process>, kind: EventKind) -> Vec<Signal> {
+        self.see_with_event(process, kind).1
+    }
+
+    /// An exec, with the event itself.
+    pub(super) fn told(&mut self, process: &Process) -> (Event, Vec<Signal>) {
+        self.see_with_event(Some(process), EventKind::Exec)
+    }
+
+    fn see_with_event(&mut self, process: Option<&Process>, kind: EventKind) -> (Event, Vec<Signal>) {
         (self.next_event, self.seconds) = (self.next_event + 1, self.seconds + 1);
         let event = Event {
             id: EventId(self.next_event),
@@ -113,7 +122,8 @@ impl Scene {
             source: Source::Ebpf,
             complete: true,
         };
-        self.detector_set.observe(&event)
+        let signals = self.detector_set.observe(&event);
+        (event, signals)
     }
 
     pub(super) fn exec(&mut self, process: &Process) -> Vec<Signal> {

@@ -8,6 +8,7 @@ use bartizan_model::Timestamp;
 use super::client::Proxies;
 use super::escape::unescape;
 use super::format::Field;
+use crate::peer::ipv4;
 
 /// A request as one line of an access log has it. What the client sent is as it sent it: the server's escapes are undone, its own are not.
 /// What a format does not write, and what the server wrote as `-`, is empty.
@@ -81,6 +82,9 @@ fn digits(text: &[u8]) -> Option<u64> {
 
 /// An address as servers write it: IPv4, IPv6, IPv6 in brackets. A host name is none.
 fn address(text: &[u8]) -> Option<IpAddr> {
+    if let Some(v4) = ipv4(text) {
+        return Some(IpAddr::V4(v4));
+    }
     if text.len() > 47 {
         return None;
     }

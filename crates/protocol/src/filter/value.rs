@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::field::Field as F;
 use bartizan_model::{
     Alarm, BudgetChange, Container, Event, EventId, EventKind, Exit, FileChange, Flow, HostText, ListeningUnit, Login, Loss, Privilege,
-    Process, ProcessKey, Sha256, UserChange,
+    Process, ProcessKey, Sha256, UserChange, WebAttack,
 };
 
 /// One value, borrowed from whoever holds it.
@@ -141,6 +141,7 @@ pub fn kind_values(kind: &EventKind, see: &mut impl FnMut(F, Value<'_>)) {
         EventKind::PrivilegeUse { privilege } => privilege_values(privilege, see),
         EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => container_values(container, see),
         EventKind::LoginAccepted { auth } | EventKind::LoginFailed { auth } => login_values(auth, see),
+        EventKind::WebAttack { web } => web_values(web, see),
         EventKind::Alarm { alarm } => alarm_values(alarm, see),
         EventKind::Budget { budget } => budget_values(budget, see),
         EventKind::Loss { loss } => loss_values(loss, see),
@@ -180,6 +181,12 @@ fn privilege_values(privilege: &Privilege, see: &mut impl FnMut(F, Value<'_>)) {
 fn container_values(container: &Container, see: &mut impl FnMut(F, Value<'_>)) {
     show!(see, container: id => ContainerId, name => ContainerName, image => ContainerImage, runtime => ContainerRuntime,
         some pid => ContainerPid);
+}
+
+fn web_values(web: &WebAttack, see: &mut impl FnMut(F, Value<'_>)) {
+    web.kinds.iter().for_each(|kind| see(F::WebKinds, Value::from(kind.as_str())));
+    show!(see, web: some from => WebFrom, target => WebTarget, some status => WebStatus, attempts => WebAttempts,
+        line.source => WebLineSource, line.offset => WebLineOffset, line.text => WebLineText);
 }
 
 fn login_values(auth: &Login, see: &mut impl FnMut(F, Value<'_>)) {

@@ -210,6 +210,7 @@ impl Packer {
             | EventKind::ContainerStop { .. }
             | EventKind::LoginAccepted { .. }
             | EventKind::LoginFailed { .. }
+            | EventKind::WebAttack { .. }
             | EventKind::Budget { .. }
             | EventKind::Loss { .. }
             | EventKind::Alarm { .. } => put_bytes(&serde_json::to_vec(&event.kind)?, &mut self.raw),
@@ -323,6 +324,7 @@ fn form(kind: &EventKind) -> u8 {
         | EventKind::ContainerStop { .. }
         | EventKind::LoginAccepted { .. }
         | EventKind::LoginFailed { .. }
+        | EventKind::WebAttack { .. }
         | EventKind::Budget { .. }
         | EventKind::Loss { .. }
         | EventKind::Alarm { .. } => OTHER,

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::signals::{self, Told};
 use bartizan_config::Policy;
-use bartizan_detect::detectors::logins::{Campaign, LoginDetectors, LoginMemory, believed};
+use bartizan_detect::detectors::logins::{Campaign, Finding, LoginDetectors, LoginMemory, believed};
+use bartizan_detect::detectors::web::WebDetectors;
 use bartizan_logs::{Origin, Record, What};
-use bartizan_model::{Attacker, HostText, LogLine, Timestamp};
+use bartizan_model::{Attacker, Event, HostText, LogLine, Signal, Timestamp};
 use bartizan_worker::{At, LogRecord};
 
 /// Findings that become signals within a second at most, and how many more of them at once: a flood of sources that each pass a threshold
@@ -31,6 +32,7 @@ struct Memory {
 #[derive(Debug)]
 pub(crate) struct LogJudge {
     logins: LoginDetectors,
+    web: WebDetectors,
     /// Findings that may still become signals.
     allowance: f64,
     refilled: Option<Timestamp>,
@@ -50,12 +52,14 @@ impl LogJudge {
             Some(Memory { logins, samples }) => (LoginDetectors::recalling(policy, logins, administrators), samples),
             None => (LoginDetectors::new(policy, seed, administrators), VecDeque::new()),
         };
-        Self { logins, allowance: AT_ONCE, refilled: None, spared: 0, samples, unsaved: false }
+        let web = WebDetectors::new(policy, seed);
+        Self { logins, web, allowance: AT_ONCE, refilled: None, spared: 0, samples, unsaved: false }
     }
 
     /// Takes changed thresholds over.
     pub(in super::super) fn set_policy(&mut self, policy: &Policy) {
         self.logins.set_policy(policy);
+        self.web.set_policy(policy);
     }
 
     /// What a record says that is worth telling; it is `now`.
@@ -63,9 +67,36 @@ impl LogJudge {
         let line = LogLine { source: source.clone(), offset: at.offset, text: at.line.clone() };
         match &at.record {
             LogRecord::Auth(record) => self.login(record, line, now),
-            // No detector of web servers' logs is switched on yet.
-            LogRecord::Request(_) | LogRecord::Trouble(_) => None,
+            LogRecord::Request(request) => {
+                let finding = self.web.observe(&request.access(), &request.attacks, now);
+                self.on_the_web(&at.record, (finding, request.at), line, now)
+            }
+            LogRecord::Trouble(trouble) => {
+                let finding = self.web.observe_error(&trouble.error(), now);
+                self.on_the_web(&at.record, (finding, trouble.at), line, now)
+            }
         }
+    }
+
+    /// What a process that executed something has to do with a request; `signals` is what detectors said of it.
+    pub(in super::super) fn tree_changed(&mut self, event: &Event, signals: &[Signal]) -> Option<Signal> {
+        let mut signal = self.web.tree_changed(event, signals)?.signal(event.id, event.at);
+        signal.id.ordinal = u16::try_from(signals.len()).unwrap_or(u16::MAX);
+        Some(signal)
+    }
+
+    fn on_the_web(
+        &mut self,
+        record: &LogRecord,
+        (finding, stamped): (Option<Finding>, Option<Timestamp>),
+        line: LogLine,
+        now: Timestamp,
+    ) -> Option<Told> {
+        let finding = finding.filter(|finding| !signals::is_one_of_many(finding) || self.may_tell(now))?;
+        if let Some(number) = finding.campaign() {
+            self.sample(number, &line);
+        }
+        signals::told_web(record, finding, line, believed(stamped, now).min(now))
     }
 
     fn login(&mut self, record: &Record<HostText>, line: LogLine, now: Timestamp) -> Option<Told> {
@@ -73,7 +104,7 @@ impl LogJudge {
         let finding = finding.filter(|finding| !signals::is_one_of_many(finding) || self.may_tell(now));
         self.unsaved = true;
         let is_login = record.what == What::LoginAccepted && record.origin != Origin::Forged;
-        if let Some(number) = finding.as_ref().and_then(signals::campaign) {
+        if let Some(number) = finding.as_ref().and_then(Finding::campaign) {
             self.sample(number, &line);
         }
         // Of those who were refused, only whom a detector speaks of is told: the rest is a number.
@@ -123,14 +154,14 @@ impl LogJudge {
         may
     }
 
-    /// The attack that is open.
-    pub(super) fn campaign(&self) -> Option<Campaign> {
-        self.logins.open_campaign()
+    /// The attacks that are open: one of logins, one of the web.
+    pub(super) fn open_campaigns(&self) -> impl Iterator<Item = Campaign> {
+        self.logins.open_campaign().into_iter().chain(self.web.open_campaign())
     }
 
     /// The attack of this number, open or one of the last.
     pub(super) fn campaign_of(&self, number: u64) -> Option<Campaign> {
-        self.logins.campaigns().into_iter().find(|campaign| campaign.number == number)
+        self.logins.campaigns().into_iter().chain(self.web.campaigns()).find(|campaign| campaign.number == number)
     }
 
     /// The worst sources.

@@ -6,6 +6,8 @@ mod road;
 mod signals;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod web_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

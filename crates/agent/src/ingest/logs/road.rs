@@ -14,7 +14,7 @@ use bartizan_model::{Action, Explanation, IncidentId, Signal, Timestamp};
 /// Taken from the queue at once: an urgent event waits for no more than these.
 const BATCH: usize = 64;
 /// How often what the detectors remember is written down: after a crash counts are no older.
-const REMEMBER: Duration = Duration::from_secs(60);
+const REMEMBER: Duration = Duration::from_secs(300);
 
 /// When what happens by the clock happened last.
 #[derive(Debug)]
@@ -80,9 +80,8 @@ impl Pipeline {
 
     /// What belongs to the clock: the open attack as it is by now, and what the next run shall know.
     pub(in super::super) fn logs_by_the_clock(&mut self) {
-        if let Some(campaign) = self.logs.campaign() {
-            self.summarize(&campaign);
-        }
+        let open: Vec<Campaign> = self.logs.open_campaigns().collect();
+        open.iter().for_each(|campaign| self.summarize(campaign));
         self.ties.ingest.logs.spared.store(self.logs.spared(), Ordering::Relaxed);
         if due(&mut self.log_rounds.0, REMEMBER) {
             self.remember_logins();

@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use bartizan_detect::detectors::logins::{Finding, Fold};
 use bartizan_logs::{Method, Record, What};
-use bartizan_model::{
-    Confidence, Entity, Event, EventId, EventKind, HostText, LogLine, Login, Severity, Signal, SignalId, Source, Technique, Timestamp,
-};
+use bartizan_model::{Event, EventId, EventKind, HostText, LogLine, Login, Signal, Source, Timestamp, WebAttack};
+use bartizan_worker::LogRecord;
 
 /// What a line leads to: a fact, and perhaps an opinion on it.
 #[derive(Debug)]
@@ -23,14 +22,6 @@ pub(super) struct Told {
 /// Whether it is one of many that go into an attack which has its alert already.
 pub(super) fn is_one_of_many(finding: &Finding) -> bool {
     matches!(finding.fold, Fold::Joins(_))
-}
-
-/// The attack that a finding belongs to.
-pub(super) fn campaign(finding: &Finding) -> Option<u64> {
-    match finding.fold {
-        Fold::Alone => None,
-        Fold::Opens(number) | Fold::Worsens(number) | Fold::Joins(number) => Some(number),
-    }
 }
 
 /// The fact, with its line, and the finding.
@@ -58,40 +49,25 @@ impl Told {
 
     /// The event of this number, and the signal that rests on it with the attack that it is part of.
     pub(super) fn numbered(self, id: EventId) -> (Event, Option<(Signal, Option<u64>)>) {
-        let Self { at, kind, entered, account: _, finding } = self;
+        let Self { at, kind, entered: _, account: _, finding } = self;
         let event = Event { id, at, kind, process: None, source: Source::Logs, complete: true };
-        let signal = finding.map(|finding| {
-            let campaign = campaign(&finding);
-            let mut entities: Vec<Entity> = campaign.map(Entity::Campaign).into_iter().collect();
-            // Who was let in is in the story too, though nothing was done that could be acted on.
-            entities.extend(finding.hostile.or(entered).map(|address| Entity::Address(address.to_canonical())));
-            // A user does many harmless things; only what is grave by itself joins over the user.
-            let grave = finding.user.clone().filter(|user| finding.severity >= Severity::High && !user.is_empty());
-            entities.extend(grave.map(Entity::User));
-            (signal(id, at, entities, finding), campaign)
-        });
+        let signal = finding.map(|finding| (finding.signal(id, at), finding.campaign()));
         (event, signal)
     }
 }
 
-fn signal(event: EventId, at: Timestamp, entities: Vec<Entity>, finding: Finding) -> Signal {
-    let info = finding.info;
-    Signal {
-        id: SignalId { event, ordinal: 0 },
-        at,
-        detector: info.name.to_owned(),
-        technique: info.technique.iter().map(|id| Technique::new(id)).collect(),
-        severity: finding.severity,
-        confidence: Confidence::new(info.confidence),
-        tier: info.tier,
-        family: info.family,
-        stage: info.stage,
-        events: vec![event],
-        entities,
-        subject: None,
-        act: None,
-        hostile: finding.hostile.map(|address| address.to_canonical()),
-        sentence: finding.sentence,
-        complete: true,
-    }
+/// The same for a line of a web server: what was asked for, and the finding about it.
+pub(super) fn told_web(record: &LogRecord, finding: Finding, line: LogLine, at: Timestamp) -> Option<Told> {
+    let (target, status, kinds) = match record {
+        LogRecord::Request(request) => {
+            let mut kinds: Vec<String> = request.attacks.iter().map(|attack| attack.family.name().to_owned()).collect();
+            kinds.dedup();
+            (request.target.as_bytes(), request.status, kinds)
+        }
+        LogRecord::Trouble(trouble) => (trouble.path.as_ref().map(HostText::as_bytes).unwrap_or_default(), None, Vec::new()),
+        LogRecord::Auth(_) => return None,
+    };
+    let target = HostText::from(target.get(..WebAttack::LONGEST_TARGET).unwrap_or(target));
+    let web = WebAttack { from: finding.address, target, status, kinds, attempts: finding.attempts, line };
+    Some(Told { at, kind: EventKind::WebAttack { web }, entered: None, account: None, finding: Some(finding) })
 }

@@ -14,11 +14,11 @@ use bartizan_worker::{At, Heard, LogFormat, LogParser, Parser, Reader};
 const LOG: &str = "/var/log/auth.log";
 
 /// An agent none of whose threads run, and a log that is read by it.
-struct Bench {
-    parts: std::sync::Arc<Parts>,
-    pipeline: Pipeline,
+pub(super) struct Bench {
+    pub(super) parts: std::sync::Arc<Parts>,
+    pub(super) pipeline: Pipeline,
     reader: Reader,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     offset: u64,
     pid: u32,
     dir: tempfile::TempDir,
@@ -30,7 +30,7 @@ fn settings(dir: &Path) -> Settings {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self::of(assemble::assemble(settings(dir.path()), None).unwrap(), dir)
     }
@@ -50,7 +50,7 @@ impl Bench {
         self.pipeline.logs = super::LogJudge::new(&self.parts.settings.policy, 7, Some(&memory), vec![]);
     }
 
-    fn wait(&mut self, seconds: i64) {
+    pub(super) fn wait(&mut self, seconds: i64) {
         self.now += chrono::TimeDelta::seconds(seconds);
         self.pipeline.decay(self.now);
         self.pipeline.logs_by_the_clock();
@@ -75,11 +75,11 @@ impl Bench {
         self.line("sshd", &format!("Accepted {how} for {user} from {from} port 5 ssh2"));
     }
 
-    fn alerts(&self) -> Vec<Alert> {
+    pub(super) fn alerts(&self) -> Vec<Alert> {
         self.parts.console.alerts()
     }
 
-    fn incidents(&self) -> Vec<Incident> {
+    pub(super) fn incidents(&self) -> Vec<Incident> {
         self.parts.console.incidents(None)
     }
 }

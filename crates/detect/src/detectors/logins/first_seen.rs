@@ -9,9 +9,8 @@ use bartizan_model::{Family, HostText, Severity, Stage, Tier};
 use serde::{Deserialize, Serialize};
 
 use super::super::Info;
-use super::finding::{Said, shown};
-use super::source::key_of;
-use super::{Folds, LoginDetector, Scene};
+use super::super::tally::{Folds, Said, key_of, shown};
+use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_first_seen",

@@ -4,10 +4,10 @@ use bartizan_config::Policy;
 use bartizan_model::HostText;
 use serde::{Deserialize, Serialize};
 
-use super::campaign::Campaigns;
+use super::super::tally::Campaigns;
 use super::first_seen::Habits;
 use super::source::Source;
-use super::{Limits, LoginDetectors};
+use super::{Limits, LoginDetectors, sources};
 
 /// Sources that are handed on, the worst first: some 100 KiB.
 const MAX_SOURCES: usize = 500;
@@ -29,7 +29,7 @@ impl LoginDetectors {
         LoginMemory {
             seed: self.seed,
             campaigns: self.campaigns.clone(),
-            sources: self.sources.remember(MAX_SOURCES),
+            sources: sources::remember(&self.sources, MAX_SOURCES),
             sudo_users: self.people.known(),
             habits: self.habits.clone(),
         }
@@ -39,7 +39,7 @@ impl LoginDetectors {
     pub fn recalling(policy: &Policy, memory: LoginMemory, sudo_users: impl IntoIterator<Item = HostText>) -> Self {
         let LoginMemory { seed, campaigns, sources, sudo_users: known, habits } = memory;
         let mut detectors = Self::new(policy, seed, known.into_iter().chain(sudo_users));
-        detectors.sources.recall(sources);
+        sources.into_iter().for_each(|one| detectors.sources.put_back(one, one.last));
         detectors.habits = habits.bounded();
         let life = detectors.limits.campaign();
         detectors.campaigns = campaigns.bounded();

@@ -2,9 +2,7 @@
 //! and what belongs to one attack is one alert (`campaign`). No clock: the time is an argument.
 
 mod brute_force;
-mod campaign;
 mod distributed;
-mod finding;
 mod first_seen;
 mod forged_lines;
 mod invalid_users;
@@ -22,38 +20,22 @@ mod success_after_failures;
 mod sudo_failures;
 mod sudo_new_user;
 mod targets;
-mod window;
+
+use std::net::IpAddr;
 
 use bartizan_config::{LoginPolicy, Policy};
 use bartizan_logs::{Origin, Raw, Service, What};
 use bartizan_model::{Attacker, HostText, Timestamp};
 
-pub use campaign::Campaign;
-pub use finding::{Finding, Fold};
+pub use super::tally::{Campaign, Finding, Fold, Standing, believed};
 pub use memory::LoginMemory;
 
 use super::Info;
-use campaign::Campaigns;
-use finding::Said;
+use super::tally::{About, CampaignKind, Campaigns, Folds, Said, moment, seconds};
 use first_seen::{Habits, Novelty};
 use source::Source;
 use sources::Sources;
 use targets::{People, Targets};
-
-/// A record's own time counts only within these bounds of the time that it is: a stamp of 1970 or 2040 opens or closes no window.
-const PAST: i64 = 25 * 60 * 60;
-const FUTURE: i64 = 5 * 60;
-
-/// What the findings of a detector are part of.
-#[derive(Debug, Clone, Copy)]
-enum Folds {
-    /// Each is told by itself.
-    Not,
-    /// An attack that is one alert, however many sources it has.
-    Attack,
-    /// Scans, which are one alert, and none while an attack is open: who only looks opens no attack.
-    Scan,
-}
 
 /// One behaviour.
 struct LoginDetector {
@@ -128,10 +110,6 @@ impl Limits {
     }
 }
 
-fn seconds(time: std::time::Duration) -> u32 {
-    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
-}
-
 /// Totals since the start: what was counted, alerted or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoginCounts {
@@ -169,7 +147,7 @@ impl LoginDetectors {
     /// known to use sudo or su.
     pub fn new(policy: &Policy, seed: u64, sudo_users: impl IntoIterator<Item = HostText>) -> Self {
         let limits = Limits::new(policy);
-        let campaigns = Campaigns::new(limits.campaign());
+        let campaigns = Campaigns::new(CampaignKind::Logins, limits.campaign());
         Self {
             seed,
             sources: Sources::new(seed),
@@ -213,7 +191,7 @@ impl LoginDetectors {
             }
             What::Probe => {
                 self.counts.probes += u64::from(record.repeated);
-                let key = self.sources.touch(record.address?, at, 0);
+                let key = self.sources.touch(record.address?, at, 1);
                 if let Some(source) = key.and_then(|key| self.sources.get(key)) {
                     source.probes.add(at, self.limits.brute_force_within, record.repeated);
                 }
@@ -238,7 +216,7 @@ impl LoginDetectors {
     /// With the counts of its worst sources from the table of sources, which are exact: space-saving counts say too much.
     fn exact(&self, mut campaign: Campaign) -> Campaign {
         for (address, count) in &mut campaign.worst {
-            *count = self.sources.total(*address).map_or(*count, |total| u64::from(total).min(*count));
+            *count = self.sources.peek(*address).map(|one| one.total).map_or(*count, |total| u64::from(total).min(*count));
         }
         campaign.worst.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         campaign
@@ -246,7 +224,22 @@ impl LoginDetectors {
 
     /// The worst sources that are remembered, by attempts.
     pub fn attackers(&self, most: usize) -> Vec<Attacker> {
-        self.sources.worst(most)
+        sources::worst(&self.sources, most)
+    }
+
+    /// How far a source is from each threshold.
+    pub fn standing(&mut self, address: IpAddr, at: Timestamp) -> Vec<Standing> {
+        let Some(source) = self.sources.find(address).and_then(|place| self.sources.get(place)) else { return Vec::new() };
+        let (at, limits, policy) = (moment(Some(at), at), &self.limits, &self.limits.policy);
+        let one = |detector, count, of, within| Standing { detector, count, of, within };
+        let (fast, slow) = (limits.brute_force_within, limits.slow_within);
+        vec![
+            one("login_brute_force", source.fast.count(at, fast), policy.brute_force_attempts, fast),
+            one("login_slow_brute_force", source.slow.count(at, slow), policy.slow_attempts, slow),
+            one("login_spraying", source.accounts.count(), policy.spraying_accounts, limits.accounts_within),
+            one("login_invalid_users", source.unknown_accounts.count(), policy.unknown_accounts, limits.accounts_within),
+            one("login_probes", source.probes.count(at, fast), policy.probes, fast),
+        ]
     }
 
     /// Totals since the start.
@@ -286,19 +279,17 @@ impl LoginDetectors {
             Folds::Attack => campaigns.join(at, said.severity.unwrap_or(detector.info.severity)),
             Folds::Scan => campaigns.scanned(at),
         };
-        Some(Finding::new(detector.info, said, record, scene.source.as_deref(), fold))
+        let source = scene.source.as_deref();
+        let about = About {
+            at: record.at,
+            user: record.user,
+            address: record.address,
+            origin: record.origin,
+            attempts: source.map_or(record.attempts, |source| source.total),
+            strikes: source.map_or(0, |source| source.told.strikes),
+        };
+        Some(Finding::new(detector.info, said, about, fold))
     }
-}
-
-/// The record's own time, unless it is far from the time that it is.
-pub fn believed(stamped: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    let is_near = |at: &Timestamp| (now.timestamp() - PAST..=now.timestamp() + FUTURE).contains(&at.timestamp());
-    stamped.filter(is_near).unwrap_or(now)
-}
-
-/// The same in seconds since 1970.
-fn moment(stamped: Option<Timestamp>, now: Timestamp) -> u32 {
-    u32::try_from(believed(stamped, now).timestamp()).unwrap_or(0)
 }
 
 #[cfg(test)]

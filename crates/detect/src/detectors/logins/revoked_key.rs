@@ -3,8 +3,8 @@
 use bartizan_model::{Family, Severity, Stage, Tier};
 
 use super::super::Info;
-use super::finding::{Said, shown};
-use super::{Folds, LoginDetector, Scene};
+use super::super::tally::{Folds, Said, shown};
+use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_revoked_key",

@@ -6,8 +6,8 @@ use bartizan_config::RootLogin;
 use bartizan_logs::Method;
 
 use super::super::Info;
-use super::finding::Said;
-use super::{Folds, LoginDetector, Scene};
+use super::super::tally::{Folds, Said};
+use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_root",

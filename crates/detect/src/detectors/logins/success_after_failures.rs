@@ -5,8 +5,8 @@ use bartizan_model::{Family, Severity, Stage, Tier};
 use bartizan_logs::Method;
 
 use super::super::Info;
-use super::finding::{Said, shown};
-use super::{Folds, LoginDetector, Scene};
+use super::super::tally::{Folds, Said, shown};
+use super::{LoginDetector, Scene};
 
 static INFO: Info = Info {
     name: "login_after_failures",

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use bartizan_model::HostText;
 
-use super::sources::mix;
-use super::window::{ManyDistinct, Window};
+use super::super::tally::{ManyDistinct, Window, mix};
 
 const WAYS: usize = 8;
 const SETS: usize = 64;

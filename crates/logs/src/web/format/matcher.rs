@@ -39,7 +39,7 @@ impl Segment {
             match piece {
                 Piece::Text(text) => part = part.strip_prefix(&**text)?,
                 Piece::Field(field) => {
-                    let end = part.iter().position(|byte| !field.may_hold(*byte)).unwrap_or(part.len());
+                    let end = field.reach(part);
                     access.set(field, part.get(..end)?);
                     part = part.get(end..)?;
                 }
@@ -56,7 +56,7 @@ impl Segment {
             match piece {
                 Piece::Text(text) => part = part.strip_suffix(&**text)?,
                 Piece::Field(field) => {
-                    let start = part.iter().rposition(|byte| !field.may_hold(*byte)).map_or(0, |at| at + 1);
+                    let start = field.reach_back(part);
                     access.set(field, part.get(start..)?);
                     part = part.get(..start)?;
                 }

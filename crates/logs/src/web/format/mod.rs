@@ -42,21 +42,48 @@ pub(super) enum Field {
     Other,
 }
 
+/// Digits, these bytes, and letters where asked: a bit for each byte of ASCII.
+const fn bytes(letters: bool, mut more: &[u8]) -> u128 {
+    let (mut set, mut byte) = (0, 0_u8);
+    while byte < 128 {
+        if byte.is_ascii_digit() || letters && byte.is_ascii_alphabetic() {
+            set |= 1 << byte;
+        }
+        byte += 1;
+    }
+    while let [first, rest @ ..] = more {
+        set |= 1 << *first;
+        more = rest;
+    }
+    set
+}
+
+const PEER: u128 = bytes(true, b":.-_%");
+const SITE: u128 = bytes(true, b".-_*~");
+const COMMON: u128 = bytes(true, b"/:+- ");
+const ISO: u128 = bytes(true, b":.+-");
+const NUMBER: u128 = bytes(false, b".-");
+
+fn is_in(set: u128, byte: u8) -> bool {
+    byte < 128 && set >> byte & 1 == 1
+}
+
 impl Field {
-    /// Whether this byte can be part of what the server writes here. For what a client may choose freely: every byte.
-    fn may_hold(&self, byte: u8) -> bool {
+    /// The bytes that can be part of what the server writes here, where they are few.
+    fn set(&self) -> Option<u128> {
         match self {
-            Self::Peer | Self::Connected => byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'-' | b'_' | b'%'),
-            Self::Site => byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'*' | b'~'),
-            Self::Time(TimeShape::Common) => byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b':' | b'+' | b'-' | b' '),
-            Self::Time(TimeShape::Iso) => byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'+' | b'-'),
-            Self::Time(TimeShape::Pattern(_)) => byte != b'"' && byte != b']',
+            Self::Peer | Self::Connected => Some(PEER),
+            Self::Site => Some(SITE),
+            Self::Time(TimeShape::Common) => Some(COMMON),
+            Self::Time(TimeShape::Iso) => Some(ISO),
             Self::Time(TimeShape::Seconds | TimeShape::Milliseconds | TimeShape::Microseconds)
             | Self::Status
             | Self::Size
-            | Self::Number => byte.is_ascii_digit() || matches!(byte, b'.' | b'-'),
-            Self::Method | Self::Protocol => byte != b' ',
-            Self::Forwarded
+            | Self::Number => Some(NUMBER),
+            Self::Time(TimeShape::Pattern(_))
+            | Self::Method
+            | Self::Protocol
+            | Self::Forwarded
             | Self::User
             | Self::Request
             | Self::Target
@@ -64,8 +91,36 @@ impl Field {
             | Self::Referer
             | Self::Agent
             | Self::Host
-            | Self::Other => true,
+            | Self::Other => None,
         }
+    }
+
+    /// Whether this byte can be part of what the server writes here. For what a client may choose freely: every byte.
+    fn may_hold(&self, byte: u8) -> bool {
+        match (self.set(), self) {
+            (Some(set), _) => is_in(set, byte),
+            (None, Self::Time(_)) => byte != b'"' && byte != b']',
+            (None, Self::Method | Self::Protocol) => byte != b' ',
+            (None, _) => true,
+        }
+    }
+
+    /// How many bytes from the left of a text can be part of it.
+    fn reach(&self, text: &[u8]) -> usize {
+        let end = match self.set() {
+            Some(set) => text.iter().position(|byte| !is_in(set, *byte)),
+            None => text.iter().position(|byte| !self.may_hold(*byte)),
+        };
+        end.unwrap_or(text.len())
+    }
+
+    /// Where those begin that can be part of it, to the right end of a text.
+    fn reach_back(&self, text: &[u8]) -> usize {
+        let start = match self.set() {
+            Some(set) => text.iter().rposition(|byte| !is_in(set, *byte)),
+            None => text.iter().rposition(|byte| !self.may_hold(*byte)),
+        };
+        start.map_or(0, |at| at + 1)
     }
 }
 

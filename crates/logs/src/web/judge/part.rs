@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::context::{Context, VALUE, WORDS};
-use super::rule::{Form, Rules, Strength};
+use super::rule::{Form, Rules, Strength, Woken};
 use super::{Family, Findings, Place};
 use crate::web::decode::{Decoded, base64, decode, without_comments, without_quoting};
 use crate::web::escape::unescape;
@@ -28,12 +28,19 @@ struct Part<'f> {
 }
 
 impl Part<'_> {
-    /// Tries the rules of one form, of one family or all.
-    fn try_rules(&mut self, text: &[u8], shown: &[u8], form: Form, only: Option<Family>) {
+    /// Tries the rules of one form that the words of a text wake, of one family or all.
+    fn try_rules(&mut self, text: &[u8], form: Form, only: Option<Family>) {
+        self.try_woken(&Rules::all().woken(text), text, form, only);
+    }
+
+    /// The same, where it is known which rules wake.
+    fn try_woken(&mut self, woken: &Woken, text: &[u8], form: Form, only: Option<Family>) {
+        if woken.is_empty() {
+            return;
+        }
         let rules = Rules::all();
-        let woken = rules.woken(shown);
         let mut work = self.findings.work_left();
-        rules.find(&woken, (form, self.context.least), text, &mut work, |found| {
+        rules.find(woken, (form, self.context.least), text, &mut work, |found| {
             let counts = self.context.counts(found.family, found.rule.strength) && only.is_none_or(|only| only == found.family);
             if let Some(proof) = text.get(found.at).filter(|_| counts) {
                 self.findings.add(found.family, found.rule.strength, found.rule.why, (self.place, self.span.clone()), proof);
@@ -60,30 +67,32 @@ impl Part<'_> {
 
     /// Tries all rules on each form of a text.
     fn forms(&mut self, text: &Decoded) {
-        self.try_rules(&text.lower, &text.lower, Form::Plain, None);
-        self.try_rules(&text.cased, &text.lower, Form::Cased, None);
+        // One pass over the text for its words, whatever is made of it.
+        let woken = Rules::all().woken(&text.lower);
+        self.try_woken(&woken, &text.lower, Form::Plain, None);
+        self.try_woken(&woken, &text.cased, Form::Cased, None);
         if memchr::memmem::find(&text.lower, b"\\x").or_else(|| memchr::memmem::find(&text.lower, b"\\u")).is_some() {
             // What a string of JavaScript, PHP or Python means.
             let meant = unescape(&text.lower).to_ascii_lowercase();
-            self.try_rules(&meant, &meant, Form::Plain, None);
+            self.try_rules(&meant, Form::Plain, None);
         }
         if let Some(bare) = without_comments(&text.lower) {
-            self.try_rules(&bare, &bare, Form::Plain, None);
+            self.try_rules(&bare, Form::Plain, None);
         }
         if self.context.least == Strength::Fair {
-            self.unquoted(&text.lower);
+            self.unquoted(&woken, &text.lower);
         }
     }
 
     /// What a shell makes of a text whose words are broken up by quotes.
-    fn unquoted(&mut self, lower: &[u8]) {
+    fn unquoted(&mut self, woken: &Woken, lower: &[u8]) {
         if memchr::memchr3(b'\'', b'"', b'\\', lower).is_none() && memchr::memchr3(b'`', b'$', b'^', lower).is_none() {
             return;
         }
         if let Some(bare) = without_quoting(lower) {
             // The words that wake these rules are the quotes themselves.
-            self.try_rules(&bare, lower, Form::Unquoted, Some(Family::CommandInjection));
-            self.try_rules(&bare, &bare, Form::Plain, Some(Family::CommandInjection));
+            self.try_woken(woken, &bare, Form::Unquoted, Some(Family::CommandInjection));
+            self.try_rules(&bare, Form::Plain, Some(Family::CommandInjection));
         }
     }
 }
@@ -167,7 +176,7 @@ fn value(value: &[u8], mut part: Part<'_>) {
         return;
     };
     for family in [Family::FileInclusion, Family::RequestForgery, Family::Lookup] {
-        part.try_rules(&text.lower, &text.lower, Form::Plain, Some(family));
+        part.try_rules(&text.lower, Form::Plain, Some(family));
     }
     let inner = |range: Range<usize>| Decoded {
         cased: text.cased.get(range.clone()).unwrap_or_default().to_vec(),
@@ -215,20 +224,24 @@ pub(super) fn path(path: &[u8], findings: &mut Findings) {
     }
 }
 
+/// Whether a text has one of the marks that attacks need: a few sweeps that look at many bytes at once.
+fn has_mark(text: &[u8]) -> bool {
+    [[b'\'', b'"', b'<'], [b'$', b'{', b'`'], [b'|', b'\\', b'%']].iter().any(|[a, b, c]| memchr::memchr3(*a, *b, *c, text).is_some())
+        || memchr::memchr2(b'\r', b'\n', text).is_some()
+}
+
 /// A header in which any text may stand; only what holds one of the marks that attacks need is looked at.
 pub(super) fn header(text: &[u8], place: Place, findings: &mut Findings) {
-    let odd = |byte: &u8| matches!(byte, b'\'' | b'"' | b'<' | b'>' | b'$' | b'{' | b'`' | b'|' | b'\\' | b'%' | b'\r' | b'\n' | b'(');
     let text = text.get(..text.len().min(super::MAX_JUDGED)).unwrap_or_default();
-    if text.iter().any(odd) {
+    if has_mark(text) || memchr::memchr2(b'>', b'(', text).is_some() {
         Part { place, span: 0..text.len(), context: WORDS, findings }.judge(&decode(text, true));
     }
 }
 
 /// `User-Agent`, in which parentheses are usual.
 pub(super) fn agent(text: &[u8], findings: &mut Findings) {
-    let odd = |byte: &u8| matches!(byte, b'\'' | b'"' | b'<' | b'$' | b'{' | b'`' | b'|' | b'\\' | b'%' | b'\r' | b'\n');
     let text = text.get(..text.len().min(super::MAX_JUDGED)).unwrap_or_default();
-    if text.iter().any(odd) {
+    if has_mark(text) {
         Part { place: Place::Agent, span: 0..text.len(), context: WORDS, findings }.judge(&decode(text, false));
     }
 }

@@ -162,7 +162,8 @@ fn secret(path: &[u8], last: &[u8], missing: bool) -> Option<(&'static str, Stre
             return Some(("a hidden file in which secrets lie", Strength::Strong));
         }
     }
-    if last.is_empty() {
+    // What a page loads is none of what follows.
+    if last.is_empty() || without_end(last, ASSET_ENDS).is_some() {
         return None;
     }
     if LEFT_BEHIND.iter().any(|end| last.ends_with(end)) {

@@ -104,7 +104,7 @@ impl Woken {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0 == [0; MAX_RULES / 64]
     }
 

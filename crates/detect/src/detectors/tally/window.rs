@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A count over a sliding time.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(super) struct Window {
+pub(in super::super) struct Window {
     start: u32,
     now: u16,
     before: u16,
@@ -12,15 +12,18 @@ pub(super) struct Window {
 
 impl Window {
     /// Adds some at a time, in a window of `within` seconds.
-    pub(super) fn add(&mut self, at: u32, within: u32, count: u32) {
+    pub(in super::super) fn add(&mut self, at: u32, within: u32, count: u32) {
         self.turn(at, within);
         self.now = self.now.saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
     }
 
     /// How many there were within the last `within` seconds.
-    pub(super) fn count(&self, at: u32, within: u32) -> u32 {
+    pub(in super::super) fn count(&self, at: u32, within: u32) -> u32 {
         let mut copy = *self;
         copy.turn(at, within);
+        if copy.before == 0 {
+            return u32::from(copy.now);
+        }
         let gone = at.saturating_sub(copy.start).min(within);
         let left = u64::from(copy.before) * u64::from(within - gone) / u64::from(within.max(1));
         u32::from(copy.now) + u32::try_from(left).unwrap_or(u32::MAX)
@@ -28,9 +31,12 @@ impl Window {
 
     /// Opens the bucket of this time. Lines that come late count in the one that is open.
     fn turn(&mut self, at: u32, within: u32) {
-        let passed = at.saturating_sub(self.start) / within.max(1);
-        match passed {
-            0 => {}
+        let (gone, within) = (at.saturating_sub(self.start), within.max(1));
+        // Nearly always; a division costs more than all else here.
+        if gone < within {
+            return;
+        }
+        match gone / within {
             // The first one begins with its first count, so that nothing fades before the window is over.
             _ if self.now == 0 && self.before == 0 => self.start = at,
             1 => (self.start, self.before, self.now) = (self.start + within, self.now, 0),
@@ -47,31 +53,31 @@ const ESTIMATES: [u16; 65] = [
 
 /// About how many different ones within the last so many seconds: a bit each (linear counting, Whang 1990), in two generations.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(super) struct Distinct {
+pub(in super::super) struct Distinct {
     now: u64,
     before: u64,
 }
 
 impl Distinct {
     /// Adds one, by a hash of it.
-    pub(super) fn add(&mut self, hash: u64) {
+    pub(in super::super) fn add(&mut self, hash: u64) {
         self.now |= 1 << (hash >> 58);
     }
 
     /// A generation is over; `twice`: so is the one before.
-    pub(super) fn turn(&mut self, twice: bool) {
+    pub(in super::super) fn turn(&mut self, twice: bool) {
         (self.before, self.now) = (if twice { 0 } else { self.now }, 0);
     }
 
     /// About how many; from about 150 on it says 266.
-    pub(super) fn count(&self) -> u32 {
+    pub(in super::super) fn count(&self) -> u32 {
         ESTIMATES.get((self.now | self.before).count_ones() as usize).copied().map_or(0, u32::from)
     }
 }
 
 /// The same for more of them: good up to some thousands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ManyDistinct {
+pub(in super::super) struct ManyDistinct {
     bits: Vec<u64>,
     /// How many are set: counting them at each failed login would cost more than the rest of it.
     ones: u32,
@@ -79,12 +85,12 @@ pub(super) struct ManyDistinct {
 
 impl ManyDistinct {
     /// For about `words` x 200 different ones.
-    pub(super) fn new(words: usize) -> Self {
+    pub(in super::super) fn new(words: usize) -> Self {
         Self { bits: vec![0; words.next_power_of_two()], ones: 0 }
     }
 
     /// Adds one, by a hash of it.
-    pub(super) fn add(&mut self, hash: u64) {
+    pub(in super::super) fn add(&mut self, hash: u64) {
         let places = self.bits.len() as u64 * 64;
         // The high half: the low one chose the place in a table.
         let place = ((u128::from(hash) * u128::from(places)) >> 64) as u64;
@@ -96,25 +102,25 @@ impl ManyDistinct {
     }
 
     /// Whether there are about so many: cheap while there are far fewer.
-    pub(super) fn reaches(&self, many: u32) -> bool {
+    pub(in super::super) fn reaches(&self, many: u32) -> bool {
         // Up to four fifths full, no more than twice as many came as there are bits.
         self.ones * 2 >= many && self.count() >= many
     }
 
     /// About how many.
-    pub(super) fn count(&self) -> u32 {
+    pub(in super::super) fn count(&self) -> u32 {
         let places = u32::try_from(self.bits.len() * 64).unwrap_or(u32::MAX);
         estimate(places.saturating_sub(self.ones), places)
     }
 
     /// Forgets all.
-    pub(super) fn clear(&mut self) {
+    pub(in super::super) fn clear(&mut self) {
         self.bits.fill(0);
         self.ones = 0;
     }
 
     /// Bytes.
-    pub(super) fn memory(&self) -> usize {
+    pub(in super::super) fn memory(&self) -> usize {
         self.bits.len() * 8
     }
 }

@@ -1,7 +1,7 @@
 //! Folding: what comes from many addresses at once, or for hours, is one attack, one alert and one line, with counts and its worst sources.
 //!
-//! An attack stays open for a fixed time (`[logins] campaign`, 8 hours): so a host that is attacked all day raises three such alerts a day.
-//! An address that fails a few times and is gone opens none.
+//! An attack stays open for a fixed time (`campaign` in `[logins]` and `[web]`, 8 hours): so a host that is attacked all day raises three such
+//! alerts a day of each kind. An address that fails a few times and is gone opens none.
 
 use std::net::IpAddr;
 
@@ -18,16 +18,27 @@ const MAX_WORST: usize = 32;
 /// Attacks remembered.
 const MAX_CAMPAIGNS: usize = 8;
 
-/// An attack: everything that failed to log in while it was open.
+/// What the attempts of an attack are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CampaignKind {
+    /// Failed logins.
+    Logins,
+    /// Requests to a web server with attacks in them, searches for what only attackers look for, failed logins at its pages.
+    Web,
+}
+
+/// An attack: everything of its kind that was counted while it was open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Campaign {
-    /// When it was opened, seconds since 1970: its name.
+    /// What its attempts are.
+    pub kind: CampaignKind,
+    /// Its name: when it was opened, in seconds since 1970; of one on a web server 2^32 more.
     pub number: u64,
     /// The first attempt.
     pub first: Option<Timestamp>,
     /// The last attempt.
     pub last: Option<Timestamp>,
-    /// Failed attempts.
+    /// Failed logins, or attack requests.
     pub attempts: u64,
     /// About how many addresses.
     pub addresses: u32,
@@ -37,12 +48,26 @@ pub struct Campaign {
     pub worst: Vec<(IpAddr, u64)>,
 }
 
+impl CampaignKind {
+    /// The name of an attack of this kind that opened then.
+    fn number(self, at: u32) -> u64 {
+        u64::from(at)
+            + match self {
+                Self::Logins => 0,
+                Self::Web => 1 << 32,
+            }
+    }
+}
+
 impl Campaign {
     /// One sentence, without a full stop. Safe to show.
     pub fn sentence(&self) -> String {
         let worst = self.worst.first().map_or_else(String::new, |(address, count)| format!("; most from {address} ({count})"));
-        let (addresses, attempts) =
-            (count(u64::from(self.addresses.max(1)), "address", "addresses"), count(self.attempts, "failed login", "failed logins"));
+        let attempts = match self.kind {
+            CampaignKind::Logins => count(self.attempts, "failed login", "failed logins"),
+            CampaignKind::Web => count(self.attempts, "attack request", "attack requests"),
+        };
+        let addresses = count(u64::from(self.addresses.max(1)), "address", "addresses");
         format!("{attempts} from {addresses}{worst}")
     }
 }
@@ -64,7 +89,8 @@ struct Open {
 
 /// The attacks. All of it outlives the agent, so that a restart raises no other alert.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Campaigns {
+pub(in super::super) struct Campaigns {
+    kind: CampaignKind,
     life: u32,
     open: Option<Open>,
     closed: Vec<Campaign>,
@@ -77,15 +103,16 @@ pub(super) struct Campaigns {
 }
 
 impl Campaigns {
-    pub(super) fn new(life: u32) -> Self {
-        Self { life, open: None, closed: Vec::new(), background: Open::new(0), look: false, scanned: None }
+    /// Of this kind, each open for `life` seconds.
+    pub(in super::super) fn new(kind: CampaignKind, life: u32) -> Self {
+        Self { kind, life, open: None, closed: Vec::new(), background: Open::new(kind, 0), look: false, scanned: None }
     }
 
     /// Counts a failed attempt.
-    pub(super) fn failed(&mut self, address: IpAddr, hash: u64, at: u32, attempts: u32) {
+    pub(in super::super) fn failed(&mut self, address: IpAddr, hash: u64, at: u32, attempts: u32) {
         self.close(at);
         if self.open.is_none() && at.saturating_sub(self.background.opened) > 3600 {
-            self.background = Open::new(at);
+            self.background = Open::new(self.kind, at);
         }
         let before = self.background.campaign.attempts / 16;
         self.open.as_mut().unwrap_or(&mut self.background).count(address, hash, at, attempts);
@@ -94,12 +121,12 @@ impl Campaigns {
     }
 
     /// A finding belongs to the attack that is open; without one it opens one, with what failed within the hour before.
-    pub(super) fn join(&mut self, at: u32, severity: Severity) -> Fold {
+    pub(in super::super) fn join(&mut self, at: u32, severity: Severity) -> Fold {
         self.close(at);
         let is_new = self.open.is_none();
         if is_new {
-            let mut begun = std::mem::replace(&mut self.background, Open::new(at));
-            let number = u64::from(at) + u64::from(self.scanned == Some(at));
+            let mut begun = std::mem::replace(&mut self.background, Open::new(self.kind, at));
+            let number = self.kind.number(at) + u64::from(self.scanned == Some(at));
             (begun.opened, begun.campaign.number, begun.gravest) = (at, number, severity);
             self.open = Some(begun);
         }
@@ -116,53 +143,53 @@ impl Campaigns {
     }
 
     /// A scan belongs to the attack that is open. Without one, the first is told, and none after it for as long as an attack stays open.
-    pub(super) fn scanned(&mut self, at: u32) -> Fold {
+    pub(in super::super) fn scanned(&mut self, at: u32) -> Fold {
         self.close(at);
         if let Some(open) = &self.open {
             return Fold::Joins(open.campaign.number);
         }
         match self.scanned {
-            Some(told) if at.saturating_sub(told) < self.life => Fold::Joins(u64::from(told)),
+            Some(told) if at.saturating_sub(told) < self.life => Fold::Joins(self.kind.number(told)),
             _ => {
                 self.scanned = Some(at);
-                Fold::Opens(u64::from(at))
+                Fold::Opens(self.kind.number(at))
             }
         }
     }
 
     /// About how many addresses failed within the hour while no attack is open. Looked at for about every
     /// sixteenth attempt; else 0.
-    pub(super) fn crowd(&self) -> u32 {
+    pub(in super::super) fn crowd(&self) -> u32 {
         let background = &self.background;
         if self.open.is_some() || !self.look { 0 } else { background.distinct.count() }
     }
 
     /// Newest first.
-    pub(super) fn all(&self) -> Vec<Campaign> {
+    pub(in super::super) fn all(&self) -> Vec<Campaign> {
         let open = self.open.as_ref().map(Open::shown);
         open.into_iter().chain(self.closed.iter().rev().cloned()).collect()
     }
 
     /// Within its bounds, however it comes.
-    pub(super) fn bounded(mut self) -> Self {
+    pub(in super::super) fn bounded(mut self) -> Self {
         self.closed.truncate(MAX_CAMPAIGNS);
         if !self.open.iter().chain([&self.background]).all(Open::is_whole) {
-            return Self::new(self.life);
+            return Self::new(self.kind, self.life);
         }
         self
     }
 
     /// The one that is open.
-    pub(super) fn open(&self) -> Option<Campaign> {
+    pub(in super::super) fn open(&self) -> Option<Campaign> {
         self.open.as_ref().map(Open::shown)
     }
 
     /// From now on an attack is one alert for so long.
-    pub(super) fn set_life(&mut self, life: u32) {
+    pub(in super::super) fn set_life(&mut self, life: u32) {
         self.life = life;
     }
 
-    pub(super) fn memory(&self) -> usize {
+    pub(in super::super) fn memory(&self) -> usize {
         2 * self.background.distinct.memory() + MAX_CAMPAIGNS * (size_of::<Campaign>() + MAX_WORST * 32)
     }
 
@@ -174,15 +201,15 @@ impl Campaigns {
                 self.closed.remove(0);
             }
             self.closed.push(open.shown());
-            self.background = Open::new(at);
+            self.background = Open::new(self.kind, at);
         }
     }
 }
 
 impl Open {
-    fn new(at: u32) -> Self {
-        let campaign =
-            Campaign { number: u64::from(at), first: None, last: None, attempts: 0, addresses: 0, reported: 0, worst: Vec::new() };
+    fn new(kind: CampaignKind, at: u32) -> Self {
+        let number = kind.number(at);
+        let campaign = Campaign { kind, number, first: None, last: None, attempts: 0, addresses: 0, reported: 0, worst: Vec::new() };
         Self { campaign, opened: at, gravest: Severity::Info, distinct: ManyDistinct::new(WORDS), hashes: Vec::with_capacity(MAX_WORST) }
     }
 
