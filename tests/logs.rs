@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panic
 
-#[path = "logs/attack.rs"]
-mod attack;
 mod support;
 
 use std::fs::{self, OpenOptions};

@@ -114,7 +114,7 @@ fn several_recordings_are_told_apart() {
 #[test]
 fn what_cannot_be_replayed_is_said_with_the_right_exit_code() {
     let cases: [(&[&str], &[u8], i32, &str); 5] = [
-        (&["--format", "auditd", "-"], b"", 2, "events"),
+        (&["--format", "xml", "-"], b"", 2, "events"),
         (&[], b"", 2, "FILE"),
         (&["/nonexistent/x"], b"", 1, "/nonexistent/x"),
         (&["/"], b"", 1, "cannot read /"),
@@ -127,4 +127,78 @@ fn what_cannot_be_replayed_is_said_with_the_right_exit_code() {
         assert!(stderr.contains(word), "{arguments:?}: {stderr}");
     }
     assert_eq!(replay(&["-"], b"").status.code(), Some(0), "nothing recorded is nothing wrong");
+}
+
+/// Lines of a log: a guess that goes on, somebody who mistypes, and what no parser understands.
+fn auth_log() -> String {
+    let mut log = String::new();
+    for second in 0..20 {
+        log.push_str(&format!(
+            "2026-11-28T09:00:{second:02}+00:00 vps sshd[{second}]: Failed password for root from 203.0.113.9 port 5 ssh2\n"
+        ));
+    }
+    log.push_str("2026-11-28T09:01:00+00:00 vps sshd[77]: Failed password for anna from 192.0.2.7 port 5 ssh2\n");
+    log.push_str("no line of any log\n");
+    log
+}
+
+#[test]
+fn a_log_is_judged_again_and_each_signal_points_to_its_line() {
+    let output = replay(&["--json", "--format", "auth", "-"], auth_log().as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let all = told(&output);
+    let signals: Vec<_> = all.iter().filter(|one| one["signal"].is_object()).collect();
+    assert_eq!((signals.len(), signals[0]["line"].as_u64()), (1, Some(10)), "{all:#?}");
+    assert_eq!(
+        (signals[0]["signal"]["detector"].as_str(), signals[0]["signal"]["hostile"].as_str()),
+        (Some("login_brute_force"), Some("203.0.113.9"))
+    );
+    let incident = all.iter().find(|one| one["incident"].is_object()).unwrap();
+    assert_eq!(incident["line"].as_u64(), Some(10), "where it opened");
+    let summary = &all.last().unwrap()["summary"];
+    assert_eq!((summary["failed_logins"].as_u64(), summary["unparsed"].as_u64()), (Some(21), Some(1)), "{summary}");
+    let again = replay(&["--json", "--format", "auto", "-"], auth_log().as_bytes());
+    assert_eq!(again.stdout, output.stdout, "each line recognised by itself");
+}
+
+#[test]
+fn attacks_on_a_web_server_are_found_in_its_log_and_in_that_of_auditd_who_guesses() {
+    let attack = |n: u32| {
+        let target =
+            [format!("/i?id={n}%20UNION%20SELECT%20{n},null--"), format!("/p?f=../../../../etc/passwd%00{n}")][n as usize % 2].clone();
+        format!("198.51.100.7 - - [28/Nov/2026:10:00:{n:02} +0000] \"GET {target} HTTP/1.1\" 404 5 \"-\" \"curl/8\"\n")
+    };
+    let mut log: String = (0..12).map(attack).collect();
+    log.push_str("192.0.2.1 - - [28/Nov/2026:10:00:20 +0000] \"GET /?s=union+street HTTP/1.1\" 200 5 \"-\" \"Mozilla/5.0\"\n");
+    let output = replay(&["--json", "--format", "access", "-"], log.as_bytes());
+    let all = told(&output);
+    let signal = all.iter().find(|one| one["signal"].is_object()).unwrap_or_else(|| panic!("{all:#?}"));
+    assert_eq!((signal["signal"]["family"].as_str(), signal["signal"]["hostile"].as_str()), (Some("web"), Some("198.51.100.7")));
+    assert_eq!(all.last().unwrap()["summary"]["attack_requests"].as_u64(), Some(12));
+    let line = |n: u32| {
+        format!(
+            "type=USER_AUTH msg=audit(1764320400.{n:03}:{n}): pid={n} uid=0 auid=4294967295 ses=4294967295 msg='op=PAM:authentication grantors=? acct=\"root\" exe=\"/usr/sbin/sshd\" hostname=203.0.113.9 addr=203.0.113.9 terminal=ssh res=failed'\n"
+        )
+    };
+    let log: String = (1..=12).map(line).collect();
+    let all = told(&replay(&["--json", "--format", "auditd", "-"], log.as_bytes()));
+    let signal = all.iter().find(|one| one["signal"].is_object()).unwrap_or_else(|| panic!("{all:#?}"));
+    assert_eq!((signal["line"].as_u64(), signal["signal"]["detector"].as_str()), (Some(10), Some("login_brute_force")));
+}
+
+#[test]
+fn lines_that_nobody_meant_are_counted_and_nothing_stops() {
+    let mut log = vec![b'x'; 100_000];
+    log.push(b'\n');
+    log.extend_from_slice(b"\xff\xfe\0\n\n");
+    log.extend_from_slice(auth_log().replace("2026", "2093").as_bytes());
+    log.extend_from_slice(auth_log().as_bytes());
+    let output = replay(&["--json", "--format", "auto", "-"], &log);
+    let summary = told(&output).pop().unwrap()["summary"].clone();
+    assert_eq!(
+        (output.status.code(), summary["failed_logins"].as_u64(), summary["unparsed"].as_u64()),
+        (Some(0), Some(42), Some(4)),
+        "{summary}"
+    );
+    assert_eq!(replay(&["--format", "nginx-error", "-"], b"x\n").status.code(), Some(1), "nothing of it is such a log");
 }

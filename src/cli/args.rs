@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
 use super::logs::LogsArgs;
+use bartizan_agent::replay::LineFormat;
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
 use bartizan_redteam::Stage;
 
@@ -283,10 +284,11 @@ pub(super) struct EventsArgs {
 /// Which recordings, and how they are judged.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// Recordings, one event per line, as `bartizan events --follow --json` prints them; - is standard input.
+    /// Recordings: events, one per line, as `bartizan events --follow --json` prints them, or logs; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Format of the recordings: events (or ndjson, which is the same).
+    /// Format: events (ndjson is the same), auth, access, auditd, journal, docker, nginx-error, apache-error, auto (each line by how it
+    /// looks), or the text of a server's own `log_format`.
     #[arg(long, value_name = "FORMAT", value_parser = recorded, default_value = "events")]
     pub(super) format: Recorded,
     /// Use this policy instead of the one of this host.
@@ -294,18 +296,25 @@ pub(super) struct ReplayArgs {
     pub(super) policy: Option<PathBuf>,
 }
 
-/// How events are recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a recording is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Recorded {
     /// Our own events, one a line.
     Events,
+    /// Lines of logs.
+    Lines(LineFormat),
 }
 
 fn recorded(name: &str) -> Result<Recorded, String> {
     match name {
         "events" | "ndjson" => Ok(Recorded::Events),
-        _ => Err("this version replays its own recordings only: events, or ndjson, which is the same".to_owned()),
+        _ => line_format(name).map(Recorded::Lines).map_err(|_| format!("use events, ndjson, {}", LineFormat::names())),
     }
+}
+
+/// The format of lines of a log.
+pub(super) fn line_format(name: &str) -> Result<LineFormat, String> {
+    LineFormat::named(name).ok_or_else(|| format!("use {}", LineFormat::names()))
 }
 
 /// Forms of the status.

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::explain_line::ExplainLineArgs;
 use super::fail2ban::ImportArgs;
 use bartizan_protocol::Request;
 
@@ -21,6 +22,8 @@ pub(super) struct LogsArgs {
 pub(super) enum LogsVerb {
     /// List the logs that are followed: lines read, understood and not, how far behind, what is wrong.
     Sources,
+    /// Explain one line: which parser read what, how far the counts are, what would be done. No agent is asked.
+    Explain(ExplainLineArgs),
     /// List sources of failed logins, the worst first, and what is done about them.
     Attackers {
         /// At most this many.
@@ -37,6 +40,6 @@ pub(super) fn request(args: &LogsArgs) -> Option<Request> {
     match &args.verb {
         None | Some(LogsVerb::Sources) => Some(Request::Logs),
         Some(LogsVerb::Attackers { limit }) => Some(Request::Attackers { limit: *limit }),
-        Some(LogsVerb::ImportFail2ban(_)) => None,
+        Some(LogsVerb::ImportFail2ban(_) | LogsVerb::Explain(_)) => None,
     }
 }

@@ -5,6 +5,7 @@ mod agent;
 mod args;
 mod ask;
 mod doctor;
+mod explain_line;
 mod fail2ban;
 mod generate;
 mod logs;
@@ -59,6 +60,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&args, global.json),
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
+        Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Worker) => match bartizan_worker::serve(bartizan_worker::LogParser) {

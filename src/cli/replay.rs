@@ -11,7 +11,7 @@ use super::args::{Global, Recorded, ReplayArgs};
 use super::ask::settings;
 use super::outcome::{FAILED, Failure, Outcome};
 use super::print;
-use bartizan_agent::replay::{Lines, Place, Replay, Replayed, Summary};
+use bartizan_agent::replay::{Line, Lines, LogReplay, LogSummary, Place, Replay, Replayed, Summary};
 use bartizan_config::Policy;
 use bartizan_model::{HostText, Incident, Signal};
 use bartizan_sys::own_usage;
@@ -48,33 +48,75 @@ struct Printer<'a> {
 
 /// Replays files, or standard input.
 pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<Outcome, Failure> {
-    let Recorded::Events = args.format;
     let policy = match &args.policy {
         Some(file) => read_policy(file)?,
         None => settings(global)?.policy,
     };
     let mut printer = Printer { out: BufWriter::new(io::stdout().lock()), files: &args.files, json: global.json, trouble: None };
     let (begin, used) = (Instant::now(), own_usage::cpu_time());
-    let mut replay = Replay::new(&policy);
-    for (index, file) in args.files.iter().enumerate() {
-        if index > 0 {
-            replay.next_recording();
+    let (what, read, understood) = match &args.format {
+        Recorded::Events => {
+            let mut replay = Replay::new(&policy);
+            read_all(&args.files, &mut printer, |line, printer| match line {
+                Some(line) => replay.line(line, &mut |told| printer.tell(&told)),
+                None => replay.next_recording(),
+            })?;
+            let summary = replay.end(|told| printer.tell(&told));
+            printer.summary(&summary);
+            ("events", summary.lines, (summary.events, summary.unreadable))
         }
-        judge(&mut replay, file, &mut printer)?;
-        if printer.trouble.is_some() {
-            break;
+        Recorded::Lines(format) => {
+            let mut replay = LogReplay::new(&policy, format.clone());
+            read_all(&args.files, &mut printer, |line, printer| match line {
+                Some(line) => replay.line(line, &mut |told| printer.tell(&told)),
+                None => replay.next_recording(),
+            })?;
+            let summary = replay.end(|told| printer.tell(&told));
+            printer.log_summary(&summary);
+            ("lines", summary.lines, (summary.parsed, summary.unparsed))
         }
-    }
-    let summary = replay.end(|told| printer.tell(&told));
-    printer.summary(&summary);
+    };
     printer.end()?;
     let cpu = own_usage::cpu_time().saturating_sub(used).as_secs_f64();
-    rate(&summary, begin.elapsed().as_secs_f64(), cpu);
-    if summary.events == 0 && summary.unreadable > 0 {
-        let mend = "record with `bartizan events --follow --json`";
-        return Err(Failure::new(FAILED, format!("no event in what was read; lines: {}", summary.lines), mend));
+    rate(what, understood.0, begin.elapsed().as_secs_f64(), cpu);
+    if understood.0 > 0 || understood.1 == 0 {
+        return Ok(Outcome::Done);
     }
-    Ok(Outcome::Done)
+    Err(match &args.format {
+        Recorded::Events => {
+            let mend = "record with `bartizan events --follow --json`, or name the format of a log: --format auto";
+            Failure::new(FAILED, format!("no event in what was read; lines: {read}"), mend)
+        }
+        Recorded::Lines(_) => {
+            let mend = "try --format auto, or give the text of the server's log_format: --format '$remote_addr ...'";
+            Failure::new(FAILED, format!("no line of this format in what was read; lines: {read}"), mend)
+        }
+    })
+}
+
+/// Hands over each line of each file, and `None` between two files.
+fn read_all(files: &[PathBuf], printer: &mut Printer<'_>, mut each: impl FnMut(Option<Line<'_>>, &mut Printer<'_>)) -> Result<(), Failure> {
+    for (index, file) in files.iter().enumerate() {
+        if index > 0 {
+            each(None, printer);
+        }
+        let fail = |error: &io::Error| cannot_read(file, error);
+        let mut lines = Lines::new(opened(file).map_err(|error| fail(&error))?);
+        while let Some(line) = lines.next_line().map_err(|error| fail(&error))? {
+            each(Some(line), printer);
+            if printer.trouble.is_some() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn opened(file: &Path) -> io::Result<Box<dyn BufRead>> {
+    Ok(match file == Path::new("-") {
+        true => Box::new(BufReader::with_capacity(CHUNK, io::stdin().lock())),
+        false => Box::new(BufReader::with_capacity(CHUNK, File::open(file)?)),
+    })
 }
 
 fn read_policy(file: &Path) -> Result<Policy, Failure> {
@@ -90,29 +132,11 @@ fn cannot_read(file: &Path, error: &io::Error) -> Failure {
     Failure::new(FAILED, format!("cannot read {shown}: {error}"), "name a file that you can read, or - for standard input")
 }
 
-fn judge(replay: &mut Replay, file: &Path, printer: &mut Printer<'_>) -> Result<(), Failure> {
-    let fail = |error: &io::Error| cannot_read(file, error);
-    let source: Box<dyn BufRead> = if file == Path::new("-") {
-        Box::new(BufReader::with_capacity(CHUNK, io::stdin().lock()))
-    } else {
-        Box::new(BufReader::with_capacity(CHUNK, File::open(file).map_err(|error| fail(&error))?))
-    };
-    let mut lines = Lines::new(source);
-    while let Some(line) = lines.next_line().map_err(|error| fail(&error))? {
-        replay.line(line, &mut |told| printer.tell(&told));
-        if printer.trouble.is_some() {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// How fast it went: on standard error, so that two replays of one recording print the same.
-fn rate(summary: &Summary, wall: f64, cpu: f64) {
-    let per_second = |seconds: f64| if seconds > 0.0 { summary.events as f64 / seconds } else { 0.0 };
+fn rate(what: &str, count: u64, wall: f64, cpu: f64) {
+    let per_second = |seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
     print::notice(&format!(
-        "{} events in {wall:.2} s, {:.0} events/s; {cpu:.2} CPU seconds, {:.0} events/s per core",
-        summary.events,
+        "{count} {what} in {wall:.2} s, {:.0} {what}/s; {cpu:.2} CPU seconds, {:.0} {what}/s per core",
         per_second(wall),
         per_second(cpu)
     ));
@@ -150,6 +174,21 @@ impl Printer<'_> {
         }
         let Summary { lines, events, unreadable, signals, folded, incidents, forgotten, .. } = summary;
         self.line(&format!("{lines} lines, {events} events, {unreadable} unreadable, {signals} signals ({folded} folded), {incidents} incidents ({forgotten} forgotten)"));
+    }
+
+    fn log_summary(&mut self, summary: &LogSummary) {
+        if self.json {
+            return match serde_json::to_string(&serde_json::json!({ "summary": summary })) {
+                Ok(text) => self.line(&text),
+                Err(error) => self.trouble = Some(error.into()),
+            };
+        }
+        for one in &summary.unparsed_lines {
+            let file = self.file(one.place).map(|file| format!("{file}:")).unwrap_or_default();
+            self.line(&format!("{file}{}: unparsed: {}", one.place.line, one.why));
+        }
+        let LogSummary { lines, parsed, unparsed, failed_logins, attack_requests, signals, incidents, .. } = summary;
+        self.line(&format!("{lines} lines, {parsed} parsed, {unparsed} unparsed, {failed_logins} failed logins, {attack_requests} attack requests, {signals} signals, {incidents} incidents"));
     }
 
     /// The recording's name, where there are several.

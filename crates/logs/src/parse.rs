@@ -22,11 +22,14 @@ pub enum Format {
     Journal,
     /// Docker's `json-file`; what the container wrote is read as [`Format::Auth`].
     Docker,
+    /// Lines that auditd writes (`/var/log/audit/audit.log`): logins, sessions and accounts.
+    Audit,
 }
 
 impl Format {
     /// The names that configuration and command line use.
-    pub const NAMES: [(&'static str, Self); 3] = [("auth", Self::Auth), ("journal", Self::Journal), ("docker", Self::Docker)];
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("auth", Self::Auth), ("journal", Self::Journal), ("docker", Self::Docker), ("auditd", Self::Audit)];
 }
 
 /// What became of a line.
@@ -76,6 +79,13 @@ pub fn parse<'a>(format: Format, line: &'a [u8], context: &'a mut Context) -> Pa
             Some(at) => syslog::unwrap(scratch, clock).map(|frame| Frame { at: at.or(frame.at), ..frame }),
             None => None,
         },
+        Format::Audit => {
+            return match parsers::audit::read(line, scratch) {
+                Some(Some(record)) => Parsed::Record(record),
+                Some(None) => Parsed::Other,
+                None => Parsed::Unparsed,
+            };
+        }
     };
     let Some(frame) = frame.map(repeated::unwrap) else { return Parsed::Unparsed };
     match parsers::read(&frame) {

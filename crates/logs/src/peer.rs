@@ -49,7 +49,7 @@ pub fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// Four numbers without leading zeros: `192.030.0.6` is octal to some and decimal to others, so it is no address.
-fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
+pub(crate) fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
     if bytes.len() < 7 || bytes.len() > 15 {
         return None;
     }

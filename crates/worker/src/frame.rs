@@ -206,6 +206,7 @@ mod tests {
             Told { to: Position { offset: 49, within_cut: false }, ..told() },
             Told { to: far, ..told() },
             Told { lines: 11, ..told() },
+            Told { more: true, records: 0, ..Told::nothing(4, Position { offset: 50, within_cut: false }) },
             Told { parsed: 3, ..told() },
             Told { cut: 4, ..told() },
             Told { records: 3, ..told() },
@@ -222,10 +223,6 @@ mod tests {
         assert_eq!(judged(&told(), At { offset: 60, line: "x".into(), record: 200 }, b""), Err("a record out of bounds"));
         assert_eq!(judged(&told(), At { offset: 90, line: "x".into(), record: 1 }, b""), Err("a record of another place"));
         assert_eq!(judged(&told(), good, b"x"), Err("more than it says"));
-        let (mut idle, from) = (Vec::new(), Position { offset: 50, within_cut: false });
-        pack(&Told { more: true, ..Told::nothing(4, from) }, &mut idle).unwrap();
-        let reading = Reading { from, lines: 10, skip: false, last: false };
-        assert_eq!(check::<u8>(&idle, 4, &reading), Err("more to come, and nothing done"));
         assert_eq!(
             check::<u8>(b"", 4, &Reading { from: Position::default(), lines: 1, skip: false, last: false }),
             Err("no answer at all")

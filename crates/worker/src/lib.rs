@@ -16,6 +16,6 @@ mod serve;
 pub use caution::{Caution, Pace, Verdict};
 pub use frame::{At, Batch, EVIDENCE, Kind, Position, Reading, Record, SAMPLE, SAMPLES};
 pub use held::{Died, Launch, Refused, Worker};
-pub use lines::{CHUNK, LONGEST};
+pub use lines::{CHUNK, LONGEST, cursor_time};
 pub use records::{LogFormat, LogParser, LogRecord, Reader, WebRequest, WebTrouble};
 pub use serve::{Heard, Parser, serve};

@@ -100,6 +100,11 @@ pub(super) fn is_cursor(text: &str) -> bool {
     whole && text.len() <= CURSOR && parts.next().is_none()
 }
 
+/// The time in a cursor, in microseconds since 1970: of the entry that it names.
+pub fn cursor_time(cursor: &str) -> Option<u64> {
+    cursor.split(';').find_map(|part| u64::from_str_radix(part.strip_prefix("t=")?, 16).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +159,7 @@ mod tests {
     fn the_cursor_is_found_and_nothing_else_is_taken_for_one() {
         let line = br#"{ "__CURSOR" : "s=ab12;i=4;b=0f;m=1;t=2;x=3", "MESSAGE":"x" }"#;
         assert_eq!(cursor(line), Some("s=ab12;i=4;b=0f;m=1;t=2;x=3"));
+        assert_eq!(cursor_time("s=ab12;i=4;b=0f;m=1;t=5f5e100;x=3"), Some(100_000_000));
         for none in [&br#"{"__CURSOR":7}"#[..], br#"{"__CURSOR":"--flush"}"#, br#"{"__CURSOR":"s=a b"}"#, b"", br#""__CURSOR":"s=1"#] {
             assert_eq!(cursor(none), None);
         }

@@ -25,6 +25,8 @@ pub enum LogFormat {
     Journal,
     /// Docker's `json-file`.
     Docker,
+    /// What auditd writes of logins and accounts.
+    Audit,
     /// Requests, in this format of the server; `None` when it is to be guessed line by line.
     Access(Option<WebFormat>),
     /// nginx's error log.
@@ -40,6 +42,7 @@ impl LogFormat {
             "auth" | "syslog" => Self::Auth,
             "journal" => Self::Journal,
             "docker" => Self::Docker,
+            "auditd" => Self::Audit,
             "access" | "common" | "json" => Self::Access(None),
             "combined" => Self::Access(Some(WebFormat::combined())),
             "nginx-error" => Self::NginxError,
@@ -51,7 +54,7 @@ impl LogFormat {
     }
 
     /// All names that there are.
-    pub const NAMES: [&'static str; 7] = ["auth", "journal", "docker", "access", "combined", "nginx-error", "apache-error"];
+    pub const NAMES: [&'static str; 8] = ["auth", "journal", "docker", "auditd", "access", "combined", "nginx-error", "apache-error"];
 
     /// In a table.
     pub fn noun(&self) -> &'static str {
@@ -59,6 +62,7 @@ impl LogFormat {
             Self::Auth => "auth",
             Self::Journal => "journal",
             Self::Docker => "docker",
+            Self::Audit => "auditd",
             Self::Access(_) => "access",
             Self::NginxError => "nginx-error",
             Self::ApacheError => "apache-error",
@@ -210,6 +214,7 @@ impl Parser for LogParser {
                 let context = Box::new(Context::new(chrono::Utc::now(), 0));
                 Reader::Container(context, AccessReader::guessing(), Broken::default(), Vec::new())
             }
+            LogFormat::Audit => auth(AuthFormat::Audit),
             LogFormat::Access(None) => Reader::Access(AccessReader::guessing()),
             LogFormat::Access(Some(format)) => Reader::Access(AccessReader::of(format.clone())),
             LogFormat::NginxError => Reader::NginxError(NginxErrors::new(0), 0),

@@ -1,23 +1,26 @@
 //! Recorded events judged again, offline: the real panel and the real correlator; no agent, no action, nothing written.
 
+mod explained;
+mod formats;
+mod joining;
 mod lines;
+mod log_lines;
 mod memory;
 mod reading;
 mod scan;
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use bartizan_config::Policy;
-use bartizan_detect::correlator::Correlator;
 use bartizan_detect::detectors::DetectorSet;
-use bartizan_model::{Event, EventKind, Incident, IncidentId, Signal, Timestamp};
+use bartizan_model::{Event, EventKind, Incident, Signal, Timestamp};
+pub use explained::{Counted, Explained, SaidOf};
+pub use formats::LineFormat;
+use joining::Joining;
 pub use lines::{LONGEST_LINE, Line, Lines};
+pub use log_lines::{LogReplay, LogSummary};
 use reading::Reading;
 
-/// How often confidence fades, in the time of the events: as in the running agent.
-const DECAY: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
 /// Unreadable lines told one by one; the rest are counted.
 const MAX_TOLD: usize = 20;
 /// Longest reason told, in characters.
@@ -85,9 +88,7 @@ pub struct Summary {
 pub struct Replay {
     reading: Reading,
     panel: DetectorSet,
-    correlator: Correlator,
-    faded: Timestamp,
-    opened: HashMap<IncidentId, Place>,
+    joining: Joining,
     place: Place,
     summary: Summary,
 }
@@ -98,9 +99,7 @@ impl Replay {
         Self {
             reading: Reading::default(),
             panel: DetectorSet::new(policy, &[]),
-            correlator: Correlator::new(policy, IncidentId(1)),
-            faded: Timestamp::UNIX_EPOCH,
-            opened: HashMap::new(),
+            joining: Joining::new(policy),
             place: Place { recording: 0, line: 0 },
             summary: Summary::default(),
         }
@@ -142,53 +141,21 @@ impl Replay {
     }
 
     /// The recording is over: tells the incidents that are still open, oldest first.
-    pub fn end(mut self, mut tell: impl FnMut(Replayed)) -> Summary {
-        let left: Vec<Incident> = self.correlator.incidents().cloned().collect();
-        left.into_iter().for_each(|incident| self.tell_incident(incident, &mut tell));
+    pub fn end(mut self, tell: impl FnMut(Replayed)) -> Summary {
         self.summary.folded = self.panel.folded();
-        self.summary.forgotten = self.correlator.evicted();
+        (self.summary.incidents, self.summary.forgotten) = self.joining.end(tell);
         self.summary
     }
 
     fn judge(&mut self, event: &Event, tell: &mut impl FnMut(Replayed)) {
         self.summary.events += 1;
-        self.let_time_pass(event.at, tell);
+        self.joining.let_time_pass(event.at, tell);
         if let EventKind::Loss { loss } = &event.kind {
-            self.correlator.loss(loss, event.at);
+            self.joining.correlator.loss(loss, event.at);
         }
         for signal in self.panel.observe(event) {
             self.summary.signals += 1;
-            tell(Replayed::Signal(self.place, signal.clone()));
-            let update = self.correlator.join(signal);
-            if update.opened {
-                self.opened.insert(update.incident.id, self.place);
-                self.forget_places();
-            }
-        }
-    }
-
-    fn let_time_pass(&mut self, at: Timestamp, tell: &mut impl FnMut(Replayed)) {
-        if at.signed_duration_since(self.faded) < DECAY {
-            return;
-        }
-        self.faded = at;
-        for incident in self.correlator.tick(at) {
-            if self.correlator.get(incident.id).is_none() {
-                self.tell_incident(incident, tell);
-            }
-        }
-    }
-
-    fn tell_incident(&mut self, incident: Incident, tell: &mut impl FnMut(Replayed)) {
-        self.summary.incidents += 1;
-        let place = self.opened.remove(&incident.id).unwrap_or(self.place);
-        tell(Replayed::Incident(place, incident));
-    }
-
-    /// Incidents that were given up or became part of another one need no place any more.
-    fn forget_places(&mut self) {
-        if self.opened.len() > 2 * bartizan_detect::correlator::MAX_INCIDENTS {
-            self.opened.retain(|id, _| self.correlator.get(*id).is_some());
+            self.joining.join(self.place, signal, tell);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Parsers: one service a file. A message in, a record out; each matches from the right where a client controls the left.
 
 mod accounts;
+pub(crate) mod audit;
 mod cron;
 mod dovecot;
 mod firewall;

@@ -9,7 +9,7 @@ use super::{Hands, LogSink};
 use bartizan_model::{LogSource, LogState};
 use bartizan_sys::child::{self, Stream};
 use bartizan_sys::growth;
-use bartizan_worker::{Caution, Kind, Parser, Position, Refused, Worker};
+use bartizan_worker::{Caution, Kind, Parser, Position, Refused, Worker, cursor_time};
 
 /// The program.
 const JOURNALCTL: &str = "journalctl";
@@ -21,8 +21,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Readings of one turn.
 const READINGS: usize = 16;
-/// How long journalctl may take to say whether it has an entry.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A cursor of an entry that is further ahead of our clock, in microseconds, is not gone by: nothing would come until then.
+const AHEAD: i64 = 3_600_000_000;
 
 /// A `journalctl` that runs.
 struct Running {
@@ -119,12 +119,13 @@ where
         Ok(self.running.as_ref().is_some_and(|running| running.more))
     }
 
-    /// From where it is read: behind the last entry; without one, or when the journal does not have it, from when we read last.
-    fn from(&mut self) -> String {
-        if self.cursor.take_if(|cursor| is_missing(cursor, &self.more)).is_some() {
-            note(&mut self.row, "the journal does not have the entry that was read last: it is read from the time of that on".to_owned());
-        }
-        match &self.cursor {
+    /// From where it is read: behind the last entry; without one, or when journalctl or our clock refuses it, from when we read last.
+    fn from(&self) -> String {
+        let known = self.cursor.as_ref().filter(|cursor| {
+            let time = cursor_time(cursor).and_then(|time| i64::try_from(time).ok());
+            time.is_some_and(|time| time <= now().saturating_add(AHEAD))
+        });
+        match known {
             Some(cursor) => format!("--after-cursor={cursor}"),
             None => format!("--since=@{}.{:06}", self.until.div_euclid(1_000_000), self.until.rem_euclid(1_000_000)),
         }
@@ -184,16 +185,6 @@ where
         }
         refused
     }
-}
-
-/// Whether the journal says that it has no such entry. The cursor comes from a process that may have been taken over, and journalctl goes by one
-/// that it does not have to wherever it would be: past all that is to come, maybe.
-fn is_missing(cursor: &str, more: &[String]) -> bool {
-    let at = format!("--cursor={cursor}");
-    let usual = [at.as_str(), "--lines=1", "--output=cat", "--output-fields=_BOOT_ID", "--show-cursor", "--quiet", "--no-pager"];
-    let arguments: Vec<&str> = usual.into_iter().chain(more.iter().map(String::as_str)).collect();
-    let Ok(said) = child::ask(JOURNALCTL.as_ref(), &arguments, PATIENCE) else { return false };
-    !said.out.split(|byte| *byte == b'\n').any(|line| line.strip_prefix(b"-- cursor: ") == Some(cursor.as_bytes()))
 }
 
 fn now() -> i64 {

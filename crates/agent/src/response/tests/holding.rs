@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::*;
-use bartizan_isolation::own_netns::{ip, plug_in};
 use bartizan_model::{AuditBody, BootId, Desired, EndCause, Ending, EventId, Family, Signal, SignalId, Stage, Tier};
 use bartizan_store::ledger::Anchor;
 
@@ -205,23 +204,5 @@ fn one_approval_blocks_a_whole_attack_in_the_kernel_and_one_undo_takes_it_back()
         assert_eq!(in_set("block_in4") + in_set("block_in6"), 0);
         let tables = std::process::Command::new("nft").args(["list", "tables"]).output().unwrap();
         assert!(!String::from_utf8_lossy(&tables.stdout).contains("bartizan"), "the empty table goes with it");
-    });
-}
-
-#[test]
-fn who_cannot_be_limited_is_asked_about() {
-    let _alone = alone_on_this_host();
-    in_own_network(|| {
-        let mut bench = Bench::new();
-        let mut decider = bench.decider(Mode::Balanced, vec![]);
-        plug_in();
-        // The lifeline was read a moment ago; the responder's own look at the kernel finds what is new since.
-        drop(bench.response().owner.lifeline());
-        ip(&format!("route add default via {GUESSER} dev veth0 onlink"));
-        judged(&mut bench, &mut decider, &[GUESSER]);
-        let asked = bench.response().approvals(false);
-        assert!(bench.response().active_actions().is_empty() && asked.len() == 1, "{asked:#?}");
-        assert_eq!(asked[0].action.to_string(), format!("block from {GUESSER}"));
-        assert!(asked[0].held_because.starts_with("it could not be limited: "), "{}", asked[0].held_because);
     });
 }
