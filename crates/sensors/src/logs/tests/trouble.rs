@@ -1,6 +1,7 @@
 //! When the reading process, or what the follower itself asks of the kernel, does not work.
 
 use super::*;
+use bartizan_sys::process_stat::Stat;
 
 #[test]
 fn while_no_child_can_be_started_nothing_is_done_in_vain() {
@@ -34,9 +35,8 @@ fn an_end_of_the_child_from_outside_costs_no_line() {
     for round in 0..4 {
         write(&mut file, round * 10..round * 10 + 10);
         book.expect(round * 10 + 10);
-        let own = std::process::id().to_string();
-        let child = children(&own).next();
-        let pid = nix::unistd::Pid::from_raw(child.expect("no child").parse().unwrap());
+        let child = children().next().expect("no child");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     }
     write(&mut file, 40..50);
@@ -45,14 +45,10 @@ fn an_end_of_the_child_from_outside_costs_no_line() {
     following.end();
 }
 
-fn children(parent: &str) -> impl Iterator<Item = String> {
-    let parent = parent.to_owned();
-    let pids = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    pids.filter(move |pid| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let mut rest = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        rest.next() != Some("Z") && rest.next() == Some(&parent)
-    })
+/// Children of ours that live.
+fn children() -> impl Iterator<Item = u32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    pids.filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.ppid == std::process::id() && stat.state != b'Z'))
 }
 
 /// Not a test: what the next one runs in a process of its own, for the limit holds for all its threads.
