@@ -94,7 +94,7 @@ fn recall(parts: &Parts, assembled: &mut Assembled) {
     }
     match upkeep::begin_run(&parts.ledger, *watched_until) {
         Ok(Some(alarm)) => {
-            tracing::warn!(alarm = %alarm, "the run before this one did not end by itself");
+            tracing::warn!(alarm = %alarm, "the previous run was killed or crashed");
             parts.ingest.alarm(alarm);
         }
         Ok(None) => {}

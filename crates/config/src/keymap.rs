@@ -158,7 +158,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Filter, "filter", &["/"], "filter", "show only rows that hold a text", LISTS),
     row(Command::Help, "help", &["?"], "help", "show all keys", &[]),
     row(Command::Palette, "palette", &[":"], "commands", "find a command by name", &[]),
-    row(Command::Mode, "mode", &["m"], "mode", "choose how much the guard may do alone", &[]),
+    row(Command::Mode, "mode", &["m"], "mode", "change the mode: how much the agent may do without asking", &[]),
     row(
         Command::EmergencyStop,
         "emergency-stop",

@@ -41,7 +41,7 @@ pub(super) fn held(plan: &ActionPlan, bearing: &Bearing<'_>, policy: &Policy) ->
 fn closes_host(bearing: &Bearing<'_>, policy: &Policy) -> Option<String> {
     let needed = policy.posture.lockdown;
     (bearing.posture < Posture::Lockdown || bearing.score.get() < needed)
-        .then(|| format!("stable evidence reaches {}, the host is closed alone from {needed:.2}", bearing.score))
+        .then(|| format!("stable detectors reach confidence {}; the host is contained without a person from {needed:.2}", bearing.score))
 }
 
 /// A peer that more than half of the traffic depends on is rather a proxy or a balancer than one intruder.

@@ -133,7 +133,7 @@ pub(super) fn protected(plan: &ActionPlan, tree: &[Arc<Process>], policy: &Polic
         Target::User { name, uid } => Some(protected_account(name, *uid, policy)),
         Target::Container { name, .. } => Some(format!("container {name} serves somebody")),
         Target::Host => None,
-        Target::File { path, .. } => Some(format!("{path} decides who gets in")),
+        Target::File { path, .. } => Some(format!("{path} controls who can log in")),
     }
 }
 

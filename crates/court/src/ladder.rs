@@ -26,13 +26,13 @@ pub(super) fn held(plan: &ActionPlan, mode: Mode, incident: &Incident, proof: &P
     }
     let verb = plan.kind().verb();
     let Some(needs) = pieces_needed(plan, mode) else {
-        return Some(format!("{name} does no more alone than freeze one tree, or limit or block one address inbound"));
+        return Some(format!("without a person, {name} only freezes one tree, or limits or blocks one address inbound"));
     };
     if weight(incident, proof) < needs {
-        return Some(format!("it rests on {}, and to {verb} alone {name} needs {needs}", rests_on(proof)));
+        return Some(format!("the incident has {}; to {verb} without a person, {name} needs {needs}", rests_on(proof)));
     }
     if proof.confidence.get() < needed {
-        return Some(format!("stable evidence reaches {}, {name} acts alone from {needed:.2}", proof.confidence));
+        return Some(format!("stable detectors reach confidence {}; {name} acts without a person from {needed:.2}", proof.confidence));
     }
     let least = is_least(plan);
     (!incident.complete && (mode == Mode::Balanced || !least)).then(|| {

@@ -249,7 +249,7 @@ kinds! {
         only_by_a_person: Some("a file is put back by a person only"),
         least: false,
         lasts: minutes(10),
-        stays_open: ", while it is open: log in anew before you confirm",
+        stays_open: ", while it is open: test a new login before you confirm",
     }
 }
 

@@ -47,7 +47,7 @@ impl AlarmKind {
             Self::DataTouched => "the guard's records were touched",
             Self::InstallationTouched => "the guard's installation was touched",
             Self::WatchdogGone => "the watchdog ended",
-            Self::AccessTouched => "a file that decides who gets in was changed",
+            Self::AccessTouched => "a file that controls who can log in was changed",
             Self::SignsWorse => "a health probe of this host got worse",
         }
     }

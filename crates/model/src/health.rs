@@ -135,7 +135,7 @@ pub struct Latency {
 impl fmt::Display for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.count == 0 {
-            return f.write_str("no detector has spoken yet");
+            return f.write_str("no detection yet");
         }
         let milliseconds = |us: u64| us as f64 / 1000.0;
         let (median, most) = (milliseconds(self.median_us), milliseconds(self.p99_us));

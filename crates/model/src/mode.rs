@@ -26,8 +26,12 @@ impl Mode {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Paranoid => "a person approves everything",
-            Self::Balanced => "limits who guesses passwords; else acts alone on two independent pieces of evidence, from confidence 0.85",
-            Self::Aggressive => "acts alone on two independent pieces of evidence from confidence 0.75, on one against a hostile address",
+            Self::Balanced => {
+                "limits password guessers; otherwise acts without a person on two independent pieces of evidence, from confidence 0.85"
+            }
+            Self::Aggressive => {
+                "acts without a person on two independent pieces of evidence from confidence 0.75, on one against a hostile address"
+            }
         }
     }
 }

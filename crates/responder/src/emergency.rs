@@ -112,7 +112,7 @@ fn sweep_lasting(data: &Path, report: &mut EmergencyReport) {
     for note in watchdog::lasting_notes(data) {
         let name = note.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
         match watchdog::undo_now(&note) {
-            true => report.removed.push(format!("what the note {name} tells of")),
+            true => report.removed.push(format!("the change in expiry record {name}")),
             false => report.failures.push(format!("what {} tells of could not be undone: see docs/file-backups.md", note.display())),
         }
     }

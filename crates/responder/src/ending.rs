@@ -103,7 +103,7 @@ impl Responder {
                 return Err(error);
             }
             watchdog::call_off_noted(&lasting);
-            return Ok(vec!["undone by its note".to_owned()]);
+            return Ok(vec!["undone by its expiry record".to_owned()]);
         }
         Ok(Vec::new())
     }

@@ -62,7 +62,7 @@ impl Responder {
             let begun_to_undo = held.snapshot.get(UNDOING).is_some();
             let unmarked = were_kept && !marks.is_set(&name) && !self.died_with_its_kernel(held);
             if begun_to_undo || unmarked || self.lost_its_note(held, &name) {
-                let why = "undone before bartizan was started anew, which could not be put on record then";
+                let why = "undone before the agent restarted; it could not be recorded at the time";
                 self.want_gone(&mut action, EndCause::Undone, "recovery", why, now);
             }
         }

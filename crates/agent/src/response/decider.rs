@@ -215,7 +215,7 @@ impl Decider {
         now: Timestamp,
     ) -> Result<Granted, Refusal> {
         if self.ending {
-            let message = format!("nothing was done: the agent ends, and {plan} is not begun any more");
+            let message = format!("nothing was done: the agent is stopping and no longer starts actions ({plan})");
             return Err(Refusal { code: ErrorCode::Failed, message, mend: "ask again when it runs".to_owned() });
         }
         let response = Arc::clone(&self.response);
@@ -223,7 +223,7 @@ impl Decider {
         let tree = plan.target().root().map(|root| response.processes_below(root)).unwrap_or_default();
         let active = response.active_actions();
         if self.under_way.has(&plan) {
-            return Err(usage(format!("{plan} is being done right now"), "`bartizan actions` shows what comes of it"));
+            return Err(usage(format!("{plan} is being done right now"), "`bartizan actions` shows the result"));
         }
         let refused = |refusal: bartizan_court::Refusal| {
             response.audit(now, "the court", "warrant.refused", actor, &refusal.to_string());
@@ -286,7 +286,7 @@ impl Decider {
 
     fn pending(&self, id: ApprovalId, now: Timestamp) -> Result<Approval, Refusal> {
         if self.under_way.answers(id) {
-            return Err(usage(format!("approval {id} was given: it is being done right now"), "`bartizan actions` shows what comes of it"));
+            return Err(usage(format!("approval {id} was given: it is being done right now"), "`bartizan actions` shows the result"));
         }
         self.questions.open(id, now)
     }

@@ -27,10 +27,10 @@ impl Response {
         let mode = match self.court.insist(HURRY, paranoid) {
             Ok(()) => "mode is PARANOID",
             // Nothing is begun until then.
-            Err(Unheard::Late) => "the mode becomes PARANOID as soon as the court, which is busy, comes to it; until then nothing is begun",
+            Err(Unheard::Late) => "the court is busy: the mode changes to PARANOID as soon as it is free; until then no action starts",
             Err(Unheard::Ended) => {
                 self.mode_changed(self.standing().mode, Mode::Paranoid, &by.to_string());
-                "the agent ends, its next run begins in PARANOID"
+                "the agent is stopping; it starts in PARANOID next time"
             }
         };
         self.undo_everything(by, mode)

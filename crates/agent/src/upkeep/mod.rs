@@ -143,7 +143,7 @@ impl Upkeep {
             (Some(why), Ok(0) | Err(_)) => Some(why),
             (Some(why), Ok(waiting)) => Some(format!("{why}; {}", owed(waiting))),
             (None, Ok(0)) => None,
-            (None, Ok(waiting)) => Some(format!("the disk takes nothing: free space on it; no new action is begun; {}", owed(waiting))),
+            (None, Ok(waiting)) => Some(format!("disk full: free space on it; no new action starts until then; {}", owed(waiting))),
             (None, Err(error)) => Some(error.to_string()),
         };
         troubles.report("journal", trouble);

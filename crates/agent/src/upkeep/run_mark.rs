@@ -25,7 +25,7 @@ pub(crate) fn end(ledger: &Ledger) -> Result<(), LedgerError> {
 
 fn killed(before: ProcessKey, until: Option<Timestamp>) -> Alarm {
     let when = until.map_or_else(|| "at an unknown time".to_owned(), |at| format!("soon after {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
-    let detail = format!("the run before this one (pid {}) ended without a word {when}: killed, or crashed", before.pid);
+    let detail = format!("the previous run (pid {}) was killed or crashed {when}", before.pid);
     Alarm { what: AlarmKind::AgentKilled, detail: detail.into(), action: None, path: None }
 }
 

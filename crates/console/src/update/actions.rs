@@ -59,9 +59,9 @@ pub(super) fn stop_everything(state: &State) -> Confirm {
     let short = if short.is_empty() { "the mode becomes PARANOID".to_owned() } else { short };
     let essentials = vec![
         Essential::new("What", Tone::Danger, what).or(short),
-        Essential::new("Lasts", Tone::Plain, "the guard acts no more until you choose a mode again").or("until you choose a mode"),
-        Essential::new("Stays", Tone::Plain, "your own access; it goes on watching and recording").or("your access; it watches on"),
-        Essential::new("Undo", Tone::Plain, "choose a mode (m); what was undone is not begun again by itself").or("choose a mode (m)"),
+        Essential::new("Lasts", Tone::Plain, "automatic actions are paused until you choose a mode").or("until you choose a mode"),
+        Essential::new("Stays", Tone::Plain, "your own access; the agent keeps watching and recording").or("your access; it watches on"),
+        Essential::new("Undo", Tone::Plain, "choose a mode (m); undone actions are not applied again").or("choose a mode (m)"),
     ];
     let details = active.iter().map(|row| {
         let stays = if row.kind.is_reversible() { "" } else { " (cannot be undone)" };

@@ -20,7 +20,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Approve => confirm(state, id, None).map(Dialog::Confirm),
         Command::Duration => Some(Dialog::Prompt(Prompt {
             title: format!("Approve {id} for how long?"),
-            about: "The host undoes it by itself after this time: 30s, 10m, 1h 30m; at most 24h.".to_owned(),
+            about: "It is undone automatically after this time: 30s, 10m, 1h 30m; at most 24h.".to_owned(),
             line: TextLine::new(&lasts(state, id).map(|lasts| humantime::format_duration(lasts).to_string()).unwrap_or_default()),
             wants: Wants::Duration(id),
             problem: None,
@@ -115,7 +115,7 @@ fn lasts_line(state: &State, plan: &ActionPlan, preview: &Preview) -> Essential 
         .confirm_within
         .map_or_else(|| "early".to_owned(), |time| format!("after {}", humantime::format_duration(time.min(plan.lasts()))));
     let then = if plan.kind() == ActionKind::RestoreFile { "for good".to_owned() } else { whole.to_string() };
-    Essential::new("Lasts", Tone::Warning, format!("{then}; undone by itself {early} unless you confirm it afterwards with {key}"))
+    Essential::new("Lasts", Tone::Warning, format!("{then}; undone {early} unless you confirm it with {key}"))
         .or(format!("{}; {then} once confirmed: {key}", early.trim_start_matches("after ")))
 }
 

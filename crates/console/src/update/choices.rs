@@ -22,7 +22,7 @@ pub(super) fn mode(state: &mut State) {
     let at = Mode::ALL.iter().position(|mode| Some(*mode) == now).unwrap_or(0);
     state.dialog = Some(Dialog::Choose(Choose {
         title: "Mode".to_owned(),
-        about: "How much may the guard do alone?".to_owned(),
+        about: "How much may the agent do without asking?".to_owned(),
         options: options.collect(),
         at,
     }));
@@ -34,8 +34,7 @@ fn mode_question(mode: Mode) -> Confirm {
         Essential::new("Lasts", Tone::Plain, "until you choose another mode"),
         Essential::new("Stays", Tone::Plain, "your own access and protected programs are never touched without a person")
             .or("your access is never touched"),
-        Essential::new("Undo", Tone::Plain, "choose another mode (m); actions already begun keep their own end")
-            .or("choose another mode (m)"),
+        Essential::new("Undo", Tone::Plain, "choose another mode (m); live actions keep their own expiry").or("choose another mode (m)"),
     ];
     let yes = vec![Effect::ask(Request::SetMode { mode }, format!("changing the mode to {mode}"))];
     Confirm::new(format!("Change the mode to {mode}?"), essentials, Vec::new(), yes)
@@ -51,7 +50,11 @@ pub(super) fn quit(state: &mut State) -> Vec<Effect> {
         title: "Leave the console".to_owned(),
         about: "The guard runs inside this program.".to_owned(),
         options: vec![
-            choice("detach", "it goes on in the background; `bartizan attach` comes back".to_owned(), Then::Do(vec![Effect::Detach])),
+            choice(
+                "detach",
+                "the agent keeps running in the background; `bartizan attach` reopens the console".to_owned(),
+                Then::Do(vec![Effect::Detach]),
+            ),
             choice("stop the guard", format!("nothing watches; {active} actions stay until they expire"), Then::Do(vec![Effect::Quit])),
             choice("stay", "back to the console".to_owned(), Then::Nothing),
         ],

@@ -134,7 +134,7 @@ impl Court {
         match (case.mode, source.family) {
             (Mode::Paranoid, _) => return Some("the mode is PARANOID: a person approves everything".to_owned()),
             (Mode::Balanced, Family::Auth) | (Mode::Aggressive, _) => {}
-            (Mode::Balanced, _) => return Some("BALANCED limits alone only who failed to log in beyond the threshold".to_owned()),
+            (Mode::Balanced, _) => return Some("without a person, BALANCED only limits addresses with too many failed logins".to_owned()),
         }
         if let Some(unknown) = case.lifeline.unknown.first() {
             return Some(uncertain(unknown));

@@ -192,7 +192,7 @@ pub(crate) fn alive(id: u64, plan: &ActionPlan) -> Action {
 
 #[test]
 fn balanced_freezes_the_shell_shuts_the_stranger_out_and_asks_for_more() {
-    let asked = "ask: block to 203.0.113.9: BALANCED does no more alone than freeze one tree, or limit or block one address inbound";
+    let asked = "ask: block to 203.0.113.9: without a person, BALANCED only freezes one tree, or limits or blocks one address inbound";
     assert_eq!(Bench::new().said(), ["act: freeze /bin/sh (pid 900) and below", asked, "act: block from 203.0.113.9"]);
 }
 
@@ -270,7 +270,7 @@ fn one_piece_against_nobody_hostile_or_an_observing_posture_never_acts() {
     (bench.proof.pieces, bench.merely_called) = (1, true);
     bench.mode = Mode::Aggressive;
     let said = bench.said();
-    let why = "it rests on one piece of evidence (what one act produces is one), and to freeze alone AGGRESSIVE needs 2";
+    let why = "the incident has one piece of evidence (what one act produces is one); to freeze without a person, AGGRESSIVE needs 2";
     assert!(said.iter().all(|s| s.starts_with("ask")) && said[0].contains(why), "{said:#?}");
     bench.incident.posture = Posture::Observe;
     bench.second = 7200;

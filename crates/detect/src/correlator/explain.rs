@@ -71,7 +71,7 @@ fn why(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {
     let exponent = 1.0 + STAGE_GAIN * stages.len().saturating_sub(1) as f64;
     out.push(format!("together: 1 - ({})^{exponent:.2} over {} stage(s): {}", doubts.join(" x "), stages.len(), stages.join(", ")));
     if Scales::detection(&pieces) < 2 {
-        out.push("one piece alone: the score stops at the weight of its family".to_owned());
+        out.push("a single piece of evidence: the score is capped at the weight of its family".to_owned());
     }
     out.push(independent(&pieces, !record.evidence.shows_a_hand()));
     out.push(format!("score {}, posture {}", record.incident.confidence, record.incident.posture));
@@ -87,7 +87,7 @@ fn counted_as_one(record: &Record, pieces: &[Piece<'_>], scales: &Scales) -> Vec
         let who = format!("{} ({})", family.name(), peak.detector);
         out.push(match pieces.iter().find(theirs) {
             Some(piece) => format!("{who} counts as one with {}: both are {}", names(piece), told(piece)),
-            None if family == Family::Lineage => format!("{who} does not count by itself: it says whose work the rest is"),
+            None if family == Family::Lineage => format!("{who} does not count on its own: it only says whose work the rest is"),
             None => format!("{who} does not count: its kind proves less than what counts instead"),
         });
     }

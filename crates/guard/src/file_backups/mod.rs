@@ -34,7 +34,7 @@ const INDEX: &str = "index.jsonl";
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// It is none of ours.
-    #[error("{0} is none of the files that copies are kept of: `bartizan copies` lists them")]
+    #[error("{0} is not backed up: `bartizan copies` lists the backups")]
     NoPlace(HostText),
     /// There is no such copy.
     #[error("there is no copy {copy} of {path}: `bartizan copies` lists them")]
@@ -48,7 +48,7 @@ pub enum AccessError {
     #[error("{0} is as this copy already")]
     Same(HostText),
     /// Never by itself.
-    #[error("{0} decides who gets in: only a person may put it back")]
+    #[error("{0} controls who can log in: only a person may restore it")]
     OnlyByPerson(HostText),
     /// The kernel or the disk.
     #[error("could not {what} {path}: {why}")]

@@ -19,7 +19,7 @@ pub(super) fn parse(source: &str) -> Result<(Term, Vec<Condition>), FilterError>
     let root = parser.any()?;
     match parser.peek() {
         None => Ok((root, parser.conditions)),
-        Some(_) => Err(parser.wrong(format!("{} does not follow from what stands before it", quoted(parser.word())), JOIN)),
+        Some(_) => Err(parser.wrong(format!("{} is unexpected here", quoted(parser.word())), JOIN)),
     }
 }
 
@@ -93,7 +93,7 @@ impl<'a> Parser<'a> {
         if self.peek() != Some(b')') {
             return Err(match self.peek() {
                 None => FilterError::new(self.source, from, "this bracket is not closed", "add \")\""),
-                Some(_) => self.wrong(format!("{} does not follow from what stands before it", quoted(self.word())), JOIN),
+                Some(_) => self.wrong(format!("{} is unexpected here", quoted(self.word())), JOIN),
             });
         }
         self.brackets -= 1;

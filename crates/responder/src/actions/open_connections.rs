@@ -28,7 +28,7 @@ pub(super) fn foretell(addr: IpAddr, direction: Direction) -> String {
         Ok(0) => "no TCP connection of this host is open with it now".to_owned(),
         Ok(1) => format!("closes the connection that is open now{}", untold(direction)),
         Ok(n) => format!("closes the {n} connections that are open now{}", untold(direction)),
-        Err(why) => format!("what is open with it now is dropped, not closed: the kernel does not tell what is open ({why})"),
+        Err(why) => format!("open connections with it are dropped, not closed: the kernel does not list them ({why})"),
     }
 }
 

@@ -188,7 +188,7 @@ impl Responder {
         self.ledger.audit_or_owe(line(now, "health probes", "action.harmful", id, why.clone()));
         self.checkpoint("after harm");
         let until = (now + chrono::Duration::nanoseconds(SHUNNED as i64)).format("%H:%M UTC");
-        let said = format!("undone by itself, {why}; until {until} only a person does it to this target again");
+        let said = format!("undone automatically: {why}; until {until} only a person may act on this target again");
         match self.undo(action, "health probes", &said, now) {
             Ok(undone) => Some(undone),
             Err(_) => self.ledger.action(id).ok().flatten(),

@@ -70,7 +70,7 @@ pub(super) fn look(dir: &Path) -> Found {
             (Ok(_), _) => Found::Broken(format!("{FILE} was changed: its seal does not fit")),
             (Err(_), _) => Found::Broken(format!("{KEY} was changed: it is no key")),
         },
-        (Ok(Some(_)), Ok(None)) => Found::Broken(format!("{FILE} is gone: how far the log went cannot be told")),
+        (Ok(Some(_)), Ok(None)) => Found::Broken(format!("{FILE} is gone: the original length of the log is unknown")),
         (Ok(None), Ok(Some(_))) => Found::Broken(format!("{KEY} is gone: {FILE} cannot be checked")),
         (Err(why), _) | (_, Err(why)) => Found::Broken(format!("{KEY} or {FILE} cannot be read: {why}")),
     }

@@ -91,8 +91,7 @@ pub(super) fn against(connection: &Connection, anchored: &Found) -> rusqlite::Re
     let known = match anchored {
         Found::Nothing if lines == 0 => return Ok(None),
         Found::Nothing => {
-            let why =
-                format!("no anchor stands beside a log of {lines} lines: key and anchor were removed, how far it went cannot be told");
+            let why = format!("a log of {lines} lines has no anchor: key and anchor were removed, so its original length is unknown");
             return Ok(Some((lines + 1, why)));
         }
         Found::Broken(why) => return Ok(Some((lines + 1, why.clone()))),

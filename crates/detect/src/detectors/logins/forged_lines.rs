@@ -17,7 +17,7 @@ static INFO: Info = Info {
     confidence: 0.6,
     meaning: "A process wrote lines into the journal that look like those of a login service, and the journal shows that it was another.",
     false_positives: "A test of log rules with logger(1).",
-    quiet: "It is told once an hour. Nothing is ever done on account of such a line.",
+    quiet: "Reported once an hour; no action is ever based on such a line.",
 };
 
 pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };

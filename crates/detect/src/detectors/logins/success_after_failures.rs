@@ -42,6 +42,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
         return None;
     }
     let (attempts, addresses) = (target.attempts(), target.addresses());
-    let said = Said::new(format!("{address} logged in as {user}, whom about {addresses} addresses tried {attempts} times"));
+    let said =
+        Said::new(format!("{address} logged in as {user} after about {addresses} addresses had tried this account {attempts} times"));
     Some(if failed > 0 { said } else { said.rated(Severity::Medium) })
 }

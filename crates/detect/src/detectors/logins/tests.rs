@@ -142,7 +142,7 @@ fn a_guess_is_told_where_many_addresses_share_the_guessing() {
     host.fail("203.0.113.7", "deploy", true);
     let found = host.accept("203.0.113.7", "deploy", "password").unwrap();
     assert_eq!((found.info.name, found.severity, found.hostile), ("login_after_failures", Severity::High, None));
-    assert!(found.sentence.starts_with("203.0.113.7 logged in as deploy, whom about "), "{}", found.sentence);
+    assert!(found.sentence.starts_with("203.0.113.7 logged in as deploy after about "), "{}", found.sentence);
     assert_eq!(host.accept("203.0.113.7", "deploy", "password"), None, "once");
     assert_eq!(host.accept("198.51.100.7", "alice", "password"), None, "nobody tried this account");
 }
