@@ -363,7 +363,7 @@ fn a_container_is_isolated_where_the_cursor_is() {
     assert_eq!(plan.lasts(), Duration::from_secs(1_800));
     sent(&mut state, 8, question.clone());
     update(&mut state, Input::Reply { ticket: 8, reply: Box::new(Reply::Preview(Preview::default())) }, now());
-    assert!(text(&state).contains("unless you confirm it afterwards with"), "{}", text(&state));
+    assert!(text(&state).contains("unless you confirm it with"), "{}", text(&state));
 }
 
 #[test]

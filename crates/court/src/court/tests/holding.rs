@@ -63,7 +63,7 @@ fn another_kind_of_evidence_alone_is_asked_about_in_balanced_and_held_in_aggress
     let mut bench = guessing(&["203.0.113.9"]);
     bench.proof.sources[0].family = Family::Tools;
     let said = bench.said();
-    assert!(said[0].starts_with("ask: limit") && said[0].contains("only who failed to log in"), "{said:?}");
+    assert!(said[0].starts_with("ask: limit") && said[0].contains("only limits addresses with too many failed logins"), "{said:?}");
     bench.mode = Mode::Aggressive;
     assert_eq!(bench.said(), ["act: block from 203.0.113.9"]);
 }

@@ -48,8 +48,8 @@ fn containers_and_accounts_are_asked_however_sure_the_agent_is() {
 fn the_host_is_closed_alone_only_at_the_very_top() {
     type Change = (&'static str, fn(&mut Bench));
     let alter: [Change; 4] = [
-        ("BALANCED does no more alone", |b| b.mode = Mode::Balanced),
-        ("closed alone from 0.97", |b| b.proof = proof(0.96)),
+        ("BALANCED only freezes one tree", |b| b.mode = Mode::Balanced),
+        ("contained without a person from 0.97", |b| b.proof = proof(0.96)),
         ("only on complete evidence", |b| b.incident.complete = false),
         ("PARANOID", |b| b.mode = Mode::Paranoid),
     ];

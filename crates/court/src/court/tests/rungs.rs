@@ -54,8 +54,7 @@ fn acts_that_no_hand_joins_weigh_one_less_whatever_the_stages() {
     }
     let mut bench = Bench::new();
     (bench.mode, bench.proof) = (Mode::Aggressive, Proof { pieces: 2, apart: true, ..proof(0.99) });
-    let why =
-        "it rests on 2 pieces of evidence, counted as 1: nothing shows that they belong together, and to freeze alone AGGRESSIVE needs 2";
+    let why = "the incident has 2 pieces of evidence, counted as 1: nothing shows that they belong together; to freeze without a person, AGGRESSIVE needs 2";
     assert!(bench.said().iter().any(|line| line.contains(why)), "{:#?}", bench.said());
 }
 
