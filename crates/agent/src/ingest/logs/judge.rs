@@ -64,6 +64,11 @@ impl LogJudge {
 
     /// What a record says that is worth telling; it is `now`.
     pub(super) fn judge(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
+        let told = self.judge_record(source, at, now)?;
+        Some(if is_of_a_container(source) { told.by_anybody() } else { told })
+    }
+
+    fn judge_record(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
         let line = LogLine { source: source.clone(), offset: at.offset, text: at.line.clone() };
         match &at.record {
             LogRecord::Auth(record) => self.login(record, line, now),
@@ -181,4 +186,9 @@ impl LogJudge {
         }
         serde_json::to_string(&Memory { logins: self.logins.remember(), samples: self.samples.clone() }).ok()
     }
+}
+
+/// Whether a container's runtime wrote the log: every process in the container may write any line into it, with any address.
+fn is_of_a_container(source: &HostText) -> bool {
+    ["docker:", "podman:", "/var/lib/docker/containers/", "/var/lib/containers/"].iter().any(|begin| source.starts_with(begin))
 }

@@ -47,6 +47,15 @@ impl Told {
         Some((self.account.as_ref()?, self.entered?, self.at))
     }
 
+    /// As a line that anybody in a container may have written: it is told, but its address may not be acted on, and a login in it
+    /// protects nobody.
+    pub(super) fn by_anybody(mut self) -> Self {
+        if let Some(finding) = &mut self.finding {
+            finding.hostile = None;
+        }
+        Self { account: None, ..self }
+    }
+
     /// The event of this number, and the signal that rests on it with the attack that it is part of.
     pub(super) fn numbered(self, id: EventId) -> (Event, Option<(Signal, Option<u64>)>) {
         let Self { at, kind, entered: _, account: _, finding } = self;

@@ -21,6 +21,7 @@ pub(super) struct Bench {
     pub(super) now: Timestamp,
     offset: u64,
     pid: u32,
+    source: &'static str,
     dir: tempfile::TempDir,
 }
 
@@ -41,7 +42,7 @@ impl Bench {
         let pipeline = Pipeline::new(assemble::detectors(&parts), (correlator, judge), coverage, assemble::pipeline_ties(&parts));
         let reader = LogParser.open(&LogFormat::Auth);
         let now = "2026-11-28T00:00:00Z".parse().unwrap();
-        Self { parts, pipeline, reader, now, offset: 0, pid: 100, dir }
+        Self { parts, pipeline, reader, now, offset: 0, pid: 100, source: LOG, dir }
     }
 
     /// The agent is started again: what was remembered is all that is left.
@@ -61,8 +62,9 @@ impl Bench {
         let offset = self.offset;
         self.offset += line.len() as u64 + 1;
         let Heard::Record(record) = LogParser.parse(&mut self.reader, line.as_bytes()) else { panic!("{line}") };
+        let source = self.source.into();
         let evidence = HostText::from(line.as_bytes().get(..LogLine::LONGEST).unwrap_or(line.as_bytes()));
-        self.pipeline.take_item(Item::Record(LOG.into(), Box::new(At { offset, line: evidence, record })), self.now);
+        self.pipeline.take_item(Item::Record(source, Box::new(At { offset, line: evidence, record })), self.now);
     }
 
     fn fail(&mut self, from: &str, user: &str) {
@@ -223,4 +225,19 @@ fn the_next_attack_of_the_same_source_is_an_alert_of_its_own_and_a_quiet_one_clo
     (0..12).for_each(|_| bench.fail("203.0.113.9", "root"));
     assert_eq!(bench.alerts().len(), 2);
     assert!(bench.dir.path().exists());
+}
+
+#[test]
+fn what_a_container_writes_names_nobody_for_an_action_and_protects_nobody() {
+    for (source, trusted) in [(LOG, true), ("docker:mail", false), ("/var/lib/docker/containers/1/1-json.log", false)] {
+        let mut bench = Bench { source, ..Bench::new() };
+        (0..20).for_each(|_| bench.fail("203.0.113.7", "root"));
+        let [incident] = &bench.incidents()[..] else { panic!("{:#?}", bench.incidents()) };
+        let hostile = bench.pipeline.correlator.proof(incident.id).hostile;
+        assert_eq!(!hostile.is_empty(), trusted, "{source}: {hostile:?}");
+        let text = format!("{} host sshd[9]: Accepted publickey for root from 198.51.100.9 port 5 ssh2", bench.now.to_rfc3339());
+        let Heard::Record(record) = LogParser.parse(&mut bench.reader, text.as_bytes()) else { panic!("{text}") };
+        let told = bench.pipeline.logs.judge(&source.into(), &At { offset: 0, line: text.as_str().into(), record }, bench.now).unwrap();
+        assert_eq!(told.login().is_some(), trusted, "{source}");
+    }
 }
