@@ -119,7 +119,7 @@ fn contract(rung: &'static str) {
         seeing.find("its change of user", &token, |event| of(pid, "privilege.use")(event) && setuid(event));
         let exit = seeing.find("its end", &token, of(pid, "process.exit"));
         if rung == PROCFS {
-            seeing.declines("how processes ended");
+            seeing.declines("the exit status of processes");
         } else {
             assert_eq!(exit["exit"]["code"], 7);
         }
