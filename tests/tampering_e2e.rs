@@ -48,7 +48,7 @@ fn attacks_on_the_agent_are_incidents_and_its_owner_ends_it_in_peace() {
     let pid = agent.pid();
     agent.kill();
     let agent = home.start();
-    expect(&home, &format!("(pid {pid}) ended without a word"));
+    expect(&home, &format!("(pid {pid}) was killed or crashed"));
 
     // Ended by its owner, started again: not a word.
     let before = said(&home);
@@ -60,7 +60,7 @@ fn attacks_on_the_agent_are_incidents_and_its_owner_ends_it_in_peace() {
     let agent = home.start();
     std::thread::sleep(Duration::from_secs(1));
     let new: Vec<String> = said(&home).into_iter().filter(|sentence| !before.contains(sentence)).collect();
-    assert!(!new.iter().any(|sentence| sentence.contains("without a word") || sentence.contains("sent signal")), "{new:#?}");
+    assert!(!new.iter().any(|sentence| sentence.contains("was killed or crashed") || sentence.contains("sent signal")), "{new:#?}");
     drop(agent);
 
     // The tail of the audit log cut while nobody watches.

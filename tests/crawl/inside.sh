@@ -1,3 +1,4 @@
+#!/bin/bash
 # Inside the root file system and namespaces that `run` made: starts the servers, fills the applications, crawls them.
 set -eu
 lines=$1

@@ -145,7 +145,7 @@ fn who_answered_is_on_record_though_the_change_outlives_the_word_to_end() {
     std::thread::sleep(Duration::from_millis(300));
     assert!(!sits.is_finished(), "the court waits for what is under way");
     let refused = response.act(block("203.0.113.10"), "too late", "uid 0").unwrap_err();
-    assert!(refused.message.contains("the agent ends"), "{refused:?}");
+    assert!(refused.message.contains("the agent is stopping"), "{refused:?}");
     over.answered_by = Some("uid 0".to_owned());
     drop(over);
     sits.join().unwrap();
@@ -196,7 +196,7 @@ fn after_an_emergency_stop_the_next_run_is_paranoid_whatever_mode_still_waited_f
         let asks = std::thread::spawn(move || other.set_mode(Mode::Balanced, "uid 0"));
         std::thread::sleep(Duration::from_millis(300));
         let said = response.emergency_stop(&Approver::Person("uid 1".to_owned())).unwrap();
-        assert!(said.contains("the mode becomes PARANOID as soon as the court"), "{said}");
+        assert!(said.contains("the mode changes to PARANOID as soon as it is free"), "{said}");
         std::thread::sleep(Duration::from_millis(700));
         response.court.work_off(&mut decider);
         asks.join().unwrap().unwrap();
@@ -209,7 +209,7 @@ fn after_an_emergency_stop_the_next_run_is_paranoid_whatever_mode_still_waited_f
         decider.set_mode(Mode::Balanced, "uid 0");
         response.court.close(&mut decider);
         let said = response.emergency_stop(&Approver::Person("uid 1".to_owned())).unwrap();
-        assert!(said.contains("its next run begins in PARANOID"), "{said}");
+        assert!(said.contains("it starts in PARANOID next time"), "{said}");
         drop((response, decider));
         assert_eq!(next.restart().response().standing().mode, Mode::Paranoid);
     });

@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(find(None), None, "the first run of all");
         assert_eq!(find(None), None, "the same process: a newer binary");
         let earlier = ProcessKey { start: own.start.saturating_sub(1), pid: 4242, ..own };
-        assert!(find(Some(earlier.to_string())).unwrap().contains("(pid 4242) ended without a word"));
+        assert!(find(Some(earlier.to_string())).unwrap().contains("(pid 4242) was killed or crashed"));
         let rebooted = ProcessKey { boot: bartizan_model::BootId(own.boot.0 ^ 1), ..earlier };
         assert_eq!(find(Some(rebooted.to_string())), None);
         assert_eq!(find(Some("nonsense".to_owned())), None);
