@@ -106,7 +106,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
         ("not", 4, "a condition is missing", "text:"),
         ("(nc", 1, "not closed", "\")\""),
         ("()", 2, "missing before \")\"", "text:"),
-        ("process.uid=0 process.uid=1", 15, "does not follow", "`and`"),
+        ("process.uid=0 process.uid=1", 15, "is unexpected here", "`and`"),
         ("nc process.uid=1", 4, "`and` or `or` is missing", "text:"),
         (deep.as_str(), DEEPEST + 1, "inside each other", "flatter"),
         (nots.as_str(), 4 * DEEPEST + 1, "inside each other", "flatter"),
