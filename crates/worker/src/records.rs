@@ -205,6 +205,13 @@ impl Parser for LogParser {
     type State = Reader;
     type Record = LogRecord;
 
+    /// The first expression that is made asks for the number of processors (`regex`): a file is opened for it.
+    fn warm_up(&mut self) {
+        let mut reader = self.open(&LogFormat::Access(None));
+        let _ =
+            self.parse(&mut reader, br#"- - - [28/Nov/2026:00:00:00 +0000] "GET /?q=<script>alert(1)</script> HTTP/1.1" 200 5 "-" "-""#);
+    }
+
     fn open(&mut self, source: &LogFormat) -> Reader {
         let auth = |format| Reader::Auth(format, Box::new(Context::new(chrono::Utc::now(), 0)));
         match source {

@@ -34,6 +34,10 @@ pub trait Parser {
     /// What a line says.
     type Record: Record;
 
+    /// Called once while everything is still allowed: what a library asks the kernel for at its first use (how many processors there are)
+    /// is asked here.
+    fn warm_up(&mut self) {}
+
     /// A source is handed over.
     fn open(&mut self, source: &Self::Source) -> Self::State;
 
@@ -65,6 +69,7 @@ pub fn serve<P: Parser>(mut parser: P) -> io::Result<()> {
     // All memory that is needed for long is taken before the rights are gone.
     let (mut packet, mut room) = (vec![0; packets::LONGEST], vec![0; CHUNK]);
     let mut open: HashMap<u32, Open<P::State>> = HashMap::new();
+    parser.warm_up();
     let given_up = unprivileged::give_up(c"bartizan-worker");
     // What is said before anything was read can be believed.
     let mut hello = Vec::new();

