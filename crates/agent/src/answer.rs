@@ -102,7 +102,7 @@ fn attackers(parts: &Parts, limit: u32) -> Result<Reply, Refusal> {
         .map_err(|why| refusal(ErrorCode::Failed, &format!("the ingest {why}"), "ask again in a moment"))?;
     let (active, questions) = (parts.response.active_actions(), parts.response.approvals(false));
     for source in &mut sources {
-        let is_it = |target: &Target| target.address().is_some_and(|address| address.to_canonical() == source.address);
+        let is_it = |target: &Target| target.addresses().iter().any(|address| address.to_canonical() == source.address);
         let hold = active.iter().filter(|action| is_it(&action.target)).max_by_key(|action| action.ends_at());
         source.held = hold.map(|action| Hold { action: action.id, kind: action.kind, until: action.ends_at() });
         source.asked = questions.iter().find(|question| is_it(question.action.target())).map(|question| question.id);

@@ -247,6 +247,10 @@ impl Recorder {
             queue.dropped += 1;
             return;
         }
+        // A note may say how far something was read: it must not overtake what came of it.
+        if matches!(record, Record::Note(..)) {
+            queue.close_block();
+        }
         queue.put(record);
         drop(queue);
         self.0.arrived.notify_one();

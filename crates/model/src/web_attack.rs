@@ -11,9 +11,12 @@ use super::{HostText, LogLine};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebAttack {
     /// The client, as the server or a configured proxy names it.
-    pub from: Option<IpAddr>,
-    /// What was asked for. The client chose it.
-    pub target: HostText,
+    pub client: Option<IpAddr>,
+    /// How it was asked for; an error log does not say. The client chose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<HostText>,
+    /// What was asked for, with its query. The client chose it.
+    pub path: HostText,
     /// What the server answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -27,16 +30,16 @@ pub struct WebAttack {
 }
 
 impl WebAttack {
-    /// Bytes of the target that are kept.
-    pub const LONGEST_TARGET: usize = 240;
+    /// Bytes of the path that are kept.
+    pub const LONGEST_PATH: usize = 240;
 }
 
 impl fmt::Display for WebAttack {
     /// In a few words, safe to show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.target.escaped())?;
-        if let Some(from) = self.from {
-            write!(f, " by {from}")?;
+        write!(f, "{}", self.path.escaped())?;
+        if let Some(client) = self.client {
+            write!(f, " by {client}")?;
         }
         if let Some(status) = self.status {
             write!(f, ", answered {status}")?;

@@ -152,8 +152,9 @@ fn kind() -> impl Strategy<Value = EventKind> {
         path,
     });
     let web = (text(), any::<(u64, u32, Option<u16>)>()).prop_map(|(target, (offset, attempts, status))| WebAttack {
-        from: Some(std::net::Ipv4Addr::from(attempts).into()),
-        target: target.clone(),
+        client: Some(std::net::Ipv4Addr::from(attempts).into()),
+        method: Some("GET".into()),
+        path: target.clone(),
         status,
         kinds: vec!["sql-injection".to_owned()],
         attempts,

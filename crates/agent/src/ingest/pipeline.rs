@@ -192,7 +192,7 @@ impl Pipeline {
     }
 
     /// An incident for the court, with what is proven of it where that may lead to an action.
-    fn case(&self, incident: Incident) -> PendingCase {
+    pub(super) fn case(&self, incident: Incident) -> PendingCase {
         let may_act = incident.posture >= Posture::Contain || self.correlator.has_sources(incident.id);
         let proof = if may_act { self.correlator.proof(incident.id) } else { Proof::default() };
         PendingCase { incident, proof }

@@ -93,6 +93,11 @@ impl Owner {
         self.accepted.lock().unpoisoned().note(account, addr, at);
     }
 
+    /// Whom the daemons let in, to be kept, when that has changed since it was asked last.
+    pub(crate) fn unsaved_logins(&self) -> Option<String> {
+        self.accepted.lock().unpoisoned().unsaved(chrono::Utc::now())
+    }
+
     /// Who logged in from there within thirty days, in one sentence. Whoever it is may share the address with an attacker.
     pub(crate) fn login_from(&self, addr: IpAddr, now: Timestamp) -> Option<String> {
         let by_log = self.accepted.lock().unpoisoned().from(addr, now);
@@ -219,10 +224,7 @@ impl Owner {
     /// The thread: derives until told to end. Gives what is unknown of the lifeline to `tell`, and who was seen logged in to
     /// `keep` when that has changed.
     pub(crate) fn keep(&self, is_over: impl Fn() -> bool, tell: impl Fn(Option<String>), keep: impl Fn(&'static str, String)) {
-        let keep_accepted = || {
-            let unsaved = self.accepted.lock().unpoisoned().unsaved(chrono::Utc::now());
-            unsaved.into_iter().for_each(|changed| keep(accepted_logins::KEY, changed));
-        };
+        let keep_accepted = || self.unsaved_logins().into_iter().for_each(|changed| keep(accepted_logins::KEY, changed));
         while !is_over() {
             let snapshot = self.derive();
             if let Some(changed) = self.seen.lock().unpoisoned().note(&snapshot.sessions, chrono::Utc::now()) {

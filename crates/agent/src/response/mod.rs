@@ -210,6 +210,13 @@ impl Response {
         self.owner.accepted(account, addr, at);
     }
 
+    /// Hands the logins that are not kept yet to the recorder: before it is kept how far the logs were read that tell of them.
+    pub(crate) fn keep_logins(&self) {
+        if let Some(changed) = self.owner.unsaved_logins() {
+            self.recorder.keep(crate::record::Record::Note(accepted_logins::KEY, changed));
+        }
+    }
+
     /// They look no more.
     pub(crate) fn left(&self, pid: Option<u32>) {
         self.owner.left(pid);

@@ -185,7 +185,7 @@ fn container_values(container: &Container, see: &mut impl FnMut(F, Value<'_>)) {
 
 fn web_values(web: &WebAttack, see: &mut impl FnMut(F, Value<'_>)) {
     web.kinds.iter().for_each(|kind| see(F::WebKinds, Value::from(kind.as_str())));
-    show!(see, web: some from => WebFrom, target => WebTarget, some status => WebStatus, attempts => WebAttempts,
+    show!(see, web: some client => WebClient, some method => WebMethod, path => WebPath, some status => WebStatus, attempts => WebAttempts,
         line.source => WebLineSource, line.offset => WebLineOffset, line.text => WebLineText);
 }
 

@@ -12,6 +12,8 @@ use bartizan_logs::{Origin, Record, What};
 use bartizan_model::{Attacker, Event, HostText, LogLine, Signal, Timestamp};
 use bartizan_worker::{At, LogRecord};
 
+/// A line that is older when it is read (the agent was off, a file was copied) is history: it is told, and nothing is done about it.
+const FRESH: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// Findings that become signals within a second at most, and how many more of them at once: a flood of sources that each pass a threshold
 /// is still counted, and each is named again when it goes on.
 const EACH_SECOND: f64 = 50.0;
@@ -65,7 +67,8 @@ impl LogJudge {
     /// What a record says that is worth telling; it is `now`.
     pub(super) fn judge(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
         let told = self.judge_record(source, at, now)?;
-        Some(if is_of_a_container(source) { told.by_anybody() } else { told })
+        let is_old = stamp(&at.record).is_some_and(|stamp| now.signed_duration_since(stamp) > FRESH);
+        Some(if is_old || is_of_a_container(source) { told.without_consequence() } else { told })
     }
 
     fn judge_record(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
@@ -185,6 +188,15 @@ impl LogJudge {
             return None;
         }
         serde_json::to_string(&Memory { logins: self.logins.remember(), samples: self.samples.clone() }).ok()
+    }
+}
+
+/// The time that stands in the line.
+fn stamp(record: &LogRecord) -> Option<Timestamp> {
+    match record {
+        LogRecord::Auth(record) => record.at,
+        LogRecord::Request(request) => request.at,
+        LogRecord::Trouble(trouble) => trouble.at,
     }
 }
 

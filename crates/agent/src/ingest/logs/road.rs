@@ -53,7 +53,10 @@ impl Pipeline {
                     }
                 }
             }
-            Item::Read(text) => self.ties.ingest.recorder.keep(Record::Note(READ, text)),
+            Item::Read(text) => {
+                self.ties.response.keep_logins();
+                self.ties.ingest.recorder.keep(Record::Note(READ, text));
+            }
         }
     }
 
@@ -100,6 +103,11 @@ impl Pipeline {
         if let Some(incident) = self.correlator.summarize(campaign.number, &campaign.sentence(), &worst) {
             self.ties.console.incident(&incident, &[]);
             self.ties.console.alert_about(&incident);
+            // What was not asked because others had just been is asked by the clock, not only when somebody makes the next finding.
+            if self.correlator.has_sources(incident.id) {
+                let case = self.case(incident);
+                self.ties.response.add_case(case, &[]);
+            }
         }
     }
 }

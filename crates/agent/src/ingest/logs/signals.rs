@@ -47,9 +47,9 @@ impl Told {
         Some((self.account.as_ref()?, self.entered?, self.at))
     }
 
-    /// As a line that anybody in a container may have written: it is told, but its address may not be acted on, and a login in it
-    /// protects nobody.
-    pub(super) fn by_anybody(mut self) -> Self {
+    /// As what is told and no more: its address may not be acted on, and a login in it protects nobody. So are lines that anybody in a
+    /// container may have written, and old ones.
+    pub(super) fn without_consequence(mut self) -> Self {
         if let Some(finding) = &mut self.finding {
             finding.hostile = None;
         }
@@ -67,16 +67,16 @@ impl Told {
 
 /// The same for a line of a web server: what was asked for, and the finding about it.
 pub(super) fn told_web(record: &LogRecord, finding: Finding, line: LogLine, at: Timestamp) -> Option<Told> {
-    let (target, status, kinds) = match record {
+    let (method, path, status, kinds) = match record {
         LogRecord::Request(request) => {
             let mut kinds: Vec<String> = request.attacks.iter().map(|attack| attack.family.name().to_owned()).collect();
             kinds.dedup();
-            (request.target.as_bytes(), request.status, kinds)
+            (Some(request.method.clone()), request.target.as_bytes(), request.status, kinds)
         }
-        LogRecord::Trouble(trouble) => (trouble.path.as_ref().map(HostText::as_bytes).unwrap_or_default(), None, Vec::new()),
+        LogRecord::Trouble(trouble) => (None, trouble.path.as_ref().map(HostText::as_bytes).unwrap_or_default(), None, Vec::new()),
         LogRecord::Auth(_) => return None,
     };
-    let target = HostText::from(target.get(..WebAttack::LONGEST_TARGET).unwrap_or(target));
-    let web = WebAttack { from: finding.address, target, status, kinds, attempts: finding.attempts, line };
+    let path = HostText::from(path.get(..WebAttack::LONGEST_PATH).unwrap_or(path));
+    let web = WebAttack { client: finding.address, method, path, status, kinds, attempts: finding.attempts, line };
     Some(Told { at, kind: EventKind::WebAttack { web }, entered: None, account: None, finding: Some(finding) })
 }

@@ -241,3 +241,20 @@ fn what_a_container_writes_names_nobody_for_an_action_and_protects_nobody() {
         assert_eq!(told.login().is_some(), trusted, "{source}");
     }
 }
+
+#[test]
+fn lines_of_yesterday_are_told_and_nobody_is_held_for_them() {
+    let mut bench = Bench::new();
+    let stamped = bench.now;
+    bench.now += chrono::TimeDelta::hours(20);
+    for attempt in 0..20 {
+        bench.pid += 1;
+        let at = stamped + chrono::TimeDelta::seconds(attempt);
+        let line = format!("{} host sshd[{}]: Failed password for root from 203.0.113.7 port 5 ssh2", at.to_rfc3339(), bench.pid);
+        let Heard::Record(record) = LogParser.parse(&mut bench.reader, line.as_bytes()) else { panic!("{line}") };
+        let at = At { offset: 0, line: line.as_str().into(), record };
+        bench.pipeline.take_item(Item::Record(LOG.into(), Box::new(at)), bench.now);
+    }
+    let [incident] = &bench.incidents()[..] else { panic!("{:#?}", bench.incidents()) };
+    assert_eq!(bench.pipeline.correlator.proof(incident.id).hostile, [] as [std::net::IpAddr; 0]);
+}
