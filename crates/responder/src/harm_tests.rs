@@ -178,7 +178,7 @@ fn what_does_harm_is_undone_by_itself_and_not_done_again_alone() {
         assert_eq!(undone.state, ActionState::RolledBack, "{}", undone.note);
         let said = "undone automatically: it did harm: probe tcp 198.51.100.2:8080: does not accept a connection";
         assert!(undone.note.starts_with(said) && undone.note.contains("it is reached over 198.51.100.2"), "{}", undone.note);
-        assert!(undone.note.contains("only a person does it to this target again"), "{}", undone.note);
+        assert!(undone.note.contains("only a person may act on this target again"), "{}", undone.note);
         assert_eq!(undone.vitals.unwrap().harmed.len(), 1);
         assert_eq!(row(&responder, beside.id).state, ActionState::Live, "the other cannot have done it");
         let lines = responder.ledger.audit_tail(9).unwrap();

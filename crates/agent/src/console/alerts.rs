@@ -11,6 +11,15 @@ use bartizan_sys::own_usage;
 impl Console {
     /// Raises the alert about an incident, or brings it up to date.
     pub(crate) fn alert_about(&self, incident: &Incident) {
+        self.alert(incident, false);
+    }
+
+    /// The same when something grave by itself has joined the incident: whoever has seen the alert must look again.
+    pub(crate) fn alert_again(&self, incident: &Incident) {
+        self.alert(incident, true);
+    }
+
+    fn alert(&self, incident: &Incident, is_news: bool) {
         let mut rows = self.rows();
         if incident.severity < Severity::Medium && incident.confidence < Confidence::new(rows.contain) {
             return;
@@ -28,7 +37,7 @@ impl Console {
             state: AlertState::New,
             by: None,
         });
-        let worse = incident.severity > alert.severity;
+        let worse = incident.severity > alert.severity || (is_news && alert.state == AlertState::Acknowledged);
         alert.updated = incident.updated;
         alert.severity = incident.severity;
         alert.sentence.clone_from(&incident.sentence);

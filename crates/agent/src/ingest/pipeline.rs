@@ -170,14 +170,15 @@ impl Pipeline {
             accounting.judged(&event);
             self.ties.response.alert();
         }
-        signals.into_iter().for_each(|signal| self.join(signal));
+        signals.into_iter().for_each(|signal| self.join(signal, false));
         self.ties.console.event(&event);
         if accounting.keeps(&event, judged) {
             self.ties.ingest.recorder.keep_all([&event]);
         }
     }
 
-    pub(super) fn join(&mut self, signal: Signal) {
+    /// A signal joins its incident; `is_news` shows the alert again to whoever has seen it.
+    pub(super) fn join(&mut self, signal: Signal, is_news: bool) {
         self.ties.ingest.recorder.keep(Record::Signal(Box::new(signal.clone())));
         self.ties.console.signal(&signal);
         let IncidentUpdate { incident, opened, merged } = self.correlator.join(signal);
@@ -185,7 +186,11 @@ impl Pipeline {
             self.ties.ingest.accounting.counters.count_incident();
         }
         self.ties.console.incident(&incident, &merged);
-        self.ties.console.alert_about(&incident);
+        if is_news {
+            self.ties.console.alert_again(&incident)
+        } else {
+            self.ties.console.alert_about(&incident)
+        }
         // The judging itself reads the host and may change it: the court does that, on a thread of its own.
         let case = self.case(incident);
         self.ties.response.add_case(case, &merged);

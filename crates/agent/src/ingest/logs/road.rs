@@ -9,7 +9,7 @@ use super::{LOGINS, READ};
 use crate::record::Record;
 use crate::schedule::due;
 use bartizan_detect::detectors::logins::Campaign;
-use bartizan_model::{Action, Explanation, IncidentId, Signal, Timestamp};
+use bartizan_model::{Action, Explanation, IncidentId, Severity, Signal, Timestamp};
 
 /// Taken from the queue at once: an urgent event waits for no more than these.
 const BATCH: usize = 64;
@@ -71,7 +71,9 @@ impl Pipeline {
 
     fn join_campaign(&mut self, signal: Signal, campaign: Option<u64>) {
         let known = campaign.is_some_and(|number| self.correlator.has_campaign(number));
-        self.join(signal);
+        // A login after failures is news each time, also to who has seen the alert about the failures.
+        let is_news = campaign.is_none() && signal.severity >= Severity::High;
+        self.join(signal, is_news);
         if let Some(campaign) = campaign.and_then(|number| self.logs.campaign_of(number)) {
             self.summarize(&campaign);
         }

@@ -8,7 +8,7 @@ use super::queue::Item;
 use crate::assemble::{self, Assembled};
 use crate::parts::Parts;
 use bartizan_config::{Flags, Settings};
-use bartizan_model::{Alert, Entity, EventKind, HostText, Incident, IncidentState, LogLine, Rung, Timestamp};
+use bartizan_model::{Alert, AlertState, Entity, EventKind, HostText, Incident, IncidentState, LogLine, Rung, Timestamp};
 use bartizan_worker::{At, Heard, LogFormat, LogParser, Parser, Reader};
 
 const LOG: &str = "/var/log/auth.log";
@@ -257,4 +257,17 @@ fn lines_of_yesterday_are_told_and_nobody_is_held_for_them() {
     }
     let [incident] = &bench.incidents()[..] else { panic!("{:#?}", bench.incidents()) };
     assert_eq!(bench.pipeline.correlator.proof(incident.id).hostile, [] as [std::net::IpAddr; 0]);
+}
+
+#[test]
+fn a_guess_that_was_right_is_shown_again_to_who_has_seen_the_alert() {
+    let mut bench = Bench::new();
+    (0..12).for_each(|_| bench.fail("77.1.1.1", "root"));
+    bench.accept("77.1.1.1", "root", "password");
+    let seen = bench.alerts()[0].id;
+    bench.parts.console.acknowledge(seen, "ann").unwrap();
+    (0..12).for_each(|_| bench.fail("77.3.3.3", "root"));
+    assert_eq!(bench.alerts()[0].state, AlertState::Acknowledged, "more of the same is no news");
+    bench.accept("77.3.3.3", "root", "password");
+    assert!(bench.alerts().iter().any(|alert| alert.state == AlertState::New), "{:#?}", bench.alerts());
 }
