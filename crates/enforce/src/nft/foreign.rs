@@ -33,13 +33,13 @@ impl Nft {
             let list = |what| self.0.dump(what, family, |_| {}).map_err(|why| classify("list sets and rules of others", why));
             for set in list(kind::GET_SET)? {
                 let (table, name) = (text(attr(&set, 1)), text(attr(&set, 2)));
-                if is_a_ban(&table, &name) && bans.sets.len() < MAX_SETS {
+                if is_a_ban(&name) && bans.sets.len() < MAX_SETS {
                     bans.sets.push((family, table, name));
                 }
             }
             for rule in list(kind::GET_RULE)? {
                 let (table, chain) = (text(attr(&rule, 1)), text(attr(&rule, 2)));
-                if chain.starts_with("f2b-") && bans.rules.len() < MAX_RULES {
+                if chain.strip_prefix("f2b-").is_some_and(is_for_logins) && bans.rules.len() < MAX_RULES {
                     let place = format!("chain {} of table {word} {}", shown(&chain), shown(&table));
                     bans.rules.push((place, attr(&rule, 4).to_vec()));
                 }
@@ -77,8 +77,15 @@ impl Nft {
     }
 }
 
-fn is_a_ban(table: &str, set: &str) -> bool {
-    set.starts_with("addr-set-") || set.starts_with("addr6-set-") || table.starts_with("f2b-")
+/// Whether a set has the bans of a jail for logins. The jail of a web server closes ports of its own: who is banned there on purpose goes
+/// on at SSH.
+fn is_a_ban(set: &str) -> bool {
+    ["addr-set-", "addr6-set-"].iter().filter_map(|begin| set.strip_prefix(begin)).any(is_for_logins)
+}
+
+/// By the jail's name, as fail2ban's own configuration has it; `recidive` closes every port.
+fn is_for_logins(jail: &str) -> bool {
+    jail.starts_with("sshd") || jail == "recidive"
 }
 
 fn shown(name: &str) -> String {
@@ -106,6 +113,8 @@ mod tests {
                 "add element inet f2b-table addr-set-sshd { 203.0.113.5 }",
                 "add set inet f2b-table addr6-set-sshd { type ipv6_addr; }",
                 "add element inet f2b-table addr6-set-sshd { 2001:db8::5 }",
+                "add set inet f2b-table addr-set-nginx-http-auth { type ipv4_addr; }",
+                "add element inet f2b-table addr-set-nginx-http-auth { 203.0.113.8 }",
                 "add table ip mine",
                 "add set ip mine friends { type ipv4_addr; }",
                 "add element ip mine friends { 203.0.113.6 }",
