@@ -39,8 +39,8 @@ pub struct IncidentUpdate {
 pub struct Correlator {
     scales: Scales,
     window: chrono::TimeDelta,
-    /// How long an attack of many sources is one story.
-    campaign: chrono::TimeDelta,
+    /// How long attacks of many sources are one story.
+    lives: campaign::Lives,
     next: IncidentId,
     records: BTreeMap<IncidentId, Record>,
     by_entity: HashMap<Entity, IncidentId>,
@@ -53,15 +53,15 @@ impl Correlator {
     /// An empty one; `next` is the first incident's name.
     pub fn new(policy: &Policy, next: IncidentId) -> Self {
         let window = chrono::TimeDelta::from_std(policy.score.window.max(Duration::from_secs(1))).unwrap_or(chrono::TimeDelta::hours(1));
-        let campaign = chrono::TimeDelta::from_std(policy.logins.campaign).unwrap_or(window);
+        let lives = campaign::Lives::of(policy);
         let (records, by_entity, losses) = (BTreeMap::new(), HashMap::new(), Losses::default());
-        Self { scales: Scales::new(policy), window, campaign, next, records, by_entity, losses, now: Timestamp::UNIX_EPOCH, evicted: 0 }
+        Self { scales: Scales::new(policy), window, lives, next, records, by_entity, losses, now: Timestamp::UNIX_EPOCH, evicted: 0 }
     }
 
     /// Takes a changed policy over; scores follow at the next signal or tick.
     pub fn set_policy(&mut self, policy: &Policy) {
         let fresh = Self::new(policy, self.next);
-        (self.scales, self.window, self.campaign) = (fresh.scales, fresh.window, fresh.campaign);
+        (self.scales, self.window, self.lives) = (fresh.scales, fresh.window, fresh.lives);
     }
 
     /// Takes a signal into the incident that shares something with it, or opens one. Where it ties several
@@ -94,7 +94,7 @@ impl Correlator {
         let mut closed = Vec::new();
         for (id, record) in &mut self.records {
             let visible = record.weigh(&self.scales, now);
-            let lasts = campaign::lasts_until(&record.incident, self.campaign).is_some_and(|end| end > now);
+            let lasts = campaign::lasts_until(&record.incident, self.lives).is_some_and(|end| end > now);
             if now.signed_duration_since(record.incident.updated) > self.window && !lasts {
                 record.incident.state = IncidentState::Closed;
                 closed.push(*id);
@@ -202,7 +202,7 @@ impl Correlator {
 
     /// Whether a signal is close enough in time, and not part of another attack.
     fn is_near(&self, incident: &Incident, signal: &Signal) -> bool {
-        let lasts = campaign::lasts_until(incident, self.campaign).is_some_and(|end| signal.at < end);
+        let lasts = campaign::lasts_until(incident, self.lives).is_some_and(|end| signal.at < end);
         campaign::goes_with(incident, signal) && (within(incident, signal.at, self.window) || (lasts && signal.at >= incident.opened))
     }
 

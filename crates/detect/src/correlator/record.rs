@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use super::campaign;
 use super::evidence::Evidence;
 use super::pieces;
 use super::score::Scales;
@@ -60,6 +61,7 @@ impl Record {
         }
         record.incident.signal_count = count.max(record.incident.signal_count);
         record.incident.complete &= complete;
+        record.summary = campaign::of(&record.incident.entities).map(|_| story::summary_in(&sentence, &record.signals));
         if known {
             record.settle();
         } else {

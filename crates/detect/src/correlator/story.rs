@@ -34,6 +34,13 @@ pub(super) fn tell(signals: &[Signal], count: u64, summary: Option<&str>) -> Str
     }
 }
 
+/// What a sentence that [`tell`] told of an attack of many sources says of the attack itself: all but what these signals added to it.
+pub(super) fn summary_in(sentence: &str, signals: &[Signal]) -> String {
+    let added = tell(signals, 0, Some(""));
+    let told = sentence.strip_suffix(added.as_str()).and_then(|rest| rest.strip_suffix("; "));
+    told.filter(|_| !added.is_empty()).unwrap_or(sentence).to_owned()
+}
+
 /// Whoever the story just named goes on as "which".
 fn append(story: &mut String, sentence: &str) {
     if story.is_empty() {

@@ -207,6 +207,42 @@ fn a_restart_changes_nothing() {
 }
 
 #[test]
+fn an_attack_is_one_incident_for_as_long_as_campaigns_of_its_kind_last() {
+    let lives = |web: &str| Policy::parse(&format!("[logins]\ncampaign = \"1h\"\n[web]\ncampaign = \"{web}\"\n"), "p.toml").unwrap();
+    let begun = u64::try_from(at(0).timestamp()).unwrap();
+    let of = |n, second, number| signal(n, second, Family::Auth, Stage::InitialAccess, 0.5, &[Entity::Campaign(number)]);
+    let (logins, web) = (begun, begun + (1 << 32));
+    let mut correlator = Correlator::new(&lives("20h"), IncidentId(1));
+    correlator.join(of(1, 0, logins));
+    correlator.join(of(2, 0, web));
+    let closed: Vec<_> = correlator.tick(at(7200)).iter().filter(|one| one.state == IncidentState::Closed).map(|one| one.id.0).collect();
+    assert_eq!(closed, [1]);
+    assert!(!correlator.join(of(3, 19 * 3600, web)).opened, "hours later it is the same attack");
+    correlator.set_policy(&lives("1h"));
+    assert_eq!(correlator.tick(at(21 * 3600)).len(), 1, "and a changed policy holds for it");
+}
+
+#[test]
+fn an_attack_of_many_sources_is_told_in_one_sentence_after_a_restart_too() {
+    let begun = u64::try_from(at(0).timestamp()).unwrap();
+    let (attack, addr) = (Entity::Campaign(begun), Entity::Address("203.0.113.9".parse().unwrap()));
+    for others in [vec![], vec![signal(9, 5, Family::Outbound, Stage::Execution, 0.9, std::slice::from_ref(&addr))]] {
+        let mut before = Correlator::new(&policy(), IncidentId(1));
+        let part = |n, second| signal(n, second, Family::Auth, Stage::InitialAccess, 0.5, &[attack.clone(), addr.clone()]);
+        (0..4).for_each(|n| drop(before.join(part(n, 1))));
+        let added = if others.is_empty() { "" } else { "; sentence 9" };
+        others.into_iter().for_each(|one| drop(before.join(one)));
+        before.summarize(begun, "720 failed logins from 60 addresses", &[]);
+        let was = before.get(IncidentId(1)).unwrap().clone();
+        assert_eq!(was.sentence, format!("720 failed logins from 60 addresses{added}"));
+        let mut after = Correlator::new(&policy(), IncidentId(1));
+        after.restore(was.clone(), before.signals(was.id).to_vec());
+        assert_eq!(after.get(was.id).map(|one| &one.sentence), Some(&was.sentence));
+        assert_eq!(after.join(part(10, 6)).incident.sentence, was.sentence, "what comes after it is part of the attack");
+    }
+}
+
+#[test]
 fn only_stable_detectors_count_as_proof() {
     let mut correlator = Correlator::new(&policy(), IncidentId(1));
     correlator.join(signal(1, 0, Family::Lineage, Stage::InitialAccess, 0.9, &tree()));

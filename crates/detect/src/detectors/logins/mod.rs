@@ -164,6 +164,7 @@ impl LoginDetectors {
     /// What the detectors think of a record; it is `now`.
     pub fn observe(&mut self, record: &Raw<'_>, now: Timestamp) -> Option<Finding> {
         let at = moment(record.at, now);
+        self.campaigns.clock(moment(None, now));
         self.counts.records += 1;
         if record.origin == Origin::Forged {
             self.counts.forged += 1;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::tally::{Culprit, Distinct, Remembered, Told, Window, key_of};
+use super::super::tally::{Culprit, Distinct, Remembered, Told, Window, is_ahead, key_of};
 use super::Limits;
 
 /// A source that was quiet for so long gives up its place to any other.
@@ -45,6 +45,9 @@ impl Remembered for Source {
     }
 
     fn came(&mut self, address: u64, at: u32) {
+        if is_ahead(self.last, at) {
+            *self = Self::new(self.key, at);
+        }
         if at.saturating_sub(self.last) > QUIET {
             self.told.forget();
             self.culprit.forget();
@@ -54,7 +57,7 @@ impl Remembered for Source {
     }
 
     fn worth(&self, at: u32) -> u32 {
-        if at.saturating_sub(self.last) > QUIET { 0 } else { self.total.max(1) }
+        if at.saturating_sub(self.last) > QUIET || is_ahead(self.last, at) { 0 } else { self.total.max(1) }
     }
 
     fn did(&self) -> u32 {

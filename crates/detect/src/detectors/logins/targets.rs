@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bartizan_model::HostText;
 
-use super::super::tally::{ManyDistinct, Window, mix};
+use super::super::tally::{ManyDistinct, Window, is_ahead, mix};
 
 const WAYS: usize = 8;
 const SETS: usize = 64;
@@ -93,7 +93,7 @@ impl Targets {
         });
         self.last = place;
         let Some(target) = place.and_then(|place| self.places.get_mut(place)) else { return };
-        let is_new = found.is_none() || target.as_ref().is_some_and(|one| at.saturating_sub(one.since) > within);
+        let is_new = found.is_none() || target.as_ref().is_some_and(|one| at.saturating_sub(one.since) > within || is_ahead(one.since, at));
         match target {
             Some(one) if is_new => {
                 if one.hash != hash {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use bartizan_model::{Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::AHEAD;
 use super::finding::Fold;
 use super::window::ManyDistinct;
 
@@ -108,6 +109,19 @@ impl Campaigns {
         Self { kind, life, open: None, closed: Vec::new(), background: Open::new(kind, 0), look: false, scanned: None }
     }
 
+    /// It is `now`, by the host's clock. Whatever began further ahead of it than a line's own time may be is over: the clock ran ahead,
+    /// and was set back; else an attack stayed open until the clock gets there.
+    pub(in super::super) fn clock(&mut self, now: u32) {
+        let latest = now.saturating_add(AHEAD);
+        if self.open.as_ref().is_some_and(|open| open.opened > latest) {
+            self.end(now);
+        }
+        if self.background.opened > latest {
+            self.background = Open::new(self.kind, now);
+        }
+        self.scanned = self.scanned.filter(|told| *told <= latest);
+    }
+
     /// Counts a failed attempt.
     pub(in super::super) fn failed(&mut self, address: IpAddr, hash: u64, at: u32, attempts: u32) {
         self.close(at);
@@ -194,15 +208,18 @@ impl Campaigns {
     }
 
     fn close(&mut self, at: u32) {
-        if self.open.as_ref().is_some_and(|open| at.saturating_sub(open.opened) >= self.life)
-            && let Some(open) = self.open.take()
-        {
-            if self.closed.len() >= MAX_CAMPAIGNS {
-                self.closed.remove(0);
-            }
-            self.closed.push(open.shown());
-            self.background = Open::new(self.kind, at);
+        if self.open.as_ref().is_some_and(|open| at.saturating_sub(open.opened) >= self.life) {
+            self.end(at);
         }
+    }
+
+    fn end(&mut self, at: u32) {
+        let Some(open) = self.open.take() else { return };
+        if self.closed.len() >= MAX_CAMPAIGNS {
+            self.closed.remove(0);
+        }
+        self.closed.push(open.shown());
+        self.background = Open::new(self.kind, at);
     }
 }
 
@@ -244,5 +261,41 @@ impl Open {
         let mut shown = Campaign { addresses: self.distinct.count(), ..self.campaign.clone() };
         shown.worst.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u32 = 1_800_000_000;
+    const YEARS: u32 = 5 * 365 * 86_400;
+
+    #[test]
+    fn what_a_clock_that_ran_ahead_began_is_over_once_it_is_set_back_also_after_a_restart() {
+        for restart in [false, true] {
+            let mut campaigns = Campaigns::new(CampaignKind::Logins, 8 * 3600);
+            campaigns.failed([203, 0, 113, 9].into(), 1, NOW + YEARS, 1);
+            assert!(matches!(campaigns.scanned(NOW + YEARS), Fold::Opens(_)));
+            assert!(matches!(campaigns.join(NOW + YEARS, Severity::Medium), Fold::Opens(_)));
+            if restart {
+                campaigns = campaigns.bounded();
+            }
+            campaigns.clock(NOW);
+            assert!(campaigns.open().is_none() && campaigns.all().len() == 1);
+            assert_eq!(campaigns.scanned(NOW), Fold::Opens(u64::from(NOW)));
+            campaigns.failed([203, 0, 113, 9].into(), 1, NOW + 1, 3);
+            assert!(matches!(campaigns.join(NOW + 1, Severity::Medium), Fold::Opens(_)));
+            assert_eq!(campaigns.open().map(|one| one.attempts), Some(3), "and counts only what is of now");
+        }
+    }
+
+    #[test]
+    fn a_line_that_comes_late_or_a_little_early_ends_no_attack() {
+        let mut campaigns = Campaigns::new(CampaignKind::Logins, 8 * 3600);
+        campaigns.clock(NOW);
+        campaigns.join(NOW + AHEAD, Severity::Medium);
+        campaigns.clock(NOW);
+        assert!(matches!(campaigns.join(NOW - 86_400, Severity::Medium), Fold::Joins(_)), "a line of yesterday");
     }
 }

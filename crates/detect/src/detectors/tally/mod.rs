@@ -20,6 +20,8 @@ use bartizan_model::Timestamp;
 /// A line's own time counts only within these bounds of the time that it is: a stamp of 1970 or 2040 opens or closes no window.
 const PAST: i64 = 25 * 60 * 60;
 const FUTURE: i64 = 5 * 60;
+/// The same, as campaigns count.
+const AHEAD: u32 = FUTURE as u32;
 
 /// What the findings of a detector are part of.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,11 @@ pub fn believed(stamped: Option<Timestamp>, now: Timestamp) -> Timestamp {
 /// The same in seconds since 1970.
 pub(super) fn moment(stamped: Option<Timestamp>, now: Timestamp) -> u32 {
     u32::try_from(believed(stamped, now).timestamp()).unwrap_or(0)
+}
+
+/// Whether something began so far ahead of a line that no late line explains it: the clock ran ahead then, and was set back.
+pub(super) fn is_ahead(begun: u32, at: u32) -> bool {
+    i64::from(begun.saturating_sub(at)) > PAST + FUTURE
 }
 
 /// A time in whole seconds, as thresholds count.

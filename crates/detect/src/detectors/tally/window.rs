@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::is_ahead;
+
 /// A count over a sliding time.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(in super::super) struct Window {
@@ -29,11 +31,14 @@ impl Window {
         u32::from(copy.now) + u32::try_from(left).unwrap_or(u32::MAX)
     }
 
-    /// Opens the bucket of this time. Lines that come late count in the one that is open.
+    /// Opens the bucket of this time. Lines that come late count in the one that is open; one that a clock opened which ran far ahead is void.
     fn turn(&mut self, at: u32, within: u32) {
         let (gone, within) = (at.saturating_sub(self.start), within.max(1));
         // Nearly always; a division costs more than all else here.
         if gone < within {
+            if is_ahead(self.start, at) {
+                *self = Self { start: at, now: 0, before: 0 };
+            }
             return;
         }
         match gone / within {
@@ -146,6 +151,18 @@ mod tests {
         window.add(1900, 600, 1);
         window.add(900, 600, 1);
         assert_eq!(window.count(1900, 600), 7, "a line that comes late");
+    }
+
+    #[test]
+    fn a_window_of_a_clock_that_ran_years_ahead_begins_anew_and_a_late_line_changes_nothing() {
+        let (year, day) = (365 * 86_400, 86_400);
+        let mut window = Window::default();
+        window.add(2 * year, 600, 5);
+        window.add(2 * year - day, 600, 1);
+        assert_eq!(window.count(2 * year, 600), 6, "a line of yesterday comes late");
+        assert_eq!(window.count(year, 600), 0, "the clock was set back");
+        window.add(year, 600, 2);
+        assert_eq!((window.count(year, 600), window.count(year + 1200, 600)), (2, 0));
     }
 
     #[test]

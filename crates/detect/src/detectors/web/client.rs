@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bartizan_logs::web::{Family as Kind, Finding as Attack, Strength};
 use bartizan_model::Timestamp;
 
-use super::super::tally::{Culprit, Distinct, Remembered, Standing, Table, Told, Window, key_of, mix};
+use super::super::tally::{Culprit, Distinct, Remembered, Standing, Table, Told, Window, is_ahead, key_of, mix};
 use super::{Limits, Visit};
 
 /// A client that attacked or failed to log in keeps its place for so long after its last request.
@@ -57,6 +57,9 @@ impl Remembered for Client {
     }
 
     fn came(&mut self, address: u64, at: u32) {
+        if is_ahead(self.last, at) {
+            *self = Self::new(self.key, at);
+        }
         if at.saturating_sub(self.last) > QUIET {
             self.told.forget();
             self.culprit.forget();
@@ -67,7 +70,7 @@ impl Remembered for Client {
 
     fn worth(&self, at: u32) -> u32 {
         match at.saturating_sub(self.last) {
-            quiet if quiet > QUIET || (self.weight == 0 && quiet > GONE) => 0,
+            quiet if quiet > QUIET || (self.weight == 0 && quiet > GONE) || is_ahead(self.last, at) => 0,
             _ => self.weight.max(1),
         }
     }

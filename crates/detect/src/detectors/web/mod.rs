@@ -146,14 +146,16 @@ impl WebDetectors {
         }
     }
 
-    /// Takes changed thresholds and proxies over; what is remembered stays. A campaign lasts as long as it was begun for.
+    /// Takes changed thresholds and proxies over; what is remembered stays.
     pub fn set_policy(&mut self, policy: &Policy) {
         (self.limits, self.proxies) = (Limits::of(policy), proxies(policy));
+        self.campaigns.set_life(seconds(policy.web.campaign));
     }
 
     /// What the detectors think of a request and of the attacks that [`judge`](bartizan_logs::web::judge) found in it; it is `now`.
     pub fn observe(&mut self, access: &Access<'_>, attacks: &[Attack], now: Timestamp) -> Option<Finding> {
         self.counts.lines += 1;
+        self.campaigns.clock(moment(None, now));
         let asked = access.asked();
         let path = asked.target.get(..memchr_query(asked.target)).unwrap_or_default();
         let visit = Visit {
@@ -173,6 +175,7 @@ impl WebDetectors {
     /// The same for a line of an error log.
     pub fn observe_error(&mut self, error: &WebError<'_>, now: Timestamp) -> Option<Finding> {
         self.counts.lines += 1;
+        self.campaigns.clock(moment(None, now));
         let matched = error.rule.filter(|_| error.kind == ErrorKind::ModSecurity);
         let visit = Visit {
             at: moment(error.at, now),

@@ -151,6 +151,35 @@ fn many_addresses_are_one_campaign_and_no_address_of_them_is_named() {
     assert!(site.detectors.campaigns()[0].sentence().contains("attack requests from"), "{}", site.detectors.campaigns()[0].sentence());
 }
 
+fn attacks_of(site: &mut Site, client: &str) {
+    (0..8).for_each(|n| drop(site.get(client, &attack(n), 404)));
+}
+
+#[test]
+fn a_changed_life_of_campaigns_holds_for_the_one_that_is_open() {
+    let mut site = Site::new();
+    attacks_of(&mut site, EVIL);
+    site.wait(3700);
+    attacks_of(&mut site, "203.0.113.10");
+    assert_eq!(site.alerts(), 1, "eight hours are one alert");
+    site.detectors.set_policy(&Policy::parse("[web]\ncampaign = \"1h\"\n", "test").unwrap());
+    attacks_of(&mut site, "203.0.113.11");
+    assert_eq!(site.alerts(), 2);
+}
+
+#[test]
+fn an_attack_is_told_after_a_clock_that_ran_years_ahead_was_set_back() {
+    let mut site = Site::new();
+    site.wait(10 * 365 * 86_400);
+    attacks_of(&mut site, EVIL);
+    site.wait(-10 * 365 * 86_400);
+    for client in [EVIL, "203.0.113.10"] {
+        attacks_of(&mut site, client);
+    }
+    assert_eq!((site.alerts(), site.detectors.campaigns().len()), (2, 2));
+    assert_eq!(site.named().iter().filter(|name| *name == EVIL).count(), 2, "its counts began anew");
+}
+
 #[test]
 fn whom_a_proxy_or_a_header_names_is_held_only_behind_a_configured_proxy() {
     for (peer, forwarded, named) in [
