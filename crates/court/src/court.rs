@@ -2,6 +2,7 @@
 
 mod crowd;
 mod holds;
+mod pace;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use bartizan_model::{
     Action, ActionPlan, Alarm, Approver, Incident, IncidentId, Lifeline, Mode, Posture, Process, Proof, Timestamp, WarrantId,
 };
 
-/// Rulings remembered so that the same is not asked twice. Beyond it the oldest is forgotten and may be asked again.
+/// Rulings remembered so that the same is not asked twice. Beyond it the least of them is forgotten and may be asked again.
 const MAX_REMEMBERED: usize = 1024;
 /// Questions waiting at most for one incident, so that an intruder who calls many addresses cannot bury the operator.
 const MAX_ASKED_PER_INCIDENT: usize = 16;
@@ -121,6 +122,8 @@ pub struct Court {
     alone: VecDeque<Timestamp>,
     /// When it allowed itself a hold, within the last minute.
     holds: VecDeque<Timestamp>,
+    /// Crowds of attackers that were judged a moment ago.
+    crowds: pace::Crowds,
     sentinel: Sentinel,
     unasked: u64,
 }
@@ -136,12 +139,13 @@ impl Court {
     pub fn new(policy: &Policy, first: WarrantId) -> Self {
         let (court, alone, holds) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         let (policy, sentinel) = (policy.clone(), Sentinel::default());
-        Self { policy, next: first, court, alone, holds, sentinel, unasked: 0 }
+        Self { policy, next: first, court, alone, holds, crowds: pace::Crowds::default(), sentinel, unasked: 0 }
     }
 
     /// Takes a changed policy over; what was ruled before stays ruled.
     pub fn set_policy(&mut self, policy: &Policy) {
         self.policy = policy.clone();
+        self.crowds.clear();
     }
 
     /// Questions that were not asked because too many wait for the same incident.
@@ -167,6 +171,7 @@ impl Court {
     /// A person says how much may be done alone: the sentinel begins anew.
     pub fn rearm(&mut self) {
         self.sentinel.rearm();
+        self.crowds.clear();
     }
 
     /// Judges a case: one ruling for each thing that could be done about it and was not ruled on before. A question
@@ -193,6 +198,7 @@ impl Court {
         let ApprovalRequest { plan, incident, reason, person, lifeline, tree, active, now } = request;
         guard::lifeline(&plan, lifeline, tree, &self.policy)?;
         guard::limits(&plan, active, &self.policy)?;
+        self.crowds.clear();
         if let Some(id) = incident {
             self.remember(plan.clone(), id, Stand::Allowed, now, self.policy.actions.warrant_lapses);
         }
@@ -202,11 +208,13 @@ impl Court {
     /// A person said no: for as long as a question lives (`question_lapses` in policy.toml) this is neither asked again nor
     /// done alone, whatever the evidence. A person may still ask for it.
     pub fn decline(&mut self, plan: &ActionPlan, incident: IncidentId, now: Timestamp) {
+        self.crowds.clear();
         self.remember(plan.clone(), incident, Stand::Declined, now, self.policy.actions.question_lapses);
     }
 
     /// Nothing was begun of what was allowed, by no fault of the plan: what was ruled about it counts no more.
     pub fn forget(&mut self, plan: &ActionPlan) {
+        self.crowds.clear();
         self.court.retain(|entry| !same(&entry.plan, plan));
     }
 
@@ -322,11 +330,23 @@ impl Court {
 
     fn remember(&mut self, plan: ActionPlan, incident: IncidentId, stand: Stand, now: Timestamp, lapses: Duration) {
         self.court.retain(|entry| !same(&entry.plan, &plan));
-        if self.court.len() >= MAX_REMEMBERED {
-            self.court.pop_front();
+        if self.court.len() >= MAX_REMEMBERED && !self.make_room(stand, now) {
+            return;
         }
         let until = now.checked_add_signed(chrono::TimeDelta::from_std(lapses).unwrap_or_default()).unwrap_or(now);
         self.court.push_back(Entry { plan, incident, stand, at: now, until });
+    }
+
+    /// Forgets the least of what was ruled: what has lapsed, else the oldest refusal, else the oldest question. A person's no and what is
+    /// being done go last. False when the newcomer is less than all that, and neither of them itself.
+    fn make_room(&mut self, newcomer: Stand, now: Timestamp) -> bool {
+        let least = self.court.iter().enumerate().min_by_key(|(_, entry)| (entry.until > now, entry.stand));
+        let Some((place, worth)) = least.map(|(place, entry)| (place, (entry.until > now, entry.stand))) else { return true };
+        let is_less = worth <= (true, newcomer) || newcomer >= Stand::Allowed;
+        if is_less {
+            self.court.remove(place);
+        }
+        is_less
     }
 }
 

@@ -10,7 +10,7 @@ use crate::warrant::sentence;
 use bartizan_model::{Action, ActionKind, ActionPlan, HostileSource, IncidentId, Lifeline, Target};
 
 /// A question that waits is asked again at most so often, when at least half as many again have come.
-const PAUSE: TimeDelta = TimeDelta::minutes(1);
+pub(super) const PAUSE: TimeDelta = TimeDelta::minutes(1);
 /// Addresses that are left out of it named one by one; the rest is counted.
 const MAX_NAMED: usize = 8;
 
@@ -38,6 +38,11 @@ impl Crowd {
             (self.first, self.why) = (Some((plan, reason)), why);
         }
         self.addrs.push(source.addr);
+    }
+
+    /// Who is in it.
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        &self.addrs
     }
 
     /// What held the agent back, who is left out, and what was given up.
@@ -118,10 +123,7 @@ impl Court {
 
     /// Whether a question that waits covers these well enough: fewer than half as many again have come, or it is too young.
     fn waits_for(&self, case: &Case<'_>, addrs: &[IpAddr]) -> bool {
-        let about = |entry: &&Entry| entry.stand == Stand::Asked && entry.incident == case.incident.id;
-        let waiting =
-            self.court.iter().filter(about).filter(|entry| entry.plan.target().addresses().iter().any(|addr| addrs.contains(addr)));
-        waiting.max_by_key(|entry| entry.plan.target().addresses().len()).is_some_and(|entry| {
+        self.question_about(case, addrs).is_some_and(|entry| {
             let asked = entry.plan.target().addresses();
             let new = addrs.iter().filter(|addr| !asked.contains(addr)).count();
             new == 0 || case.now.signed_duration_since(entry.at) < PAUSE || new * 2 < asked.len()

@@ -46,8 +46,24 @@ impl Court {
         recent.retain(|source| case.now.signed_duration_since(source.at) < within);
         // Of more than can be asked about at once, those that were named last.
         recent.sort_by_key(|source| (std::cmp::Reverse(source.at), source.addr));
-        let (mut rulings, mut crowd) = (Vec::new(), Crowd::beside(case.proof.sources_dropped));
-        for source in recent {
+        let mut rulings = Vec::new();
+        let new = if self.only_asks(case, &recent) { self.crowds.new_among(case, &recent) } else { None };
+        if let Some(new) = new {
+            let crowd = self.rule_on_each(case, &new, &mut rulings);
+            if self.crowds.admit(case, &new, &crowd) {
+                return rulings;
+            }
+        }
+        let crowd = self.rule_on_each(case, &recent, &mut rulings);
+        let addrs = crowd.addresses().to_vec();
+        rulings.extend(self.ask_together(case, crowd));
+        self.judged_all(case, &recent, &addrs);
+        rulings
+    }
+
+    fn rule_on_each(&mut self, case: &Case<'_>, sources: &[&HostileSource], rulings: &mut Vec<Ruling>) -> Crowd {
+        let mut crowd = Crowd::beside(case.proof.sources_dropped);
+        for source in sources {
             match self.rule_on(case, source) {
                 Verdict::Silent => {}
                 Verdict::Ruled(ruling) => rulings.push(ruling),
@@ -58,8 +74,7 @@ impl Court {
                 Verdict::Together(plan, reason, why) => crowd.add(source, plan, reason, why),
             }
         }
-        rulings.extend(self.ask_together(case, crowd));
-        rulings
+        crowd
     }
 
     fn rule_on(&mut self, case: &Case<'_>, source: &HostileSource) -> Verdict {
@@ -90,7 +105,10 @@ impl Court {
             Err(Refusal::Lifeline { why, .. }) if is_a_login(why) => return left_out(self, plan, reason, shared_with_owner(source, why)),
             Err(refusal) => return Verdict::LeftOut(refusal.to_string(), self.refuse_once(case, plan, refusal)),
         }
-        let elsewhere = if before < Some(Stand::Asked) { case.sources.held_elsewhere(source.addr) } else { None };
+        let held_back = self.not_now(case, source.family);
+        // Who is asked about already was asked for before, and a person decides.
+        let is_asked = before >= Some(Stand::Asked) || (held_back.is_some() && self.question_about(case, &[source.addr]).is_some());
+        let elsewhere = if is_asked { None } else { case.sources.held_elsewhere(source.addr) };
         if let Some(by) = elsewhere {
             let refusal = Refusal::HeldElsewhere { plan: plan.to_string(), by: sentence(&by, 120) };
             return self.refuse_once(case, plan, refusal).map_or(Verdict::Silent, Verdict::Ruled);
@@ -98,7 +116,7 @@ impl Court {
         if let Some(why) = self.only_by_a_person(case, source, &plan, &history) {
             return left_out(self, plan, reason, why);
         }
-        if let Some(why) = self.not_now(case, source) {
+        if let Some(why) = held_back {
             return Verdict::Together(plan, reason, why);
         }
         self.holds.push_back(case.now);
@@ -130,8 +148,8 @@ impl Court {
     }
 
     /// What holds all of them back at this moment.
-    fn not_now(&mut self, case: &Case<'_>, source: &HostileSource) -> Option<String> {
-        match (case.mode, source.family) {
+    pub(super) fn not_now(&mut self, case: &Case<'_>, family: Family) -> Option<String> {
+        match (case.mode, family) {
             (Mode::Paranoid, _) => return Some("the mode is PARANOID: a person approves everything".to_owned()),
             (Mode::Balanced, Family::Auth) | (Mode::Aggressive, _) => {}
             (Mode::Balanced, _) => return Some("without a person, BALANCED only limits addresses with too many failed logins".to_owned()),

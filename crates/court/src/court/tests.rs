@@ -469,4 +469,5 @@ fn what_an_ended_worker_started_is_still_found() {
 mod holding;
 mod kinds;
 mod lifeline;
+mod pacing;
 mod rungs;

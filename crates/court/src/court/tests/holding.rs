@@ -3,7 +3,7 @@
 use super::*;
 
 /// Somebody guesses passwords from these addresses; nothing runs here, and the score is low.
-fn guessing(addresses: &[&str]) -> Bench {
+pub(super) fn guessing(addresses: &[&str]) -> Bench {
     let mut bench = Bench::new();
     (bench.tree, bench.incident.subject, bench.incident.posture) = (vec![], None, Posture::Observe);
     (bench.incident.families, bench.incident.stages) = (vec![Family::Auth], vec![Stage::InitialAccess]);
@@ -12,12 +12,12 @@ fn guessing(addresses: &[&str]) -> Bench {
     bench
 }
 
-fn source(addr: &str, second: i64) -> HostileSource {
+pub(super) fn source(addr: &str, second: i64) -> HostileSource {
     let did = format!("{addr} failed to log in 12 times within 10m (as root)");
     HostileSource { addr: addr.parse().unwrap(), family: Family::Auth, at: at(second), sentence: did }
 }
 
-fn many(count: usize) -> Vec<String> {
+pub(super) fn many(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("203.{}.{}.9", n / 250, n % 250)).collect()
 }
 
@@ -240,7 +240,7 @@ fn asked_together(bench: &mut Bench) -> Option<(ActionPlan, String)> {
     first
 }
 
-fn attack(count: usize, second: i64) -> Bench {
+pub(super) fn attack(count: usize, second: i64) -> Bench {
     let mut bench = guessing(&[]);
     (bench.mode, bench.second) = (Mode::Paranoid, second);
     bench.proof.sources = many(count).iter().map(|addr| source(addr, second)).collect();
