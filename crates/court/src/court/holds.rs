@@ -108,7 +108,7 @@ impl Court {
         let held_back = self.not_now(case, source.family);
         // Who is asked about already was asked for before, and a person decides.
         let is_asked = before >= Some(Stand::Asked) || (held_back.is_some() && self.question_about(case, &[source.addr]).is_some());
-        let elsewhere = if is_asked { None } else { case.sources.held_elsewhere(source.addr) };
+        let elsewhere = if is_asked || source.family != Family::Auth { None } else { case.sources.held_elsewhere(source.addr) };
         if let Some(by) = elsewhere {
             let refusal = Refusal::HeldElsewhere { plan: plan.to_string(), by: sentence(&by, 120) };
             return self.refuse_once(case, plan, refusal).map_or(Verdict::Silent, Verdict::Ruled);
