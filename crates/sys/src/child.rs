@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,12 @@ use super::fork_guard;
 
 /// The longest answer; it fits into the pipe, so nobody has to read while the program runs.
 const LONGEST: u64 = 60 << 10;
+
+/// How long one that was killed may take to be gone: it may hang in the kernel, at a disk that does not answer.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// As the reader of logs has it: when memory is short, who only prints goes before the guard.
+const OOM_SCORE: &[u8] = b"500";
 
 /// Where programs of the system are looked for: only places that root alone writes. The last three are NixOS's and Guix System's.
 pub const PROGRAMS: &str =
@@ -62,7 +69,7 @@ pub fn begin<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<Ch
     fork_guard::start(|| command.spawn())
 }
 
-/// A program that talks until it is told to stop: killed and reaped when this is dropped.
+/// A program that talks until it is told to stop: killed and reaped when this is dropped, and dies with the thread that started it.
 #[derive(Debug)]
 pub struct Stream(Child);
 
@@ -75,8 +82,12 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        // Our own unreaped child: its pid cannot be another's.
         let _ = self.0.kill();
-        let _ = self.0.wait();
+        let until = Instant::now() + FAREWELL;
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -87,10 +98,28 @@ impl Drop for Stream {
 pub fn stream<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<(Stream, OwnedFd)> {
     let mut command = clean(program, arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, open, write, close.
+    unsafe { command.pre_exec(bound) };
     let mut child = fork_guard::start(|| command.spawn())?;
     let pipe = child.stdout.take();
     let stream = Stream(child);
     Ok((stream, pipe.ok_or(io::ErrorKind::BrokenPipe)?.into()))
+}
+
+/// A killed agent leaves nobody behind who reads on.
+fn bound() -> io::Result<()> {
+    // SAFETY: async-signal-safe calls, in a child that has one thread; the pointers are to constants, the descriptor is ours.
+    unsafe {
+        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if score >= 0 {
+            libc::write(score, OOM_SCORE.as_ptr().cast(), OOM_SCORE.len());
+            libc::close(score);
+        }
+    }
+    Ok(())
 }
 
 /// Waits for its end: whether it ended with 0; `None` when it did not within that time: then it is killed.
@@ -137,5 +166,23 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(sh("sleep 3 & echo left behind").unwrap().out, b"left behind\n");
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_stream_dies_with_the_thread_that_started_it_and_goes_first_when_memory_is_short() {
+        let (_stream, pipe) = stream(OsStr::new("cat"), &["/proc/self/oom_score_adj"]).unwrap();
+        let mut said = String::new();
+        std::fs::File::from(pipe).read_to_string(&mut said).unwrap();
+        assert_eq!(said.trim(), "500");
+        let begun = Instant::now();
+        let start = || {
+            let (stream, pipe) = stream(OsStr::new("sleep"), &["30"]).unwrap();
+            // As if the agent had been killed: nobody drops it.
+            (std::mem::ManuallyDrop::new(stream), pipe)
+        };
+        let (mut stream, pipe) = std::thread::spawn(start).join().unwrap();
+        assert_eq!(std::fs::File::from(pipe).read_to_string(&mut said).unwrap(), 0, "its end closes the pipe");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(stream.0.wait().is_ok_and(|status| !status.success()));
     }
 }
