@@ -20,12 +20,14 @@ const IN_JOURNAL: usize = 7;
 /// Where journald keeps its files, and where it listens: both are there when it runs and keeps what it hears.
 const JOURNALS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
 const JOURNALD: &str = "/run/systemd/journal/socket";
-/// Sources in all.
+/// Sources that are followed.
 const MAX_SOURCES: usize = 150;
+/// Logs of web servers that go before those of containers: a host of many sites has one for each.
+const SITES_FIRST: usize = 60;
 
 /// All logs to follow or to list, but those of containers: no runtime is asked.
 pub fn places(settings: &[LogSetting]) -> Vec<LogPlace<LogFormat>> {
-    with_settings(found(Path::new("/")), settings)
+    with_settings(found(Path::new("/"), Vec::new()), settings)
 }
 
 /// Looks up again and again which logs there are, those of containers too.
@@ -43,9 +45,7 @@ impl LogFinder {
 
     /// All logs to follow or to list now. Waits some seconds for container runtimes that do not answer.
     pub fn find(&self) -> Vec<LogPlace<LogFormat>> {
-        let mut all = found(Path::new("/"));
-        all.extend(self.containers.find());
-        with_settings(all, &self.settings)
+        with_settings(found(Path::new("/"), self.containers.find()), &self.settings)
     }
 }
 
@@ -55,7 +55,29 @@ fn with_settings(mut found: Vec<LogPlace<LogFormat>>, settings: &[LogSetting]) -
         let known = found.iter().position(|other| other.place == place).map(|at| found.remove(at));
         found.insert(0, named(setting, place, known));
     }
-    found.truncate(MAX_SOURCES);
+    bounded(found)
+}
+
+/// As many as can be followed; how many cannot is a row of its own.
+fn bounded(mut found: Vec<LogPlace<LogFormat>>) -> Vec<LogPlace<LogFormat>> {
+    let (mut followed, mut first, mut left) = (0, None, 0_u32);
+    found.retain(|log| {
+        followed += usize::from(log.off.is_none());
+        let fits = log.off.is_some() || followed <= MAX_SOURCES;
+        if !fits {
+            first.get_or_insert_with(|| log.name.as_sentence());
+            left += 1;
+        }
+        fits
+    });
+    if let Some(first) = first {
+        let why = format!(
+            "{left} logs are not followed, {first} the first of them, as {MAX_SOURCES} are: name those that matter in [[logs]], \
+             or turn others off there"
+        );
+        let place = LogPlace::new(Place::File(PathBuf::new()), LogFormat::Auth, "any".to_owned());
+        found.push(LogPlace { name: format!("{left} more logs").as_str().into(), off: Some((LogState::Failed, why)), ..place });
+    }
     found
 }
 
@@ -86,8 +108,8 @@ fn guess(place: &Place) -> LogFormat {
     }
 }
 
-/// What is there below `root`.
-fn found(root: &Path) -> Vec<LogPlace<LogFormat>> {
+/// What is there below `root`, and what `containers` write.
+fn found(root: &Path, containers: Vec<LogPlace<LogFormat>>) -> Vec<LogPlace<LogFormat>> {
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     let journal = JOURNALS.iter().any(|directory| below(directory).is_dir()) && below(JOURNALD).exists();
     let mut all = Vec::new();
@@ -98,9 +120,12 @@ fn found(root: &Path) -> Vec<LogPlace<LogFormat>> {
         let off = (journal && at < IN_JOURNAL).then(|| (LogState::Off, "the journal has the same lines".to_owned()));
         all.push(LogPlace { off, ..file(below(path), LogFormat::Auth) });
     }
+    let sites = all.len();
     all.extend(web_config::logs(root));
     let mut seen = BTreeSet::new();
     all.retain(|log| if let Place::File(path) = &log.place { seen.insert(path.clone()) } else { true });
+    let at = all.len().min(sites + SITES_FIRST);
+    all.splice(at..at, containers);
     all
 }
 
@@ -113,6 +138,7 @@ pub(super) fn file(path: PathBuf, source: LogFormat) -> LogPlace<LogFormat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bartizan_model::HostText;
     use std::fs;
 
     #[test]
@@ -131,7 +157,7 @@ mod tests {
         put("etc/apache2/apache2.conf", "ErrorLog ${APACHE_LOG_DIR}/error.log\nIncludeOptional sites/*.conf\n");
         put("etc/apache2/sites/a.conf", "CustomLog ${APACHE_LOG_DIR}/access.log combined\n");
         put("var/log/auth.log", "");
-        let listed: Vec<_> = found(root.path())
+        let listed: Vec<_> = found(root.path(), Vec::new())
             .into_iter()
             .map(|log| match log.place {
                 Place::File(path) => (path.strip_prefix(root.path()).unwrap_or(&path).display().to_string(), log.format),
@@ -149,9 +175,12 @@ mod tests {
         }
         assert!(!listed.iter().any(|(path, _)| path == "/srv/two.log"), "{listed:?}");
         fs::create_dir_all(root.path().join("var/log/journal")).unwrap();
-        assert!(found(root.path()).iter().all(|log| log.off.is_none()), "journald does not run: nobody has the lines but the file");
+        assert!(
+            found(root.path(), Vec::new()).iter().all(|log| log.off.is_none()),
+            "journald does not run: nobody has the lines but the file"
+        );
         put("run/systemd/journal/socket", "");
-        let places = found(root.path());
+        let places = found(root.path(), Vec::new());
         let off = places.iter().filter(|log| log.off.is_some()).count();
         assert_eq!((places.first().map(|log| log.place.clone()), off), (Some(Place::Journal), 1), "its lines are in the journal");
     }
@@ -169,5 +198,30 @@ mod tests {
         assert_eq!((of("/srv/access.log").format.as_str(), of("/srv/access.log").off.as_ref()), ("access", None));
         assert!(of("/srv/x").off.as_ref().unwrap().1.starts_with("there is no format \"nonsense\": one of auth, journal"));
         assert_eq!(of("/srv/y").off, Some((LogState::Off, "the configuration says so".to_owned())));
+    }
+
+    #[test]
+    fn many_sites_take_no_place_from_containers_and_what_is_left_out_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/nginx")).unwrap();
+        let sites: String = (0..200).map(|site| format!("server {{ access_log /srv/{site}/access.log; }} ")).collect();
+        fs::write(root.path().join("etc/nginx/nginx.conf"), format!("http {{ {sites} }}")).unwrap();
+        fs::create_dir_all(root.path().join("var/log")).unwrap();
+        fs::write(root.path().join("var/log/auth.log"), "").unwrap();
+        let container = |name: &str| LogPlace { name: name.into(), ..file(format!("/docker/{name}").into(), LogFormat::Docker) };
+        let all = found(root.path(), vec![container("docker:one"), container("docker:two")]);
+        let total = all.len();
+        let off = LogSetting { path: Some("/srv/0/access.log".into()), format: None, off: true };
+        let all = with_settings(all, &[off]);
+        let followed = all.iter().filter(|log| log.off.is_none()).count();
+        assert_eq!(followed, MAX_SOURCES, "one that is off takes no place");
+        for name in ["docker:one", "docker:two"] {
+            assert!(all.iter().any(|log| log.name == HostText::from(name)), "{name}");
+        }
+        let left = total - 1 - MAX_SOURCES;
+        let last = all.last().unwrap();
+        assert_eq!(last.name, HostText::from(format!("{left} more logs").as_str()));
+        let (state, why) = last.off.as_ref().unwrap();
+        assert!(*state == LogState::Failed && why.starts_with(&format!("{left} logs are not followed, /srv/")), "{why}");
     }
 }
