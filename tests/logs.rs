@@ -93,8 +93,8 @@ fn a_process_without_rights_reads_the_logs_and_its_death_costs_no_line() {
     let table = String::from_utf8(home.run(&["logs", "--samples"]).stdout).unwrap();
     assert!(table.starts_with("STATE") && table.contains("not understood: what is this?"), "{table}");
 
-    // A second is enough for what was read to be kept: then nothing of it is read again, however the agent ends.
-    std::thread::sleep(Duration::from_millis(2500));
+    // Five seconds are enough for what was read to be kept: then nothing of it is read again, however the agent ends.
+    std::thread::sleep(Duration::from_millis(6500));
     let worker = worker_of(agent.pid());
     agent.kill();
     let until = Instant::now() + Duration::from_secs(5);

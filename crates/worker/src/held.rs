@@ -6,7 +6,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,8 @@ use super::frame::{Ask, Batch, Hello, Kind, Reading, Record, SOURCES, check, pac
 use bartizan_sys::packets;
 use bartizan_sys::unprivileged::Child;
 
+/// How often whoever waits for the child looks whether it is waited for in vain.
+const LOOK: Duration = Duration::from_millis(200);
 /// Longest reason that a child may give for not starting, in characters.
 const REASON: usize = 200;
 
@@ -38,6 +40,9 @@ pub enum Refused {
     /// It was started and died, hung, or answered what it must not. The next question starts another.
     #[error("{0}")]
     Died(Died),
+    /// Nobody wants the answer any more ([`Worker::until`]): the child was ended, nothing was read.
+    #[error("the process that reads logs was ended with the agent")]
+    Over,
 }
 
 /// How the child died.
@@ -72,6 +77,7 @@ pub struct Worker<S, R> {
     room: Vec<u8>,
     deaths: u64,
     questions: u64,
+    is_over: Box<dyn Fn() -> bool + Send>,
     record: PhantomData<R>,
 }
 
@@ -96,7 +102,14 @@ impl<S, R> Worker<S, R> {
 impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
     /// Nothing is started before there is something to read.
     pub fn new(launch: Launch) -> Self {
-        Self { launch, life: None, held: BTreeMap::new(), room: vec![0; packets::LONGEST], deaths: 0, questions: 0, record: PhantomData }
+        let (held, room, is_over) = (BTreeMap::new(), vec![0; packets::LONGEST], Box::new(|| false));
+        Self { launch, life: None, held, room, deaths: 0, questions: 0, is_over, record: PhantomData }
+    }
+
+    /// Once that is so, an answer that does not come within 200 ms is not waited for.
+    #[must_use]
+    pub fn until(self, is_over: impl Fn() -> bool + Send + 'static) -> Self {
+        Self { is_over: Box::new(is_over), ..self }
     }
 
     /// From now on `id` is this source; it is handed over with the first question about it.
@@ -125,7 +138,10 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
         }
         let life = match self.life.take() {
             Some(life) => life,
-            None => self.start().map_err(Refused::NotStarted)?,
+            None => self.start().map_err(|why| match why.kind() {
+                io::ErrorKind::Interrupted => Refused::Over,
+                _ => Refused::NotStarted(why),
+            })?,
         };
         let wrong = match self.ask(&life, id, reading) {
             Ok(batch) => {
@@ -143,6 +159,12 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
                 life.child.end();
                 self.bury(format!("hung for {} s and was ended", self.launch.patience.as_secs_f32()), true)
             }
+            Wrong::Over => {
+                life.child.end();
+                // Nobody is to blame, but what it had read of a pipe went with it.
+                self.bury(String::new(), false);
+                Refused::Over
+            }
             Wrong::Answer(what) => {
                 life.child.end();
                 self.bury(format!("gave an answer out of bounds ({what}) and was ended"), true)
@@ -158,7 +180,7 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
 
     fn start(&mut self) -> io::Result<Life> {
         let (child, socket) = Child::start(&self.launch.program, &self.launch.arguments)?;
-        let length = packets::receive(socket.as_fd(), &mut self.room, self.launch.patience)?;
+        let length = self.listen(&socket)?;
         let hello = self.room.get(..length).filter(|hello| !hello.is_empty());
         let hello = hello.ok_or_else(|| io::Error::other("it ended before it could say that it has given up its rights"))?;
         let Hello(trouble) = postcard::from_bytes(hello).map_err(io::Error::other)?;
@@ -183,14 +205,34 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
         // The child cannot look it up: it opens nothing.
         let zone = chrono::Local::now().offset().local_minus_utc();
         say::<S>(life, &Ask::Read { id, reading, zone }, None)?;
-        let length = packets::receive(life.socket.as_fd(), &mut self.room, self.launch.patience).map_err(|error| match error.kind() {
+        let length = self.listen(&life.socket).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => Wrong::Hung,
+            io::ErrorKind::Interrupted => Wrong::Over,
             io::ErrorKind::InvalidData => Wrong::Answer("too long"),
             _ => Wrong::Gone,
         })?;
         match self.room.get(..length) {
             None | Some([]) => Err(Wrong::Gone),
             Some(packet) => check(packet, id, &reading).map_err(Wrong::Answer),
+        }
+    }
+
+    /// Waits for a packet in slices: `TimedOut` when patience is over, `Interrupted` when nobody wants it any more.
+    fn listen(&mut self, socket: &OwnedFd) -> io::Result<usize> {
+        let until = Instant::now() + self.launch.patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match packets::receive(socket.as_fd(), &mut self.room, left.min(LOOK)) {
+                Err(late) if late.kind() == io::ErrorKind::TimedOut => {
+                    if (self.is_over)() {
+                        return Err(io::ErrorKind::Interrupted.into());
+                    }
+                    if left <= LOOK {
+                        return Err(late);
+                    }
+                }
+                other => return other,
+            }
         }
     }
 
@@ -217,6 +259,7 @@ impl<S: Serialize + DeserializeOwned + Clone, R: Record> Worker<S, R> {
 enum Wrong {
     Gone,
     Hung,
+    Over,
     Answer(&'static str),
 }
 

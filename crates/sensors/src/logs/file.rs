@@ -21,8 +21,8 @@ const READINGS: usize = 16;
 const BEHIND: u64 = 16 << 20;
 /// Earlier files that are read beside the one that has the name.
 const EARLIER: usize = 8;
-/// Files that are done with and remembered.
-const DONE: usize = 32;
+/// Files that are done with and remembered: all of them are written down each time.
+const DONE: usize = 4;
 
 /// The file of one source.
 pub(super) struct FileSource<P: Parser> {
@@ -39,6 +39,8 @@ pub(super) struct FileSource<P: Parser> {
     pub(super) row: LogSource,
     /// Its name was given to something, or may have been.
     pub(super) renamed: bool,
+    /// A file was done with.
+    pub(super) finished: bool,
 }
 
 impl<P: Parser> FileSource<P>
@@ -47,7 +49,7 @@ where
 {
     pub(super) fn new(path: PathBuf, source: P::Source, row: LogSource, kept: Option<KeptSource>) -> Self {
         let awaited = kept.is_some();
-        Self { path, source, open: Vec::new(), kept, done: Vec::new(), awaited, row, renamed: true }
+        Self { path, source, open: Vec::new(), kept, done: Vec::new(), awaited, row, renamed: true, finished: false }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -233,6 +235,7 @@ where
                 hands.growth.forget(watched);
             }
             self.done.push(KeptFile { done: true, ..open.kept() });
+            self.finished = true;
         }
         let surplus = self.done.len().saturating_sub(DONE);
         self.done.drain(..surplus);

@@ -10,8 +10,6 @@ use crate::{Collector, CollectorError, Sink, Stop};
 use bartizan_sys::growth::Growth;
 use bartizan_worker::{Launch, Parser};
 
-/// How often what is read is kept. After a crash of the agent so much may be read twice.
-const KEEP: Duration = Duration::from_secs(1);
 /// Rows are told no more often.
 const TELL: Duration = Duration::from_millis(500);
 
@@ -60,7 +58,7 @@ where
     fn run(&mut self, _sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
         let growth = Growth::open().map_err(refused)?;
         let (places, kept) = (std::mem::take(&mut self.places), std::mem::take(&mut self.kept));
-        let mut round = Round::new(places, self.launch.clone(), growth, kept, self.journal.clone());
+        let mut round = Round::new(places, self.launch.clone(), growth, kept, self.journal.clone(), stop);
         let followed = self.follow(&mut round, stop);
         // However it ended, the next run goes on from here.
         self.sink.rows(round.rows());
@@ -75,7 +73,7 @@ where
     P::Source: Clone + PartialEq + Send + 'static,
 {
     fn follow(&self, round: &mut Round<P>, stop: &Stop) -> std::io::Result<()> {
-        let (mut told, mut saved): (Option<Instant>, _) = (None, Instant::now());
+        let mut told: Option<Instant> = None;
         while !stop.is_set() {
             if let Some(find) = &self.find {
                 round.find(find);
@@ -86,13 +84,9 @@ where
                 told = Some(Instant::now());
                 self.sink.rows(round.rows());
             }
-            if saved.elapsed() >= KEEP {
-                saved = Instant::now();
-                round.keep(&self.sink);
-            }
+            round.keep_in_time(&self.sink);
             let tell = told.filter(|_| !tells).map(|told| told + TELL);
-            let keep = round.is_unsaved().then(|| saved + KEEP);
-            let timeout = if more { Duration::ZERO } else { round.due([tell, keep]) };
+            let timeout = if more { Duration::ZERO } else { round.due([tell, round.keeps_at()]) };
             round.hear(timeout)?;
         }
         Ok(())

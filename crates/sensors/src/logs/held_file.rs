@@ -139,7 +139,7 @@ impl HeldFile {
         if !last {
             self.quiet_since = Instant::now();
         }
-        while *left > 0 {
+        while *left > 0 && !hands.stop.is_set() {
             *left -= 1;
             match self.pass_hole(row) {
                 Ok(true) => {}

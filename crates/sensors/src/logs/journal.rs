@@ -90,7 +90,7 @@ where
         }
         let mut empty = 0;
         for _ in 0..READINGS {
-            let Some(running) = &mut self.running else { return Ok(false) };
+            let Some(running) = self.running.as_mut().filter(|_| !hands.stop.is_set()) else { return Ok(false) };
             if !running.more && !growth::readable_now(running.pipe.as_fd()).unwrap_or(true) {
                 return Ok(false);
             }

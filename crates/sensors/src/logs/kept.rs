@@ -17,6 +17,8 @@ const HEAD: usize = 1024;
 pub(super) const NAMES: usize = 4096;
 /// Sources that are kept.
 pub(super) const SOURCES: usize = 256;
+/// Of these, such as are not followed any more.
+pub(super) const LEFT: usize = 32;
 
 /// How a file begins: as much of its first kilobyte as there was when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -137,7 +139,31 @@ pub(super) fn load(text: Option<&str>) -> Vec<KeptSource> {
     all.into_iter().take(SOURCES).collect()
 }
 
+/// Leaves the newest of those that are not followed any more.
+pub(super) fn age(left: &mut Vec<KeptSource>, most: usize) {
+    left.sort_by_key(|kept| kept.at);
+    let surplus = left.len().saturating_sub(most);
+    left.drain(..surplus);
+}
+
 /// The text to keep.
 pub(super) fn save(sources: &[KeptSource]) -> String {
     serde_json::to_string(sources).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_sources_that_are_not_followed_any_more_the_newest_are_kept() {
+        let of = |at: i64| KeptSource {
+            at,
+            ..KeptSource::of(&super::super::row::row(format!("docker:{at}").as_str().into(), "docker".to_owned(), None))
+        };
+        // Those of an earlier run come first in the text that it kept, and are the newest.
+        let mut left: Vec<_> = (100..140).chain(0..60).map(of).collect();
+        age(&mut left, LEFT);
+        assert_eq!(left.iter().map(|kept| kept.at).collect::<Vec<_>>(), (108..140).collect::<Vec<_>>());
+    }
 }

@@ -19,6 +19,7 @@ mod web_config;
 
 use std::path::PathBuf;
 
+use crate::Stop;
 use bartizan_model::{HostText, LogSource, LogState};
 use bartizan_sys::growth::Growth;
 use bartizan_worker::{At, Parser, Worker};
@@ -79,6 +80,8 @@ struct Hands<'a, P: Parser, K> {
     growth: &'a Growth,
     sink: &'a K,
     next_id: &'a mut u32,
+    /// The end of the agent is seen between two readings.
+    stop: &'a Stop,
 }
 
 impl<P: Parser, K> Hands<'_, P, K> {

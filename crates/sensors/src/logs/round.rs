@@ -21,6 +21,12 @@ use bartizan_worker::{Launch, Parser, Refused, Worker};
 const LOOK: Duration = Duration::from_secs(10);
 /// How often it is looked up which logs there are: containers come and go, configurations change.
 const FIND: Duration = Duration::from_secs(30);
+/// How often what is read is kept: all sources are written each time. After a crash of the agent so much may be read twice.
+const KEEP: Duration = Duration::from_secs(5);
+/// The same when a file is done with, which may be a whole one.
+const KEEP_DONE: Duration = Duration::from_secs(1);
+/// By then whatever runs here has been found, if it is found at all: places of more sources than it takes are not kept.
+const SETTLED: Duration = Duration::from_secs(600);
 /// How long a word about a dead child stands.
 const TROUBLE: Duration = Duration::from_secs(60);
 /// Before another child is tried when none could be started.
@@ -89,8 +95,13 @@ pub(super) struct Round<P: Parser> {
     left: Vec<KeptSource>,
     finding: Option<Receiver<Vec<LogPlace<P::Source>>>>,
     found: Option<Instant>,
-    /// What was kept last, as its mark.
+    /// What was kept last, as its mark, and when that was looked at last.
     kept: Option<u64>,
+    saved: Instant,
+    /// A file was done with since.
+    finished: bool,
+    begun: Instant,
+    stop: Stop,
     /// No child could be started: not before then.
     restart: Option<Instant>,
     /// Until when a word about the child stands.
@@ -107,10 +118,12 @@ where
         growth: Growth,
         kept: Vec<KeptSource>,
         journal: Vec<String>,
+        stop: &Stop,
     ) -> Self {
+        let (now, ending) = (Instant::now(), stop.clone());
         let mut round = Self {
             sources: Vec::new(),
-            worker: Worker::new(launch),
+            worker: Worker::new(launch).until(move || ending.is_set()),
             growth,
             directories: HashMap::new(),
             next_id: 0,
@@ -120,6 +133,10 @@ where
             finding: None,
             found: None,
             kept: None,
+            saved: now,
+            finished: false,
+            begun: now,
+            stop: stop.clone(),
             restart: None,
             trouble: None,
         };
@@ -148,8 +165,7 @@ where
             let kept = self.leave(source);
             self.left.extend(kept);
         }
-        let surplus = self.left.len().saturating_sub(kept::SOURCES);
-        self.left.drain(..surplus);
+        kept::age(&mut self.left, if self.begun.elapsed() < SETTLED { kept::SOURCES } else { kept::LEFT });
         (self.looked, self.kept) = (None, None);
     }
 
@@ -198,17 +214,16 @@ where
             self.look_everywhere();
         }
         let mut more = false;
-        for source in &mut self.sources {
-            let mut hands = Hands { worker: &mut self.worker, growth: &self.growth, sink, next_id: &mut self.next_id };
-            let turn = match &mut source.reader {
-                Reader::File(file) => file.turn(&mut hands),
-                Reader::Journal(journal) => journal.turn(&mut hands),
-                Reader::Off(_) => Ok(false),
-            };
-            match turn {
+        for at in 0..self.sources.len() {
+            // One source that hangs may take ten seconds: nobody waits for the others too.
+            if self.stop.is_set() {
+                return false;
+            }
+            match self.turn(at, sink) {
                 Ok(has_more) => more |= has_more,
+                Err(Refused::Over) => return false,
                 Err(refused) => {
-                    let who = source.row().name.as_sentence();
+                    let who = self.sources.get(at).map(|source| source.row().name.as_sentence()).unwrap_or_default();
                     sink.trouble(Some(told(&refused, &who)));
                     self.trouble = Some(now + TROUBLE);
                     if let Refused::NotStarted(_) = refused {
@@ -218,8 +233,24 @@ where
                     more = true;
                 }
             }
+            self.keep_in_time(sink);
         }
         more
+    }
+
+    /// The turn of one.
+    fn turn<K: LogSink<P::Record>>(&mut self, at: usize, sink: &K) -> Result<bool, Refused> {
+        let Some(source) = self.sources.get_mut(at) else { return Ok(false) };
+        let mut hands = Hands { worker: &mut self.worker, growth: &self.growth, sink, next_id: &mut self.next_id, stop: &self.stop };
+        match &mut source.reader {
+            Reader::File(file) => {
+                let turn = file.turn(&mut hands);
+                self.finished |= std::mem::take(&mut file.finished);
+                turn
+            }
+            Reader::Journal(journal) => journal.turn(&mut hands),
+            Reader::Off(_) => Ok(false),
+        }
     }
 
     /// Watches the directories that are there by now, and looks at every name.
@@ -296,8 +327,24 @@ where
     }
 
     /// There is something to keep that was not kept yet.
-    pub(super) fn is_unsaved(&self) -> bool {
+    fn is_unsaved(&self) -> bool {
         self.kept != Some(self.mark())
+    }
+
+    /// When it is kept.
+    pub(super) fn keeps_at(&self) -> Option<Instant> {
+        self.is_unsaved().then(|| self.saved + self.pause())
+    }
+
+    fn pause(&self) -> Duration {
+        if self.finished { KEEP_DONE } else { KEEP }
+    }
+
+    /// Keeps it when it is time.
+    pub(super) fn keep_in_time<K: LogSink<P::Record>>(&mut self, sink: &K) {
+        if self.saved.elapsed() >= self.pause() {
+            self.keep(sink);
+        }
     }
 
     /// Changes when there is something to keep.
@@ -315,6 +362,7 @@ where
             sink.keep(kept::save(&self.known()));
             self.kept = Some(self.mark());
         }
+        (self.saved, self.finished) = (Instant::now(), false);
     }
 
     /// All that is to be kept.
@@ -333,6 +381,7 @@ where
 fn told(refused: &Refused, source: &str) -> String {
     match refused {
         Refused::NotStarted(_) => format!("{refused}; no log is read; tried again every {} seconds", RESTART.as_secs()),
+        Refused::Over => refused.to_string(),
         Refused::Died(_) => format!("{refused} while it read {source}; another was started: `bartizan logs` says what is set aside"),
     }
 }

@@ -43,6 +43,9 @@ impl Parser for Words {
     fn parse(&mut self, _state: &mut (), line: &[u8]) -> Heard<Said> {
         match message(line) {
             b"kill" => std::process::abort(),
+            b"hang" => loop {
+                std::hint::black_box(());
+            },
             line if line.starts_with(b"?") => Heard::Unknown,
             line => Heard::Record(Said(String::from_utf8_lossy(&line[..line.len().min(100)]).into_owned())),
         }

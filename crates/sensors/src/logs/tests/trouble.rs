@@ -116,3 +116,21 @@ fn a_source_that_is_not_listed_any_more_is_let_go_and_goes_on_when_it_is() {
     book.until("the rest", |taken| taken.words.len() == 10);
     following.end();
 }
+
+#[test]
+fn the_end_of_the_agent_waits_for_no_reader_that_hangs() {
+    let (dir, path, book) = stage();
+    let other = dir.path().join("other");
+    let following = Following::with(follower(vec![file(&path), file(&other)], &book), &book);
+    write(&mut append(&path), 0..1);
+    book.expect(1);
+    append(&path).write_all(b"hang\n").unwrap();
+    append(&other).write_all(b"hang\n").unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    following.end();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // It goes on where it was, and nobody is blamed for the end.
+    assert_eq!((book.row().lines, book.row().set_aside_count), (1, 0), "{:?}", book.row());
+    assert!(book.0.lock().unwrap().troubles.is_empty());
+}
