@@ -37,6 +37,16 @@ pub(crate) fn cut_last<'a>(bytes: &'a [u8], text: &[u8]) -> Option<(&'a [u8], &'
     Some((bytes.get(..at)?, bytes.get(at + text.len()..)?))
 }
 
+/// Where such text begins, wherever that is: also where it overlaps with the one before (` from from ` holds ` from ` twice).
+pub(crate) fn places<'a>(bytes: &'a [u8], text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let at = next + memmem::find(bytes.get(next..)?, text)?;
+        next = at + 1;
+        Some(at)
+    })
+}
+
 /// Without spaces at either end.
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     bytes.trim_ascii()
@@ -81,6 +91,12 @@ mod tests {
         assert_eq!(first_word(b"a b c"), (&b"a"[..], &b"b c"[..]));
         assert_eq!(last_word(b"a b c"), (&b"a b"[..], &b"c"[..]));
         assert_eq!((first_word(b"a"), last_word(b"a")), ((&b"a"[..], &b""[..]), (&b""[..], &b"a"[..])));
+    }
+
+    #[test]
+    fn places_that_overlap_are_all_found() {
+        assert_eq!(places(b"x from from from y", b" from ").collect::<Vec<_>>(), [1, 6, 11]);
+        assert_eq!((places(b"", b" from ").count(), places(b"from", b" from ").count()), (0, 0));
     }
 
     #[test]

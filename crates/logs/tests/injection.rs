@@ -124,6 +124,33 @@ fn where_name_and_certificate_both_hold_an_address_the_connection_decides() {
 }
 
 #[test]
+fn a_name_or_host_that_overlaps_with_what_sshd_writes_names_nobody_else() {
+    let key = "ED25519 SHA256:abc";
+    for method in ["publickey", "hostbased", "gssapi-with-mic"] {
+        nobody_is_named(
+            "sshd[7]",
+            &format!("Failed {method} for invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000 ssh2: {key}"),
+        );
+        nobody_is_named("sshd[7]", &format!("Failed {method} for invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000 ssh2"));
+        for name in ["x from", "from", "x from from", " from", "x from 203.0.113.9 from", "x from 203.0.113.9 port 1 from"] {
+            came_from_the_client("sshd[7]", &format!("Failed {method} for invalid user {name} from {CLIENT} port 4000 ssh2: {key}"));
+        }
+    }
+    let host = |name: &str, user: &str| {
+        format!("Failed hostbased for invalid user {name} from {CLIENT} port 5 ssh2: {key}, client user \"{user}\", client host \"y\"")
+    };
+    for name in ["x", "x from"] {
+        nobody_is_named("sshd[7]", &host(name, &format!("x from from {VICTIM} port 1 ssh2: from")));
+        nobody_is_named("sshd[7]", &host(name, &format!("from {VICTIM} port 1 ssh2: ")));
+    }
+    // The line of the same connection before it names the client.
+    let both = format!("Failed publickey for invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000 ssh2: {key}");
+    let first = format!("Nov 28 09:00:00 host sshd[7]: Invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000");
+    let second = format!("Nov 28 09:00:01 host sshd[7]: {both}");
+    last(&[first.as_bytes(), second.as_bytes()], |record| assert_eq!(record.address, CLIENT.parse().ok(), "{record:?}"));
+}
+
+#[test]
 fn names_and_words_given_to_other_services_move_no_address() {
     for name in NAMES {
         came_from_the_client("vsftpd[7]", &format!("[{name}] FAIL LOGIN: Client \"{CLIENT}\""));

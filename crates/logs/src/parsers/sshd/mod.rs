@@ -10,7 +10,7 @@ use super::{Parser, pam};
 use crate::frame::Frame;
 use crate::peer::{Peer, address};
 use crate::record::{MAX_DETAIL, MAX_NAME, Method, Raw, Service, What};
-use crate::scan::{clip, cut_at, cut_last, cut_once, first_word, last_word, number, port, trim};
+use crate::scan::{clip, cut_at, cut_last, cut_once, first_word, last_word, number, places, port, trim};
 
 mod probe;
 
@@ -141,10 +141,11 @@ struct Found<'a> {
     extra: Option<&'a [u8]>,
 }
 
-/// The only one; of several the left one, if that is certain because the account exists.
+/// The only one; of several the left one, if that is certain because the account exists. A name may end in ` from`, so they may overlap;
+/// what sshd wrote is always among them, so where they disagree nobody is taken.
 fn between(text: &[u8], valid: bool) -> Option<Found<'_>> {
     let mut found: Option<Found<'_>> = None;
-    for at in memchr::memmem::find_iter(text, b" from ") {
+    for at in places(text, b" from ") {
         let (user, rest) = (text.get(..at)?, text.get(at + 6..)?);
         let Some((peer, port, extra)) = peer_and_extra(rest) else { continue };
         match &found {
