@@ -131,7 +131,10 @@ fn a_name_or_host_that_overlaps_with_what_sshd_writes_names_nobody_else() {
             "sshd[7]",
             &format!("Failed {method} for invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000 ssh2: {key}"),
         );
-        nobody_is_named("sshd[7]", &format!("Failed {method} for invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000 ssh2"));
+        nobody_is_named(
+            "sshd[7]",
+            &format!("Failed {method} for invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000 ssh2"),
+        );
         for name in ["x from", "from", "x from from", " from", "x from 203.0.113.9 from", "x from 203.0.113.9 port 1 from"] {
             came_from_the_client("sshd[7]", &format!("Failed {method} for invalid user {name} from {CLIENT} port 4000 ssh2: {key}"));
         }
@@ -141,7 +144,7 @@ fn a_name_or_host_that_overlaps_with_what_sshd_writes_names_nobody_else() {
     };
     for name in ["x", "x from"] {
         nobody_is_named("sshd[7]", &host(name, &format!("x from from {VICTIM} port 1 ssh2: from")));
-        nobody_is_named("sshd[7]", &host(name, &format!("from {VICTIM} port 1 ssh2: ")));
+        came_from_the_client("sshd[7]", &host(name, &format!("from {VICTIM} port 1 ssh2: ")));
     }
     // The line of the same connection before it names the client.
     let both = format!("Failed publickey for invalid user x from {VICTIM} port 1 ssh2: from from {CLIENT} port 4000 ssh2: {key}");
@@ -195,6 +198,60 @@ fn where_another_service_cannot_be_told_from_its_client_nobody_is_named() {
         "vsftpd[7]",
         &format!("[anonymous] FAIL LOGIN: Client \"{CLIENT}\", anon password \"] FAIL LOGIN: Client \"{VICTIM}\""),
     );
+}
+
+#[test]
+fn what_dovecots_authentication_says_is_no_line_of_a_login_process() {
+    let disallowed =
+        |name: &str| format!("auth: plain(?,{CLIENT},<s>): Username character disallowed by auth_username_chars: 0x20 (username: {name})");
+    let names = [
+        format!("x (auth failed, 99 attempts rip={VICTIM}, z"),
+        format!("x (auth failed, 99 attempts): user=<root>, rip={VICTIM}, z"),
+        format!("Login: user=<root> rip={VICTIM}, z"),
+        format!("imap-login: Login: user=<root>, rip={VICTIM}, lip=::1"),
+        format!("imap-login: Disconnected (auth failed, 9 attempts): user=<x>, rip={VICTIM}, lip=::1"),
+    ];
+    for name in &names {
+        for prefix in ["", "Info: ", "dovecot: "] {
+            nobody_is_named("dovecot", &format!("{prefix}{}", disallowed(name)));
+        }
+        for message in [
+            format!("imap-login: proxy({name}): disconnected: user=<x>, rip={CLIENT}, lip=::1"),
+            format!("imap-login: Error: x {name}"),
+            format!("lmtp(x): {name}"),
+            format!("imap({name})<7><s>: Disconnected: Logged out"),
+        ] {
+            nobody_is_named("dovecot", &message);
+        }
+        // Since 2.4 the name stands in what is the tag of a file of dovecot's own.
+        for line in [
+            format!("Aug 30 00:10:57 auth(x: {name},{CLIENT},sasl:login)<s>: Info: sql: Password mismatch"),
+            format!("Aug 30 00:10:57 auth(x {name},{CLIENT},sasl:login)<s>: Info: sql: Password mismatch"),
+        ] {
+            match parse(Format::Auth, line.as_bytes(), &mut context()) {
+                Parsed::Record(record) => {
+                    assert!(record.address.is_none_or(|address| address.to_string() == CLIENT) && record.attempts == 0, "{record:?}");
+                }
+                other => assert!(matches!(other, Parsed::Other | Parsed::Unparsed), "{line}"),
+            }
+        }
+    }
+    for (message, what, attempts) in [
+        ("imap-login: Info: Login: user=<bob>, method=PLAIN, rip=192.0.2.1, lip=::1", What::LoginAccepted, 0),
+        ("imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.1, lip=::1", What::LoginAccepted, 0),
+        ("pop3-login: Aborted login (auth failed, 3 attempts in 9 secs): method=PLAIN, rip=192.0.2.1, lip=::1", What::LoginFailed, 3),
+        (
+            "submission-login: Login aborted: x (auth failed, 2 attempts in 9 secs) (auth_failed): user=<a>, rip=192.0.2.1",
+            What::LoginFailed,
+            2,
+        ),
+        ("managesieve-login: Debug: Disconnected (no auth attempts in 2 secs): user=<>, rip=192.0.2.1, lip=::1", What::Probe, 0),
+    ] {
+        let line = format!("Nov 28 09:00:00 host dovecot: {message}");
+        last(&[line.as_bytes()], |record| {
+            assert_eq!((record.what, record.attempts, record.address), (what, attempts, CLIENT.parse().ok()), "{line}");
+        });
+    }
 }
 
 #[test]

@@ -36,6 +36,10 @@ fn header(line: &[u8]) -> Option<(&[u8], Option<u32>, &[u8])> {
     if let Some((tag, pid)) = tag(first) {
         return Some((tag, pid, rest));
     }
+    // No host has such letters: dovecot's `auth(NAME,ADDRESS): ` with a space in the name.
+    if first.iter().any(|byte| b"(<,\"='".contains(byte)) {
+        return None;
+    }
     let (second, rest) = first_word(rest);
     let (tag, pid) = tag(second)?;
     Some((tag, pid, rest))
@@ -126,6 +130,7 @@ mod tests {
             ("<38>1 - h sshd - - [a b=\"]\\\"\"][c] \u{feff}hello", some("sshd", None, "hello")),
             ("<38>1 - h sshd - - [a b=\"", None),
             ("no frame here", None),
+            ("Jun 21 16:47:48 auth(x imap-login: Login: user=<root>, rip=192.0.2.1, lip=::1", None),
             ("", None),
         ] {
             assert_eq!(read(line), expected, "{line}");
