@@ -1,19 +1,21 @@
 //! nginx's error log, in which clients' bytes stand raw: quotes, line ends and all (`ngx_http_log_error`).
 //!
-//! The client's address comes late in a line, after the message and before the request, host and referrer. A user name, a path or a referrer
-//! may hold a whole false end. So every place that could be the real one is tried against the order that nginx writes; where more than one
-//! stands up, the line names nobody. A name with a line end in it makes whole false lines: nginx cuts a message at 2,048 bytes, so lines
+//! The client's address comes late in a line, after the message and before the request, host and referrer. A user name, a path, a request or a
+//! referrer may hold a whole false end. So every place that could be the real one is tried, by nothing but what nginx itself writes around
+//! it: what a client wrote behind it never makes the real one impossible. Where more than one stands up, or there are more than are tried,
+//! the line names nobody. A name with a line end in it makes whole false lines: nginx cuts a message at 2,048 bytes, so lines
 //! within that distance of a broken one name nobody either.
 
 use std::net::IpAddr;
 
-use super::{ErrorKind, WebError, between, modsecurity};
+use super::{ErrorKind, WebError, modsecurity};
+use crate::scan::cut_last;
 use crate::web::access::with_port;
 use crate::web::time::nginx_error as time;
 
 /// `NGX_MAX_ERROR_STR`: the longest message that nginx writes.
 const MAX_MESSAGE: usize = 2048;
-/// Places in a line that are tried for the client's address.
+/// Places in a line that are tried for the client's address; with more of them it has none.
 const MAX_PLACES: usize = 8;
 const CLIENT: &[u8] = b", client: ";
 
@@ -78,54 +80,52 @@ fn tail(message: &[u8]) -> Option<(&[u8], Option<IpAddr>)> {
     let mut found: Option<(&[u8], Option<IpAddr>)> = None;
     for (tried, at) in memchr::memmem::find_iter(message, CLIENT).enumerate() {
         let (own, rest) = (message.get(..at)?, message.get(at + CLIENT.len()..)?);
-        let Some(address) = possible(rest).filter(|_| is_whole(own)) else { continue };
+        if tried >= MAX_PLACES {
+            return Some((found.map_or(own, |(own, _)| own), None));
+        }
+        let Some(place) = possible(rest).filter(|_| is_whole(own)) else { continue };
         match &mut found {
-            _ if tried >= MAX_PLACES => return found.map(|(own, _)| (own, None)),
-            None => found = Some((own, Some(address))),
-            Some((_, first)) if *first == Some(address) => {}
+            None => found = Some((own, place)),
+            Some((_, first)) if *first == place => {}
             Some((_, first)) => *first = None,
         }
     }
     found
 }
 
-/// Whether a message about a name or a file could end here.
+/// Whether a message about a name or a file could end here, before or behind what nginx was doing (` while logging request`).
 fn is_whole(message: &[u8]) -> bool {
+    let is_action = |words: &[u8]| words.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b' ');
+    let before = cut_last(message, b" while ").filter(|(_, action)| is_action(action)).map(|(before, _)| before);
+    let ends = |fits: fn(&[u8]) -> bool| fits(message) || before.is_some_and(fits);
     if message.starts_with(b"user \"") {
-        return message.ends_with(b"\": password mismatch") || message.ends_with(b"\"");
+        return ends(|message| message.ends_with(b"\": password mismatch") || is_unknown_user(message));
     }
     if message.starts_with(b"open() \"") || message.starts_with(b"stat() \"") {
-        return message.ends_with(b")");
+        return ends(|message| message.ends_with(b")"));
     }
     true
 }
 
-/// The address, if all that follows it is what nginx writes behind one.
-fn possible(rest: &[u8]) -> Option<IpAddr> {
+/// `... was not found in "FILE"`
+fn is_unknown_user(message: &[u8]) -> bool {
+    let file = message.strip_suffix(b"\"").and_then(|message| cut_last(message, b"\" was not found in \""));
+    file.is_some_and(|(_, file)| !file.contains(&b'"') && memchr::memmem::find(file, CLIENT).is_none())
+}
+
+/// Whether this could stand behind `, client: ` as nginx writes it: an address, then the next field or nothing. The fields themselves hold what
+/// a client wrote, quotes and all, and a long line is cut anywhere, so nothing is asked of them. The address is `None` on a UNIX socket.
+fn possible(rest: &[u8]) -> Option<Option<IpAddr>> {
     let end = memchr::memchr(b',', rest).unwrap_or(rest.len());
-    let (address, mut rest) = (with_port(rest.get(..end)?)?, rest.get(end..)?);
-    if let Some(server) = rest.strip_prefix(b", server: ") {
-        let end = memchr::memchr(b',', server).unwrap_or(server.len());
-        rest = server.get(end..)?;
+    let (written, rest) = (rest.get(..end)?, rest.get(end..)?);
+    let next = [&b", server: "[..], b", request: \"", b", subrequest: \"", b", upstream: \"", b", host: \"", b", referrer: \""];
+    if !rest.is_empty() && !next.iter().any(|name| rest.starts_with(name)) {
+        return None;
     }
-    let follows = |rest: &[u8]| {
-        let next = [&b", request: \""[..], b", subrequest: \"", b", upstream: \"", b", host: \"", b", referrer: \""];
-        rest.is_empty() || next.iter().any(|name| rest.starts_with(name))
-    };
-    for name in [&b", request: \""[..], b", subrequest: \"", b", upstream: \""] {
-        if let Some(value) = rest.strip_prefix(name) {
-            let end = memchr::memchr_iter(b'"', value).take(64).find(|at| value.get(at + 1..).is_some_and(follows))?;
-            rest = value.get(end + 1..)?;
-        }
+    match with_port(written) {
+        Some(address) => Some(Some(address)),
+        None => written.starts_with(b"unix:").then_some(None),
     }
-    if let Some((host, after)) = between(rest, b", host: \"", b"\"") {
-        rest = after;
-        if host.contains(&b' ') {
-            return None;
-        }
-    }
-    let whole = rest.is_empty() || rest.starts_with(b", referrer: \"") && rest.ends_with(b"\"");
-    whole.then_some(address)
 }
 
 /// What nginx's own words at the start of a message mean.

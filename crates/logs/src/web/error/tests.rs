@@ -55,6 +55,48 @@ fn no_name_path_or_referrer_makes_nginx_accuse_somebody_else() {
 }
 
 #[test]
+fn nothing_that_a_client_asks_for_makes_its_own_place_impossible() {
+    let referrer = r#", client: 9.9.9.9, server: a.example, request: "GET / HTTP/1.1", host: "a.example"#;
+    let unknown = format!(r#"x" was not found in "/pw"{referrer}"#);
+    for target in [
+        &"\"".repeat(64),
+        &"\"".repeat(500),
+        r#"/", host: "a b"#,
+        r#"/", host: "a"b"#,
+        r#"/", host: "a", referrer: "b"#,
+        r#"/", subrequest: "/", upstream: ""#,
+        "/, client: 9.9.9.9",
+    ] {
+        for referrer in [referrer, &format!(r#"": password mismatch{referrer}"#), &unknown] {
+            for message in [
+                r#"user "root": password mismatch"#,
+                r#"user "root" was not found in "/pw""#,
+                r#"open() "/srv/x" failed (2: No such file or directory)"#,
+                r#"open() "/srv/x" failed (2: No such file or directory) while logging request"#,
+                "access forbidden by rule",
+            ] {
+                for server in ["a.example", r"~^a{1,3}\.example$", ""] {
+                    for client in ["192.0.2.1", "unix:"] {
+                        let line = format!(
+                            r#"{START}{message}, client: {client}, server: {server}, request: "GET {target} HTTP/1.1", host: "h", referrer: "{referrer}""#
+                        );
+                        for line in [line.clone(), line[..line.len() - 3].to_owned()] {
+                            let lines = [line];
+                            let error = nginx(&lines).remove(0);
+                            assert!(error.client.is_none_or(|client| client.to_string() == "192.0.2.1"), "{lines:?}: {error:?}");
+                        }
+                    }
+                }
+            }
+        }
+        let lines = [format!(
+            r#"{START}user "root": password mismatch, client: 192.0.2.1, server: h, request: "GET {target} HTTP/1.1", host: "h""#
+        )];
+        assert_eq!(nginx(&lines).remove(0).client, "192.0.2.1".parse().ok(), "no whole place but nginx's own: {lines:?}");
+    }
+}
+
+#[test]
 fn a_line_end_in_a_name_makes_no_believed_line() {
     let forged =
         format!("{START}user \"root\": password mismatch, client: 9.9.9.9, server: a.example, request: \"GET / HTTP/1.1\", host: \"h\"");
