@@ -201,6 +201,27 @@ fn where_another_service_cannot_be_told_from_its_client_nobody_is_named() {
 }
 
 #[test]
+fn the_password_of_an_anonymous_login_names_nobody_whatever_its_name() {
+    for user in ["anonymous", "ftp", "guest", "files"] {
+        for outcome in ["FAIL", "OK"] {
+            nobody_is_named(
+                "vsftpd[7]",
+                &format!("[{user}] {outcome} LOGIN: Client \"{CLIENT}\", anon password \"] {outcome} LOGIN: Client \"{VICTIM}\""),
+            );
+            nobody_is_named(
+                "vsftpd[7]",
+                &format!("[{user}] {outcome} LOGIN: Client \"{CLIENT}\", anon password \"] FAIL LOGIN: Client \"{VICTIM}\""),
+            );
+            came_from_the_client("vsftpd[7]", &format!("[{user}] {outcome} LOGIN: Client \"{CLIENT}\", anon password \"a@b\""));
+        }
+        let line = format!("Nov 28 09:00:00 host vsftpd[7]: [{user}] OK LOGIN: Client \"{CLIENT}\", anon password \"a@b\"");
+        last(&[line.as_bytes()], |record| assert_eq!(record.what, What::Connected, "{line}"));
+    }
+    let bob = format!("Nov 28 09:00:00 host vsftpd[7]: [bob] OK LOGIN: Client \"{CLIENT}\"");
+    last(&[bob.as_bytes()], |record| assert_eq!(record.what, What::LoginAccepted));
+}
+
+#[test]
 fn what_dovecots_authentication_says_is_no_line_of_a_login_process() {
     let disallowed =
         |name: &str| format!("auth: plain(?,{CLIENT},<s>): Username character disallowed by auth_username_chars: 0x20 (username: {name})");

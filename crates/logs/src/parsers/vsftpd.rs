@@ -1,5 +1,6 @@
 //! vsftpd, in its own log (`[pid 7] [U] FAIL LOGIN: Client "A"`) and through syslog. A client's name stands left of the address: the last one
-//! counts. Behind an anonymous login stands what the client gave as a password: with two addresses there, none is taken.
+//! counts. Behind an anonymous login, whatever name the configuration gives it, stands what the client gave as a password: with two addresses
+//! there, none is taken.
 
 use super::Parser;
 use super::origin::Writer;
@@ -10,6 +11,9 @@ use crate::scan::{clip, cut_at, cut_last, cut_once};
 
 pub(super) const PARSER: Parser =
     Parser { name: "vsftpd", service: Service::Vsftpd, tags: &["vsftpd"], writer: Writer::System(&["vsftpd"]), read };
+
+/// Stands behind the address of an anonymous login, and of no other.
+const ANONYMOUS: &[u8] = b", anon password \"";
 
 fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     // As it is without the name of the module, which some set-ups cut off.
@@ -25,11 +29,15 @@ fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     let mut record = Raw::new(Service::Vsftpd, what);
     (record.user, record.method) = (Some(clip(user, MAX_NAME)), Method::Password);
     record.attempts = u32::from(what == What::LoginFailed);
-    let anonymous = user.starts_with(b"anonymous] ") || user.starts_with(b"ftp] ");
-    if anonymous && cut_once(user, b"\", anon password \"").is_some() {
+    if cut_once(user, ANONYMOUS).is_some() {
         record.attempts = 0;
         return Some(record);
     }
-    Peer::read(cut_at(rest, b'"')?.0)?.into_record(&mut record);
+    let (host, after) = cut_at(rest, b'"')?;
+    Peer::read(host)?.into_record(&mut record);
+    // Anybody gets in so; nobody was.
+    if what == What::LoginAccepted && after.starts_with(ANONYMOUS) {
+        record.what = What::Connected;
+    }
     Some(record)
 }
