@@ -3,7 +3,7 @@
 use bartizan_model::Timestamp;
 
 use super::frame::stamp::Clock;
-use super::frame::{Frame, docker, journal, repeated, syslog};
+use super::frame::{Frame, Sender, docker, journal, repeated, syslog};
 use super::parsers;
 use super::record::{Origin, Raw, Service};
 use super::sessions::Sessions;
@@ -90,8 +90,8 @@ pub fn parse<'a>(format: Format, line: &'a [u8], context: &'a mut Context) -> Pa
     let Some(frame) = frame.map(repeated::unwrap) else { return Parsed::Unparsed };
     match parsers::read(&frame) {
         Some(mut record) => {
-            // A forged line says nothing of any connection.
-            if record.service == Service::Sshd && record.origin != Origin::Forged {
+            // A forged line says nothing of any connection, and a container's none of this host's.
+            if record.service == Service::Sshd && record.origin != Origin::Forged && frame.sender != Sender::Container {
                 sessions.settle(&mut record);
             }
             Parsed::Record(record)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_logs::{Context, Format, Origin, Parsed, parse};
+use bartizan_logs::{Context, Format, Origin, Parsed, What, parse};
 
 const CLIENT: &str = "192.0.2.1";
 
@@ -122,6 +122,67 @@ fn what_a_daemon_or_its_child_sends_is_not_called_forged() {
             let line = entry("sshd", message, &sender);
             assert_eq!(parse(Format::Journal, line.as_bytes(), &mut context()), Parsed::Other, "{line}: what its child says at a logout");
         }
+    }
+}
+
+#[test]
+fn what_a_container_prints_into_the_journal_is_never_proven_names_nobody_and_is_no_login() {
+    let driver = [("CONTAINER_NAME", "sshd"), ("CONTAINER_ID", "0123456789ab"), ("_UID", "0"), ("_EXE", "/usr/bin/dockerd")];
+    let mut senders = vec![
+        driver.to_vec(),
+        vec![("CONTAINER_NAME", "x"), ("_UID", "0"), ("_EXE", "/usr/sbin/sshd")],
+        vec![("CONTAINER_ID", "x"), ("_UID", "0")],
+        vec![("CONTAINER_ID_FULL", "x"), ("_UID", "0"), ("_EXE", "/usr/bin/conmon")],
+    ];
+    let runtimes = [
+        "/usr/bin/dockerd", "/usr/bin/docker", "/usr/bin/conmon", "/usr/libexec/podman/conmon", "/usr/bin/containerd-shim",
+        "/usr/bin/containerd-shim-runc-v2", "/usr/bin/podman", "/usr/bin/dockerd (deleted)", "/snap/docker/1/bin/dockerd",
+    ];
+    senders.extend(runtimes.map(|exe| vec![("_UID", "0"), ("_EXE", exe)]));
+    senders.extend(runtimes.map(|exe| vec![("_UID", "0"), ("_EXE", exe), ("_TRANSPORT", "stdout")]));
+    let logins = [
+        ("sshd", "Accepted password for root from 203.0.113.9 port 5 ssh2"),
+        ("vsftpd", "[root] OK LOGIN: Client \"203.0.113.9\""),
+        ("dovecot", "imap-login: Login: user=<a>, method=PLAIN, rip=203.0.113.9, lip=10.0.0.1"),
+    ];
+    for sender in &senders {
+        let mut context = context();
+        // Its runtime has one process id for all of them: no line lends another its address.
+        for (tag, message) in FAILURES.into_iter().chain(logins).filter(|(tag, _)| *tag != "kernel") {
+            let fields = sender.iter().copied().chain([("_PID", "7")]).collect::<Vec<_>>();
+            let line = entry(tag, message, &fields);
+            match parse(Format::Journal, line.as_bytes(), &mut context) {
+                Parsed::Record(record) => {
+                    assert_eq!((record.address, record.host, record.attempts), (None, None, 0), "{line}: {record:?}");
+                    assert_eq!(record.origin, Origin::Unproven, "{line}");
+                    assert_ne!(record.what, What::LoginAccepted, "{line}");
+                }
+                other => assert_eq!(other, Parsed::Other, "{line}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pam_line_that_any_service_of_root_printed_names_nobody() {
+    let named = |tag: &str, sender: &[(&str, &str)]| {
+        let line = entry(tag, PAM, sender);
+        match parse(Format::Journal, line.as_bytes(), &mut context()) {
+            Parsed::Record(record) => {
+                assert_eq!(record.origin, Origin::Unproven, "{line}");
+                assert_eq!(record.address.is_some(), record.attempts > 0, "{line}");
+                record.address.is_some()
+            }
+            other => panic!("{other:?}: {line}"),
+        }
+    };
+    for tag in ["x", "PAM", "app"] {
+        for exe in ["/opt/app/server", "/srv/app", "/root/x", "/var/lib/app/run", "/tmp/x", "/usr/bin/dockerd", ""] {
+            assert!(!named(tag, &[("_UID", "0"), ("_EXE", exe)]), "{exe}");
+        }
+        assert!(!named(tag, &[("_UID", "0")]), "gone before the journal looked");
+        assert!(!named(tag, &[("_UID", "0"), ("_EXE", "/usr/bin/node"), ("_TRANSPORT", "stdout")]), "printed, not said by a module");
+        assert!(named(tag, &[("_UID", "0"), ("_EXE", "/usr/sbin/xrdp-sesman"), ("_TRANSPORT", "syslog")]));
     }
 }
 

@@ -76,8 +76,35 @@ struct Entry<'a> {
     pid: Field<'a>,
     #[serde(borrow, default, rename = "_TRANSPORT")]
     transport: Field<'a>,
+    #[serde(borrow, default, rename = "CONTAINER_ID")]
+    container_id: Field<'a>,
+    #[serde(borrow, default, rename = "CONTAINER_ID_FULL")]
+    container_id_full: Field<'a>,
+    #[serde(borrow, default, rename = "CONTAINER_NAME")]
+    container_name: Field<'a>,
     #[serde(borrow, default, rename = "__REALTIME_TIMESTAMP")]
     realtime: Field<'a>,
+}
+
+/// Programs that write into the journal what a container printed: runtimes, their shims, and clients that a unit runs. Whatever follows
+/// `containerd-shim` is one too.
+const RUNTIMES: [&[u8]; 14] = [
+    b"dockerd", b"docker", b"docker-compose", b"containerd", b"nerdctl", b"conmon", b"conmonrs", b"podman", b"crio", b"runc", b"crun",
+    b"lxc-start", b"kubelet", b"systemd-nspawn",
+];
+
+impl Entry<'_> {
+    /// Whether a container printed it. Docker and Podman set the `CONTAINER_` fields, which anybody could set: it takes trust away only.
+    fn is_of_a_container(&self) -> bool {
+        let named = [&self.container_id, &self.container_id_full, &self.container_name].iter().any(|field| field.0.is_some());
+        named || self.exe.0.as_deref().is_some_and(is_runtime)
+    }
+}
+
+fn is_runtime(exe: &[u8]) -> bool {
+    let exe = exe.strip_suffix(b" (deleted)").unwrap_or(exe);
+    let name = exe.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    RUNTIMES.contains(&name) || name.starts_with(b"containerd-shim")
 }
 
 impl Field<'_> {
@@ -100,14 +127,15 @@ pub(crate) fn unwrap<'a>(line: &[u8], out: &'a mut Vec<u8>) -> Option<Frame<'a>>
     out.extend_from_slice(tag);
     out.extend_from_slice(exe.unwrap_or_default());
     out.extend_from_slice(message);
-    let kernel = entry.transport.0.as_deref() == Some(b"kernel");
+    let (transport, contained) = (entry.transport.0.as_deref(), entry.is_of_a_container());
     let at = entry.realtime.number().and_then(|micros| Timestamp::from_timestamp_micros(i64::try_from(micros).ok()?));
     let (has_exe, exe_length) = (exe.is_some(), exe.map_or(0, <[u8]>::len));
     let (tag, rest) = out.split_at_checked(tag.len())?;
     let (exe, message) = rest.split_at_checked(exe_length)?;
-    let sender = match kernel {
-        true => Sender::Kernel,
-        false => Sender::Process { uid: entry.uid.small(), exe: has_exe.then_some(exe) },
+    let sender = match transport {
+        Some(b"kernel") => Sender::Kernel,
+        _ if contained => Sender::Container,
+        _ => Sender::Process { uid: entry.uid.small(), exe: has_exe.then_some(exe), printed: transport == Some(b"stdout") },
     };
     Some(Frame { at, tag, pid: entry.pid.small(), message, repeated: 1, sender })
 }
@@ -133,7 +161,7 @@ mod tests {
         let mut out = Vec::new();
         let frame = unwrap(line, &mut out).unwrap();
         assert_eq!((frame.tag, frame.pid, frame.message), (&b"sshd"[..], Some(77), &b"hi"[..]));
-        assert_eq!(frame.sender, Sender::Process { uid: Some(1000), exe: Some(b"/usr/bin/logger") });
+        assert_eq!(frame.sender, Sender::Process { uid: Some(1000), exe: Some(b"/usr/bin/logger"), printed: false });
         assert_eq!(frame.at.unwrap().timestamp_micros(), 1_764_324_910_000_001);
         assert_eq!(cursor(line).as_deref(), Some("s=1;i=2"));
     }

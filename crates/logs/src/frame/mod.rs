@@ -38,5 +38,9 @@ pub enum Sender<'a> {
         uid: Option<u32>,
         /// `_EXE`: its program; missing when it was gone before the journal looked.
         exe: Option<&'a [u8]>,
+        /// `_TRANSPORT=stdout`: a service's standard output, not a call of syslog(3).
+        printed: bool,
     },
+    /// A container, through its runtime: any process in it may have written any line.
+    Container,
 }

@@ -15,7 +15,8 @@ pub(super) enum Writer {
     System(&'static [&'static str]),
     /// One of these programs from a system directory, whoever runs it (set-user-ID programs keep the real user id of their caller).
     Program(&'static [&'static str]),
-    /// Whoever calls a module of PAM: no list can name them all.
+    /// Whoever calls a module of PAM: no list can name them all. A module speaks through syslog(3) from a program of the system; what a
+    /// service prints may be a client's words.
     Caller,
     /// The kernel.
     Kernel,
@@ -40,10 +41,12 @@ enum Standing {
     Child,
     /// It is another.
     Other,
+    /// Anybody in a container.
+    Anybody,
 }
 
-/// Marks how far the record can be believed. What is doubtful names no address and adds no attempt, so nobody is held to it. `None`: a
-/// child's farewell, which nobody needs.
+/// Marks how far the record can be believed. What is doubtful names no address and adds no attempt, so nobody is held to it; what a
+/// container wrote is no login here either. `None`: a child's farewell, which nobody needs.
 pub(super) fn mark<'a>(mut record: Raw<'a>, sender: Sender<'_>, writer: Writer) -> Option<Raw<'a>> {
     record.origin = match standing(sender, writer) {
         Standing::Proven => Origin::Proven,
@@ -54,6 +57,13 @@ pub(super) fn mark<'a>(mut record: Raw<'a>, sender: Sender<'_>, writer: Writer) 
             (record.address, record.host, record.attempts) = (None, None, 0);
             Origin::Unproven
         }
+        Standing::Anybody => {
+            (record.address, record.host, record.attempts) = (None, None, 0);
+            if record.what == What::LoginAccepted {
+                record.what = What::Connected;
+            }
+            Origin::Unproven
+        }
         Standing::Child if matches!(record.what, What::Disconnected | What::GaveUp) => return None,
         Standing::Child | Standing::Other => Origin::Forged,
     };
@@ -61,11 +71,12 @@ pub(super) fn mark<'a>(mut record: Raw<'a>, sender: Sender<'_>, writer: Writer) 
 }
 
 fn standing(sender: Sender<'_>, writer: Writer) -> Standing {
-    let (uid, exe) = match (sender, writer) {
+    let (uid, exe, printed) = match (sender, writer) {
+        (Sender::Container, _) => return Standing::Anybody,
         (Sender::Unknown, _) => return Standing::Unknown,
         (Sender::Kernel, Writer::Kernel) => return Standing::Proven,
         (Sender::Kernel, _) | (Sender::Process { .. }, Writer::Kernel) => return Standing::Other,
-        (Sender::Process { uid, exe }, _) => (uid, exe.map(|exe| str::from_utf8(exe).unwrap_or_default())),
+        (Sender::Process { uid, exe, printed }, _) => (uid, exe.map(|exe| str::from_utf8(exe).unwrap_or_default()), printed),
     };
     let is_root = uid == Some(0);
     // Of root any directory will do: it can write any line in any case.
@@ -88,7 +99,7 @@ fn standing(sender: Sender<'_>, writer: Writer) -> Standing {
             Some(false) => Standing::Other,
             None => Standing::Doubtful,
         },
-        Writer::Caller if is_root => Standing::Unknown,
+        Writer::Caller if is_root && !printed && exe.is_some_and(is_of_the_system) => Standing::Unknown,
         Writer::Caller => Standing::Doubtful,
         Writer::Kernel => Standing::Other,
     }
