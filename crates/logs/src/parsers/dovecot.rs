@@ -1,9 +1,10 @@
 //! Dovecot's login processes (`... (auth failed, 2 attempts in 9 secs): user=<U>, method=PLAIN, rip=A, lip=B`) and its authentication
 //! (`sql(U,A,<session>): Password mismatch`).
 //!
-//! A login process begins its message with its name, then its own words for what happened, directly before what the client chose; it names the
-//! user left of the address and only its own words right of it: the last ` rip=` counts. Every other line is the authentication's, where a
-//! client's name stands anywhere and, with auth_verbose_passwords, its secret right: with two addresses there, none is taken. Attempts are counted from the login processes alone, which tell of each attempt once more.
+//! A login process begins its message with its name, then its own words for what happened, directly before what the client chose; it names
+//! the user left of the address and only its own words right of it: the last ` rip=` counts. Every other line is the authentication's,
+//! where a client's name stands anywhere and, with auth_verbose_passwords, its secret right: with two addresses there, none is taken.
+//! Attempts are counted from the login processes alone, which tell of each attempt once more.
 
 use super::Parser;
 use super::origin::Writer;
