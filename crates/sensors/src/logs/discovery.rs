@@ -216,7 +216,7 @@ mod tests {
         let followed = all.iter().filter(|log| log.off.is_none()).count();
         assert_eq!(followed, MAX_SOURCES, "one that is off takes no place");
         for name in ["docker:one", "docker:two"] {
-            assert!(all.iter().any(|log| log.name == HostText::from(name)), "{name}");
+            assert!(all.iter().any(|log| log.name == *name), "{name}");
         }
         let left = total - 1 - MAX_SOURCES;
         let last = all.last().unwrap();
