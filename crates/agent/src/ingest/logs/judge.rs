@@ -6,14 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::signals::{self, Told};
 use bartizan_config::Policy;
-use bartizan_detect::detectors::logins::{Campaign, Finding, LoginDetectors, LoginMemory, believed};
+use bartizan_detect::detectors::logins::{Campaign, Finding, LoginDetectors, LoginMemory, happened};
 use bartizan_detect::detectors::web::WebDetectors;
 use bartizan_logs::{Origin, Record, What};
 use bartizan_model::{Attacker, Event, HostText, LogLine, Signal, Timestamp};
 use bartizan_worker::{At, LogRecord};
 
-/// A line that is older when it is read (the agent was off, a file was copied) is history: it is told, and nothing is done about it.
-const FRESH: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// Findings that become signals within a second at most, and how many more of them at once: a flood of sources that each pass a threshold
 /// is still counted, and each is named again when it goes on.
 const EACH_SECOND: f64 = 50.0;
@@ -67,8 +65,7 @@ impl LogJudge {
     /// What a record says that is worth telling; it is `now`.
     pub(super) fn judge(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
         let told = self.judge_record(source, at, now)?;
-        let is_old = stamp(&at.record).is_some_and(|stamp| now.signed_duration_since(stamp) > FRESH);
-        Some(if is_old || is_of_a_container(source) { told.without_consequence() } else { told })
+        Some(if is_of_a_container(source) { told.without_consequence() } else { told })
     }
 
     fn judge_record(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
@@ -104,7 +101,7 @@ impl LogJudge {
         if let Some(number) = finding.campaign() {
             self.sample(number, &line);
         }
-        signals::told_web(record, finding, line, believed(stamped, now).min(now))
+        signals::told_web(record, finding, line, happened(stamped, now))
     }
 
     fn login(&mut self, record: &Record<HostText>, line: LogLine, now: Timestamp) -> Option<Told> {
@@ -116,7 +113,7 @@ impl LogJudge {
             self.sample(number, &line);
         }
         // Of those who were refused, only whom a detector speaks of is told: the rest is a number.
-        (finding.is_some() || is_login).then(|| signals::told(record, finding, line, believed(record.at, now).min(now)))
+        (finding.is_some() || is_login).then(|| signals::told(record, finding, line, happened(record.at, now)))
     }
 
     /// Keeps the newest lines of an attack.
@@ -188,15 +185,6 @@ impl LogJudge {
             return None;
         }
         serde_json::to_string(&Memory { logins: self.logins.remember(), samples: self.samples.clone() }).ok()
-    }
-}
-
-/// The time that stands in the line.
-fn stamp(record: &LogRecord) -> Option<Timestamp> {
-    match record {
-        LogRecord::Auth(record) => record.at,
-        LogRecord::Request(request) => request.at,
-        LogRecord::Trouble(trouble) => trouble.at,
     }
 }
 

@@ -47,8 +47,7 @@ impl Told {
         Some((self.account.as_ref()?, self.entered?, self.at))
     }
 
-    /// As what is told and no more: its address may not be acted on, and a login in it protects nobody. So are lines that anybody in a
-    /// container may have written, and old ones.
+    /// As a line that anybody in a container may have written: its address may not be acted on, and a login in it protects nobody.
     pub(super) fn without_consequence(mut self) -> Self {
         if let Some(finding) = &mut self.finding {
             finding.hostile = None;

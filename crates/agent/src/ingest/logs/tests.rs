@@ -243,20 +243,29 @@ fn what_a_container_writes_names_nobody_for_an_action_and_protects_nobody() {
 }
 
 #[test]
-fn lines_of_yesterday_are_told_and_nobody_is_held_for_them() {
-    let mut bench = Bench::new();
-    let stamped = bench.now;
-    bench.now += chrono::TimeDelta::hours(20);
-    for attempt in 0..20 {
-        bench.pid += 1;
-        let at = stamped + chrono::TimeDelta::seconds(attempt);
-        let line = format!("{} host sshd[{}]: Failed password for root from 203.0.113.7 port 5 ssh2", at.to_rfc3339(), bench.pid);
-        let Heard::Record(record) = LogParser.parse(&mut bench.reader, line.as_bytes()) else { panic!("{line}") };
-        let at = At { offset: 0, line: line.as_str().into(), record };
-        bench.pipeline.take_item(Item::Record(LOG.into(), Box::new(at)), bench.now);
+fn old_lines_count_from_their_own_time_and_never_from_when_they_are_read() {
+    for hours in [20, 72, 24 * 400] {
+        let mut bench = Bench::new();
+        let stamped = bench.now;
+        bench.now += chrono::TimeDelta::hours(hours);
+        let read = |bench: &mut Bench, text: String| {
+            let line = format!("{} host sshd[{}]: {text}", stamped.to_rfc3339(), bench.pid);
+            bench.pid += 1;
+            let Heard::Record(record) = LogParser.parse(&mut bench.reader, line.as_bytes()) else { panic!("{line}") };
+            Box::new(At { offset: 0, line: line.as_str().into(), record })
+        };
+        for _ in 0..20 {
+            let at = read(&mut bench, "Failed password for root from 203.0.113.7 port 5 ssh2".to_owned());
+            bench.pipeline.take_item(Item::Record(LOG.into(), at), bench.now);
+        }
+        let [incident] = &bench.incidents()[..] else { panic!("{:#?}", bench.incidents()) };
+        // The court holds nobody for what he did longer ago than minutes.
+        let sources = bench.pipeline.correlator.proof(incident.id).sources;
+        assert_eq!(sources.iter().map(|source| source.at).collect::<Vec<_>>(), [stamped], "{hours}");
+        let at = read(&mut bench, "Accepted publickey for root from 198.51.100.9 port 5 ssh2".to_owned());
+        let told = bench.pipeline.logs.judge(&LOG.into(), &at, bench.now).unwrap();
+        assert_eq!(told.login().unwrap().2, stamped, "it protects its source for thirty days from then");
     }
-    let [incident] = &bench.incidents()[..] else { panic!("{:#?}", bench.incidents()) };
-    assert_eq!(bench.pipeline.correlator.proof(incident.id).hostile, [] as [std::net::IpAddr; 0]);
 }
 
 #[test]

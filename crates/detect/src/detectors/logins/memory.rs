@@ -39,7 +39,7 @@ impl LoginDetectors {
     pub fn recalling(policy: &Policy, memory: LoginMemory, sudo_users: impl IntoIterator<Item = HostText>) -> Self {
         let LoginMemory { seed, campaigns, sources, sudo_users: known, habits } = memory;
         let mut detectors = Self::new(policy, seed, known.into_iter().chain(sudo_users));
-        sources.into_iter().for_each(|one| detectors.sources.put_back(one, one.last));
+        sources.into_iter().for_each(|one| detectors.sources.put_back(one, one.presence.last));
         detectors.habits = habits.bounded();
         let life = detectors.limits.campaign();
         detectors.campaigns = campaigns.bounded();

@@ -27,7 +27,7 @@ use bartizan_config::{LoginPolicy, Policy};
 use bartizan_logs::{Origin, Raw, Service, What};
 use bartizan_model::{Attacker, HostText, Timestamp};
 
-pub use super::tally::{Campaign, Finding, Fold, Standing, believed};
+pub use super::tally::{Campaign, Finding, Fold, Standing, happened};
 pub use memory::LoginMemory;
 
 use super::Info;
@@ -287,7 +287,7 @@ impl LoginDetectors {
             address: record.address,
             origin: record.origin,
             attempts: source.map_or(record.attempts, |source| source.total),
-            strikes: source.map_or(0, |source| source.told.strikes),
+            strikes: source.map_or(0, |source| source.presence.told.strikes),
         };
         Some(Finding::new(detector.info, said, about, fold))
     }

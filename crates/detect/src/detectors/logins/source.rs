@@ -4,25 +4,15 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::tally::{Culprit, Distinct, Remembered, Told, Window, is_ahead, key_of};
+use super::super::tally::{Distinct, Presence, Remembered, Window, key_of};
 use super::Limits;
-
-/// A source that was quiet for so long gives up its place to any other.
-const QUIET: u32 = 60 * 60;
 
 /// What is remembered of a source.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Source {
-    /// An IPv4 address mapped into IPv6; of an IPv6 address its /64.
-    key: u128,
-    /// The address of the network that fails the most.
-    culprit: Culprit,
+    pub(super) presence: Presence,
     /// Failed attempts since it has its place.
     pub(super) total: u32,
-    /// First seen, seconds since 1970.
-    pub(super) first: u32,
-    /// Last seen.
-    pub(super) last: u32,
     pub(super) fast: Window,
     pub(super) slow: Window,
     pub(super) probes: Window,
@@ -31,33 +21,26 @@ pub(super) struct Source {
     accounts_since: u32,
     /// Failed attempts since its last login.
     pub(super) streak: u16,
-    /// Which detectors spoke of it lately, and how often they did, at least the time of a brute force between.
-    pub(super) told: Told,
 }
 
 impl Remembered for Source {
     fn new(key: u128, at: u32) -> Self {
-        Self { key, first: at, last: at, accounts_since: at, ..Self::default() }
+        Self { presence: Presence::new(key, at), accounts_since: at, ..Self::default() }
     }
 
     fn key(&self) -> u128 {
-        self.key
+        self.presence.key
     }
 
     fn came(&mut self, address: u64, at: u32) {
-        if is_ahead(self.last, at) {
-            *self = Self::new(self.key, at);
+        if self.presence.is_ahead(at) {
+            *self = Self::new(self.presence.key, at);
         }
-        if at.saturating_sub(self.last) > QUIET {
-            self.told.forget();
-            self.culprit.forget();
-        }
-        self.culprit.came(address);
-        self.last = self.last.max(at);
+        self.presence.came(address, at);
     }
 
     fn worth(&self, at: u32) -> u32 {
-        if at.saturating_sub(self.last) > QUIET || is_ahead(self.last, at) { 0 } else { self.total.max(1) }
+        self.presence.quiet_for(at).map_or(0, |_| self.total.max(1))
     }
 
     fn did(&self) -> u32 {
@@ -69,7 +52,7 @@ impl Source {
     /// Counts failed attempts.
     pub(super) fn failed(&mut self, limits: &Limits, at: u32, (address, attempts): (IpAddr, u32), account: u64, unknown: bool) {
         let few = u16::try_from(attempts).unwrap_or(u16::MAX);
-        self.culprit.weigh(key_of(address).1, few);
+        self.presence.weigh(key_of(address).1, few);
         self.fast.add(at, limits.brute_force_within, attempts);
         self.slow.add(at, limits.slow_within, attempts);
         let passed = at.saturating_sub(self.accounts_since) / limits.accounts_within.max(1);
@@ -88,21 +71,21 @@ impl Source {
 
     /// Whether this kind of finding is news; once told, it is none for the time of a brute force.
     pub(super) fn is_news(&mut self, kind: u8, at: u32, limits: &Limits) -> bool {
-        self.told.is_news(kind, at, limits.brute_force_within)
+        self.presence.told.is_news(kind, at, limits.brute_force_within)
     }
 
     /// The address that failed itself, often enough to be acted on. `None`: of an IPv6 network no single one did.
     pub(super) fn hostile(&self) -> Option<IpAddr> {
-        self.culprit.hostile(self.key)
+        self.presence.hostile()
     }
 
     /// Who it is in a sentence: an address, or the network where no single one did enough.
     pub(super) fn name(&self) -> String {
-        self.culprit.name(self.key)
+        self.presence.name()
     }
 
     /// The address; of an IPv6 network, the one that failed the most.
     pub(super) fn address(&self) -> IpAddr {
-        self.culprit.address(self.key)
+        self.presence.address()
     }
 }

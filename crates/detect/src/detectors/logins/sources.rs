@@ -19,9 +19,9 @@ pub(super) fn worst(sources: &Sources, most: usize) -> Vec<Attacker> {
         address: one.address(),
         attempts: one.total,
         accounts: one.accounts.count(),
-        first: Timestamp::from_timestamp(i64::from(one.first), 0),
-        last: Timestamp::from_timestamp(i64::from(one.last), 0),
-        strikes: one.told.strikes,
+        first: Timestamp::from_timestamp(i64::from(one.presence.first), 0),
+        last: Timestamp::from_timestamp(i64::from(one.presence.last), 0),
+        strikes: one.presence.told.strikes,
         held: None,
         asked: None,
     };
@@ -31,7 +31,7 @@ pub(super) fn worst(sources: &Sources, most: usize) -> Vec<Attacker> {
 /// The worst, as they are handed to the next run.
 pub(super) fn remember(sources: &Sources, most: usize) -> Vec<Source> {
     let mut places: Vec<Source> = sources.all().copied().collect();
-    places.sort_by_key(|one| std::cmp::Reverse((one.total, one.last)));
+    places.sort_by_key(|one| std::cmp::Reverse((one.total, one.presence.last)));
     places.truncate(most);
     places
 }

@@ -27,7 +27,7 @@ pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: F
 fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (limits, record) = (scene.limits, scene.record);
     let (address, user, is_key) = (record.address?, shown(record.user), record.method == Method::PublicKey);
-    let source = scene.source.as_deref().filter(|source| scene.at.saturating_sub(source.last) <= limits.slow_within);
+    let source = scene.source.as_deref().filter(|source| scene.at.saturating_sub(source.presence.last) <= limits.slow_within);
     let failed = source.map_or(0, |source| u32::from(source.streak));
     if failed >= limits.policy.failures_before_login {
         let said = Said::new(format!("{address} logged in as {user} after {failed} failed attempts"));

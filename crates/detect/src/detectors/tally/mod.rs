@@ -3,6 +3,7 @@
 mod campaign;
 mod finding;
 mod named;
+mod presence;
 mod table;
 mod window;
 
@@ -11,7 +12,8 @@ pub use finding::{Finding, Fold};
 
 pub(super) use campaign::Campaigns;
 pub(super) use finding::{About, Said, shown};
-pub(super) use named::{Culprit, Told, key_of};
+pub(super) use named::key_of;
+pub(super) use presence::Presence;
 pub(super) use table::{Remembered, Table, mix};
 pub(super) use window::{Distinct, ManyDistinct, Window};
 
@@ -20,6 +22,8 @@ use bartizan_model::Timestamp;
 /// A line's own time counts only within these bounds of the time that it is: a stamp of 1970 or 2040 opens or closes no window.
 const PAST: i64 = 25 * 60 * 60;
 const FUTURE: i64 = 5 * 60;
+/// 2000-01-01, in seconds since 1970.
+const CENTURY: i64 = 946_684_800;
 /// The same, as campaigns count.
 const AHEAD: u32 = FUTURE as u32;
 
@@ -47,15 +51,17 @@ pub struct Standing {
     pub within: u32,
 }
 
-/// A line's own time, unless it is far from the time that it is.
-pub fn believed(stamped: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    let is_near = |at: &Timestamp| (now.timestamp() - PAST..=now.timestamp() + FUTURE).contains(&at.timestamp());
-    stamped.filter(is_near).unwrap_or(now)
+/// When what a line tells of happened: its own time, however long ago, never later than now. A stamp of the last century or of the
+/// future is no time.
+pub fn happened(stamped: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let is_a_time = |at: &Timestamp| (CENTURY..=now.timestamp() + FUTURE).contains(&at.timestamp());
+    stamped.filter(is_a_time).unwrap_or(now).min(now)
 }
 
-/// The same in seconds since 1970.
+/// When a line counts, in seconds since 1970: its own time, unless that is too far from the time that it is for any window.
 pub(super) fn moment(stamped: Option<Timestamp>, now: Timestamp) -> u32 {
-    u32::try_from(believed(stamped, now).timestamp()).unwrap_or(0)
+    let is_near = |at: &Timestamp| (now.timestamp() - PAST..=now.timestamp() + FUTURE).contains(&at.timestamp());
+    u32::try_from(stamped.filter(is_near).unwrap_or(now).timestamp()).unwrap_or(0)
 }
 
 /// Whether something began so far ahead of a line that no late line explains it: the clock ran ahead then, and was set back.

@@ -74,7 +74,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     if !is_success(&scene.visit) || scene.answers.is_page_for_all(scene.visit.path, size) {
         return None;
     }
-    if !scene.client.told.is_news(6, scene.visit.at, scene.limits.attack_within) {
+    if !scene.client.presence.told.is_news(6, scene.visit.at, scene.limits.attack_within) {
         return None;
     }
     let what = if asked.family == Kind::Webshell { "by the name of a web shell" } else { "in which secrets lie" };

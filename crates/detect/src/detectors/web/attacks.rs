@@ -28,7 +28,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (different, kinds) = (client.different_attacks(), client.kinds());
     // People write one kind into their own pages: who teaches SQL saves the same words again and again.
     let enough = if kinds > 1 { many } else { 4 * many };
-    if !scene.visit.is_attack() || different < enough || !client.told.is_news(0, at, within) {
+    if !scene.visit.is_attack() || different < enough || !client.presence.told.is_news(0, at, within) {
         return None;
     }
     let is_sure = 2 * client.strong_attacks() >= enough;

@@ -5,12 +5,10 @@ use std::net::IpAddr;
 use bartizan_logs::web::{Family as Kind, Finding as Attack, Strength};
 use bartizan_model::Timestamp;
 
-use super::super::tally::{Culprit, Distinct, Remembered, Standing, Table, Told, Window, is_ahead, key_of, mix};
+use super::super::tally::{Distinct, Presence, Remembered, Standing, Table, Window, key_of, mix};
 use super::{Limits, Visit};
 
-/// A client that attacked or failed to log in keeps its place for so long after its last request.
-const QUIET: u32 = 60 * 60;
-/// One that did neither.
+/// A client that neither attacked nor failed to log in gives up its place so soon after its last request, in seconds.
 const GONE: u32 = 2 * 60;
 
 /// The table.
@@ -19,12 +17,9 @@ pub(super) type Clients = Table<Client, 4096>;
 /// What is remembered of a client.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Client {
-    key: u128,
-    culprit: Culprit,
+    pub(super) presence: Presence,
     /// When the counts of different ones began.
     since: u32,
-    first: u32,
-    last: u32,
     requests: Window,
     errors: Window,
     /// Failed logins by the access log, and by the error log: both may tell of the same.
@@ -44,34 +39,28 @@ pub(super) struct Client {
     pub(super) attacks: u32,
     /// Failed logins since it has its place.
     pub(super) failed: u32,
-    pub(super) told: Told,
 }
 
 impl Remembered for Client {
     fn new(key: u128, at: u32) -> Self {
-        Self { key, since: at, first: at, last: at, ..Self::default() }
+        Self { presence: Presence::new(key, at), since: at, ..Self::default() }
     }
 
     fn key(&self) -> u128 {
-        self.key
+        self.presence.key
     }
 
     fn came(&mut self, address: u64, at: u32) {
-        if is_ahead(self.last, at) {
-            *self = Self::new(self.key, at);
+        if self.presence.is_ahead(at) {
+            *self = Self::new(self.presence.key, at);
         }
-        if at.saturating_sub(self.last) > QUIET {
-            self.told.forget();
-            self.culprit.forget();
-        }
-        self.culprit.came(address);
-        self.last = self.last.max(at);
+        self.presence.came(address, at);
     }
 
     fn worth(&self, at: u32) -> u32 {
-        match at.saturating_sub(self.last) {
-            quiet if quiet > QUIET || (self.weight == 0 && quiet > GONE) || is_ahead(self.last, at) => 0,
-            _ => self.weight.max(1),
+        match self.presence.quiet_for(at) {
+            Some(quiet) if self.weight > 0 || quiet <= GONE => self.weight.max(1),
+            _ => 0,
         }
     }
 
@@ -99,12 +88,12 @@ impl Client {
             let window = if visit.access.is_some() { &mut self.logins } else { &mut self.refused };
             window.add(at, limits.attack_within, 1);
             self.failed = self.failed.saturating_add(1);
-            self.culprit.weigh(low, 1);
+            self.presence.weigh(low, 1);
         }
         if visit.is_attack() {
             self.turn(at, limits.attack_within);
             self.attacks = self.attacks.saturating_add(1);
-            self.culprit.weigh(low, 1);
+            self.presence.weigh(low, 1);
             visit.strongest().for_each(|attack| self.attack(attack, visit, limits));
             if let Some(kind) = visit.rule {
                 // Rules of others have their own look-alikes, and several may match one request.
@@ -194,12 +183,12 @@ impl Client {
 
     /// The address that did it itself; `None`: of an IPv6 network no single one did.
     pub(super) fn hostile(&self) -> Option<IpAddr> {
-        self.culprit.hostile(self.key)
+        self.presence.hostile()
     }
 
     /// Who it is in a sentence.
     pub(super) fn name(&self) -> String {
-        self.culprit.name(self.key)
+        self.presence.name()
     }
 
     /// How far it is from each threshold.
@@ -268,12 +257,12 @@ pub(super) fn worst(clients: &Clients, most: usize) -> Vec<WebClient> {
     let mut all: Vec<&Client> = clients.all().filter(|client| did(client) > 0).collect();
     all.sort_by_key(|client| std::cmp::Reverse(did(client)));
     let shown = |client: &Client| WebClient {
-        address: client.culprit.address(client.key),
+        address: client.presence.address(),
         attacks: client.attacks,
         failed_logins: client.failed,
-        first: moment(client.first),
-        last: moment(client.last),
-        strikes: client.told.strikes,
+        first: moment(client.presence.first),
+        last: moment(client.presence.last),
+        strikes: client.presence.told.strikes,
     };
     all.into_iter().take(most).map(shown).collect()
 }

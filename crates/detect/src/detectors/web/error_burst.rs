@@ -27,7 +27,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let client = &mut *scene.client;
     let (requests, errors) = client.burst(at, within);
     let is_burst = errors >= policy.errors && errors * 100 >= requests * policy.error_percent;
-    if !is_burst || !scene.visit.is_error() || !client.told.is_news(4, at, scene.limits.attack_within) {
+    if !is_burst || !scene.visit.is_error() || !client.presence.told.is_news(4, at, scene.limits.attack_within) {
         return None;
     }
     let time = humantime::format_duration(policy.burst_within);

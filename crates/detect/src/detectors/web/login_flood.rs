@@ -26,7 +26,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.visit.at, scene.limits.attack_within);
     let client = &mut *scene.client;
     let failed = client.failed_logins(at, within);
-    if !scene.visit.failed_login || failed < scene.limits.policy.failed_logins || !client.told.is_news(2, at, within) {
+    if !scene.visit.failed_login || failed < scene.limits.policy.failed_logins || !client.presence.told.is_news(2, at, within) {
         return None;
     }
     client.forget_logins();

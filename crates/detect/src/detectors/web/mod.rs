@@ -269,7 +269,7 @@ impl WebDetectors {
             Folds::Scan => campaigns.scanned(visit.at),
         };
         let client = scene.client;
-        let (attempts, strikes) = (client.attacks.saturating_add(client.failed), client.told.strikes);
+        let (attempts, strikes) = (client.attacks.saturating_add(client.failed), client.presence.told.strikes);
         let about = About { at: stamped, user: None, address: Some(address), origin: Origin::Unproven, attempts, strikes };
         Some(Finding::new(detector.info, said, about, fold))
     }

@@ -26,7 +26,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within, many) = (scene.visit.at, scene.limits.attack_within, scene.limits.policy.probed_paths);
     let client = &mut *scene.client;
     let (probed, sure) = client.probed();
-    if !scene.visit.is_attack() || probed < many || !client.told.is_news(1, at, within) {
+    if !scene.visit.is_attack() || probed < many || !client.presence.told.is_news(1, at, within) {
         return None;
     }
     // Old links lead to a panel that was here once; nobody follows a link to as many as these, or to a key.

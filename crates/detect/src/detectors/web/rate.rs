@@ -26,7 +26,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.visit.at, scene.limits.burst_within);
     let client = &mut *scene.client;
     let (requests, _) = client.burst(at, within);
-    if requests < scene.limits.policy.requests || !client.told.is_news(5, at, scene.limits.attack_within) {
+    if requests < scene.limits.policy.requests || !client.presence.told.is_news(5, at, scene.limits.attack_within) {
         return None;
     }
     let time = humantime::format_duration(scene.limits.policy.burst_within);

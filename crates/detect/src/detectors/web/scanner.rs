@@ -26,7 +26,7 @@ fn judge(scene: &mut Scene<'_>) -> Option<Said> {
     let (at, within) = (scene.visit.at, scene.limits.attack_within);
     let client = &mut *scene.client;
     let scanned = client.scanned(at, within);
-    if scanned < scene.limits.policy.scanner_requests || !client.told.is_news(3, at, within) {
+    if scanned < scene.limits.policy.scanner_requests || !client.presence.told.is_news(3, at, within) {
         return None;
     }
     let time = humantime::format_duration(scene.limits.policy.attack_within);
