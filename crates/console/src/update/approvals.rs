@@ -73,10 +73,7 @@ fn lasts(state: &State, id: ApprovalId) -> Option<Duration> {
 pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) -> Option<Confirm> {
     let row: &Approval = state.mirror.approvals.get(&id)?;
     let plan = lasts.and_then(|lasts| row.action.lasting(lasts).ok()).unwrap_or_else(|| row.action.clone());
-    let mut details = preview_lines(&row.preview);
-    details.push(TonedLine::labelled("Why     ", Tone::Plain, row.reason.clone()));
-    // Of a question about many addresses it says who is left out.
-    details.push(TonedLine::labelled("Held    ", Tone::Plain, row.held_because.clone()));
+    let details = reasons_and_steps(row, 8);
     let yes = vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))];
     Some(Confirm::new(format!("Approve {id}?"), essentials(state, &plan, &row.preview), details, yes))
 }
@@ -129,15 +126,20 @@ fn undo_line(state: &State, kind: ActionKind, preview: &Preview) -> Essential {
         .or(format!("{key} in Actions {until}"))
 }
 
+/// What a question rests on and why a person is asked, before the steps: a reason against it must not be below the fold. Labels are so
+/// wide.
+pub(crate) fn reasons_and_steps(row: &Approval, width: usize) -> Vec<TonedLine> {
+    let line = |label: &str, text: &str| TonedLine::labelled(format!("{label:<width$}"), Tone::Plain, text.to_owned());
+    let mut lines = vec![line("Why", &row.reason), line("Asked", &row.held_because)];
+    lines.extend(preview_lines(&row.preview, width));
+    lines
+}
+
 /// A preview as lines: what else it touches, and each step.
-pub(super) fn preview_lines(preview: &Preview) -> Vec<TonedLine> {
-    let mut lines = vec![TonedLine::labelled("Touches ", Tone::Warning, preview.blast_radius.clone())];
-    lines.extend(
-        preview
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Does    " } else { "        " }, Tone::Plain, text.clone())),
-    );
+pub(super) fn preview_lines(preview: &Preview, width: usize) -> Vec<TonedLine> {
+    let label = |text: &str| format!("{text:<width$}");
+    let mut lines = vec![TonedLine::labelled(label("Touches"), Tone::Warning, preview.blast_radius.clone())];
+    let step = |(at, text): (usize, &String)| TonedLine::labelled(label(if at == 0 { "Does" } else { "" }), Tone::Plain, text.clone());
+    lines.extend(preview.steps.iter().enumerate().map(step));
     lines
 }

@@ -60,7 +60,7 @@ mod push;
 mod reply;
 mod timeline;
 
-pub(super) use approvals::essentials;
+pub(super) use approvals::{essentials, reasons_and_steps};
 pub(super) use confirming::{tone, vitals};
 pub(super) use palette::found as palette_rows;
 

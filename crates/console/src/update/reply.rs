@@ -54,7 +54,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
                 return Vec::new();
             }
             let essentials = super::approvals::essentials(state, &plan, &preview);
-            let details = super::approvals::preview_lines(&preview);
+            let details = super::approvals::preview_lines(&preview, 8);
             let what = plan.to_string();
             let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
             state.dialog = Some(Dialog::Confirm(Confirm::new("Do this now?", essentials, details, vec![Effect::ask(act, what)])));

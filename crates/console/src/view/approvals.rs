@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::format::span;
 use crate::paint::Paint;
 use crate::state::{State, rows};
-use crate::update::essentials;
+use crate::update::{essentials, reasons_and_steps};
 use crate::widgets::{Cell, Column, Table, Tone, TonedLine, column, draw_lines, fill, right, rule, wrap_toned};
 use bartizan_model::{Approval, ApprovalState};
 
@@ -64,25 +64,21 @@ fn cells(state: &State, row: &Approval, paint: &Paint) -> Vec<Cell> {
 }
 
 fn preview(buf: &mut Buffer, area: Rect, state: &State, row: &Approval, paint: &Paint) {
-    let inside =
-        rule(buf, area, &format!("If you approve {}", row.id), &format!("for {}", humantime::format_duration(row.action.lasts())), paint);
+    let title = match row.state {
+        ApprovalState::Pending => format!("If you approve {}", row.id),
+        ApprovalState::Approved => format!("{} was approved", row.id),
+        ApprovalState::Rejected => format!("{} was rejected", row.id),
+        ApprovalState::Expired => format!("{} lapsed", row.id),
+    };
+    let inside = rule(buf, area, &title, &format!("for {}", humantime::format_duration(row.action.lasts())), paint);
     let mut lines: Vec<TonedLine> = essentials(state, &row.action, &row.preview)
         .into_iter()
         .map(|line| TonedLine::labelled(format!("{:<9}", line.label), line.tone, line.full))
         .collect();
-    lines.push(TonedLine::labelled("Touches  ", Tone::Warning, row.preview.blast_radius.clone()));
-    lines.extend(
-        row.preview
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(at, text)| TonedLine::labelled(if at == 0 { "Does     " } else { "         " }, Tone::Plain, text.clone())),
-    );
-    lines.push(TonedLine::labelled("Why      ", Tone::Plain, row.reason.clone()));
-    lines.push(TonedLine::labelled("Held     ", Tone::Plain, row.held_because.clone()));
     if let Some(by) = &row.answered_by {
         lines.push(TonedLine::labelled("Answered ", Tone::Muted, by.clone()));
     }
+    lines.extend(reasons_and_steps(row, 9));
     let lines = wrap_toned(&lines, usize::from(inside.width.saturating_sub(2)));
     let pane = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
     draw_lines(buf, pane, &lines, 0, paint);

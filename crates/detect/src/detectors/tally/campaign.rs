@@ -63,13 +63,15 @@ impl CampaignKind {
 impl Campaign {
     /// One sentence, without a full stop. Safe to show.
     pub fn sentence(&self) -> String {
-        let worst = self.worst.first().map_or_else(String::new, |(address, count)| format!("; most from {address} ({count})"));
         let attempts = match self.kind {
             CampaignKind::Logins => count(self.attempts, "failed login", "failed logins"),
             CampaignKind::Web => count(self.attempts, "attack request", "attack requests"),
         };
-        let addresses = count(u64::from(self.addresses.max(1)), "address", "addresses");
-        format!("{attempts} from {addresses}{worst}")
+        match self.worst.first() {
+            Some((address, _)) if self.addresses <= 1 => format!("{attempts} from {address}"),
+            Some((address, count)) => format!("{attempts} from {} addresses; most from {address} ({count})", self.addresses),
+            None => attempts,
+        }
     }
 }
 
