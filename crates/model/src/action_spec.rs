@@ -134,7 +134,7 @@ kinds! {
         disruptive: false,
         lasting: false,
         in_packet_filter: true,
-        only_by_a_person: Some("many addresses at once are blocked by a person only"),
+        only_by_a_person: Some("only a person may block many addresses at once"),
         least: false,
         lasts: minutes(60),
         stays_open: "; every other address",

@@ -140,7 +140,7 @@ impl Court {
             return Some(format!("policy.toml names {range} under [holds] proxies: {never}"));
         }
         if let Some(range) = holds.cdn.find(addr) {
-            return Some(format!("it lies in {range}, from where a content delivery network calls ([holds] cdn): {never}"));
+            return Some(format!("it is in {range}, a range of a content delivery network ([holds] cdn): {never}"));
         }
         // Connections are what a guesser has. A proxy in front of the login service has logins too, and those are known.
         let by_share = || if source.family == Family::Auth { None } else { alone::carries_most(addr, case.connections) };

@@ -117,7 +117,7 @@ fn whom_only_a_person_may_hold_is_asked_about_with_the_reason() {
         ("names 203.0.113.0/24 under [holds] proxies: the address of a proxy is never the client's", |b| {
             b.court.policy = Policy::parse("[holds]\nproxies = [\"203.0.113.0/24\"]\n", "p.toml").unwrap();
         }),
-        ("it lies in 203.0.113.8/29, from where a content delivery network calls", |b| {
+        ("it is in 203.0.113.8/29, a range of a content delivery network", |b| {
             b.court.policy = Policy::parse("[holds]\ncdn = [\"203.0.113.8/29\"]\n", "p.toml").unwrap();
         }),
         ("utmp says", |b| b.lifeline.uncertain = vec![("203.0.113.9".parse().unwrap(), "utmp says so".to_owned())]),
@@ -320,5 +320,5 @@ fn many_addresses_are_never_blocked_without_a_person_whatever_proves_it() {
     let (mode, tree, active, connections, sources) = (bench.mode, &[][..], &[][..], &[][..], &Host::default());
     let case = Case { incident: &incident, proof: &proof, mode, lifeline: &lifeline, tree, active, connections, sources, now: at(0) };
     let held = bench.court.held_because(&case, &plan.unwrap(), &[]).unwrap();
-    assert!(held.contains("many addresses at once are blocked by a person only"), "{held}");
+    assert!(held.contains("only a person may block many addresses at once"), "{held}");
 }

@@ -21,9 +21,9 @@ static INFO: Info = Info {
     tier: Tier::Incubating,
     severity: Severity::Low,
     confidence: 0.3,
-    meaning: "An account logged in from a network, by a method or with a key that none of its logins before had.",
+    meaning: "An account logged in from a network, by a method or with a key that it had not used before.",
     false_positives: "People who travel, new keys, a password where the key was left at home.",
-    quiet: "It is told once for each network, method and key, and raises no alert by itself.",
+    quiet: "Reported once per network, method and key; raises no alert on its own.",
 };
 
 pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };

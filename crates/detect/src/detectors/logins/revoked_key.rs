@@ -15,7 +15,7 @@ static INFO: Info = Info {
     tier: Tier::Stable,
     severity: Severity::Medium,
     confidence: 0.8,
-    meaning: "A client offered a key that is on the list of revoked keys. It was refused. The public half is enough to offer it, so nobody need have stolen it.",
+    meaning: "A client offered a key that is on the list of revoked keys. It was refused. The public half is enough to offer it, so this alone does not mean that the key was stolen.",
     false_positives: "A colleague with an old machine.",
     quiet: "Find out whose key it was by its fingerprint.",
 };

@@ -19,7 +19,7 @@ static INFO: Info = Info {
     confidence: 0.5,
     meaning: "An account became another by sudo or su for the first time since this host is watched.",
     false_positives: "A new administrator; a script that now runs sudo.",
-    quiet: "It is told once for each account.",
+    quiet: "Reported once per account.",
 };
 
 pub(super) const DETECTOR: LoginDetector = LoginDetector { info: &INFO, folds: Folds::Not, judge };

@@ -16,7 +16,7 @@ static INFO: Info = Info {
     severity: Severity::Low,
     confidence: 0.4,
     meaning: "Nearly all requests of one address failed within a minute: it searches by guessing, or something is broken.",
-    false_positives: "A broken page or client; a crawler or link checker after a move of the site.",
+    false_positives: "A broken page or client; a crawler or link checker after the site moved.",
     quiet: "Raise `errors` or `error_percent` in `[web]`.",
 };
 
