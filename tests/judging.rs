@@ -153,14 +153,7 @@ fn balanced_acts_as_soon_as_a_stolen_shell_does_anything_else() {
     bench.see(&shell, EventKind::Exec);
     bench.see(&shell, connect(FAR, 4444));
     bench.see(&inner, EventKind::Exec);
-    let file = FileChange {
-        path: "/etc/shadow".into(),
-        change: FileChangeKind::Opened,
-        persistence: None,
-        before: None,
-        after: None,
-        directory_by: None,
-    };
+    let file = FileChange::new("/etc/shadow".into(), FileChangeKind::Opened);
     let cat = process(902, "/usr/bin/cat", &["cat", "/etc/shadow"], Some(&inner), None);
     let incident = bench.see(&cat, EventKind::FileOpen { file }).pop().unwrap().incident;
     let why = bench.correlator.explain(incident.id, &[]).unwrap().why;

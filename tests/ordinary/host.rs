@@ -258,7 +258,7 @@ fn flow(on: &str, to: Option<&str>) -> Flow {
 }
 
 fn file(path: &str, change: FileChangeKind, persistence: Option<PersistenceKind>) -> FileChange {
-    FileChange { path: path.into(), change, persistence, before: Some("aa".into()), after: Some("bb".into()), directory_by: None }
+    FileChange { persistence, before: Some("aa".into()), after: Some("bb".into()), ..FileChange::new(path.into(), change) }
 }
 
 fn place(kind: &str) -> PersistenceKind {

@@ -53,7 +53,7 @@ impl Record {
 fn share(event: &Event) -> usize {
     let network_facing = || event.process.as_ref().is_some_and(|process| process.lineage.network_facing().is_some());
     match &event.kind {
-        EventKind::Fork | EventKind::Exit { .. } => 50,
+        EventKind::Fork | EventKind::Exit { .. } | EventKind::Accept { .. } | EventKind::Close { .. } => 50,
         EventKind::Exec | EventKind::Connect { .. } if !network_facing() => 70,
         EventKind::Exec
         | EventKind::Connect { .. }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alarm, Container, EventId, FileChange, Flow, HostText, Login, Process, ProcessKey, Timestamp, WebAttack};
+use super::{Alarm, Container, EventId, FileChange, Flow, HostText, Login, Process, ProcessKey, Timestamp, Traffic, WebAttack};
 
 /// Which sensor saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,6 +99,8 @@ impl fmt::Display for Privilege {
             PrivilegeKind::Mount => f.write_str(detail().trim_start()),
             PrivilegeKind::Bpf => write!(f, "loaded a BPF program:{}", detail()),
             PrivilegeKind::IoUring => f.write_str("set up an io_uring"),
+            PrivilegeKind::KernelSetting => write!(f, "set{}", detail()),
+            PrivilegeKind::FalseName => write!(f, "calls itself{}", detail()),
             PrivilegeKind::Kill => write!(f, "signal {} to {}", self.signal.unwrap_or_default(), target()),
         }
     }
@@ -126,6 +128,10 @@ pub enum PrivilegeKind {
     IoUring,
     /// Sent a signal that ends or stops a security service.
     Kill,
+    /// Wrote a setting of the kernel (sysctl(8)) on which the safety of the host depends.
+    KernelSetting,
+    /// Took the name of a kernel thread (prctl(2), PR_SET_NAME).
+    FalseName,
 }
 
 /// A change to the accounts of the host.
@@ -234,6 +240,20 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unit: Option<ListeningUnit>,
     },
+    /// Somebody from outside was connected to a listener; the process is the one that listens.
+    #[serde(rename = "net.accept")]
+    Accept {
+        /// Between whom.
+        net: Flow,
+    },
+    /// A connection ended.
+    #[serde(rename = "net.close")]
+    Close {
+        /// Between whom.
+        net: Flow,
+        /// How much it carried.
+        traffic: Traffic,
+    },
     /// A watched file changed.
     #[serde(rename = "file.change")]
     FileChange {
@@ -323,6 +343,8 @@ impl EventKind {
             Self::Exit { .. } => "process.exit",
             Self::Connect { .. } => "net.connect",
             Self::Listen { .. } => "net.listen",
+            Self::Accept { .. } => "net.accept",
+            Self::Close { .. } => "net.close",
             Self::FileChange { .. } => "file.change",
             Self::FileOpen { .. } => "file.open",
             Self::PersistenceChange { .. } => "persistence.change",
@@ -340,10 +362,10 @@ impl EventKind {
     }
 
     /// Every name that [`EventKind::name`] can give.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 20] = [
         "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
         "user.change", "privilege.use", "container.start", "container.stop", "auth.ok", "auth.fail", "web.attack", "agent.alarm",
-        "agent.budget", "sensor.loss",
+        "agent.budget", "sensor.loss", "net.accept", "net.close",
     ];
 }
 

@@ -34,6 +34,20 @@ pub struct Flow {
     pub name: Option<HostText>,
 }
 
+/// What a connection carried, told at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Bytes of content that the other side acknowledged.
+    pub sent: u64,
+    /// Bytes of content that were received.
+    pub received: u64,
+    /// How long it was open, in milliseconds, when its beginning was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<u64>,
+    /// The other side began it.
+    pub inbound: bool,
+}
+
 /// Whether an address is reachable over the Internet: not loopback, private, link-local, shared, documentation,
 /// benchmark, multicast or reserved space (IANA special-purpose registries, RFC 6890). An IPv4-mapped IPv6
 /// address counts as its IPv4 self.

@@ -107,14 +107,7 @@ impl Collector for Credentials {
             let until = patience();
             for (path, by) in opened {
                 let (process, complete) = self.who.of(by, until);
-                let file = FileChange {
-                    path: HostText::from(path.as_os_str().as_bytes()),
-                    change: FileChangeKind::Opened,
-                    persistence: None,
-                    before: None,
-                    after: None,
-                    directory_by: None,
-                };
+                let file = FileChange::new(HostText::from(path.as_os_str().as_bytes()), FileChangeKind::Opened);
                 emit(sink, EventKind::FileOpen { file }, process, source, complete);
             }
         }

@@ -251,12 +251,11 @@ impl<'a> Watching<'a> {
             let hash = |of: &Option<Digest>| of.as_ref().and_then(|digest| digest.hash.clone());
             let cut = |of: &Option<Digest>| of.as_ref().is_some_and(|digest| digest.hash.is_none());
             let file = FileChange {
-                path: HostText::from(path.as_os_str().as_bytes()),
-                change,
                 persistence: Some(kind),
                 before: hash(&before),
                 after: hash(&after),
                 directory_by: deed.directory_by.clone(),
+                ..FileChange::new(HostText::from(path.as_os_str().as_bytes()), change)
             };
             let complete = deed.complete && readable && !cut(&before) && !cut(&after);
             emit(self.sink, EventKind::PersistenceChange { file }, deed.process.clone(), self.source, complete);

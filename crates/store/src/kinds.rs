@@ -4,10 +4,10 @@ use bartizan_model::EventKind;
 use bartizan_protocol::is_of_kind;
 
 /// Names in the order of their bits. A bit once given keeps its kind: a new kind goes at the end.
-const BITS: [&str; 18] = [
+const BITS: [&str; 20] = [
     "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "file.change", "file.open", "persistence.change",
     "user.change", "privilege.use", "container.start", "container.stop", "agent.budget", "sensor.loss", "agent.alarm", "auth.ok",
-    "auth.fail", "web.attack",
+    "auth.fail", "web.attack", "net.accept", "net.close",
 ];
 /// A kind that has no bit of its own: such a block is always opened. The sign bit of SQLite's integers stays free.
 pub(super) const OTHER: i64 = 1 << 62;
@@ -20,6 +20,8 @@ pub(super) fn bit(kind: &EventKind) -> i64 {
         EventKind::Exit { .. } => 4,
         EventKind::Connect { .. }
         | EventKind::Listen { .. }
+        | EventKind::Accept { .. }
+        | EventKind::Close { .. }
         | EventKind::FileChange { .. }
         | EventKind::FileOpen { .. }
         | EventKind::PersistenceChange { .. }

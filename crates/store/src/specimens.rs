@@ -6,9 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use bartizan_model::{
-    ActionId, Alarm, AlarmKind, Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileChange,
-    FileChangeKind, Flow, HostText, Lineage, ListeningUnit, LogLine, Login, Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind,
-    Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, UserChange, UserChangeKind, Variable, WebAttack,
+    ActionId, Alarm, AlarmKind, Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileAttributes,
+    FileChange, FileChangeKind, FileClass, Flow, HostText, Lineage, ListeningUnit, LogLine, Login, Loss, Namespaces, PersistenceKind,
+    Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, Traffic, UserChange,
+    UserChangeKind, Variable, WebAttack,
 };
 
 fn text() -> impl Strategy<Value = HostText> {
@@ -115,12 +116,20 @@ fn kind() -> impl Strategy<Value = EventKind> {
         .boxed();
     let file = (text(), prop::option::of(word()), any::<bool>(), prop::option::of(word()))
         .prop_map(|(path, after, cron, before)| FileChange {
-            path,
-            change: FileChangeKind::Renamed,
             persistence: cron.then_some(PersistenceKind::Cron),
             before,
             after,
-            directory_by: None,
+            class: cron.then_some(FileClass::System),
+            other: cron.then(|| path.clone()),
+            attributes: cron.then_some(FileAttributes {
+                mode: 0o4755,
+                uid: 0,
+                gid: 7,
+                modified: Timestamp::UNIX_EPOCH,
+                capabilities: Some(1 << 40),
+                immutable: true,
+            }),
+            ..FileChange::new(path, FileChangeKind::Renamed)
         })
         .boxed();
     let container = (word(), text(), text())
@@ -182,6 +191,10 @@ fn kind() -> impl Strategy<Value = EventKind> {
         Just(EventKind::Fork),
         any::<(Option<u8>, Option<u8>)>().prop_map(|(code, signal)| EventKind::Exit { exit: Exit { code, signal } }),
         flow.clone().prop_map(|net| EventKind::Connect { net }),
+        flow.clone().prop_map(|net| EventKind::Accept { net }),
+        (flow.clone(), any::<(u64, u64, Option<u64>, bool)>()).prop_map(|(net, (sent, received, milliseconds, inbound))| {
+            EventKind::Close { net, traffic: Traffic { sent, received, milliseconds, inbound } }
+        }),
         (flow, unit).prop_map(|(net, unit)| EventKind::Listen { net, unit }),
         alarm.prop_map(|alarm| EventKind::Alarm { alarm }),
         file.clone().prop_map(|file| EventKind::FileChange { file }),

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::{safe, table};
 use bartizan_model::{
-    Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, FileBackup, Gap, Health, Incident,
-    LogState, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
+    Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, FileBackup, Flow, Gap, Health,
+    Incident, LogState, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use bartizan_protocol::Reply;
 use bartizan_redteam::Report;
@@ -200,10 +200,16 @@ pub(super) fn event_line(event: &Event) -> String {
             let unit = unit.as_ref().map(|unit| format!(" for {}", safe(&unit.name))).unwrap_or_default();
             format!("on {}{unit}", std::net::SocketAddr::new(net.src, net.sport))
         }
+        EventKind::Accept { net } => endpoints(net),
+        EventKind::Close { net, traffic } => {
+            format!("{}: {} sent, {} received", endpoints(net), size(traffic.sent), size(traffic.received))
+        }
         EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => {
             let made = |maker: &bartizan_model::Process| format!(" in a directory that {}[{}] had just made", maker.name(), maker.pid);
             let nearby = file.directory_by.as_deref().map(made).unwrap_or_default();
-            format!("{} {}{}", file.change.verb(), file.path, safe(&nearby))
+            let other = file.other.as_ref().map(|other| format!(" ({other})")).unwrap_or_default();
+            let mode = file.attributes.map(|now| format!(", mode {:04o}", now.mode)).unwrap_or_default();
+            format!("{} {}{other}{mode}{}", file.change.verb(), file.path, safe(&nearby))
         }
         EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
         EventKind::PrivilegeUse { privilege } => privilege.to_string(),
@@ -221,6 +227,12 @@ pub(super) fn event_line(event: &Event) -> String {
     };
     let cut = if event.complete { "" } else { " (incomplete)" };
     format!("{}  {}  {:<18}  {who}  {what}{cut}", event.at.format("%H:%M:%S%.3f"), event.id, event.kind.name())
+}
+
+/// The two ends of a connection, the local one first.
+fn endpoints(net: &Flow) -> String {
+    let far = net.dst.zip(net.dport).map(|(dst, port)| std::net::SocketAddr::new(dst, port).to_string()).unwrap_or_default();
+    format!("{} and {far}", std::net::SocketAddr::new(net.src, net.sport))
 }
 
 /// A stretch that nobody counted says why nobody watched; else how many of what were lost where, and when.

@@ -38,7 +38,9 @@ impl GivenUp {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let keeps = judged
             || match &event.kind {
-                EventKind::Fork | EventKind::Exit { .. } => !self.has(Step::ForksAndExits),
+                EventKind::Fork | EventKind::Exit { .. } | EventKind::Accept { .. } | EventKind::Close { .. } => {
+                    !self.has(Step::ForksAndExits)
+                }
                 EventKind::Exec if self.has(Step::OrdinaryExecs) && is_ordinary(event) => {
                     self.ordinary.fetch_add(1, Ordering::Relaxed).is_multiple_of(ONE_OF)
                 }

@@ -38,7 +38,7 @@ impl Step {
         match self {
             Self::Hashing => "digests and packages of programs",
             Self::Names => "names of destinations and containers",
-            Self::ForksAndExits => "forks and exits in the archive",
+            Self::ForksAndExits => "forks, exits and ends of connections in the archive",
             Self::OrdinaryExecs => "nine of ten ordinary execs in the archive",
             Self::Polling => "frequent looks at sockets",
         }

@@ -86,7 +86,9 @@ impl Live {
             }
             EventKind::Connect { net } => self.socket(net, false, Some(process), event.at),
             EventKind::Listen { net, .. } => self.socket(net, true, Some(process), event.at),
-            EventKind::FileChange { .. }
+            EventKind::Accept { .. }
+            | EventKind::Close { .. }
+            | EventKind::FileChange { .. }
             | EventKind::FileOpen { .. }
             | EventKind::PersistenceChange { .. }
             | EventKind::UserChange { .. }

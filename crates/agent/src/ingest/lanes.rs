@@ -37,7 +37,7 @@ fn weight(event: &Event) -> usize {
 fn lane_of(event: &Event) -> Lane {
     let network_facing = || event.process.as_ref().is_some_and(|p| p.lineage.network_facing().is_some());
     match &event.kind {
-        EventKind::Fork | EventKind::Exit { .. } => Lane::Bulk,
+        EventKind::Fork | EventKind::Exit { .. } | EventKind::Accept { .. } | EventKind::Close { .. } => Lane::Bulk,
         EventKind::Exec if network_facing() || event.process.as_ref().is_some_and(|p| p.stdio_sockets != 0) => Lane::Security,
         EventKind::Connect { .. } if !network_facing() => Lane::Normal,
         EventKind::Exec => Lane::Normal,

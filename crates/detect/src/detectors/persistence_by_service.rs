@@ -125,12 +125,10 @@ mod tests {
     /// A key file found in a directory that this process made.
     fn found(scene: &mut Scene, maker: &Process) -> Vec<bartizan_model::Signal> {
         let file = FileChange {
-            path: "/var/www/.ssh/authorized_keys".into(),
-            change: FileChangeKind::Created,
             persistence: Some(AuthorizedKeys),
-            before: None,
             after: Some("bb".into()),
             directory_by: Some(std::sync::Arc::new(maker.clone())),
+            ..FileChange::new("/var/www/.ssh/authorized_keys".into(), FileChangeKind::Created)
         };
         scene.see(None, EventKind::PersistenceChange { file })
     }

@@ -148,14 +148,7 @@ impl Scene {
     }
 
     pub(super) fn open(&mut self, process: &Process, path: &str) -> Vec<Signal> {
-        let file = FileChange {
-            path: path.into(),
-            change: FileChangeKind::Opened,
-            persistence: None,
-            before: None,
-            after: None,
-            directory_by: None,
-        };
+        let file = FileChange::new(path.into(), FileChangeKind::Opened);
         self.see(Some(process), EventKind::FileOpen { file })
     }
 
@@ -168,12 +161,10 @@ impl Scene {
         after: &str,
     ) -> Vec<Signal> {
         let file = FileChange {
-            path: path.into(),
-            change: FileChangeKind::Modified,
             persistence: Some(kind),
             before: before.map(str::to_owned),
             after: Some(after.to_owned()),
-            directory_by: None,
+            ..FileChange::new(path.into(), FileChangeKind::Modified)
         };
         self.see(process, EventKind::PersistenceChange { file })
     }

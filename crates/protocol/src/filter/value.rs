@@ -136,6 +136,12 @@ pub fn kind_values(kind: &EventKind, see: &mut impl FnMut(F, Value<'_>)) {
             flow_values(net, see);
             unit.iter().for_each(|unit| unit_values(unit, see));
         }
+        EventKind::Accept { net } => flow_values(net, see),
+        EventKind::Close { net, traffic } => {
+            flow_values(net, see);
+            show!(see, traffic: sent => TrafficSent, received => TrafficReceived, some milliseconds => TrafficMilliseconds,
+                inbound => TrafficInbound);
+        }
         EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } => file_values(file, see),
         EventKind::UserChange { account } => account_values(account, see),
         EventKind::PrivilegeUse { privilege } => privilege_values(privilege, see),
@@ -165,6 +171,16 @@ fn file_values(file: &FileChange, see: &mut impl FnMut(F, Value<'_>)) {
     show!(see, file: path => FilePath, some before => FileBefore, some after => FileAfter);
     see(F::FileChange, Value::from(&word(&file.change)));
     file.persistence.iter().for_each(|place| see(F::FilePersistence, Value::from(&word(&place))));
+    file.class.iter().for_each(|class| see(F::FileClass, Value::from(&word(&class))));
+    show!(see, file: some other => FileOther);
+    if let Some(now) = &file.attributes {
+        see(F::FileMode, Value::from(&format!("{:04o}", now.mode)));
+        show!(see, now: uid => FileUid, gid => FileGid, some capabilities => FileCapabilities, immutable => FileImmutable);
+    }
+    if let Some(before) = &file.attributes_before {
+        see(F::FileModeBefore, Value::from(&format!("{:04o}", before.mode)));
+        show!(see, before: uid => FileUidBefore, gid => FileGidBefore);
+    }
 }
 
 fn account_values(account: &UserChange, see: &mut impl FnMut(F, Value<'_>)) {

@@ -201,6 +201,8 @@ impl Packer {
             }
             EventKind::Connect { .. }
             | EventKind::Listen { .. }
+            | EventKind::Accept { .. }
+            | EventKind::Close { .. }
             | EventKind::FileChange { .. }
             | EventKind::FileOpen { .. }
             | EventKind::PersistenceChange { .. }
@@ -315,6 +317,8 @@ fn form(kind: &EventKind) -> u8 {
         EventKind::Exit { .. } => EXIT,
         EventKind::Connect { .. }
         | EventKind::Listen { .. }
+        | EventKind::Accept { .. }
+        | EventKind::Close { .. }
         | EventKind::FileChange { .. }
         | EventKind::FileOpen { .. }
         | EventKind::PersistenceChange { .. }
