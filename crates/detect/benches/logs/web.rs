@@ -57,14 +57,14 @@ fn detectors() -> WebDetectors {
 fn row(name: &str, lines: &[String]) -> (f64, String) {
     let reader = AccessReader::guessing();
     let (mut found, mut findings) = (0_u32, 0_u32);
-    let mut detectors = detectors();
+    let (mut detectors, at) = (detectors(), now());
     let judged = rate(lines.len(), || {
         (found, findings) = (0, 0);
         for line in lines {
             let access = reader.read(line.as_bytes()).unwrap();
             let attacks = judge(&access);
             found += u32::from(!attacks.is_empty());
-            findings += u32::from(detectors.observe(&access, &attacks, now()).is_some());
+            findings += u32::from(detectors.observe(&access, &attacks, at).is_some());
         }
     });
     (judged, format!("| {name} | {judged:.0} | {found} attack requests | |"))
@@ -110,14 +110,14 @@ pub(crate) fn rows() -> Vec<String> {
 pub(crate) fn crowd() -> String {
     let before = resident();
     let (reader, mut detectors) = (AccessReader::guessing(), detectors());
-    let mut findings = 0_u64;
+    let (mut findings, at) = (0_u64, now());
     let began = crate::cpu();
     for n in 0..CROWD {
         let address = Ipv4Addr::from(0x0b00_0000 + n.wrapping_mul(2_654_435_761) % ADDRESSES);
         let target = if n.is_multiple_of(10) { ATTACKS[n as usize / 10 % ATTACKS.len()] } else { "/" };
         let line = format!(r#"{address} - - [28/Nov/2026:11:59:00 +0000] "GET {target} HTTP/1.1" 404 5 "-" "curl/8""#);
         let access = reader.read(line.as_bytes()).unwrap();
-        findings += u64::from(detectors.observe(&access, &judge(&access), now()).is_some());
+        findings += u64::from(detectors.observe(&access, &judge(&access), at).is_some());
     }
     let (spent, grown) = (crate::cpu() - began, resident().saturating_sub(before));
     assert!(grown < 64 << 20, "{grown} bytes");

@@ -64,10 +64,11 @@ pub(crate) fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     let tag = program(frame.tag);
     let parser = PARSERS.iter().find(|parser| parser.tags.iter().any(|own| own.as_bytes() == tag));
     // A PAM module speaks under the name of the program that called it.
-    let (parser, mut record) = match parser.and_then(|parser| Some((parser, (parser.read)(frame)?))) {
-        Some(found) => found,
-        None => (parser.unwrap_or(&pam::PARSER), pam::read(frame)?),
+    let mut record = match parser.and_then(|parser| (parser.read)(frame)) {
+        Some(record) => record,
+        None => pam::read(frame)?,
     };
+    let parser = parser.unwrap_or(&pam::PARSER);
     record.service = parser.service;
     // Anybody gets in so; nobody was.
     let is_ftp = matches!(parser.service, Service::Vsftpd | Service::Proftpd | Service::PureFtpd);
@@ -84,7 +85,7 @@ pub(crate) fn read<'a>(frame: &Frame<'a>) -> Option<Raw<'a>> {
     if parser.service != Service::Sshd {
         record.attempts = record.attempts.saturating_mul(frame.repeated);
     }
-    origin::mark(record, frame.sender, parser.writer)
+    origin::mark(&mut record, frame.sender, parser.writer).then_some(record)
 }
 
 /// Whether the service logs a refused secret itself, beside the module of PAM. vsftpd does so in a file of its own, if at all.

@@ -46,8 +46,8 @@ enum Standing {
 }
 
 /// Marks how far the record can be believed. What is doubtful names no address and adds no attempt, so nobody is held to it; what a
-/// container wrote is no login here either. `None`: a child's farewell, which nobody needs.
-pub(super) fn mark<'a>(mut record: Raw<'a>, sender: Sender<'_>, writer: Writer) -> Option<Raw<'a>> {
+/// container wrote is no login here either. `false`: a child's farewell, which nobody needs.
+pub(super) fn mark(record: &mut Raw<'_>, sender: Sender<'_>, writer: Writer) -> bool {
     record.origin = match standing(sender, writer) {
         Standing::Proven => Origin::Proven,
         Standing::Unknown => Origin::Unproven,
@@ -64,10 +64,10 @@ pub(super) fn mark<'a>(mut record: Raw<'a>, sender: Sender<'_>, writer: Writer) 
             }
             Origin::Unproven
         }
-        Standing::Child if matches!(record.what, What::Disconnected | What::GaveUp) => return None,
+        Standing::Child if matches!(record.what, What::Disconnected | What::GaveUp) => return false,
         Standing::Child | Standing::Other => Origin::Forged,
     };
-    Some(record)
+    true
 }
 
 fn standing(sender: Sender<'_>, writer: Writer) -> Standing {

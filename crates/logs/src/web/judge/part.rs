@@ -232,6 +232,9 @@ fn has_mark(text: &[u8]) -> bool {
 
 /// A header in which any text may stand; only what holds one of the marks that attacks need is looked at.
 pub(super) fn header(text: &[u8], place: Place, findings: &mut Findings) {
+    if text.is_empty() {
+        return;
+    }
     let text = text.get(..text.len().min(super::MAX_JUDGED)).unwrap_or_default();
     if has_mark(text) || memchr::memchr2(b'>', b'(', text).is_some() {
         Part { place, span: 0..text.len(), context: WORDS, findings }.judge(&decode(text, true));

@@ -83,8 +83,9 @@ const COMMANDS: &[&[u8]] = &[
     b"w",
 ];
 
+/// Nearly all begin with a slash, as every part of a path does: looking for that first would only cost.
 static WAYS_IN: LazyLock<Option<AhoCorasick>> =
-    LazyLock::new(|| AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(EXPLOITS).ok());
+    LazyLock::new(|| AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).prefilter(false).build(EXPLOITS).ok());
 
 fn small(path: &[u8]) -> Cow<'_, [u8]> {
     if path.contains(&b'%') {

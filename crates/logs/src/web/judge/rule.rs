@@ -30,6 +30,11 @@ pub(super) enum Form {
     Unquoted,
 }
 
+impl Form {
+    /// In the order in which they are written above.
+    const ALL: [Self; 3] = [Self::Plain, Self::Cased, Self::Unquoted];
+}
+
 /// One thing that proves an attack.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
@@ -79,7 +84,9 @@ struct Compiled {
 pub(super) struct Rules {
     words: Option<AhoCorasick>,
     /// For each word the rules that it wakes.
-    wakes: Vec<Vec<u16>>,
+    wakes: Vec<Woken>,
+    /// The rules that read each form: the strong ones, and all.
+    readers: [[Woken; 2]; Form::ALL.len()],
     rules: Vec<Compiled>,
 }
 
@@ -98,18 +105,34 @@ const MAX_RULES: usize = 256;
 pub(super) struct Woken([u64; MAX_RULES / 64]);
 
 impl Woken {
-    fn wake(&mut self, rule: u16) {
-        if let Some(bits) = self.0.get_mut(usize::from(rule) / 64) {
-            *bits |= 1 << (rule % 64);
+    fn of(rules: impl Iterator<Item = usize>) -> Self {
+        let mut woken = Self::default();
+        for rule in rules {
+            if let Some(bits) = woken.0.get_mut(rule / 64) {
+                *bits |= 1 << (rule % 64);
+            }
         }
+        woken
+    }
+
+    fn wake(&mut self, rules: &Self) {
+        self.0.iter_mut().zip(rules.0).for_each(|(own, more)| *own |= more);
+    }
+
+    /// Those that are in the other, too, the first ones first.
+    fn common(&self, other: &Self) -> impl Iterator<Item = usize> + use<> {
+        let both: [u64; MAX_RULES / 64] = std::array::from_fn(|part| self.0.get(part).zip(other.0.get(part)).map_or(0, |(a, b)| a & b));
+        both.into_iter().enumerate().flat_map(|(part, mut bits)| {
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+                bits &= bits - 1;
+                Some(part * 64 + bit)
+            })
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0 == [0; MAX_RULES / 64]
-    }
-
-    fn has(&self, rule: usize) -> bool {
-        self.0.get(rule / 64).is_some_and(|bits| bits >> (rule % 64) & 1 == 1)
     }
 }
 
@@ -134,13 +157,17 @@ impl Rules {
         let mut words: Vec<&str> = rules.iter().flat_map(|compiled| compiled.rule.words).copied().collect();
         words.sort_unstable();
         words.dedup();
-        let wakes = |word: &&str| {
-            let own = |(at, compiled): (usize, &Compiled)| compiled.rule.words.contains(word).then(|| u16::try_from(at).ok()).flatten();
-            rules.iter().enumerate().filter_map(own).collect()
-        };
+        let wakes =
+            |word: &&str| Woken::of(rules.iter().enumerate().filter(|(_, compiled)| compiled.rule.words.contains(word)).map(|(at, _)| at));
         let wakes = words.iter().map(wakes).collect();
         let words = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::DFA)).build(&words).ok();
-        Self { words, wakes, rules }
+        let readers = Form::ALL.map(|form| {
+            [Strength::Strong, Strength::Fair].map(|least| {
+                let reads = |rule: &Rule| rule.form == form && rule.strength >= least;
+                Woken::of(rules.iter().enumerate().filter(|(_, compiled)| reads(&compiled.rule)).map(|(at, _)| at))
+            })
+        });
+        Self { words, wakes, readers, rules }
     }
 
     /// How many rules there are.
@@ -154,7 +181,7 @@ impl Rules {
         let mut woken = Woken::default();
         if let Some(words) = &self.words {
             for hit in words.find_overlapping_iter(lower) {
-                self.wakes.get(hit.pattern().as_usize()).into_iter().flatten().for_each(|rule| woken.wake(*rule));
+                self.wakes.get(hit.pattern().as_usize()).into_iter().for_each(|rules| woken.wake(rules));
             }
         }
         woken
@@ -173,8 +200,9 @@ impl Rules {
         if woken.is_empty() {
             return;
         }
-        let counts = |rule: &Rule| rule.form == form && rule.strength >= least;
-        for (_, compiled) in self.rules.iter().enumerate().filter(|(at, compiled)| woken.has(*at) && counts(&compiled.rule)) {
+        let by_strength = self.readers.get(form as usize);
+        let Some(readers) = by_strength.and_then(|readers| readers.get(usize::from(least == Strength::Fair))) else { return };
+        for compiled in woken.common(readers).filter_map(|at| self.rules.get(at)) {
             let Some(left) = work.checked_sub(text.len()) else {
                 *work = 0;
                 return;
