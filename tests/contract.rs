@@ -142,7 +142,8 @@ fn procfs_keeps_the_contract() {
 }
 
 /// What no sensor of ours sees anywhere.
-const ON_EVERY_RUNG: [&str; 3] = [
+const ON_EVERY_RUNG: [&str; 4] = [
+    "files that are created with a set-user-id bit at once",
     "mounts inside other mount namespaces",
     "names of destinations resolved over TCP",
     "processes that enter another namespace and then neither",

@@ -1,4 +1,4 @@
-//! Who opens secrets: password hashes, SSH host keys, users' private keys.
+//! Who opens secrets: password hashes, keys, credentials of clouds, clusters and programs, shell histories, password stores.
 //!
 //! Marks are on the files themselves, so that a hard link, a bind mount or another path makes no difference. A file that
 //! is replaced is marked again as soon as its directory says so; an opening within those few milliseconds is not seen.
@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::attribution::Attribution;
+use super::file_class::{FileClasses, in_home};
 use super::gather::{emit, gather, open, patience, source};
 use super::places::Places;
 use super::{Collector, CollectorError, Sink, Stop};
-use bartizan_model::{EventKind, FileChange, FileChangeKind, HostText};
+use bartizan_model::{EventKind, FileChange, FileChangeKind, FileClass, HostText};
 use bartizan_sys::file_watch::{FileWatch, Interest, Noticed, Toucher};
 
 /// The hop's name in loss counts.
@@ -27,35 +28,48 @@ pub struct Credentials {
     files: Vec<String>,
     places: Places,
     who: Attribution,
+    /// Where secrets lie or would lie, and of what kind each is.
+    secrets: BTreeMap<PathBuf, FileClass>,
 }
 
 impl Credentials {
     /// The policy's files, and the keys that are found below the places' root.
     pub fn new(files: &[String], places: Places, who: Attribution) -> Self {
-        Self { files: files.to_vec(), places, who }
+        Self { files: files.to_vec(), places, who, secrets: BTreeMap::new() }
+    }
+
+    /// Where secrets lie or may come to lie. What the policy names comes last: it says what a file is.
+    fn find(&self) -> BTreeMap<PathBuf, FileClass> {
+        let root = self.places.root();
+        let mut secrets: BTreeMap<PathBuf, FileClass> = FileClasses::under(root).on_host().into_iter().collect();
+        secrets.extend(files_like(&root.join("etc/ssh"), "ssh_host_", "_key").map(|path| (path, FileClass::HostKey)));
+        for home in self.places.homes() {
+            secrets.extend(in_home(&home));
+            let keys = files_like(&home.join(".ssh"), "id_", "").filter(|path| path.extension().is_none_or(|end| end != "pub"));
+            secrets.extend(keys.map(|path| (path, FileClass::PrivateKey)));
+        }
+        let named = self.files.iter().map(|file| root.join(file.trim_start_matches('/')));
+        secrets.extend(named.map(|path| (path, FileClass::PasswordHashes)));
+        secrets
     }
 
     /// What to watch now: secrets that exist, and the directories in which they come and go.
     fn to_watch(&self) -> BTreeMap<PathBuf, Interest> {
         let root = self.places.root();
-        let mut watch = BTreeMap::new();
-        let mut secrets: Vec<PathBuf> = self.files.iter().map(|file| root.join(file.trim_start_matches('/'))).collect();
-        let ssh = root.join("etc/ssh");
-        secrets.extend(files_like(&ssh, "ssh_host_", "_key"));
-        watch.insert(ssh, Interest::Entries);
-        for home in self.places.homes() {
-            let keys = home.join(".ssh");
-            secrets.extend(files_like(&keys, "id_", "").filter(|path| path.extension().is_none_or(|end| end != "pub")));
-            watch.insert(keys, Interest::Entries);
-            watch.insert(home, Interest::Entries);
-        }
-        watch.extend(secrets.iter().filter_map(|path| Some((path.parent()?.to_owned(), Interest::Entries))));
-        watch.insert(root.join("home"), Interest::Entries);
-        watch.extend(secrets.into_iter().take(MAX_SECRETS).map(|path| (path, Interest::Opening)));
+        let mut watch: BTreeMap<PathBuf, Interest> = BTreeMap::new();
+        let directories = ["etc/ssh", "home"].map(|directory| root.join(directory));
+        let homes = self.places.homes().into_iter().flat_map(|home| [home.join(".ssh"), home]);
+        watch.extend(directories.into_iter().chain(homes).map(|directory| (directory, Interest::Entries)));
+        // A directory that is not there yet comes in the nearest one that is.
+        let parents = self.secrets.keys().filter_map(|path| path.ancestors().skip(1).find(|above| above.is_dir()));
+        watch.extend(parents.filter(|above| above.starts_with(root)).map(|above| (above.to_owned(), Interest::Entries)));
+        let present = self.secrets.keys().filter(|path| path.symlink_metadata().is_ok());
+        watch.extend(present.take(MAX_SECRETS).map(|path| (path.clone(), Interest::Opening)));
         watch
     }
 
-    fn watch_all(&self, watch: &mut FileWatch, sink: &dyn Sink) {
+    fn watch_all(&mut self, watch: &mut FileWatch, sink: &dyn Sink) {
+        self.secrets = self.find();
         for (path, interest) in self.to_watch() {
             match watch.watch(&path, interest) {
                 Ok(_) => {}
@@ -107,7 +121,8 @@ impl Collector for Credentials {
             let until = patience();
             for (path, by) in opened {
                 let (process, complete) = self.who.of(by, until);
-                let file = FileChange::new(HostText::from(path.as_os_str().as_bytes()), FileChangeKind::Opened);
+                let class = self.secrets.get(&path).copied();
+                let file = FileChange { class, ..FileChange::new(HostText::from(path.as_os_str().as_bytes()), FileChangeKind::Opened) };
                 emit(sink, EventKind::FileOpen { file }, process, source, complete);
             }
         }
@@ -119,11 +134,7 @@ impl Credentials {
     /// Whether what came or went can be a secret, or a directory of some.
     fn concerns(&self, path: &Path, directory: bool) -> bool {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        directory
-            || name.starts_with(b"id_")
-            || name.starts_with(b"ssh_host_")
-            || name == b"passwd"
-            || self.files.iter().any(|file| file.as_bytes().ends_with(name))
+        directory || name.starts_with(b"id_") || name.starts_with(b"ssh_host_") || name == b"passwd" || self.secrets.contains_key(path)
     }
 }
 
@@ -143,6 +154,41 @@ fn files_like(directory: &Path, begin: &'static str, end: &'static str) -> impl 
 mod tests {
     use super::super::test_bench::{Shell, about, at, beside, root, tree};
     use super::*;
+
+    #[test]
+    fn credentials_of_every_kind_are_told_with_their_kind_also_when_they_come_later() {
+        if !root() {
+            return;
+        }
+        let root = tree(&["etc", "home/ann/.config", "home/ann/.aws"]);
+        std::fs::write(at(&root, "home/ann/.aws/credentials"), "key").unwrap();
+        std::fs::write(at(&root, "home/ann/.bash_history"), "ls").unwrap();
+        let mut shell = Shell::start(root.path());
+        let collector = Credentials::new(&["/etc/shadow".to_owned()], Places::under(root.path()), shell.table());
+        let mut prober = Shell::start(root.path());
+        beside(
+            collector,
+            || prober.run("read x < home/ann/.aws/credentials"),
+            |seen| {
+                let wait = |seen: &super::super::test_bench::Seen, path: &str, class| {
+                    let event = seen.wait(path, |event| about(event, &at(&root, path)));
+                    assert_eq!(super::super::test_bench::file(&event).and_then(|file| file.class), Some(class), "{path}");
+                };
+                shell.run("read x < home/ann/.aws/credentials; read x < home/ann/.bash_history");
+                wait(seen, "home/ann/.aws/credentials", FileClass::CloudCredentials);
+                wait(seen, "home/ann/.bash_history", FileClass::ShellHistory);
+                shell.run("mkdir -p home/ann/.kube home/ann/.config/gcloud");
+                std::thread::sleep(Duration::from_millis(400));
+                shell.run("echo t > home/ann/.kube/config; echo t > home/ann/.config/gcloud/credentials.db; echo t > home/ann/.pgpass");
+                std::thread::sleep(Duration::from_millis(400));
+                seen.clear();
+                shell.run("read x < home/ann/.kube/config; read x < home/ann/.config/gcloud/credentials.db; read x < home/ann/.pgpass");
+                wait(seen, "home/ann/.kube/config", FileClass::ContainerCredentials);
+                wait(seen, "home/ann/.config/gcloud/credentials.db", FileClass::CloudCredentials);
+                wait(seen, "home/ann/.pgpass", FileClass::ProgramCredentials);
+            },
+        );
+    }
 
     #[test]
     fn who_opens_a_secret_is_told_by_whatever_name() {

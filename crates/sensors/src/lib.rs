@@ -5,6 +5,10 @@
 mod access_keys;
 mod account_book;
 mod accounts;
+mod attribute_memory;
+mod attributes;
+#[cfg(test)]
+mod attributes_tests;
 mod attribution;
 mod backend;
 mod backend_retry;
@@ -17,6 +21,7 @@ mod digest_book;
 mod ebpf_events;
 mod enrichment;
 mod executables;
+mod file_class;
 mod gather;
 mod guarding;
 mod intake;
@@ -63,6 +68,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 pub use accounts::Accounts;
+pub use attributes::Attributes;
 pub use attribution::Attribution;
 pub use credentials::Credentials;
 pub use digest_book::Learnt;

@@ -132,7 +132,7 @@ pub(super) fn tree(directories: &[&str]) -> tempfile::TempDir {
 /// The file of an event that is about one.
 pub(super) fn file(event: &Event) -> Option<&FileChange> {
     match &event.kind {
-        EventKind::PersistenceChange { file } | EventKind::FileOpen { file } => Some(file),
+        EventKind::PersistenceChange { file } | EventKind::FileOpen { file } | EventKind::FileChange { file } => Some(file),
         _ => None,
     }
 }

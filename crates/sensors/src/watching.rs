@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::accounts::Accounts;
+use super::attributes::Attributes;
 use super::attribution::Attribution;
 use super::containers::Containers;
 use super::credentials::Credentials;
@@ -16,6 +17,7 @@ use super::resolver_names::ResolverNames;
 use super::{Collector, ProcessCache};
 use bartizan_config::Policy;
 use bartizan_model::BlindSpot;
+use bartizan_sys::attribute_watch::AttributeWatch;
 use bartizan_sys::bpf_loads::BpfLoads;
 use bartizan_sys::bpf_programs;
 use bartizan_sys::dns_tap::DnsTap;
@@ -31,6 +33,7 @@ pub fn watch_collectors(policy: &Policy, places: &Places, cache: &Arc<ProcessCac
     let mut collectors: Vec<Box<dyn Collector>> = vec![
         Box::new(Persistence::new(places.clone(), who.clone())),
         Box::new(Credentials::new(&policy.credentials.files, places.clone(), who.clone())),
+        Box::new(Attributes::new(places.root(), who.clone())),
         Box::new(Accounts::under(places.root(), who.clone())),
         Box::new(Privileges::new(who.clone())),
         Box::new(Mounts::new(who.clone())),
@@ -62,6 +65,11 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
             nowhere,
         ),
     ];
+    spots.push(spot(
+        "files that are created with a set-user-id bit at once, and chattr",
+        "fanotify tells of neither; the program is seen when it gains its rights".to_owned(),
+        nowhere,
+    ));
     if let Some(why) = proc_files::hidden() {
         spots.push(spot(
             "processes of other users",
@@ -94,6 +102,17 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
         let mend = "run as root in the initial namespaces, on a kernel with CONFIG_PROC_EVENTS";
         spots.push(spot("changes of user id and ptrace", format!("the process connector is refused ({why})"), mend));
     }
+    match AttributeWatch::open() {
+        Ok(watch) if watch.refused().is_empty() => {}
+        Ok(watch) => {
+            let mend = "nothing: their kind has no file handles that fanotify can report";
+            spots.push(spot("set-user-id bits, capabilities and owners of files on some file systems", watch.refused().join(", "), mend));
+        }
+        Err(why) => {
+            let mend = "run as root on Linux 5.1 or later";
+            spots.push(spot("set-user-id bits, capabilities and owners of files", format!("fanotify is refused ({why})"), mend));
+        }
+    }
     if let Err(why) = MountWatch::telling_who() {
         let why = format!("fanotify does not report mounts here ({why}); the mount table is compared instead");
         spots.push(spot("which process mounts and unmounts", why, "run as root on Linux 6.15 or later"));
@@ -123,7 +142,7 @@ mod tests {
         if !root() {
             return;
         }
-        assert_eq!(watch_blind_spots().len(), 3, "only what nobody sees");
+        assert_eq!(watch_blind_spots().len(), 4, "only what nobody sees: {:?}", watch_blind_spots());
         let policy = Policy::built_in().unwrap();
         for mut collector in watch_collectors(&policy, &Places::under(Path::new("/")), &Arc::default()) {
             let (seen, stop, begun) = (Seen::default(), Stop::default(), Instant::now());

@@ -102,6 +102,11 @@ fn process() -> impl Strategy<Value = Process> {
     })
 }
 
+fn attributes() -> FileAttributes {
+    let modified = Timestamp::UNIX_EPOCH;
+    FileAttributes { mode: 0o4755, uid: 0, gid: 7, modified, capabilities: Some(1 << 40), immutable: true }
+}
+
 fn kind() -> impl Strategy<Value = EventKind> {
     let flow = (any::<bool>(), any::<IpAddr>(), any::<u16>(), any::<Option<(IpAddr, u16)>>(), prop::option::of(text()));
     let flow = flow
@@ -121,14 +126,8 @@ fn kind() -> impl Strategy<Value = EventKind> {
             after,
             class: cron.then_some(FileClass::System),
             other: cron.then(|| path.clone()),
-            attributes: cron.then_some(FileAttributes {
-                mode: 0o4755,
-                uid: 0,
-                gid: 7,
-                modified: Timestamp::UNIX_EPOCH,
-                capabilities: Some(1 << 40),
-                immutable: true,
-            }),
+            attributes: cron.then_some(attributes()),
+            attributes_before: cron.then_some(FileAttributes { mode: 0o600, ..attributes() }),
             ..FileChange::new(path, FileChangeKind::Renamed)
         })
         .boxed();

@@ -139,7 +139,8 @@ impl Fanotify {
     }
 }
 
-fn init(flags: u32) -> io::Result<OwnedFd> {
+/// A group of its own for somebody who wants other flags.
+pub(super) fn init(flags: u32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers; the result is checked before it is owned.
     let fd = unsafe { libc::fanotify_init(flags, (libc::O_RDONLY | libc::O_CLOEXEC) as u32) };
     if fd < 0 {
@@ -182,18 +183,18 @@ fn touch(mask: u64) -> Touch {
 }
 
 /// One event as the kernel writes it: metadata, then information records (fanotify(7)).
-struct Raw<'a> {
-    length: usize,
-    mask: u64,
-    pid: u32,
+pub(super) struct Raw<'a> {
+    pub(super) length: usize,
+    pub(super) mask: u64,
+    pub(super) pid: u32,
     entry: Option<(Handle, &'a [u8])>,
-    file: Option<Handle>,
+    pub(super) file: Option<Handle>,
     pidfd: Option<OwnedFd>,
 }
 
 impl<'a> Raw<'a> {
     /// The event at the start of `bytes`.
-    fn first(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
         // struct fanotify_event_metadata: u32 event_len, u8 vers, u8 reserved, u16 metadata_len, u64 mask, i32 fd, i32 pid
         let length = number::<4>(bytes, 0).map(u32::from_ne_bytes)? as usize;
         let metadata = number::<2>(bytes, 6).map(u16::from_ne_bytes)? as usize;

@@ -1,8 +1,10 @@
 //! A file beyond its name: file system and handle, as fanotify reports them (name_to_handle_at(2)).
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -45,6 +47,30 @@ impl Handle {
         let size = u32::from_ne_bytes(*rest.first_chunk::<4>()?) as usize;
         let (handle, rest) = rest.split_at_checked(HEADER.checked_add(size)?)?;
         Some((Self { fsid: *fsid, handle: handle.into() }, rest))
+    }
+}
+
+impl Handle {
+    /// The file system on which it lies, as statfs(2) numbers it.
+    pub(super) fn file_system(&self) -> [u8; 8] {
+        self.fsid
+    }
+
+    /// Opens the file as a path alone, through any open path on the same file system.
+    pub(super) fn open(&self, door: &File) -> io::Result<File> {
+        // As u64 for the alignment that the structure needs.
+        let mut buffer = [0u64; (HEADER + LONGEST) / 8];
+        if self.handle.len() > size_of_val(&buffer) {
+            return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
+        }
+        // SAFETY: the handle fits, as just checked; the buffer outlives the call; the descriptors are open, and the new one is ours.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.handle.as_ptr(), buffer.as_mut_ptr().cast(), self.handle.len());
+            match libc::open_by_handle_at(door.as_raw_fd(), buffer.as_mut_ptr().cast(), libc::O_PATH | libc::O_CLOEXEC) {
+                found if found >= 0 => Ok(File::from_raw_fd(found)),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
     }
 }
 

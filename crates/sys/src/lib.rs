@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // the kernel's door: the one crate that may
 
 pub mod accept_queue;
+pub mod attribute_watch;
 pub mod bpf;
 pub mod bpf_loads;
 pub mod bpf_programs;
@@ -22,6 +23,7 @@ pub mod dns_tap;
 pub mod environment;
 pub mod exe_hash;
 mod fanotify;
+pub mod file_attributes;
 mod file_handle;
 pub mod file_watch;
 pub mod fork_guard;

@@ -1,0 +1,72 @@
+//! What the attributes of files were when they were last seen, so that a change can be told from a file that always was so.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::file_class::FileClasses;
+use bartizan_model::FileAttributes;
+use bartizan_sys::file_attributes;
+
+/// Most files remembered; of more, the oldest half is forgotten. A third of a megabyte for each 4,096.
+const MOST: usize = 32_768;
+/// Levels of directories read at the start.
+const DEEP: u32 = 3;
+
+/// By device and inode. Two halves: when the younger is full, the older one goes.
+#[derive(Debug, Default)]
+pub(super) struct AttributeMemory {
+    young: HashMap<(u32, u64), FileAttributes>,
+    old: HashMap<(u32, u64), FileAttributes>,
+}
+
+impl AttributeMemory {
+    /// Of what already lies where a change would be told.
+    pub(super) fn of(classes: &FileClasses) -> Self {
+        let mut memory = Self::default();
+        classes.directories().iter().for_each(|directory| memory.learn(directory, DEEP));
+        memory
+    }
+
+    fn learn(&mut self, directory: &Path, deep: u32) {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            if self.young.len() >= MOST / 2 {
+                return;
+            }
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_file()
+                && let Ok(seen) = file_attributes::at(&entry.path())
+            {
+                let mut now = seen.attributes;
+                now.capabilities = (now.mode & 0o111 != 0).then(|| file_attributes::capabilities(&entry.path())).flatten();
+                self.young.insert(seen.file, now);
+            } else if kind.is_dir() && deep > 0 {
+                self.learn(&entry.path(), deep - 1);
+            }
+        }
+    }
+
+    pub(super) fn get(&self, file: (u32, u64)) -> Option<FileAttributes> {
+        self.young.get(&file).or_else(|| self.old.get(&file)).copied()
+    }
+
+    pub(super) fn put(&mut self, file: (u32, u64), now: FileAttributes) {
+        if self.young.len() >= MOST / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(file, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_never_grows_beyond_its_bound_and_forgets_the_oldest() {
+        let attributes = file_attributes::at(Path::new("/")).unwrap().attributes;
+        let mut memory = AttributeMemory::default();
+        (0..100_000).for_each(|inode| memory.put((1, inode), attributes));
+        assert!(memory.young.len() + memory.old.len() <= MOST);
+        assert_eq!((memory.get((1, 99_999)).is_some(), memory.get((1, 0)).is_some()), (true, false));
+    }
+}
