@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("court", &["config", "model"]),
     ("worker", &["logs", "model", "sys"]),
     ("enforce", &["model", "sys"]),
-    ("guard", &["config", "enforce", "model", "sys"]),
+    ("guard", &["config", "enforce", "model", "store", "sys"]),
     ("sensors", &["config", "logs", "model", "sys", "worker"]),
     ("responder", &["config", "court", "enforce", "guard", "model", "outbound", "store", "sys"]),
     ("redteam", &["model", "protocol", "sys"]),

@@ -21,6 +21,7 @@ mod retention;
 #[cfg(test)]
 mod specimens;
 mod writer;
+pub mod wtmpdb;
 
 pub use archive::Archive;
 pub use block::{Block, Packer};

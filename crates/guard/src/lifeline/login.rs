@@ -1,4 +1,4 @@
-//! Where people logged in from, lately and now, by the records of utmp(5), wtmp(5) and lastlog(8): the newest sources of each
+//! Where people logged in from, lately and now, by the records of utmp(5), wtmp(5) and wtmpdb(8): the newest sources of each
 //! account, of those that can become root first.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,9 @@ pub(super) fn recent(found: &mut Found, trusted: &Trusted, seen: &[(Option<u32>,
     let is_late = |record: &Record| now.saturating_sub(record.seconds) <= LATELY.as_secs();
     let read = login_files::read(now.saturating_sub(LATELY.as_secs()));
     read.troubles.iter().for_each(|(what, why)| found.unknown(what, why));
+    for record in read.named.iter().filter(|record| is_late(record) && trusted.name(&record.user)) {
+        named(found, record, "wtmpdb only names it");
+    }
     let mut sources: BTreeMap<&[u8], Vec<IpAddr>> = BTreeMap::new();
     for record in read.past.iter().chain(&read.live).rev().filter(|record| is_late(record)) {
         if let Source::Server(addr) = record.source {
@@ -68,11 +71,19 @@ fn claimed(found: &mut Found, record: &Record, trusted: &Trusted) {
         Source::Claimed(addr) => {
             found.uncertain(*addr, format!("utmp says that {user} is logged in from there, which {user} may have written"))
         }
-        Source::Named(host) if trusted.name(&record.user) => {
-            found.unknown(&format!("the address from which {user} is logged in"), format!("utmp only names it ({})", host.escape_debug()));
-        }
+        Source::Named(_) if trusted.name(&record.user) => named(found, record, "utmp only names it"),
         Source::Server(_) | Source::Named(_) | Source::Here => {}
     }
+}
+
+/// Of somebody who matters a host's name is kept instead of an address.
+fn named(found: &mut Found, record: &Record, why: &str) {
+    let Source::Named(host) = &record.source else { return };
+    let user = String::from_utf8_lossy(&record.user).escape_debug().to_string();
+    found.unknown(
+        &format!("the address from which {user} logged in"),
+        format!("{why} ({}); `UseDNS no` keeps the address", host.escape_debug()),
+    );
 }
 
 /// Whether utmp says where the person is for whom this process runs.

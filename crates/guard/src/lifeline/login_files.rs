@@ -7,13 +7,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::login_record::{RECORD, Record, Source, parse};
+use super::login_record::{RECORD, Record, Source, host, parse};
 use bartizan_model::Unpoisoned as _;
+use bartizan_store::wtmpdb;
 
 /// The end of a file that is looked at: about 10,000 logins.
 const TAIL: u64 = 4 << 20;
 /// Rotated files looked at, newest first.
 const MAX_FILES: usize = 16;
+/// Where wtmpdb(8) keeps logins: Debian's place, and upstream's.
+const DATABASES: [&str; 2] = ["var/log/wtmp.db", "var/lib/wtmpdb/wtmp.db"];
+/// Accounts and far ends that are taken from it, newest first.
+const MAX_OF_DATABASE: usize = 4096;
 /// What logrotate(8) may compress a file to.
 const ENDINGS: [&str; 5] = [".gz", ".xz", ".bz2", ".zst", ".lz4"];
 
@@ -22,21 +27,35 @@ const ENDINGS: [&str; 5] = [".gz", ".xz", ".bz2", ".zst", ".lz4"];
 pub(super) struct Logins {
     /// Of utmp: who is logged in now.
     pub(super) live: Vec<Record>,
-    /// Of wtmp and its rotated files, oldest first.
+    /// Of wtmp and its rotated files, or of wtmpdb, oldest first.
     pub(super) past: Vec<Record>,
+    /// Past logins of which only a host's name is kept.
+    pub(super) named: Vec<Record>,
     /// What could not be read, and why.
     pub(super) troubles: Vec<(String, String)>,
 }
 
+/// Inode, length, moment of change: what tells that a file is still the same.
+type Stamp = (u64, u64, i64, i64);
+
 /// One file as it was read.
 #[derive(Debug, Clone)]
 struct Kept {
-    /// Inode, length, moment of change: what tells that it is still the same.
-    stamp: (u64, u64, i64, i64),
+    stamp: Stamp,
     /// Of each account and source the newest, the oldest of those first.
     records: Arc<Vec<Record>>,
     /// Only its end was read, which begins at this moment.
     cut: Option<u64>,
+}
+
+/// A database of wtmpdb(8) as it was read.
+#[derive(Debug, Clone)]
+struct Database {
+    file: PathBuf,
+    stamp: Stamp,
+    records: Arc<Vec<Record>>,
+    /// There are more accounts and far ends than are taken from it.
+    more: bool,
 }
 
 /// Everything since this moment, in seconds of the epoch.
@@ -61,6 +80,7 @@ fn read_below(root: &Path, since: u64) -> Logins {
         }
         logins.past.extend(kept.records.iter().cloned());
     }
+    DATABASES.iter().for_each(|file| logins.read_database(&root.join(file), since));
     logins.past.sort_by_key(|record| record.seconds);
     logins
 }
@@ -71,7 +91,7 @@ fn past(root: &Path, since: u64, logins: &mut Logins) -> Vec<PathBuf> {
     let mut files: Vec<(i64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_rotated = name.strip_prefix("wtmp").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+        let is_rotated = name.strip_prefix("wtmp").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']) && rest != ".db");
         let Some(changed) = entry.metadata().ok().filter(|_| is_rotated).map(|metadata| metadata.mtime()) else { continue };
         if u64::try_from(changed).unwrap_or(0) < since {
             continue;
@@ -100,6 +120,22 @@ impl Logins {
         }
     }
 
+    fn read_database(&mut self, file: &Path, since: u64) {
+        let Ok(stamp) = stamp(file) else { return };
+        let what = |which: &str| format!("{which} in {}", file.display());
+        match database(file, stamp, since) {
+            Ok(Database { records, more, .. }) => {
+                if more {
+                    self.troubles.push((what("older logins"), format!("there are more than {MAX_OF_DATABASE} accounts and far ends")));
+                }
+                let (named, past): (Vec<_>, Vec<_>) = records.iter().cloned().partition(|record| matches!(record.source, Source::Named(_)));
+                self.named.extend(named);
+                self.past.extend(past);
+            }
+            Err(why) => self.troubles.push((what("logins"), why)),
+        }
+    }
+
     /// A file's records; `None` when it is not there. Some hosts keep none.
     fn take(&mut self, file: &Path) -> Option<Kept> {
         match kept(file) {
@@ -113,10 +149,33 @@ impl Logins {
     }
 }
 
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+/// What a database of wtmpdb(8) says. Only services of root write to it, so an address there is no claim.
+fn database(file: &Path, stamp: Stamp, since: u64) -> Result<Database, String> {
+    static READ: Mutex<Option<Database>> = Mutex::new(None);
+    let mut read = READ.lock().unpoisoned();
+    if let Some(known) = read.as_ref().filter(|known| known.file == file && known.stamp == stamp) {
+        return Ok(known.clone());
+    }
+    let (logins, more) = wtmpdb::past_logins(file, since, MAX_OF_DATABASE).map_err(|why| why.to_string())?;
+    let record = |login: wtmpdb::PastLogin| {
+        let source = match host(&login.host) {
+            Source::Claimed(addr) => Source::Server(addr),
+            source @ (Source::Server(_) | Source::Named(_) | Source::Here) => source,
+        };
+        Record { pid: 0, user: login.user, seconds: login.seconds, source }
+    };
+    let records = Arc::new(newest(logins.into_iter().map(record).collect()));
+    Ok(read.insert(Database { file: file.to_owned(), stamp, records, more }).clone())
+}
+
 fn kept(path: &Path) -> io::Result<Kept> {
     static READ: Mutex<BTreeMap<PathBuf, Kept>> = Mutex::new(BTreeMap::new());
-    let metadata = fs::metadata(path)?;
-    let stamp = (metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    let stamp = stamp(path)?;
     let mut read = READ.lock().unpoisoned();
     if let Some(kept) = read.get(path).filter(|kept| kept.stamp == stamp) {
         return Ok(kept.clone());
@@ -194,5 +253,21 @@ mod tests {
         fs::write(dir.path().join("var/log/wtmp"), [login(900, 3), login(901, 4)].concat()).unwrap();
         assert_eq!(read_below(dir.path(), 0).past.len(), 4, "a changed file is read anew");
         assert_eq!(read_below(dir.path(), u64::MAX).past.len(), 0, "nothing changed since then");
+    }
+
+    #[test]
+    fn logins_are_read_where_a_database_keeps_them() {
+        let database = concat!(env!("CARGO_MANIFEST_DIR"), "/../store/testdata/wtmp.db");
+        for place in DATABASES {
+            let dir = host(&[(place, fs::read(database).unwrap())]);
+            let read = read_below(dir.path(), 0);
+            let sources: Vec<&Source> = read.past.iter().map(|record| &record.source).collect();
+            let server = |addr: &str| Source::Server(addr.parse().unwrap());
+            assert_eq!(sources, [&server("2001:db8::7"), &server("192.0.2.7")], "{place}, and not read as a file of wtmp");
+            assert_eq!(read.named.iter().map(|record| record.user.as_slice()).collect::<Vec<_>>(), [b"bob"]);
+            assert_eq!(read.troubles, []);
+        }
+        let dir = host(&[("var/log/wtmp.db", b"no database".to_vec())]);
+        assert_eq!(read_below(dir.path(), 0).troubles.len(), 1, "what cannot be read is said");
     }
 }
