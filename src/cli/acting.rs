@@ -159,6 +159,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Status { .. }
         | Verb::Doctor
         | Verb::Logs(_)
+        | Verb::Fim(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }
@@ -215,6 +216,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Status { .. }
         | Verb::Doctor
         | Verb::Logs(_)
+        | Verb::Fim(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }

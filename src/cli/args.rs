@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
+use super::fim::FimArgs;
 use super::logs::LogsArgs;
 use bartizan_agent::replay::LineFormat;
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
@@ -185,6 +186,8 @@ pub(super) enum Verb {
     },
     /// Restore one of these files from a backup. Undone unless you confirm it in time.
     Restore(RestoreArgs),
+    /// Compare files with a baseline: what changed, in which way; accept it; check the baseline itself. No agent is needed.
+    Fim(FimArgs),
     /// Keep an action that would otherwise be undone early: it then lasts its full time.
     Confirm {
         /// Which action.

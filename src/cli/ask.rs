@@ -161,6 +161,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         // Done without an agent.
         Verb::Attach
         | Verb::Doctor
+        | Verb::Fim(_)
         | Verb::Replay(_)
         | Verb::Redteam { .. }
         | Verb::KernelObject

@@ -7,6 +7,7 @@ mod ask;
 mod doctor;
 mod explain_line;
 mod fail2ban;
+mod fim;
 mod generate;
 mod logs;
 mod outcome;
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&args, global.json),
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
+        Some(Verb::Fim(args)) => fim::run(&global, args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Worker) => match bartizan_worker::serve(bartizan_worker::LogParser) {

@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["model", "protocol", "sys"]),
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
+    ("integrity", &["model"]),
     ("logs", &["model"]),
     ("fail2ban", &["model"]),
     ("detect", &["config", "logs", "model"]),
@@ -27,15 +28,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "config", "court", "detect", "enforce", "guard", "logs", "model", "outbound", "protocol", "responder", "sensors", "store",
-            "sys", "worker",
+            "config", "court", "detect", "enforce", "guard", "integrity", "logs", "model", "outbound", "protocol", "responder", "sensors",
+            "store", "sys", "worker",
         ],
     ),
     (
         "bartizan",
         &[
-            "agent", "client", "config", "console", "detect", "fail2ban", "guard", "model", "protocol", "redteam", "responder", "store",
-            "sys", "telemetry", "worker",
+            "agent", "client", "config", "console", "detect", "fail2ban", "guard", "integrity", "model", "protocol", "redteam",
+            "responder", "store", "sys", "telemetry", "worker",
         ],
     ),
     ("isolation", &[]),

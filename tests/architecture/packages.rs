@@ -24,7 +24,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("simple-dns", &["sys"]),
     ("sha2", &["sys"]),
     ("seccompiler", &["sys"]),
-    ("postcard", &["worker"]),
+    ("postcard", &["integrity", "worker"]),
     ("fancy-regex", &["fail2ban"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
@@ -40,11 +40,11 @@ const CHILDREN: &[&str] =
     &["std::process::Command", "std::process::Stdio", "std::process::*", "std::os::unix::process::CommandExt", "tokio::process"];
 
 /// Crates without I/O and without a clock, so that they can be replayed and raced against a simulator.
-const PURE: &[&str] = &["model", "logs", "detect", "court"];
+const PURE: &[&str] = &["model", "logs", "integrity", "detect", "court"];
 
 /// All that a pure crate may use from outside.
 const PURE_USE: &[&str] =
-    &["aho-corasick", "blake3", "chrono", "humantime", "ipnet", "memchr", "regex", "serde", "serde_json", "thiserror"];
+    &["aho-corasick", "blake3", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "serde", "serde_json", "thiserror"];
 
 /// What a pure crate may not name.
 const IMPURE: &[&str] = &[

@@ -8,6 +8,7 @@ mod archive;
 mod assemble;
 mod console;
 mod doctor;
+pub mod fim;
 mod health;
 mod ingest;
 mod life;

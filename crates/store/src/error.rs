@@ -45,6 +45,14 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// The baseline of files was changed by somebody who has not its key.
+    #[error("{}: was changed by somebody else than bartizan: {why}; compare this host with a backup that you trust, move the file away, and make a new baseline with `bartizan fim scan --baseline`", path.display())]
+    Forged {
+        /// Which.
+        path: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
     /// The archive is not open: its disk refuses, or it is not opened yet.
     #[error("the archive cannot be read now: events and history of earlier runs are not shown; `bartizan doctor` says why")]
     Away,

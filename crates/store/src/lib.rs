@@ -5,6 +5,7 @@
 mod archive;
 #[cfg(test)]
 mod archive_tests;
+mod baseline;
 mod block;
 #[cfg(test)]
 mod block_tests;
@@ -24,6 +25,7 @@ mod writer;
 pub mod wtmpdb;
 
 pub use archive::Archive;
+pub use baseline::{Baseline, BaselineReader, BaselineVersion, NewVersion, Rewrite, baseline_file};
 pub use block::{Block, Packer};
 pub use digests::FileDigest;
 pub use error::StoreError;

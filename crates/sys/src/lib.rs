@@ -68,6 +68,7 @@ pub mod system_log;
 pub mod system_program;
 pub mod temporary;
 pub mod terminal_place;
+pub mod tree;
 pub mod umask;
 pub mod unit_files;
 pub mod unprivileged;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::outcome::{Failure, Outcome};
 use bartizan_client::Connection;
-use bartizan_model::{CheckState, Event, Health, Posture, sentence};
+use bartizan_model::{CheckState, Event, Health, Posture, Timestamp, sentence};
 use bartizan_protocol::{Reply, Request};
 
 pub(super) use human::redteam_report;
@@ -78,6 +78,11 @@ fn list<T: Serialize>(items: &[T], single: bool) -> Result<(), Failure> {
     let body = lines.map_err(Failure::failed)?.join(",\n");
     let text = if body.is_empty() { "[]".to_owned() } else { format!("[\n{body}\n]") };
     written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// A moment as every table shows it, in UTC.
+pub(super) fn time(at: Timestamp) -> String {
+    human::clock(at)
 }
 
 /// One event on one line.
@@ -175,7 +180,7 @@ async fn tmux_line(connection: &mut Connection, health: &Health, confirm: &str, 
 }
 
 /// A reader that went away (`bartizan events | head`) is nobody's failure.
-fn written(result: io::Result<()>) -> Result<(), Failure> {
+pub(super) fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::from),

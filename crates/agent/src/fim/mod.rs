@@ -1,0 +1,22 @@
+//! File integrity: makes and compares baselines of files, without a running agent.
+//!
+//! Directories are read by a few threads that give way to everybody (nice 10, idle class of the disk), each below a descriptor. What has the
+//! metadata that the baseline knows is not read again; a row of the baseline is read when its directory is, so memory does not grow with
+//! the number of files.
+
+mod counter;
+mod excluded;
+mod look;
+mod places;
+mod queue;
+mod report;
+mod roots;
+mod rows;
+mod scan;
+mod visit;
+
+pub use counter::Progress;
+pub use excluded::Excluded;
+pub use places::{PlaceSet, watched_places};
+pub use report::{Report, Skipped};
+pub use scan::{Ask, FimError, Writing, scan};

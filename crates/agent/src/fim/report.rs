@@ -1,0 +1,121 @@
+//! What a scan found.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::counter::Counter;
+use super::rows::Rows;
+use super::visit::Found;
+use bartizan_integrity::{Change, pair_moves};
+use bartizan_model::HostText;
+use bartizan_store::{BaselineVersion, StoreError};
+
+/// Changes, touched and skipped paths that are kept of each; more changes are counted.
+const MOST: usize = 50_000;
+
+/// Something that was not looked into, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Skipped {
+    /// Which path.
+    pub path: HostText,
+    /// Why, for a person.
+    pub why: String,
+}
+
+/// What a scan found.
+#[derive(Debug)]
+pub struct Report {
+    /// What was looked at.
+    pub roots: Vec<HostText>,
+    /// Against which version; `None` when there was none.
+    pub against: Option<BaselineVersion>,
+    /// The version that was made, and its seal.
+    pub made: Option<(BaselineVersion, String)>,
+    /// Names looked at that are no directories.
+    pub files: u64,
+    /// Directories looked into.
+    pub directories: u64,
+    /// Bytes in those files.
+    pub bytes: u64,
+    /// Files whose content was read, because their metadata was new.
+    pub read_files: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// What is another than it was, by path; renames are one change.
+    pub changes: Vec<Change>,
+    /// Changes beyond those: only counted.
+    pub more_changes: u64,
+    /// Files of which only the change time is later: put back, or linked and unlinked.
+    pub touched: Vec<HostText>,
+    /// Logs that grew and whose beginning is as it was.
+    pub grown: u64,
+    /// What was not looked into.
+    pub skipped: Vec<Skipped>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Report {
+    /// Whether all was looked at and all changes are told.
+    pub fn is_complete(&self) -> bool {
+        self.skipped.is_empty() && self.more_changes == 0
+    }
+}
+
+/// What was found until now.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    changes: Vec<Change>,
+    more_changes: u64,
+    touched: Vec<HostText>,
+    grown: u64,
+    skipped: Vec<Skipped>,
+}
+
+impl Gathered {
+    /// One more finding; rows and contents go to the new version.
+    pub(super) fn take(&mut self, found: Found, rows: Option<&mut Rows<'_>>) -> Result<(), StoreError> {
+        match found {
+            Found::Change(change) if self.changes.len() < MOST => self.changes.push(*change),
+            Found::Change(_) => self.more_changes += 1,
+            Found::Touched(path) => self.touched.extend((self.touched.len() < MOST).then_some(path)),
+            Found::Grown => self.grown += 1,
+            Found::Skipped(skipped) => self.skipped.extend((self.skipped.len() < MOST).then_some(skipped)),
+            Found::Row { path, entries, only } => rows.map_or(Ok(()), |rows| rows.put(&path, entries, only.as_deref()))?,
+            Found::Content(hash, content) => rows.map_or(Ok(()), |rows| rows.keep(&hash, &content))?,
+            Found::Trouble(why) => return Err(why),
+        }
+        Ok(())
+    }
+
+    /// All of it, sorted, with what was counted.
+    pub(super) fn report(
+        mut self,
+        roots: Vec<HostText>,
+        against: Option<BaselineVersion>,
+        made: Option<(BaselineVersion, String)>,
+        counter: &Counter,
+        took: Duration,
+    ) -> Report {
+        self.touched.sort();
+        self.skipped.sort();
+        Report {
+            roots,
+            against,
+            made,
+            files: counter.files.load(Relaxed),
+            directories: counter.directories.load(Relaxed),
+            bytes: counter.bytes.load(Relaxed),
+            read_files: counter.read_files.load(Relaxed),
+            read_bytes: counter.read_bytes.load(Relaxed),
+            changes: pair_moves(self.changes),
+            more_changes: self.more_changes,
+            touched: self.touched,
+            grown: self.grown,
+            skipped: self.skipped,
+            took,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A scan from its question to its report: threads that visit directories, one writer.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::counter::{Counter, Progress};
+use super::excluded::Excluded;
+use super::look::Depth;
+use super::queue::Queue;
+use super::report::{Gathered, Report};
+use super::roots::{Root, covers, joined};
+use super::rows::Rows;
+use super::visit::{Found, Job, Visitor, Way};
+use bartizan_model::{HostText, Timestamp};
+use bartizan_store::{Baseline, BaselineVersion, StoreError};
+use bartizan_sys::sched;
+
+/// Threads that read, at most: more gain nothing on the disks of small hosts.
+const THREADS: usize = 4;
+/// Findings that wait for the writer.
+const WAITING: usize = 256;
+/// Between two reports of progress.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// What is asked of a scan.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Files and directories; none: what the baseline covers.
+    pub paths: Vec<PathBuf>,
+    /// Read every file, also those whose metadata is what the baseline knows.
+    pub full: bool,
+    /// Paths left out, besides those that the baseline leaves out.
+    pub excluded: Excluded,
+    /// Make a new version of the baseline.
+    pub writing: Option<Writing>,
+}
+
+/// What a new version says of itself.
+#[derive(Debug, Clone)]
+pub struct Writing {
+    /// Who makes it.
+    pub by: String,
+    /// What is done, for a person.
+    pub what: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum FimError {
+    /// The baseline cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing to compare with.
+    #[error("there is no baseline yet; make one with `bartizan fim scan --baseline`")]
+    NoBaseline,
+    /// A path that the baseline does not cover.
+    #[error("{0} is not in the baseline; `bartizan fim scan --baseline PATH` adds it")]
+    NotCovered(HostText),
+    /// A path that cannot be used.
+    #[error("{}: {why}; name a file or directory that is there", path.escaped())]
+    Path {
+        /// Which.
+        path: HostText,
+        /// Why not.
+        why: std::io::Error,
+    },
+}
+
+/// Looks at files, compares them with the baseline, and makes a new version if that is asked. `show` is called ten times a second.
+///
+/// # Errors
+/// [`FimError`]; the baseline is as it was then.
+pub fn scan(baseline: &Baseline, ask: &Ask, now: Timestamp, show: &mut dyn FnMut(&Progress)) -> Result<Report, FimError> {
+    let began = Instant::now();
+    let against = baseline.verify()?.map(|(version, _)| version);
+    if against.is_none() && ask.writing.is_none() {
+        return Err(FimError::NoBaseline);
+    }
+    let roots = roots(ask, against.as_ref())?;
+    let covered: Vec<HostText> = roots.iter().map(Root::text).collect();
+    let left_out = against.as_ref().map_or(&[][..], |version| &version.excluded);
+    let excluded = Excluded::new([left_out, ask.excluded.patterns()].concat());
+    let (counter, given_up) = (Counter::default(), AtomicBool::new(false));
+    let nanos = now.timestamp_nanos_opt().unwrap_or(i64::MAX);
+    let visitor = Visitor {
+        depth: Depth { full: ask.full, contents: ask.writing.is_some(), now: nanos },
+        excluded: &excluded,
+        counter: &counter,
+        compares: against.is_some(),
+        writes: ask.writing.is_some(),
+        given_up: &given_up,
+    };
+    let mut new = ask.writing.as_ref().map(|_| Rows::begin(baseline, &covered)).transpose()?;
+    let mut found = Gathered::default();
+    walk(baseline, &visitor, jobs(&roots), &mut |one| found.take(one, new.as_mut()), &mut || show(&counter.progress()))?;
+    let made = match (new, &ask.writing) {
+        (Some(rows), Some(writing)) => Some(rows.commit(writing, against.as_ref(), &covered, &excluded, &counter.progress())?),
+        _ => None,
+    };
+    Ok(found.report(covered, against, made, &counter, began.elapsed()))
+}
+
+/// Threads visit directories; what they find is taken by this one.
+fn walk(
+    baseline: &Baseline,
+    visitor: &Visitor<'_>,
+    jobs: Vec<Job>,
+    take: &mut dyn FnMut(Found) -> Result<(), StoreError>,
+    show: &mut dyn FnMut(),
+) -> Result<(), FimError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let readers = (0..threads).map(|_| baseline.reader()).collect::<Result<Vec<_>, _>>()?;
+    let queue = Queue::new(jobs);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(WAITING);
+        for reader in readers {
+            let (sender, queue) = (sender.clone(), &queue);
+            scope.spawn(move || {
+                sched::step_far_aside();
+                queue.work(|job, more| visitor.visit(job, &reader, &sender, more));
+            });
+        }
+        drop(sender);
+        let mut shown = Instant::now();
+        loop {
+            match receiver.recv_timeout(EVERY) {
+                Ok(found) => take(found).inspect_err(|_| visitor.given_up.store(true, Relaxed))?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if shown.elapsed() >= EVERY {
+                shown = Instant::now();
+                show();
+            }
+        }
+    })
+}
+
+fn roots(ask: &Ask, against: Option<&BaselineVersion>) -> Result<Vec<Root>, FimError> {
+    let known = against.map_or(&[][..], |version| &version.roots);
+    if ask.paths.is_empty() {
+        return Ok(known.iter().map(Root::known).collect());
+    }
+    let mut roots = Vec::new();
+    for path in &ask.paths {
+        let text = HostText::from(path.as_os_str().as_bytes());
+        let root = Root::named(path).map_err(|why| FimError::Path { path: text.clone(), why })?;
+        let covered = known.iter().any(|known| covers(known, &root.text()));
+        match (root.directory, &ask.writing) {
+            (_, None) if !covered => return Err(FimError::NotCovered(root.text())),
+            (None, Some(_)) if !covered => {
+                return Err(FimError::Path { path: text, why: std::io::Error::from(std::io::ErrorKind::NotFound) });
+            }
+            _ => roots.push(root),
+        }
+    }
+    let texts: Vec<HostText> = roots.iter().map(Root::text).collect();
+    let kept = joined(&texts, &[]);
+    roots.sort_by_key(Root::text);
+    roots.dedup();
+    roots.retain(|root| kept.contains(&root.text()));
+    Ok(roots)
+}
+
+/// A root is looked at as a name in its parent, and a directory is looked into.
+fn jobs(roots: &[Root]) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for root in roots {
+        if let (Some(parent), Some(name)) = (root.path.parent(), root.path.file_name())
+            && let Ok(name) = CString::new(name.as_bytes())
+        {
+            jobs.push(Job { path: parent.as_os_str().as_bytes().to_vec(), way: Way::Path, only: Some(name), depth: 0 });
+        }
+        if root.directory == Some(true) {
+            jobs.push(Job { path: root.text().as_bytes().to_vec(), way: Way::Path, only: None, depth: 0 });
+        }
+    }
+    jobs
+}

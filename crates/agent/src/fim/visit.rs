@@ -1,0 +1,277 @@
+//! One directory: its names against its row of the baseline.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::SyncSender;
+
+use super::counter::Counter;
+use super::excluded::Excluded;
+use super::look::{Depth, Looked, look};
+use super::report::Skipped;
+use bartizan_integrity::{Change, Content, Difference, Entry, Kind, decode};
+use bartizan_model::HostText;
+use bartizan_store::{BaselineReader, StoreError};
+use bartizan_sys::tree::{FileSystem, Folder};
+
+/// Directories inside each other; a deeper tree is a trap, and each level keeps one open.
+const DEEPEST: usize = 200;
+/// Longest path that is looked at, in bytes (PATH_MAX in linux/limits.h).
+const LONGEST_PATH: usize = 4096;
+
+/// A directory that waits to be visited.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) path: Vec<u8>,
+    pub(super) way: Way,
+    /// Only this name of it.
+    pub(super) only: Option<CString>,
+    pub(super) depth: usize,
+}
+
+/// How to get into it.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// By its path: a root.
+    Path,
+    /// From the directory above, as this name, which lies on this device.
+    Below(Arc<Folder>, CString, u64),
+}
+
+/// What a visit tells.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A change.
+    Change(Box<Change>),
+    /// Only the change time is another.
+    Touched(HostText),
+    /// A log grew.
+    Grown,
+    /// Something was not looked into.
+    Skipped(Skipped),
+    /// The row of a directory for a new version, or only this name of it.
+    Row { path: Vec<u8>, entries: Vec<Entry>, only: Option<Vec<u8>> },
+    /// A content to be kept.
+    Content([u8; 32], Vec<u8>),
+    /// The baseline cannot be read.
+    Trouble(StoreError),
+}
+
+/// What all visits share.
+#[derive(Debug)]
+pub(super) struct Visitor<'a> {
+    pub(super) depth: Depth,
+    pub(super) excluded: &'a Excluded,
+    pub(super) counter: &'a Counter,
+    /// There is a baseline to compare with.
+    pub(super) compares: bool,
+    /// A new version is made.
+    pub(super) writes: bool,
+    /// Nobody takes what is found any more.
+    pub(super) given_up: &'a AtomicBool,
+}
+
+impl Visitor<'_> {
+    /// Visits a directory; the ones in it become jobs.
+    pub(super) fn visit(&self, job: Job, reader: &BaselineReader, out: &SyncSender<Found>, jobs: &mut Vec<Job>) {
+        if let Err(found) = self.try_visit(job, reader, out, jobs) {
+            // The other end is gone only when the scan was given up.
+            let _ = out.send(found);
+        }
+    }
+
+    fn try_visit(&self, job: Job, reader: &BaselineReader, out: &SyncSender<Found>, jobs: &mut Vec<Job>) -> Result<(), Found> {
+        if self.given_up.load(Relaxed) {
+            return Ok(());
+        }
+        self.counter.enters(&job.path);
+        let skipped = |why: String| Found::Skipped(Skipped { path: HostText::from(job.path.as_slice()), why });
+        let folder = match open(&job) {
+            Ok(folder) => Arc::new(folder),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return self.without_folder(&job, reader, out),
+            Err(why) => return Err(skipped(format!("cannot be opened: {why}"))),
+        };
+        let device = folder.device().map_err(|why| skipped(why.to_string()))?;
+        if let Way::Below(_, _, parent) = &job.way
+            && *parent != device
+        {
+            match folder.file_system() {
+                Ok(FileSystem::Kernel) => return Err(skipped("the kernel makes up what is in it".to_owned())),
+                Ok(FileSystem::Remote) => {
+                    return Err(skipped("it lies on another host or in a program (NFS, CIFS, FUSE): name it itself".to_owned()));
+                }
+                Ok(FileSystem::Local) | Err(_) => {}
+            }
+        }
+        let row = reader.directory(&job.path).map_err(Found::Trouble)?;
+        let known = match row.as_deref().map(decode) {
+            Some(Err(_)) => return Err(skipped("its row in the baseline was written by no version of bartizan".to_owned())),
+            Some(Ok(known)) => known,
+            None => Vec::new(),
+        };
+        let names = match &job.only {
+            Some(name) => vec![name.clone()],
+            None => folder.names().map_err(|why| skipped(format!("cannot be listed: {why}")))?,
+        };
+        let wanted = |entry: &Entry| job.only.as_ref().is_none_or(|name| name.to_bytes() == entry.name);
+        let mut known: HashMap<Vec<u8>, Entry> = known.into_iter().filter(wanted).map(|entry| (entry.name.clone(), entry)).collect();
+        let mut entries = Vec::with_capacity(if self.writes { names.len() } else { 0 });
+        for name in names {
+            let path = joined(&job.path, name.to_bytes());
+            if self.excluded.has(&path) {
+                known.remove(name.to_bytes());
+                continue;
+            }
+            let old = known.remove(name.to_bytes());
+            match look(&folder, &name, old.as_ref(), self.depth) {
+                Ok(Some(looked)) => {
+                    self.descend(&job, &folder, &name, &path, &looked, out, jobs);
+                    let entry = self.compare(&path, old, looked, reader, out)?;
+                    entries.extend(self.writes.then_some(entry));
+                }
+                Ok(None) => self.gone(&path, old, reader, out)?,
+                Err(why) => {
+                    let _ = out.send(Found::Skipped(Skipped { path: path.into(), why: why.to_string() }));
+                }
+            }
+        }
+        for (name, old) in known {
+            let path = joined(&job.path, &name);
+            if !self.excluded.has(&path) {
+                self.gone(&path, Some(old), reader, out)?;
+            }
+        }
+        if self.writes {
+            let _ = out.send(Found::Row { path: job.path, entries, only: job.only.map(CString::into_bytes) });
+        }
+        Ok(())
+    }
+
+    /// The directory itself is gone: a root's parent, or one that was removed a moment ago. What the baseline knows of it is gone too.
+    fn without_folder(&self, job: &Job, reader: &BaselineReader, out: &SyncSender<Found>) -> Result<(), Found> {
+        let row = reader.directory(&job.path).map_err(Found::Trouble)?;
+        let known = row.as_deref().map(decode).and_then(Result::ok).unwrap_or_default();
+        let wanted = |entry: &Entry| job.only.as_ref().is_none_or(|name| name.to_bytes() == entry.name);
+        known.into_iter().filter(wanted).try_for_each(|old| self.gone(&joined(&job.path, &old.name), Some(old), reader, out))
+    }
+
+    /// A directory becomes a job, unless it is one too many.
+    #[allow(clippy::too_many_arguments)] // where we are, and what was found there
+    fn descend(
+        &self,
+        job: &Job,
+        folder: &Arc<Folder>,
+        name: &CString,
+        path: &[u8],
+        looked: &Looked,
+        out: &SyncSender<Found>,
+        jobs: &mut Vec<Job>,
+    ) {
+        if looked.entry.kind != Kind::Directory || job.only.is_some() {
+            return;
+        }
+        if job.depth >= DEEPEST || path.len() >= LONGEST_PATH {
+            let why = format!("it lies more than {DEEPEST} directories deep, or its path has more than {LONGEST_PATH} bytes");
+            let _ = out.send(Found::Skipped(Skipped { path: path.into(), why }));
+            return;
+        }
+        let way = Way::Below(Arc::clone(folder), name.clone(), looked.on);
+        jobs.push(Job { path: path.to_vec(), way, only: None, depth: job.depth + 1 });
+    }
+
+    fn compare(
+        &self,
+        path: &[u8],
+        old: Option<Entry>,
+        looked: Looked,
+        reader: &BaselineReader,
+        out: &SyncSender<Found>,
+    ) -> Result<Entry, Found> {
+        let Looked { entry, appended, content, read, .. } = looked;
+        self.count(&entry, read);
+        if let (Some(content), Content::Hash(hash)) = (content, &entry.content)
+            && self.writes
+        {
+            let _ = out.send(Found::Content(*hash, content));
+        }
+        if !self.compares || old.as_ref() == Some(&entry) {
+            return Ok(entry);
+        }
+        if entry.kind != Kind::Directory && old.as_ref().is_some_and(|old| old.kind == Kind::Directory) {
+            gone_below(path, reader, out)?;
+        }
+        let Some(mut change) = Change::between(path.into(), old, Some(entry.clone())) else { return Ok(entry) };
+        if let Some(bytes) = appended {
+            change
+                .differences
+                .iter_mut()
+                .filter(|one| matches!(one, Difference::Content { .. }))
+                .for_each(|one| *one = Difference::Appended { bytes });
+        }
+        let log = matches!(change.differences.as_slice(), [Difference::Appended { .. }]) && is_log(path);
+        let _ = out.send(match () {
+            () if log => Found::Grown,
+            () if change.is_touch() => Found::Touched(change.path),
+            () => Found::Change(Box::new(change)),
+        });
+        Ok(entry)
+    }
+
+    fn count(&self, entry: &Entry, read: bool) {
+        if entry.kind != Kind::Directory {
+            self.counter.files.fetch_add(1, Relaxed);
+        }
+        if entry.kind == Kind::File {
+            self.counter.bytes.fetch_add(entry.size, Relaxed);
+            self.counter.read_files.fetch_add(u64::from(read), Relaxed);
+            self.counter.read_bytes.fetch_add(if read { entry.size } else { 0 }, Relaxed);
+        }
+    }
+
+    /// A name is gone, and what was below it.
+    fn gone(&self, path: &[u8], old: Option<Entry>, reader: &BaselineReader, out: &SyncSender<Found>) -> Result<(), Found> {
+        let Some(old) = old.filter(|_| self.compares) else { return Ok(()) };
+        if old.kind == Kind::Directory {
+            gone_below(path, reader, out)?;
+        }
+        if let Some(change) = Change::between(path.into(), Some(old), None) {
+            let _ = out.send(Found::Change(Box::new(change)));
+        }
+        Ok(())
+    }
+}
+
+/// All that the baseline knows below a directory is gone.
+fn gone_below(path: &[u8], reader: &BaselineReader, out: &SyncSender<Found>) -> Result<(), Found> {
+    let mut take = |directory: &[u8], row: &[u8]| {
+        for entry in decode(row).unwrap_or_default() {
+            let path = joined(directory, &entry.name);
+            if let Some(change) = Change::between(path.into(), Some(entry), None) {
+                let _ = out.send(Found::Change(Box::new(change)));
+            }
+        }
+    };
+    reader.below(path, &mut take).map_err(Found::Trouble)
+}
+
+fn open(job: &Job) -> io::Result<Folder> {
+    use std::os::unix::ffi::OsStrExt;
+    match &job.way {
+        Way::Path => Folder::open(Path::new(std::ffi::OsStr::from_bytes(&job.path))),
+        Way::Below(parent, name, _) => parent.child(name),
+    }
+}
+
+/// A name in a directory.
+pub(super) fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let plain = directory.strip_suffix(b"/").unwrap_or(directory);
+    [plain, b"/", name].concat()
+}
+
+/// Files that grow all the time, by where they lie and how they are called: that they grow is no news, that they shrink is.
+fn is_log(path: &[u8]) -> bool {
+    path.starts_with(b"/var/log/") || path.ends_with(b".log")
+}

@@ -1,0 +1,434 @@
+//! Directories read below a descriptor: names, what each is, and what it holds, though somebody swaps names meanwhile.
+//!
+//! No link is followed and nothing but a regular file is opened, not even for a moment: each name is first taken as a place (`O_PATH`).
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, fstatfs, openat, readlinkat, statx};
+use rustix::fs::{lgetxattr, llistxattr};
+
+use super::holes;
+use super::plain_file::fill;
+
+/// Bytes of one getdents64(2).
+const NAMES: usize = 32 << 10;
+/// Longest list and value of extended attributes that are read, in bytes (XATTR_LIST_MAX, XATTR_SIZE_MAX in linux/limits.h).
+const ATTRIBUTES: usize = 64 << 10;
+/// Bytes of one read.
+const READ: usize = 128 << 10;
+/// A file with this much less on disk than its size is read as a sparse one.
+const SPARSE: u64 = 1 << 20;
+/// How often a file that changes while it is read is read again.
+const ATTEMPTS: usize = 3;
+
+/// What stat(2) tells of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Bytes on disk.
+    pub stored: u64,
+    /// Last change of content, nanoseconds since 1970.
+    pub modified: i64,
+    /// Last change of anything, nanoseconds since 1970.
+    pub changed: i64,
+    /// Inode number.
+    pub inode: u64,
+    /// Names of the inode.
+    pub links: u32,
+    /// Device on which it lies.
+    pub on: u64,
+    /// The device that it is, if it is one.
+    pub is: u64,
+}
+
+impl Facts {
+    fn of(found: &Statx) -> Self {
+        let nanos = |at: rustix::fs::StatxTimestamp| at.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(at.tv_nsec));
+        let device = |major: u32, minor: u32| u64::from(major) << 32 | u64::from(minor);
+        Self {
+            mode: u32::from(found.stx_mode),
+            uid: found.stx_uid,
+            gid: found.stx_gid,
+            size: found.stx_size,
+            stored: found.stx_blocks.saturating_mul(512),
+            modified: nanos(found.stx_mtime),
+            changed: nanos(found.stx_ctime),
+            inode: found.stx_ino,
+            links: found.stx_nlink,
+            on: device(found.stx_dev_major, found.stx_dev_minor),
+            is: device(found.stx_rdev_major, found.stx_rdev_minor),
+        }
+    }
+
+    /// The type alone, as in `S_IFMT` of stat(2).
+    pub fn kind(&self) -> u32 {
+        self.mode & libc::S_IFMT
+    }
+}
+
+/// What a file held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// BLAKE3 of the content; of a sparse file, of its blocks that are not zeros.
+    pub hash: [u8; 32],
+    /// It was read as a sparse file.
+    pub sparse: bool,
+    /// What it was when that was read.
+    pub facts: Facts,
+    /// BLAKE3 of as many bytes from the beginning as were asked for.
+    pub beginning: Option<[u8; 32]>,
+    /// The content itself, when it is not longer than asked for.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub enum Unread {
+    /// It is not a regular file any more.
+    NotAFile,
+    /// It changed each time that it was read.
+    Changing,
+    /// The kernel refuses.
+    Refused(io::Error),
+}
+
+impl From<io::Error> for Unread {
+    fn from(why: io::Error) -> Self {
+        Self::Refused(why)
+    }
+}
+
+/// What is wanted of a file besides its hash.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// The hash of so many bytes from the beginning.
+    pub beginning: Option<u64>,
+    /// The content, if it is not longer than so many bytes.
+    pub bytes: usize,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+}
+
+impl Folder {
+    /// Opens the directory at this path; links on the way are followed, for a person named it.
+    ///
+    /// # Errors
+    /// When it is no directory or the kernel refuses.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let name = CString::new(path.as_os_str().as_bytes())?;
+        Ok(Self { fd: openat(CWD, name.as_c_str(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())? })
+    }
+
+    /// Opens a directory in it; a link is none.
+    ///
+    /// # Errors
+    /// When it is no directory or the kernel refuses.
+    pub fn child(&self, name: &CStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self { fd: openat(&self.fd, name, flags, Mode::empty())? })
+    }
+
+    /// All names in it, in the order of their bytes.
+    ///
+    /// # Errors
+    /// When the kernel stops telling them.
+    pub fn names(&self) -> io::Result<Vec<CString>> {
+        let mut buffer = vec![MaybeUninit::uninit(); NAMES];
+        let mut entries = RawDir::new(self.fd.as_fd(), &mut buffer);
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What this name is; of a link, the link itself.
+    ///
+    /// # Errors
+    /// When it is gone or the kernel refuses.
+    pub fn facts(&self, name: &CStr) -> io::Result<Facts> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        Ok(Facts::of(&statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)?))
+    }
+
+    /// Where a link leads.
+    ///
+    /// # Errors
+    /// When it is none or the kernel refuses.
+    pub fn target(&self, name: &CStr) -> io::Result<Vec<u8>> {
+        Ok(readlinkat(&self.fd, name, Vec::new())?.into_bytes())
+    }
+
+    /// The extended attributes of this name, a link's own, by name. A file system without any is well.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn attributes(&self, name: &CStr) -> io::Result<Vec<(CString, Vec<u8>)>> {
+        // The way through the descriptor: no directory on it can be swapped, and the name itself is not followed.
+        let path = [format!("/proc/self/fd/{}/", self.fd.as_raw_fd()).as_bytes(), name.to_bytes()].concat();
+        let path = CString::new(path)?;
+        let mut list = [0u8; 512];
+        let found = match llistxattr(path.as_c_str(), list.as_mut_slice()) {
+            Ok(length) => list.get(..length).unwrap_or_default().to_vec(),
+            Err(rustix::io::Errno::RANGE) => {
+                let mut long = vec![0; ATTRIBUTES];
+                let length = llistxattr(path.as_c_str(), long.as_mut_slice())?;
+                long.truncate(length);
+                long
+            }
+            Err(rustix::io::Errno::NOTSUP) => Vec::new(),
+            Err(why) => return Err(why.into()),
+        };
+        let mut names: Vec<CString> = found
+            .split_inclusive(|byte| *byte == 0)
+            .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+            .filter(|name| !name.is_empty())
+            .map(CStr::to_owned)
+            .collect();
+        names.sort_unstable();
+        let mut attributes = Vec::with_capacity(names.len());
+        for name in names {
+            let mut value = vec![0; ATTRIBUTES];
+            match lgetxattr(path.as_c_str(), name.as_c_str(), value.as_mut_slice()) {
+                Ok(length) => {
+                    value.truncate(length);
+                    attributes.push((name, value));
+                }
+                // Gone since it was listed.
+                Err(rustix::io::Errno::NODATA) => {}
+                Err(why) => return Err(why.into()),
+            }
+        }
+        Ok(attributes)
+    }
+
+    /// Reads a regular file to the end that it had when it was opened, again when it changed meanwhile; bytes that were added behind that
+    /// end are no change.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub fn read(&self, name: &CStr, wanted: Wanted) -> Result<Read, Unread> {
+        let place = openat(&self.fd, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)?;
+        if !File::from(place.try_clone()?).metadata()?.is_file() {
+            return Err(Unread::NotAFile);
+        }
+        let path = CString::new(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(io::Error::from)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = openat(CWD, path.as_c_str(), flags | OFlags::NOATIME, Mode::empty())
+            .or_else(|_| openat(CWD, path.as_c_str(), flags, Mode::empty()))
+            .map_err(io::Error::from)?;
+        let file = File::from(file);
+        for _ in 0..ATTEMPTS {
+            let before = facts(&file)?;
+            let read = read_once(&file, before, wanted)?;
+            let after = facts(&file)?;
+            let grew = after.size > before.size && read_to_the_same(&file, &read)?;
+            if (after.modified, after.size) == (before.modified, before.size) || grew {
+                return Ok(read);
+            }
+        }
+        Err(Unread::Changing)
+    }
+
+    /// What kind of file system this is, when files of it are made up by the kernel or lie on another host.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn file_system(&self) -> io::Result<FileSystem> {
+        Ok(FileSystem::of(fstatfs(&self.fd)?.f_type as u64 & 0xffff_ffff))
+    }
+
+    /// Its own device number.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn device(&self) -> io::Result<u64> {
+        Ok(Facts::of(&statx(&self.fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?).on)
+    }
+}
+
+/// What files of a file system are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    /// Files that lie on a disk or in memory of this host.
+    Local,
+    /// Files that the kernel makes up (/proc, /sys): not content, and reading some does something.
+    Kernel,
+    /// Files of another host, or of a program (NFS, CIFS, FUSE): changes made there are not seen here, inodes may change.
+    Remote,
+}
+
+impl FileSystem {
+    /// By the number in linux/magic.h.
+    fn of(magic: u64) -> Self {
+        match magic {
+            // proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf, devpts, pstore, efivarfs, selinuxfs, configfs, mqueue,
+            // binfmt_misc, nsfs, autofs.
+            0x9fa0 | 0x6265_6572 | 0x0027_e0eb | 0x6367_7270 | 0x6462_6720 | 0x7472_6163 | 0x7363_6673 | 0xcafe_4a11 | 0x1cd1
+            | 0x6165_676c | 0xde5e_81e4 | 0xf97c_ff8c | 0x6265_6570 | 0x1980_0202 | 0x4249_4e4d | 0x6e73_6673 | 0x0187 => Self::Kernel,
+            // NFS, CIFS, SMB2, FUSE, 9P, Ceph, AFS, Coda.
+            0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x6573_5546 | 0x0102_1997 | 0x00c3_6400 | 0x5346_414f | 0x7375_7245 => Self::Remote,
+            _ => Self::Local,
+        }
+    }
+}
+
+fn facts(file: &File) -> io::Result<Facts> {
+    Ok(Facts::of(&statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+}
+
+/// Whether the first bytes are still those that were read, after something was added behind them.
+fn read_to_the_same(file: &File, read: &Read) -> io::Result<bool> {
+    let again = read_once(file, read.facts, Wanted::default())?;
+    Ok(again.hash == read.hash)
+}
+
+fn read_once(file: &File, facts: Facts, wanted: Wanted) -> io::Result<Read> {
+    if facts.size >= facts.stored.saturating_add(SPARSE) {
+        return Ok(Read { hash: sparse(file, facts.size)?, sparse: true, facts, beginning: None, bytes: None });
+    }
+    let keep = facts.size <= wanted.bytes as u64;
+    let (mut bytes, mut hasher, mut beginning) = (Vec::new(), blake3::Hasher::new(), None);
+    let mut room = vec![0u8; usize::try_from(facts.size).unwrap_or(READ).clamp(1, READ)];
+    let mut at = 0u64;
+    while at < facts.size {
+        let left = usize::try_from(facts.size - at).unwrap_or(READ).min(room.len());
+        // A hash of the beginning ends in the midst of what is read.
+        let until = wanted.beginning.filter(|end| *end > at).map_or(left, |end| usize::try_from(end - at).unwrap_or(left).min(left));
+        let Some(part) = room.get_mut(..until) else { break };
+        let read = fill(file, at, part)?;
+        if read == 0 {
+            break;
+        }
+        let part = room.get(..read).unwrap_or_default();
+        hasher.update(part);
+        if keep {
+            bytes.extend_from_slice(part);
+        }
+        at += read as u64;
+        if wanted.beginning == Some(at) {
+            beginning = Some(*hasher.finalize().as_bytes());
+        }
+    }
+    Ok(Read { hash: *hasher.finalize().as_bytes(), sparse: false, facts, beginning, bytes: keep.then_some(bytes) })
+}
+
+/// Each block that is not all zeros, with its number: the same whether zeros are written or left out.
+fn sparse(file: &File, size: u64) -> io::Result<[u8; 32]> {
+    const BLOCK: u64 = 64 << 10;
+    let mut hasher = blake3::Hasher::new_derive_key("bartizan sparse file 1");
+    hasher.update(&size.to_le_bytes());
+    let mut room = vec![0u8; BLOCK as usize];
+    let mut at = 0u64;
+    while at < size {
+        match holes::data_behind(file, at)? {
+            None => break,
+            Some(data) if data >= at + BLOCK => {
+                at = data / BLOCK * BLOCK;
+                continue;
+            }
+            Some(_) => {}
+        }
+        let read = fill(file, at, &mut room)?;
+        let part = room.get(..read).unwrap_or_default();
+        if part.iter().any(|byte| *byte != 0) {
+            hasher.update(&at.to_le_bytes());
+            hasher.update(part);
+        }
+        at += BLOCK;
+    }
+    Ok(*hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+    use std::os::unix::fs::symlink;
+
+    fn name(text: &str) -> CString {
+        CString::new(text).unwrap()
+    }
+
+    #[test]
+    fn only_files_are_read_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "abc").unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("folder", at("linked")).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        assert_eq!(folder.names().unwrap(), ["fifo", "file", "folder", "link", "linked"].map(name));
+        let read = |what: &str| folder.read(&name(what), Wanted { beginning: Some(2), bytes: 3 });
+        let found = read("file").unwrap();
+        assert_eq!(found.hash, *blake3::hash(b"abc").as_bytes());
+        assert_eq!(found.beginning, Some(*blake3::hash(b"ab").as_bytes()));
+        assert_eq!(found.bytes.as_deref(), Some(&b"abc"[..]));
+        for other in ["fifo", "folder", "link"] {
+            assert!(matches!(read(other), Err(Unread::NotAFile)), "{other}");
+        }
+        assert!(folder.child(&name("linked")).is_err());
+        assert_eq!(folder.target(&name("link")).unwrap(), b"file");
+        assert_eq!(folder.facts(&name("link")).unwrap().kind(), libc::S_IFLNK);
+        assert_eq!(Folder::open(Path::new("/proc")).unwrap().file_system().unwrap(), FileSystem::Kernel);
+    }
+
+    #[test]
+    fn a_terabyte_of_holes_is_hashed_at_once_and_is_the_same_as_written_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = |name: &str, size: u64, zeros: u64| {
+            let file = File::create(dir.path().join(name)).unwrap();
+            file.set_len(size).unwrap();
+            file.write_all_at(b"data", 200_000).unwrap();
+            file.write_all_at(&vec![0; zeros as usize], 400_000).unwrap();
+        };
+        make("holes", 1 << 40, 0);
+        make("zeros", 1 << 40, 300_000);
+        make("longer", (1 << 40) + 1, 0);
+        let folder = Folder::open(dir.path()).unwrap();
+        let hash = |what: &str| folder.read(&name(what), Wanted::default()).unwrap();
+        let began = std::time::Instant::now();
+        assert!(hash("holes").sparse);
+        assert_eq!(hash("holes").hash, hash("zeros").hash);
+        assert_ne!(hash("holes").hash, hash("longer").hash);
+        assert!(began.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn attributes_are_those_of_the_name_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("file")).unwrap();
+        if super::super::xattrs::set(&file, c"user.mark", b"here").is_err() {
+            return eprintln!("skipped: no extended attributes here");
+        }
+        symlink("file", dir.path().join("link")).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        assert_eq!(folder.attributes(&name("file")).unwrap(), [(name("user.mark"), b"here".to_vec())]);
+        assert_eq!(folder.attributes(&name("link")).unwrap(), []);
+    }
+}

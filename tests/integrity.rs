@@ -1,0 +1,318 @@
+//! `bartizan fim`: a baseline and what changed since, told in words; AIDE is asked too, and both must find the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)] // a test fails by panic
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+/// A tree of files, and a data directory beside it.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("tree")).unwrap();
+        Self { dir }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join("tree").join(name)
+    }
+
+    fn write(&self, name: &str, holds: &[u8]) {
+        fs::create_dir_all(self.at(name).parent().unwrap()).unwrap();
+        fs::write(self.at(name), holds).unwrap();
+    }
+
+    fn fim(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
+        command.arg("--data").arg(self.dir.path().join("data")).arg("fim").args(arguments);
+        command.output().unwrap()
+    }
+
+    fn baseline(&self) {
+        let output = self.fim(&["scan", "--baseline", self.at("").to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    }
+
+    fn scan(&self, more: &[&str]) -> Value {
+        let output = self.fim(&[&["scan", "--json"], more].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+        let changed = !report["changes"].as_array().unwrap().is_empty();
+        assert_eq!(output.status.code(), Some(if changed { 5 } else { 0 }), "{}", told(&output));
+        report
+    }
+
+    /// Each changed path below the tree, with its sentence.
+    fn changes(&self, more: &[&str]) -> BTreeMap<String, String> {
+        let report = self.scan(more);
+        let tree = format!("{}/", self.at("").canonicalize().unwrap().display());
+        let name = |path: &Value| path.as_str().unwrap().trim_start_matches(&tree).to_owned();
+        report["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|change| (name(&change["path"]), change["sentence"].as_str().unwrap().to_owned()))
+            .collect()
+    }
+}
+
+fn told(output: &Output) -> String {
+    format!("{:?}\n{}\n{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+#[test]
+fn every_change_is_told_in_plain_words_and_nothing_else() {
+    let place = Place::new();
+    for name in ["same", "content", "mode", "removed", "old-name", "emptied", "log/app.log", "log/cut.log", "dir/a", "dir/b"] {
+        place.write(name, b"some text\n");
+    }
+    symlink("same", place.at("link")).unwrap();
+    place.baseline();
+    assert_eq!(place.scan(&[])["changes"], serde_json::json!([]));
+
+    // The time of its content is put back: its change time cannot be.
+    let before = fs::metadata(place.at("content")).unwrap().modified().unwrap();
+    fs::write(place.at("content"), "SOME TEXT\n").unwrap();
+    File::open(place.at("content")).unwrap().set_modified(before).unwrap();
+    set_mode(&place.at("mode"), 0o4755);
+    fs::remove_file(place.at("removed")).unwrap();
+    fs::rename(place.at("old-name"), place.at("new-name")).unwrap();
+    File::create(place.at("emptied")).unwrap();
+    OpenOptions::new().append(true).open(place.at("log/app.log")).unwrap().write_all(b"more\n").unwrap();
+    OpenOptions::new().write(true).open(place.at("log/cut.log")).unwrap().set_len(4).unwrap();
+    fs::remove_file(place.at("link")).unwrap();
+    symlink("/etc/shadow", place.at("link")).unwrap();
+    fs::remove_dir_all(place.at("dir")).unwrap();
+    place.write("fresh/deep/x", b"x");
+
+    let changes = place.changes(&[]);
+    let says = |name: &str| changes.get(name).map(String::as_str).unwrap_or_else(|| panic!("no {name}: {changes:#?}"));
+    assert_eq!(says("content"), "content changed (still 10 bytes)");
+    assert_eq!(says("mode"), "mode 644 to 4755: set-uid appeared");
+    assert_eq!(says("removed"), "file removed");
+    assert!(says("new-name").starts_with("moved here from ") && says("new-name").ends_with("/old-name"), "{changes:#?}");
+    assert_eq!(says("emptied"), "content changed (10 bytes to 0 bytes)");
+    assert_eq!(says("log/cut.log"), "content changed (10 bytes to 4 bytes)");
+    assert!(says("link").starts_with("link leads to /etc/shadow, not same"), "{changes:#?}");
+    assert_eq!((says("dir"), says("dir/a")), ("directory removed", "file removed"));
+    assert!(says("fresh").starts_with("directory added") && says("fresh/deep/x").starts_with("file added (1 byte, "), "{changes:#?}");
+    assert!(!changes.contains_key("same") && !changes.contains_key("log/app.log"), "a log may grow: {changes:#?}");
+    assert_eq!(changes.len(), 13, "{changes:#?}");
+    let human = place.fim(&["scan"]);
+    let text = String::from_utf8_lossy(&human.stdout);
+    assert!(text.contains("/dir: directory removed, with 2 files\n") && text.contains("since version 1: "), "{text}");
+}
+
+#[test]
+fn approving_makes_a_version_that_the_next_scan_compares_with() {
+    let place = Place::new();
+    place.write("a", b"1");
+    place.write("b/c", b"1");
+    place.baseline();
+    place.write("a", b"2");
+    place.write("b/c", b"22");
+    let approved = place.fim(&["approve", place.at("a").to_str().unwrap(), "--reason", "ticket 7"]);
+    assert_eq!(approved.status.code(), Some(0), "{}", told(&approved));
+    assert_eq!(place.changes(&[]).into_keys().collect::<Vec<_>>(), ["b/c"]);
+    let status: Value = serde_json::from_slice(&place.fim(&["status", "--json"]).stdout).unwrap();
+    assert_eq!((&status[1]["number"], &status[1]["files"], &status[1]["bytes"]), (&2.into(), &2.into(), &2.into()), "{status:#}");
+    assert!(status[1]["what"].as_str().unwrap().ends_with("tree/a: ticket 7"), "{status:#}");
+    let approved = place.fim(&["approve", place.at("").to_str().unwrap()]);
+    assert_eq!(approved.status.code(), Some(0), "{}", told(&approved));
+    assert!(place.changes(&[]).is_empty());
+    // Only a part is looked at, and what is not covered is no part.
+    place.write("a", b"3");
+    assert!(place.changes(&[place.at("b").to_str().unwrap()]).is_empty());
+    let elsewhere = place.fim(&["scan", "/usr/include"]);
+    assert_eq!(elsewhere.status.code(), Some(2), "{}", told(&elsewhere));
+    assert!(told(&elsewhere).contains("is not in the baseline; `bartizan fim scan --baseline PATH` adds it"), "{}", told(&elsewhere));
+}
+
+#[test]
+fn a_baseline_that_somebody_edited_is_not_believed() {
+    let place = Place::new();
+    place.write("a", b"1");
+    let none = place.fim(&["verify"]);
+    assert!(told(&none).contains("there is no baseline yet"), "{}", told(&none));
+    place.baseline();
+    let whole: Value = serde_json::from_slice(&place.fim(&["verify", "--json"]).stdout).unwrap();
+    let seal = whole["seal"].as_str().unwrap().to_owned();
+    assert_eq!(place.fim(&["verify", "--expect", &seal]).status.code(), Some(0));
+    // Everything is put back as it was once: only a seal that was written down tells.
+    let data = place.dir.path().join("data");
+    let older = fs::read(data.join("integrity.db")).unwrap();
+    place.write("a", b"2");
+    assert_eq!(place.fim(&["approve", place.at("a").to_str().unwrap()]).status.code(), Some(0));
+    let whole: Value = serde_json::from_slice(&place.fim(&["verify", "--json"]).stdout).unwrap();
+    let newer = whole["seal"].as_str().unwrap().to_owned();
+    fs::write(data.join("integrity.db"), older).unwrap();
+    let rolled = place.fim(&["verify", "--expect", &newer]);
+    assert_eq!(rolled.status.code(), Some(5), "{}", told(&rolled));
+    let connection = rusqlite::Connection::open(data.join("integrity.db")).unwrap();
+    connection.execute("DELETE FROM directories WHERE path = ?1", [place.at("").canonicalize().unwrap().as_os_str().as_bytes()]).unwrap();
+    drop(connection);
+    for command in [&["verify"][..], &["scan"]] {
+        let output = place.fim(command);
+        assert_eq!(output.status.code(), Some(if command == ["verify"] { 5 } else { 1 }), "{}", told(&output));
+        assert!(told(&output).contains("was changed by somebody else than bartizan"), "{}", told(&output));
+    }
+}
+
+#[test]
+fn hostile_names_pipes_and_holes_have_a_state_and_stop_nothing() {
+    let place = Place::new();
+    let odd = OsStr::from_bytes(b"a\n\x1b[31m\xff");
+    fs::write(place.at("").join(odd), "x").unwrap();
+    symlink(".", place.at("loop")).unwrap();
+    Command::new("mkfifo").arg(place.at("fifo")).status().unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(place.at("socket")).unwrap();
+    let sparse = File::create(place.at("sparse")).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    let mut deep = place.at("");
+    for _ in 0..300 {
+        deep.push("d");
+        fs::create_dir(&deep).unwrap();
+    }
+    place.baseline();
+    let report = place.scan(&["--full"]);
+    assert_eq!(report["changes"], serde_json::json!([]), "{report:#}");
+    assert!(report["skipped"][0]["why"].as_str().unwrap().contains("more than 200 directories deep"), "{report:#}");
+    assert_eq!(report["complete"], false);
+    sparse.write_all_at(b"x", 1 << 39).unwrap();
+    fs::write(place.at("").join(odd), "y").unwrap();
+    fs::remove_file(place.at("fifo")).unwrap();
+    place.write("fifo", b"now a file");
+    let changes = place.changes(&[]);
+    assert_eq!(changes.get("fifo").map(String::as_str), Some("was a FIFO, is a file"), "{changes:#?}");
+    assert_eq!(changes.len(), 3, "{changes:#?}");
+    let human = String::from_utf8(place.fim(&["scan"]).stdout).unwrap();
+    assert!(human.contains("a\\n\\x1b[31m\\xff: content changed"), "{human}");
+}
+
+#[test]
+fn capabilities_and_access_lists_are_told_by_name() {
+    if !is_root() {
+        return eprintln!("skipped: not root");
+    }
+    let place = Place::new();
+    place.write("ping", b"x");
+    place.write("list", b"x");
+    place.baseline();
+    let ran = |program: &str, arguments: &[&str]| {
+        Command::new(program).args(arguments).arg(place.at("ping")).status().is_ok_and(|status| status.success())
+    };
+    if !ran("setcap", &["cap_net_raw+ep"]) {
+        return eprintln!("skipped: no setcap");
+    }
+    let changes = place.changes(&[]);
+    assert_eq!(changes.get("ping").map(String::as_str), Some("capability cap_net_raw gained"), "{changes:#?}");
+}
+
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
+/// A thousand operations over a small tree, some of which undo each other.
+fn mutate(tree: &Path, dice: &mut Dice) {
+    let name = |dice: &mut Dice| tree.join(format!("d{}/f{}", dice.roll(8), dice.roll(12)));
+    for step in 0..1_000 {
+        let (one, two) = (name(dice), name(dice));
+        let number = dice.roll(4) as u64;
+        let _may_be_gone = match dice.roll(10) {
+            0 => fs::write(&one, format!("content {}", dice.roll(3))),
+            1 => OpenOptions::new().append(true).open(&one).and_then(|mut file| write!(file, "{step}")),
+            2 => fs::remove_file(&one),
+            3 => fs::rename(&one, &two),
+            4 => fs::set_permissions(&one, Permissions::from_mode([0o644, 0o600, 0o4755, 0o666][number as usize])),
+            5 => fs::hard_link(&one, &two),
+            6 => symlink(&one, &two),
+            7 => OpenOptions::new().write(true).open(&one).and_then(|file| file.set_len(number)),
+            8 => File::open(&one).and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(number))),
+            _ => fs::read(&one).and_then(|bytes| fs::write(&two, bytes)),
+        };
+    }
+}
+
+/// The paths that AIDE finds added, removed or changed.
+fn aide(place: &Place, verb: &str) -> BTreeSet<String> {
+    let dir = place.dir.path();
+    let tree = place.at("").canonicalize().unwrap();
+    let tree = tree.to_str().unwrap();
+    // The same that we look at: directories without their own times and sizes, which tell of what is in them.
+    let rules = format!(
+        "database_in=file:{0}/aide.db\ndatabase_out=file:{0}/aide.new\nreport_url=stdout\nreport_level=list_entries\n\
+         Dirs = p+u+g+ftype\nFiles = p+u+g+i+n+s+m+c+l+ftype+sha256\n{tree} d Dirs\n{tree} f,l,p,s Files\n",
+        dir.display()
+    );
+    fs::write(dir.join("aide.conf"), rules).unwrap();
+    let output = Command::new("aide").arg("--config").arg(dir.join("aide.conf")).arg(verb).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if verb == "--init" {
+        assert!(dir.join("aide.new").exists(), "{}", told(&output));
+        fs::rename(dir.join("aide.new"), dir.join("aide.db")).unwrap();
+    }
+    let path = |line: &str| line.split_once(": ").map(|(_, path)| path.to_owned()).filter(|path| path.starts_with(tree));
+    text.lines().filter_map(path).map(|path| path.trim_start_matches(tree).trim_start_matches('/').to_owned()).collect()
+}
+
+#[test]
+fn after_a_thousand_random_operations_aide_finds_the_same() {
+    if Command::new("aide").arg("--version").output().is_err() {
+        return eprintln!("skipped: aide is not installed");
+    }
+    let ready = |seed| {
+        let place = Place::new();
+        for number in 0..8 {
+            (0..6).for_each(|file| place.write(&format!("d{number}/f{file}"), format!("content {file}").as_bytes()));
+        }
+        place.baseline();
+        aide(&place, "--init");
+        (seed, place)
+    };
+    let places = [7, 77].map(ready);
+    // AIDE keeps times in whole seconds: what is written anew within the same one is nothing new to it.
+    std::thread::sleep(Duration::from_millis(1_100));
+    for (seed, place) in places {
+        let mut dice = Dice(seed);
+        mutate(&place.at(""), &mut dice);
+        let theirs = aide(&place, "--check");
+        let report = place.scan(&[]);
+        let tree = format!("{}/", place.at("").canonicalize().unwrap().display());
+        let name = |path: &Value| path.as_str().unwrap().trim_start_matches(&tree).to_owned();
+        let changes = report["changes"].as_array().unwrap();
+        // A rename is one change to us and two to AIDE; one that was only touched is a change to AIDE.
+        let ours: BTreeSet<String> = changes
+            .iter()
+            .flat_map(|change| [&change["path"], &change["from"]].into_iter().filter(|path| path.is_string()).map(name))
+            .chain(report["touched"].as_array().unwrap().iter().map(name))
+            .collect();
+        assert!(ours.len() > 40, "seed {seed}: {ours:?}");
+        assert_eq!(ours, theirs, "seed {seed}: {report:#}");
+    }
+}
