@@ -88,14 +88,24 @@ const fn row(
 const LISTS: &[View] =
     &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Audit];
 
+/// The views in which a row belongs to an incident whose questions, actions and alerts can be answered there.
+const CASES: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions];
+
 /// The table. Order is the order of footer and help: what belongs to one view first.
 pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Confirm, "confirm", &["C"], "confirm", "confirm the action, so that it is not undone early", &[]),
-    row(Command::Approve, "approve", &["a"], "approve", "approve the question under the cursor", &[View::Approvals]),
-    row(Command::Reject, "reject", &["x"], "reject", "reject the question under the cursor", &[View::Approvals]),
-    row(Command::Duration, "duration", &["t"], "time", "approve for another time than proposed", &[View::Approvals]),
-    row(Command::Undo, "undo", &["u"], "undo", "undo the action under the cursor", &[View::Actions]),
-    row(Command::Acknowledge, "acknowledge", &["c"], "acknowledge", "say that you have seen the alert under the cursor", &[View::Alerts]),
+    row(Command::Approve, "approve", &["a"], "approve", "approve the question under the cursor, or of its incident", CASES),
+    row(Command::Reject, "reject", &["x"], "reject", "reject the question under the cursor, or of its incident", CASES),
+    row(Command::Duration, "duration", &["t"], "time", "approve for another time than proposed", CASES),
+    row(Command::Undo, "undo", &["u"], "undo", "undo the action under the cursor, or the newest of its incident", CASES),
+    row(
+        Command::Acknowledge,
+        "acknowledge",
+        &["c"],
+        "acknowledge",
+        "say that you have seen the alert under the cursor, or those of its incident",
+        CASES,
+    ),
     row(Command::Fold, "fold", &["space"], "fold", "fold or unfold what is below the process", &[View::Processes]),
     row(Command::FoldAll, "fold-all", &["z"], "fold all", "fold or unfold the whole tree", &[View::Processes]),
     row(Command::NextSuspect, "next-suspect", &["s"], "suspect", "go to the next process that an incident names", &[View::Processes]),
@@ -174,8 +184,8 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Up, "up", &["k", "up"], "up", "previous row", &[]),
     row(Command::First, "first", &["g", "home"], "first", "first row", &[]),
     row(Command::Last, "last", &["G", "end"], "last", "last row", &[]),
-    row(Command::PageDown, "page-down", &["pgdn", "ctrl-f"], "page", "one page down", &[]),
-    row(Command::PageUp, "page-up", &["pgup", "ctrl-b"], "page up", "one page up", &[]),
+    row(Command::PageDown, "page-down", &["pgdn", "ctrl-f", "ctrl-d"], "page", "one page down", &[]),
+    row(Command::PageUp, "page-up", &["pgup", "ctrl-b", "ctrl-u"], "page up", "one page up", &[]),
     row(Command::Back, "back", &["esc"], "back", "close the pane, clear the filter", &[]),
     row(Command::NextView, "next-view", &["tab"], "next view", "next view", &[]),
     row(Command::PreviousView, "previous-view", &["shift-tab"], "previous view", "previous view", &[]),
@@ -329,7 +339,8 @@ mod tests {
         let problem = Keymap::parse("[keys]\nundo = [\"j\"]\n", "k.toml").unwrap_err().to_string();
         assert!(problem.starts_with("k.toml: ") && problem.contains("\"undo\"") && problem.contains("\"down\""), "{problem}");
         let elsewhere = Keymap::parse("[keys]\nundo = [\"a\"]\n", "k.toml");
-        assert!(elsewhere.is_ok(), "approve and undo never work in one view");
+        assert!(elsewhere.is_err(), "approve and undo work in one view");
+        assert!(Keymap::parse("[keys]\nfreeze = [\"a\"]\n", "k").is_ok(), "freeze and approve never do");
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod fixtures;
 mod question_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod triage_tests;
 
 pub use run::{ConsoleError, Options, Outcome, run};
 pub use screenshot::{screenshot, screenshot_with_audit};

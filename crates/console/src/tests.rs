@@ -62,7 +62,7 @@ pub(crate) fn text(state: &State) -> String {
 #[test]
 fn every_view_at_every_size() {
     for view in View::ALL {
-        for (width, height) in [(80, 24), (200, 60), (40, 10)] {
+        for (width, height) in [(80, 24), (60, 20), (120, 40), (200, 60), (40, 10)] {
             let mut state = state(view, width, height);
             state.single = width == 40;
             insta::assert_snapshot!(format!("{view}_{width}x{height}"), text(&state));

@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use super::{RowKey, State, holds};
 use crate::widgets::{Branch, branches};
 use bartizan_config::View;
-use bartizan_model::{Action, Alert, AlertState, Approval, ApprovalState, AuditEntry, Incident, IncidentState, ProcessKey, Signal};
+use bartizan_model::{
+    Action, Alert, AlertState, Approval, ApprovalState, AuditEntry, Incident, IncidentId, IncidentState, ProcessKey, Signal,
+};
 use bartizan_protocol::{ProcessRow, SocketRow};
 
 /// The rows of the view on screen.
@@ -23,13 +25,101 @@ pub(crate) fn keys(state: &State) -> Vec<RowKey> {
     }
 }
 
-/// Incidents: open ones first, then the newest.
+/// Incidents, worst first: those that nobody has dealt with, then by severity, confidence, and how long they wait.
 pub(crate) fn incidents(state: &State) -> Vec<&Incident> {
     let filter = &state.list().filter;
     let mut rows: Vec<_> =
         state.mirror.incidents.values().filter(|row| holds(&format!("{} {} {}", row.id, row.severity, row.sentence), filter)).collect();
-    rows.sort_by_key(|row| (row.state == IncidentState::Closed, Reverse(row.id)));
+    rows.sort_by_key(|row| urgency(row));
     rows
+}
+
+/// What sorts incidents: the lowest is the worst.
+fn urgency(row: &Incident) -> impl Ord + use<> {
+    let dealt = match row.state {
+        IncidentState::Open | IncidentState::Contained => 0,
+        IncidentState::Acknowledged => 1,
+        IncidentState::Closed => 2,
+    };
+    // Confidence as it is shown: a difference that nobody sees orders nothing.
+    #[allow(clippy::cast_possible_truncation)] // 0 to 100
+    let confidence = (row.confidence.get() * 100.0 + 1e-9) as i64;
+    (dealt, Reverse(row.severity), Reverse(confidence), row.opened, row.id)
+}
+
+/// The worst incident, when it is worse than the one under the cursor of the overview.
+pub(crate) fn worse(state: &State) -> Option<&Incident> {
+    let first = *incidents(state).first()?;
+    let Some(RowKey::Incident(here)) = state.chosen() else { return None };
+    let here = state.mirror.incidents.get(&here)?;
+    let open = matches!(first.state, IncidentState::Open | IncidentState::Contained);
+    (open && first.id != here.id && (first.severity > here.severity || here.state == IncidentState::Closed)).then_some(first)
+}
+
+/// Open questions about an incident, in the order in which they were asked.
+pub(crate) fn questions_of(state: &State, id: IncidentId) -> Vec<&Approval> {
+    state.mirror.approvals.values().filter(|row| row.incident == id && row.state == ApprovalState::Pending).collect()
+}
+
+/// Actions for an incident that still have an effect, newest first.
+pub(crate) fn actions_of(state: &State, id: IncidentId) -> Vec<&Action> {
+    state.mirror.actions.values().rev().filter(|row| row.incident == Some(id) && row.state.is_active()).collect()
+}
+
+/// Alerts of an incident that nobody has seen.
+pub(crate) fn unseen_of(state: &State, id: IncidentId) -> Vec<&Alert> {
+    state.mirror.alerts.values().filter(|row| row.incident == id && row.state == AlertState::New).collect()
+}
+
+/// The question that a yes or no answers here: the one under the cursor, else the first one about the incident here.
+pub(crate) fn question_here(state: &State) -> Option<&Approval> {
+    match state.chosen()? {
+        RowKey::Approval(id) => state.mirror.approvals.get(&id),
+        _ => questions_of(state, incident_here(state)?).first().copied(),
+    }
+}
+
+/// The action that an undo is about here: the one under the cursor, else the newest for the incident here that can be undone.
+pub(crate) fn action_here(state: &State) -> Option<&Action> {
+    match state.chosen()? {
+        RowKey::Action(id) => state.mirror.actions.get(&id),
+        _ => actions_of(state, incident_here(state)?).into_iter().find(|row| row.kind.is_reversible()),
+    }
+}
+
+/// From the first ancestor that is known down to the process itself.
+pub(crate) fn lineage(state: &State, key: ProcessKey) -> Vec<&ProcessRow> {
+    let mut line = Vec::new();
+    let mut next = Some(key);
+    // An attacker can build a chain of any length; nobody reads more of it.
+    while let Some(row) = next.filter(|_| line.len() < LINEAGE).and_then(|key| state.mirror.processes.get(&key)) {
+        line.push(row);
+        next = row.parent.filter(|parent| *parent != row.key);
+    }
+    line.reverse();
+    line
+}
+
+/// Most ancestors of one process that are shown.
+const LINEAGE: usize = 64;
+
+/// The living processes below one, those nearest to it first.
+pub(crate) fn below(state: &State, key: ProcessKey) -> Vec<&ProcessRow> {
+    let mut children: std::collections::HashMap<ProcessKey, Vec<&ProcessRow>> = std::collections::HashMap::new();
+    for row in state.mirror.processes.values() {
+        if let Some(parent) = row.parent.filter(|parent| *parent != row.key) {
+            children.entry(parent).or_default().push(row);
+        }
+    }
+    let (mut found, mut level) = (Vec::new(), vec![key]);
+    while !level.is_empty() {
+        // Taken out: a loop of parents ends.
+        let mut next: Vec<&ProcessRow> = level.iter().filter_map(|key| children.remove(key)).flatten().collect();
+        next.sort_by_key(|row| (row.key.start, row.key.pid));
+        level = next.iter().map(|row| row.key).collect();
+        found.extend(next);
+    }
+    found
 }
 
 /// Processes as a tree; with a filter, those that match and what stands above them.
@@ -167,7 +257,7 @@ pub(crate) fn audit(state: &State) -> Vec<&AuditEntry> {
 }
 
 /// The incident behind the row under the cursor, whatever the view.
-pub(crate) fn incident_here(state: &State) -> Option<bartizan_model::IncidentId> {
+pub(crate) fn incident_here(state: &State) -> Option<IncidentId> {
     match state.chosen()? {
         RowKey::Incident(id) => Some(id),
         RowKey::Process(key) => state.mirror.processes.get(&key)?.incident,

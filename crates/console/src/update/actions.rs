@@ -2,21 +2,23 @@
 
 use crate::input::Effect;
 use crate::state::question::{Confirm, Essential};
-use crate::state::{Dialog, RowKey, Sound, State};
+use crate::state::{Dialog, Sound, State, rows};
 use crate::widgets::{Tone, TonedLine};
 use bartizan_config::Command;
 use bartizan_model::Action;
 use bartizan_protocol::Request;
 
-pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
-    if command != Command::Undo {
-        return Vec::new();
-    }
-    let Some(RowKey::Action(id)) = state.chosen() else {
-        state.say(Sound::Note, "no action is under the cursor");
+/// Asks before an undo: of the action under the cursor, or of the newest one for the incident there.
+pub(super) fn run(state: &mut State) -> Vec<Effect> {
+    let Some(row) = rows::action_here(state) else {
+        let text = match rows::incident_here(state) {
+            Some(id) => format!("no action for {id} has an effect that can be undone"),
+            None => "no action is under the cursor".to_owned(),
+        };
+        state.say(Sound::Note, text);
         return Vec::new();
     };
-    let Some(row) = state.mirror.actions.get(&id) else { return Vec::new() };
+    let id = row.id;
     let problem = if !row.kind.is_reversible() {
         Some(format!("{id} cannot be undone: a killed process does not come back"))
     } else if !row.state.is_active() {

@@ -1,19 +1,35 @@
 //! Saying that an alert was seen.
 
 use crate::input::Effect;
-use crate::state::{RowKey, Sound, State};
-use bartizan_config::Command;
-use bartizan_model::AlertState;
+use crate::state::{RowKey, Sound, State, rows};
+use bartizan_model::{AlertId, AlertState};
 use bartizan_protocol::Request;
 
-pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
-    let (Command::Acknowledge, Some(RowKey::Alert(id))) = (command, state.chosen()) else {
-        state.say(Sound::Note, "no alert is under the cursor");
-        return Vec::new();
+/// Acknowledges the alert under the cursor, or all new ones of the incident there.
+pub(super) fn run(state: &mut State) -> Vec<Effect> {
+    let new = match state.chosen() {
+        Some(RowKey::Alert(id)) => {
+            if state.mirror.alerts.get(&id).is_some_and(|row| row.state == AlertState::Acknowledged) {
+                state.say(Sound::Note, format!("{id} is already acknowledged"));
+                return Vec::new();
+            }
+            vec![id]
+        }
+        _ => rows::incident_here(state).map(|id| rows::unseen_of(state, id).iter().map(|row| row.id).collect()).unwrap_or_default(),
     };
-    if state.mirror.alerts.get(&id).is_some_and(|row| row.state == AlertState::Acknowledged) {
-        state.say(Sound::Note, format!("{id} is already acknowledged"));
+    if new.is_empty() {
+        let text = rows::incident_here(state).map_or_else(|| "no alert is under the cursor".to_owned(), |id| format!("{id} has no new alert"));
+        state.say(Sound::Note, text);
         return Vec::new();
     }
-    super::ask(state, Request::Ack { id }, format!("acknowledging {id}"))
+    acknowledge(state, &new)
+}
+
+/// Asks for each of them, unless the role forbids it.
+pub(super) fn acknowledge(state: &mut State, alerts: &[AlertId]) -> Vec<Effect> {
+    let first = alerts.first().map(|id| Request::Ack { id: *id });
+    if first.is_none_or(|request| !super::allowed(state, &request)) {
+        return Vec::new();
+    }
+    alerts.iter().map(|id| Effect::ask(Request::Ack { id: *id }, format!("acknowledging {id}"))).collect()
 }

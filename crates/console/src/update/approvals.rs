@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::input::Effect;
 use crate::state::dialog::{Prompt, Wants};
 use crate::state::question::{Confirm, Essential};
-use crate::state::{Dialog, RowKey, Sound, State};
+use crate::state::{Dialog, Sound, State, rows};
 use crate::widgets::{TextLine, Tone, TonedLine};
 use bartizan_config::Command;
 use bartizan_model::{ActionKind, ActionPlan, Approval, ApprovalId, ApprovalState, Preview};
@@ -16,49 +16,39 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
     if !super::allowed(state, &Request::Approve { id, lasts: None }) {
         return Vec::new();
     }
-    state.dialog = match command {
-        Command::Approve => confirm(state, id, None).map(Dialog::Confirm),
-        Command::Duration => Some(Dialog::Prompt(Prompt {
+    state.dialog = if command == Command::Duration {
+        Some(Dialog::Prompt(Prompt {
             title: format!("Approve {id} for how long?"),
             about: "It is undone automatically after this time: 30s, 10m, 1h 30m; at most 24h.".to_owned(),
             line: TextLine::new(&lasts(state, id).map(|lasts| humantime::format_duration(lasts).to_string()).unwrap_or_default()),
             wants: Wants::Duration(id),
             problem: None,
-        })),
-        Command::Reject => Some(Dialog::Prompt(Prompt {
+        }))
+    } else if command == Command::Reject {
+        Some(Dialog::Prompt(Prompt {
             title: format!("Reject {id}: why?"),
             about: "For the record; may stay empty. Enter rejects, Esc leaves the question open.".to_owned(),
             line: TextLine::default(),
             wants: Wants::Reason(id),
             problem: None,
-        })),
-        of_every_view!()
-        | Command::Undo
-        | Command::Acknowledge
-        | Command::Fold
-        | Command::FoldAll
-        | Command::FollowNewest
-        | Command::NextSuspect
-        | Command::Freeze
-        | Command::Kill
-        | Command::Block
-        | Command::Limit
-        | Command::Isolate
-        | Command::DisableUser
-        | Command::Left
-        | Command::Right
-        | Command::SelfTest
-        | Command::Verify => None,
+        }))
+    } else {
+        confirm(state, id, None).map(Dialog::Confirm)
     };
     Vec::new()
 }
 
+/// The question that is answered here: the one under the cursor, or the first about the incident there.
 fn open_question(state: &mut State) -> Option<ApprovalId> {
-    let Some(RowKey::Approval(id)) = state.chosen() else {
-        state.say(Sound::Note, "no question is under the cursor");
+    let Some(row) = rows::question_here(state) else {
+        let text = match rows::incident_here(state) {
+            Some(id) => format!("no question about {id} waits for an answer"),
+            None => "no question is under the cursor".to_owned(),
+        };
+        state.say(Sound::Note, text);
         return None;
     };
-    let pending = state.mirror.approvals.get(&id).is_some_and(|row| row.state == ApprovalState::Pending);
+    let (id, pending) = (row.id, row.state == ApprovalState::Pending);
     if !pending {
         state.say(Sound::Note, format!("{id} is already answered or lapsed"));
     }

@@ -210,16 +210,23 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 }
 
 fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
+    // What answers an incident works wherever a row belongs to one.
+    if matches!(command, Command::Approve | Command::Reject | Command::Duration) {
+        return approvals::run(state, command);
+    }
+    if command == Command::Undo {
+        return actions::run(state);
+    }
+    if command == Command::Acknowledge {
+        return alerts::run(state);
+    }
     match state.view {
         View::Processes => processes::run(state, command),
         View::Network => network::run(state, command),
         View::Timeline => timeline::run(state, command),
-        View::Alerts => alerts::run(state, command),
-        View::Approvals => approvals::run(state, command),
-        View::Actions => actions::run(state, command),
         View::Health => health::run(state, command),
         View::Audit => audit::run(state, command),
-        View::Overview => Vec::new(),
+        View::Overview | View::Alerts | View::Approvals | View::Actions => Vec::new(),
     }
 }
 

@@ -39,7 +39,7 @@ mod tests {
     fn a_few_letters_find_a_command() {
         assert_eq!(found("emst", View::Overview).first().map(|info| info.id), Some("emergency-stop"));
         assert_eq!(found("undo", View::Actions).first().map(|info| info.id), Some("undo"));
-        assert!(found("undo", View::Alerts).iter().all(|info| info.id != "undo"), "it does not work there");
+        assert!(found("undo", View::Health).iter().all(|info| info.id != "undo"), "it does not work there");
         assert!(found("xyzzy", View::Overview).is_empty());
         assert!(found("", View::Overview).len() > 20);
     }

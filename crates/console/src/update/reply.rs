@@ -90,18 +90,20 @@ fn acted(state: &mut State, request: &Request, actions: &[Action]) {
     }
 }
 
-/// The person answered the question under the cursor: the cursor goes on to the next one that waits, as the answer
-/// asked for. Nothing else ever moves it.
+/// The person answered the question here: the cursor goes on to the next one that waits, as the answer asked for. Elsewhere than
+/// among the questions it first stays with the incident until all of its own are answered. Nothing else ever moves it.
 fn answered(state: &mut State, request: &Request) {
     let (Request::Approve { id, .. } | Request::Reject { id, .. }) = request else { return };
-    if state.view != View::Approvals || state.chosen() != Some(RowKey::Approval(*id)) {
-        return;
-    }
     let waits = |row: &&Approval| row.state == ApprovalState::Pending && row.id != *id;
-    let next = state.mirror.approvals.values().filter(waits).map(|row| row.id).min_by_key(|other| (*other < *id, *other));
-    if let Some(next) = next {
-        state.list_mut().choose(RowKey::Approval(next));
-    }
+    let here = state.mirror.approvals.get(id).map(|row| row.incident);
+    let next = state.mirror.approvals.values().filter(waits).min_by_key(|row| (Some(row.incident) != here, row.id < *id, row.id));
+    let Some((next, incident)) = next.map(|row| (row.id, row.incident)) else { return };
+    let to = match state.chosen() {
+        Some(RowKey::Approval(at)) if at == *id => RowKey::Approval(next),
+        Some(RowKey::Incident(at)) if Some(at) == here => RowKey::Incident(incident),
+        _ => return,
+    };
+    state.list_mut().choose(to);
 }
 
 fn refused(state: &mut State, refusal: &Refusal) {

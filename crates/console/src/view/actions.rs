@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::{ago, clock, span};
+use super::format::{ago, clock, left};
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::update::{tone, vitals};
@@ -50,7 +50,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
 fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
     let active = row.state.is_active();
     let words = if active { paint.base } else { paint.muted };
-    let left = (row.ends_at() - state.now).max(chrono::TimeDelta::zero());
+    let rest = (row.ends_at() - state.now).max(chrono::TimeDelta::zero());
     let waits = row.awaits_confirmation().is_some();
     let verified = row.verified_at.map(|at| format!("{} ago", ago(state, at))).unwrap_or_else(|| "never".to_owned());
     vec![
@@ -59,10 +59,10 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
         Cell::new(if row.undo_pending().is_some() { "undoing" } else { row.state.noun() }, paint.action(row.state)),
         // The mark: it ends early, unless somebody confirms it.
         Cell::new(
-            if active { format!("{}{}", span(left), if waits { "!" } else { "" }) } else { String::new() },
+            if active { format!("{}{}", left(rest), if waits { "!" } else { "" }) } else { String::new() },
             if waits { paint.warning } else { words },
         ),
-        Cell::new(if active { bar(row, left, paint) } else { String::new() }, paint.accent),
+        Cell::new(if active { bar(row, rest, paint) } else { String::new() }, paint.accent),
         Cell::new(if active { verified } else { String::new() }, paint.muted),
         Cell::new(safe(&row.by.to_string()), paint.muted),
         Cell::new(row.incident.map(|id| id.to_string()).unwrap_or_default(), words),

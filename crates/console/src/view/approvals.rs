@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::span;
+use super::format::left;
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::update::{essentials, reasons_and_steps};
@@ -56,7 +56,7 @@ fn cells(state: &State, row: &Approval, paint: &Paint) -> Vec<Cell> {
     vec![
         Cell::new(row.id.to_string(), words),
         Cell::new(noun, style),
-        Cell::new(if open { span((row.expires_at - state.now).max(chrono::TimeDelta::zero())) } else { String::new() }, words),
+        Cell::new(if open { left(row.expires_at - state.now) } else { String::new() }, words),
         Cell::new(row.incident.to_string(), words),
         Cell::new(row.confidence.to_string(), words),
         Cell::new(row.action.to_string(), words),

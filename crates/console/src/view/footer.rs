@@ -5,10 +5,14 @@ use ratatui::layout::Rect;
 
 use super::format::{clock, span};
 use crate::paint::Paint;
-use crate::state::{Dialog, Link, Sound, State, rows};
-use crate::widgets::text::{fit, safe, width};
+use crate::state::{Dialog, Link, RowKey, Sound, State, rows};
+use crate::widgets::text::{fit, safe, width, wrap};
 use bartizan_config::keymap::COMMANDS;
 use bartizan_config::{Command, View};
+use bartizan_model::{AlertState, ApprovalState};
+
+/// Most rows of the view that a long sentence covers.
+const MOST: usize = 3;
 
 pub(super) fn draw(buf: &mut Buffer, message: Rect, footer: Rect, state: &State, paint: &Paint) {
     let line = if message.height > 0 { message } else { footer };
@@ -48,7 +52,19 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
     } else {
         return false;
     };
-    buf.set_stringn(area.x + 1, area.y, fit(&text, room, paint.glyphs.ellipsis), room, style);
+    // A sentence is never cut: a long one takes rows of the view above it while it lasts.
+    let lines = wrap(&text, room.max(1));
+    let most = usize::from(area.y.saturating_sub(buf.area.top())).min(MOST);
+    let more = u16::try_from(lines.len().saturating_sub(1).min(most)).unwrap_or(0);
+    let top = area.y - more;
+    for (at, y) in (top..=area.y).enumerate() {
+        let rest = lines.get(at..).unwrap_or_default();
+        let line = if y == area.y { fit(&rest.join(" "), room, paint.glyphs.ellipsis) } else { rest.first().cloned().unwrap_or_default() };
+        if more > 0 {
+            buf.set_stringn(area.x, y, " ".repeat(usize::from(area.width)), usize::from(area.width), paint.base);
+        }
+        buf.set_stringn(area.x + 1, y, line, room, style);
+    }
     true
 }
 
@@ -74,6 +90,7 @@ fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
                     | Command::EmergencyStop
                     | Command::Help
             )
+            && relevant(state, command)
             && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
     };
     // The way out of trouble and the way to all other keys are always shown.
@@ -98,6 +115,22 @@ fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         let (x2, _) = buf.set_stringn(x1 + 1, area.y, short, left(x1 + 1), paint.muted);
         x = x2 + 2;
     }
+}
+
+/// Whether it has something to work on here: a key that would only be refused is no hint.
+fn relevant(state: &State, command: Command) -> bool {
+    let question = || rows::question_here(state).is_some_and(|row| row.state == ApprovalState::Pending);
+    let unseen = || match state.chosen() {
+        Some(RowKey::Alert(id)) => state.mirror.alerts.get(&id).is_some_and(|row| row.state == AlertState::New),
+        _ => rows::incident_here(state).is_some_and(|id| !rows::unseen_of(state, id).is_empty()),
+    };
+    if matches!(command, Command::Approve | Command::Reject | Command::Duration) {
+        return question();
+    }
+    if command == Command::Undo {
+        return rows::action_here(state).is_some_and(|row| row.kind.is_reversible() && row.state.is_active());
+    }
+    command != Command::Acknowledge || unseen()
 }
 
 fn hint(state: &State, command: Command, short: &'static str) -> (String, &'static str) {

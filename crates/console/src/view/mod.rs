@@ -16,13 +16,16 @@ mod dialogs;
 mod footer;
 pub(crate) mod format;
 pub(crate) mod health;
+mod hint;
 mod network;
 mod overview;
 mod presence;
 pub(crate) mod processes;
 mod question;
 mod reading;
+mod story;
 mod strip;
+mod summary;
 mod tabs;
 mod timeline;
 

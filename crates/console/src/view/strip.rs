@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::format::{count, span};
+use super::format::{clock_of_minutes, count, left, span};
 use crate::paint::Paint;
 use crate::state::{Link, State, rows};
 use crate::widgets::text::{fit, safe, width};
@@ -71,8 +71,8 @@ fn countdown(state: &State, paint: &Paint) -> Option<Part> {
     let first = waiting.first()?;
     let more = if waiting.len() > 1 { format!(" +{}", waiting.len() - 1) } else { String::new() };
     // Without a connection nobody tells that it was undone; it is no question any more either way.
-    let left = first.ends_at() - state.now;
-    let left = if left > chrono::TimeDelta::zero() { span(left) } else { "over".to_owned() };
+    let rest = first.ends_at() - state.now;
+    let left = if rest > chrono::TimeDelta::zero() { left(rest) } else { "over".to_owned() };
     let key = state.keymap.key(Command::Confirm).map(|key| format!(": {key}")).unwrap_or_default();
     Some(Part { text: format!(" CONFIRM {} {left:>5}{more}{key} ", first.id), style: paint.warning, rank: 0, badge: true })
 }
@@ -98,13 +98,18 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
         part(fit(&safe(&health.host), 24, paint.glyphs.ellipsis), paint.title, 2),
         part(health.mode.to_string(), paint.mode(health.mode), 0),
         part(health.posture.standing().to_owned(), paint.posture(health.posture), 1),
-        part(format!("{} ev/s", count(rate(health.events_per_second))), paint.strip, 4),
-        part(format!("lost {}", count(lost)), if lost > 0 { paint.danger } else { paint.strip }, 3),
+        part(format!("{} ev/s", count(rate(health.events_per_second))), paint.strip, 6),
+        part(format!("lost {}", count(lost)), if lost > 0 { paint.danger } else { paint.strip }, if lost > 0 { 4 } else { 5 }),
         part(plural(alerts, "alert"), loud(alerts, paint.danger), 0),
         part(plural(questions, "approval"), loud(questions, paint.warning), 0),
     ];
+    let active = state.mirror.actions.values().filter(|row| row.state.is_active()).count();
+    if active > 0 {
+        parts.push(part(plural(active, "action"), paint.notice, 3));
+    }
+    parts.push(part(clock_of_minutes(state), paint.muted, 3));
     if alone {
-        parts.insert(3, rung(health, paint, 5));
+        parts.insert(3, rung(health, paint, 7));
     }
     if let Some(countdown) = countdown(state, paint) {
         parts.insert(0, countdown);

@@ -146,7 +146,8 @@ fn worst(signals: &[&Signal], stage: Stage) -> Option<bartizan_model::Severity> 
     signals.iter().filter(|signal| signal.stage == stage).map(|signal| signal.severity).max()
 }
 
-fn short(stage: Stage) -> &'static str {
+/// A stage in a few cells.
+pub(super) fn short(stage: Stage) -> &'static str {
     match stage {
         Stage::InitialAccess => "access",
         Stage::Persistence => "persist",

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::text::{fit, fit_middle, pad, pad_left};
+use super::text::{fit, fit_middle, pad, pad_left, width};
 use crate::paint::Paint;
 
 /// Where a text that is too long is cut.
@@ -87,6 +87,7 @@ impl Table<'_> {
         let widths = self.widths(area.width - 1);
         let names = self.columns.iter().map(|column| Cell::new(column.title, paint.muted)).collect();
         self.line(buf, Rect { height: 1, ..area }, &widths, names, paint, None);
+        self.more(buf, area, paint);
         if self.count == 0 {
             if area.height > 1 {
                 buf.set_stringn(
@@ -106,6 +107,18 @@ impl Table<'_> {
         }
     }
 
+    /// How many rows are above and below what is on screen, at the right end of the names.
+    fn more(&self, buf: &mut Buffer, area: Rect, paint: &Paint) {
+        let shown = usize::from(area.height.saturating_sub(1));
+        let (above, below) = (self.place.offset.min(self.count), self.count.saturating_sub(self.place.offset + shown));
+        let parts = [(above, paint.glyphs.up), (below, paint.glyphs.down)].into_iter().filter(|(rows, _)| *rows > 0);
+        let text = parts.map(|(rows, arrow)| format!(" {arrow}{rows} more")).collect::<String>();
+        let cells = u16::try_from(width(&text)).unwrap_or(u16::MAX);
+        if cells > 0 && cells < area.width {
+            buf.set_stringn(area.right() - cells, area.y, text, usize::from(cells), paint.accent);
+        }
+    }
+
     fn line(&self, buf: &mut Buffer, area: Rect, widths: &[u16], cells: Vec<Cell>, paint: &Paint, selected: Option<Style>) {
         if let Some(style) = selected {
             buf.set_style(area, style);
@@ -122,7 +135,8 @@ impl Table<'_> {
                 Cut::Middle => fit_middle(&cell.text, room, paint.glyphs.ellipsis),
             };
             let text = if column.right { pad_left(&text, room) } else { pad(&text, room) };
-            buf.set_stringn(x, area.y, text, usize::from(area.right().saturating_sub(x)), selected.unwrap_or(cell.style));
+            let style = selected.map_or(cell.style, |ground| on(ground, cell.style, paint));
+            buf.set_stringn(x, area.y, text, usize::from(area.right().saturating_sub(x)), style);
             x = x.saturating_add(*cells + GAP);
             if x >= area.right() {
                 break;
@@ -147,6 +161,15 @@ impl Table<'_> {
             })
             .collect()
     }
+}
+
+/// A cell of the row under the cursor: what says how bad something is keeps its colour.
+fn on(ground: Style, own: Style, paint: &Paint) -> Style {
+    let telling = [paint.good, paint.notice, paint.warning, paint.danger, paint.critical];
+    if !telling.contains(&own) || own.fg == paint.base.fg {
+        return ground;
+    }
+    Style { fg: own.fg, bg: own.bg.or(ground.bg), ..ground }.add_modifier(own.add_modifier)
 }
 
 /// Cells between columns.

@@ -1,0 +1,154 @@
+//! The short story of one incident: what happened, what waits for an answer, how far it went, whose it is, what was done.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::format::{ago, clock, left};
+use crate::paint::Paint;
+use crate::state::{State, rows};
+use crate::widgets::text::{fit, safe, wrap};
+use crate::widgets::{Spans, draw_spans, rule, spans_width};
+use bartizan_model::{HostText, Incident, ProcessKey, Signal, Stage};
+use bartizan_protocol::ProcessRow;
+
+/// Cells of the labels.
+const LABEL: usize = 9;
+/// Most rows of the sentence, of the questions and of the actions.
+const ROWS: usize = 3;
+
+/// Paints it below a rule with its name.
+pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint: &Paint) {
+    if area.height < 2 {
+        return;
+    }
+    let whole = if incident.complete { "" } else { ", evidence incomplete" };
+    let remark = format!(
+        "confidence {}, {}{whole}, began {}, {} ago",
+        incident.confidence,
+        super::overview::state_noun(incident.state),
+        clock(state, incident.opened),
+        ago(state, incident.opened)
+    );
+    let title = format!("{} {}", incident.id, incident.severity);
+    // On small screens the name alone; what it must not hide is in the list above.
+    let remark = if title.len() + remark.len() + 6 <= usize::from(area.width) { remark } else { format!("confidence {}", incident.confidence) };
+    let inside = rule(buf, area, &title, &remark, paint);
+    let cells = usize::from(inside.width.saturating_sub(2));
+    let lines = lines(state, incident, cells, usize::from(inside.height), paint);
+    for (line, y) in lines.iter().zip(inside.top()..inside.bottom()) {
+        draw_spans(buf, Rect { x: inside.x + 1, y, width: inside.width.saturating_sub(2), height: 1 }, line, paint);
+    }
+}
+
+/// The lines, the most important first: what does not fit below is what can wait.
+fn lines(state: &State, incident: &Incident, cells: usize, rows: usize, paint: &Paint) -> Vec<Spans> {
+    let mut out = sentence(incident, cells, rows, paint);
+    out.extend(questions(state, incident, paint));
+    let stages: Vec<&str> = Stage::ALL.into_iter().filter(|stage| incident.stages.contains(stage)).map(super::timeline::short).collect();
+    let arrow = format!(" {} ", paint.glyphs.right);
+    out.push(labelled("Stages", vec![(stages.join(&arrow), paint.severity(incident.severity))], paint));
+    if let Some(subject) = incident.subject {
+        out.push(labelled("Lineage", lineage(state, incident, subject, cells.saturating_sub(LABEL), paint), paint));
+    }
+    out.extend(actions(state, incident, paint));
+    let room = rows.saturating_sub(out.len());
+    let signals: Vec<&Signal> = state.mirror.signals.iter().filter(|row| incident.signals.contains(&row.id)).collect();
+    let latest = signals.len().saturating_sub(room);
+    for (at, row) in signals.iter().skip(latest).enumerate() {
+        let text = vec![
+            (format!("{} ", clock(state, row.at)), paint.muted),
+            (safe(&row.sentence), paint.base),
+        ];
+        out.push(labelled(if at == 0 { "Seen" } else { "" }, text, paint));
+    }
+    out
+}
+
+fn labelled(label: &str, mut text: Spans, paint: &Paint) -> Spans {
+    text.insert(0, (format!("{label:<LABEL$}"), paint.muted));
+    text
+}
+
+/// The whole sentence where there is room; where not, it says how to read the rest.
+fn sentence(incident: &Incident, cells: usize, rows: usize, paint: &Paint) -> Vec<Spans> {
+    let mut lines = wrap(&safe(&incident.sentence), cells);
+    let most = ROWS.min(rows.max(1));
+    if lines.len() > most {
+        lines.truncate(most);
+        if let Some(last) = lines.last_mut() {
+            let key = format!("{} enter", paint.glyphs.ellipsis);
+            *last = format!("{} {key}", fit(last, cells.saturating_sub(key.len() + 1), ""));
+        }
+    }
+    lines.into_iter().map(|line| vec![(line, paint.base)]).collect()
+}
+
+fn questions(state: &State, incident: &Incident, paint: &Paint) -> Vec<Spans> {
+    let asked = rows::questions_of(state, incident.id);
+    let mut out: Vec<Spans> = Vec::new();
+    for (at, row) in asked.iter().take(ROWS).enumerate() {
+        let more = if at + 1 == ROWS && asked.len() > ROWS { format!(" (and {} more)", asked.len() - ROWS) } else { String::new() };
+        let text = vec![
+            (format!("{} ", row.id), paint.warning),
+            (format!("{} left{more} ", left(row.expires_at - state.now)), paint.muted),
+            (safe(&row.action.to_string()), paint.warning),
+        ];
+        out.push(labelled(if at == 0 { "Asks you" } else { "" }, text, paint));
+    }
+    out
+}
+
+fn actions(state: &State, incident: &Incident, paint: &Paint) -> Vec<Spans> {
+    let done = rows::actions_of(state, incident.id);
+    let line = |(at, row): (usize, &&bartizan_model::Action)| {
+        let (noun, end) = if row.kind.is_reversible() {
+            (row.state.noun(), format!(" {} left ", left(row.ends_at() - state.now)))
+        } else {
+            ("done", " for good ".to_owned())
+        };
+        let text = vec![
+            (format!("{} ", row.id), paint.base),
+            (noun.to_owned(), paint.action(row.state)),
+            (end, paint.muted),
+            (safe(&format!("{} {}", row.kind.verb(), row.target)), paint.base),
+        ];
+        labelled(if at == 0 { "Done" } else { "" }, text, paint)
+    };
+    done.iter().take(ROWS).enumerate().map(line).collect()
+}
+
+/// From the first ancestor down to the process that did it: those of the incident in its colour, cut in the middle.
+fn lineage(state: &State, incident: &Incident, subject: ProcessKey, cells: usize, paint: &Paint) -> Spans {
+    let line = rows::lineage(state, subject);
+    if line.is_empty() {
+        return vec![(format!("pid {} no longer runs", subject.pid), paint.muted)];
+    }
+    let style = |row: &ProcessRow| if row.incident == Some(incident.id) { paint.severity(incident.severity) } else { paint.base };
+    let arrow = format!(" {} ", paint.glyphs.right);
+    let below = rows::below(state, subject).len();
+    let below = if below > 0 { format!(" and {below} below") } else { String::new() };
+    let mut hidden = 0;
+    loop {
+        let shown = line.iter().enumerate().filter(|(at, _)| *at == 0 || *at > hidden).map(|(_, row)| row);
+        let mut out: Spans = Vec::new();
+        for (at, row) in shown.enumerate() {
+            if at > 0 {
+                let gap = if at == 1 && hidden > 0 { format!("{arrow}{}{arrow}", paint.glyphs.ellipsis) } else { arrow.clone() };
+                out.push((gap, paint.muted));
+            }
+            out.push((format!("{} {}", name(row), row.key.pid), style(row)));
+        }
+        out.push((below.clone(), paint.muted));
+        if spans_width(&out) <= cells || hidden + 2 >= line.len() {
+            return out;
+        }
+        hidden += 1;
+    }
+}
+
+/// What people call a process: the name of its program's file.
+pub(super) fn name(row: &ProcessRow) -> String {
+    let own = HostText::from(row.exe.basename().as_ref()).escaped();
+    let claimed = || row.argv.first().map(ToString::to_string).unwrap_or_default();
+    if own.is_empty() { claimed() } else { own }
+}
