@@ -22,6 +22,8 @@ mod question_tests;
 mod tests;
 #[cfg(test)]
 mod triage_tests;
+#[cfg(test)]
+mod way_tests;
 
 pub use run::{ConsoleError, Options, Outcome, run};
 pub use screenshot::{screenshot, screenshot_with_audit};

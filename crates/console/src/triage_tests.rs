@@ -66,7 +66,13 @@ fn story_lineage_and_questions_stand_whole_beside_the_worst() {
     for (width, height) in [(80, 24), (120, 40), (200, 60)] {
         let shown = text(&crowded(width, height));
         let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-        for part in ["that wants to stay.", "Q5 29m left freeze /usr/bin/dash (pid 2214) and below", "Q6 29m left block to 203.0.113.66", "dash 2214", "access"] {
+        for part in [
+            "that wants to stay.",
+            "Q5 29m left freeze /usr/bin/dash (pid 2214) and below",
+            "Q6 29m left block to 203.0.113.66",
+            "dash 2214",
+            "access",
+        ] {
             assert!(flat.contains(part), "{width}x{height}: {part}\n{shown}");
         }
         assert!(flat.contains("a approves Q5"), "a newcomer is told what to do: {shown}");

@@ -80,11 +80,13 @@ pub(crate) struct Page {
     pub title: String,
     pub lines: Vec<TonedLine>,
     pub offset: usize,
+    /// Where it leads further: the first by enter, each by its number.
+    pub links: Vec<crate::update::Goto>,
 }
 
 impl Page {
     pub(crate) fn new(title: impl Into<String>, lines: Vec<TonedLine>) -> Self {
-        Self { title: title.into(), lines, offset: 0 }
+        Self { title: title.into(), lines, offset: 0, links: Vec::new() }
     }
 
     /// Why an incident scores what it scores.

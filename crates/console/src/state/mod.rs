@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub verdict: Option<AuditVerdict>,
     pub checks: Option<Vec<Check>>,
     pub dialog: Option<Dialog>,
+    /// The places that esc goes back to, the last one first to come.
+    pub trail: Vec<super::update::Step>,
     /// The key of now came alone in its read: only such a one can answer anything.
     pub alone: bool,
     /// "While you were away" is on screen.
@@ -121,6 +123,7 @@ impl State {
             verdict: None,
             checks: None,
             dialog: None,
+            trail: Vec::new(),
             alone: true,
             away: false,
             asked: BTreeMap::new(),
@@ -137,6 +140,11 @@ impl State {
     /// The same, to move in.
     pub(crate) fn list_mut(&mut self) -> &mut List {
         self.lists.entry(self.view).or_default()
+    }
+
+    /// The next visit of that view begins at its first row.
+    pub(crate) fn forget_cursor_of(&mut self, view: View) {
+        self.lists.entry(view).or_default().key = None;
     }
 
     /// The row under the cursor, if it is still there.
@@ -165,8 +173,8 @@ impl State {
         (age > STALE).then_some(age)
     }
 
-    /// The incident that the timeline shows: the one chosen, else the newest.
+    /// The incident that the timeline shows: the one chosen, else the worst.
     pub(crate) fn timeline_of(&self) -> Option<IncidentId> {
-        self.incident.filter(|id| self.mirror.incidents.contains_key(id)).or_else(|| self.mirror.incidents.keys().next_back().copied())
+        self.incident.filter(|id| self.mirror.incidents.contains_key(id)).or_else(|| rows::worst(self))
     }
 }

@@ -47,6 +47,11 @@ fn urgency(row: &Incident) -> impl Ord + use<> {
     (dealt, Reverse(row.severity), Reverse(confidence), row.opened, row.id)
 }
 
+/// The worst incident of all.
+pub(crate) fn worst(state: &State) -> Option<IncidentId> {
+    state.mirror.incidents.values().min_by_key(|row| urgency(row)).map(|row| row.id)
+}
+
 /// The worst incident, when it is worse than the one under the cursor of the overview.
 pub(crate) fn worse(state: &State) -> Option<&Incident> {
     let first = *incidents(state).first()?;

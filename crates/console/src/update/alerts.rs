@@ -18,7 +18,8 @@ pub(super) fn run(state: &mut State) -> Vec<Effect> {
         _ => rows::incident_here(state).map(|id| rows::unseen_of(state, id).iter().map(|row| row.id).collect()).unwrap_or_default(),
     };
     if new.is_empty() {
-        let text = rows::incident_here(state).map_or_else(|| "no alert is under the cursor".to_owned(), |id| format!("{id} has no new alert"));
+        let text =
+            rows::incident_here(state).map_or_else(|| "no alert is under the cursor".to_owned(), |id| format!("{id} has no new alert"));
         state.say(Sound::Note, text);
         return Vec::new();
     }

@@ -5,7 +5,7 @@ use crate::state::dialog::Page;
 use crate::state::{Dialog, RowKey, Sound, State};
 use crate::widgets::{Tone, TonedLine};
 use bartizan_config::View;
-use bartizan_model::{Action, Alert, AuditEntry, Signal, Timestamp};
+use bartizan_model::{Action, AuditEntry, Event, EventKind, Signal, Timestamp};
 use bartizan_protocol::{ProcessRow, SocketRow};
 
 pub(super) fn open(state: &mut State) -> Vec<Effect> {
@@ -13,32 +13,23 @@ pub(super) fn open(state: &mut State) -> Vec<Effect> {
         state.say(Sound::Note, "nothing is under the cursor");
         return Vec::new();
     };
-    match row {
-        RowKey::Incident(id) => {
-            if state.single {
-                return super::explain(state);
-            }
-            state.incident = Some(id);
-            let effects = super::show(state, View::Timeline);
-            state.list_mut().key = None;
-            return effects;
-        }
-        RowKey::Process(key) => page(state, state.mirror.processes.get(&key).map(|row| process(state, row))),
-        RowKey::Socket(id) => page(state, state.mirror.sockets.get(&id).map(|row| socket(state, row))),
-        RowKey::Signal(id) => page(state, state.mirror.signals.iter().find(|row| row.id == id).map(|row| signal(state, row))),
-        RowKey::Alert(id) => page(state, state.mirror.alerts.get(&id).map(|row| alert(state, row))),
-        RowKey::Approval(_) => return super::run(state, bartizan_config::Command::Approve),
-        RowKey::Action(id) => page(state, state.mirror.actions.get(&id).map(|row| action(state, row))),
-        RowKey::Line(seq) if state.view == View::Audit => {
-            page(state, state.audit.iter().find(|row| row.seq == seq).map(|row| line(state, row)))
-        }
-        RowKey::Line(_) => {}
+    if state.single && matches!(row, RowKey::Incident(_)) {
+        return super::explain(state);
     }
+    if let Some(to) = super::way::ahead(state, row) {
+        return super::way::goto(state, &to);
+    }
+    let shown = match row {
+        RowKey::Process(key) => state.mirror.processes.get(&key).map(|row| process(state, row)),
+        RowKey::Socket(id) => state.mirror.sockets.get(&id).map(|row| socket(state, row)),
+        RowKey::Signal(id) => state.mirror.signals.iter().find(|row| row.id == id).map(|row| signal(state, row)),
+        RowKey::Action(id) => state.mirror.actions.get(&id).map(|row| action(state, row)),
+        RowKey::Line(seq) if state.view == View::Audit => state.audit.iter().find(|row| row.seq == seq).map(|row| line(state, row)),
+        RowKey::Line(_) | RowKey::Incident(_) | RowKey::Alert(_) | RowKey::Approval(_) => None,
+    };
+    let links = super::way::links(state, row);
+    state.dialog = shown.map(|page| Dialog::Page(Page { links, ..page }));
     Vec::new()
-}
-
-fn page(state: &mut State, page: Option<Page>) {
-    state.dialog = page.map(Dialog::Page);
 }
 
 fn fact(label: &str, text: impl Into<String>) -> TonedLine {
@@ -117,20 +108,6 @@ fn signal(state: &State, row: &Signal) -> Page {
     Page::new(format!("Signal {}", row.id), lines)
 }
 
-fn alert(state: &State, row: &Alert) -> Page {
-    let lines = vec![
-        TonedLine::new(Tone::Plain, row.sentence.clone()),
-        TonedLine::new(Tone::Plain, ""),
-        fact("severity", row.severity.to_string()),
-        fact("first", time(state, row.at)),
-        fact("last", time(state, row.updated)),
-        fact("signals", row.count.to_string()),
-        fact("incident", row.incident.to_string()),
-        fact("seen by", known(row.by.as_deref())),
-    ];
-    Page::new(format!("Alert {}", row.id), lines)
-}
-
 fn action(state: &State, row: &Action) -> Page {
     let when = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| time(state, at));
     let mut lines = vec![
@@ -175,4 +152,29 @@ fn line(state: &State, row: &AuditEntry) -> Page {
         fact("hash", row.hash.clone()),
     ];
     Page::new(format!("Audit line {}", row.seq), lines)
+}
+
+/// What was recorded of a path or an address, newest last.
+pub(super) fn events(state: &State, events: &[Event]) -> Page {
+    let mut lines: Vec<TonedLine> = events.iter().map(|row| event(state, row)).collect();
+    if lines.is_empty() {
+        lines.push(TonedLine::new(Tone::Muted, "no recorded event names it"));
+    }
+    let mut processes = events.iter().rev().filter_map(|row| row.process.as_ref()).map(|process| process.key);
+    let alive = processes.find(|key| state.mirror.processes.contains_key(key)).map(super::way::Goto::Process);
+    Page { links: alive.into_iter().collect(), ..Page::new(format!("{} recorded events", events.len()), lines) }
+}
+
+fn event(state: &State, row: &Event) -> TonedLine {
+    let who = row.process.as_ref().map(|process| format!("{} ({})", process.name(), process.pid)).unwrap_or_default();
+    let what = if let EventKind::FileChange { file } | EventKind::FileOpen { file } | EventKind::PersistenceChange { file } = &row.kind {
+        format!("{} {}", file.change.verb(), file.path)
+    } else {
+        row.process.as_ref().map(|process| process.command()).unwrap_or_default()
+    };
+    TonedLine::labelled(
+        format!("{} {:<16} ", crate::view::format::clock(state, row.at), row.kind.name()),
+        Tone::Plain,
+        format!("{who} {what}"),
+    )
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{approvals, network, palette, run};
+use super::{approvals, network, palette, run, way};
 use crate::input::Effect;
 use crate::state::dialog::{Choose, Page, Prompt, Then, Wants};
 use crate::state::question::Confirm;
@@ -37,6 +37,9 @@ pub(super) fn key(state: &mut State, key: Key) -> Vec<Effect> {
             Vec::new()
         }
         Dialog::Page(page) => {
+            if let Some(to) = followed(&page, key) {
+                return way::goto(state, &to);
+            }
             state.dialog = scrolled(command, page.offset, super::view::span(state)).map(|offset| Dialog::Page(Page { offset, ..page }));
             Vec::new()
         }
@@ -65,6 +68,16 @@ pub(super) fn paste(state: &mut State, text: &str) -> Vec<Effect> {
         _ => state.say(Sound::Note, "pasted text is ignored here: it could press keys that nobody meant"),
     }
     Vec::new()
+}
+
+/// Where a key on a page leads: enter to the first place that it names, a number to the one with that number.
+fn followed(page: &Page, key: Key) -> Option<way::Goto> {
+    let at = match key.name {
+        KeyName::Enter => 0,
+        KeyName::Char(letter) if !key.ctrl && !key.alt => usize::try_from(letter.to_digit(10)?).ok()?.checked_sub(1)?,
+        _ => return None,
+    };
+    page.links.get(at).cloned()
 }
 
 fn scrolled(command: Option<Command>, offset: usize, page: usize) -> Option<usize> {
@@ -118,10 +131,13 @@ fn in_palette(state: &mut State, mut line: TextLine, at: usize, key: Key) -> Vec
     let found = palette::found(line.text(), state.view);
     match key.name {
         KeyName::Enter => {
+            if let Some(to) = way::read(line.text(), state) {
+                return way::goto(state, &to);
+            }
             if let Some(info) = found.get(at) {
                 return run(state, info.command);
             }
-            state.say(Sound::Note, "no command has such a name");
+            state.say(Sound::Note, "no command has such a name; ids (I7, A3), pids, addresses and paths work too");
             return Vec::new();
         }
         KeyName::Down | KeyName::Tab => state.dialog = Some(Dialog::Palette { line, at: (at + 1).min(found.len().saturating_sub(1)) }),

@@ -59,10 +59,12 @@ mod processes;
 mod push;
 mod reply;
 mod timeline;
+mod way;
 
 pub(super) use approvals::{essentials, reasons_and_steps};
 pub(super) use confirming::{tone, vitals};
 pub(super) use palette::found as palette_rows;
+pub(super) use way::{Goto, Step, here as place_name, name_of, read as read_id};
 
 /// How long a message stays.
 const MESSAGE_STAYS: chrono::TimeDelta = chrono::TimeDelta::seconds(12);
@@ -162,7 +164,7 @@ fn pressed(state: &mut State, key: Key) -> Vec<Effect> {
 pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
     state.message = None;
     match command {
-        Command::Show(view) => return show(state, view),
+        Command::Show(view) => return jump(state, view),
         Command::NextView => return beside(state, 1),
         Command::PreviousView => return beside(state, View::ALL.len() - 1),
         Command::Down => step(state, Move::By(1)),
@@ -230,6 +232,22 @@ fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
     }
 }
 
+/// Goes to a view by its key: the way back is forgotten, and the timeline shows the incident of the row under the cursor.
+fn jump(state: &mut State, view: View) -> Vec<Effect> {
+    if view == View::Timeline
+        && state.view != View::Timeline
+        && !state.single
+        && let Some(id) = rows::incident_here(state)
+        && state.incident.replace(id) != Some(id)
+    {
+        state.forget_cursor_of(View::Timeline);
+    }
+    if view != state.view && !state.single {
+        state.trail.clear();
+    }
+    show(state, view)
+}
+
 /// Goes to a view.
 pub(super) fn show(state: &mut State, view: View) -> Vec<Effect> {
     if state.single && view != state.view {
@@ -243,7 +261,7 @@ pub(super) fn show(state: &mut State, view: View) -> Vec<Effect> {
 fn beside(state: &mut State, by: usize) -> Vec<Effect> {
     let at = View::ALL.iter().position(|view| *view == state.view).unwrap_or(0);
     let next = View::ALL.get((at + by) % View::ALL.len()).copied().unwrap_or(View::Overview);
-    show(state, next)
+    jump(state, next)
 }
 
 fn step(state: &mut State, by: Move) {
@@ -263,8 +281,14 @@ fn page(state: &mut State, pages: isize) {
 
 fn back(state: &mut State) {
     if !state.list().filter.is_empty() {
+        if !state.trail.is_empty() && state.view == View::Network {
+            way::back(state);
+            return;
+        }
         state.list_mut().filter.clear();
         state.say(Sound::Note, "the filter is off");
+    } else if !way::back(state) && !state.single && state.view != View::Overview {
+        state.say(Sound::Note, "there is no way back from here: enter leads on, esc comes back");
     }
 }
 

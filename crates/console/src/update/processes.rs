@@ -109,7 +109,7 @@ fn next_suspect(state: &mut State) {
 }
 
 /// Puts the cursor on a process and unfolds what hides it.
-fn reveal(state: &mut State, key: ProcessKey) {
+pub(super) fn reveal(state: &mut State, key: ProcessKey) {
     let mut above = state.mirror.processes.get(&key).and_then(|row| row.parent);
     let mut steps = 0;
     while let Some(parent) = above.filter(|_| steps < 4_096) {

@@ -59,6 +59,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
             let act = Request::Act { plan, reason: "asked for in the console".to_owned() };
             state.dialog = Some(Dialog::Confirm(Confirm::new("Do this now?", essentials, details, vec![Effect::ask(act, what)])));
         }
+        Reply::Events(events) if state.dialog.is_none() => state.dialog = Some(Dialog::Page(super::details::events(state, &events))),
         Reply::Explanation(_)
         | Reply::Hello(_)
         | Reply::Health(_)

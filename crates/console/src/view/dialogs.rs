@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::paint::Paint;
 use crate::state::dialog::{Choose, Prompt};
 use crate::state::{Dialog, Link, State};
-use crate::update::palette_rows;
+use crate::update::{name_of, palette_rows, read_id};
 use crate::widgets::text::{fit, pad, safe};
 use crate::widgets::{TextLine, Tone, TonedLine, draw_lines, popup, wrap_toned};
 use bartizan_config::keymap::COMMANDS;
@@ -14,8 +14,11 @@ use bartizan_config::keymap::COMMANDS;
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     match &state.dialog {
         None | Some(Dialog::Filter(_)) => {}
-        Some(Dialog::Help { offset }) => page(buf, area, "Keys", &help(state), *offset, paint),
-        Some(Dialog::Page(text)) => page(buf, area, &text.title, &text.lines, text.offset, paint),
+        Some(Dialog::Help { offset }) => page(buf, area, ("Keys", ""), &help(state), *offset, paint),
+        Some(Dialog::Page(text)) => {
+            let links: Vec<String> = (1..10).zip(&text.links).map(|(at, to)| format!("{at} {}", name_of(to))).collect();
+            page(buf, area, (&text.title, &links.join("   ")), &text.lines, text.offset, paint);
+        }
         Some(Dialog::Palette { line, at }) => palette(buf, area, state, line, *at, paint),
         Some(Dialog::Confirm(question)) => super::question::draw(buf, area, state, question, paint),
         Some(Dialog::Choose(question)) => choose(buf, area, question, paint),
@@ -53,7 +56,7 @@ fn wide(area: Rect, most: u16) -> u16 {
     most.min(area.width)
 }
 
-fn page(buf: &mut Buffer, area: Rect, title: &str, lines: &[TonedLine], offset: usize, paint: &Paint) {
+fn page(buf: &mut Buffer, area: Rect, (title, links): (&str, &str), lines: &[TonedLine], offset: usize, paint: &Paint) {
     let wide = wide(area, 96);
     let lines = wrap_toned(lines, usize::from(wide.saturating_sub(4)));
     let inside = popup(buf, area, wide, high(lines.len(), 3), &safe(title), paint.accent, paint);
@@ -66,7 +69,11 @@ fn page(buf: &mut Buffer, area: Rect, title: &str, lines: &[TonedLine], offset: 
     } else {
         format!("esc closes   j k scroll   {} of {}", (offset + shown).min(lines.len()), lines.len())
     };
-    buf.set_stringn(inside.x, inside.bottom().saturating_sub(1), hint, usize::from(inside.width), paint.muted);
+    let y = inside.bottom().saturating_sub(1);
+    let (x, _) =
+        buf.set_stringn(inside.x, y, if links.is_empty() { hint } else { format!("{hint}   ") }, usize::from(inside.width), paint.muted);
+    let room = usize::from(inside.right().saturating_sub(x));
+    buf.set_stringn(x, y, fit(&safe(links), room, paint.glyphs.ellipsis), room, paint.accent);
 }
 
 fn help(state: &State) -> Vec<TonedLine> {
@@ -93,8 +100,17 @@ fn palette(buf: &mut Buffer, area: Rect, state: &State, line: &TextLine, at: usi
         let text = pad(&fit(&text, usize::from(inside.width), paint.glyphs.ellipsis), usize::from(inside.width));
         buf.set_stringn(inside.x, y, text, usize::from(inside.width), if index == at { paint.selected } else { paint.base });
     }
-    if found.is_empty() {
-        buf.set_stringn(inside.x, inside.y + 2, "no command has such a name", usize::from(inside.width), paint.muted);
+    if let Some(to) = read_id(line.text(), state).filter(|_| inside.height > 1) {
+        let text = fit(&safe(&format!("enter goes to {}", name_of(&to))), usize::from(inside.width), paint.glyphs.ellipsis);
+        buf.set_stringn(inside.x, inside.y + 1, text, usize::from(inside.width), paint.accent);
+    } else if found.is_empty() && inside.height > 2 {
+        buf.set_stringn(
+            inside.x,
+            inside.y + 2,
+            "no command has such a name; I7, A3, a pid, an address or a path lead there",
+            usize::from(inside.width),
+            paint.muted,
+        );
     }
 }
 

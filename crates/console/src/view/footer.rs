@@ -49,6 +49,8 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
         let key = state.keymap.key(Command::Confirm).unwrap_or_default();
         let what = safe(&format!("{} {}", row.kind.verb(), row.target));
         (format!("{}: {what} is undone at {} unless you confirm it: {key}", row.id, clock(state, row.ends_at())), paint.warning)
+    } else if let Some(way) = way(state, paint).filter(|_| area.y < buf.area.bottom().saturating_sub(1)) {
+        (way, paint.muted)
     } else {
         return false;
     };
@@ -66,6 +68,17 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
         buf.set_stringn(area.x + 1, y, line, room, style);
     }
     true
+}
+
+/// The way that led here, and that esc goes back.
+fn way(state: &State, paint: &Paint) -> Option<String> {
+    let back = state.trail.last()?;
+    let mut names: Vec<&str> = state.trail.iter().rev().take(4).map(|step| step.name.as_str()).collect();
+    names.reverse();
+    let here = crate::update::place_name(state);
+    names.push(&here);
+    let key = state.keymap.key(Command::Back).unwrap_or_default();
+    Some(format!("{}   ({key}: back to {})", names.join(&format!(" {} ", paint.glyphs.right)), back.name))
 }
 
 /// Keys of this view first, then those that work everywhere, as many as fit; help is always among them.

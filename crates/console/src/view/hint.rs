@@ -63,7 +63,12 @@ fn words(state: &State) -> (String, Urgency) {
     let mut elsewhere = state.mirror.approvals.values().filter(|row| row.state == ApprovalState::Pending);
     if let Some(row) = elsewhere.next() {
         let view = key(Command::Show(View::Approvals));
-        let text = format!("Now: {} about {} waits for your yes or no ({} left): {view} shows it", row.id, row.incident, left(row.expires_at - state.now));
+        let text = format!(
+            "Now: {} about {} waits for your yes or no ({} left): {view} shows it",
+            row.id,
+            row.incident,
+            left(row.expires_at - state.now)
+        );
         return (text, Urgency::Decide);
     }
     let seen = match rows::incident_here(state).map(|id| rows::unseen_of(state, id).len()) {
@@ -84,7 +89,12 @@ fn calm(state: &State) -> String {
         None => format!("All calm: no incident is known here; {watched} ({}).{learning}", span(health.at - health.watching_since)),
         Some(last) => {
             let what = super::overview::state_noun(last.state);
-            format!("All calm since {} ({}): {} was the last incident and is {what}; {watched}.{learning}", moment(last.updated), span(state.now - last.updated), last.id)
+            format!(
+                "All calm since {} ({}): {} was the last incident and is {what}; {watched}.{learning}",
+                moment(last.updated),
+                span(state.now - last.updated),
+                last.id
+            )
         }
     }
 }

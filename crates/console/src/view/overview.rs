@@ -87,7 +87,11 @@ fn list(buf: &mut Buffer, area: Rect, part: Rect, state: &State, paint: &Paint) 
     let inside = rule(buf, part, "Incidents, worst first", &format!("{open} open of {}", incidents.len()), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
-    let empty = if state.list().filter.is_empty() { "no incident: nothing that was seen adds up to an attack" } else { "no incident matches the filter" };
+    let empty = if state.list().filter.is_empty() {
+        "no incident: nothing that was seen adds up to an attack"
+    } else {
+        "no incident matches the filter"
+    };
     let table = Table { columns: &COLUMNS, count: incidents.len(), place, empty };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = incidents.get(index) else { return Vec::new() };

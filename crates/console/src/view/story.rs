@@ -31,7 +31,8 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, incident: &Incid
     );
     let title = format!("{} {}", incident.id, incident.severity);
     // On small screens the name alone; what it must not hide is in the list above.
-    let remark = if title.len() + remark.len() + 6 <= usize::from(area.width) { remark } else { format!("confidence {}", incident.confidence) };
+    let remark =
+        if title.len() + remark.len() + 6 <= usize::from(area.width) { remark } else { format!("confidence {}", incident.confidence) };
     let inside = rule(buf, area, &title, &remark, paint);
     let cells = usize::from(inside.width.saturating_sub(2));
     let lines = lines(state, incident, cells, usize::from(inside.height), paint);
@@ -55,10 +56,7 @@ fn lines(state: &State, incident: &Incident, cells: usize, rows: usize, paint: &
     let signals: Vec<&Signal> = state.mirror.signals.iter().filter(|row| incident.signals.contains(&row.id)).collect();
     let latest = signals.len().saturating_sub(room);
     for (at, row) in signals.iter().skip(latest).enumerate() {
-        let text = vec![
-            (format!("{} ", clock(state, row.at)), paint.muted),
-            (safe(&row.sentence), paint.base),
-        ];
+        let text = vec![(format!("{} ", clock(state, row.at)), paint.muted), (safe(&row.sentence), paint.base)];
         out.push(labelled(if at == 0 { "Seen" } else { "" }, text, paint));
     }
     out

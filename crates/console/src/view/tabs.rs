@@ -12,6 +12,9 @@ const ROOMY: u16 = 110;
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let roomy = area.width >= ROOMY;
+    // Where not all names fit, only the view on screen has its name.
+    let all: usize = View::ALL.into_iter().map(|view| short(view).len() + 2).sum();
+    let narrow = all > usize::from(area.width);
     let mut x = area.x + 1;
     for view in View::ALL {
         let key = state.keymap.key(Command::Show(view)).unwrap_or_default();
@@ -21,8 +24,9 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         if here && x > area.x {
             buf.set_stringn(x - 1, area.y, " ", 1, paint.selected);
         }
+        let named = if narrow && !here { "" } else { short(view) };
         let (x1, _) = buf.set_stringn(x, area.y, if roomy { format!("{key} ") } else { key }, room, key_style);
-        let (x2, _) = buf.set_stringn(x1, area.y, if roomy { view.title() } else { short(view) }, room, name);
+        let (x2, _) = buf.set_stringn(x1, area.y, if roomy { view.title() } else { named }, room, name);
         if here {
             buf.set_stringn(x2, area.y, " ", usize::from(area.right().saturating_sub(x2)), paint.selected);
         }
