@@ -62,7 +62,7 @@ fn is_alive_with_keys(terminal: &Terminal, after: &str) {
     terminal.press(&["8"]);
     terminal.wait(&format!("keys to work after {after}"), |screen| screen.contains("Health ") && screen.contains("self-test"));
     terminal.press(&["1"]);
-    terminal.wait(&format!("keys to work after {after}"), |screen| screen.contains("Guard "));
+    terminal.wait(&format!("keys to work after {after}"), |screen| screen.contains("Incidents"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod contrast;
 mod hold_policy;
 mod key;
 pub mod keymap;

@@ -166,8 +166,12 @@ impl Table<'_> {
 /// A cell of the row under the cursor: what says how bad something is keeps its colour.
 fn on(ground: Style, own: Style, paint: &Paint) -> Style {
     let telling = [paint.good, paint.notice, paint.warning, paint.danger, paint.critical];
-    if !telling.contains(&own) || own.fg == paint.base.fg {
+    if !telling.contains(&own) {
         return ground;
+    }
+    if own.fg == paint.base.fg {
+        // Without colours, weight and underline say it.
+        return ground.add_modifier(own.add_modifier);
     }
     Style { fg: own.fg, bg: own.bg.or(ground.bg), ..ground }.add_modifier(own.add_modifier)
 }
