@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use bartizan_config::Policy;
 use bartizan_detect::detectors::web::WebDetectors;
-use bartizan_logs::web::{AccessReader, judge};
+use bartizan_logs::web::{AccessReader, Judge, judge};
 
 use crate::ordinary::{Numbers, line};
 use crate::{mib, now, rate, resident};
@@ -57,12 +57,12 @@ fn detectors() -> WebDetectors {
 fn row(name: &str, lines: &[String]) -> (f64, String) {
     let reader = AccessReader::guessing();
     let (mut found, mut findings) = (0_u32, 0_u32);
-    let (mut detectors, at) = (detectors(), now());
+    let (mut judge, mut detectors, at) = (Judge::default(), detectors(), now());
     let judged = rate(lines.len(), || {
         (found, findings) = (0, 0);
         for line in lines {
             let access = reader.read(line.as_bytes()).unwrap();
-            let attacks = judge(&access);
+            let attacks = judge.judge(&access);
             found += u32::from(!attacks.is_empty());
             findings += u32::from(detectors.observe(&access, &attacks, at).is_some());
         }
@@ -109,7 +109,7 @@ pub(crate) fn rows() -> Vec<String> {
 /// Ten million lines from a million addresses, one of ten an attack: memory stays where it was.
 pub(crate) fn crowd() -> String {
     let before = resident();
-    let (reader, mut detectors) = (AccessReader::guessing(), detectors());
+    let (reader, mut judge, mut detectors) = (AccessReader::guessing(), Judge::default(), detectors());
     let (mut findings, at) = (0_u64, now());
     let began = crate::cpu();
     for n in 0..CROWD {
@@ -117,7 +117,7 @@ pub(crate) fn crowd() -> String {
         let target = if n.is_multiple_of(10) { ATTACKS[n as usize / 10 % ATTACKS.len()] } else { "/" };
         let line = format!(r#"{address} - - [28/Nov/2026:11:59:00 +0000] "GET {target} HTTP/1.1" 404 5 "-" "curl/8""#);
         let access = reader.read(line.as_bytes()).unwrap();
-        findings += u64::from(detectors.observe(&access, &judge(&access), at).is_some());
+        findings += u64::from(detectors.observe(&access, &judge.judge(&access), at).is_some());
     }
     let (spent, grown) = (crate::cpu() - began, resident().saturating_sub(before));
     assert!(grown < 64 << 20, "{grown} bytes");

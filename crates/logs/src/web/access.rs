@@ -163,10 +163,15 @@ impl<'l> Access<'l> {
 
     /// The query: all after the first `?` of the target, or what the format writes apart.
     pub fn query(&self) -> &[u8] {
+        self.path_and_query().1
+    }
+
+    /// What stands before the first `?` of the target, and the query.
+    pub fn path_and_query(&self) -> (&[u8], &[u8]) {
         let target = self.asked().target;
-        match memchr::memchr(b'?', target) {
-            Some(at) => target.get(at + 1..).unwrap_or_default(),
-            None => self.query.strip_prefix(b"?").unwrap_or(&self.query),
+        match memchr::memchr(b'?', target).and_then(|at| target.split_at_checked(at)) {
+            Some((path, query)) => (path, query.get(1..).unwrap_or_default()),
+            None => (target, self.query.strip_prefix(b"?").unwrap_or(&self.query)),
         }
     }
 

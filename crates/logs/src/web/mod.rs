@@ -15,6 +15,6 @@ mod time;
 pub use access::{Access, Request};
 pub use client::{NetworkError, Proxies};
 pub use format::{Escaping, Format};
-pub use judge::{Family, Finding, MAX_EXCERPT, MAX_FINDINGS, Place, Strength, confidence, is_script, judge};
+pub use judge::{Family, Finding, Judge, MAX_EXCERPT, MAX_FINDINGS, Place, Strength, confidence, is_script, judge};
 pub use line::AccessReader;
 pub use time::TimeShape;

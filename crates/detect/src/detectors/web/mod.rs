@@ -156,8 +156,7 @@ impl WebDetectors {
     pub fn observe(&mut self, access: &Access<'_>, attacks: &[Attack], now: Timestamp) -> Option<Finding> {
         self.counts.lines += 1;
         self.campaigns.clock(moment(None, now));
-        let asked = access.asked();
-        let path = asked.target.get(..memchr_query(asked.target)).unwrap_or_default();
+        let (path, _) = access.path_and_query();
         let visit = Visit {
             at: moment(access.at, now),
             access: Some(access),
@@ -315,11 +314,6 @@ impl Visit<'_> {
     fn weight(&self) -> u32 {
         if self.is_attack() || self.failed_login { 4 } else { u32::from(self.is_error()) }
     }
-}
-
-/// Where the query begins; the end, if there is none.
-fn memchr_query(target: &[u8]) -> usize {
-    target.iter().position(|byte| *byte == b'?').unwrap_or(target.len())
 }
 
 /// A path as a sentence holds it: escaped, and at most 80 characters.

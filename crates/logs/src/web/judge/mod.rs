@@ -7,6 +7,7 @@
 mod command;
 mod context;
 mod inclusion;
+mod known_agents;
 mod lookup;
 mod part;
 mod php;
@@ -30,6 +31,7 @@ use bartizan_model::HostText;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
+use known_agents::KnownAgents;
 
 pub use probe::is_script;
 pub use rule::Strength;
@@ -245,20 +247,44 @@ impl Findings {
     }
 }
 
+/// Judges the requests of one source: what clients call themselves is looked at once, however often they come.
+#[derive(Debug, Default)]
+pub struct Judge {
+    known: KnownAgents,
+}
+
+impl Judge {
+    /// As [`judge`].
+    pub fn judge(&mut self, access: &Access<'_>) -> Vec<Finding> {
+        if self.known.knows(&access.agent) {
+            return look(access, true);
+        }
+        let found = look(access, false);
+        if !found.iter().any(|finding| finding.place == Place::Agent) && found.len() < MAX_FINDINGS {
+            self.known.learn(&access.agent);
+        }
+        found
+    }
+}
+
 /// The attacks in one request. Empty, and nothing allocated, for an ordinary one.
 pub fn judge(access: &Access<'_>) -> Vec<Finding> {
+    look(access, false)
+}
+
+fn look(access: &Access<'_>, is_known_agent: bool) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let target = access.asked().target;
-    let target = target.get(..target.len().min(MAX_JUDGED)).unwrap_or_default();
-    let end = memchr::memchr(b'?', target).unwrap_or(target.len());
-    let path = target.get(..end).unwrap_or_default();
-    let query = access.query();
-    let query = query.get(..query.len().min(MAX_JUDGED)).unwrap_or_default();
+    let judged = |text: &'_ [u8]| text.len().min(MAX_JUDGED);
+    let (path, query) = access.path_and_query();
+    let path = path.get(..judged(path)).unwrap_or_default();
+    let query = query.get(..judged(query)).unwrap_or_default();
     part::path(path, &mut findings);
     part::query(query, &mut findings);
     probe::look(path, query, access.status, &mut findings);
-    scanner::look(&access.agent, &mut findings);
-    part::agent(&access.agent, &mut findings);
+    if !is_known_agent {
+        scanner::look(&access.agent, &mut findings);
+        part::agent(&access.agent, &mut findings);
+    }
     part::header(&access.referer, Place::Referer, &mut findings);
     for header in [&access.forwarded, &access.host, &access.user] {
         part::header(header, Place::Header, &mut findings);

@@ -224,3 +224,16 @@ proptest! {
         prop_assert_eq!(found(&target), vec![]);
     }
 }
+
+#[test]
+fn a_judge_that_remembers_clients_finds_what_one_without_memory_finds() {
+    let mut judge = Judge::default();
+    let agents = ["Mozilla/5.0 (X11; Linux x86_64)", "curl/8", "sqlmap/1.7", "() { :;}; /bin/id", "Mozilla/5.0 (X11; Linux x86_64)", ""];
+    for target in ["/", "/?id=1%20UNION%20SELECT%20null,version()--", "/.env"] {
+        for agent in agents.iter().chain(&agents) {
+            let access =
+                Access { target: target.as_bytes().into(), agent: agent.as_bytes().into(), status: Some(404), ..Access::default() };
+            assert_eq!(judge.judge(&access), super::judge(&access), "{target} {agent}");
+        }
+    }
+}
