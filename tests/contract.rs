@@ -21,6 +21,9 @@ const CONNECTOR: &str = "process-connector";
 const PROCFS: &str = "procfs";
 /// What only eBPF sees of privilege.
 const MODULES: &str = "loading of kernel modules, and signals to security services";
+/// The same of the network, and of settings.
+const TRAFFIC: &str = "accepted connections, and what connections carried";
+const SETTINGS: &str = "writing of kernel settings, and false names taken while a process runs";
 
 /// An agent on one rung.
 struct Seeing<'a> {
@@ -193,6 +196,8 @@ fn the_process_connector_says_what_it_misses() {
         "arguments of very short-lived processes",
         "arguments that a program overwrites immediately",
         MODULES,
+        TRAFFIC,
+        SETTINGS,
         connections,
     ];
     short_lives(CONNECTOR, &spots);
@@ -209,6 +214,8 @@ fn procfs_says_what_it_misses() {
             "the parent of a process whose parent ended within half a second",
             "arguments that a program overwrote before",
             MODULES,
+            TRAFFIC,
+            SETTINGS,
             connections,
         ],
     );
@@ -237,6 +244,8 @@ enum Deed {
     Connect { proto: &'static str, to: &'static str },
     /// Becomes this user.
     SetUid(u32),
+    /// Gives a file a set-user-id bit.
+    SetId,
 }
 
 impl Evasion {
@@ -290,6 +299,12 @@ fn evasions() -> Vec<Evasion> {
         Evasion::new("another pid namespace", "pid_namespace", "-", runs(&["first-of-its-kind", "TOKEN"], "DIR/victim")).also(in_another_pid_namespace),
         Evasion::new("arguments longer than a page", "long_arguments", "-", runs(&["long", "LONG", "TOKEN"], "DIR/victim")),
         Evasion::new("TCP over IPv6", "connecting", "tcp6", connects("tcp", "::1")),
+        Evasion::new("chmod by a relative path", "rights", "relative", Deed::SetId),
+        Evasion::new("chmod by a descriptor", "rights", "descriptor", Deed::SetId),
+        Evasion::new("chmod by another name", "rights", "link", Deed::SetId),
+        Evasion::new("chmod in another mount namespace", "rights", "bind", Deed::SetId),
+        Evasion::new("chmod in a thread", "rights", "thread", Deed::SetId),
+        Evasion::new("chmod by int 0x80", "rights", "int80", Deed::SetId),
         udp("UDP", "udp4", "127.0.0.1"),
         udp("UDP over IPv6", "udp6", "::1"),
     ]
@@ -388,6 +403,9 @@ fn judge(seeing: &Seeing<'_>, programs: &Programs, evasion: &Evasion, token: &st
             event["kind"] == "net.connect"
                 && (&net["proto"], &net["dst"], &net["dport"]) == (&json!(proto), &json!(to), &json!(port))
                 && event["process"]["argv"] == own
+        }),
+        Deed::SetId => seeing.find(evasion.name, token, |event| {
+            event["file"]["change"] == "set-id" && event["file"]["attributes"]["mode"] == "4755" && event["process"]["argv"] == own
         }),
         Deed::SetUid(uid) => {
             seeing.find(evasion.name, token, |event| event["privilege"]["new_uid"] == *uid && event["process"]["argv"] == own)

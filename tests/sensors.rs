@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bartizan_config::policy::Policy;
-use bartizan_model::{Event, EventKind, Exit, HostText, Process, Protocol, Rung, ServiceRole};
+use bartizan_model::{Event, EventKind, Exit, HostText, PrivilegeKind, Process, Protocol, Rung, ServiceRole};
 use bartizan_sensors::{Collector, Ladder, ProcessCache, Sink, Stop, process_collectors};
 use bartizan_sys::sighting::MAX_ARGV;
 
@@ -405,4 +405,111 @@ fn the_best_rung_is_taken_and_what_it_received_is_told() {
     assert!(accounts.iter().map(|(_, received, _)| received).sum::<u64>() >= 3, "{accounts:?}");
     assert!(accounts.iter().all(|(_, _, dropped)| *dropped == 0), "{accounts:?}");
     assert_ne!(running.ladder.bpf_object(), "none");
+}
+
+/// Bytes are those of the content: neither SYN nor FIN counts, whoever began, and whoever closes first.
+#[test]
+fn ebpf_tells_what_a_connection_carried_and_whose_it_was() {
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    for (we_close_first, family) in [(true, "127.0.0.1"), (false, "127.0.0.1"), (true, "::1")] {
+        let listener = TcpListener::bind((family, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut client = TcpStream::connect((family, port)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let ours = client.local_addr().unwrap().port();
+        client.write_all(&[7; 12_345]).unwrap();
+        server.read_exact(&mut [0; 12_345]).unwrap();
+        server.write_all(&[8; 678]).unwrap();
+        client.read_exact(&mut [0; 678]).unwrap();
+        let (first, second) = if we_close_first { (client, server) } else { (server, client) };
+        drop(first);
+        std::thread::sleep(Duration::from_millis(30));
+        drop(second);
+        let close = running.find(|e| matches!(&e.kind, EventKind::Close { net, .. } if net.dport == Some(port))).unwrap();
+        assert_eq!((pid_of(&close), close.complete), (Some(std::process::id()), true));
+        let EventKind::Close { traffic, .. } = &close.kind else { unreachable!() };
+        assert_eq!((traffic.sent, traffic.received, traffic.inbound), (12_345, 678, false), "we close first: {we_close_first}");
+        assert!(matches!(&close.kind, EventKind::Close { net, .. } if net.sport != 0 && net.sport == ours), "{close:?}");
+        assert!(traffic.milliseconds.is_some_and(|open| (25..8000).contains(&open)), "{traffic:?}");
+        let told = running
+            .kept
+            .events
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|e| matches!(&e.kind, EventKind::Close { net, .. } if net.dport == Some(port)))
+            .count();
+        assert_eq!(told, 1, "by the end that began it");
+    }
+}
+
+/// Over an address of this host that is not the loopback, in a network namespace of its own.
+#[test]
+fn ebpf_tells_who_was_connected_to_a_listener() {
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    if !["/usr/bin/python3", "/usr/bin/unshare"].iter().all(|tool| std::path::Path::new(tool).exists()) {
+        return eprintln!("skipped: no python3 to play both sides");
+    }
+    let sides = "import os,socket,time
+s=socket.socket();s.bind(('198.51.100.7',8099));s.listen();time.sleep(0.3)
+if os.fork()==0:
+  c=socket.create_connection(('198.51.100.7',8099));c.sendall(b'x'*100);c.recv(7);c.close();os._exit(0)
+a,_=s.accept();a.sendall(b'y'*7)
+while a.recv(99): pass
+a.close()";
+    let script = format!("ip link set lo up; ip addr add 198.51.100.7/32 dev lo; exec python3 -c \"{sides}\"");
+    let mut server = Command::new("unshare").args(["--net", "sh", "-c", &script]).spawn().unwrap();
+    assert!(server.wait().unwrap().success());
+    let accept = running.find(|e| matches!(&e.kind, EventKind::Accept { net } if net.sport == 8099)).unwrap();
+    let EventKind::Accept { net } = &accept.kind else { unreachable!() };
+    assert_eq!((pid_of(&accept), net.dst), (Some(server.id()), Some("198.51.100.7".parse().unwrap())));
+    let close = running.find(|e| matches!(&e.kind, EventKind::Close { net, traffic } if net.sport == 8099 && traffic.inbound)).unwrap();
+    let EventKind::Close { traffic, .. } = &close.kind else { unreachable!() };
+    assert_eq!((pid_of(&close), traffic.sent, traffic.received), (Some(server.id()), 7, 100));
+}
+
+#[test]
+fn ebpf_tells_who_writes_a_setting_of_the_kernel() {
+    let Some(running) = Running::on(Rung::Ebpf) else { return };
+    if let Some(spot) = running.ladder.blind_spots().iter().find(|spot| spot.what.contains("kernel settings")) {
+        return eprintln!("skipped: {}", spot.why);
+    }
+    // Of a network namespace of its own: nothing of the host is changed.
+    let script = "sysctl -q -w net.ipv4.ip_forward=1 2>/dev/null || echo 1 > /proc/sys/net/ipv4/ip_forward";
+    let mut child = Command::new("unshare").args(["--net", "sh", "-c", script]).spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    let fits = |e: &Event| matches!(&e.kind, EventKind::PrivilegeUse { privilege } if privilege.what == PrivilegeKind::KernelSetting && privilege.detail.as_ref().is_some_and(|detail| *detail == *"net.ipv4.ip_forward to 1, was 0"));
+    let told = running.find(fits).unwrap();
+    let lineage = &process(&told).lineage.ancestors;
+    assert!(pid_of(&told) == Some(child.id()) || lineage.iter().any(|above| above.key.pid == child.id()), "{:?}", told.process);
+}
+
+fn a_false_name_is_told(rung: Rung, while_it_runs: bool) {
+    use std::os::unix::process::CommandExt;
+    let Some(running) = Running::on(rung) else { return };
+    let is_lie = |e: &Event, name: &str| matches!(&e.kind, EventKind::PrivilegeUse { privilege } if privilege.what == PrivilegeKind::FalseName && privilege.detail.as_ref().is_some_and(|detail| *detail == *name));
+    let mut child = Command::new("/bin/sleep").arg0("[kworker/1:7]").arg("1.5").spawn().unwrap();
+    let told = running.find(|e| is_lie(e, "[kworker/1:7]")).unwrap();
+    assert_eq!(pid_of(&told), Some(child.id()));
+    child.wait().unwrap();
+    if while_it_runs {
+        let thread = std::thread::Builder::new().name("kworker/9:9".to_owned()).spawn(|| {}).unwrap();
+        thread.join().unwrap();
+        assert_eq!(running.find(|e| is_lie(e, "kworker/9:9")).as_ref().and_then(pid_of), Some(std::process::id()));
+    }
+}
+
+#[test]
+fn ebpf_tells_who_takes_the_name_of_a_kernel_thread() {
+    a_false_name_is_told(Rung::Ebpf, true);
+}
+
+#[test]
+fn the_process_connector_tells_who_takes_the_name_of_a_kernel_thread() {
+    a_false_name_is_told(Rung::ProcessConnector, false);
+}
+
+#[test]
+fn procfs_tells_who_takes_the_name_of_a_kernel_thread() {
+    a_false_name_is_told(Rung::Procfs, false);
 }

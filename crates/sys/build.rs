@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
-const SOURCES: [&str; 5] = ["sensor.bpf.c", "core_types.h", "helpers.h", "events.h", "libbpf/bpf_core_read.h"];
+const SOURCES: [&str; 7] = ["sensor.bpf.c", "core_types.h", "helpers.h", "events.h", "traffic.h", "settings.h", "libbpf/bpf_core_read.h"];
 const COMPILERS: [&str; 9] = ["clang", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14"];
 const STRIPPERS: [&str; 9] = [
     "llvm-strip", "llvm-strip-21", "llvm-strip-20", "llvm-strip-19", "llvm-strip-18", "llvm-strip-17", "llvm-strip-16", "llvm-strip-15",

@@ -33,13 +33,17 @@ pub(super) fn open(rung: Rung) -> Result<SensorBackend, String> {
 }
 
 impl SensorBackend {
-    /// Why UDP is not seen here, when it is not.
-    pub(super) fn no_udp(&self) -> Option<String> {
+    /// What this rung usually sees and does not see here, and why.
+    pub(super) fn unseen(&self) -> Vec<(&'static str, String)> {
+        const UDP: &str = "UDP destinations";
         match self {
-            Self::Ebpf(intake) => intake.programs.udp().err().map(str::to_owned),
-            Self::ProcessConnector(_) | Self::Procfs => Some("only eBPF sees UDP".to_owned()),
+            Self::Ebpf(intake) => {
+                let udp = intake.programs.udp().err().map(|why| (UDP, why.to_owned()));
+                udp.into_iter().chain(intake.programs.unseen()).collect()
+            }
+            Self::ProcessConnector(_) | Self::Procfs => vec![(UDP, "only eBPF sees UDP".to_owned())],
             #[cfg(test)]
-            Self::Trial(_) => None,
+            Self::Trial(_) => Vec::new(),
         }
     }
 

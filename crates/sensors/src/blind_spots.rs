@@ -3,11 +3,11 @@
 use bartizan_model::{BlindSpot, Rung};
 use bartizan_sys::lockdown::{self, Lockdown};
 
-/// What this rung misses; `refused` says why better ones are not in use, `no_udp` why UDP is not seen, `evicted` how
-/// many processes the table had to forget.
-pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, evicted: u64) -> Vec<BlindSpot> {
-    let mut spots: Vec<BlindSpot> =
-        no_udp.into_iter().map(|why| spot("UDP destinations", why, "a kernel from 4.18 with cgroup2 mounted, and eBPF")).collect();
+/// What this rung misses; `refused` says why better ones are not in use, `unseen` what this one lacks
+/// here, `evicted` how many processes the table had to forget.
+pub(super) fn of(rung: Rung, refused: &[(Rung, String)], unseen: &[(&str, String)], evicted: u64) -> Vec<BlindSpot> {
+    let lacks = |(what, why): &(&str, String)| spot(what, why, "a kernel from 5.2 with cgroup2 mounted, and eBPF");
+    let mut spots: Vec<BlindSpot> = unseen.iter().map(lacks).collect();
     let better: Vec<String> =
         refused.iter().filter(|(other, _)| *other <= rung).map(|(other, why)| format!("{}: {why}", other.noun())).collect();
     let why = better.join("; ");
@@ -33,6 +33,8 @@ pub(super) fn of(rung: Rung, refused: &[(Rung, String)], no_udp: Option<&str>, e
     if rung != Rung::Ebpf {
         spots.push(spot("connections shorter than a quarter of a second, and all connections in other network namespaces", why, mend));
         spots.push(spot("loading of kernel modules, and signals to security services", why, mend));
+        spots.push(spot("accepted connections, and what connections carried", why, mend));
+        spots.push(spot("writing of kernel settings, and false names taken while a process runs", why, mend));
     }
     if evicted > 0 {
         let why = format!("the process table was full and dropped {evicted} entries early");

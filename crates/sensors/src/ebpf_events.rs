@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sockets::chosen_endpoint;
-use super::{ProcessCache, guarding};
+use super::{ProcessCache, false_names, guarding, kernel_settings};
 use bartizan_model::{
     Event, EventId, EventKind, Flow, Namespaces, Privilege, PrivilegeKind, Process, Protocol, ServiceRole, Source, Timestamp,
 };
-use bartizan_sys::bpf::{Marks, RawEvent};
+use bartizan_sys::bpf::{Marks, RawEvent, Talk};
 use bartizan_sys::clock;
 use bartizan_sys::sighting::{Image, Who};
 
@@ -62,6 +62,19 @@ impl<'a> Emitter<'a> {
                 self.privilege(&who, Privilege { detail: Some(name), ..Privilege::new(PrivilegeKind::ModuleLoad) }, events);
             }
             RawEvent::IoUring(who) => self.privilege(&who, Privilege::new(PrivilegeKind::IoUring), events),
+            RawEvent::Accept(talk) => {
+                let process = self.cache.listener_at(talk.netns, talk.net.sport);
+                let (at, complete) = (clock::wall(talk.at), process.is_some());
+                events.push(about(EventKind::Accept { net: talk.net }, at, process, complete));
+            }
+            RawEvent::Close(talk) => self.close(talk, events),
+            RawEvent::Setting(who, name, before, after) => {
+                let told = kernel_settings::told(&name, &before, &after);
+                events.extend(told.map(|kind| about(kind, clock::wall(who.at), Some(self.cache.seen(&who)), true)));
+            }
+            RawEvent::FalseName(who, name) => {
+                events.extend(false_names::taken(name).map(|kind| about(kind, clock::wall(who.at), Some(self.cache.seen(&who)), true)));
+            }
         }
     }
 
@@ -74,6 +87,7 @@ impl<'a> Emitter<'a> {
         }
         let at = process.since;
         events.push(about(EventKind::Exec, at, Some(Arc::clone(&process)), complete));
+        events.extend(false_names::lie(&process).map(|lie| about(lie, at, Some(Arc::clone(&process)), true)));
         let Some(before) = before else { return };
         let gained = gained(&before, &process);
         if gained != 0 {
@@ -82,6 +96,16 @@ impl<'a> Emitter<'a> {
             events.push(about(EventKind::PrivilegeUse { privilege }, at, Some(Arc::clone(&process)), true));
         }
         moved(&before, &process, at, events);
+    }
+
+    fn close(&self, talk: Talk, events: &mut Vec<Event>) {
+        let process = match talk.who {
+            Some((pid, start)) => self.cache.get(self.cache.key(pid, start)),
+            None => self.cache.listener_at(talk.netns, talk.net.sport).filter(|_| talk.traffic.inbound),
+        };
+        let complete = process.is_some();
+        let net = if talk.traffic.inbound { talk.net } else { self.cache.enrichment().named(talk.net) };
+        events.push(about(EventKind::Close { net, traffic: talk.traffic }, clock::wall(talk.at), process, complete));
     }
 
     fn fork(&mut self, who: &Who, events: &mut Vec<Event>) {

@@ -52,8 +52,8 @@ struct State {
     door: Option<SensorBackend>,
     /// A collector has the door.
     running: bool,
-    /// Why UDP is not seen, when it is not.
-    no_udp: Option<String>,
+    /// What the rung in use does not see here, and why.
+    unseen: Vec<(&'static str, String)>,
     /// Why better rungs are not in use.
     refused: Vec<(Rung, String)>,
     climbing: BackendRetry,
@@ -104,7 +104,7 @@ impl Ladder {
     /// What cannot be seen now, why, and what would mend it.
     pub fn blind_spots(&self) -> Vec<BlindSpot> {
         let state = self.0.state();
-        blind_spots::of(state.rung, &state.refused, state.no_udp.as_deref(), self.0.cache.evicted())
+        blind_spots::of(state.rung, &state.refused, &state.unseen, self.0.cache.evicted())
     }
 
     /// What the next binary needs to go on without a gap, once the collectors have ended; `None` on a rung that keeps
@@ -164,7 +164,7 @@ impl State {
     }
 
     fn take(&mut self, rung: Rung, door: SensorBackend) {
-        self.no_udp = door.no_udp();
+        self.unseen = door.unseen();
         self.refused.retain(|(known, _)| *known != rung);
         (self.rung, self.door) = (rung, Some(door));
     }
@@ -186,9 +186,9 @@ impl Steps {
     ) -> Self {
         let continued = adopted.is_some();
         let (rung, climbing) = (force.unwrap_or(Rung::Procfs), BackendRetry::new(first_pause));
-        let mut state = State { rung, door: None, running: false, no_udp: None, refused: Vec::new(), climbing };
+        let mut state = State { rung, door: None, running: false, unseen: Vec::new(), refused: Vec::new(), climbing };
         match adopted {
-            Some(door) => (state.rung, state.no_udp, state.door) = (Rung::Ebpf, door.no_udp(), Some(door)),
+            Some(door) => (state.rung, state.unseen, state.door) = (Rung::Ebpf, door.unseen(), Some(door)),
             // A forced rung that is refused shows as no open rung.
             None => _ = state.take_first(allowed(force), &open),
         }

@@ -21,11 +21,13 @@ mod digest_book;
 mod ebpf_events;
 mod enrichment;
 mod executables;
+mod false_names;
 mod file_class;
 mod gather;
 mod guarding;
 mod intake;
 mod kernel_programs;
+mod kernel_settings;
 mod ladder;
 #[cfg(test)]
 mod ladder_tests;
@@ -58,6 +60,7 @@ mod tampering;
 mod tampering_tests;
 #[cfg(test)]
 mod test_bench;
+mod traces;
 mod upgrade_state;
 mod watching;
 #[cfg(test)]
@@ -81,6 +84,7 @@ pub use places::Places;
 pub use privilege::Privileges;
 pub use process_cache::ProcessCache;
 pub use tampering::Tampering;
+pub use traces::Traces;
 pub use watching::{watch_blind_spots, watch_collectors};
 
 use bartizan_model::{Event, Unpoisoned as _};

@@ -9,6 +9,7 @@ use super::process_family::{self as family, Family};
 use super::process_origin;
 use super::process_table::{Entry, Table};
 use super::roles::RoleBook;
+use accepting::Accepting;
 use serde::{Deserialize, Serialize};
 
 use bartizan_config::policy::Roles;
@@ -26,6 +27,7 @@ pub struct ProcessCache {
     users: Mutex<UserNames>,
     table: Mutex<Table>,
     listeners: Mutex<Vec<(Flow, Option<ProcessKey>)>>,
+    accepting: Accepting,
     enrichment: Arc<Enrichment>,
     /// Processes that turned out to stand at or below a service that strangers can talk to, since somebody asked.
     facing: Mutex<Vec<u32>>,
@@ -43,6 +45,7 @@ impl Default for ProcessCache {
             users: Mutex::default(),
             table: Mutex::default(),
             listeners: Mutex::default(),
+            accepting: Accepting::default(),
             enrichment: Arc::default(),
             facing: Mutex::default(),
         }
@@ -204,9 +207,16 @@ impl ProcessCache {
         std::mem::take(&mut *locked(&self.facing))
     }
 
+    /// Who began last to listen on this TCP port of this network namespace.
+    pub(super) fn listener_at(&self, netns: u32, port: u16) -> Option<Arc<Process>> {
+        self.get(self.accepting.at(netns, port)?)
+    }
+
     /// A process listens on this TCP port: gives it the role that follows, if any.
     pub(super) fn mark_listener(&self, key: ProcessKey, port: u16) {
-        let own = locked(&self.table).get(key).map(|entry| entry.family.own.clone()).unwrap_or_default();
+        let entry = locked(&self.table).get(key).map(|entry| (entry.process.netns, entry.family.own.clone()));
+        let (netns, own) = entry.unwrap_or_default();
+        self.accepting.put(netns, port, key);
         if let Some(role) = self.book().of_listener(key.pid, port, &own) {
             self.mark_role(key, role);
         }
@@ -427,5 +437,6 @@ fn with_roots(process: &Process, family: &Family) -> Arc<Process> {
     Arc::new(Process { lineage: Lineage { roots, ..process.lineage.clone() }, ..process.clone() })
 }
 
+mod accepting;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::process_ebpf::loss;
-use super::{ProcessCache, Sink, Stop};
+use super::{ProcessCache, Sink, Stop, false_names};
 use bartizan_model::{Event, EventId, EventKind, Exit, Process, Source, Timestamp};
 use bartizan_sys::process_connector::{Connector, Notice};
 use bartizan_sys::realtime::overtake;
@@ -146,7 +146,10 @@ fn tell(portions: &Receiver<Portion>, mut told: (u64, u64), cache: &ProcessCache
     for portion in portions {
         for fresh in portion.fresh {
             if let Some(event) = event_of(cache, fresh) {
+                let lie = event.process.as_deref().filter(|_| event.kind == EventKind::Exec).and_then(false_names::lie);
+                let lie = lie.map(|kind| Event { kind, ..event.clone() });
                 sink.emit(event);
+                lie.into_iter().for_each(|event| sink.emit(event));
             }
         }
         counters = portion.counters;

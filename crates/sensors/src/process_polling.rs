@@ -2,9 +2,10 @@
 
 use bartizan_sys::process_stat::Stat;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ProcessCache, Sink, Stop};
+use super::{ProcessCache, Sink, Stop, false_names};
 use bartizan_model::{Event, EventId, EventKind, ExeFile, Exit, Process, ProcessKey, Source};
 use bartizan_sys::sighting::Who;
 use bartizan_sys::{clock, proc_files};
@@ -60,7 +61,11 @@ fn executed(cache: &ProcessCache, sink: &dyn Sink, pid: u32) {
     let Some(who) = proc_files::who(pid) else { return };
     let complete = image.complete;
     let who = Who { at: clock::boot_ns(), ..who };
-    tell(sink, EventKind::Exec, Some(cache.exec(&who, image)), complete);
+    let process = cache.exec(&who, image);
+    tell(sink, EventKind::Exec, Some(Arc::clone(&process)), complete);
+    if let Some(lie) = false_names::lie(&process) {
+        tell(sink, lie, Some(process), complete);
+    }
 }
 
 /// A new process that runs its parent's program with its parent's arguments was only created.
@@ -77,7 +82,11 @@ fn appeared(cache: &ProcessCache, sink: &dyn Sink, pid: u32) {
         None if copy => (EventKind::Fork, cache.fork(&who)),
         None => (EventKind::Exec, cache.exec(&who, image)),
     };
-    tell(sink, kind, Some(process), complete);
+    let lie = (kind == EventKind::Exec).then(|| false_names::lie(&process)).flatten();
+    tell(sink, kind, Some(Arc::clone(&process)), complete);
+    if let Some(lie) = lie {
+        tell(sink, lie, Some(process), complete);
+    }
 }
 
 /// Whether init, or another program of init's such as the service manager of a user, stands where the parent may have stood:

@@ -14,6 +14,7 @@ use super::persistence::Persistence;
 use super::places::Places;
 use super::privilege::Privileges;
 use super::resolver_names::ResolverNames;
+use super::traces::Traces;
 use super::{Collector, ProcessCache};
 use bartizan_config::Policy;
 use bartizan_model::BlindSpot;
@@ -34,6 +35,7 @@ pub fn watch_collectors(policy: &Policy, places: &Places, cache: &Arc<ProcessCac
         Box::new(Persistence::new(places.clone(), who.clone())),
         Box::new(Credentials::new(&policy.credentials.files, places.clone(), who.clone())),
         Box::new(Attributes::new(places.root(), who.clone())),
+        Box::new(Traces::new(places.clone(), who.clone())),
         Box::new(Accounts::under(places.root(), who.clone())),
         Box::new(Privileges::new(who.clone())),
         Box::new(Mounts::new(who.clone())),

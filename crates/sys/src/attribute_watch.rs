@@ -17,6 +17,7 @@ use super::fanotify::{Raw, init};
 use super::file_attributes::{self, Seen};
 use super::file_handle::Handle;
 use super::mountinfo::{self, Line};
+use super::mounts;
 use super::readiness::{readable, ready};
 
 /// Bytes of one read: more than a thousand events.
@@ -25,10 +26,10 @@ const BUFFER: usize = 64 * 1024;
 const READS: usize = 64;
 /// Most file systems watched.
 const MOST: usize = 1024;
-/// Kinds whose files are no files, or whose answers depend on another host or process.
-const LEFT_OUT: [&[u8]; 22] = [
+/// Kinds whose files are windows into the kernel.
+const WINDOWS: [&[u8]; 17] = [
     b"proc", b"sysfs", b"cgroup", b"cgroup2", b"devpts", b"mqueue", b"bpf", b"debugfs", b"tracefs", b"securityfs", b"pstore", b"configfs",
-    b"fusectl", b"autofs", b"binfmt_misc", b"rpc_pipefs", b"nsfs", b"nfs", b"nfs4", b"cifs", b"9p", b"efivarfs",
+    b"fusectl", b"binfmt_misc", b"rpc_pipefs", b"nsfs", b"efivarfs",
 ];
 
 /// A file of which an attribute changed: mode, owner, times, extended attributes or number of names.
@@ -104,7 +105,7 @@ impl AttributeWatch {
         self.refused.clear();
         let mut roots = HashMap::new();
         for line in mountinfo::own() {
-            let left_out = LEFT_OUT.contains(&line.kind.as_slice()) || line.kind.starts_with(b"fuse");
+            let left_out = WINDOWS.contains(&line.kind.as_slice()) || mounts::is_foreign(&line.kind);
             if left_out || roots.len() >= MOST {
                 continue;
             }

@@ -28,13 +28,18 @@ pub(super) struct Mount {
 impl Mount {
     /// Whether reading from it waits for a process or another host.
     pub(super) fn is_foreign(&self) -> bool {
-        self.kind.starts_with(b"fuse.") || FOREIGN.contains(&self.kind.as_slice())
+        is_foreign(&self.kind)
     }
 
     /// Whether this path leads to or through it, in the namespace where it was read.
     pub(super) fn holds(&self, path: &[u8]) -> bool {
         path.strip_prefix(self.point.as_slice()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || self.point == b"/")
     }
+}
+
+/// Whether reading from a file system of this kind waits for a process or another host.
+pub(super) fn is_foreign(kind: &[u8]) -> bool {
+    kind.starts_with(b"fuse.") || FOREIGN.contains(&kind)
 }
 
 /// The mounts that a process sees; none when it is gone.

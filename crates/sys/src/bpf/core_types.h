@@ -78,11 +78,16 @@ struct task_struct {
 struct task_struct___before_5_5 { u64 real_start_time; };
 
 struct in6_addr { union { u32 u6_addr32[4]; } in6_u; };
+typedef struct { struct net *net; } possible_net_t;
 struct sock_common {
+	possible_net_t skc_net;
+	unsigned long skc_flags;
 	u32 skc_daddr, skc_rcv_saddr;
 	u16 skc_dport, skc_num, skc_family;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 };
 struct sock { struct sock_common __sk_common; };
+struct inet_sock { u16 inet_sport; };
+struct tcp_sock { u64 bytes_received, bytes_acked; };
 
 #pragma clang attribute pop

@@ -3,7 +3,8 @@
 #pragma once
 
 /* ARGV carries arguments past the first piece and stands before its EXEC. */
-enum event_type { EV_EXEC = 1, EV_FORK = 2, EV_EXIT = 3, EV_CONNECT = 4, EV_LISTEN = 5, EV_ARGV = 6, EV_KILL = 7, EV_MODULE = 8, EV_IO_URING = 9 };
+enum event_type { EV_EXEC = 1, EV_FORK = 2, EV_EXIT = 3, EV_CONNECT = 4, EV_LISTEN = 5, EV_ARGV = 6, EV_KILL = 7, EV_MODULE = 8, EV_IO_URING = 9,
+	EV_ACCEPT = 10, EV_CLOSE = 11, EV_SETTING = 12, EV_FALSE_NAME = 13 };
 enum exec_flag { ARGV_UNREADABLE = 1, EXE_CUT = 2, CWD_CUT = 4, CGROUP_CUT = 8 };
 /* In the map of marks, by process: everything below it is urgent; whoever would end it is told of; it runs something
  * else than the service that it comes from. */
@@ -60,11 +61,28 @@ struct net_event {
 };
 _Static_assert(sizeof(struct net_event) == 128, "wire.rs: NetRecord");
 
-/* A signal to a guarded process, a module, an io_uring. */
+/* A connection from outside that was accepted, or any that ended. pid 0: nobody is known. Ports and addresses as above. */
+struct talk_event {
+	u32 type, pid;
+	u64 at, start, opened, sent, received;
+	u32 remote[4], local[4];
+	u16 family, local_port, remote_port, inbound;
+	u32 netns, unused;
+};
+_Static_assert(sizeof(struct talk_event) == 96, "wire.rs: TalkRecord");
+
+/* A setting of the kernel is about to be written: `kernel/core_pattern`, its value now and then. */
+struct setting_event {
+	struct head head;
+	char name[64], before[64], after[128];
+};
+_Static_assert(sizeof(struct setting_event) == 344, "wire.rs: SettingRecord");
+
+/* A signal to a guarded process, a module, an io_uring, a name like a kernel thread's. */
 struct privilege_event {
 	struct head head;
 	u64 target_start;
 	u32 target, signal;
-	char name[56]; /* of the module */
+	char name[56]; /* of the module, or of the thread */
 };
 _Static_assert(sizeof(struct privilege_event) == 160, "wire.rs: PrivilegeRecord");

@@ -9,11 +9,15 @@ pub(super) const ARGV: u32 = 6;
 pub(super) const KILL: u32 = 7;
 pub(super) const MODULE: u32 = 8;
 pub(super) const IO_URING: u32 = 9;
+pub(super) const ACCEPT: u32 = 10;
+pub(super) const CLOSE: u32 = 11;
+pub(super) const SETTING: u32 = 12;
+pub(super) const FALSE_NAME: u32 = 13;
 
 /// Names of the kinds of record, as in an event's `kind`; 0 is unused.
-pub(super) const KINDS: [&str; 10] = [
+pub(super) const KINDS: [&str; 14] = [
     "", "process.exec", "process.fork", "process.exit", "net.connect", "net.listen", "argv", "privilege.use", "privilege.use",
-    "privilege.use",
+    "privilege.use", "net.accept", "net.close", "privilege.use", "privilege.use",
 ];
 
 /// `struct head`.
@@ -111,6 +115,38 @@ pub(super) struct NetRecord {
     pub(super) protocol: u16,
 }
 
+/// `struct talk_event`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct TalkRecord {
+    pub(super) _kind: u32,
+    pub(super) pid: u32,
+    pub(super) at: u64,
+    pub(super) start: u64,
+    pub(super) opened: u64,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    pub(super) remote: [u32; 4],
+    pub(super) local: [u32; 4],
+    pub(super) family: u16,
+    pub(super) local_port: u16,
+    pub(super) remote_port: u16,
+    pub(super) inbound: u16,
+    pub(super) netns: u32,
+    pub(super) _unused: u32,
+}
+
+/// `struct setting_event`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct SettingRecord {
+    pub(super) head: Head,
+    pub(super) name: [u8; 64],
+    pub(super) before: [u8; 64],
+    pub(super) after: [u8; 128],
+}
+
+const _: () = assert!(size_of::<TalkRecord>() == 96 && size_of::<SettingRecord>() == 344);
 const _: () = assert!(size_of::<Head>() == 88 && size_of::<ExecHead>() == 160 && size_of::<ArgvHead>() == 24);
 const _: () = assert!(size_of::<ExitRecord>() == 32 && size_of::<NetRecord>() == 128 && size_of::<PrivilegeRecord>() == 160);
 
@@ -123,6 +159,8 @@ impl Plain for ExitRecord {}
 impl Plain for NetRecord {}
 impl Plain for ArgvHead {}
 impl Plain for PrivilegeRecord {}
+impl Plain for TalkRecord {}
+impl Plain for SettingRecord {}
 
 pub(super) fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
     // SAFETY: `Plain` types have no invalid bit pattern, the length is checked, and the read needs no alignment.

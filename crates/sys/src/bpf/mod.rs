@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::{CgroupAttachMode, CgroupSockAddr, RawTracePoint};
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, CgroupSysctl, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
@@ -33,7 +33,7 @@ pub use attach::object_name;
 pub use marks::Marks;
 pub use ring::Ring;
 pub(crate) use wire::exit as exit_of;
-pub use wire::{Decoder, RawEvent, append, presses, records};
+pub use wire::{Decoder, RawEvent, Talk, append, presses, records};
 
 /// How the object in this program was made: `built`, `prebuilt`, or `none`.
 pub const ORIGIN: &str = env!("BPF_ORIGIN");
@@ -56,8 +56,18 @@ const PROGRAMS: [(&str, &str); 4] = [
 ];
 
 /// The same for what some kernels do not have: no modules, no io_uring, nothing to see then.
-const MORE_PROGRAMS: [(&str, &str); 3] =
-    [("on_signal", "signal_generate"), ("on_module", "module_load"), ("on_io_uring", "io_uring_create")];
+const MORE_PROGRAMS: [(&str, &str); 4] =
+    [("on_signal", "signal_generate"), ("on_module", "module_load"), ("on_io_uring", "io_uring_create"), ("on_rename", "task_rename")];
+
+/// The program at the root of the unified cgroup hierarchy that sees settings of the kernel being written (Linux 5.2).
+const SETTINGS_PROGRAM: &str = "on_setting";
+
+/// What is not seen without a program of these, in words. Without modules and io_uring there is nothing to see.
+const UNSEEN: [(&str, &str); 3] = [
+    ("signal_generate", "signals to security services"),
+    ("task_rename", "processes that take the name of a kernel thread while they run"),
+    (SETTINGS_PROGRAM, "writing of kernel settings"),
+];
 
 /// Programs on the root of the unified cgroup hierarchy: they see UDP. Older kernels lack some; then UDP is not seen.
 const UDP_PROGRAMS: [&str; 4] = ["on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6"];
@@ -195,10 +205,11 @@ impl Sensor {
         for (name, tracepoint) in PROGRAMS {
             attach(&mut programs, name, tracepoint).map_err(|why| BpfError::Refused { what: tracepoint, why })?;
         }
-        let absent = MORE_PROGRAMS
+        let mut absent: Vec<String> = MORE_PROGRAMS
             .iter()
             .filter_map(|(name, tracepoint)| attach(&mut programs, name, tracepoint).err().map(|why| format!("{tracepoint}: {why}")))
             .collect();
+        absent.extend(watch_settings(&mut programs).err().map(|why| format!("{SETTINGS_PROGRAM}: {why}")));
         let udp = watch_udp(&mut programs);
         let mut ring = |name| Ok(Ring::new(RingBuf::try_from(taken(&mut programs, name)?).map_err(|e| refused("mapping a ring")(&e))?));
         let (ordinary, urgent) = (ring("ring")?, ring("urgent")?);
@@ -218,10 +229,20 @@ impl Programs {
         }
     }
 
-    /// Which of the rarer tracepoints this kernel does not have, and why: signals, modules, io_uring.
+    /// Which of the rarer tracepoints this kernel does not have, and why: signals, modules, io_uring, settings.
     pub fn absent(&self) -> &[String] {
         &self.absent
     }
+
+    /// What is therefore not seen, and why.
+    pub fn unseen(&self) -> Vec<(&'static str, String)> {
+        unseen(&self.absent)
+    }
+}
+
+fn unseen(absent: &[String]) -> Vec<(&'static str, String)> {
+    let why = |point: &str| absent.iter().find_map(|line| line.strip_prefix(point)?.strip_prefix(": ")).map(str::to_owned);
+    UNSEEN.iter().filter_map(|(point, what)| Some((*what, why(point)?))).collect()
 }
 
 fn attach(programs: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), String> {
@@ -234,8 +255,7 @@ fn attach(programs: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), Strin
 /// Beside the programs of others on the same cgroup (systemd has some), never in their place: kernels with our ring
 /// (5.8) attach by link, a link always allows others, and it takes no flags (so `Single` here means none).
 fn watch_udp(programs: &mut Ebpf) -> Result<(), String> {
-    let root = unified_hierarchy().ok_or("the unified cgroup hierarchy (cgroup2) is not mounted")?;
-    let root = File::open(&root).map_err(|e| format!("{}: {e}", root.display()))?;
+    let root = root_of_cgroups()?;
     for name in UDP_PROGRAMS {
         let program = programs.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
         let program: &mut CgroupSockAddr = program.try_into().map_err(|e| reason(&e))?;
@@ -243,6 +263,20 @@ fn watch_udp(programs: &mut Ebpf) -> Result<(), String> {
         program.attach(&root, CgroupAttachMode::Single).map_err(|e| reason(&e))?;
     }
     Ok(())
+}
+
+/// Beside the programs of others too.
+fn watch_settings(programs: &mut Ebpf) -> Result<(), String> {
+    let root = root_of_cgroups()?;
+    let program = programs.program_mut(SETTINGS_PROGRAM).ok_or("the object has no such program")?;
+    let program: &mut CgroupSysctl = program.try_into().map_err(|e| reason(&e))?;
+    program.load().map_err(|e| reason(&e))?;
+    program.attach(&root, CgroupAttachMode::Single).map_err(|e| reason(&e)).map(drop)
+}
+
+fn root_of_cgroups() -> Result<File, String> {
+    let root = unified_hierarchy().ok_or("the unified cgroup hierarchy (cgroup2) is not mounted")?;
+    File::open(&root).map_err(|e| format!("{}: {e}", root.display()))
 }
 
 /// Where cgroup2 is mounted: on hybrid hosts not at the usual place.

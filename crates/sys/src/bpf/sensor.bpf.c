@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-/* The kernel's side of the sensor: exec, fork, exit, connect, listen, module, io_uring and signals to guarded processes
- * from raw tracepoints, and UDP from cgroup hooks.
+/* The kernel's side of the sensor: exec, fork, exit, connect, listen, ends of connections, module, io_uring, false names and
+ * signals to guarded processes from raw tracepoints, UDP and settings of the kernel from cgroup hooks.
  *
  * Raw tracepoints and not syscall tracepoints: they also see 32-bit and io_uring callers and cost nothing on other
  * system calls. Everything is read from kernel structures after the fact, so a caller cannot change it under us.
@@ -365,11 +365,14 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+#include "traffic.h"
+
 SEC("raw_tp/inet_sock_set_state")
 int on_socket_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sock *sk = (void *)ctx->args[0];
 	int state = (int)ctx->args[2];
+	follow_talk(sk, (int)ctx->args[1], state);
 	/* Both states are entered by the process itself; the later ones by whoever the packet interrupted. */
 	u32 type = state == TCP_SYN_SENT ? EV_CONNECT : state == TCP_LISTEN ? EV_LISTEN : 0;
 	if (!type)
@@ -381,13 +384,7 @@ int on_socket_state(struct bpf_raw_tracepoint_args *ctx)
 	e.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	e.protocol = IPPROTO_TCP;
 	e.remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (e.family == AF_INET) {
-		e.remote[0] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
-		e.local[0] = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-	} else {
-		bpf_core_read(&e.remote, sizeof e.remote, &sk->__sk_common.skc_v6_daddr);
-		bpf_core_read(&e.local, sizeof e.local, &sk->__sk_common.skc_v6_rcv_saddr);
-	}
+	ends_of(sk, e.family, e.local, e.remote);
 	send(&e, sizeof e, type, type == EV_CONNECT ? e.head.mark & MARK_CHANGED : e.head.mark & MARK_URGENT);
 	return 0;
 }
@@ -480,6 +477,8 @@ SEC("cgroup/connect4") int on_connect4(struct bpf_sock_addr *ctx) { return udp(c
 SEC("cgroup/connect6") int on_connect6(struct bpf_sock_addr *ctx) { return udp(ctx, AF_INET6); }
 SEC("cgroup/sendmsg4") int on_sendmsg4(struct bpf_sock_addr *ctx) { return udp(ctx, AF_INET); }
 SEC("cgroup/sendmsg6") int on_sendmsg6(struct bpf_sock_addr *ctx) { return udp(ctx, AF_INET6); }
+
+#include "settings.h"
 
 /* Reading user and kernel memory is allowed to GPL-compatible programs only. */
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

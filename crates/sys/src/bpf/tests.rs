@@ -193,3 +193,26 @@ fn who_ends_a_guarded_process_is_told() {
         RawEvent::Kill { who, target, signal: 9 } if who.pid == std::process::id() && target.0 == pid
     )));
 }
+
+#[test]
+fn a_kernel_without_a_probe_point_names_what_is_not_seen_and_why() {
+    let absent = ["module_load: not there", "task_rename: not there", "on_setting: cgroup2 is not mounted"].map(str::to_owned);
+    let what: Vec<(&str, String)> = unseen(&absent);
+    assert_eq!(
+        what,
+        [
+            ("processes that take the name of a kernel thread while they run", "not there".to_owned()),
+            ("writing of kernel settings", "cgroup2 is not mounted".to_owned())
+        ],
+        "a kernel without modules has none to be loaded"
+    );
+    if let Some(sensor) = sensor() {
+        let points = MORE_PROGRAMS.map(|(_, point)| point).into_iter().chain([SETTINGS_PROGRAM]);
+        let known: Vec<&str> = points.collect();
+        assert!(
+            sensor.programs.absent().iter().all(|line| known.iter().any(|point| line.starts_with(point))),
+            "{:?}",
+            sensor.programs.absent()
+        );
+    }
+}

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use super::super::environment;
 use super::super::sighting::{Image, Who, audit_id, split_argv, ticks};
 use super::layout::{
-    ARGV, ArgvHead, CONNECT, EXEC, EXIT, ExecHead, ExitRecord, FORK, Head, IO_URING, KILL, LISTEN, MODULE, NetRecord, PrivilegeRecord,
-    URGENT, read,
+    ACCEPT, ARGV, ArgvHead, CLOSE, CONNECT, EXEC, EXIT, ExecHead, ExitRecord, FALSE_NAME, FORK, Head, IO_URING, KILL, LISTEN, MODULE,
+    NetRecord, PrivilegeRecord, SETTING, SettingRecord, TalkRecord, URGENT, read,
 };
-use bartizan_model::{ExeFile, Exit, Flow, HostText, Namespaces, Protocol};
+use bartizan_model::{ExeFile, Exit, Flow, HostText, Namespaces, Protocol, Traffic};
 
 /// One thing that the kernel reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,29 @@ pub enum RawEvent {
     Module(Who, HostText),
     /// An io_uring was set up.
     IoUring(Who),
+    /// A connection from outside was accepted for a listener.
+    Accept(Talk),
+    /// A connection ended.
+    Close(Talk),
+    /// A setting of the kernel is about to be written: its name (`kernel/core_pattern`), its value before and after.
+    Setting(Who, HostText, HostText, HostText),
+    /// A process or thread took the name of a kernel thread.
+    FalseName(Who, HostText),
+}
+
+/// A TCP connection, seen from this side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Talk {
+    /// Whose it is, by pid and start in clock ticks since boot, when known.
+    pub who: Option<(u32, u64)>,
+    /// Between whom.
+    pub net: Flow,
+    /// In which network namespace.
+    pub netns: u32,
+    /// The moment, in nanoseconds since boot.
+    pub at: u64,
+    /// What it carried; at its beginning nothing.
+    pub traffic: Traffic,
 }
 
 /// Superblock magics of file systems that hold memfds (include/uapi/linux/magic.h).
@@ -122,6 +145,10 @@ fn plain(kind: u32, bytes: &[u8]) -> Option<RawEvent> {
         }),
         MODULE => read::<PrivilegeRecord>(bytes).map(|r| RawEvent::Module(who(&r.head), text(&r.name))),
         IO_URING => read::<PrivilegeRecord>(bytes).map(|r| RawEvent::IoUring(who(&r.head))),
+        ACCEPT => read::<TalkRecord>(bytes).map(|r| RawEvent::Accept(talk(&r))),
+        CLOSE => read::<TalkRecord>(bytes).map(|r| RawEvent::Close(talk(&r))),
+        SETTING => read::<SettingRecord>(bytes).map(|r| RawEvent::Setting(who(&r.head), text(&r.name), text(&r.before), text(&r.after))),
+        FALSE_NAME => read::<PrivilegeRecord>(bytes).map(|r| RawEvent::FalseName(who(&r.head), text(&r.name))),
         _ => None,
     }
 }
@@ -131,7 +158,7 @@ fn plain(kind: u32, bytes: &[u8]) -> Option<RawEvent> {
 pub fn presses(record: &[u8]) -> bool {
     match read::<u32>(record) {
         Some(EXEC) => read::<ExecHead>(record).is_some_and(|e| e.nlink == 0 || e.head.stdio_sockets != 0),
-        Some(FORK | EXIT | CONNECT | ARGV) => false,
+        Some(FORK | EXIT | CONNECT | ARGV | ACCEPT | CLOSE) => false,
         _ => true,
     }
 }
@@ -272,6 +299,20 @@ fn flow(r: &NetRecord, outbound: bool) -> Flow {
     }
 }
 
+fn talk(r: &TalkRecord) -> Talk {
+    let net = Flow {
+        proto: Protocol::Tcp,
+        src: address(r.family, r.local),
+        sport: r.local_port,
+        dst: Some(address(r.family, r.remote)),
+        dport: Some(r.remote_port),
+        name: None,
+    };
+    let milliseconds = (r.opened != 0).then(|| r.at.saturating_sub(r.opened) / 1_000_000);
+    let traffic = Traffic { sent: r.sent, received: r.received, milliseconds, inbound: r.inbound != 0 };
+    Talk { who: (r.pid != 0).then(|| (r.pid, ticks(r.start))), net, netns: r.netns, at: r.at, traffic }
+}
+
 fn address(family: u16, words: [u32; 4]) -> IpAddr {
     let [a, b, c, d] = words.map(u32::to_ne_bytes);
     if i32::from(family) == libc::AF_INET {
@@ -304,7 +345,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_record_can_panic(kind in 0u32..8, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn no_record_can_panic(kind in 0u32..15, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let record: Vec<u8> = kind.to_ne_bytes().into_iter().chain(bytes).collect();
             let mut decoder = Decoder::default();
             let _ = (decoder.decode(&record), decoder.decode(&record), presses(&record));
