@@ -54,6 +54,9 @@ pub enum Command {
     Right,
     SelfTest,
     Verify,
+    Sort,
+    Mark,
+    MarkAll,
 }
 
 /// A command's one declaration.
@@ -90,6 +93,9 @@ const LISTS: &[View] =
 
 /// The views in which a row belongs to an incident whose questions, actions and alerts can be answered there.
 const CASES: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions];
+
+/// The views whose rows can be answered several at a time.
+const MARKED: &[View] = &[View::Alerts, View::Approvals, View::Actions];
 
 /// The table. Order is the order of footer and help: what belongs to one view first.
 pub const COMMANDS: &[CommandInfo] = &[
@@ -164,8 +170,18 @@ pub const COMMANDS: &[CommandInfo] = &[
         "say what you think of the incident or action",
         &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions],
     ),
+    row(Command::Mark, "mark", &["space"], "mark", "mark the row, so that the next answer is about all marked ones", MARKED),
+    row(Command::MarkAll, "mark-all", &["*"], "mark all", "mark every row of the list, or none", MARKED),
+    row(Command::Sort, "sort", &["o"], "sort", "sort by one of the columns, again for the other way round", LISTS),
     row(Command::Open, "open", &["enter"], "open", "open what is under the cursor", LISTS),
-    row(Command::Filter, "filter", &["/"], "filter", "show only rows that hold a text", LISTS),
+    row(
+        Command::Filter,
+        "filter",
+        &["/"],
+        "filter",
+        "show only rows that fit: words, user:www-data, dport>1024, !container:, ~regex",
+        LISTS,
+    ),
     row(Command::Help, "help", &["?"], "help", "show all keys", &[]),
     row(Command::Palette, "palette", &[":"], "commands", "find a command by name", &[]),
     row(Command::Mode, "mode", &["m"], "mode", "change the mode: how much the agent may do without asking", &[]),

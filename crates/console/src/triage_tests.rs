@@ -129,6 +129,23 @@ fn a_calm_host_says_so_and_since_when() {
 }
 
 #[test]
+fn the_page_of_an_incident_begins_with_what_to_do_and_shows_score_time_and_lineage() {
+    for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        let shown = text(&state(View::Timeline, width, height));
+        for part in ["Now: a approves Q5", "0.88 from lineage", "14:01:44 ", "14:02:51, 1m", "2214"] {
+            assert!(shown.contains(part), "{width}x{height}: {part}\n{shown}");
+        }
+    }
+    let state = state(View::Timeline, 120, 40);
+    let shown = text(&state);
+    assert!(shown.contains("└─ 2214 dash -i") || shown.contains("2214 dash -i"), "{shown}");
+    let theme = Theme::named("dark").unwrap();
+    let (buf, paint) = (cells(&state, &theme), crate::paint::Paint::new(&theme));
+    let y = u16::try_from(shown.lines().position(|line| line.contains("2214 dash -i")).unwrap()).unwrap();
+    assert!((0..120).any(|x| buf[(x, y)].symbol() == "d" && Some(buf[(x, y)].fg) == paint.critical.fg), "the attack is in its colour");
+}
+
+#[test]
 fn a_long_answer_is_never_cut() {
     for (width, height) in [(80, 24), (60, 20)] {
         let mut state = state(View::Overview, width, height);

@@ -49,6 +49,8 @@ pub(crate) struct Choice {
 pub(crate) enum Then {
     Do(Vec<Effect>),
     Confirm(Box<Confirm>),
+    /// The table is sorted by this.
+    Sort(&'static str),
     Nothing,
 }
 

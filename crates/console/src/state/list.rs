@@ -33,8 +33,12 @@ pub(crate) struct List {
     near: usize,
     /// On which line of the screen it is.
     line: usize,
-    /// Only rows that hold this are shown.
+    /// Only rows that fit this are shown ([`super::query::Query`]).
     pub filter: String,
+    /// By which of its values the rows are sorted, and whether the largest comes first.
+    pub sort: Option<(&'static str, bool)>,
+    /// Rows that the next answer is about, all of them.
+    pub marks: std::collections::HashSet<RowKey>,
 }
 
 impl List {
@@ -48,6 +52,11 @@ impl List {
                 }
             }
         }
+    }
+
+    /// Whether the next answer is about this row.
+    pub(crate) fn is_marked(&self, row: Option<&RowKey>) -> bool {
+        row.is_some_and(|row| self.marks.contains(row))
     }
 
     /// Puts the cursor on a row.
@@ -89,11 +98,6 @@ impl List {
         let offset = (at - line).min(rows.len().saturating_sub(page)).max((at + 1).saturating_sub(page.max(1)));
         Place { offset, cursor: Some(at), gone: self.key.is_some() && found.is_none() }
     }
-}
-
-/// Whether a row's text holds what is looked for, without regard to case.
-pub(crate) fn holds(text: &str, filter: &str) -> bool {
-    filter.is_empty() || text.to_lowercase().contains(&filter.to_lowercase())
 }
 
 #[cfg(test)]

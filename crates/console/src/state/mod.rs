@@ -9,12 +9,14 @@ use bartizan_model::{AuditEntry, Check, IncidentId, ProcessKey, Role, Timestamp}
 use bartizan_protocol::{AuditVerdict, Mirror};
 
 pub(crate) mod dialog;
+pub(crate) mod facts;
 mod list;
+pub(crate) mod query;
 pub(crate) mod question;
 pub(crate) mod rows;
 
 pub(crate) use dialog::Dialog;
-pub(crate) use list::{List, Move, RowKey, holds};
+pub(crate) use list::{List, Move, RowKey};
 
 /// Measurements behind the sparkline.
 const RATES_KEPT: usize = 240;
@@ -88,6 +90,8 @@ pub(crate) struct State {
     pub verdict: Option<AuditVerdict>,
     pub checks: Option<Vec<Check>>,
     pub dialog: Option<Dialog>,
+    /// Filters of before, oldest first.
+    pub filters: Vec<String>,
     /// The places that esc goes back to, the last one first to come.
     pub trail: Vec<super::update::Step>,
     /// The key of now came alone in its read: only such a one can answer anything.
@@ -123,6 +127,7 @@ impl State {
             verdict: None,
             checks: None,
             dialog: None,
+            filters: Vec::new(),
             trail: Vec::new(),
             alone: true,
             away: false,

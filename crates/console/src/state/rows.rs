@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::{RowKey, State, holds};
+use super::query::Query;
+use super::{RowKey, State, facts};
 use crate::widgets::{Branch, branches};
 use bartizan_config::View;
 use bartizan_model::{
@@ -27,10 +28,9 @@ pub(crate) fn keys(state: &State) -> Vec<RowKey> {
 
 /// Incidents, worst first: those that nobody has dealt with, then by severity, confidence, and how long they wait.
 pub(crate) fn incidents(state: &State) -> Vec<&Incident> {
-    let filter = &state.list().filter;
-    let mut rows: Vec<_> =
-        state.mirror.incidents.values().filter(|row| holds(&format!("{} {} {}", row.id, row.severity, row.sentence), filter)).collect();
+    let mut rows: Vec<_> = state.mirror.incidents.values().collect();
     rows.sort_by_key(|row| urgency(row));
+    facts::arrange(state.list(), &mut rows, |row| facts::incident(row));
     rows
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn worst(state: &State) -> Option<IncidentId> {
 
 /// The worst incident, when it is worse than the one under the cursor of the overview.
 pub(crate) fn worse(state: &State) -> Option<&Incident> {
-    let first = *incidents(state).first()?;
+    let first = state.mirror.incidents.get(&worst(state)?)?;
     let Some(RowKey::Incident(here)) = state.chosen() else { return None };
     let here = state.mirror.incidents.get(&here)?;
     let open = matches!(first.state, IncidentState::Open | IncidentState::Contained);
@@ -127,15 +127,20 @@ pub(crate) fn below(state: &State, key: ProcessKey) -> Vec<&ProcessRow> {
     found
 }
 
-/// Processes as a tree; with a filter, those that match and what stands above them.
+/// Processes as a tree; with a filter, those that fit and what stands above them; sorted, as a list.
 pub(crate) fn processes(state: &State) -> Vec<(Branch<ProcessKey>, &ProcessRow)> {
-    let filter = &state.list().filter;
+    let list = state.list();
     let mut rows: Vec<&ProcessRow> = state.mirror.processes.values().collect();
     rows.sort_by_key(|row| (row.key.start, row.key.pid));
+    if list.sort.is_some() {
+        facts::arrange(list, &mut rows, |row| facts::process(state, row));
+        return rows.into_iter().map(|row| (Branch { key: row.key, more: Vec::new(), hidden: 0 }, row)).collect();
+    }
     let nothing = std::collections::HashSet::new();
-    let folded = if filter.is_empty() { &state.folded } else { &nothing };
-    if !filter.is_empty() {
-        let kept = lines_to(state, rows.iter().filter(|row| holds(&process_text(row), filter)).map(|row| row.key));
+    let folded = if list.filter.is_empty() { &state.folded } else { &nothing };
+    if !list.filter.is_empty() {
+        let query = Query::new(&list.filter);
+        let kept = lines_to(state, rows.iter().filter(|row| query.fits(&facts::process(state, row))).map(|row| row.key));
         rows.retain(|row| kept.contains(&row.key));
     }
     let items: Vec<_> = rows.iter().map(|row| (row.key, row.parent)).collect();
@@ -154,37 +159,16 @@ fn lines_to(state: &State, found: impl Iterator<Item = ProcessKey>) -> std::coll
     kept
 }
 
-/// What a process is looked for by.
-pub(crate) fn process_text(row: &ProcessRow) -> String {
-    let words = row.argv.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let user = row.user.as_ref().map(ToString::to_string).unwrap_or_default();
-    let incident = row.incident.map(|id| id.to_string()).unwrap_or_default();
-    format!(
-        "{} {} {user} {words} {} {} {incident}",
-        row.key.pid,
-        row.exe,
-        row.unit.as_deref().unwrap_or_default(),
-        row.container.as_deref().unwrap_or_default()
-    )
-}
-
 /// Connections, newest first, or listeners by port.
 pub(crate) fn sockets(state: &State) -> Vec<&SocketRow> {
-    let filter = &state.list().filter;
-    let mut rows: Vec<_> =
-        state.mirror.sockets.values().filter(|row| row.listening == state.listeners && holds(&socket_text(row), filter)).collect();
+    let mut rows: Vec<_> = state.mirror.sockets.values().filter(|row| row.listening == state.listeners).collect();
     if state.listeners {
         rows.sort_by_key(|row| (row.net.sport, row.id));
     } else {
         rows.sort_by_key(|row| (row.incident.is_none(), !row.open, Reverse(row.id)));
     }
+    facts::arrange(state.list(), &mut rows, |row| facts::socket(state, row));
     rows
-}
-
-fn socket_text(row: &SocketRow) -> String {
-    let far = row.net.dst.map(|dst| format!("{dst}:{}", row.net.dport.unwrap_or(0))).unwrap_or_default();
-    let pid = row.process.map(|key| key.pid.to_string()).unwrap_or_default();
-    format!("{}:{} {far} {} {pid} {}", row.net.src, row.net.sport, row.exe, row.incident.map(|id| id.to_string()).unwrap_or_default())
 }
 
 /// Actions that wait for a person's yes, the most urgent first.
@@ -196,69 +180,46 @@ pub(crate) fn awaiting(state: &State) -> Vec<&Action> {
 
 /// Signals of the incident on the timeline, oldest first.
 pub(crate) fn signals(state: &State) -> Vec<&Signal> {
-    let filter = &state.list().filter;
     let Some(incident) = state.timeline_of().and_then(|id| state.mirror.incidents.get(&id)) else { return Vec::new() };
     let named: std::collections::HashSet<_> = incident.signals.iter().collect();
-    let mut rows: Vec<_> = state
-        .mirror
-        .signals
-        .iter()
-        .filter(|row| named.contains(&row.id) && holds(&format!("{} {} {}", row.detector, row.stage.noun(), row.sentence), filter))
-        .collect();
+    let mut rows: Vec<_> = state.mirror.signals.iter().filter(|row| named.contains(&row.id)).collect();
     rows.sort_by_key(|row| (row.at, row.id));
+    facts::arrange(state.list(), &mut rows, |row| facts::signal(row));
     rows
 }
 
 /// Alerts: unseen ones first, then the worst, then the newest.
 pub(crate) fn alerts(state: &State) -> Vec<&Alert> {
-    let filter = &state.list().filter;
-    let mut rows: Vec<_> = state
-        .mirror
-        .alerts
-        .values()
-        .filter(|row| holds(&format!("{} {} {} {}", row.id, row.incident, row.severity, row.sentence), filter))
-        .collect();
+    let mut rows: Vec<_> = state.mirror.alerts.values().collect();
     rows.sort_by_key(|row| (row.state != AlertState::New, Reverse(row.severity), Reverse(row.id)));
+    facts::arrange(state.list(), &mut rows, |row| facts::alert(state, row));
     rows
 }
 
 /// Questions: open ones first, the one that lapses first on top; answered ones newest first.
 pub(crate) fn approvals(state: &State) -> Vec<&Approval> {
-    let filter = &state.list().filter;
-    let mut rows: Vec<_> = state
-        .mirror
-        .approvals
-        .values()
-        .filter(|row| holds(&format!("{} {} {} {}", row.id, row.incident, row.action, row.reason), filter))
-        .collect();
+    let mut rows: Vec<_> = state.mirror.approvals.values().collect();
     rows.sort_by_key(|row| {
         let open = row.state == ApprovalState::Pending;
         (!open, if open { row.id.0 } else { u64::MAX - row.id.0 })
     });
+    facts::arrange(state.list(), &mut rows, |row| facts::approval(state, row));
     rows
 }
 
 /// Actions: those that may still have an effect first, then the newest.
 pub(crate) fn actions(state: &State) -> Vec<&Action> {
-    let filter = &state.list().filter;
-    let mut rows: Vec<_> = state
-        .mirror
-        .actions
-        .values()
-        .filter(|row| holds(&format!("{} {} {} {} {}", row.id, row.kind, row.target, row.standing(), row.by), filter))
-        .collect();
+    let mut rows: Vec<_> = state.mirror.actions.values().collect();
     rows.sort_by_key(|row| (!row.state.is_active(), Reverse(row.id)));
+    facts::arrange(state.list(), &mut rows, |row| facts::action(state, row));
     rows
 }
 
 /// Lines of the audit log, oldest first.
 pub(crate) fn audit(state: &State) -> Vec<&AuditEntry> {
-    let filter = &state.list().filter;
-    state
-        .audit
-        .iter()
-        .filter(|row| holds(&format!("{} {} {} {}", row.body.actor, row.body.what, row.body.subject, row.body.detail), filter))
-        .collect()
+    let mut rows: Vec<_> = state.audit.iter().collect();
+    facts::arrange(state.list(), &mut rows, |row| facts::line(row));
+    rows
 }
 
 /// The incident behind the row under the cursor, whatever the view.

@@ -10,6 +10,12 @@ use bartizan_protocol::Request;
 
 /// Asks before an undo: of the action under the cursor, or of the newest one for the incident there.
 pub(super) fn run(state: &mut State) -> Vec<Effect> {
+    if let Some(confirm) = super::table::undo(state) {
+        if super::allowed(state, &Request::Rollback { ids: Vec::new() }) {
+            state.dialog = Some(Dialog::Confirm(confirm));
+        }
+        return Vec::new();
+    }
     let Some(row) = rows::action_here(state) else {
         let text = match rows::incident_here(state) {
             Some(id) => format!("no action for {id} has an effect that can be undone"),
@@ -37,13 +43,18 @@ pub(super) fn run(state: &mut State) -> Vec<Effect> {
     Vec::new()
 }
 
-fn undo(row: &Action) -> Confirm {
-    let what = format!("undo \"{} {}\"", row.kind.verb(), row.target);
-    let essentials = vec![
+/// What a person must know before something is undone.
+pub(super) fn undo_essentials(what: String) -> Vec<Essential> {
+    vec![
         Essential::name("What", what),
         Essential::new("Lasts", Tone::Plain, "for good; only a new action, by you or by the mode, does it again").or("for good"),
         Essential::new("After", Tone::Plain, "the kernel is read back; the state must be as before the action").or("as before, read back"),
-    ];
+    ]
+}
+
+fn undo(row: &Action) -> Confirm {
+    let what = format!("undo \"{} {}\"", row.kind.verb(), row.target);
+    let essentials = undo_essentials(what);
     let does = |(at, text): (usize, &String)| TonedLine::labelled(if at == 0 { "Does    " } else { "        " }, Tone::Plain, text.clone());
     let id = row.id;
     let yes = vec![Effect::ask(Request::Rollback { ids: vec![id] }, format!("undoing {id}"))];

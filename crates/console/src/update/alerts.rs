@@ -7,6 +7,10 @@ use bartizan_protocol::Request;
 
 /// Acknowledges the alert under the cursor, or all new ones of the incident there.
 pub(super) fn run(state: &mut State) -> Vec<Effect> {
+    let marked = super::table::alerts(state);
+    if !marked.is_empty() {
+        return acknowledge(state, &marked);
+    }
     let new = match state.chosen() {
         Some(RowKey::Alert(id)) => {
             if state.mirror.alerts.get(&id).is_some_and(|row| row.state == AlertState::Acknowledged) {

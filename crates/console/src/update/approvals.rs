@@ -12,10 +12,16 @@ use bartizan_model::{ActionKind, ActionPlan, Approval, ApprovalId, ApprovalState
 use bartizan_protocol::Request;
 
 pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
-    let Some(id) = open_question(state) else { return Vec::new() };
+    let marked = super::table::questions(state);
+    let Some(id) = marked.first().copied().or_else(|| open_question(state)) else { return Vec::new() };
     if !super::allowed(state, &Request::Approve { id, lasts: None }) {
         return Vec::new();
     }
+    if marked.len() > 1 && command == Command::Duration {
+        state.say(Sound::Note, "another duration is for one question at a time: esc takes the marks away");
+        return Vec::new();
+    }
+    let all = if marked.len() > 1 { format!("all {} marked questions", marked.len()) } else { id.to_string() };
     state.dialog = if command == Command::Duration {
         Some(Dialog::Prompt(Prompt {
             title: format!("Approve {id} for how long?"),
@@ -26,12 +32,14 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         }))
     } else if command == Command::Reject {
         Some(Dialog::Prompt(Prompt {
-            title: format!("Reject {id}: why?"),
+            title: format!("Reject {all}: why?"),
             about: "For the record; may stay empty. Enter rejects, Esc leaves the question open.".to_owned(),
             line: TextLine::default(),
             wants: Wants::Reason(id),
             problem: None,
         }))
+    } else if marked.len() > 1 {
+        Some(Dialog::Confirm(super::table::approve(state, &marked)))
     } else {
         confirm(state, id, None).map(Dialog::Confirm)
     };

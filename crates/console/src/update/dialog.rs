@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{approvals, network, palette, run, way};
+use super::{approvals, network, palette, run, table, way};
 use crate::input::Effect;
 use crate::state::dialog::{Choose, Page, Prompt, Then, Wants};
 use crate::state::question::Confirm;
@@ -122,7 +122,10 @@ fn scrolled(command: Option<Command>, offset: usize, page: usize) -> Option<usiz
             | Command::Left
             | Command::Right
             | Command::SelfTest
-            | Command::Verify,
+            | Command::Verify
+            | Command::Sort
+            | Command::Mark
+            | Command::MarkAll,
         ) => Some(offset),
     }
 }
@@ -150,11 +153,28 @@ fn in_palette(state: &mut State, mut line: TextLine, at: usize, key: Key) -> Vec
     Vec::new()
 }
 
+/// Most filters that are remembered.
+const FILTERS: usize = 50;
+
 fn in_filter(state: &mut State, mut line: TextLine, key: Key) -> Vec<Effect> {
     if key.name == KeyName::Enter {
+        let filter = line.text().to_owned();
+        if !filter.is_empty() && state.filters.last() != Some(&filter) {
+            state.filters.push(filter);
+            let surplus = state.filters.len().saturating_sub(FILTERS);
+            state.filters.drain(..surplus);
+        }
         return Vec::new();
     }
-    if line.key(key) {
+    let past = match key.name {
+        KeyName::Up => table::earlier(&state.filters, line.text()),
+        KeyName::Down => table::later(&state.filters, line.text()),
+        _ => None,
+    };
+    if let Some(past) = past {
+        line = TextLine::new(&past);
+        refilter(state, past);
+    } else if line.key(key) {
         refilter(state, line.text().to_owned());
     }
     state.dialog = Some(Dialog::Filter(line));
@@ -207,6 +227,7 @@ fn in_choice(state: &mut State, mut choose: Choose, key: Key, command: Option<Co
         (KeyName::Enter, _) => {
             match choose.options.into_iter().nth(choose.at).map(|choice| choice.then) {
                 Some(Then::Do(effects)) => return effects,
+                Some(Then::Sort(name)) => table::sort(state, name),
                 Some(Then::Confirm(confirm)) => state.dialog = Some(Dialog::Confirm(*confirm)),
                 Some(Then::Nothing) | None => {}
             }
@@ -234,7 +255,10 @@ fn in_prompt(state: &mut State, mut prompt: Prompt, key: Key) -> Vec<Effect> {
     }
     let text = prompt.line.text().trim().to_owned();
     match prompt.wants {
-        Wants::Reason(id) => vec![Effect::ask(Request::Reject { id, reason: text }, format!("rejecting {id}"))],
+        Wants::Reason(id) => {
+            let reject = |id| Effect::ask(Request::Reject { id, reason: text.clone() }, format!("rejecting {id}"));
+            table::marked_or(state, id).into_iter().map(reject).collect()
+        }
         Wants::Packets(addr) => {
             if let Ok(packets_per_second @ 1..=1_000_000) = text.parse::<u32>() {
                 return network::propose(state, ActionKind::LimitSource, Target::Source { addr, packets_per_second });

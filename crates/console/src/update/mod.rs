@@ -41,6 +41,9 @@ macro_rules! of_every_view {
             | Command::Suspend
             | Command::Confirm
             | Command::Contain
+            | Command::Sort
+            | Command::Mark
+            | Command::MarkAll
     };
 }
 
@@ -58,6 +61,7 @@ mod palette;
 mod processes;
 mod push;
 mod reply;
+mod table;
 mod timeline;
 mod way;
 
@@ -174,7 +178,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::PageDown => page(state, 1),
         Command::PageUp => page(state, -1),
         Command::Back => back(state),
-        Command::Filter => state.dialog = Some(Dialog::Filter(TextLine::new(&state.list().filter.clone()))),
+        Command::Filter => state.dialog = Some(Dialog::Filter(TextLine::default())),
         Command::Palette => state.dialog = Some(Dialog::Palette { line: TextLine::default(), at: 0 }),
         Command::Help => state.dialog = Some(Dialog::Help { offset: 0 }),
         Command::Mode => choices::mode(state),
@@ -186,6 +190,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Redraw => return vec![Effect::Repaint],
         Command::Suspend => return vec![Effect::Suspend],
         Command::Explain => return explain(state),
+        Command::Sort => table::ask_order(state),
+        Command::Mark => table::mark(state),
+        Command::MarkAll => table::mark_all(state),
         Command::Feedback => feedback(state),
         Command::Open => return details::open(state),
         Command::Approve
@@ -244,6 +251,9 @@ fn jump(state: &mut State, view: View) -> Vec<Effect> {
     }
     if view != state.view && !state.single {
         state.trail.clear();
+        // What is hidden or marked must not surprise whoever comes back.
+        state.list_mut().filter.clear();
+        state.list_mut().marks.clear();
     }
     show(state, view)
 }
@@ -280,6 +290,11 @@ fn page(state: &mut State, pages: isize) {
 }
 
 fn back(state: &mut State) {
+    if !state.list().marks.is_empty() {
+        state.list_mut().marks.clear();
+        state.say(Sound::Note, "nothing is marked any more");
+        return;
+    }
     if !state.list().filter.is_empty() {
         if !state.trail.is_empty() && state.view == View::Network {
             way::back(state);

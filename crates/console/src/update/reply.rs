@@ -94,6 +94,7 @@ fn acted(state: &mut State, request: &Request, actions: &[Action]) {
 /// The person answered the question here: the cursor goes on to the next one that waits, as the answer asked for. Elsewhere than
 /// among the questions it first stays with the incident until all of its own are answered. Nothing else ever moves it.
 fn answered(state: &mut State, request: &Request) {
+    unmark(state, request);
     let (Request::Approve { id, .. } | Request::Reject { id, .. }) = request else { return };
     let waits = |row: &&Approval| row.state == ApprovalState::Pending && row.id != *id;
     let here = state.mirror.approvals.get(id).map(|row| row.incident);
@@ -105,6 +106,32 @@ fn answered(state: &mut State, request: &Request) {
         _ => return,
     };
     state.list_mut().choose(to);
+}
+
+/// What was answered is not marked any more; an alert that was seen gives the cursor to the next new one.
+fn unmark(state: &mut State, request: &Request) {
+    let done: Vec<RowKey> = if let Request::Approve { id, .. } | Request::Reject { id, .. } = request {
+        vec![RowKey::Approval(*id)]
+    } else if let Request::Ack { id } = request {
+        vec![RowKey::Alert(*id)]
+    } else if let Request::Rollback { ids } = request {
+        ids.iter().map(|id| RowKey::Action(*id)).collect()
+    } else {
+        return;
+    };
+    if let (Request::Ack { id }, Some(here)) = (request, state.chosen())
+        && here == RowKey::Alert(*id)
+    {
+        let alerts = crate::state::rows::alerts(state);
+        let at = alerts.iter().position(|row| row.id == *id).unwrap_or(0);
+        let (before, after) = alerts.split_at(at);
+        let new = |row: &&&bartizan_model::Alert| row.state == bartizan_model::AlertState::New && row.id != *id;
+        let next = after.iter().chain(before).find(new).map(|row| row.id);
+        if let Some(next) = next {
+            state.list_mut().choose(RowKey::Alert(next));
+        }
+    }
+    state.list_mut().marks.retain(|row| !done.contains(row));
 }
 
 fn refused(state: &mut State, refusal: &Refusal) {

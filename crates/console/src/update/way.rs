@@ -196,7 +196,7 @@ pub(super) fn links(state: &State, row: RowKey) -> Vec<Goto> {
         RowKey::Process(key) => {
             let own = state.mirror.processes.get(&key);
             let talks = state.mirror.sockets.values().any(|row| row.process == Some(key) && !row.listening);
-            let talks = talks.then(|| Goto::Connections(format!("({})", key.pid)));
+            let talks = talks.then(|| Goto::Connections(format!("pid:{}", key.pid)));
             let held = own.and_then(|row| row.held_by).map(Goto::Action);
             [incident, held, process(own.and_then(|row| row.parent)), talks].into_iter().flatten().collect()
         }

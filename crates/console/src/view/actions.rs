@@ -40,7 +40,13 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let inside = rule(buf, list, "Actions", &format!("{active} active of {}{told}", actions.len()), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
-    let table = Table { columns: &COLUMNS, count: actions.len(), place, empty: "no action: the guard has changed nothing on this host" };
+    let table = Table {
+        columns: &COLUMNS,
+        count: actions.len(),
+        place,
+        empty: "no action: the guard has changed nothing on this host",
+        marked: &|at| state.list().is_marked(keys.get(at)),
+    };
     table.draw(buf, inside, paint, |index| actions.get(index).map(|row| cells(state, row, paint)).unwrap_or_default());
     if let Some(row) = place.cursor.filter(|_| !place.gone).and_then(|at| actions.get(at)) {
         detail(buf, pane, state, row, paint);

@@ -32,7 +32,8 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let inside = rule(buf, list, "Alerts", &format!("{unseen} new of {}", alerts.len()), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
-    let table = Table { columns: &COLUMNS, count: alerts.len(), place, empty: "no alert" };
+    let table =
+        Table { columns: &COLUMNS, count: alerts.len(), place, empty: "no alert", marked: &|at| state.list().is_marked(keys.get(at)) };
     if let Some(row) = place.cursor.and_then(|at| alerts.get(at)) {
         super::reading::draw(buf, pane, &row.sentence, paint);
     }

@@ -37,7 +37,13 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let inside = rule(buf, list, "Approvals", &format!("{open} waiting"), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
-    let table = Table { columns: &COLUMNS, count: approvals.len(), place, empty: "no question: nothing waits for you" };
+    let table = Table {
+        columns: &COLUMNS,
+        count: approvals.len(),
+        place,
+        empty: "no question: nothing waits for you",
+        marked: &|at| state.list().is_marked(keys.get(at)),
+    };
     table.draw(buf, inside, paint, |index| approvals.get(index).map(|row| cells(state, row, paint)).unwrap_or_default());
     if let Some(row) = place.cursor.filter(|_| !place.gone).and_then(|at| approvals.get(at)) {
         preview(buf, pane, state, row, paint);

@@ -27,7 +27,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let inside = rule(buf, area, "Audit", &chain, paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
-    let table = Table { columns: &COLUMNS, count: lines.len(), place, empty: "no line yet" };
+    let table = Table { columns: &COLUMNS, count: lines.len(), place, empty: "no line yet", marked: &|_| false };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = lines.get(index) else { return Vec::new() };
         let style =

@@ -42,8 +42,8 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
         (safe(&message.text), style)
     } else if let Some(age) = state.stale_for() {
         (format!("the agent last spoke {} ago: what you see may be old", span(age)), paint.warning)
-    } else if !state.list().filter.is_empty() {
-        (format!("filter: {}  (esc shows everything)", safe(&state.list().filter)), paint.accent)
+    } else if let Some(text) = arranged(state) {
+        (text, paint.accent)
     } else if let Some(row) = rows::awaiting(state).first().filter(|_| area.y < buf.area.bottom().saturating_sub(1)) {
         // Not on small screens, where this line is the line of keys: the strip has the countdown.
         let key = state.keymap.key(Command::Confirm).unwrap_or_default();
@@ -68,6 +68,24 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
         buf.set_stringn(area.x + 1, y, line, room, style);
     }
     true
+}
+
+/// What is marked, hidden or sorted otherwise: nobody must take a part of a table for the whole.
+fn arranged(state: &State) -> Option<String> {
+    let list = state.list();
+    let mut parts = Vec::new();
+    if !list.marks.is_empty() {
+        parts.push(format!("{} marked: the next answer is about them, esc unmarks", list.marks.len()));
+    }
+    if !list.filter.is_empty() {
+        let wrong = crate::state::query::Query::new(&list.filter).problem().map(|why| format!(" ({why})")).unwrap_or_default();
+        parts.push(format!("filter: {}{}  (esc shows everything)", safe(&list.filter), safe(&wrong)));
+    }
+    if let Some((name, backwards)) = list.sort {
+        let key = state.keymap.key(Command::Sort).unwrap_or_default();
+        parts.push(format!("by {name}, {} first ({key})", if backwards { "largest" } else { "smallest" }));
+    }
+    (!parts.is_empty()).then(|| parts.join("   "))
 }
 
 /// The way that led here, and that esc goes back.

@@ -57,7 +57,8 @@ fn words(state: &State) -> (String, Urgency) {
     }
     let (yes, no, open, why) = (key(Command::Approve), key(Command::Reject), key(Command::Open), key(Command::Explain));
     if let Some(row) = rows::question_here(state) {
-        let text = format!("Now: {yes} approves {}, {no} rejects it; {open} shows what happened, {why} says why", row.id);
+        let shows = if state.view == View::Timeline { String::new() } else { format!("{open} shows what happened, ") };
+        let text = format!("Now: {yes} approves {}, {no} rejects it; {shows}{why} says why", row.id);
         return (text, Urgency::Decide);
     }
     let mut elsewhere = state.mirror.approvals.values().filter(|row| row.state == ApprovalState::Pending);
@@ -75,7 +76,8 @@ fn words(state: &State) -> (String, Urgency) {
         Some(1..) => format!(", {} says that you have seen it", key(Command::Acknowledge)),
         Some(0) | None => String::new(),
     };
-    (format!("Nothing waits for your yes or no; {open} shows what happened, {why} says why it scores so{seen}"), Urgency::Look)
+    let shows = if state.view == View::Timeline { String::new() } else { format!("{open} shows what happened, ") };
+    (format!("Nothing waits for your yes or no; {shows}{why} says why it scores so{seen}"), Urgency::Look)
 }
 
 /// What is known to be calm, and since when.

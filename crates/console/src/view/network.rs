@@ -35,7 +35,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let columns: &[Column] = if state.listeners { &LISTENERS } else { &CONNECTIONS };
-    let table = Table { columns, count: sockets.len(), place, empty: "none" };
+    let table = Table { columns, count: sockets.len(), place, empty: "none", marked: &|_| false };
     table.draw(buf, inside, paint, |index| {
         sockets
             .get(index)

@@ -92,7 +92,7 @@ fn list(buf: &mut Buffer, area: Rect, part: Rect, state: &State, paint: &Paint) 
     } else {
         "no incident matches the filter"
     };
-    let table = Table { columns: &COLUMNS, count: incidents.len(), place, empty };
+    let table = Table { columns: &COLUMNS, count: incidents.len(), place, empty, marked: &|_| false };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = incidents.get(index) else { return Vec::new() };
         let closed = row.state == IncidentState::Closed;
@@ -127,7 +127,13 @@ fn signals(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, pai
     let inside = rule(buf, area, &format!("What was seen of {}", incident.id), &count(incident.signal_count), paint);
     let shown = usize::from(inside.height.saturating_sub(1));
     let place = Place { offset: rows.len().saturating_sub(shown), ..Place::default() };
-    let table = Table { columns: &SIGNALS, count: rows.len(), place, empty: "too old to be kept here; `bartizan signals` has them" };
+    let table = Table {
+        columns: &SIGNALS,
+        count: rows.len(),
+        place,
+        empty: "too old to be kept here; `bartizan signals` has them",
+        marked: &|_| false,
+    };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = rows.get(index) else { return Vec::new() };
         vec![

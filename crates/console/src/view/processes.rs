@@ -28,7 +28,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     };
     let inside = rule(buf, area, "Processes", &remark, paint);
     let place = state.list().place(&keys, usize::from(page(area, state)));
-    let table = Table { columns: &COLUMNS, count: tree.len(), place, empty: "no process matches" };
+    let table = Table { columns: &COLUMNS, count: tree.len(), place, empty: "no process matches", marked: &|_| false };
     table.draw(buf, inside, paint, |index| tree.get(index).map(|(branch, row)| cells(state, branch, row, paint)).unwrap_or_default());
 }
 
@@ -52,7 +52,7 @@ fn cells(state: &State, branch: &Branch<ProcessKey>, row: &ProcessRow, paint: &P
 }
 
 /// The lines that show who stands below whom.
-fn guides(branch: &Branch<ProcessKey>, paint: &Paint) -> String {
+pub(super) fn guides(branch: &Branch<ProcessKey>, paint: &Paint) -> String {
     let Some((own, above)) = branch.more.split_last() else { return String::new() };
     let mut out: String = above.iter().skip(1).map(|more| if *more { paint.glyphs.trunk } else { "  " }).collect();
     if !above.is_empty() {
@@ -66,7 +66,7 @@ fn guides(branch: &Branch<ProcessKey>, paint: &Paint) -> String {
 }
 
 /// The program's own name, then its arguments; the kernel's own threads have none.
-fn command(row: &ProcessRow) -> String {
+pub(super) fn command(row: &ProcessRow) -> String {
     let name = bartizan_model::HostText::from(row.exe.basename().as_ref()).escaped();
     let arguments = row.argv.iter().skip(1).take(64).map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let claimed = row.argv.first().map(ToString::to_string).unwrap_or_default();

@@ -3,11 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::{ago, clock, left};
+use super::format::{ago, clock, left, span};
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::widgets::text::{fit, safe, wrap};
-use crate::widgets::{Spans, draw_spans, rule, spans_width};
+use crate::widgets::{Spans, draw_spans, meter, rule, spans_width};
 use bartizan_model::{HostText, Incident, ProcessKey, Signal, Stage};
 use bartizan_protocol::ProcessRow;
 
@@ -59,6 +59,51 @@ fn lines(state: &State, incident: &Incident, cells: usize, rows: usize, paint: &
         let text = vec![(format!("{} ", clock(state, row.at)), paint.muted), (safe(&row.sentence), paint.base)];
         out.push(labelled(if at == 0 { "Seen" } else { "" }, text, paint));
     }
+    out
+}
+
+/// Score with the families that it rests on, the signals on an axis of time, and the lineage.
+pub(super) fn facts(state: &State, incident: &Incident, cells: usize, paint: &Paint) -> Vec<Spans> {
+    let families: Vec<&str> = incident.families.iter().map(|family| family.name()).collect();
+    let (full, empty) = meter(incident.confidence.get(), METER, &paint.glyphs);
+    let score = vec![
+        (full, paint.severity(incident.severity)),
+        (empty, paint.muted),
+        (format!(" {} from {}", incident.confidence, families.join(", ")), paint.base),
+    ];
+    let mut out = vec![labelled("Score", score, paint), labelled("Time", axis(state, incident, cells.saturating_sub(LABEL), paint), paint)];
+    if let Some(subject) = incident.subject {
+        out.push(labelled("Lineage", lineage(state, incident, subject, cells.saturating_sub(LABEL), paint), paint));
+    }
+    out
+}
+
+/// Cells of the bar of the score.
+const METER: usize = 20;
+
+/// The signals between the first and the last, each where it belongs in time, in the colour of the worst at that place.
+fn axis(state: &State, incident: &Incident, cells: usize, paint: &Paint) -> Spans {
+    let signals: Vec<&Signal> = state.mirror.signals.iter().filter(|row| incident.signals.contains(&row.id)).collect();
+    let (first, last) = (signals.iter().map(|row| row.at).min(), signals.iter().map(|row| row.at).max());
+    let (Some(first), Some(last)) = (first, last) else {
+        return vec![(format!("{} to {}", clock(state, incident.opened), clock(state, incident.updated)), paint.base)];
+    };
+    let room = cells.saturating_sub(2 * 9 + 6).clamp(2, 60);
+    let whole = (last - first).num_milliseconds().max(1);
+    let mut worst: Vec<Option<bartizan_model::Severity>> = vec![None; room];
+    for row in &signals {
+        let after = (row.at - first).num_milliseconds().clamp(0, whole);
+        let at = usize::try_from(after * i64::try_from(room - 1).unwrap_or(0) / whole).unwrap_or(0);
+        if let Some(cell) = worst.get_mut(at) {
+            *cell = (*cell).max(Some(row.severity));
+        }
+    }
+    let mut out: Spans = vec![(format!("{} ", clock(state, first)), paint.muted)];
+    out.extend(worst.into_iter().map(|cell| match cell {
+        Some(severity) => (paint.glyphs.full.to_owned(), paint.severity(severity)),
+        None => (paint.glyphs.rule.to_owned(), paint.border),
+    }));
+    out.push((format!(" {}, {}", clock(state, last), span(last - first)), paint.muted));
     out
 }
 

@@ -8,8 +8,9 @@ use super::format::clock;
 use crate::paint::Paint;
 use crate::state::{RowKey, State, rows};
 use crate::widgets::text::{fit, safe, wrap};
-use crate::widgets::{Cell, Column, Table, column, fill, right, rule};
-use bartizan_model::{Incident, Signal, Stage};
+use crate::widgets::{Branch, Cell, Column, Table, branches, column, draw_spans, fill, right, rule};
+use bartizan_model::{Incident, ProcessKey, Signal, Stage};
+use bartizan_protocol::ProcessRow;
 
 const COLUMNS: [Column; 6] = [
     column("TIME", 8, 0),
@@ -22,33 +23,58 @@ const COLUMNS: [Column; 6] = [
 
 struct Parts {
     title: Rect,
+    hint: Rect,
     sentence: Rect,
+    facts: Rect,
     chain: Rect,
+    tree: Rect,
     signals: Rect,
     reading: Rect,
 }
 
-fn parts(area: Rect) -> Parts {
-    let title = 1.min(area.height);
-    let sentence = if area.height >= 12 { 3 } else { u16::from(area.height >= 6) };
+/// Rows of the sentence of the signal under the cursor.
+const READING: u16 = 3;
+/// Most rows of the lineage.
+const TREE: usize = 14;
+
+fn parts(area: Rect, state: &State) -> Parts {
+    let incident = state.timeline_of().and_then(|id| state.mirror.incidents.get(&id));
+    let wrapped = |row: &Incident| wrap(&safe(&row.sentence), usize::from(area.width.saturating_sub(2))).len().clamp(1, 3);
+    let sentence = incident.map_or(1, wrapped);
+    let sentence = if area.height >= 12 { u16::try_from(sentence).unwrap_or(1) } else { u16::from(area.height >= 6) };
+    let hint = u16::from(area.height >= 14);
+    let tall = area.height >= 28;
+    // Where the lineage stands as a tree, its line is not needed.
+    let facts = if tall {
+        2
+    } else if area.height >= 16 {
+        3
+    } else {
+        u16::from(area.height >= 13)
+    };
     let chain = if area.height >= 12 { 3 } else { u16::from(area.height >= 7) };
-    let top = title + sentence + chain;
-    let reading = super::reading::height(Rect { height: area.height - top, ..area });
-    Parts {
-        title: Rect { height: title, ..area },
-        sentence: Rect { y: area.y + title, height: sentence, ..area },
-        chain: Rect { y: area.y + title + sentence, height: chain, ..area },
-        signals: Rect { y: area.y + top, height: area.height - top - reading, ..area },
-        reading: Rect { y: area.bottom() - reading, height: reading, ..area },
-    }
+    let tree = if tall { incident.map_or(0, |row| tree(state, row).len().min(TREE)) } else { 0 };
+    let tree = if tree > 0 { u16::try_from(tree).unwrap_or(0) + 1 } else { 0 };
+    let mut y = area.y;
+    let mut take = |height: u16| {
+        let height = height.min(area.bottom() - y);
+        y += height;
+        Rect { y: y - height, height, ..area }
+    };
+    let (title, hint, sentence, facts, chain, tree) = (take(1), take(hint), take(sentence), take(facts), take(chain), take(tree));
+    let rest = area.bottom() - y;
+    // A signal's sentence that the list had to cut is read below it.
+    let reading = if rest >= 8 { READING } else { 0 };
+    let signals = Rect { y, height: rest - reading, ..area };
+    Parts { title, hint, sentence, facts, chain, tree, signals, reading: Rect { y: area.bottom() - reading, height: reading, ..area } }
 }
 
-pub(super) fn page(area: Rect, _: &State) -> u16 {
-    parts(area).signals.height.saturating_sub(2)
+pub(super) fn page(area: Rect, state: &State) -> u16 {
+    parts(area, state).signals.height.saturating_sub(2)
 }
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
-    let parts = parts(area);
+    let parts = parts(area, state);
     let Some(incident) = state.timeline_of().and_then(|id| state.mirror.incidents.get(&id)) else {
         let inside = rule(buf, area, "Timeline", "", paint);
         if inside.height > 0 {
@@ -67,7 +93,10 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     for (line, y) in wrap(&safe(&incident.sentence), cells).into_iter().zip(parts.sentence.top()..parts.sentence.bottom()) {
         buf.set_stringn(area.x + 1, y, line, cells, paint.base);
     }
+    super::hint::draw(buf, parts.hint, state, paint);
+    facts(buf, parts.facts, state, incident, paint);
     chain(buf, parts.chain, state, incident, paint);
+    lineage(buf, parts.tree, state, incident, paint);
     list(buf, parts.signals, area, state, incident, paint);
     if let Some(RowKey::Signal(id)) = state.chosen() {
         let chosen = state.mirror.signals.iter().find(|row| row.id == id);
@@ -95,6 +124,49 @@ fn heading(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, pai
         }
         let (next, _) = buf.set_stringn(x, area.y, format!(" {text} "), usize::from(end - x), style);
         x = next + 1;
+    }
+}
+
+/// Score, when it happened, and whose it is, each in one line.
+fn facts(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint: &Paint) {
+    let cells = usize::from(area.width.saturating_sub(2));
+    let lines = super::story::facts(state, incident, cells, paint);
+    for (line, y) in lines.iter().zip(area.top()..area.bottom()) {
+        draw_spans(buf, Rect { x: area.x + 1, y, width: area.width.saturating_sub(2), height: 1 }, line, paint);
+    }
+}
+
+/// The process that did it: what started it, and what is below it.
+fn tree<'a>(state: &'a State, incident: &Incident) -> Vec<(Branch<ProcessKey>, &'a ProcessRow)> {
+    let Some(subject) = incident.subject else { return Vec::new() };
+    let mut rows = rows::lineage(state, subject);
+    rows.extend(rows::below(state, subject));
+    let items: Vec<_> = rows.iter().map(|row| (row.key, row.parent)).collect();
+    let nothing = std::collections::HashSet::new();
+    branches(&items, &nothing).into_iter().filter_map(|branch| state.mirror.processes.get(&branch.key).map(|row| (branch, row))).collect()
+}
+
+fn lineage(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint: &Paint) {
+    if area.height < 2 {
+        return;
+    }
+    let rows = tree(state, incident);
+    let shown = usize::from(area.height - 1);
+    // The end of it did it; what is cut is the start of the host.
+    let skipped = rows.len().saturating_sub(shown);
+    let remark = if skipped > 0 { format!("{skipped} above are not shown") } else { String::new() };
+    let inside = rule(buf, area, "Lineage", &remark, paint);
+    for ((branch, row), y) in rows.iter().skip(skipped).zip(inside.top()..inside.bottom()) {
+        let hit = row.incident == Some(incident.id);
+        let style = if hit { paint.severity(incident.severity) } else { paint.base };
+        let held = row.held_by.map(|id| format!("  held by {id}")).unwrap_or_default();
+        let spans = vec![
+            (super::processes::guides(branch, paint), paint.muted),
+            (format!("{} ", row.key.pid), paint.muted),
+            (super::processes::command(row), style),
+            (held, paint.notice),
+        ];
+        draw_spans(buf, Rect { x: inside.x + 1, y, width: inside.width.saturating_sub(2), height: 1 }, &spans, paint);
     }
 }
 
@@ -171,6 +243,7 @@ fn list(buf: &mut Buffer, area: Rect, body: Rect, state: &State, incident: &Inci
         count: signals.len(),
         place,
         empty: "its signals are too old to be kept here; `bartizan signals` has them",
+        marked: &|_| false,
     };
     table.draw(buf, inside, paint, |index| {
         let Some(row) = signals.get(index) else { return Vec::new() };

@@ -70,12 +70,13 @@ pub(crate) struct Place {
 }
 
 /// A table about to be painted.
-#[derive(Debug)]
 pub(crate) struct Table<'a> {
     pub columns: &'a [Column],
     pub count: usize,
     pub place: Place,
     pub empty: &'a str,
+    /// Rows that the next answer is about.
+    pub marked: &'a dyn Fn(usize) -> bool,
 }
 
 impl Table<'_> {
@@ -104,6 +105,15 @@ impl Table<'_> {
             let here = self.place.cursor == Some(index);
             let style = here.then_some(if self.place.gone { paint.muted } else { paint.selected });
             self.line(buf, Rect { y, height: 1, ..area }, &widths, row(index), paint, style);
+            if (self.marked)(index) {
+                buf.set_stringn(
+                    area.x,
+                    y,
+                    paint.glyphs.full,
+                    1,
+                    style.map_or(paint.accent, |ground| ground.patch(Style { fg: paint.accent.fg, ..ground })),
+                );
+            }
         }
     }
 
