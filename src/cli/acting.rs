@@ -179,6 +179,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Feedback { .. }
         | Verb::Audit { .. }
         | Verb::Replay(_)
+        | Verb::Rules(_)
         | Verb::Redteam { .. }
         | Verb::Reload
         | Verb::KernelObject
@@ -236,6 +237,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Feedback { .. }
         | Verb::Audit { .. }
         | Verb::Replay(_)
+        | Verb::Rules(_)
         | Verb::Redteam { .. }
         | Verb::Reload
         | Verb::KernelObject

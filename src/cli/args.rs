@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
 use super::fim::FimArgs;
 use super::logs::LogsArgs;
+use super::rules::RulesArgs;
 use bartizan_agent::replay::LineFormat;
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
 use bartizan_redteam::Stage;
@@ -213,6 +214,8 @@ pub(super) enum Verb {
     },
     /// Replay recorded events through the detectors, offline: no agent, no action, nothing is written.
     Replay(ReplayArgs),
+    /// List, test, import and switch Sigma rules; see which are evaluated on this host.
+    Rules(RulesArgs),
     /// Run a harmless practice attack in a sandbox.
     Redteam {
         /// What to do.

@@ -163,6 +163,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         | Verb::Doctor
         | Verb::Fim(_)
         | Verb::Replay(_)
+        | Verb::Rules(_)
         | Verb::Redteam { .. }
         | Verb::KernelObject
         | Verb::Screenshots { .. }

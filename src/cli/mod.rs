@@ -16,6 +16,7 @@ mod print;
 mod redteam;
 mod reference;
 mod replay;
+mod rules;
 mod screenshots;
 
 pub use reference::{Page, pages};
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&args, global.json),
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
+        Some(Verb::Rules(args)) => rules::run(&global, args),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
         Some(Verb::Fim(args)) => fim::run(&global, args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),

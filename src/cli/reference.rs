@@ -8,6 +8,7 @@ use super::args::Cli;
 use bartizan_config::{agent, keymap, policy};
 use bartizan_detect::detectors;
 use bartizan_protocol::{Field, Request};
+use bartizan_rules::{Route, fields};
 
 /// One generated page: file name and content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub fn pages() -> Vec<Page> {
         },
         Page { file: "detectors.md", text: detectors() },
         Page { file: "filter.md", text: filter() },
+        Page { file: "sigma-fields.md", text: sigma_fields() },
     ]
 }
 
@@ -84,6 +86,19 @@ fn filter() -> String {
     );
     for field in Field::ALL {
         let _ = writeln!(out, "| `{}` | {} | {} |", field.name(), field.form().noun(), field.meaning());
+    }
+    out
+}
+
+fn sigma_fields() -> String {
+    let mut out = String::from(
+        "# Fields of Sigma rules\n\nWhat a rule can ask for on each log source, and from which field of our events (`events --json`) it comes. A part of a rule that asks for anything else never matches, and `bartizan rules coverage` says so. More: [rules](../rules.md).\n",
+    );
+    for route in Route::ALL {
+        let _ = writeln!(out, "\n## {}\n\nFrom {}.\n\n| field | what it holds |\n|--|--|", route.name(), route.events());
+        for field in fields(route) {
+            let _ = writeln!(out, "| `{}` | {} |", field.name, field.meaning);
+        }
     }
     out
 }

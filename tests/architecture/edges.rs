@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("integrity", &["model"]),
     ("logs", &["model"]),
     ("fail2ban", &["model"]),
+    ("rules", &["model"]),
     ("detect", &["config", "logs", "model"]),
     ("court", &["config", "model"]),
     ("worker", &["logs", "model", "sys"]),
@@ -36,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "bartizan",
         &[
             "agent", "client", "config", "console", "detect", "fail2ban", "guard", "integrity", "model", "protocol", "redteam",
-            "responder", "store", "sys", "telemetry", "worker",
+            "responder", "rules", "store", "sys", "telemetry", "worker",
         ],
     ),
     ("isolation", &[]),

@@ -26,6 +26,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("seccompiler", &["sys"]),
     ("postcard", &["integrity", "worker"]),
     ("fancy-regex", &["fail2ban"]),
+    ("rsigma-eval", &["rules"]),
+    ("rsigma-parser", &["rules"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
     ("tracing-subscriber", &["telemetry"]),
@@ -40,11 +42,13 @@ const CHILDREN: &[&str] =
     &["std::process::Command", "std::process::Stdio", "std::process::*", "std::os::unix::process::CommandExt", "tokio::process"];
 
 /// Crates without I/O and without a clock, so that they can be replayed and raced against a simulator.
-const PURE: &[&str] = &["model", "logs", "integrity", "detect", "court"];
+const PURE: &[&str] = &["model", "logs", "integrity", "rules", "detect", "court"];
 
 /// All that a pure crate may use from outside.
-const PURE_USE: &[&str] =
-    &["aho-corasick", "blake3", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "serde", "serde_json", "thiserror"];
+const PURE_USE: &[&str] = &[
+    "aho-corasick", "blake3", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "rsigma-eval", "rsigma-parser", "serde",
+    "serde_json", "thiserror",
+];
 
 /// What a pure crate may not name.
 const IMPURE: &[&str] = &[

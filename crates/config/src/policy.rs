@@ -8,6 +8,7 @@ use super::hold_policy::HoldPolicy;
 use super::layers::one_line;
 use super::login_policy::LoginPolicy;
 use super::policy_check;
+use super::rule_policy::RulePolicy;
 use super::web_policy::WebPolicy;
 use bartizan_model::Mode;
 
@@ -48,6 +49,8 @@ pub struct Policy {
     pub holds: HoldPolicy,
     /// From when requests to a web server are an attack.
     pub web: WebPolicy,
+    /// Which rules are off, and how often one may speak.
+    pub rules: RulePolicy,
 }
 
 /// `[mode]`
@@ -72,6 +75,7 @@ pub struct Weights {
     pub files: f64,
     pub auth: f64,
     pub web: f64,
+    pub rule: f64,
     pub anomaly: f64,
     pub tools: f64,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::hold_policy;
 use super::login_policy;
 use super::policy::Policy;
+use super::rule_policy;
 use super::signs;
 use super::web_policy;
 
@@ -45,6 +46,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     login_policy::check(&policy.logins)?;
     hold_policy::check(&policy.holds)?;
     web_policy::check(&policy.web)?;
+    rule_policy::check(&policy.rules)?;
     vitals(policy)
 }
 
@@ -58,6 +60,7 @@ fn shares(policy: &Policy) -> Result<(), Objection> {
         ("weights", "files", weights.files),
         ("weights", "auth", weights.auth),
         ("weights", "web", weights.web),
+        ("weights", "rule", weights.rule),
         ("weights", "anomaly", weights.anomaly),
         ("weights", "tools", weights.tools),
         ("posture", "contain", posture.contain),

@@ -61,6 +61,8 @@ pub enum Family {
     Auth,
     /// What strangers ask a web server for, by its own log.
     Web,
+    /// What the field has written down as rules (Sigma): however many match, they are about the same act.
+    Rule,
     /// Departure from what is normal here.
     Anomaly,
     /// Other tools.
@@ -69,7 +71,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Lineage, Self::Outbound, Self::Files, Self::Auth, Self::Web, Self::Anomaly, Self::Tools];
+    pub const ALL: [Self; 8] = [Self::Lineage, Self::Outbound, Self::Files, Self::Auth, Self::Web, Self::Rule, Self::Anomaly, Self::Tools];
 
     /// As in JSON and `policy.toml`.
     pub fn name(self) -> &'static str {
@@ -79,6 +81,7 @@ impl Family {
             Self::Files => "files",
             Self::Auth => "auth",
             Self::Web => "web",
+            Self::Rule => "rule",
             Self::Anomaly => "anomaly",
             Self::Tools => "tools",
         }

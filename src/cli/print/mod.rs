@@ -85,6 +85,16 @@ pub(super) fn time(at: Timestamp) -> String {
     human::clock(at)
 }
 
+/// A JSON array of rows.
+pub(super) fn items<T: Serialize>(items: &[T]) -> Result<(), Failure> {
+    list(items, false)
+}
+
+/// One line for a person.
+pub(super) fn line(text: &str) -> Result<(), Failure> {
+    written(writeln!(io::stdout().lock(), "{}", safe(text)))
+}
+
 /// One event on one line.
 pub(super) fn event(event: &Event, json: bool) -> Result<(), Failure> {
     if json {

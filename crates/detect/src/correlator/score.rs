@@ -40,6 +40,7 @@ impl Scales {
             Family::Files => w.files,
             Family::Auth => w.auth,
             Family::Web => w.web,
+            Family::Rule => w.rule,
             Family::Anomaly => w.anomaly,
             Family::Tools => w.tools,
         };
