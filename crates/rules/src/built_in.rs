@@ -22,7 +22,7 @@ mod tests {
             let (set, problems) = RuleSet::new(rules, &Switches::default());
             assert!(problems.is_empty(), "{problems:?}");
             for example in &examples {
-                if !set.evaluate(&example.event, &Memory::default()).is_empty() != example.matches {
+                if set.evaluate(&example.event, &Memory::default()).is_empty() == example.matches {
                     bad.push(format!("{beside}:{}: expected match {}", example.line, example.matches));
                 }
             }

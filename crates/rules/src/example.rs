@@ -140,8 +140,7 @@ fn event(written: Written) -> Event {
         None => EventKind::Exec,
         Some(file) => {
             let known = file.place.is_some();
-            let file =
-                FileChange { path: file.path, change: file.change, persistence: file.place, before: None, after: None, directory_by: None };
+            let file = FileChange { persistence: file.place, ..FileChange::new(file.path, file.change) };
             match file.change {
                 FileChangeKind::Opened => EventKind::FileOpen { file },
                 _ if known => EventKind::PersistenceChange { file },

@@ -66,6 +66,11 @@ const NETWORK: &[Field] = &[
 
 const FILE: &[Field] = &[
     text("TargetFilename", "path of the file: file.path"),
+    other("OtherFilename", "what a link leads to, or the name that the file had before: file.other"),
+    other(
+        "Change",
+        "what happened to it: created, modified, truncated, linked, set-id, capabilities, immutable, world-writable, backdated ...: file.change",
+    ),
     other(
         "Place",
         "start-up or access place, if it is one: cron, systemd-unit, authorized-keys, ld-preload, rc-script, shell-profile, pam, sudoers",

@@ -159,6 +159,8 @@ impl<'a> Record<'a> {
         let file = file_of(&self.facts.event.kind)?;
         match name {
             "TargetFilename" => some_text(&file.path),
+            "OtherFilename" => file.other.as_ref().and_then(some_text),
+            "Change" => Some(EventValue::Str(serde_json::to_value(file.change).ok()?.as_str()?.to_owned().into())),
             "Place" => {
                 file.persistence.and_then(|place| Some(EventValue::Str(serde_json::to_value(place).ok()?.as_str()?.to_owned().into())))
             }
@@ -213,9 +215,9 @@ impl<'a> Record<'a> {
                     None => some_text(&process?.exe),
                 },
                 "nametype" => Some(word(match file_of(&self.facts.event.kind).map(|file| file.change) {
-                    Some(FileChangeKind::Created | FileChangeKind::Renamed) => "CREATE",
+                    Some(FileChangeKind::Created | FileChangeKind::Renamed | FileChangeKind::Linked) => "CREATE",
                     Some(FileChangeKind::Deleted) => "DELETE",
-                    Some(FileChangeKind::Modified | FileChangeKind::Attributes | FileChangeKind::Opened) | None => "NORMAL",
+                    _ => "NORMAL",
                 })),
                 _ => None,
             },

@@ -62,7 +62,14 @@ fn of_change(change: FileChangeKind) -> &'static [Shape] {
         FileChangeKind::Modified => &[Plain(Route::FileEvent), Plain(Route::FileChange), Path],
         FileChangeKind::Renamed => &[Plain(Route::FileEvent), Plain(Route::FileRename), Path],
         FileChangeKind::Deleted => &[Plain(Route::FileDelete), Path],
-        FileChangeKind::Attributes => &[Plain(Route::FileChange), Path],
+        FileChangeKind::Linked => &[Plain(Route::FileEvent), Path],
+        FileChangeKind::Attributes
+        | FileChangeKind::Truncated
+        | FileChangeKind::SetId
+        | FileChangeKind::Capabilities
+        | FileChangeKind::Immutable
+        | FileChangeKind::WorldWritable
+        | FileChangeKind::Backdated => &[Plain(Route::FileChange), Path],
         FileChangeKind::Opened => &[Plain(Route::FileAccess), Path],
     }
 }
