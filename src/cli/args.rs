@@ -300,6 +300,9 @@ pub(super) struct ReplayArgs {
     /// Use this policy instead of the one of this host.
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
+    /// Judge recorded events by the program's own rules and those below DIR, too.
+    #[arg(long, value_name = "DIR")]
+    pub(super) rules: Option<PathBuf>,
 }
 
 /// How a recording is written.

@@ -12,7 +12,9 @@ use super::ask::settings;
 use super::outcome::{FAILED, Failure, Outcome};
 use super::print;
 use bartizan_agent::replay::{Line, Lines, LogReplay, LogSummary, Place, Replay, Replayed, Summary};
+use bartizan_agent::rule_packs;
 use bartizan_config::Policy;
+use bartizan_config::RuleFolders;
 use bartizan_model::{HostText, Incident, Signal};
 use bartizan_sys::own_usage;
 
@@ -57,6 +59,12 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<Outcome, Fail
     let (what, read, understood) = match &args.format {
         Recorded::Events => {
             let mut replay = Replay::new(&policy);
+            if let Some(directory) = &args.rules {
+                let folders = RuleFolders { host: PathBuf::new(), imported: directory.clone() };
+                let (rules, problems) = rule_packs::load(&folders, &policy);
+                problems.iter().for_each(|problem| print::notice(&format!("refused: {problem}")));
+                replay.set_rules(rules, policy.rules.most_per_day);
+            }
             read_all(&args.files, &mut printer, |line, printer| match line {
                 Some(line) => replay.line(line, &mut |told| printer.tell(&told)),
                 None => replay.next_recording(),

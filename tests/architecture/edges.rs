@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("logs", &["model"]),
     ("fail2ban", &["model"]),
     ("rules", &["model"]),
-    ("detect", &["config", "logs", "model"]),
+    ("detect", &["config", "logs", "model", "rules"]),
     ("court", &["config", "model"]),
     ("worker", &["logs", "model", "sys"]),
     ("enforce", &["model", "sys"]),
@@ -29,8 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "config", "court", "detect", "enforce", "guard", "integrity", "logs", "model", "outbound", "protocol", "responder", "sensors",
-            "store", "sys", "worker",
+            "config", "court", "detect", "enforce", "guard", "integrity", "logs", "model", "outbound", "protocol", "responder", "rules",
+            "sensors", "store", "sys", "worker",
         ],
     ),
     (

@@ -1,5 +1,7 @@
 //! Which part answers which question of the control socket. The role was checked before.
 
+use crate::rule_packs;
+use bartizan_config::RuleFolders;
 use bartizan_enforce::accounts;
 use bartizan_guard::file_backups::AccessCopies;
 use bartizan_model::{Action, ActionPlan, AlertId, Approver, Hold, HostText, IncidentId, Isolation, Role, Target, nearest};
@@ -85,10 +87,13 @@ pub(crate) fn reload(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
     match parts.settings.read_policy() {
         Ok(policy) => {
             parts.set_policy(&policy);
+            let (rules, problems) = rule_packs::load(&RuleFolders::of(&parts.settings), &policy);
+            let told = rule_packs::told(&rules, &problems);
+            parts.ingest.set_rules(rules, policy.rules.most_per_day);
             parts.response.audit(chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
-            Ok(Reply::Done(
-                "policy reloaded: scores, thresholds, protection and limits; detectors and agent.toml need a restart".to_owned(),
-            ))
+            Ok(Reply::Done(format!(
+                "policy reloaded: scores, thresholds, protection and limits; {told}; detectors and agent.toml need a restart"
+            )))
         }
         Err(error) => Err(refusal(ErrorCode::Failed, &error.to_string(), "correct the file and reload; the old policy is still in force")),
     }

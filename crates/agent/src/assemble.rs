@@ -12,9 +12,11 @@ use crate::parts::Parts;
 use crate::past;
 use crate::record::{FarEnd, Record, Recorder};
 use crate::response::{self, ACCEPTED_LOGINS, AcceptedLogins, Decider, Owner, Questions, Response, SEEN_LOGINS, SeenLogins};
+use crate::rule_packs;
 use crate::start::EngineError;
 use crate::troubles::Troubles;
 use crate::upkeep::{self, Opened, Timers, Upkeep};
+use bartizan_config::RuleFolders;
 use bartizan_config::{Policy, Settings};
 use bartizan_court::Court;
 use bartizan_detect::correlator::Correlator;
@@ -281,5 +283,10 @@ pub(crate) fn detectors(parts: &Parts) -> DetectorSet {
     let known: Vec<_> = known.into_iter().map(|(flow, owner)| (flow, owner.and_then(|key| parts.processes.get(key)))).collect();
     parts.console.listeners(&known);
     let known: Vec<_> = known.into_iter().map(|(flow, process)| (flow, process.map(|process| process.exe.clone()))).collect();
-    DetectorSet::new(&parts.settings.policy, &known)
+    let policy = &parts.settings.policy;
+    let mut detectors = DetectorSet::new(policy, &known);
+    let (rules, problems) = rule_packs::load(&RuleFolders::of(&parts.settings), policy);
+    tracing::info!("{}", rule_packs::told(&rules, &problems));
+    detectors.set_rules(rules, policy.rules.most_per_day);
+    detectors
 }

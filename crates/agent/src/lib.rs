@@ -21,6 +21,7 @@ mod policy_words;
 mod record;
 pub mod replay;
 mod response;
+pub mod rule_packs;
 mod schedule;
 pub mod server;
 mod start;

@@ -12,8 +12,9 @@ use clap::{Args, Subcommand};
 use super::args::Global;
 use super::ask::settings;
 use super::outcome::{Failure, Outcome};
-use bartizan_config::{RuleFolders, Settings, rule_files};
-use bartizan_rules::{BadRule, Pack, RuleSet, Switches};
+use bartizan_agent::rule_packs;
+use bartizan_config::{RuleFolders, Settings};
+use bartizan_rules::{BadRule, RuleSet};
 
 /// What to do with rules.
 #[derive(Debug, Args)]
@@ -85,35 +86,20 @@ pub(super) fn run(global: &Global, args: RulesArgs) -> Result<Outcome, Failure> 
     let settings = settings(global)?;
     let json = global.json;
     match args.verb.unwrap_or(RulesVerb::List { technique: None }) {
-        RulesVerb::List { technique } => list::list(&load(&settings)?, technique.as_deref(), json),
-        RulesVerb::Show { rule } => list::show(&load(&settings)?, &rule, json),
-        RulesVerb::Coverage => list::coverage(&load(&settings)?, json),
-        RulesVerb::Test { files } if files.is_empty() => test::all(&load(&settings)?, json),
+        RulesVerb::List { technique } => list::list(&load(&settings), technique.as_deref(), json),
+        RulesVerb::Show { rule } => list::show(&load(&settings), &rule, json),
+        RulesVerb::Coverage => list::coverage(&load(&settings), json),
+        RulesVerb::Test { files } if files.is_empty() => test::all(&load(&settings), json),
         RulesVerb::Test { files } => test::files(&files, json),
-        RulesVerb::Import { directory } => import::import(&load(&settings)?, &directory, json),
-        RulesVerb::Enable { rules } => import::switch(&load(&settings)?, &rules, true, json),
-        RulesVerb::Disable { rules } => import::switch(&load(&settings)?, &rules, false, json),
-        RulesVerb::Why { events, rule } => why::why(&load(&settings)?, &events, rule.as_deref(), json),
+        RulesVerb::Import { directory } => import::import(&load(&settings), &directory, json),
+        RulesVerb::Enable { rules } => import::switch(&load(&settings), &rules, true, json),
+        RulesVerb::Disable { rules } => import::switch(&load(&settings), &rules, false, json),
+        RulesVerb::Why { events, rule } => why::why(&load(&settings), &events, rule.as_deref(), json),
     }
 }
 
-fn load(settings: &Settings) -> Result<Loaded, Failure> {
+fn load(settings: &Settings) -> Loaded {
     let folders = RuleFolders::of(settings);
-    let off = folders
-        .switched_off()
-        .map_err(|error| Failure::failed(format!("cannot read {}: {error}", folders.switched_off_file().display())))?;
-    let (mut files, mut problems) = (Vec::new(), Vec::new());
-    for (folder, pack) in [(&folders.host, Pack::Host), (&folders.imported, Pack::Imported)] {
-        for file in rule_files(folder) {
-            let name = file.path.display().to_string();
-            match file.text {
-                Ok(text) => files.push((name, text, pack)),
-                Err(problem) => problems.push(BadRule { file: name, problem }),
-            }
-        }
-    }
-    let off = off.into_iter().chain(settings.policy.rules.off.iter().cloned()).collect();
-    let (set, bad) = RuleSet::load(&files, &Switches { off });
-    problems.extend(bad);
-    Ok(Loaded { folders, set, problems })
+    let (set, problems) = rule_packs::load(&folders, &settings.policy);
+    Loaded { folders, set, problems }
 }

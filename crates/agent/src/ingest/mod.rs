@@ -32,6 +32,7 @@ use bartizan_config::Policy;
 use bartizan_model::{
     Action, Alarm, Event, EventId, EventKind, Explanation, Incident, IncidentId, IncidentState, Loss, Process, Signal, Source, Timestamp,
 };
+use bartizan_rules::RuleSet;
 use bartizan_sensors::{Collector, Sink, Stop};
 
 /// So long a question about an incident waits for the pipeline.
@@ -98,6 +99,11 @@ impl Ingest {
     pub(crate) fn set_policy(&self, policy: &Policy) {
         let policy = policy.clone();
         self.pipeline.tell(move |pipeline| pipeline.set_policy(&policy));
+    }
+
+    /// Takes other rules into use.
+    pub(crate) fn set_rules(&self, rules: RuleSet, most_per_day: u32) {
+        self.pipeline.tell(move |pipeline| pipeline.set_rules(rules, most_per_day));
     }
 
     /// Why an incident scores what it scores.

@@ -19,6 +19,7 @@ use bartizan_config::Policy;
 use bartizan_detect::correlator::{Correlator, IncidentUpdate};
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::{Event, EventKind, Incident, IncidentId, IncidentState, Loss, Posture, Proof, Signal, Source, Timestamp};
+use bartizan_rules::RuleSet;
 use bartizan_sys::sched;
 
 /// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
@@ -83,6 +84,11 @@ impl Pipeline {
     pub(super) fn set_policy(&mut self, policy: &Policy) {
         self.correlator.set_policy(policy);
         self.logs.set_policy(policy);
+    }
+
+    /// Takes other rules into use.
+    pub(super) fn set_rules(&mut self, rules: RuleSet, most_per_day: u32) {
+        self.detectors.set_rules(rules, most_per_day);
     }
 
     fn lanes(&self) -> &Lanes {

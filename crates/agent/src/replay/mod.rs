@@ -14,6 +14,7 @@ use serde::Serialize;
 use bartizan_config::Policy;
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::{Event, EventKind, Incident, Signal, Timestamp};
+use bartizan_rules::RuleSet;
 pub use explained::{Counted, Explained, SaidOf};
 pub use formats::LineFormat;
 use joining::Joining;
@@ -103,6 +104,11 @@ impl Replay {
             place: Place { recording: 0, line: 0 },
             summary: Summary::default(),
         }
+    }
+
+    /// Judges by these rules too.
+    pub fn set_rules(&mut self, rules: RuleSet, most_per_day: u32) {
+        self.panel.set_rules(rules, most_per_day);
     }
 
     /// The next line is the first one of another recording.

@@ -17,7 +17,7 @@ fn act(pid: u32) -> Option<Act> {
 fn signal(n: u64, act: Option<Act>, family: Family, confidence: f64) -> Signal {
     let stage = match family {
         Family::Lineage | Family::Web => Stage::InitialAccess,
-        Family::Files => Stage::Execution,
+        Family::Files | Family::Rule => Stage::Execution,
         Family::Auth => Stage::Privilege,
         Family::Outbound | Family::Anomaly | Family::Tools => Stage::CommandAndControl,
     };

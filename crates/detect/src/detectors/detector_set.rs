@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use super::acts::Acts;
 use super::kinship::{by_agent, entities};
+use super::rule_hits::RuleHits;
 use super::{Detection, Detector, DetectorContext, Info, Words, registry};
 use bartizan_config::Policy;
 use bartizan_model::{Confidence, Entity, Event, EventKind, Flow, HostText, ProcessKey, Severity, Signal, SignalId, Technique, Timestamp};
+use bartizan_rules::RuleSet;
 
 /// The same detection within this time is counted, not repeated.
 const FOLD_FOR: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
@@ -22,6 +24,7 @@ pub struct DetectorSet {
     detectors: Vec<Box<dyn Detector>>,
     told: HashMap<(&'static str, Option<ProcessKey>, String), Timestamp>,
     acts: Acts,
+    rules: RuleHits,
     folded: u64,
 }
 
@@ -40,11 +43,29 @@ impl DetectorSet {
     /// All detectors under this policy; `known_listeners` are those that were there when the agent started, with
     /// what listens there when known.
     pub fn new(policy: &Policy, known_listeners: &[(Flow, Option<HostText>)]) -> Self {
-        Self { words: Words::new(policy), detectors: registry(known_listeners), told: HashMap::new(), acts: Acts::default(), folded: 0 }
+        Self {
+            words: Words::new(policy),
+            detectors: registry(known_listeners),
+            told: HashMap::new(),
+            acts: Acts::default(),
+            rules: RuleHits::default(),
+            folded: 0,
+        }
     }
 
-    /// What the detectors think of an event.
+    /// Takes other rules into use; `most_per_day` signals of one within a day are told.
+    pub fn set_rules(&mut self, rules: RuleSet, most_per_day: u32) {
+        self.rules.set(rules, most_per_day);
+    }
+
+    /// What the detectors and the rules think of an event.
     pub fn observe(&mut self, event: &Event) -> Vec<Signal> {
+        let signals = self.judged(event);
+        self.rules.learn(event);
+        signals
+    }
+
+    fn judged(&mut self, event: &Event) -> Vec<Signal> {
         if matches!(event.kind, EventKind::Loss { .. }) || event.behind().is_some_and(|process| by_agent(process)) {
             return Vec::new();
         }
@@ -53,7 +74,8 @@ impl DetectorSet {
         for detector in &mut self.detectors {
             detection.extend(detector.observe(event, &context).map(|detection| (detector.info(), detection)));
         }
-        if detection.is_empty() {
+        let matched = self.rules.observe(event, &context, detection.len());
+        if detection.is_empty() && matched.is_empty() {
             return Vec::new();
         }
         let act = self.acts.of(event);
@@ -69,12 +91,13 @@ impl DetectorSet {
                 signals.push(Signal { act, ..signal(event, ordinal, info, detection, &DetectorContext::new(&self.words)) });
             }
         }
+        signals.extend(matched.into_iter().map(|signal| Signal { act, ..signal }));
         signals
     }
 
     /// Detections folded into an earlier, equal one since start.
     pub fn folded(&self) -> u64 {
-        self.folded
+        self.folded + self.rules.folded()
     }
 
     fn is_repeat(&mut self, info: &'static Info, detection: &Detection, at: Timestamp) -> bool {
@@ -94,9 +117,9 @@ impl DetectorSet {
     }
 }
 
-fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection, context: &DetectorContext<'_>) -> Signal {
-    let severity = detection.severity.unwrap_or(info.severity);
-    let mut about = detection.entities;
+/// What a signal about this event is about: what the detection names, and what follows from the process.
+pub(super) fn about(event: &Event, named: Vec<Entity>, severity: Severity, context: &DetectorContext<'_>) -> Vec<Entity> {
+    let mut about = named;
     about.extend(event.behind().map(|process| entities(process, context)).unwrap_or_default());
     if severity < Severity::High {
         // A user does many harmless things; only what is grave by itself joins over the user.
@@ -108,6 +131,12 @@ fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection
             unique.push(entity);
         }
     }
+    unique
+}
+
+fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection, context: &DetectorContext<'_>) -> Signal {
+    let severity = detection.severity.unwrap_or(info.severity);
+    let entities = about(event, detection.entities, severity, context);
     let mut events = detection.events;
     events.push(event.id);
     Signal {
@@ -121,7 +150,7 @@ fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection
         family: detection.family.unwrap_or(info.family),
         stage: info.stage,
         events,
-        entities: unique,
+        entities,
         subject: detection.subject,
         act: None,
         hostile: detection.hostile,

@@ -15,6 +15,7 @@ mod module_load;
 mod new_privileged_user;
 mod persistence_by_service;
 mod ptrace_other;
+mod rule_hits;
 #[cfg(test)]
 mod scene;
 mod shell_connects;

@@ -1,0 +1,225 @@
+//! Sigma rules as one detector: what matches an event, folded where it repeats, quiet where a rule speaks too often.
+
+use std::collections::HashMap;
+
+use bartizan_model::{Confidence, Event, Family, Severity, Signal, SignalId, Tier, Timestamp};
+use bartizan_rules::{Memory, Rule, RuleSet};
+
+use super::DetectorContext;
+use super::detector_set::about;
+use super::kinship::{by_person, command, named, path, subject};
+
+/// The same command shape below the same rule within this time is counted, not repeated.
+const FOLD_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+const DAY: chrono::TimeDelta = chrono::TimeDelta::days(1);
+/// Shapes remembered. At the bound the stale ones go, else all: better told twice than never.
+const MAX_SHAPES: usize = 4096;
+/// Signals that one event gives at most: thirty rules about one act prove no more than one.
+const MAX_SIGNALS: usize = 4;
+/// An experimental rule is recorded, and proves next to nothing.
+const EXPERIMENTAL_SURE: f64 = 0.2;
+
+/// How often one rule spoke within a day.
+#[derive(Debug, Clone, Copy)]
+struct Spoken {
+    since: Timestamp,
+    count: u32,
+}
+
+/// All rules, and what they said lately.
+#[derive(Debug, Default)]
+pub(super) struct RuleHits {
+    set: Option<RuleSet>,
+    most_per_day: u32,
+    memory: Memory,
+    shapes: HashMap<(String, String), Timestamp>,
+    spoken: HashMap<String, Spoken>,
+    folded: u64,
+}
+
+/// Whether a match is told.
+enum Budget {
+    Told,
+    /// It is the last one of this day.
+    Last,
+    Folded,
+}
+
+impl RuleHits {
+    /// Takes other rules into use; what was said before stays counted.
+    pub(super) fn set(&mut self, set: RuleSet, most_per_day: u32) {
+        (self.set, self.most_per_day) = (Some(set), most_per_day);
+    }
+
+    /// Matches folded into earlier ones since start.
+    pub(super) fn folded(&self) -> u64 {
+        self.folded
+    }
+
+    /// Remembers what later events refer to.
+    pub(super) fn learn(&mut self, event: &Event) {
+        if self.set.is_some() {
+            self.memory.learn(event);
+        }
+    }
+
+    /// The signals of an event, numbered from `first`; the gravest first.
+    pub(super) fn observe(&mut self, event: &Event, context: &DetectorContext<'_>, first: usize) -> Vec<Signal> {
+        let Some(set) = self.set.take() else { return Vec::new() };
+        let mut matched = set.evaluate(event, &self.memory);
+        matched.sort_by_key(|rule| std::cmp::Reverse((rule.tier, rule.severity)));
+        let mut signals = Vec::new();
+        for rule in matched {
+            let told = if signals.len() < MAX_SIGNALS { self.budget(rule, event) } else { Budget::Folded };
+            let sentence = match told {
+                Budget::Folded => {
+                    self.folded += 1;
+                    continue;
+                }
+                Budget::Told => sentence(rule, event),
+                Budget::Last => format!(
+                    "{}; this rule matched {} times within a day and is quiet until that day is over: if this is your own work, `bartizan rules disable {}`",
+                    sentence(rule, event),
+                    self.most_per_day,
+                    rule.key
+                ),
+            };
+            signals.push(signal(rule, event, context, sentence, first + signals.len()));
+        }
+        self.set = Some(set);
+        signals
+    }
+
+    fn budget(&mut self, rule: &Rule, event: &Event) -> Budget {
+        let at = event.at;
+        let fresh = |told: &Timestamp| at.signed_duration_since(*told).abs() < FOLD_FOR;
+        let shape = (rule.key.clone(), shape(event));
+        if self.shapes.get(&shape).is_some_and(fresh) {
+            return Budget::Folded;
+        }
+        if self.shapes.len() >= MAX_SHAPES {
+            self.shapes.retain(|_, told| fresh(told));
+            if self.shapes.len() >= MAX_SHAPES {
+                self.shapes.clear();
+            }
+        }
+        self.shapes.insert(shape, at);
+        let spoken = self.spoken.entry(rule.key.clone()).or_insert(Spoken { since: at, count: 0 });
+        if at.signed_duration_since(spoken.since) >= DAY {
+            *spoken = Spoken { since: at, count: 0 };
+        }
+        spoken.count = spoken.count.saturating_add(1);
+        match spoken.count.cmp(&self.most_per_day) {
+            std::cmp::Ordering::Less => Budget::Told,
+            std::cmp::Ordering::Equal => Budget::Last,
+            std::cmp::Ordering::Greater => Budget::Folded,
+        }
+    }
+}
+
+/// Whose work it is and what was run, digits apart: a service that does the same for every visitor does it once.
+fn shape(event: &Event) -> String {
+    let Some(process) = event.behind() else { return String::new() };
+    let above = process.lineage.roots.first().map(|root| path(&root.exe)).unwrap_or_default();
+    format!("{above} {}", command(process)).chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+fn sentence(rule: &Rule, event: &Event) -> String {
+    let who =
+        event.behind().map_or_else(|| "an unknown process".to_owned(), |process| format!("{} ran {}", named(process), command(process)));
+    format!("{who}: rule \"{}\" matches its {}", rule.title, event.kind.name())
+}
+
+/// A person in a session of their own does much that would be grave in a service.
+fn lowered(severity: Severity) -> Severity {
+    match severity {
+        Severity::Critical => Severity::High,
+        Severity::High => Severity::Medium,
+        Severity::Medium | Severity::Low => Severity::Low,
+        Severity::Info => Severity::Info,
+    }
+}
+
+fn signal(rule: &Rule, event: &Event, context: &DetectorContext<'_>, sentence: String, ordinal: usize) -> Signal {
+    let process = event.behind();
+    let person = process.is_some_and(|process| by_person(process));
+    let (severity, confidence) = match rule.tier {
+        Tier::Experimental => (rule.severity.min(Severity::Low), rule.confidence.min(EXPERIMENTAL_SURE)),
+        Tier::Incubating | Tier::Stable if person => (lowered(rule.severity), rule.confidence / 2.0),
+        Tier::Incubating | Tier::Stable => (rule.severity, rule.confidence),
+    };
+    Signal {
+        id: SignalId { event: event.id, ordinal: u16::try_from(ordinal).unwrap_or(u16::MAX) },
+        at: event.at,
+        detector: format!("rule:{}", rule.key),
+        technique: rule.techniques.clone(),
+        severity,
+        confidence: Confidence::new(confidence),
+        tier: rule.tier,
+        family: Family::Rule,
+        stage: rule.stage,
+        events: vec![event.id],
+        entities: about(event, Vec::new(), severity, context),
+        subject: process.map(|process| subject(process)),
+        act: None,
+        hostile: None,
+        sentence,
+        complete: event.complete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, by, names};
+    use super::*;
+    use bartizan_rules::{Pack, Switches, parse};
+
+    const RULE: &str = "title: Needle\nname: needle\nlogsource: {product: linux, category: process_creation}\ndetection:\n  s:\n    CommandLine|contains: 'needle'\n  condition: s\nlevel: high\ntags: [attack.persistence, attack.t1053]\n";
+
+    fn scene(pack: Pack, text: &str) -> Scene {
+        let mut scene = Scene::new();
+        let rules = parse("needle.yml", text, pack).unwrap();
+        scene.detector_set.set_rules(RuleSet::new(rules, &Switches::default()).0, 3);
+        scene
+    }
+
+    #[test]
+    fn an_imported_rule_is_recorded_and_proves_next_to_nothing() {
+        let mut scene = scene(Pack::Imported, RULE);
+        let cron = scene.daemon("/usr/sbin/cron");
+        let process = scene.child(&cron, "/usr/bin/x needle");
+        let signals = scene.exec(&process);
+        let signal = by(&signals, "rule:needle");
+        assert_eq!((signal.tier, signal.severity, signal.family), (Tier::Experimental, Severity::Low, Family::Rule));
+        assert!(signal.confidence.get() <= 0.2 && signal.sentence.contains("rule \"Needle\""), "{}", signal.sentence);
+    }
+
+    #[test]
+    fn a_rule_of_ours_counts_less_in_a_persons_own_session() {
+        let mut scene = scene(Pack::BuiltIn, &RULE.replace("level: high", "level: high\nstatus: stable\nconfidence: 0.8"));
+        let (cron, login) = (scene.daemon("/usr/sbin/cron"), scene.login());
+        let (daemons, persons) = (scene.child(&cron, "/usr/bin/x needle"), scene.child(&login, "/usr/bin/x needle one"));
+        let signals = scene.exec(&daemons);
+        let signal = by(&signals, "rule:needle");
+        assert_eq!((signal.severity, signal.confidence.get(), signal.stage), (Severity::High, 0.8, bartizan_model::Stage::Persistence));
+        let signals = scene.exec(&persons);
+        assert_eq!((by(&signals, "rule:needle").severity, by(&signals, "rule:needle").confidence.get()), (Severity::Medium, 0.4));
+    }
+
+    #[test]
+    fn repeats_fold_and_a_rule_that_speaks_too_often_says_so_once() {
+        let mut scene = scene(Pack::BuiltIn, RULE);
+        let cron = scene.daemon("/usr/sbin/cron");
+        let mut told = Vec::new();
+        for word in ["a", "a", "b", "c", "d", "e"] {
+            let process = scene.child(&cron, &format!("/usr/bin/x needle {word}"));
+            told.extend(scene.exec(&process));
+        }
+        assert_eq!(names(&told), ["rule:needle"; 3]);
+        assert!(told[2].sentence.contains("bartizan rules disable needle"), "{}", told[2].sentence);
+        assert_eq!(scene.detector_set.folded(), 3);
+        scene.seconds += 86_500;
+        let process = scene.child(&cron, "/usr/bin/x needle f");
+        assert_eq!(names(&scene.exec(&process)), ["rule:needle"], "a new day");
+    }
+}
