@@ -32,6 +32,12 @@ pub(crate) fn text(text: &str) -> Result<(), String> {
             return Err(format!("brackets are nested deeper than {MAX_BRACKETS}"));
         }
     }
+    let anchors = [": &", "- &", "[&", ",&"]
+        .iter()
+        .any(|mark| text.match_indices(mark).any(|(at, _)| text.as_bytes().get(at + mark.len()).is_some_and(u8::is_ascii_alphanumeric)));
+    if anchors {
+        return Err("it has a YAML anchor (&name): what refers to it could multiply without bound".to_owned());
+    }
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     if words.windows(3).any(|three| three.iter().all(|word| word.eq_ignore_ascii_case("not"))) {
         return Err("\"not not not\" in a condition".to_owned());
