@@ -111,6 +111,24 @@ fn the_row_under_the_cursor_keeps_the_colour_of_its_severity() {
 }
 
 #[test]
+fn every_act_answers_with_its_proof_and_the_way_back() {
+    let mut state = crowded(80, 24);
+    let mut said = |request: Request, id: u64| {
+        let row = state.mirror.actions[&bartizan_model::ActionId(id)].clone();
+        sent(&mut state, 9, Question { request, what: "doing it".to_owned(), plan: None });
+        update(&mut state, Input::Reply { ticket: 9, reply: Box::new(Reply::Actions(vec![row])) }, now());
+        text(&state).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let approve = || Request::Approve { id: ApprovalId(6), lasts: None };
+    let live = said(approve(), 12);
+    let words = "A12 live: block to 203.0.113.66; element present, 552 s left, verified 14:03:10, until 14:12:34. u in Actions undoes it";
+    assert!(live.contains(words), "{live}");
+    assert!(said(approve(), 11).contains("A11 drifted: freeze"), "what does not hold is told");
+    let gone = said(Request::Rollback { ids: vec![bartizan_model::ActionId(9)] }, 9);
+    assert!(gone.contains("A9 rolled back: block to 192.0.2.44") || gone.contains("A9 undone: block to 192.0.2.44"), "{gone}");
+}
+
+#[test]
 fn a_calm_host_says_so_and_since_when() {
     for (width, height) in [(80, 24), (60, 20)] {
         let mut state = state(View::Overview, width, height);

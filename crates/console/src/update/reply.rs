@@ -5,7 +5,7 @@ use crate::state::dialog::Page;
 use crate::state::question::Confirm;
 use crate::state::{Dialog, RowKey, Sound, State};
 use bartizan_config::{Command, View};
-use bartizan_model::{Action, Approval, ApprovalState};
+use bartizan_model::{Action, ActionState, Approval, ApprovalState};
 use bartizan_protocol::{Refusal, Reply, Request};
 
 /// Lines of the audit log kept for the screen.
@@ -88,7 +88,40 @@ fn acted(state: &mut State, request: &Request, actions: &[Action]) {
         let key = state.keymap.key(Command::Confirm).unwrap_or_default();
         let text = format!("{} holds and is undone at {} unless you confirm it: {key}", row.id, clock(state, until));
         state.say(Sound::Note, text);
+        return;
     }
+    match actions {
+        [] => {}
+        [row] => {
+            let (sound, text) = outcome(state, row);
+            state.say(sound, text);
+        }
+        several => {
+            let text = several.iter().map(|row| format!("{} {}", row.id, row.state.noun())).collect::<Vec<_>>().join(", ");
+            let worst = several.iter().any(|row| outcome(state, row).0 == Sound::Refused);
+            state.say(if worst { Sound::Refused } else { Sound::Done }, text);
+        }
+    }
+}
+
+/// What became of an action in one sentence: its state, the proof, until when, and the way back.
+fn outcome(state: &State, row: &Action) -> (Sound, String) {
+    let clock = |at| crate::view::format::clock(state, at);
+    let what = format!("{} {}", row.kind.verb(), row.target);
+    let proof = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
+    let verified = row.verified_at.map(|at| format!(", verified {}", clock(at))).unwrap_or_default();
+    let key = state.keymap.key(Command::Undo).unwrap_or_default();
+    let back = match (row.kind.is_reversible(), row.state.is_active()) {
+        (true, true) => format!(", until {}. {key} in Actions undoes it", clock(row.ends_at())),
+        (false, true) => ". It cannot be undone".to_owned(),
+        (_, false) => String::new(),
+    };
+    let sound = match row.state {
+        ActionState::Live | ActionState::Expired | ActionState::RolledBack => Sound::Done,
+        ActionState::Planned | ActionState::Applying => Sound::Note,
+        ActionState::Drifted | ActionState::Failed | ActionState::Unknown => Sound::Refused,
+    };
+    (sound, format!("{} {}: {what}{proof}{verified}{back}", row.id, row.standing()))
 }
 
 /// The person answered the question here: the cursor goes on to the next one that waits, as the answer asked for. Elsewhere than
