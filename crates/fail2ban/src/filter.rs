@@ -1,6 +1,7 @@
 //! A filter at work: a line in, a failure out, in bounded time.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use bartizan_model::Timestamp;
 use thiserror::Error;
@@ -13,6 +14,8 @@ use super::spec::FilterSpec;
 
 /// The longest line that expressions are tried on, in bytes: what an expression costs may grow with the square of it.
 pub const MAX_LINE: usize = 8 << 10;
+/// The longest that the expressions of a filter are tried on one line: what is left of them then finds nothing in it.
+const LONG: Duration = Duration::from_millis(500);
 
 /// Why a line was not judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -106,6 +109,11 @@ impl Filter {
         (Some(filter), problems)
     }
 
+    /// The expressions that can find a failure, as they stand there.
+    pub(crate) fn failregex(&self) -> impl Iterator<Item = &str> {
+        self.failures.iter().map(|(text, _)| text.as_str())
+    }
+
     /// How many expressions can find a failure.
     pub fn expressions(&self) -> usize {
         self.failures.len()
@@ -150,8 +158,12 @@ impl Filter {
 
     fn search_line(&mut self, text: &str) -> Option<Found> {
         let (content, outer) = self.behind_prefix(text)?;
-        let found = self.failures.iter_mut().find_map(|(_, one)| one.search(&content))?;
-        Some(with(outer, found))
+        Some(with(outer, self.first_failure(&content)?))
+    }
+
+    fn first_failure(&mut self, content: &str) -> Option<Found> {
+        let begun = Instant::now();
+        self.failures.iter_mut().take_while(|_| begun.elapsed() < LONG).find_map(|(_, one)| one.search(content))
     }
 
     /// The part of a text that expressions see, and the fields that the prefix has.
@@ -174,7 +186,7 @@ impl Filter {
             whole.push('\n');
         }
         let (content, outer) = self.behind_prefix(&whole)?;
-        let found = self.failures.iter_mut().find_map(|(_, one)| one.search(&content))?;
+        let found = self.first_failure(&content)?;
         if content == whole {
             self.waiting = unmatched(&whole, &found);
         } else {

@@ -16,6 +16,7 @@ mod jail;
 mod merge;
 mod problem;
 mod spec;
+mod taken;
 mod units;
 
 pub use filter::{Filter, Line, MAX_LINE, Trouble};
@@ -25,4 +26,5 @@ pub use jail::{Jail, Source, filter_of};
 pub use merge::Failure;
 pub use problem::Problem;
 pub use spec::FilterSpec;
+pub use taken::{Invalid, JailKind, TakenJail, TakenOver};
 pub use units::seconds;

@@ -2,12 +2,13 @@
 
 mod moment;
 mod pattern;
+mod shared;
 
 use bartizan_model::Timestamp;
 
-use super::expression::Expression;
 use super::problem::Problem;
 use pattern::{Anchor, Kind, USUAL};
+use shared::Shared;
 
 /// Patterns of one filter.
 const MAX_PATTERNS: usize = 64;
@@ -28,7 +29,7 @@ struct Template {
     kind: Kind,
     text: String,
     anchored: bool,
-    compiled: Option<Expression>,
+    compiled: Option<Shared>,
 }
 
 /// The patterns of one filter, and which of them fitted last.
@@ -69,7 +70,7 @@ impl Dates {
         }
         let made = Kind::of(pattern).and_then(|(kind, body)| {
             let text = anchor.around(&body, true);
-            Expression::of_date(&text).map(|compiled| Template { kind, text, anchored: anchor != Anchor::Word, compiled: Some(compiled) })
+            Shared::of(&text).map(|compiled| Template { kind, text, anchored: anchor != Anchor::Word, compiled: Some(compiled) })
         });
         match made {
             Ok(template) if self.templates.len() < MAX_PATTERNS => self.templates.push(template),
@@ -117,9 +118,9 @@ impl Dates {
 impl Template {
     fn find(&mut self, line: &str, now: Timestamp, zone: i32) -> Option<Dated> {
         if self.compiled.is_none() {
-            self.compiled = Some(Expression::of_date(&self.text).ok()?);
+            self.compiled = Some(Shared::of(&self.text).ok()?);
         }
-        let found = self.compiled.as_mut()?.search_group(line)?;
+        let found = self.compiled.as_ref()?.search_group(line)?;
         let text = line.get(found.start..found.end)?;
         let at = match self.kind {
             Kind::Fields => moment::of_fields(&found.fields, now, zone),

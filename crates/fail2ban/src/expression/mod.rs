@@ -21,6 +21,8 @@ const MAX_COMPILED: usize = 4 << 20;
 const SLOW: Duration = Duration::from_millis(100);
 /// An expression that was slow so often is run no more.
 const MAX_SLOW: u32 = 3;
+/// After so many quick searches in a row slow ones are forgotten: the host was busy.
+const FORGIVEN: u32 = 10_000;
 
 /// A search took too many steps, or its expression is switched off.
 struct TookTooLong;
@@ -31,6 +33,7 @@ pub(crate) struct Expression {
     regex: Regex,
     names: Vec<String>,
     slow: u32,
+    quick: u32,
 }
 
 /// What a search found: the fields by name, and where.
@@ -75,7 +78,7 @@ impl Expression {
             .build()
             .map_err(|error| reason(&error.to_string()))?;
         let names = regex.capture_names().flatten().map(str::to_owned).collect();
-        Ok(Self { regex, names, slow: 0 })
+        Ok(Self { regex, names, slow: 0, quick: 0 })
     }
 
     /// The names of its fields.
@@ -110,7 +113,10 @@ impl Expression {
         let begun = Instant::now();
         let captures = self.regex.captures(text);
         if captures.is_err() || begun.elapsed() > SLOW {
-            self.slow += 1;
+            (self.slow, self.quick) = (self.slow + 1, 0);
+        } else if self.slow > 0 {
+            self.quick += 1;
+            self.slow = if self.quick < FORGIVEN { self.slow } else { 0 };
         }
         let Some(captures) = captures.map_err(|_| TookTooLong)? else { return Ok(None) };
         let field = |name: &String| captures.name(name).map(|field| (name.clone(), field.as_str().to_owned()));
