@@ -1,4 +1,5 @@
-//! `bartizan logs import-fail2ban`: jails as they are installed, told one by one; what is not understood is named, and nothing is changed.
+//! `bartizan logs import-fail2ban`: jails as they are installed, told one by one; what is not understood is named, and what can run is
+//! written into a file of ours, never over one that a person wrote.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)] // a test fails by panic
 
@@ -48,7 +49,7 @@ fn every_enabled_jail_is_told_with_what_becomes_of_it() {
     let row = |jail: &str| out.lines().find(|line| line.starts_with(jail)).unwrap_or_else(|| panic!("no {jail}: {out}")).to_owned();
     for (jail, says) in [
         ("gate", "5 in 600 s, 86400 s  differs"),
-        ("sshd", "our own parser of sshd comes first"),
+        ("sshd", "our own parser of sshd reads the lines, too"),
         ("odd", "journal _COMM=oddd"),
         ("odd", "in part"),
         ("gone", "not understood"),
@@ -101,4 +102,38 @@ fn all_jails_of_the_installed_package_are_understood() {
     let not: Vec<&Value> = jails.iter().filter(|jail| !sound(jail)).collect();
     assert!(jails.len() > 60, "only {} jails", jails.len());
     assert!(not.is_empty(), "{not:#?}");
+}
+
+/// The command with a configuration of its own.
+fn with_home(home: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let config = home.join("agent.toml");
+    fs::write(&config, "").unwrap();
+    let output = import(&[arguments, &["--config", config.to_str().unwrap()]].concat());
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn what_can_run_is_written_and_taken_away_again_and_no_file_of_a_person_is_touched() {
+    let (folder, home) = (folder(), tempfile::tempdir().unwrap());
+    let (directory, file) = (folder.path().to_str().unwrap(), home.path().join("fail2ban.toml"));
+    let (code, out) = with_home(home.path(), &[directory]);
+    assert_eq!(code, Some(5), "{out}");
+    assert!(out.contains(&format!("Wrote 3 jails to {}", file.display())) && out.contains("Undo: bartizan logs import-fail2ban --remove"));
+    assert!(out.contains("Left out:\n  gone: nothing of it can be run"), "{out}");
+    let written = text(&file);
+    let taken = bartizan_fail2ban::TakenOver::parse(&written).unwrap();
+    let names: Vec<(&str, u64)> = taken.jails.iter().map(|jail| (jail.name.as_str(), jail.bantime_seconds)).collect();
+    assert_eq!(names, [("gate", 86_400), ("sshd", 600), ("odd", 600)], "what is left of odd runs");
+    assert_eq!((with_home(home.path(), &[directory]).0, text(&file)), (Some(5), written.clone()), "again is the same");
+    let changed = written.replace("maxretry = 5", "maxretry = 6");
+    fs::write(&file, &changed).unwrap();
+    for arguments in [&[directory][..], &["--remove"]] {
+        let (code, out) = with_home(home.path(), arguments);
+        assert!(code == Some(4) && out.contains("was written or changed by hand"), "{out}");
+        assert_eq!(text(&file), changed);
+    }
+    fs::write(&file, &written).unwrap();
+    let (code, out) = with_home(home.path(), &["--remove"]);
+    assert!(code == Some(0) && out.starts_with("removed ") && !file.exists(), "{out}");
+    assert!(with_home(home.path(), &["--remove"]).1.starts_with("nothing to remove"));
 }

@@ -5,6 +5,8 @@
 
 #[path = "logs_acting/host.rs"]
 mod host;
+#[path = "logs_acting/jails.rs"]
+mod jails;
 mod support;
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! `logs import-fail2ban`: a table of fail2ban's jails, and what becomes of each.
+//! `logs import-fail2ban`: fail2ban's jails become ours, in a file that the agent reads; a table says what becomes of each.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::outcome::{Failure, Outcome, USAGE};
+use super::args::Global;
+use super::outcome::{Failure, Outcome};
 use super::print::table;
-use bartizan_fail2ban::{Filter, Import, Installed, Jail, Problem, Source, filter_of, own_parser};
+use super::taken_jails;
+use bartizan_fail2ban::{Filter, Import, Installed, Jail, Problem, Source, TakenOver, filter_of, own_parser};
 
 /// Where fail2ban is, and what to show.
 #[derive(Debug, Args)]
@@ -19,9 +21,12 @@ pub(super) struct ImportArgs {
     /// Show what is understood and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Include jails that are not enabled.
-    #[arg(long)]
+    /// Show jails that are not enabled, too.
+    #[arg(long, requires = "dry_run")]
     all: bool,
+    /// Take all imported jails away again.
+    #[arg(long, conflicts_with_all = ["dry_run", "directory"])]
+    remove: bool,
 }
 
 /// What becomes of a jail.
@@ -61,7 +66,8 @@ impl State {
 /// What is done otherwise, in sentences.
 fn differences(jail: &Jail) -> Vec<String> {
     let own = own_parser(filter_of(&jail.filter));
-    let first = own.map(|own| format!("our own parser of {own} comes first; the filter counts only what it leaves"));
+    let first =
+        own.map(|own| format!("our own parser of {own} reads the lines, too: they must agree on the address, and a failure counts once"));
     first.into_iter().chain(jail.differs.iter().cloned()).collect()
 }
 
@@ -90,29 +96,44 @@ struct Document<'a> {
     jails: Vec<Row<'a>>,
     not_enabled: usize,
     problems: &'a [Problem],
+    /// The file that was written.
+    written: Option<&'a Path>,
+    /// Jails that are not in it, and why.
+    left_out: Vec<LeftOut<'a>>,
 }
 
-/// Reads fail2ban's folder and prints what is understood; exit 5 when something is not.
-pub(super) fn import(args: &ImportArgs, json: bool) -> Result<Outcome, Failure> {
-    if !args.dry_run {
-        let why = "the agent of this version does not run imported jails; nothing was changed";
-        return Err(Failure::new(USAGE, why, "add --dry-run to see what of them is understood"));
+/// An enabled jail that is not taken over.
+#[derive(Serialize)]
+struct LeftOut<'a> {
+    jail: &'a str,
+    why: &'a str,
+}
+
+/// Reads fail2ban's folder, takes over what can run, and prints what is understood; exit 5 when something is not.
+pub(super) fn import(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure> {
+    if args.remove {
+        return taken_jails::remove(global);
     }
     let installed = Installed::read(&args.directory).map_err(Failure::failed)?;
     let import = bartizan_fail2ban::import(&installed, args.all);
+    let (taken, left) = TakenOver::of(&import, &args.directory.to_string_lossy());
+    let written = if args.dry_run { None } else { Some(taken_jails::write(global, &taken)?) };
     let shown: Vec<&Jail> = import.jails.iter().filter(|jail| args.all || jail.enabled).collect();
     let not_enabled = import.jails.len() - shown.len();
     let mut out = io::stdout().lock();
-    let printed = if json {
+    let printed = if global.json {
         let document = Document {
             directory: &args.directory,
             jails: shown.iter().map(|jail| row(jail)).collect(),
             not_enabled,
             problems: &import.problems,
+            written: written.as_deref(),
+            left_out: left.iter().map(|(jail, why)| LeftOut { jail, why }).collect(),
         };
         serde_json::to_writer_pretty(&mut out, &document).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        print(&mut out, &shown, not_enabled, &import)
+        let said = |out: &mut io::StdoutLock<'_>| taken_jails::say(out, written.as_deref(), &taken, &left);
+        print(&mut out, &shown, not_enabled, &import).and_then(|()| said(&mut out))
     };
     match printed {
         // Whoever closed the pipe has seen enough.

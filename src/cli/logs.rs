@@ -24,13 +24,13 @@ pub(super) enum LogsVerb {
     Sources,
     /// Explain one line: which parser read what, how far the counts are, what would be done. No agent is asked.
     Explain(ExplainLineArgs),
-    /// List sources of failed logins, the worst first, and what is done about them.
+    /// List addresses that failed to log in or attacked a web server, the worst first, and what is done about them.
     Attackers {
         /// At most this many.
         #[arg(long, default_value_t = 1_000)]
         limit: u32,
     },
-    /// Read fail2ban's jails and filters as they are installed and report what of them is understood.
+    /// Take over fail2ban's jails and filters as they are installed, and report what of them is understood.
     #[command(name = "import-fail2ban")]
     ImportFail2ban(ImportArgs),
 }

@@ -18,6 +18,7 @@ mod reference;
 mod replay;
 mod rules;
 mod screenshots;
+mod taken_jails;
 
 pub use reference::{Page, pages};
 
@@ -60,7 +61,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Attach) => agent::attach(&global, view.as_deref()),
         Some(Verb::Doctor) => doctor::examine(&global),
         Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
-        Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&args, global.json),
+        Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&global, &args),
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Rules(args)) => rules::run(&global, args),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),

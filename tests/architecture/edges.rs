@@ -19,18 +19,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rules", &["model"]),
     ("detect", &["config", "logs", "model", "rules"]),
     ("court", &["config", "model"]),
-    ("worker", &["logs", "model", "sys"]),
+    ("worker", &["fail2ban", "logs", "model", "sys"]),
     ("enforce", &["model", "sys"]),
     ("guard", &["config", "enforce", "model", "store", "sys"]),
-    ("sensors", &["config", "logs", "model", "sys", "worker"]),
+    ("sensors", &["config", "fail2ban", "logs", "model", "sys", "worker"]),
     ("responder", &["config", "court", "enforce", "guard", "model", "outbound", "store", "sys"]),
     ("redteam", &["model", "protocol", "sys"]),
     ("console", &["client", "config", "model", "protocol"]),
     (
         "agent",
         &[
-            "config", "court", "detect", "enforce", "guard", "integrity", "logs", "model", "outbound", "protocol", "responder", "rules",
-            "sensors", "store", "sys", "worker",
+            "config", "court", "detect", "enforce", "fail2ban", "guard", "integrity", "logs", "model", "outbound", "protocol", "responder",
+            "rules", "sensors", "store", "sys", "worker",
         ],
     ),
     (

@@ -36,6 +36,11 @@ pub struct Host {
 impl Host {
     /// Boots it, with an agent in BALANCED that follows sshd's log; `policy` is added to its policy.
     pub fn boot(policy: &str) -> Self {
+        Self::boot_after(policy, |_| {})
+    }
+
+    /// The same; something is done before the agent starts.
+    pub fn boot_after(policy: &str, prepare: impl FnOnce(&Self)) -> Self {
         let lan = Lan::new();
         let home = Home::on(&lan.host);
         home.configure("[[logs]]\npath = \"/var/log/auth.log\"\nformat = \"auth\"");
@@ -61,11 +66,12 @@ impl Host {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", first.id())).unwrap();
         let init = children.trim().parse().unwrap();
         let mut host = Self { lan, home, first, init, agent: None };
+        prepare(&host);
         host.start_agent();
         host
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.to_string(), "--pid", "--mount", "--net", "--uts"]);
         command.arg(crate::support::BINARY).args(arguments).args(self.home.flags()).stdin(Stdio::null()).env("NO_COLOR", "1");
@@ -82,7 +88,11 @@ impl Host {
     fn start_agent(&mut self) {
         let log = std::fs::File::create(self.home.path("agent.log")).unwrap();
         self.agent = Some(self.command(&["--headless"]).stdout(Stdio::null()).stderr(log).spawn().unwrap());
-        let said = || std::fs::read_to_string(self.home.path("agent.log")).unwrap_or_default();
+        let said = || {
+            let log = std::fs::read_to_string(self.home.path("agent.log")).unwrap_or_default();
+            let logs = self.command(&["logs"]).output().map(|output| told(&output));
+            format!("{log}{logs:?}")
+        };
         let follows = || {
             let status = self.command(&["status", "--json"]).output().unwrap().status.success();
             let is_followed =

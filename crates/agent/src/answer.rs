@@ -112,6 +112,9 @@ fn attackers(parts: &Parts, limit: u32) -> Result<Reply, Refusal> {
         source.held = hold.map(|action| Hold { action: action.id, kind: action.kind, until: action.ends_at() });
         source.asked = questions.iter().find(|question| is_it(question.action.target())).map(|question| question.id);
     }
+    let addrs: Vec<_> = sources.iter().map(|source| source.address).collect();
+    let elsewhere = parts.response.held_elsewhere(&addrs, chrono::Utc::now());
+    sources.iter_mut().zip(elsewhere).for_each(|(source, by)| source.elsewhere = by);
     Ok(Reply::Attackers(sources))
 }
 

@@ -181,6 +181,11 @@ impl Settings {
         access(&layers)
     }
 
+    /// Where the jails are that were taken over from fail2ban, if any were: beside `agent.toml`.
+    pub fn fail2ban_file(&self) -> PathBuf {
+        self.file.with_file_name("fail2ban.toml")
+    }
+
     /// Where `agent.toml` is, or would be looked for.
     pub fn file(&self) -> &Path {
         &self.file

@@ -15,7 +15,7 @@ mod warrant;
 pub use court::{ApprovalRequest, Case, Court, Ruling};
 pub use guard::Refusal;
 pub use sentinel::Pause;
-pub use sources::{History, NothingKnown, Sources};
+pub use sources::{History, JailTerms, NothingKnown, Sources};
 pub use warrant::{Warrant, WarrantError};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bartizan_model::Timestamp;
 
@@ -16,6 +17,15 @@ pub struct History {
     pub undone: Option<String>,
 }
 
+/// What a jail that was taken over from fail2ban wants for an address that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JailTerms {
+    /// Its name. Safe to show.
+    pub jail: String,
+    /// For how long the address is to be held the first time, at most a day.
+    pub lasts: Duration,
+}
+
 /// What the host knows of hostile sources. Asked only about one that would be held.
 pub trait Sources: fmt::Debug {
     /// How it was held before, since this moment.
@@ -26,6 +36,11 @@ pub trait Sources: fmt::Debug {
 
     /// Who holds it already besides the agent: "fail2ban (table inet f2b-table)". Safe to show.
     fn held_elsewhere(&self, addr: IpAddr) -> Option<String>;
+
+    /// Which jail that was taken over from fail2ban named it within the hour, last.
+    fn jail(&self, _addr: IpAddr) -> Option<JailTerms> {
+        None
+    }
 
     /// A number from 0 to 1 that nobody outside can guess: how much of the most that a hold may be shorter this one is.
     fn jitter(&self) -> f64;

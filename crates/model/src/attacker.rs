@@ -38,4 +38,7 @@ pub struct Attacker {
     /// The question that waits about it.
     #[serde(default)]
     pub asked: Option<ApprovalId>,
+    /// Who holds it besides the agent: "fail2ban (set addr-set-sshd of table inet f2b-table)". Safe to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
 }

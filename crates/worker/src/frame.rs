@@ -14,6 +14,9 @@ pub(super) const RECORD: usize = packets::LONGEST / 4;
 pub const SAMPLES: usize = 3;
 /// Bytes kept of each.
 pub const SAMPLE: usize = 512;
+/// Notes of one answer, and bytes of each.
+pub(super) const NOTES: usize = 2;
+pub(super) const NOTE: usize = 1024;
 /// Sources that the child may hold at once; both sides count them.
 pub(super) const SOURCES: usize = 200;
 /// Longest cursor that a journal may have, in bytes (systemd's own take some 140).
@@ -85,13 +88,27 @@ pub(super) struct Told {
     pub(super) samples: Vec<Vec<u8>>,
     pub(super) failed: Option<i32>,
     pub(super) records: u32,
+    pub(super) notes: Vec<String>,
 }
 
 impl Told {
     /// Nothing was read.
     pub(super) fn nothing(id: u32, to: Position) -> Self {
         let samples = Vec::new();
-        Self { id, to, more: false, cursor: None, lines: 0, parsed: 0, unparsed: 0, cut: 0, samples, failed: None, records: 0 }
+        Self {
+            id,
+            to,
+            more: false,
+            cursor: None,
+            lines: 0,
+            parsed: 0,
+            unparsed: 0,
+            cut: 0,
+            samples,
+            failed: None,
+            records: 0,
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -130,6 +147,8 @@ pub struct Batch<R> {
     pub samples: Vec<Vec<u8>>,
     /// The kernel refused to read: the number of the error.
     pub failed: Option<i32>,
+    /// What people should know of the source.
+    pub notes: Vec<String>,
     /// What the lines say.
     pub records: Vec<At<R>>,
 }
@@ -156,7 +175,9 @@ pub(super) fn check<R: Record>(packet: &[u8], id: u32, reading: &Reading) -> Res
         "counts that do not add up",
         u64::from(told.parsed) + u64::from(told.unparsed) <= u64::from(told.lines) && told.cut <= told.lines,
     )?;
-    fits("more records than lines", told.records <= told.parsed)?;
+    // A line may say something to each of two readers; where one of both records was too large, it is not understood.
+    fits("more records than lines", u64::from(told.records) <= 2 * u64::from(told.lines))?;
+    fits("too many notes", told.notes.len() <= NOTES && told.notes.iter().all(|note| note.len() <= NOTE))?;
     fits("too many samples", told.samples.len() <= SAMPLES && told.samples.iter().all(|sample| sample.len() <= SAMPLE))?;
     fits("a cursor that is none", told.cursor.as_deref().is_none_or(super::lines::is_cursor))?;
     let mut records = Vec::with_capacity(told.records as usize);
@@ -169,8 +190,8 @@ pub(super) fn check<R: Record>(packet: &[u8], id: u32, reading: &Reading) -> Res
         rest = left;
     }
     fits("more than it says", rest.is_empty())?;
-    let Told { to, more, cursor, lines, parsed, unparsed, cut, samples, failed, .. } = told;
-    Ok(Batch { to, more, cursor, lines, parsed, unparsed, cut, samples, failed, records })
+    let Told { to, more, cursor, lines, parsed, unparsed, cut, samples, failed, notes, .. } = told;
+    Ok(Batch { to, more, cursor, lines, parsed, unparsed, cut, samples, failed, notes, records })
 }
 
 #[cfg(test)]
@@ -185,7 +206,7 @@ mod tests {
 
     fn told() -> Told {
         let to = Position { offset: 90, within_cut: false };
-        Told { id: 4, to, more: false, cursor: None, lines: 3, parsed: 2, unparsed: 1, cut: 0, samples: vec![], failed: None, records: 1 }
+        Told { to, lines: 3, parsed: 2, unparsed: 1, records: 1, ..Told::nothing(4, to) }
     }
 
     fn judged(told: &Told, record: At<u8>, behind: &[u8]) -> Result<Batch<u8>, &'static str> {
@@ -209,9 +230,11 @@ mod tests {
             Told { more: true, records: 0, ..Told::nothing(4, Position { offset: 50, within_cut: false }) },
             Told { parsed: 3, ..told() },
             Told { cut: 4, ..told() },
-            Told { records: 3, ..told() },
+            Told { records: 7, ..told() },
             Told { records: u32::MAX, ..told() },
             Told { samples: vec![vec![]; 4], ..told() },
+            Told { notes: vec![String::new(); NOTES + 1], ..told() },
+            Told { notes: vec!["x".repeat(NOTE + 1)], ..told() },
             Told { samples: vec![vec![0; SAMPLE + 1]], ..told() },
             Told { cursor: Some("x".repeat(CURSOR + 1)), ..told() },
             Told { cursor: Some("-flag".to_owned()), ..told() },

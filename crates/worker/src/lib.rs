@@ -7,15 +7,19 @@
 #![forbid(unsafe_code)]
 
 mod caution;
+mod format;
 mod frame;
 mod held;
+mod jails;
 mod lines;
 mod records;
 mod serve;
 
 pub use caution::{Caution, Pace, Verdict};
+pub use format::LogFormat;
 pub use frame::{At, Batch, EVIDENCE, Kind, Position, Reading, Record, SAMPLE, SAMPLES};
 pub use held::{Died, Launch, Refused, Worker};
+pub use jails::{JailFilter, JailMatch, Jailed, Jails};
 pub use lines::{CHUNK, LONGEST, cursor_time};
-pub use records::{LogFormat, LogParser, LogRecord, Reader, WebRequest, WebTrouble};
+pub use records::{LogParser, LogRecord, Reader, WebRequest, WebTrouble};
 pub use serve::{Heard, Parser, serve};

@@ -1,12 +1,15 @@
-//! The parsers of `logs`, as the child runs them: which format a source has, and the record that goes back.
+//! The parsers of `logs`, as the child runs them, and the record that goes back.
 
 use serde::{Deserialize, Serialize};
 
+use super::format::LogFormat;
 use super::frame::Record;
+use super::jails::{JailMatch, Jails, MAX_MATCHES};
 use super::serve::{Heard, Parser};
+use bartizan_fail2ban::FilterSpec;
 use bartizan_logs::frame::docker::{Broken, unwrap as docker};
 use bartizan_logs::web::error::{ErrorKind, NginxErrors, Rule, WebError, read_apache};
-use bartizan_logs::web::{Access, AccessReader, Finding, Format as WebFormat, MAX_FINDINGS, judge};
+use bartizan_logs::web::{Access, AccessReader, Finding, MAX_FINDINGS, judge};
 use bartizan_logs::{Context, Format as AuthFormat, MAX_DETAIL, MAX_NAME, Parsed, parse};
 use bartizan_model::{HostText, Timestamp};
 use std::borrow::Cow;
@@ -15,60 +18,6 @@ use std::net::IpAddr;
 /// Bytes kept of what a web client sent; what is longer is cut.
 const MAX_TARGET: usize = 2048;
 const MAX_WORD: usize = 256;
-
-/// How a source writes its lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogFormat {
-    /// Lines of a syslog daemon, `vsftpd.log`, `proftpd.log`.
-    Auth,
-    /// Entries of `journalctl --output=json`.
-    Journal,
-    /// Docker's `json-file`.
-    Docker,
-    /// What auditd writes of logins and accounts.
-    Audit,
-    /// Requests, in this format of the server; `None` when it is to be guessed line by line.
-    Access(Option<WebFormat>),
-    /// nginx's error log.
-    NginxError,
-    /// Apache's error log.
-    ApacheError,
-}
-
-impl LogFormat {
-    /// The format of this name, or of this text of a server's configuration.
-    pub fn named(text: &str) -> Option<Self> {
-        Some(match text {
-            "auth" | "syslog" => Self::Auth,
-            "journal" => Self::Journal,
-            "docker" => Self::Docker,
-            "auditd" => Self::Audit,
-            "access" | "common" | "json" => Self::Access(None),
-            "combined" => Self::Access(Some(WebFormat::combined())),
-            "nginx-error" => Self::NginxError,
-            "apache-error" => Self::ApacheError,
-            text if text.contains('$') => Self::Access(Some(WebFormat::nginx(text, Default::default()))),
-            text if text.contains('%') => Self::Access(Some(WebFormat::apache(text))),
-            _ => return None,
-        })
-    }
-
-    /// All names that there are.
-    pub const NAMES: [&'static str; 8] = ["auth", "journal", "docker", "auditd", "access", "combined", "nginx-error", "apache-error"];
-
-    /// In a table.
-    pub fn noun(&self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Journal => "journal",
-            Self::Docker => "docker",
-            Self::Audit => "auditd",
-            Self::Access(_) => "access",
-            Self::NginxError => "nginx-error",
-            Self::ApacheError => "apache-error",
-        }
-    }
-}
 
 /// What one request to a web server was, as its access log has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +109,8 @@ pub enum LogRecord {
     Request(Box<WebRequest>),
     /// An error of a web server.
     Trouble(Box<WebTrouble>),
+    /// Failures by the filters of jails taken over from fail2ban: at least one, each of another jail.
+    Jails(Vec<JailMatch>),
 }
 
 impl Record for LogRecord {
@@ -177,6 +128,7 @@ impl Record for LogRecord {
                 attacks && within(&request.target, MAX_TARGET) && words.iter().all(|word| within(word, MAX_WORD))
             }
             Self::Trouble(trouble) => all(&[(trouble.user.as_ref(), MAX_WORD), (trouble.path.as_ref(), MAX_TARGET)]),
+            Self::Jails(matches) => (1..=MAX_MATCHES).contains(&matches.len()) && matches.iter().all(JailMatch::holds),
         }
     }
 }
@@ -194,6 +146,8 @@ pub enum Reader {
     NginxError(NginxErrors, i32),
     /// Errors of Apache, and the zone.
     ApacheError(i32),
+    /// Jails, what our own parser remembers, and whether what it reads is taken.
+    Jailed(Box<Jails>, Option<Box<Reader>>, bool),
 }
 
 /// The parsers of `logs`.
@@ -207,6 +161,7 @@ impl Parser for LogParser {
 
     /// The first expression that is made asks for the number of processors (`regex`): a file is opened for it.
     fn warm_up(&mut self) {
+        let _ = bartizan_fail2ban::Filter::new(&FilterSpec { failregex: vec!["^<HOST> (?!x)".to_owned()], ..FilterSpec::default() });
         let mut reader = self.open(&LogFormat::Access(None));
         let _ =
             self.parse(&mut reader, br#"- - - [28/Nov/2026:00:00:00 +0000] "GET /?q=<script>alert(1)</script> HTTP/1.1" 200 5 "-" "-""#);
@@ -226,6 +181,10 @@ impl Parser for LogParser {
             LogFormat::Access(Some(format)) => Reader::Access(AccessReader::of(format.clone())),
             LogFormat::NginxError => Reader::NginxError(NginxErrors::new(0), 0),
             LogFormat::ApacheError => Reader::ApacheError(0),
+            LogFormat::Jailed(jailed) => {
+                let own = jailed.own.as_ref().map(|own| Box::new(self.open(own)));
+                Reader::Jailed(Box::new(Jails::open(jailed)), own, jailed.counts)
+            }
         }
     }
 
@@ -236,6 +195,10 @@ impl Parser for LogParser {
             Reader::NginxError(_, known) if *known == zone => {}
             Reader::NginxError(errors, known) => (*errors, *known) = (NginxErrors::new(i64::from(zone)), zone),
             Reader::ApacheError(known) => *known = zone,
+            Reader::Jailed(jails, own, _) => {
+                jails.clock(zone);
+                own.iter_mut().for_each(|own| self.clock(own, zone));
+            }
         }
     }
 
@@ -249,7 +212,15 @@ impl Parser for LogParser {
             },
             Reader::NginxError(errors, _) => trouble(errors.read(line)),
             Reader::ApacheError(zone) => trouble(read_apache(line, i64::from(*zone))),
+            Reader::Jailed(jails, own, takes) => {
+                let heard = own.as_mut().map(|own| self.parse(own, line));
+                jailed(jails, heard, *takes, line)
+            }
         }
+    }
+
+    fn notes(&mut self, state: &mut Reader) -> Vec<String> {
+        if let Reader::Jailed(jails, ..) = state { jails.notes() } else { Vec::new() }
     }
 }
 
@@ -262,6 +233,19 @@ fn login(parsed: Parsed<'_>) -> Heard<LogRecord> {
         Parsed::Record(record) => Heard::Record(LogRecord::Auth(Box::new(record.keep()))),
         Parsed::Other => Heard::Known,
         Parsed::Unparsed | Parsed::TooLong => Heard::Unknown,
+    }
+}
+
+/// What our own parser says of a line, if it is to be taken, and what jails say.
+fn jailed(jails: &mut Jails, own: Option<Heard<LogRecord>>, takes: bool, line: &[u8]) -> Heard<LogRecord> {
+    let record = if let Some(Heard::Record(record)) = &own { Some(record) } else { None };
+    let found = jails.read(line, record);
+    match (own.filter(|_| takes), found.is_empty()) {
+        (Some(heard), true) => heard,
+        // Nobody can say of a line that no jail counts whether it should.
+        (None, true) => Heard::Known,
+        (Some(Heard::Record(record)), false) => Heard::Both(record, LogRecord::Jails(found)),
+        (Some(Heard::Both(..) | Heard::Known | Heard::Unknown) | None, false) => Heard::Record(LogRecord::Jails(found)),
     }
 }
 
@@ -371,6 +355,7 @@ mod tests {
                 Heard::Record(LogRecord::Request(_)) => "request",
                 Heard::Record(LogRecord::Auth(_)) => "login",
                 Heard::Record(LogRecord::Trouble(_)) => "trouble",
+                Heard::Record(LogRecord::Jails(_)) | Heard::Both(..) => "jail",
                 Heard::Known => "known",
                 Heard::Unknown => "unknown",
             })

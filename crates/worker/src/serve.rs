@@ -5,20 +5,26 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{Ask, At, EVIDENCE, Hello, Kind, RECORD, RECORDS, Reading, Record, SAMPLE, SAMPLES, SOURCES, Told, pack};
+use super::frame::{Ask, At, EVIDENCE, Hello, Kind, NOTE, NOTES, RECORD, RECORDS, Reading, Record, SAMPLE, SAMPLES, SOURCES, Told, pack};
 use super::lines::{CHUNK, Lines, Next, cursor};
 use bartizan_model::HostText;
 use bartizan_sys::{packets, unprivileged};
+
+/// The longest that one reading takes, give or take a line.
+const LONG: Duration = Duration::from_secs(1);
 
 /// What a parser makes of a line.
 #[derive(Debug)]
 pub enum Heard<R> {
     /// It says something that matters.
     Record(R),
+    /// The same, by two readers.
+    Both(R, R),
     /// It is known, and says nothing that matters.
     Known,
     /// It is not known.
@@ -47,6 +53,11 @@ pub trait Parser {
     /// One line without its end, at most [`LONGEST`](super::LONGEST) bytes; never the beginning of a longer one, for where that was cut a
     /// client's words could stand where the daemon's own are looked for.
     fn parse(&mut self, state: &mut Self::State, line: &[u8]) -> Heard<Self::Record>;
+
+    /// What people should know of this source that was not told yet, each in a sentence.
+    fn notes(&mut self, _state: &mut Self::State) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// One source as the child has it.
@@ -137,6 +148,7 @@ fn answer<P: Parser>(
             let mut lines = Lines::new(bytes, reading.from, reading.last && length < CHUNK);
             let whole = walk(&mut lines, reading, open, parser, &mut told, &mut records)?;
             told.to = lines.position();
+            told.notes = parser.notes(&mut open.state).into_iter().take(NOTES).map(note).collect();
             told.more = !whole || length == CHUNK;
             if open.kind == Kind::Stream {
                 waiting.drain(..lines.consumed());
@@ -160,7 +172,9 @@ fn walk<P: Parser>(
     told: &mut Told,
     records: &mut Vec<u8>,
 ) -> io::Result<bool> {
-    while told.lines < reading.lines && records.len() < RECORDS {
+    // One reading is over long before whoever asked takes it for hung, however slow the expressions of a jail are; one line is always read.
+    let begun = Instant::now();
+    while told.lines < reading.lines && records.len() < RECORDS && (told.lines == 0 || begun.elapsed() < LONG) {
         let Next::Line { line, at, cut } = lines.next() else { return Ok(true) };
         let skip = reading.skip && told.lines == 0;
         told.lines += 1;
@@ -173,14 +187,13 @@ fn walk<P: Parser>(
         if skip || line.is_empty() {
             continue;
         }
+        let place = LinePlace { offset: reading.from.offset + at as u64, line };
         let heard = if cut { Heard::Unknown } else { parser.parse(&mut open.state, line) };
         let known = match heard {
             Heard::Unknown => false,
             Heard::Known => true,
-            Heard::Record(record) => {
-                let at = At { offset: reading.from.offset + at as u64, line: HostText::from(evidence(line)), record };
-                keep(&at, told, records)?
-            }
+            Heard::Record(record) => keep(&place.record(record), told, records)?,
+            Heard::Both(one, other) => keep(&place.record(one), told, records)? & keep(&place.record(other), told, records)?,
         };
         if known {
             told.parsed += 1;
@@ -192,6 +205,22 @@ fn walk<P: Parser>(
         }
     }
     Ok(false)
+}
+
+/// A line and where it stands.
+struct LinePlace<'a> {
+    offset: u64,
+    line: &'a [u8],
+}
+
+impl LinePlace<'_> {
+    fn record<R>(&self, record: R) -> At<R> {
+        At { offset: self.offset, line: HostText::from(evidence(self.line)), record }
+    }
+}
+
+fn note(text: String) -> String {
+    text.chars().take(NOTE / 4).collect()
 }
 
 /// What of a line is kept as evidence: how it begins, or how its message does where it is an entry of the journal.

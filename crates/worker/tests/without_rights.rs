@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bartizan_worker::{
-    Batch, Caution, Heard, Kind, Launch, LogFormat, LogParser, LogRecord, Parser, Position, Reading, Record, Refused, Verdict, Worker,
-    serve,
+    Batch, Caution, Heard, JailFilter, Jailed, Kind, Launch, LogFormat, LogParser, LogRecord, Parser, Position, Reading, Record, Refused,
+    Verdict, Worker, serve,
 };
 use serde::{Deserialize, Serialize};
 
@@ -360,4 +360,45 @@ fn attacks_on_a_web_server_are_judged_without_rights() {
     assert_eq!((judged.len(), worker.deaths()), (targets.len(), 0));
     let missed: Vec<&str> = targets.iter().zip(&judged).filter(|(_, found)| **found == 0).map(|(target, _)| *target).collect();
     assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// Jails of the installed fail2ban, as many as one log may have, beside our own parser, in the child as it is: within its memory, its calls
+/// and its time.
+#[test]
+fn the_jails_of_the_installed_fail2ban_run_in_the_child_and_agree_with_our_own_parser() {
+    let folder = std::env::var("BARTIZAN_FAIL2BAN").unwrap_or_else(|_| "/etc/fail2ban".to_owned());
+    let Ok(installed) = bartizan_fail2ban::Installed::read(std::path::Path::new(&folder)) else {
+        eprintln!("SKIPPED: no fail2ban is installed in {folder} (BARTIZAN_FAIL2BAN names another folder)");
+        return;
+    };
+    let import = bartizan_fail2ban::import(&installed, true);
+    let filters = import.jails.iter().filter_map(|jail| Some(JailFilter { jail: jail.name.clone(), spec: jail.spec.clone()? }));
+    let (jailed, left) = Jailed { own: Some(LogFormat::Auth), counts: true, jails: filters.collect() }.bounded();
+    assert!(jailed.jails.len() > 40 && jailed.jails.iter().any(|jail| jail.jail == "sshd"), "{} jails; {left:?}", jailed.jails.len());
+    let failed = "Nov 28 16:26:30 box sshd[4242]: Failed password for root from 192.0.2.1 port 5 ssh2\n";
+    // Whoever chooses a name chooses no address.
+    let named =
+        "Nov 28 16:26:31 box sshd[4243]: Failed password for invalid user test from 192.0.2.9 port 7 ssh2: from 192.0.2.2 port 5 ssh2\n";
+    let other = "Nov 28 16:26:32 box app[7]: a line of an application, from 192.0.2.3, that says nothing: GET /index.html?q=1 200\n";
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all([failed, named, &other.repeat(60)].concat().as_bytes()).unwrap();
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    let mut worker = Worker::<LogFormat, LogRecord>::new(launch("stands_in_for_the_log_reader", Duration::from_secs(20)));
+    worker.take(1, Kind::File, LogFormat::Jailed(Box::new(jailed)), again.into());
+    let (mut from, mut records, mut notes) = (Position::default(), Vec::new(), Vec::new());
+    loop {
+        let batch = worker.read(1, Reading { from, lines: 1000, skip: false, last: false }).unwrap();
+        (from, notes) = (batch.to, [notes, batch.notes].concat());
+        records.extend(batch.records);
+        if !batch.more {
+            break;
+        }
+    }
+    assert_eq!((worker.deaths(), notes), (0, Vec::<String>::new()));
+    let own: Vec<u32> =
+        records.iter().filter_map(|at| if let LogRecord::Auth(record) = &at.record { Some(record.attempts) } else { None }).collect();
+    assert_eq!(own, [1, 1], "our own parser counts each once");
+    let by_sshd = records.iter().filter_map(|at| if let LogRecord::Jails(all) = &at.record { Some(all) } else { None }).flatten();
+    let by_sshd: Vec<_> = by_sshd.filter(|one| one.jail == "sshd").map(|one| (one.address.to_string(), one.counted)).collect();
+    assert_eq!(by_sshd, [("192.0.2.1".to_owned(), true)], "and fail2ban's filter only what names the same address");
 }

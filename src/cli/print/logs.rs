@@ -55,10 +55,10 @@ fn details(out: &mut impl Write, log: &LogSource) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the table of sources of failed logins.
+/// Writes the table of those who attack by the logs.
 pub(super) fn write_attackers(out: &mut impl Write, attackers: &[Attacker]) -> io::Result<()> {
     if attackers.is_empty() {
-        return writeln!(out, "nobody failed to log in since the logs are followed");
+        return writeln!(out, "nobody failed to log in or attacked a web server since the logs are followed");
     }
     let when = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), clock);
     let row = |one: &Attacker| {
@@ -80,6 +80,6 @@ fn standing(one: &Attacker) -> String {
     match (&one.held, one.asked) {
         (Some(hold), _) => format!("held until {} UTC ({}, {})", clock(hold.until), hold.kind.verb(), hold.action),
         (None, Some(question)) => format!("asked: {question}"),
-        (None, None) => "-".to_owned(),
+        (None, None) => one.elsewhere.as_ref().map_or_else(|| "-".to_owned(), |by| format!("held by {}", safe(by))),
     }
 }

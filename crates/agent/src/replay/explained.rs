@@ -69,7 +69,7 @@ impl Explained {
             Some(LogRecord::Auth(record)) => (Some(word(&record.service)), serde_json::to_value(record)),
             Some(LogRecord::Request(request)) => (Some(format.noun().to_owned()), serde_json::to_value(request)),
             Some(LogRecord::Trouble(trouble)) => (Some(format.noun().to_owned()), serde_json::to_value(trouble)),
-            None => (None, Ok(Value::Null)),
+            Some(LogRecord::Jails(_)) | None => (None, Ok(Value::Null)),
         };
         let fields = match value {
             Ok(Value::Object(fields)) => fields.into_iter().filter(|(_, value)| says_something(value)).collect(),

@@ -121,7 +121,7 @@ impl LogReplay {
                 return None;
             }
             Heard::Known => None,
-            Heard::Record(record) => Some(record),
+            Heard::Record(record) | Heard::Both(record, _) => Some(record),
         };
         self.summary.parsed += 1;
         let finding = record.as_ref().and_then(|record| {
@@ -146,6 +146,7 @@ impl LogReplay {
                 self.web.observe(&request.access(), &request.attacks, now)
             }
             LogRecord::Trouble(trouble) => self.web.observe_error(&trouble.error(), now),
+            LogRecord::Jails(_) => None,
         }
     }
 
@@ -155,6 +156,7 @@ impl LogReplay {
             LogRecord::Auth(record) => record.at,
             LogRecord::Request(request) => request.at,
             LogRecord::Trouble(trouble) => trouble.at,
+            LogRecord::Jails(matches) => matches.first().and_then(|one| one.at),
         };
         let today = chrono::Utc::now();
         let told = stamped.filter(|at| at.timestamp() >= 0 && *at <= today + chrono::TimeDelta::days(1));
@@ -169,6 +171,7 @@ impl LogReplay {
             LogRecord::Auth(record) => record.address.map(|address| self.logins.standing(address, now)),
             LogRecord::Request(request) => self.web.client(&request.access()).map(|address| self.web.standing(address, now)),
             LogRecord::Trouble(trouble) => trouble.client.map(|address| self.web.standing(address, now)),
+            LogRecord::Jails(_) => None,
         }
         .unwrap_or_default()
     }

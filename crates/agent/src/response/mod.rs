@@ -33,6 +33,7 @@ pub(crate) use seen_logins::{KEY as SEEN_LOGINS, SeenLogins};
 
 use case_queue::CaseQueue;
 use former_holds::FormerHolds;
+use known_sources::KnownSources;
 use people::usage;
 
 use crate::accounting::Accounting;
@@ -95,6 +96,7 @@ pub(crate) struct Response {
     ledger: Arc<Ledger>,
     /// How addresses were held before.
     former_holds: Mutex<FormerHolds>,
+    jailed: Mutex<known_sources::Jailed>,
     /// Who else holds addresses.
     foreign: known_sources::Foreign,
     recorder: Arc<Recorder>,
@@ -125,6 +127,7 @@ impl Response {
             processes,
             ledger,
             former_holds: Mutex::default(),
+            jailed: Mutex::default(),
             foreign: known_sources::Foreign::default(),
             recorder,
             webhook,
@@ -208,6 +211,17 @@ impl Response {
     /// Not for lines that somebody else may have written, nor for anonymous logins.
     pub(crate) fn login_accepted(&self, account: &HostText, addr: IpAddr, at: Timestamp) {
         self.owner.accepted(account, addr, at);
+    }
+
+    /// A jail that was taken over from fail2ban names this address now, and wants it held for so long.
+    pub(crate) fn jailed(&self, addr: IpAddr, jail: &str, lasts: std::time::Duration, now: Timestamp) {
+        known_sources::note_jailed(&self.jailed, addr, bartizan_court::JailTerms { jail: jail.to_owned(), lasts }, now);
+    }
+
+    /// For each of these addresses who holds it besides the agent, if anybody: fail2ban, by its sets and chains. Safe to show.
+    pub(crate) fn held_elsewhere(&self, addrs: &[IpAddr], now: Timestamp) -> Vec<Option<String>> {
+        let known = KnownSources::at(self, now);
+        addrs.iter().map(|addr| bartizan_court::Sources::held_elsewhere(&known, *addr)).collect()
     }
 
     /// Hands the logins that are not kept yet to the recorder: before it is kept how far the logs were read that tell of them.

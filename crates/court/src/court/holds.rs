@@ -108,7 +108,8 @@ impl Court {
         let held_back = self.not_now(case, source.family);
         // Who is asked about already was asked for before, and a person decides.
         let is_asked = before >= Some(Stand::Asked) || (held_back.is_some() && self.question_about(case, &[source.addr]).is_some());
-        let elsewhere = if is_asked || source.family != Family::Auth { None } else { case.sources.held_elsewhere(source.addr) };
+        let may_be_held = source.family == Family::Auth || case.sources.jail(source.addr).is_some();
+        let elsewhere = if is_asked || !may_be_held { None } else { case.sources.held_elsewhere(source.addr) };
         if let Some(by) = elsewhere {
             let refusal = Refusal::HeldElsewhere { plan: plan.to_string(), by: sentence(&by, 120) };
             return self.refuse_once(case, plan, refusal).map_or(Verdict::Silent, Verdict::Ruled);
@@ -200,7 +201,8 @@ fn hold(case: &Case<'_>, source: &HostileSource, history: &History, policy: &Pol
             (ActionKind::BlockAddress, Target::Address { addr, direction: Direction::In }, limits.block_for)
         }
     };
-    ActionPlan::new(kind, target, lasts(history.holds, first, case.sources.jitter())).ok()
+    let jail = case.sources.jail(addr).map(|terms| terms.lasts);
+    ActionPlan::new(kind, target, lasts(history.holds, first, jail, case.sources.jitter())).ok()
 }
 
 fn reason(case: &Case<'_>, source: &HostileSource, history: &History) -> String {
@@ -212,10 +214,15 @@ fn reason(case: &Case<'_>, source: &HostileSource, history: &History) -> String 
     sentence(&format!("{} ({}): {}{before}", case.incident.id, case.incident.confidence, source.sentence), 400)
 }
 
-/// Whole seconds, never more than a day.
-fn lasts(former: u32, first: Duration, jitter: f64) -> Duration {
-    let step = STEPS.get(former as usize).or(STEPS.last()).copied().unwrap_or(first);
-    let step = if former == 0 { step.min(first) } else { step };
+/// Whole seconds, never more than a day. A jail that the owner took over says how long the first is, and the shortest of those after it.
+fn lasts(former: u32, first: Duration, jail: Option<Duration>, jitter: f64) -> Duration {
+    let [.., day] = STEPS;
+    let step = STEPS.get(former as usize).copied().unwrap_or(day);
+    let step = match (former, jail) {
+        (0, None) => step.min(first),
+        (0, Some(jail)) => jail.min(day),
+        (_, jail) => step.max(jail.unwrap_or_default()).min(day),
+    };
     let shorter = step.mul_f64(MAX_JITTER * jitter.clamp(0.0, 1.0));
     Duration::from_secs(step.saturating_sub(shorter).as_secs().max(1))
 }
@@ -247,11 +254,16 @@ mod tests {
     #[test]
     fn a_hold_is_longer_each_time_up_to_a_day_and_up_to_a_tenth_shorter() {
         let ten = Duration::from_secs(600);
-        let seconds = |former, jitter| lasts(former, ten, jitter).as_secs();
+        let seconds = |former, jitter| lasts(former, ten, None, jitter).as_secs();
         assert_eq!([0, 1, 2, 3, 4, 900].map(|former| seconds(former, 0.0)), [600, 3600, 21_600, 86_400, 86_400, 86_400]);
         assert_eq!([0, 1, 2, 3].map(|former| seconds(former, 1.0)), [540, 3240, 19_440, 77_760]);
         assert_eq!([seconds(3, f64::NAN.max(0.0)), seconds(3, 7.0), seconds(3, -7.0)], [86_400, 77_760, 86_400]);
-        assert_eq!(lasts(0, Duration::from_secs(60), 0.0).as_secs(), 60, "never longer than the owner's own time");
-        assert_eq!(lasts(0, Duration::from_secs(7200), 0.0).as_secs(), 600, "nor than ten minutes");
+        assert_eq!(lasts(0, Duration::from_secs(60), None, 0.0).as_secs(), 60, "never longer than the owner's own time");
+        assert_eq!(lasts(0, Duration::from_secs(7200), None, 0.0).as_secs(), 600, "nor than ten minutes");
+        let jail = |former, seconds| lasts(former, ten, Some(Duration::from_secs(seconds)), 0.0).as_secs();
+        assert_eq!(
+            [jail(0, 60), jail(0, 7200), jail(1, 7200), jail(1, 60), jail(0, 900_000), jail(2, 900_000)],
+            [60, 7200, 7200, 3600, 86_400, 86_400]
+        );
     }
 }

@@ -9,6 +9,7 @@ mod detector_set;
 mod exec_from_writable;
 mod guard_alarm;
 mod guard_attacked;
+pub mod jails;
 mod kinship;
 pub mod logins;
 mod module_load;

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::container_logs::ContainerLogs;
-use super::{LogPlace, Place, web_config};
+use super::{LogPlace, Place, jail_logs, web_config};
 use bartizan_config::LogSetting;
+use bartizan_fail2ban::TakenJail;
 use bartizan_model::LogState;
 use bartizan_worker::LogFormat;
 
@@ -26,8 +27,8 @@ const MAX_SOURCES: usize = 150;
 const SITES_FIRST: usize = 60;
 
 /// All logs to follow or to list, but those of containers: no runtime is asked.
-pub fn places(settings: &[LogSetting]) -> Vec<LogPlace<LogFormat>> {
-    with_settings(found(Path::new("/"), Vec::new()), settings)
+pub fn places(settings: &[LogSetting], jails: &[TakenJail]) -> Vec<LogPlace<LogFormat>> {
+    with_settings(found(Path::new("/"), Vec::new()), settings, jails)
 }
 
 /// Looks up again and again which logs there are, those of containers too.
@@ -43,19 +44,19 @@ impl LogFinder {
         Self { settings, containers: ContainerLogs::default() }
     }
 
-    /// All logs to follow or to list now. Waits some seconds for container runtimes that do not answer.
-    pub fn find(&self) -> Vec<LogPlace<LogFormat>> {
-        with_settings(found(Path::new("/"), self.containers.find()), &self.settings)
+    /// All logs to follow or to list now, those of `jails` too. Waits some seconds for container runtimes that do not answer.
+    pub fn find(&self, jails: &[TakenJail]) -> Vec<LogPlace<LogFormat>> {
+        with_settings(found(Path::new("/"), self.containers.find()), &self.settings, jails)
     }
 }
 
-fn with_settings(mut found: Vec<LogPlace<LogFormat>>, settings: &[LogSetting]) -> Vec<LogPlace<LogFormat>> {
+fn with_settings(mut found: Vec<LogPlace<LogFormat>>, settings: &[LogSetting], jails: &[TakenJail]) -> Vec<LogPlace<LogFormat>> {
     for setting in settings {
         let place = setting.path.clone().map_or(Place::Journal, Place::File);
         let known = found.iter().position(|other| other.place == place).map(|at| found.remove(at));
         found.insert(0, named(setting, place, known));
     }
-    bounded(found)
+    bounded(jail_logs::attach(found, jails))
 }
 
 /// As many as can be followed; how many cannot is a row of its own.
@@ -117,7 +118,7 @@ fn found(root: &Path, containers: Vec<LogPlace<LogFormat>>) -> Vec<LogPlace<LogF
         all.push(LogPlace::new(Place::Journal, LogFormat::Journal, LogFormat::Journal.noun().to_owned()));
     }
     for (at, path) in SYSLOG.iter().enumerate().filter(|(_, path)| below(path).exists()) {
-        let off = (journal && at < IN_JOURNAL).then(|| (LogState::Off, "the journal has the same lines".to_owned()));
+        let off = (journal && at < IN_JOURNAL).then(|| (LogState::Off, jail_logs::IN_JOURNAL.to_owned()));
         all.push(LogPlace { off, ..file(below(path), LogFormat::Auth) });
     }
     let sites = all.len();
@@ -189,11 +190,10 @@ mod tests {
     fn the_users_word_goes_first() {
         let setting =
             |path: &str, format: Option<&str>, off| LogSetting { path: Some(path.into()), format: format.map(str::to_owned), off };
-        let all = places(&[
-            setting("/srv/access.log", None, false),
-            setting("/srv/x", Some("nonsense"), false),
-            setting("/srv/y", Some("%h %r"), true),
-        ]);
+        let all = places(
+            &[setting("/srv/access.log", None, false), setting("/srv/x", Some("nonsense"), false), setting("/srv/y", Some("%h %r"), true)],
+            &[],
+        );
         let of = |path: &str| all.iter().find(|log| log.place == Place::File(path.into())).unwrap();
         assert_eq!((of("/srv/access.log").format.as_str(), of("/srv/access.log").off.as_ref()), ("access", None));
         assert!(of("/srv/x").off.as_ref().unwrap().1.starts_with("there is no format \"nonsense\": one of auth, journal"));
@@ -212,7 +212,7 @@ mod tests {
         let all = found(root.path(), vec![container("docker:one"), container("docker:two")]);
         let total = all.len();
         let off = LogSetting { path: Some("/srv/0/access.log".into()), format: None, off: true };
-        let all = with_settings(all, &[off]);
+        let all = with_settings(all, &[off], &[]);
         let followed = all.iter().filter(|log| log.off.is_none()).count();
         assert_eq!(followed, MAX_SOURCES, "one that is off takes no place");
         for name in ["docker:one", "docker:two"] {

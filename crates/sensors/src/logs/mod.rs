@@ -8,6 +8,7 @@ mod discovery;
 mod file;
 mod follower;
 mod held_file;
+mod jail_logs;
 mod journal;
 mod kept;
 mod round;

@@ -68,6 +68,7 @@ pub(super) fn tally<R: bartizan_worker::Record, K: LogSink<R>>(row: &mut LogSour
     row.unparsed += u64::from(batch.unparsed);
     row.cut += u64::from(batch.cut);
     row.records += batch.records.len() as u64;
+    batch.notes.into_iter().for_each(|text| note(row, text));
     row.samples.extend(batch.samples.into_iter().map(HostText::from));
     let surplus = row.samples.len().saturating_sub(SAMPLES);
     row.samples.drain(..surplus);

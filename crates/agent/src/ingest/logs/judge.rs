@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::attackers;
 use super::signals::{self, Told};
 use bartizan_config::Policy;
+use bartizan_detect::detectors::jails::{JailHit, JailRule, Jails};
 use bartizan_detect::detectors::logins::{Campaign, Finding, LoginDetectors, LoginMemory, happened};
 use bartizan_detect::detectors::web::WebDetectors;
 use bartizan_logs::{Origin, Record, What};
 use bartizan_model::{Attacker, Event, HostText, LogLine, Signal, Timestamp};
-use bartizan_worker::{At, LogRecord};
+use bartizan_worker::{At, JailMatch, LogRecord};
 
 /// Findings that become signals within a second at most, and how many more of them at once: a flood of sources that each pass a threshold
 /// is still counted, and each is named again when it goes on.
@@ -33,6 +35,7 @@ struct Memory {
 pub(crate) struct LogJudge {
     logins: LoginDetectors,
     web: WebDetectors,
+    jails: Jails,
     /// Findings that may still become signals.
     allowance: f64,
     refilled: Option<Timestamp>,
@@ -53,7 +56,7 @@ impl LogJudge {
             None => (LoginDetectors::new(policy, seed, administrators), VecDeque::new()),
         };
         let web = WebDetectors::new(policy, seed);
-        Self { logins, web, allowance: AT_ONCE, refilled: None, spared: 0, samples, unsaved: false }
+        Self { logins, web, jails: Jails::new(seed), allowance: AT_ONCE, refilled: None, spared: 0, samples, unsaved: false }
     }
 
     /// Takes changed thresholds over.
@@ -62,25 +65,44 @@ impl LogJudge {
         self.web.set_policy(policy);
     }
 
-    /// What a record says that is worth telling; it is `now`.
-    pub(super) fn judge(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
-        let told = self.judge_record(source, at, now)?;
-        Some(if is_of_a_container(source) { told.without_consequence() } else { told })
+    /// These jails of fail2ban count from now on.
+    pub(in super::super) fn set_jails(&mut self, rules: Vec<JailRule>) {
+        self.jails.set_rules(rules);
     }
 
-    fn judge_record(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Option<Told> {
+    /// What a record says that is worth telling; it is `now`. More than one only where several jails match a line.
+    pub(super) fn judge(&mut self, source: &HostText, at: &At<LogRecord>, now: Timestamp) -> Vec<Told> {
         let line = LogLine { source: source.clone(), offset: at.offset, text: at.line.clone() };
-        match &at.record {
-            LogRecord::Auth(record) => self.login(record, line, now),
+        let told: Vec<Told> = match &at.record {
+            LogRecord::Auth(record) => self.login(record, line, now).into_iter().collect(),
             LogRecord::Request(request) => {
                 let finding = self.web.observe(&request.access(), &request.attacks, now);
-                self.on_the_web(&at.record, (finding, request.at), line, now)
+                self.on_the_web(&at.record, (finding, request.at), line, now).into_iter().collect()
             }
             LogRecord::Trouble(trouble) => {
                 let finding = self.web.observe_error(&trouble.error(), now);
-                self.on_the_web(&at.record, (finding, trouble.at), line, now)
+                self.on_the_web(&at.record, (finding, trouble.at), line, now).into_iter().collect()
             }
+            LogRecord::Jails(matches) => matches.iter().filter_map(|one| self.jail(one, &line, now)).collect(),
+        };
+        if is_of_a_container(source) { told.into_iter().map(Told::without_consequence).collect() } else { told }
+    }
+
+    /// A line that the filter of a jail takes for a failure.
+    fn jail(&mut self, one: &JailMatch, line: &LogLine, now: Timestamp) -> Option<Told> {
+        let rule = self.jails.rule(&one.jail)?;
+        let (web, terms) = (rule.web, (rule.name.clone(), rule.bantime));
+        let JailMatch { jail, address, user, at, trusted, counted } = one;
+        let hit = JailHit { jail, address: *address, user: user.as_ref(), at: *at, trusted: *trusted, counted: *counted };
+        let finding = match web {
+            true => self.web.observe_jail(&mut self.jails, &hit, now),
+            false => self.logins.observe_jail(&mut self.jails, &hit, now),
+        };
+        let finding = finding.filter(|finding| !signals::is_one_of_many(finding) || self.may_tell(now))?;
+        if let Some(number) = finding.campaign() {
+            self.sample(number, line);
         }
+        Some(signals::told_jail(one, web, terms, finding, line.clone(), happened(*at, now)))
     }
 
     /// What a process that executed something has to do with a request; `signals` is what detectors said of it.
@@ -169,9 +191,9 @@ impl LogJudge {
         self.logins.campaigns().into_iter().chain(self.web.campaigns()).find(|campaign| campaign.number == number)
     }
 
-    /// The worst sources.
+    /// The worst sources, of logins, on the web and by jails, each once.
     pub(super) fn attackers(&self, most: usize) -> Vec<Attacker> {
-        self.logins.attackers(most)
+        attackers::merged(self.logins.attackers(most), self.web.clients(most), &self.jails, most)
     }
 
     /// Findings that came too fast to be told each, since the start.

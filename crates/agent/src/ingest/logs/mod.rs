@@ -1,5 +1,7 @@
 //! Logs on their way into the pipeline: what follows them, the queue in between, the rows that people ask for, and what is judged of them.
 
+mod attackers;
+mod jails;
 mod judge;
 mod queue;
 mod road;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jails::JailFile;
 pub(crate) use judge::LogJudge;
 use queue::{Item, LogQueue};
 pub(super) use road::LogRounds;
@@ -75,8 +78,10 @@ pub(crate) fn follower(ingest: &Arc<Ingest>, settings: &Settings, read: Option<&
     let launch = Launch { program: "/proc/self/exe".into(), arguments: vec!["worker".into()], patience: PATIENCE };
     let taker = Taker { ingest: Arc::clone(ingest), stop: stop.clone() };
     let finder = LogFinder::new(settings.logs.clone());
-    let follower = LogFollower::<LogParser, _>::new(places(&settings.logs), launch, taker, read);
-    Box::new(follower.finding(Arc::new(move || finder.find())))
+    let (jails, ingest) = (JailFile::new(settings.fail2ban_file()), Arc::clone(ingest));
+    let places = places(&settings.logs, &jails.read(&ingest));
+    let follower = LogFollower::<LogParser, _>::new(places, launch, taker, read);
+    Box::new(follower.finding(Arc::new(move || finder.find(&jails.read(&ingest)))))
 }
 
 /// The end of the follower: everything goes to the pipeline, in the order in which it was read.

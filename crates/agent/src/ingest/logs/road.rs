@@ -39,9 +39,12 @@ impl Pipeline {
     pub(super) fn take_item(&mut self, item: Item, now: Timestamp) {
         match item {
             Item::Record(source, at) => {
-                if let Some(told) = self.logs.judge(&source, &at, now) {
+                for told in self.logs.judge(&source, &at, now) {
                     if let Some((account, from, at)) = told.login() {
                         self.ties.response.login_accepted(account, from, at);
+                    }
+                    if let Some((addr, jail, lasts)) = told.jailed() {
+                        self.ties.response.jailed(addr, jail, lasts, now);
                     }
                     let (event, signal) = told.numbered(self.ties.ingest.lanes.claim_id());
                     self.ties.ingest.accounting.counters.count_event();

@@ -1,11 +1,12 @@
 //! A finding about a line becomes an event, which holds the line as evidence, and a signal that rests on it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bartizan_detect::detectors::logins::{Finding, Fold};
 use bartizan_logs::{Method, Record, What};
 use bartizan_model::{Event, EventId, EventKind, HostText, LogLine, Login, Signal, Source, Timestamp, WebAttack};
-use bartizan_worker::LogRecord;
+use bartizan_worker::{JailMatch, LogRecord};
 
 /// What a line leads to: a fact, and perhaps an opinion on it.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Told {
     /// The account whose own login it is: not that of sudo.
     account: Option<HostText>,
     finding: Option<Finding>,
+    /// The jail of fail2ban that names the address, and for how long it wants it held.
+    jail: Option<(String, Duration)>,
 }
 
 /// Whether it is one of many that go into an attack which has its alert already.
@@ -38,13 +41,19 @@ pub(super) fn told(record: &Record<HostText>, finding: Option<Finding>, line: Lo
     let is_in = matches!(record.what, What::LoginAccepted | What::PrivilegeUsed | What::SessionOpened);
     let kind = if is_in { EventKind::LoginAccepted { auth } } else { EventKind::LoginFailed { auth } };
     let account = record.user.clone().filter(|_| record.what == What::LoginAccepted);
-    Told { at, kind, entered: record.address.filter(|_| is_in), account, finding }
+    Told { at, kind, entered: record.address.filter(|_| is_in), account, finding, jail: None }
 }
 
 impl Told {
     /// The account that was let in, from where and when.
     pub(super) fn login(&self) -> Option<(&HostText, IpAddr, Timestamp)> {
         Some((self.account.as_ref()?, self.entered?, self.at))
+    }
+
+    /// Whom a jail names, which one, and for how long it wants the address held.
+    pub(super) fn jailed(&self) -> Option<(IpAddr, &str, Duration)> {
+        let (jail, lasts) = self.jail.as_ref()?;
+        Some((self.finding.as_ref()?.hostile?, jail, *lasts))
     }
 
     /// As a line that anybody in a container may have written: its address may not be acted on, and a login in it protects nobody.
@@ -57,7 +66,7 @@ impl Told {
 
     /// The event of this number, and the signal that rests on it with the attack that it is part of.
     pub(super) fn numbered(self, id: EventId) -> (Event, Option<(Signal, Option<u64>)>) {
-        let Self { at, kind, entered: _, account: _, finding } = self;
+        let Self { at, kind, entered: _, account: _, finding, jail: _ } = self;
         let event = Event { id, at, kind, process: None, source: Source::Logs, complete: true };
         let signal = finding.map(|finding| (finding.signal(id, at), finding.campaign()));
         (event, signal)
@@ -73,9 +82,22 @@ pub(super) fn told_web(record: &LogRecord, finding: Finding, line: LogLine, at: 
             (Some(request.method.clone()), request.target.as_bytes(), request.status, kinds)
         }
         LogRecord::Trouble(trouble) => (None, trouble.path.as_ref().map(HostText::as_bytes).unwrap_or_default(), None, Vec::new()),
-        LogRecord::Auth(_) => return None,
+        LogRecord::Auth(_) | LogRecord::Jails(_) => return None,
     };
     let path = HostText::from(path.get(..WebAttack::LONGEST_PATH).unwrap_or(path));
     let web = WebAttack { client: finding.address, method, path, status, kinds, attempts: finding.attempts, line };
-    Some(Told { at, kind: EventKind::WebAttack { web }, entered: None, account: None, finding: Some(finding) })
+    Some(Told { at, kind: EventKind::WebAttack { web }, entered: None, account: None, finding: Some(finding), jail: None })
+}
+
+/// The same for a line that a jail of fail2ban took for a failure.
+pub(super) fn told_jail(one: &JailMatch, web: bool, terms: (String, Duration), finding: Finding, line: LogLine, at: Timestamp) -> Told {
+    let (jail, attempts) = (format!("jail {}", terms.0), finding.attempts);
+    let kind = if web {
+        let (client, path) = (Some(one.address), HostText::from(""));
+        EventKind::WebAttack { web: WebAttack { client, method: None, path, status: None, kinds: vec![jail], attempts, line } }
+    } else {
+        let (user, from) = (one.user.clone(), Some(one.address));
+        EventKind::LoginFailed { auth: Login { service: jail, user, from, method: None, key: None, attempts, line } }
+    };
+    Told { at, kind, entered: None, account: None, finding: Some(finding), jail: Some(terms) }
 }

@@ -8,8 +8,10 @@ use super::queue::Item;
 use crate::assemble::{self, Assembled};
 use crate::parts::Parts;
 use bartizan_config::{Flags, Settings};
+use bartizan_detect::detectors::jails::JailRule;
+use bartizan_fail2ban::FilterSpec;
 use bartizan_model::{Alert, AlertState, Entity, EventKind, HostText, Incident, IncidentState, LogLine, Rung, Timestamp};
-use bartizan_worker::{At, Heard, LogFormat, LogParser, Parser, Reader};
+use bartizan_worker::{At, Heard, JailFilter, Jailed, LogFormat, LogParser, Parser, Reader};
 
 const LOG: &str = "/var/log/auth.log";
 
@@ -237,7 +239,7 @@ fn what_a_container_writes_names_nobody_for_an_action_and_protects_nobody() {
         assert_eq!(!hostile.is_empty(), trusted, "{source}: {hostile:?}");
         let text = format!("{} host sshd[9]: Accepted publickey for root from 198.51.100.9 port 5 ssh2", bench.now.to_rfc3339());
         let Heard::Record(record) = LogParser.parse(&mut bench.reader, text.as_bytes()) else { panic!("{text}") };
-        let told = bench.pipeline.logs.judge(&source.into(), &At { offset: 0, line: text.as_str().into(), record }, bench.now).unwrap();
+        let told = bench.pipeline.logs.judge(&source.into(), &At { offset: 0, line: text.as_str().into(), record }, bench.now).remove(0);
         assert_eq!(told.login().is_some(), trusted, "{source}");
     }
 }
@@ -263,7 +265,7 @@ fn old_lines_count_from_their_own_time_and_never_from_when_they_are_read() {
         let sources = bench.pipeline.correlator.proof(incident.id).sources;
         assert_eq!(sources.iter().map(|source| source.at).collect::<Vec<_>>(), [stamped], "{hours}");
         let at = read(&mut bench, "Accepted publickey for root from 198.51.100.9 port 5 ssh2".to_owned());
-        let told = bench.pipeline.logs.judge(&LOG.into(), &at, bench.now).unwrap();
+        let told = bench.pipeline.logs.judge(&LOG.into(), &at, bench.now).remove(0);
         assert_eq!(told.login().unwrap().2, stamped, "it protects its source for thirty days from then");
     }
 }
@@ -279,4 +281,33 @@ fn a_guess_that_was_right_is_shown_again_to_who_has_seen_the_alert() {
     assert_eq!(bench.alerts()[0].state, AlertState::Acknowledged, "more of the same is no news");
     bench.accept("77.3.3.3", "root", "password");
     assert!(bench.alerts().iter().any(|alert| alert.state == AlertState::New), "{:#?}", bench.alerts());
+}
+
+#[test]
+fn a_line_that_our_own_parser_counts_and_a_jail_matches_is_one_failure_and_the_stricter_limit_names_the_address() {
+    let mut bench = Bench::new();
+    let filter = FilterSpec {
+        failregex: vec![r"^\s*\S+ sshd\[\d+\]: Failed password for .* from <HOST> port".to_owned()],
+        maxlines: 1,
+        ..FilterSpec::default()
+    };
+    let jailed = Jailed { own: Some(LogFormat::Auth), counts: true, jails: vec![JailFilter { jail: "sshd".to_owned(), spec: filter }] };
+    let mut reader = LogParser.open(&LogFormat::Jailed(Box::new(jailed)));
+    let (bantime, ignored) = (std::time::Duration::from_secs(60), Vec::new());
+    bench.pipeline.logs.set_jails(vec![JailRule { name: "sshd".to_owned(), web: false, maxretry: 3, findtime: 600, bantime, ignored }]);
+    for pid in 1..=3 {
+        let line = format!("{} host sshd[{pid}]: Failed password for root from 203.0.113.9 port 5 ssh2", bench.now.to_rfc3339());
+        let Heard::Both(own, jails) = LogParser.parse(&mut reader, line.as_bytes()) else { panic!("{line}") };
+        for record in [own, jails] {
+            let at = At { offset: 0, line: line.as_str().into(), record };
+            bench.pipeline.take_item(Item::Record(LOG.into(), Box::new(at)), bench.now);
+        }
+    }
+    let incident = &bench.incidents()[0];
+    assert_eq!(incident.sentence, "3 failed logins from 203.0.113.9", "each once");
+    assert_eq!(
+        bench.pipeline.correlator.proof(incident.id).sources[0].sentence,
+        "203.0.113.9 failed 3 times within 10m (fail2ban's jail sshd)"
+    );
+    assert_eq!(bench.pipeline.logs.attackers(9).iter().map(|one| one.attempts).collect::<Vec<_>>(), [3]);
 }

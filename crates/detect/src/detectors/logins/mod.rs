@@ -31,6 +31,7 @@ pub use super::tally::{Campaign, Finding, Fold, Standing, happened};
 pub use memory::LoginMemory;
 
 use super::Info;
+use super::jails::{JailHit, Jails};
 use super::tally::{About, CampaignKind, Campaigns, Folds, Said, moment, seconds};
 use first_seen::{Habits, Novelty};
 use source::Source;
@@ -202,6 +203,11 @@ impl LoginDetectors {
             What::KeyRevoked => self.ask(ON_REVOKED, record, at, None),
             _ => None,
         }
+    }
+
+    /// A match of a jail, which counts for the attack on logins that is open.
+    pub fn observe_jail(&mut self, jails: &mut Jails, hit: &JailHit<'_>, now: Timestamp) -> Option<Finding> {
+        jails.observe(hit, &mut self.campaigns, now)
     }
 
     /// The attacks that are open or were last, newest first.

@@ -24,6 +24,7 @@ pub(super) fn worst(sources: &Sources, most: usize) -> Vec<Attacker> {
         strikes: one.presence.told.strikes,
         held: None,
         asked: None,
+        elsewhere: None,
     };
     places.into_iter().map(shown).collect()
 }

@@ -53,7 +53,12 @@ impl Culprit {
 
     /// The address that did it itself, often enough to be acted on. `None`: of an IPv6 network no single one did.
     pub(in super::super) fn hostile(self, key: u128) -> Option<IpAddr> {
-        (is_v4(key) || self.count >= OWN_FAILURES).then(|| self.address(key))
+        self.hostile_after(key, OWN_FAILURES)
+    }
+
+    /// The same, where so many of its own are enough.
+    pub(in super::super) fn hostile_after(self, key: u128, failures: u16) -> Option<IpAddr> {
+        (is_v4(key) || self.count >= failures).then(|| self.address(key))
     }
 
     /// Who it is in a sentence: an address, or the network where no single one did enough.

@@ -60,6 +60,11 @@ impl Presence {
         self.culprit.hostile(self.key)
     }
 
+    /// The same, where so many of its own are enough.
+    pub(in super::super) fn hostile_after(&self, failures: u16) -> Option<IpAddr> {
+        self.culprit.hostile_after(self.key, failures)
+    }
+
     /// Who it is in a sentence: an address, or the network where no single one did enough.
     pub(in super::super) fn name(&self) -> String {
         self.culprit.name(self.key)

@@ -28,6 +28,7 @@ pub use super::tally::{Campaign, Finding, Fold, Standing};
 pub use client::WebClient;
 
 use super::Info;
+use super::jails::{JailHit, Jails};
 use super::tally::{About, CampaignKind, Campaigns, Folds, Said, moment, seconds};
 use answered::Answers;
 use client::{Client, Clients};
@@ -187,6 +188,13 @@ impl WebDetectors {
             failed_login: error.kind.is_failed_login(),
         };
         self.judge(visit, error.client, error.at)
+    }
+
+    /// A match of a jail, which counts for the attack on the web that is open.
+    pub fn observe_jail(&mut self, jails: &mut Jails, hit: &JailHit<'_>, now: Timestamp) -> Option<Finding> {
+        let mut found = jails.observe(hit, &mut self.campaigns, now)?;
+        found.hostile = found.hostile.filter(|one| client::is_one_client(*one) && !self.proxies.contains(*one));
+        Some(found)
     }
 
     /// A sensor saw an exec, and detectors said this of it: is there a request that it belongs to?
