@@ -62,11 +62,6 @@ static __always_inline void tell_talk(struct sock *sk, u32 type, const struct ta
 	e.remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	e.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	ends_of(sk, e.family, e.local, e.remote);
-	if (type == EV_ACCEPT && stays_here(e.family, e.remote)) {
-		u64 key = (u64)sk;
-		bpf_map_delete_elem(&talks, &key);
-		return;
-	}
 	if (type == EV_CLOSE) {
 		/* The kernel counts our SYN and our FIN as a byte each once they are acknowledged, and their FIN as one received. */
 		u64 acked = BPF_CORE_READ(tcp, bytes_acked), flags = talk->inbound ? 0 : 1;
@@ -79,25 +74,39 @@ static __always_inline void tell_talk(struct sock *sk, u32 type, const struct ta
 	send(&e, sizeof e, type, 0);
 }
 
+/* A connection within the host is told by the end that began it; the other costs nothing more than this look. */
+static __always_inline bool from_here(struct sock *sk)
+{
+	u32 local[4] = {}, remote[4] = {};
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	ends_of(sk, family, local, remote);
+	return stays_here(family, remote);
+}
+
 static __always_inline void follow_talk(struct sock *sk, int old, int state)
 {
 	u64 key = (u64)sk;
-	struct talk fresh = {};
-	struct talk *talk = bpf_map_lookup_elem(&talks, &key);
+	struct talk fresh = {}, *talk;
 	if (state == TCP_SYN_SENT) {
 		fresh.opened = bpf_ktime_get_boot_ns();
 		mine(&fresh);
 		bpf_map_update_elem(&talks, &key, &fresh, 0);
-	} else if (state == TCP_ESTABLISHED && old == TCP_SYN_RECV && !talk) {
+	} else if (state == TCP_ESTABLISHED && old == TCP_SYN_RECV) {
+		if (from_here(sk) || bpf_map_lookup_elem(&talks, &key))
+			return;
 		fresh.opened = bpf_ktime_get_boot_ns();
 		fresh.inbound = 1;
 		bpf_map_update_elem(&talks, &key, &fresh, 0);
 		tell_talk(sk, EV_ACCEPT, &fresh, old);
-	} else if (talk && (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK)) {
+	} else if (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK) {
 		/* Whoever closes it held it: states that the process itself brings about. */
-		if (!talk->pid)
+		talk = bpf_map_lookup_elem(&talks, &key);
+		if (talk && !talk->pid)
 			mine(talk);
-	} else if (talk && state == TCP_CLOSE) {
+	} else if (state == TCP_CLOSE && old != TCP_LISTEN) {
+		talk = bpf_map_lookup_elem(&talks, &key);
+		if (!talk)
+			return;
 		fresh = *talk;
 		bpf_map_delete_elem(&talks, &key);
 		if (old != TCP_SYN_SENT)
