@@ -13,8 +13,10 @@ use bartizan_protocol::ProcessRow;
 
 /// Cells of the labels.
 const LABEL: usize = 9;
-/// Most rows of the sentence, of the questions and of the actions.
+/// Most rows of the questions and of the actions, and rows that the sentence always gets.
 const ROWS: usize = 3;
+/// Most rows of the sentence where there is room.
+const LONGEST: usize = 6;
 
 /// Paints it below a rule with its name.
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, paint: &Paint) {
@@ -43,15 +45,18 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, incident: &Incid
 
 /// The lines, the most important first: what does not fit below is what can wait.
 fn lines(state: &State, incident: &Incident, cells: usize, rows: usize, paint: &Paint) -> Vec<Spans> {
-    let mut out = sentence(incident, cells, rows, paint);
-    out.extend(questions(state, incident, paint));
+    let mut rest = questions(state, incident, paint);
     let stages: Vec<&str> = Stage::ALL.into_iter().filter(|stage| incident.stages.contains(stage)).map(super::timeline::short).collect();
     let arrow = format!(" {} ", paint.glyphs.right);
-    out.push(labelled("Stages", vec![(stages.join(&arrow), paint.severity(incident.severity))], paint));
+    rest.push(labelled("Stages", vec![(stages.join(&arrow), paint.severity(incident.severity))], paint));
     if let Some(subject) = incident.subject {
-        out.push(labelled("Lineage", lineage(state, incident, subject, cells.saturating_sub(LABEL), paint), paint));
+        rest.push(labelled("Lineage", lineage(state, incident, subject, cells.saturating_sub(LABEL), paint), paint));
     }
-    out.extend(actions(state, incident, paint));
+    rest.extend(actions(state, incident, paint));
+    // The sentence gives way to nothing but the smallest screens; what was seen gives way to it.
+    let most = rows.saturating_sub(rest.len()).clamp(ROWS, LONGEST).min(rows.max(1));
+    let mut out = sentence(incident, cells, most, paint);
+    out.extend(rest);
     let room = rows.saturating_sub(out.len());
     let signals: Vec<&Signal> = state.mirror.signals.iter().filter(|row| incident.signals.contains(&row.id)).collect();
     let latest = signals.len().saturating_sub(room);
@@ -113,9 +118,8 @@ fn labelled(label: &str, mut text: Spans, paint: &Paint) -> Spans {
 }
 
 /// The whole sentence where there is room; where not, it says how to read the rest.
-fn sentence(incident: &Incident, cells: usize, rows: usize, paint: &Paint) -> Vec<Spans> {
+fn sentence(incident: &Incident, cells: usize, most: usize, paint: &Paint) -> Vec<Spans> {
     let mut lines = wrap(&safe(&incident.sentence), cells);
-    let most = ROWS.min(rows.max(1));
     if lines.len() > most {
         lines.truncate(most);
         if let Some(last) = lines.last_mut() {
