@@ -228,6 +228,37 @@ fn capabilities_and_access_lists_are_told_by_name() {
     assert_eq!(changes.get("ping").map(String::as_str), Some("capability cap_net_raw gained"), "{changes:#?}");
 }
 
+#[test]
+fn a_dangerous_content_is_told_first_and_a_difference_line_by_line() {
+    let place = Place::new();
+    place.write("index.php", b"<?php\necho 1;\n");
+    place.write("key/authorized_keys", b"ssh-ed25519 AAAA ann\n");
+    place.write("binary", b"\0\x01");
+    place.baseline();
+    place.write("index.php", b"<?php\nsystem($_GET['c']);\n");
+    place.write("uploads/a.gif", b"GIF89a<?php eval($_POST[1]);");
+    place.write("key/authorized_keys", b"ssh-ed25519 AAAA ann\nssh-rsa BBBB other\n");
+    place.write("binary", b"\0\x02");
+    let report = place.scan(&[]);
+    let dangers: Vec<&str> = report["dangers"].as_array().unwrap().iter().map(|danger| danger["sentence"].as_str().unwrap()).collect();
+    let picture = "a picture or document with PHP in it";
+    assert_eq!(dangers, ["system gets what a request sends", "SSH key added: ssh-rsa other", picture], "{report:#}");
+    let human = place.fim(&["scan"]);
+    assert!(String::from_utf8_lossy(&human.stdout).starts_with("DANGER /"), "{}", told(&human));
+    let diff = place.fim(&["diff", place.at("index.php").to_str().unwrap()]);
+    assert_eq!(diff.status.code(), Some(5), "{}", told(&diff));
+    let text = String::from_utf8_lossy(&diff.stdout);
+    assert!(text.contains("content changed (14 bytes to 26 bytes)\n@@ -1,2 +1,2 @@\n <?php\n-echo 1;\n+system($_GET['c']);\n"), "{text}");
+    let diff = place.fim(&["diff", place.at("binary").to_str().unwrap()]);
+    assert!(told(&diff).contains("does not hold its former content"), "{}", told(&diff));
+    // Approved with open eyes, it is no news.
+    let approved = place.fim(&["approve", place.at("").to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&approved.stdout).starts_with("DANGER /"), "{}", told(&approved));
+    assert_eq!(place.scan(&[])["dangers"], serde_json::json!([]));
+    let same = place.fim(&["diff", place.at("index.php").to_str().unwrap()]);
+    assert_eq!(same.status.code(), Some(0), "{}", told(&same));
+}
+
 /// Numbers that look random and are the same in each run.
 struct Dice(u64);
 

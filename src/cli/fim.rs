@@ -12,7 +12,7 @@ use super::args::{Global, host_text};
 use super::ask::settings;
 use super::outcome::{Failure, Outcome};
 use super::print;
-use bartizan_agent::fim::{Ask, Excluded, FimError, Report, Writing, scan, watched_places};
+use bartizan_agent::fim::{Ask, Excluded, FimError, Report, Writing, compared, scan, watched_places};
 use bartizan_model::HostText;
 use bartizan_store::{Baseline, StoreError, baseline_file};
 use bartizan_sys::umask::own_uid;
@@ -34,6 +34,12 @@ enum FimVerb {
     Status,
     /// Compare files with the baseline, and list what changed; exit 5 when something did.
     Scan(ScanArgs),
+    /// Show how one file differs from the baseline, line by line; exit 5 when it does.
+    Diff {
+        /// Which file.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
     /// Accept what changed: the baseline gets a new version.
     Approve(ApproveArgs),
     /// Check that nobody changed the baseline itself; exit 5 when somebody did.
@@ -94,13 +100,23 @@ pub(super) fn run(global: &Global, args: FimArgs) -> Result<Outcome, Failure> {
     match args.verb {
         FimVerb::Status => status(&data, global.json),
         FimVerb::Verify(args) => verify(&data, args.expect.as_deref(), global.json),
+        FimVerb::Diff { path } => {
+            if baseline_file(&data).is_none() {
+                return Err(FimError::NoBaseline.into());
+            }
+            let baseline = Baseline::open(&data).map_err(failed)?;
+            let compared = compared(&baseline, &path, Utc::now())?;
+            show::compared(&compared, global.json)?;
+            Ok(if compared.change.is_some() { Outcome::Found } else { Outcome::Done })
+        }
         FimVerb::Scan(args) => {
             let writing = args.baseline.then(|| writing("baseline".to_owned()));
             let paths = if args.baseline && args.paths.is_empty() && newest(&data)?.is_none() { places() } else { args.paths };
             let ask = Ask { paths, full: args.full, excluded: left_out(&data, args.exclude), writing };
             let report = scanned(&data, &ask, global.json)?;
             show::report(&report, global.json, args.all)?;
-            Ok(if report.changes.is_empty() && report.more_changes == 0 || args.baseline { Outcome::Done } else { Outcome::Found })
+            let quiet = report.changes.is_empty() && report.more_changes == 0 || args.baseline;
+            Ok(if quiet && report.dangers.is_empty() { Outcome::Done } else { Outcome::Found })
         }
         FimVerb::Approve(args) => {
             let reason = if args.reason.is_empty() { String::new() } else { format!(": {}", args.reason) };

@@ -25,6 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha2", &["sys"]),
     ("seccompiler", &["sys"]),
     ("postcard", &["integrity", "worker"]),
+    ("similar", &["integrity"]),
     ("fancy-regex", &["fail2ban"]),
     ("rsigma-eval", &["rules"]),
     ("rsigma-parser", &["rules"]),
@@ -47,7 +48,7 @@ const PURE: &[&str] = &["model", "logs", "integrity", "rules", "detect", "court"
 /// All that a pure crate may use from outside.
 const PURE_USE: &[&str] = &[
     "aho-corasick", "blake3", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "rsigma-eval", "rsigma-parser", "serde",
-    "serde_json", "thiserror",
+    "serde_json", "similar", "thiserror",
 ];
 
 /// What a pure crate may not name.

@@ -5,11 +5,16 @@
 mod attributes;
 mod change;
 mod compare;
+mod diff;
+mod elf;
 mod entry;
 mod fold;
+mod judge;
 mod sentences;
 
 pub use change::{Change, What, pair_moves};
 pub use compare::{Difference, differences};
+pub use diff::diff;
 pub use entry::{Attribute, Content, Entry, Kind, NotEntries, decode, encode};
 pub use fold::{Line, fold};
+pub use judge::{Finding, LONGEST_JUDGED, is_judged, judge};

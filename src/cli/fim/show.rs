@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::outcome::Failure;
 use crate::cli::print;
-use bartizan_agent::fim::{PlaceSet, Report, Skipped};
+use bartizan_agent::fim::{Compared, Danger, PlaceSet, Report, Skipped};
 use bartizan_integrity::{Change, fold};
 use bartizan_model::HostText;
 use bartizan_store::BaselineVersion;
@@ -27,6 +27,7 @@ struct Document<'a> {
     read_bytes: u64,
     seconds: f64,
     complete: bool,
+    dangers: &'a [Danger],
     changes: &'a [Change],
     more_changes: u64,
     touched: &'a [HostText],
@@ -54,6 +55,7 @@ pub(super) fn report(report: &Report, json: bool, all: bool) -> Result<(), Failu
             read_bytes: report.read_bytes,
             seconds: report.took.as_secs_f64(),
             complete: report.is_complete(),
+            dangers: &report.dangers,
             changes: &report.changes,
             more_changes: report.more_changes,
             touched: &report.touched,
@@ -65,6 +67,9 @@ pub(super) fn report(report: &Report, json: bool, all: bool) -> Result<(), Failu
 }
 
 fn write_report(out: &mut impl Write, report: &Report, all: bool) -> io::Result<()> {
+    for Danger { path, finding } in &report.dangers {
+        writeln!(out, "DANGER {path}: {} ({})", finding.sentence, finding.technique)?;
+    }
     if all {
         report.changes.iter().try_for_each(|change| writeln!(out, "{change}"))?;
     } else {
@@ -113,6 +118,21 @@ fn counted(number: u64, noun: &str) -> String {
         (1, noun) => format!("1 {noun}"),
         (number, "directory") => format!("{number} directories"),
         (number, noun) => format!("{number} {noun}s"),
+    }
+}
+
+/// Prints how one file differs.
+pub(super) fn compared(compared: &Compared, json: bool) -> Result<(), Failure> {
+    let Compared { path, change, diff } = compared;
+    if json {
+        return print::document(&serde_json::json!({ "path": path, "change": change, "diff": diff }));
+    }
+    let mut out = io::stdout().lock();
+    let Some(change) = change else { return print::written(writeln!(out, "{path} is as the baseline knows it.")) };
+    print::written(writeln!(out, "{change}"))?;
+    match diff {
+        Some(diff) => print::written(write!(out, "{diff}")),
+        None => print::written(writeln!(out, "The baseline does not hold its former content: only small texts are stored.")),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 
-use bartizan_integrity::{Attribute, Content, Entry, Kind};
+use bartizan_integrity::{Attribute, Content, Entry, Kind, LONGEST_JUDGED};
 use bartizan_sys::tree::{Facts, Folder, Unread, Wanted};
 
 /// A file that changed less than this before it was read may change again without a later ctime: the clock that the kernel stamps with has a
@@ -22,7 +22,7 @@ const CHARACTER: u32 = 0o020_000;
 pub(super) struct Depth {
     /// Read content although the metadata is what the baseline knows.
     pub(super) full: bool,
-    /// Give the content of small text files too.
+    /// Read small files again although they did not change: their contents are to be stored.
     pub(super) contents: bool,
     /// Now, nanoseconds since 1970.
     pub(super) now: i64,
@@ -34,7 +34,7 @@ pub(super) struct Looked {
     pub(super) entry: Entry,
     /// It grew by so many bytes, and its beginning is what the baseline knows.
     pub(super) appended: Option<u64>,
-    /// The content, when it was wanted and is a text.
+    /// The content, of a file that is not too long to be judged.
     pub(super) content: Option<Vec<u8>>,
     /// Its content was read.
     pub(super) read: bool,
@@ -77,7 +77,7 @@ fn unreadable(why: &io::Error) -> Content {
 
 fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked: &mut Looked) {
     let grown = old.filter(|old| old.kind == Kind::File && old.size > 0 && old.size < looked.entry.size);
-    let wanted = Wanted { beginning: grown.map(|old| old.size), bytes: if depth.contents { KEPT } else { 0 } };
+    let wanted = Wanted { beginning: grown.map(|old| old.size), bytes: LONGEST_JUDGED };
     looked.read = true;
     match folder.read(name, wanted) {
         Ok(read) => {
@@ -86,7 +86,7 @@ fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked:
             looked.entry.content = if read.sparse { Content::Sparse(read.hash) } else { Content::Hash(read.hash) };
             let same = |old: &&Entry| read.beginning.is_some_and(|beginning| old.content == Content::Hash(beginning));
             looked.appended = grown.filter(same).map(|old| read.facts.size - old.size);
-            looked.content = read.bytes.filter(|bytes| is_kept(bytes));
+            looked.content = read.bytes;
         }
         // Something else has the name since: the next look tells what.
         Err(Unread::NotAFile | Unread::Changing) => looked.entry.content = Content::Changing,
@@ -95,9 +95,9 @@ fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked:
 }
 
 /// Text, and no private key: contents are kept so that changes can be shown and put back, and nobody needs to see those.
-fn is_kept(bytes: &[u8]) -> bool {
+pub(super) fn is_kept(bytes: &[u8]) -> bool {
     let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    !bytes.contains(&0) && !holds(b"PRIVATE KEY-----")
+    bytes.len() <= KEPT && !bytes.contains(&0) && !holds(b"PRIVATE KEY-----")
 }
 
 fn entry(name: &CStr, facts: Facts, now: i64) -> Entry {

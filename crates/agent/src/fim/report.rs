@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::counter::Counter;
 use super::rows::Rows;
 use super::visit::Found;
-use bartizan_integrity::{Change, pair_moves};
+use bartizan_integrity::{Change, Finding, pair_moves};
 use bartizan_model::HostText;
 use bartizan_store::{BaselineVersion, StoreError};
 
@@ -22,6 +22,16 @@ pub struct Skipped {
     pub path: HostText,
     /// Why, for a person.
     pub why: String,
+}
+
+/// A file that is new or changed and whose content is dangerous.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Danger {
+    /// Which path.
+    pub path: HostText,
+    /// What is wrong with it.
+    #[serde(flatten)]
+    pub finding: Finding,
 }
 
 /// What a scan found.
@@ -43,6 +53,8 @@ pub struct Report {
     pub read_files: u64,
     /// Bytes read.
     pub read_bytes: u64,
+    /// New and changed files whose content is dangerous, by path.
+    pub dangers: Vec<Danger>,
     /// What is another than it was, by path; renames are one change.
     pub changes: Vec<Change>,
     /// Changes beyond those: only counted.
@@ -67,6 +79,7 @@ impl Report {
 /// What was found until now.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
+    dangers: Vec<Danger>,
     changes: Vec<Change>,
     more_changes: u64,
     touched: Vec<HostText>,
@@ -81,6 +94,7 @@ impl Gathered {
             Found::Change(change) if self.changes.len() < MOST => self.changes.push(*change),
             Found::Change(_) => self.more_changes += 1,
             Found::Touched(path) => self.touched.extend((self.touched.len() < MOST).then_some(path)),
+            Found::Danger(danger) => self.dangers.extend((self.dangers.len() < MOST).then_some(danger)),
             Found::Grown => self.grown += 1,
             Found::Skipped(skipped) => self.skipped.extend((self.skipped.len() < MOST).then_some(skipped)),
             Found::Row { path, entries, only } => rows.map_or(Ok(()), |rows| rows.put(&path, entries, only.as_deref()))?,
@@ -99,6 +113,7 @@ impl Gathered {
         counter: &Counter,
         took: Duration,
     ) -> Report {
+        self.dangers.sort_by(|one, two| one.path.cmp(&two.path));
         self.touched.sort();
         self.skipped.sort();
         Report {
@@ -110,6 +125,7 @@ impl Gathered {
             bytes: counter.bytes.load(Relaxed),
             read_files: counter.read_files.load(Relaxed),
             read_bytes: counter.read_bytes.load(Relaxed),
+            dangers: self.dangers,
             changes: pair_moves(self.changes),
             more_changes: self.more_changes,
             touched: self.touched,

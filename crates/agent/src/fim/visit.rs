@@ -10,9 +10,9 @@ use std::sync::mpsc::SyncSender;
 
 use super::counter::Counter;
 use super::excluded::Excluded;
-use super::look::{Depth, Looked, look};
-use super::report::Skipped;
-use bartizan_integrity::{Change, Content, Difference, Entry, Kind, decode};
+use super::look::{Depth, Looked, is_kept, look};
+use super::report::{Danger, Skipped};
+use bartizan_integrity::{Change, Content, Difference, Entry, Kind, decode, is_judged, judge};
 use bartizan_model::HostText;
 use bartizan_store::{BaselineReader, StoreError};
 use bartizan_sys::tree::{FileSystem, Folder};
@@ -48,6 +48,8 @@ pub(super) enum Found {
     Change(Box<Change>),
     /// Only the change time is another.
     Touched(HostText),
+    /// The content of a new or changed file is dangerous.
+    Danger(Danger),
     /// A log grew.
     Grown,
     /// Something was not looked into.
@@ -192,10 +194,8 @@ impl Visitor<'_> {
     ) -> Result<Entry, Found> {
         let Looked { entry, appended, content, read, .. } = looked;
         self.count(&entry, read);
-        if let (Some(content), Content::Hash(hash)) = (content, &entry.content)
-            && self.writes
-        {
-            let _ = out.send(Found::Content(*hash, content));
+        if let (Some(content), Content::Hash(hash)) = (content, &entry.content) {
+            self.judge(path, old.as_ref(), hash, content, reader, out)?;
         }
         if !self.compares || old.as_ref() == Some(&entry) {
             return Ok(entry);
@@ -218,6 +218,33 @@ impl Visitor<'_> {
             () => Found::Change(Box::new(change)),
         });
         Ok(entry)
+    }
+
+    /// Judges a content that is new or changed, and hands it over to be stored.
+    fn judge(
+        &self,
+        path: &[u8],
+        old: Option<&Entry>,
+        hash: &[u8; 32],
+        content: Vec<u8>,
+        reader: &BaselineReader,
+        out: &SyncSender<Found>,
+    ) -> Result<(), Found> {
+        let known = old.filter(|_| self.compares).map(|old| &old.content);
+        if known != Some(&Content::Hash(*hash)) && is_judged(path, &content) {
+            let before = match known {
+                Some(Content::Hash(before)) => reader.content(before).map_err(Found::Trouble)?,
+                None if self.compares => Some(Vec::new()),
+                _ => None,
+            };
+            for finding in judge(path, before.as_deref(), &content) {
+                let _ = out.send(Found::Danger(Danger { path: path.into(), finding }));
+            }
+        }
+        if self.writes && is_kept(&content) {
+            let _ = out.send(Found::Content(*hash, content));
+        }
+        Ok(())
     }
 
     fn count(&self, entry: &Entry, read: bool) {

@@ -207,18 +207,6 @@ impl Baseline {
     pub fn rewrite(&self) -> Result<Rewrite<'_>, StoreError> {
         Rewrite::begin(self)
     }
-
-    /// A content that was kept, by its BLAKE3.
-    ///
-    /// # Errors
-    /// What the database says; [`StoreError::Forged`] when it is not what its name says.
-    pub fn content(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
-        let fail = database(&self.path, "reading a content");
-        let found = self.connection.query_row("SELECT data FROM contents WHERE digest = ?1", [&digest[..]], |row| row.get::<_, Vec<u8>>(0));
-        let Some(data) = found.optional().map_err(fail)? else { return Ok(None) };
-        let content = lz4_flex::decompress_size_prepended(&data).ok().filter(|content| blake3::hash(content) == *digest);
-        content.map(Some).ok_or_else(|| self.forged("a kept content is not what its hash says".to_owned()))
-    }
 }
 
 /// A connection that reads rows.
@@ -252,6 +240,19 @@ impl BaselineReader {
             take(blob(0)?, blob(1)?);
         }
         Ok(())
+    }
+
+    /// A content that was kept, by its BLAKE3.
+    ///
+    /// # Errors
+    /// What the database says; [`StoreError::Forged`] when it is not what its name says.
+    pub fn content(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        let fail = database(&self.path, "reading a content");
+        let found = self.connection.query_row("SELECT data FROM contents WHERE digest = ?1", [&digest[..]], |row| row.get::<_, Vec<u8>>(0));
+        let Some(data) = found.optional().map_err(fail)? else { return Ok(None) };
+        let content = lz4_flex::decompress_size_prepended(&data).ok().filter(|content| blake3::hash(content) == *digest);
+        let forged = || StoreError::Forged { path: self.path.clone(), why: "a stored content is not what its hash says".to_owned() };
+        content.map(Some).ok_or_else(forged)
     }
 }
 
@@ -358,9 +359,9 @@ mod tests {
         let mut rewrite = baseline.rewrite().unwrap();
         assert!(rewrite.keep(&digest, b"PermitRootLogin no\n").unwrap());
         rewrite.commit(new("approved")).unwrap();
-        assert_eq!(baseline.content(&digest).unwrap().as_deref(), Some(&b"PermitRootLogin no\n"[..]));
-        assert_eq!(baseline.content(&[0; 32]).unwrap(), None);
+        assert_eq!(baseline.reader().unwrap().content(&digest).unwrap().as_deref(), Some(&b"PermitRootLogin no\n"[..]));
+        assert_eq!(baseline.reader().unwrap().content(&[0; 32]).unwrap(), None);
         baseline.connection.execute_batch("UPDATE contents SET data = x'00'").unwrap();
-        assert!(baseline.content(&digest).unwrap_err().to_string().contains("not what its hash says"));
+        assert!(baseline.reader().unwrap().content(&digest).unwrap_err().to_string().contains("not what its hash says"));
     }
 }
