@@ -26,6 +26,8 @@ pub enum LogState {
     SetAside,
     /// It cannot be read now; what is wrong stands beside it.
     Failed,
+    /// Its lines are read, and none of them is in the format that it is read in.
+    NotUnderstood,
     /// Another source has the same lines, or the configuration says so.
     Off,
 }
@@ -42,6 +44,7 @@ impl LogState {
             Self::ForeignLink => "foreign link",
             Self::SetAside => "set aside",
             Self::Failed => "failed",
+            Self::NotUnderstood => "not understood",
             Self::Off => "off",
         }
     }
@@ -49,7 +52,8 @@ impl LogState {
     /// Whether lines may be written there that nobody reads, and nobody wants it so.
     pub fn is_dead(self) -> bool {
         match self {
-            Self::Missing | Self::Unreadable | Self::NotAFile | Self::ForeignLink | Self::SetAside | Self::Failed => true,
+            Self::Missing | Self::Unreadable | Self::NotAFile | Self::ForeignLink => true,
+            Self::SetAside | Self::Failed | Self::NotUnderstood => true,
             Self::Following | Self::Behind | Self::Off => false,
         }
     }

@@ -10,7 +10,7 @@ use super::file::FileSource;
 use super::follower::Find;
 use super::journal::JournalSource;
 use super::kept::{self, KeptSource};
-use super::row::row;
+use super::row::{row, shown};
 use super::{Hands, LogPlace, LogSink, Place};
 use crate::Stop;
 use bartizan_model::LogSource;
@@ -323,7 +323,7 @@ where
     }
 
     pub(super) fn rows(&self) -> Vec<LogSource> {
-        self.sources.iter().map(|source| source.row().clone()).collect()
+        self.sources.iter().map(|source| shown(source.row())).collect()
     }
 
     /// There is something to keep that was not kept yet.

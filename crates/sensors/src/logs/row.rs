@@ -9,6 +9,9 @@ use bartizan_worker::{Batch, Died, SAMPLES, Verdict};
 const SET_ASIDE: usize = 8;
 const WORDS: usize = 300;
 
+/// So many lines without one that is understood show that the format is wrong.
+const NOT_ONE: u64 = 50;
+
 /// With the counts of an earlier run.
 pub(super) fn row(name: HostText, format: String, kept: Option<&KeptSource>) -> LogSource {
     let count = |of: fn(&KeptSource) -> u64| kept.map_or(0, of);
@@ -30,6 +33,19 @@ pub(super) fn row(name: HostText, format: String, kept: Option<&KeptSource>) -> 
         trouble: None,
         troubles: 0,
     }
+}
+
+/// As it is shown: a log of which no line was ever understood is not one that is watched.
+pub(super) fn shown(row: &LogSource) -> LogSource {
+    let mut row = row.clone();
+    if row.state.is_read() && row.parsed == 0 && row.unparsed >= NOT_ONE {
+        row.state = LogState::NotUnderstood;
+        row.trouble.get_or_insert(format!(
+            "none of its {} lines is of the format {}: name the right one in [[logs]]; `bartizan logs --samples` shows lines",
+            row.unparsed, row.format
+        ));
+    }
+    row
 }
 
 /// The child died at this place of a source.
@@ -73,4 +89,23 @@ pub(super) fn tally<R: bartizan_worker::Record, K: LogSink<R>>(row: &mut LogSour
     let surplus = row.samples.len().saturating_sub(SAMPLES);
     row.samples.drain(..surplus);
     batch.records.into_iter().for_each(|record| sink.take(&row.name, record));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_of_which_no_line_is_understood_is_dead_and_says_what_to_do() {
+        let read = |parsed, unparsed| {
+            let row = row("/srv/app.log".into(), "access".to_owned(), None);
+            shown(&LogSource { state: LogState::Following, lines: parsed + unparsed, parsed, unparsed, ..row })
+        };
+        for (parsed, unparsed) in [(0, 0), (0, NOT_ONE - 1), (1, 1_000_000)] {
+            assert_eq!(read(parsed, unparsed).state, LogState::Following);
+        }
+        let wrong = read(0, NOT_ONE);
+        assert!(wrong.state.is_dead() && !wrong.state.is_read());
+        assert!(wrong.trouble.unwrap().starts_with("none of its 50 lines is of the format access: name the right one in [[logs]]"));
+    }
 }
