@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bartizan_fail2ban::{Filter, FilterSpec, Line};
-use bartizan_logs::{MAX_NAME, Origin};
+use bartizan_logs::{Context, Format, MAX_NAME, Origin, Parsed, parse};
 use bartizan_model::{HostText, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -156,12 +156,14 @@ impl Jails {
         for jail in &mut self.all {
             let trusted = match &entry {
                 Some(Some(entry)) => jail.wanted.fits(entry),
-                _ => Some(true),
+                // Of a file it is known once the line matches.
+                _ => Some(false),
             };
             let Some(trusted) = trusted else { continue };
             // A line that is too long for the expressions is none of theirs.
             let Ok(Some(failure)) = jail.filter.line(Line { text: &text, at, now, zone }) else { continue };
             let Some(address) = failure.address.filter(|address| agrees(own, *address)) else { continue };
+            let trusted = trusted || entry.is_none() && (own.is_some() || !is_of_syslog(line, now));
             if found.len() < MAX_MATCHES {
                 let user = failure.user.filter(|user| !user.is_empty());
                 let user = user.map(|user| HostText::from(user.as_bytes().get(..MAX_NAME).unwrap_or(user.as_bytes())));
@@ -170,6 +172,12 @@ impl Jails {
         }
         found
     }
+}
+
+/// Whether a line of a file came by way of syslog(3), which takes lines from any local user: our own parsers hold theirs against what the
+/// daemon writes, a filter does not.
+fn is_of_syslog(line: &[u8], now: Timestamp) -> bool {
+    !matches!(parse(Format::Auth, line, &mut Context::new(now, 0)), Parsed::Unparsed | Parsed::TooLong)
 }
 
 /// Whether our own parser, where it read the line, names this address, too.
@@ -279,6 +287,17 @@ mod tests {
             ..FilterSpec::default()
         };
         Jails::open(&Jailed { own, counts: true, jails: vec![JailFilter { jail: "shop".to_owned(), spec }] })
+    }
+
+    #[test]
+    fn of_a_file_a_jail_trusts_no_line_that_any_local_user_may_have_sent_to_syslog() {
+        let trusted = |line: &str| {
+            let mut jails = jails(None, r"refused <HOST>$", &[]);
+            jails.read(line.as_bytes(), None).first().map(|one| one.trusted)
+        };
+        assert_eq!(trusted("2026-11-28 12:00:00,120 WARNING shop refused 192.0.2.9"), Some(true), "a log of the application's own");
+        assert_eq!(trusted("Nov 28 12:00:00 box shopd[7]: refused 192.0.2.9"), Some(false), "logger -t shopd");
+        assert_eq!(trusted("2026-11-28T12:00:00.1+00:00 box shopd: refused 192.0.2.9"), Some(false));
     }
 
     #[test]
