@@ -191,6 +191,43 @@ mod tests {
     }
 
     #[test]
+    fn a_link_of_one_person_makes_no_secret_of_anothers_file() {
+        use std::os::unix::fs::{chown, symlink};
+        if !root() {
+            return;
+        }
+        let root = tree(&["etc", "home/eve/.ssh", "srv"]);
+        for file in ["etc/shadow", "srv/index.html", "home/eve/real"] {
+            std::fs::write(at(&root, file), "x").unwrap();
+        }
+        let links = [("etc/shadow", "home/eve/.netrc"), ("srv/index.html", "home/eve/.ssh/id_x"), ("home/eve/real", "home/eve/.pgpass")];
+        for (file, link) in links {
+            symlink(at(&root, file), at(&root, link)).unwrap();
+            std::os::unix::fs::lchown(at(&root, link), Some(54321), Some(54321)).unwrap();
+        }
+        for own in ["home/eve", "home/eve/.ssh", "home/eve/real"] {
+            chown(at(&root, own), Some(54321), Some(54321)).unwrap();
+        }
+        let mut shell = Shell::start(root.path());
+        let collector = Credentials::new(&["/etc/shadow".to_owned()], Places::under(root.path()), shell.table());
+        let mut prober = Shell::start(root.path());
+        beside(
+            collector,
+            || prober.run("read x < etc/shadow"),
+            |seen| {
+                seen.clear();
+                shell.run("read x < srv/index.html; read x < home/eve/real; read x < etc/shadow");
+                let hashes = seen.wait("the hashes, under their own name", |event| about(event, &at(&root, "etc/shadow")));
+                assert_eq!(super::super::test_bench::file(&hashes).and_then(|file| file.class), Some(FileClass::PasswordHashes));
+                seen.wait("a link to a file of one's own", |event| about(event, &at(&root, "home/eve/.pgpass")));
+                for link in ["home/eve/.netrc", "home/eve/.ssh/id_x"] {
+                    assert_eq!(seen.count(|event| about(event, &at(&root, link))), 0, "{link}");
+                }
+            },
+        );
+    }
+
+    #[test]
     fn who_opens_a_secret_is_told_by_whatever_name() {
         if !root() {
             return;

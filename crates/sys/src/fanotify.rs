@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -42,8 +43,11 @@ impl Fanotify {
         Ok(Self { fd, watched: HashMap::new(), own_pid: std::process::id(), buffer: vec![0; BUFFER], starts: HashMap::new() })
     }
 
-    pub(super) fn watch(&mut self, path: &Path, interest: Interest) -> io::Result<bool> {
-        let handle = Handle::of(path)?;
+    /// Watches a place under the name of `path`.
+    pub(super) fn watch(&mut self, path: &Path, place: &File, interest: Interest) -> io::Result<bool> {
+        // By its descriptor: nobody can put another file in its place meanwhile.
+        let through = format!("/proc/self/fd/{}", place.as_raw_fd());
+        let handle = Handle::of(Path::new(&through))?;
         if let Some((known, _)) = self.watched.get(&handle).filter(|(_, had)| *had == interest)
             && known == path
         {
@@ -52,7 +56,7 @@ impl Fanotify {
         if self.watched.len() >= MAX_WATCHES {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
-        let name = CString::new(path.as_os_str().as_bytes())?;
+        let name = CString::new(through)?;
         // SAFETY: the descriptor is ours and open, the path a NUL-terminated string that outlives the call.
         let done = unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), libc::FAN_MARK_ADD, mask(interest), libc::AT_FDCWD, name.as_ptr()) };
         if done < 0 {
@@ -245,7 +249,8 @@ mod tests {
             Err(why) => return eprintln!("skipped: fanotify: {why}"),
         };
         let dir = tempfile::tempdir().unwrap();
-        watch.watch(dir.path(), Interest::Content).unwrap();
+        let place = File::open(dir.path()).unwrap();
+        watch.watch(dir.path(), &place, Interest::Content).unwrap();
         let path = dir.path().to_owned();
         let maker = std::thread::spawn(move || {
             for number in 0..20 {

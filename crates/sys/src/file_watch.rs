@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fanotify::Fanotify;
 use super::inotify::Inotify;
+use super::plain_file::{self, NotOpened};
 
 /// What is asked of one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,13 +124,22 @@ impl FileWatch {
         self.refused.as_deref()
     }
 
-    /// Watches a path from now on. True when it was not watched so before.
+    /// Watches a path from now on. True when it was not watched so before. What somebody's link leads to is not watched unless its maker
+    /// owns it: otherwise anybody could have other people's files reported, under a name of their choice.
     ///
     /// # Errors
     /// When the path does not exist or neither means accepts it (too many watches ...).
     pub fn watch(&mut self, path: &Path, interest: Interest) -> io::Result<bool> {
+        let place = match plain_file::locate(path) {
+            Ok((place, _)) => place,
+            Err(NotOpened::Missing) => return Err(io::ErrorKind::NotFound.into()),
+            Err(NotOpened::Refused(why)) => return Err(why),
+            Err(NotOpened::ForeignLink { .. } | NotOpened::LooseLink { .. } | NotOpened::HardLink { .. } | NotOpened::NotAFile(_)) => {
+                return Ok(false);
+            }
+        };
         if let Some(fanotify) = &mut self.fanotify {
-            match fanotify.watch(path, interest) {
+            match fanotify.watch(path, &place, interest) {
                 // A file system without handles (some network and FUSE ones) has inotify at most.
                 Err(why) if matches!(why.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENODEV | libc::EXDEV)) => {
                     self.refused.get_or_insert_with(|| format!("{}: {why}", path.display()));

@@ -81,8 +81,7 @@ impl From<nix::Error> for NotOpened {
 /// # Errors
 /// [`NotOpened`].
 pub fn open(path: &Path) -> Result<(File, Metadata), NotOpened> {
-    let Walked { place, directory, links } = walk(path)?;
-    let found = place.metadata()?;
+    let (place, found) = locate(path)?;
     let kind = found.file_type();
     if !kind.is_file() {
         return Err(NotOpened::NotAFile(match () {
@@ -92,15 +91,25 @@ pub fn open(path: &Path) -> Result<(File, Metadata), NotOpened> {
             () => "device",
         }));
     }
+    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(NotOpened::Refused)?;
+    Ok((file, found))
+}
+
+/// Where a path leads, whatever lies there, as a place (`O_PATH`): nothing is opened. The same rules for links and second names.
+///
+/// # Errors
+/// [`NotOpened`], of which `NotAFile` stands for the root directory alone.
+pub(super) fn locate(path: &Path) -> Result<(File, Metadata), NotOpened> {
+    let Walked { place, directory, links } = walk(path)?;
+    let found = place.metadata()?;
     for link in links {
         link.is_to_be_followed(&found)?;
     }
     let (by, of) = (directory.metadata()?, found.uid());
-    if found.nlink() > 1 && others_name_files(&by, of) {
+    if !found.is_dir() && found.nlink() > 1 && others_name_files(&by, of) {
         return Err(NotOpened::HardLink { by: by.uid(), of });
     }
-    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(NotOpened::Refused)?;
-    Ok((file, found))
+    Ok((place, found))
 }
 
 /// Whether somebody else than root and this owner may give files a name there. A group that may write is taken for the owner's own, unless
