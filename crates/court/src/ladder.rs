@@ -28,7 +28,7 @@ pub(super) fn held(plan: &ActionPlan, mode: Mode, incident: &Incident, proof: &P
     let Some(needs) = pieces_needed(plan, mode) else {
         return Some(format!("without a person, {name} only freezes one tree, or limits or blocks one address inbound"));
     };
-    if weight(incident, proof) < needs {
+    if weight(proof) < needs {
         return Some(format!("the incident has {}; to {verb} without a person, {name} needs {needs}", rests_on(proof)));
     }
     if proof.confidence.get() < needed {
@@ -58,11 +58,11 @@ fn is_least(plan: &ActionPlan) -> bool {
 
 /// Pieces, where two that cover a chain of stages weigh as much as three. A service that does many different jobs covers
 /// many stages in an hour too: unless something shows that they belong together they count as one less, whatever the stages.
-fn weight(incident: &Incident, proof: &Proof) -> usize {
+fn weight(proof: &Proof) -> usize {
     match proof.pieces {
         0 | 1 => proof.pieces,
         pieces if proof.apart => pieces - 1,
-        pieces if incident.stages.len() >= CHAIN => pieces.max(3),
+        pieces if proof.stages >= CHAIN => pieces.max(3),
         pieces => pieces,
     }
 }

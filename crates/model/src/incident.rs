@@ -142,6 +142,9 @@ pub struct Proof {
     pub confidence: Confidence,
     /// How many independent pieces of evidence that rests on: different acts, seen by different kinds of sensor.
     pub pieces: usize,
+    /// How many stages they cover.
+    #[serde(default)]
+    pub stages: usize,
     /// Nothing shows that they belong together: nobody types over a socket, and no far end is proven. Two jobs of one service
     /// look the same, so they weigh one less.
     pub apart: bool,

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bartizan_config::Policy;
-use bartizan_model::{Action, Entity, Explanation, Incident, IncidentId, IncidentState, Loss, Proof, Signal, Timestamp};
+use bartizan_model::{Action, Entity, Explanation, Family, Incident, IncidentId, IncidentState, Loss, Proof, Signal, Tier, Timestamp};
 use losses::Losses;
 use record::Record;
 use score::Scales;
@@ -73,6 +73,8 @@ impl Correlator {
         kin.dedup();
         kin.retain(|id| self.records.get(id).is_some_and(|record| self.is_near(&record.incident, &signal)));
         let (id, opened, merged) = match kin.split_first() {
+            // Anybody can make a rule match, or an experimental detector speak: such a signal joins one incident and ties none together.
+            Some((oldest, _)) if signal.tier == Tier::Experimental || signal.family == Family::Rule => (*oldest, false, Vec::new()),
             Some((oldest, others)) => (*oldest, false, self.merge(*oldest, others)),
             None => (self.make_room_and_name(), true, Vec::new()),
         };

@@ -117,7 +117,8 @@ impl Record {
         incident.updated = incident.updated.max(signal.at);
         incident.severity = incident.severity.max(signal.severity);
         incident.signal_count += 1;
-        incident.complete &= signal.complete;
+        // What only asks for attention decides nothing about what may be done.
+        incident.complete &= signal.complete || signal.tier != Tier::Stable;
         let place = self.signals.partition_point(|kept| (kept.at, kept.id) <= (signal.at, signal.id));
         self.signals.insert(place, signal);
         self.settle();
@@ -208,6 +209,7 @@ impl Record {
         Proof {
             confidence: scales.scored(&self.stable, &pieces),
             pieces: pieces.iter().filter(|piece| piece.is_one()).count(),
+            stages: self.stable.stages.len(),
             apart: !self.stable.shows_a_hand(),
             hostile: hostile.into_iter().collect(),
             sources,
@@ -254,8 +256,14 @@ fn weight(signal: &Signal) -> (Severity, f64, Timestamp) {
     (signal.severity, signal.confidence.get(), signal.at)
 }
 
-/// The process that the most kinds of evidence, then the most stages, then the latest signal point to.
+/// The process that the most kinds of evidence, then the most stages, then the latest signal point to: of stable detectors, as long as one
+/// of them points to any. It is what would be frozen, so others must not be able to move it.
 fn subject(signals: &[Signal]) -> Option<ProcessKey> {
+    let is_stable = |signal: &&Signal| signal.tier == Tier::Stable;
+    most_pointed_to(signals.iter().filter(is_stable)).or_else(|| most_pointed_to(signals.iter()))
+}
+
+fn most_pointed_to<'a>(signals: impl Iterator<Item = &'a Signal>) -> Option<ProcessKey> {
     let mut seen: HashMap<ProcessKey, (BTreeSet<Family>, BTreeSet<Stage>, Timestamp)> = HashMap::new();
     for signal in signals {
         if let Some(key) = signal.subject {

@@ -6,8 +6,7 @@ use super::*;
 fn alone(mode: Mode, pieces: usize, stages: usize, hostile: bool) -> Vec<String> {
     let mut bench = Bench::new();
     bench.mode = mode;
-    (bench.proof, bench.merely_called) = (Proof { pieces, ..proof(0.99) }, !hostile);
-    bench.incident.stages = Stage::ALL[..stages].to_vec();
+    (bench.proof, bench.merely_called) = (Proof { pieces, stages, ..proof(0.99) }, !hostile);
     let acts = |said: &String| said.strip_prefix("act: ").map(|what| what.split(" 203").next().unwrap_or(what).to_owned());
     bench.said().iter().filter_map(acts).collect()
 }
@@ -46,8 +45,7 @@ fn acts_that_no_hand_joins_weigh_one_less_whatever_the_stages() {
     ] {
         let mut bench = Bench::new();
         (bench.mode, bench.merely_called) = (mode, true);
-        bench.proof = Proof { pieces, apart: true, ..proof(0.99) };
-        bench.incident.stages = Stage::ALL.to_vec();
+        bench.proof = Proof { pieces, stages: Stage::ALL.len(), apart: true, ..proof(0.99) };
         let said = bench.said();
         let acts: Vec<&str> = said.iter().filter_map(|line| line.strip_prefix("act: ")).collect();
         assert_eq!(acts, expected, "{mode}, {pieces} pieces: {said:#?}");
