@@ -135,7 +135,8 @@ fn an_attack_is_seen_contained_by_one_key_and_undone_by_another() {
         assert_eq!(action["state"], "live", "{action:#}");
         let id = action["id"].as_str().unwrap();
         let screen = terminal.wait_for(id);
-        let row = screen.lines().find(|line| line.contains(id)).unwrap();
+        // The header counts down what waits to be confirmed.
+        let row = screen.lines().find(|line| line.contains(id) && !line.contains("CONFIRM")).unwrap();
         assert!(row.contains("live"), "{row}");
     }
     let has = |kind: &str| live.iter().any(|action| action["kind"] == kind);

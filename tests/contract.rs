@@ -152,6 +152,9 @@ const ON_EVERY_RUNG: [&str; 4] = [
     "processes that enter another namespace and then neither",
 ];
 
+/// What the machine decides: file systems that are mounted here and cannot be marked.
+const BY_MACHINE: &str = "set-user-id bits, capabilities and owners of files on some file systems";
+
 /// What each rung says that it misses is what it misses: no more, no less.
 fn short_lives(rung: &'static str, blind_spots: &[&str]) {
     if !can_run(&["cc"]) {
@@ -160,7 +163,8 @@ fn short_lives(rung: &'static str, blind_spots: &[&str]) {
     let programs = Programs::build(&["tiny"]);
     let (tiny, token) = (programs.path("tiny"), unique("short"));
     on(rung, |seeing| {
-        let spots = seeing.blind_spots();
+        let mut spots = seeing.blind_spots();
+        spots.retain(|spot| spot != BY_MACHINE);
         assert_eq!(spots.len(), blind_spots.len() + ON_EVERY_RUNG.len(), "{spots:?}");
         for spot in blind_spots.iter().chain(&ON_EVERY_RUNG) {
             seeing.declines(spot);
