@@ -69,12 +69,12 @@ fn term(word: &str) -> (bool, Test) {
     }
     if let Some(pattern) = word.strip_prefix('~') {
         let built = RegexBuilder::new(pattern).unicode(false).case_insensitive(true).size_limit(REGEX_BYTES).build();
-        return (true, built.map_or_else(|_| Test::Wrong(format!("~{pattern} is no expression yet")), Test::Regex));
+        return (true, built.map_or_else(|_| Test::Wrong(format!("~{pattern} is not a valid regular expression")), Test::Regex));
     }
     for (sign, order) in [('>', Ordering::Greater), ('<', Ordering::Less)] {
         if let Some((name, value)) = word.split_once(sign).filter(|(name, _)| is_name(name)) {
             let number = value.parse().map(|number| Test::Than(name.to_lowercase(), order, number));
-            return (true, number.unwrap_or_else(|_| Test::Wrong(format!("{name}{sign} wants a number"))));
+            return (true, number.unwrap_or_else(|_| Test::Wrong(format!("{name}{sign} needs a number"))));
         }
     }
     if let Some((name, value)) = word.split_once(':').filter(|(name, _)| is_name(name)) {
@@ -113,17 +113,97 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// In which order two values stand in a table: numbers by size, texts by letter, nothing last.
+/// In which order two values stand in a table: numbers by size, ids (I2, I10) by their number, texts by letter, nothing last.
+///
+/// A total order whatever a hostile process is called: a sort panics at any other.
 pub(crate) fn compare(one: &str, other: &str) -> Ordering {
-    match (one.parse::<f64>(), other.parse::<f64>()) {
-        (Ok(one), Ok(other)) => one.partial_cmp(&other).unwrap_or(Ordering::Equal),
-        _ => one.is_empty().cmp(&other.is_empty()).then_with(|| one.to_lowercase().cmp(&other.to_lowercase())),
+    match (Place::of(one), Place::of(other)) {
+        (Place::Number(one), Place::Number(other)) => one.total_cmp(&other),
+        (Place::Id(one, its), Place::Id(other, number)) => (one, its).cmp(&(other, number)),
+        (Place::Text(one), Place::Text(other)) => one.cmp(&other),
+        (one, other) => one.rank().cmp(&other.rank()),
+    }
+}
+
+/// A value as it is ordered.
+enum Place {
+    /// A finite number.
+    Number(f64),
+    /// A record of the agent: its letter and its number.
+    Id(char, u64),
+    Text(String),
+    Empty,
+}
+
+impl Place {
+    fn of(value: &str) -> Self {
+        if value.is_empty() {
+            return Self::Empty;
+        }
+        // `nan` and `infinity` are words here; `+ 0.0` makes -0 the same as 0.
+        if let Some(number) = value.parse::<f64>().ok().filter(|number| number.is_finite()) {
+            return Self::Number(number + 0.0);
+        }
+        let mut rest = value.chars();
+        let id = rest.next().filter(char::is_ascii_uppercase).zip(Some(rest.as_str()).filter(|digits| is_number(digits)));
+        match id.and_then(|(letter, digits)| Some((letter, digits.parse().ok()?))) {
+            Some((letter, number)) => Self::Id(letter, number),
+            None => Self::Text(value.to_lowercase()),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Number(_) => 0,
+            Self::Id(..) => 1,
+            Self::Text(_) => 2,
+            Self::Empty => 3,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Values as rows have them, and what a hostile process makes of them.
+    fn value() -> impl Strategy<Value = String> {
+        let known = vec![
+            "", "0", "-0", "9", "10", "1e3", "nan", "NaN", "inf", "-infinity", "I2", "I10", "A1", "a1", "Q3", "I", "x", "X", "9x",
+            "I99999999999999999999999",
+        ];
+        prop_oneof![
+            proptest::sample::select(known).prop_map(str::to_owned),
+            any::<f64>().prop_map(|number| number.to_string()),
+            "[AIQ]?[0-9]{0,4}",
+            ".{0,4}"
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_rows_hold_they_have_a_total_order(a in value(), b in value(), c in value()) {
+            prop_assert_eq!(compare(&a, &a), Ordering::Equal);
+            prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
+            let (low, mid) = (compare(&a, &b), compare(&b, &c));
+            if low == mid || mid == Ordering::Equal {
+                prop_assert_eq!(compare(&a, &c), low);
+            } else if low == Ordering::Equal {
+                prop_assert_eq!(compare(&a, &c), mid);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_come_before_ids_by_their_number_then_texts_then_nothing() {
+        let sorted = ["-1", "2", "10", "A1", "I2", "I10", "bash", "nan", "Sshd", ""];
+        let mut values = sorted;
+        values.reverse();
+        values.sort_by(|one, other| compare(one, other));
+        assert_eq!(values, sorted);
+    }
 
     #[test]
     fn words_fields_numbers_and_expressions_filter_rows() {
