@@ -29,6 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fancy-regex", &["fail2ban"]),
     ("rsigma-eval", &["rules"]),
     ("rsigma-parser", &["rules"]),
+    ("yaml_serde", &["rules"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
     ("tracing-subscriber", &["telemetry"]),
@@ -48,7 +49,7 @@ const PURE: &[&str] = &["model", "logs", "integrity", "rules", "detect", "court"
 /// All that a pure crate may use from outside.
 const PURE_USE: &[&str] = &[
     "aho-corasick", "blake3", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "rsigma-eval", "rsigma-parser", "serde",
-    "serde_json", "similar", "thiserror",
+    "serde_json", "similar", "thiserror", "yaml_serde",
 ];
 
 /// What a pure crate may not name.

@@ -2,14 +2,14 @@
 
 use rsigma_parser::{Detection, Modifier, SigmaRule, SigmaValue};
 
+use super::{anchors, growth};
+
 /// Longest rule file, in bytes. The longest of SigmaHQ has 25 KiB.
 pub const MAX_RULE_BYTES: usize = 64 << 10;
 /// Most files of all packs together.
 pub const MAX_FILES: usize = 20_000;
 /// Most rules in one set. SigmaHQ has 3,754 for all products.
 pub const MAX_RULES: usize = 10_000;
-/// Deepest nesting of brackets in the text.
-const MAX_BRACKETS: usize = 48;
 /// Most values in all of a rule's detections.
 const MAX_VALUES: usize = 5_000;
 /// Most memory that one compiled regular expression may take, in bytes.
@@ -20,29 +20,8 @@ pub(crate) fn text(text: &str) -> Result<(), String> {
     if text.len() > MAX_RULE_BYTES {
         return Err(format!("{} bytes: a rule file has at most {MAX_RULE_BYTES}", text.len()));
     }
-    let mut depth = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b'\n' if depth <= 4 => depth = 0, // an unbalanced bracket in a sentence
-            _ => {}
-        }
-        if depth > MAX_BRACKETS {
-            return Err(format!("brackets are nested deeper than {MAX_BRACKETS}"));
-        }
-    }
-    let anchors = [": &", "- &", "[&", ",&"]
-        .iter()
-        .any(|mark| text.match_indices(mark).any(|(at, _)| text.as_bytes().get(at + mark.len()).is_some_and(u8::is_ascii_alphanumeric)));
-    if anchors {
-        return Err("it has a YAML anchor (&name): what refers to it could multiply without bound".to_owned());
-    }
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    if words.windows(3).any(|three| three.iter().all(|word| word.eq_ignore_ascii_case("not"))) {
-        return Err("\"not not not\" in a condition".to_owned());
-    }
-    Ok(())
+    anchors::check(text)?;
+    growth::check(text)
 }
 
 /// What is wrong with this rule before it is compiled.

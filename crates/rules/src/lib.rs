@@ -4,11 +4,13 @@
 //! rsigma, with two of its errors repaired in `repair`.
 #![forbid(unsafe_code)]
 
+mod anchors;
 mod attack;
 mod bounds;
 mod built_in;
 mod example;
 mod field;
+mod growth;
 mod kinship;
 mod literals;
 mod memory;
