@@ -11,8 +11,8 @@ use super::kinship::{context, origin, parent_image, role_name, roles};
 use super::repair::{MAX_TEXT, clean};
 use super::shape::{Shape, shapes};
 
-/// Most arguments and ancestors that one field lists.
-const MAX_LIST: usize = 256;
+/// Most values that one field lists: as many arguments as fit into what sensors keep.
+const MAX_LIST: usize = MAX_TEXT;
 
 /// An event and what its records share.
 pub(crate) struct Facts<'a> {
@@ -88,13 +88,14 @@ fn flow_of(event: &Event) -> Option<&Flow> {
     if let EventKind::Connect { net } = &event.kind { Some(net) } else { None }
 }
 
-/// The arguments on one line, bounded, as rules see them.
+/// The arguments on one line, as rules see them: as many bytes of the process as sensors keep, of which a bad one becomes three.
 pub(crate) fn command_line(process: &Process) -> String {
-    let mut out = String::with_capacity(128);
+    let (mut out, mut taken) = (String::with_capacity(128), 0);
     for (index, argument) in process.argv.iter().enumerate() {
-        if out.len() >= MAX_TEXT {
+        if taken >= MAX_TEXT {
             break;
         }
+        taken += argument.as_bytes().len() + 1; // as the kernel keeps it, with its end
         if index > 0 {
             out.push(' ');
         }

@@ -98,8 +98,12 @@ impl RuleSet {
         match built {
             Ok(prefilter) => self.prefilter = Some(prefilter),
             // Then every rule meets every event of its route: slower, and as true.
-            Err(_) => self.always = (0..).take(self.rules.len()).collect(),
+            Err(_) => self.always = self.switched_on(),
         }
+    }
+
+    fn switched_on(&self) -> Vec<u32> {
+        (0..).take(self.rules.len()).filter(|number| !self.is_off(*number as usize)).collect()
     }
 
     /// All rules, also those that are not evaluated or switched off.
@@ -145,8 +149,7 @@ impl RuleSet {
     /// The rules that match an event, each asked whether or not a literal of it stands there: slow, to measure the prefilter by.
     pub fn evaluate_unfiltered(&self, event: &Event, memory: &Memory) -> Vec<&Rule> {
         let parent = event.process.as_deref().and_then(|process| memory.parent_command(process));
-        let on = (0..).take(self.rules.len()).filter(|number| !self.is_off(*number as usize)).collect();
-        self.ask(&Facts::new(event, parent.as_deref()), on, |_, _| {})
+        self.ask(&Facts::new(event, parent.as_deref()), self.switched_on(), |_, _| {})
     }
 
     fn ask<'a>(&'a self, facts: &Facts<'_>, candidates: Vec<u32>, mut each: impl FnMut(&'a Rule, bool)) -> Vec<&'a Rule> {
@@ -173,8 +176,16 @@ impl RuleSet {
         let Some(prefilter) = &self.prefilter else { return out };
         let mut haystack = String::with_capacity(512);
         facts.haystack(&mut haystack);
+        // A literal counts once, however often a hostile command repeats it.
+        let mut met = vec![0_u64; self.owners.len().div_ceil(64)];
         for found in prefilter.find_overlapping_iter(&haystack) {
-            out.extend(self.owners.get(found.pattern().as_usize()).into_iter().flatten());
+            let place = found.pattern().as_usize();
+            let Some(bits) = met.get_mut(place / 64) else { continue };
+            let bit = 1 << (place % 64);
+            if *bits & bit == 0 {
+                *bits |= bit;
+                out.extend(self.owners.get(place).into_iter().flatten());
+            }
         }
         out.sort_unstable();
         out.dedup();

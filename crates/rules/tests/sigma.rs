@@ -149,12 +149,37 @@ fn an_ordinary_event_meets_no_rule_or_few() {
 
 #[test]
 fn what_a_hostile_process_is_called_stops_no_rule() {
-    let Some(dir) = folder() else { return };
-    let set = loaded(&texts(&dir));
+    const RULE: &str = "title: t\nlogsource: {product: linux, category: process_creation}\ndetection:\n  s:\n    CommandLine|contains: 'needle'\n  a:\n    Arguments: 'needle'\n  condition: s and a\n";
+    let mut texts = folder().map(|dir| texts(&dir)).unwrap_or_default();
+    texts.push(("needle.yml".to_owned(), RULE.to_owned()));
+    let set = loaded(&texts);
     let mut event = exec("/usr/bin/x", &[]);
-    let process = std::sync::Arc::make_mut(event.process.as_mut().unwrap());
-    process.argv = vec![HostText::from(vec![0xff; 5 << 20]), HostText::from(&b"\x1b[2J\n"[..])];
+    let mut found = |argv: Vec<HostText>| {
+        std::sync::Arc::make_mut(event.process.as_mut().unwrap()).argv = argv;
+        let begin = Instant::now();
+        let found = set.evaluate(&event, &Memory::default()).iter().any(|rule| rule.key == "needle");
+        assert!(begin.elapsed().as_millis() < 1_000, "{:?}", begin.elapsed());
+        found
+    };
+    let needle = || HostText::from(&b"needle"[..]);
+    // As much as sensors keep of a command line: 32 KiB with the end of each argument.
+    assert!(found(vec![HostText::from(vec![0xff; (32 << 10) - 8]), needle()]), "after bytes that are no text");
+    assert!(found(std::iter::repeat_n(HostText::from(vec![0xff; 3]), 8_000).chain([needle()]).collect()), "after many arguments");
+    assert!(found(std::iter::repeat_n(HostText::from(Vec::new()), 32_000).chain([needle()]).collect()), "after empty arguments");
+    found(vec![HostText::from(vec![0xff; 5 << 20]), HostText::from(&b"\x1b[2J\n"[..])]);
+}
+
+#[test]
+fn one_literal_of_many_rules_costs_once_however_often_it_stands_there() {
+    let rule = |n: usize| {
+        format!(
+            "title: t\nname: r{n}\nlogsource: {{product: linux, category: file_event}}\ndetection:\n  s:\n    CommandLine|contains: 'aa'\n  condition: s\n"
+        )
+    };
+    let texts: Vec<_> = (0..2_000).map(|n| (format!("r{n}.yml"), rule(n))).collect();
+    let set = loaded(&texts);
+    let event = exec("/usr/bin/x", &["x", &"a".repeat(30 << 10)]);
     let begin = Instant::now();
-    set.evaluate(&event, &Memory::default());
+    assert!(set.evaluate(&event, &Memory::default()).is_empty());
     assert!(begin.elapsed().as_millis() < 500, "{:?}", begin.elapsed());
 }
