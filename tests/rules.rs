@@ -57,6 +57,15 @@ fn a_pack_is_imported_without_its_bad_rule_which_is_named() {
     let (good, other) = (host.row("needle").unwrap(), host.row("other").unwrap());
     assert_eq!((&good["evaluated"], &good["tier"], &good["pack"]), (&true.into(), &"experimental".into(), &"imported".into()));
     assert_eq!(other["evaluated"], false);
+    host.file("twice/a.yml", &RULE.replace("needle", "third"));
+    host.file("twice/b.yml", RULE);
+    let twice = host.rules(&["import", host.path("twice").to_str().unwrap()]);
+    let (told, refused) = (String::from_utf8_lossy(&twice.stdout), String::from_utf8_lossy(&twice.stderr));
+    assert!(refused.contains("b.yml: another rule is called needle"), "{refused}");
+    assert!(
+        told.contains("imported 1 rule files") && told.contains("; 1 of their rules are evaluated here"),
+        "what it refused counts not: {told}"
+    );
     assert!(other["reason"].as_str().unwrap().contains("windows"), "{other}");
 }
 
@@ -72,6 +81,10 @@ fn a_rule_is_switched_off_listed_and_switched_on_again() {
     assert_eq!(host.row("needle").unwrap()["enabled"], true);
     host.file("policy.toml", "[rules]\noff = [\"needle\"]\n");
     assert_eq!(host.row("needle").unwrap()["enabled"], false);
+    let refused = host.rules(&["enable", "needle"]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("policy.toml switches needle off ([rules] off)") && told.contains("remove it there and reload"), "{told}");
     let unknown = host.rules(&["disable", "nothing"]);
     assert_eq!(unknown.status.code(), Some(1));
 }
@@ -99,7 +112,7 @@ fn rules_are_tested_against_the_examples_beside_them() {
     let failed = host.rules(&["test", file]);
     let told = String::from_utf8_lossy(&failed.stdout).into_owned();
     assert_eq!(failed.status.code(), Some(5));
-    assert!(told.contains("line 1: it matches and must not (sewing)"), "{told}");
+    assert!(told.contains("line 1: matched, but must not (sewing)"), "{told}");
 }
 
 #[test]

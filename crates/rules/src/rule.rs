@@ -130,7 +130,7 @@ fn loaded(mut rule: SigmaRule, file: &str, pack: Pack) -> Result<Rule, String> {
     let reach = route.map(|route| reach::of(&rule.detection, route)).unwrap_or_default();
     let missing: Vec<String> = reach.missing.iter().map(|what| shown(what, 80)).collect();
     if route.is_some() && !reach.possible {
-        reason = Some(format!("it needs {}, which no event of this host has", missing.join(" and ")));
+        reason = Some(format!("needs {}, which no sensor here provides", missing.join(" and ")));
     }
     let severity = severity(rule.level);
     let own = rule.custom_attributes.get("confidence").and_then(|value| value.as_f64()).map(|value| value.clamp(0.0, 1.0));

@@ -1,5 +1,6 @@
 //! `rules import`, `enable` and `disable`: changes to the folder of imported rules.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -55,21 +56,24 @@ pub(super) fn import(loaded: &Loaded, directory: &Path, json: bool) -> Result<Ou
     }
     // A rule of the same name that lies elsewhere keeps it; one that this import replaces does not.
     let stays = |file: &str| !Path::new(file).starts_with(&to);
-    let others: Vec<&str> = loaded.set.rules().iter().filter(|rule| stays(&rule.file)).map(|rule| rule.key.as_str()).collect();
-    let mut imported = 0;
-    let mut seen = std::collections::HashSet::new();
-    for (path, rules, text) in &valid {
-        let taken = rules.iter().find(|rule| others.contains(&rule.key.as_str()) || !seen.insert(rule.key.clone()));
-        if let Some(rule) = taken {
+    let mut keys: HashSet<String> =
+        loaded.set.rules().iter().filter(|rule| stays(&rule.file)).map(|rule| rule.key.to_ascii_lowercase()).collect();
+    let (mut imported, mut written) = (0, Vec::new());
+    for (path, rules, text) in valid {
+        let mut own = HashSet::new();
+        let taken = |key: String| keys.contains(&key) || !own.insert(key);
+        if let Some(rule) = rules.iter().map(|rule| rule.key.to_ascii_lowercase()).position(taken).and_then(|at| rules.get(at)) {
             refused.push(BadRule { file: path.display().to_string(), problem: format!("another rule is called {}", rule.key) });
             continue;
         }
-        let at = to.join(path.strip_prefix(directory).unwrap_or(path));
+        keys.extend(own);
+        let at = to.join(path.strip_prefix(directory).unwrap_or(&path));
         let made = at.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| replace(&at, text.as_bytes(), 0o600, Outlives::Power));
         made.map_err(|error| Failure::new(FAILED, format!("cannot write {}: {error}", at.display()), "run it as root"))?;
         imported += 1;
+        written.extend(rules);
     }
-    let (set, _) = RuleSet::new(valid.into_iter().flat_map(|(_, rules, _)| rules).collect(), &Switches::default());
+    let (set, _) = RuleSet::new(written, &Switches::default());
     if json {
         let refused = refused.iter().map(|bad| Refused { file: &bad.file, problem: &bad.problem }).collect();
         print::document(&Imported { folder: &to, imported, refused })?;
@@ -91,6 +95,10 @@ pub(super) fn switch(loaded: &Loaded, names: &[String], on: bool, json: bool) ->
     let mut keys = Vec::new();
     for name in names {
         keys.push(loaded.set.rule(name).ok_or_else(|| list::unknown(name))?);
+    }
+    if let Some(rule) = keys.iter().find(|rule| on && loaded.policy.is_off(rule)) {
+        let problem = format!("policy.toml switches {} off ([rules] off)", rule.key);
+        return Err(Failure::new(FAILED, problem, "remove it there and reload"));
     }
     let path = loaded.folders.switched_off_file();
     let fail = |error: std::io::Error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display()), "run it as root");

@@ -14,7 +14,7 @@ use super::ask::settings;
 use super::outcome::{Failure, Outcome};
 use bartizan_agent::rule_packs;
 use bartizan_config::{RuleFolders, Settings};
-use bartizan_rules::{BadRule, RuleSet};
+use bartizan_rules::{BadRule, RuleSet, Switches};
 
 /// What to do with rules.
 #[derive(Debug, Args)]
@@ -78,6 +78,8 @@ enum RulesVerb {
 pub(super) struct Loaded {
     pub(super) folders: RuleFolders,
     pub(super) set: RuleSet,
+    /// Rules that policy.toml switches off.
+    pub(super) policy: Switches,
     pub(super) problems: Vec<BadRule>,
 }
 
@@ -101,5 +103,6 @@ pub(super) fn run(global: &Global, args: RulesArgs) -> Result<Outcome, Failure> 
 fn load(settings: &Settings) -> Loaded {
     let folders = RuleFolders::of(settings);
     let (set, problems) = rule_packs::load(&folders, &settings.policy);
-    Loaded { folders, set, problems }
+    let policy = Switches { off: settings.policy.rules.off.iter().cloned().collect() };
+    Loaded { folders, set, policy, problems }
 }

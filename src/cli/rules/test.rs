@@ -35,7 +35,10 @@ pub(super) fn all(loaded: &Loaded, json: bool) -> Result<Outcome, Failure> {
     });
     let mut out: Vec<Tested> = own.collect();
     for folder in [&loaded.folders.host, &loaded.folders.imported] {
-        out.extend(bartizan_config::rule_files(folder).into_iter().map(|file| of_file(&file.path)));
+        out.extend(bartizan_config::rule_files(folder).into_iter().map(|file| match file.text {
+            Ok(_) => of_file(&file.path),
+            Err(problem) => Tested { file: file.path.display().to_string(), positive: 0, negative: 0, problems: vec![problem] },
+        }));
     }
     report(&out, json)
 }
@@ -94,7 +97,7 @@ fn tested(file: &str, text: &str, pack: Pack, examples: Option<Result<String, St
         *(if example.matches { &mut out.positive } else { &mut out.negative }) += 1;
         let matched = !set.evaluate(&example.event, &Memory::default()).is_empty();
         if matched != example.matches {
-            let what = if matched { "it matches and must not" } else { "it must match and does not" };
+            let what = if matched { "matched, but must not" } else { "did not match, but must" };
             out.problems.push(format!("example in line {}: {what} ({})", example.line, bartizan_model::sentence(&example.note)));
         }
     }
