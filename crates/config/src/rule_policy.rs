@@ -13,7 +13,7 @@ const MAX_OFF: usize = 10_000;
 pub struct RulePolicy {
     /// Keys or ids of rules that are switched off.
     pub off: Vec<String>,
-    /// Signals that one rule may give within a day; then it is folded into one line.
+    /// Signals that one rule may give within a day; the last one says how to disable it, and further matches are only counted.
     pub most_per_day: u32,
 }
 

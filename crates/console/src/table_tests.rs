@@ -85,7 +85,7 @@ fn the_filter_language_works_on_the_rows_of_a_view() {
     filter(&mut two, "~^/usr/bin/(curl|dash)$");
     assert_eq!(pids(&two), [1, 812, 813, 2214, 2231]);
     filter(&mut two, "~(");
-    assert!(text(&two).contains("is no expression yet"), "{}", text(&two));
+    assert!(text(&two).contains("is not a valid regular expression"), "{}", text(&two));
 }
 
 /// Sixty new alerts.

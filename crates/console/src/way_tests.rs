@@ -89,5 +89,5 @@ fn ids_pids_addresses_and_paths_are_places() {
     assert!(text(&one).contains("no recorded event names it"));
     press(&mut one, "esc");
     press(&mut one, &typed("I999"));
-    assert!(text(&one).contains("I999 is not on this console any more"), "{}", text(&one));
+    assert!(text(&one).contains("I999 is no longer in memory here"), "{}", text(&one));
 }

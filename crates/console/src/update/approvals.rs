@@ -18,7 +18,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         return Vec::new();
     }
     if marked.len() > 1 && command == Command::Duration {
-        state.say(Sound::Note, "another duration is for one question at a time: esc takes the marks away");
+        state.say(Sound::Note, "only one question at a time can get another duration: press esc to clear the marks");
         return Vec::new();
     }
     let all = if marked.len() > 1 { format!("all {} marked questions", marked.len()) } else { id.to_string() };

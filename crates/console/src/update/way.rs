@@ -59,7 +59,7 @@ pub(crate) fn goto(state: &mut State, to: &Goto) -> Vec<Effect> {
         Goto::Connections(_) | Goto::Events(_) => true,
     };
     if !known {
-        state.say(Sound::Note, format!("{} is not on this console any more: the command line has what is older", name_of(to)));
+        state.say(Sound::Note, format!("{} is no longer in memory here; use the `bartizan` command line for older records", name_of(to)));
         return Vec::new();
     }
     if state.single && view != state.view {

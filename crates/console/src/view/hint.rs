@@ -64,20 +64,16 @@ fn words(state: &State) -> (String, Urgency) {
     let mut elsewhere = state.mirror.approvals.values().filter(|row| row.state == ApprovalState::Pending);
     if let Some(row) = elsewhere.next() {
         let view = key(Command::Show(View::Approvals));
-        let text = format!(
-            "Now: {} about {} waits for your yes or no ({} left): {view} shows it",
-            row.id,
-            row.incident,
-            left(row.expires_at - state.now)
-        );
+        let text =
+            format!("Now: {} on {} needs your answer ({} left): press {view}", row.id, row.incident, left(row.expires_at - state.now));
         return (text, Urgency::Decide);
     }
     let seen = match rows::incident_here(state).map(|id| rows::unseen_of(state, id).len()) {
-        Some(1..) => format!(", {} says that you have seen it", key(Command::Acknowledge)),
+        Some(1..) => format!(", {} acknowledges the alerts", key(Command::Acknowledge)),
         Some(0) | None => String::new(),
     };
     let shows = if state.view == View::Timeline { String::new() } else { format!("{open} shows what happened, ") };
-    (format!("Nothing waits for your yes or no; {shows}{why} says why it scores so{seen}"), Urgency::Look)
+    (format!("No questions are open; {shows}{why} explains the score{seen}"), Urgency::Look)
 }
 
 /// What is known to be calm, and since when.

@@ -78,7 +78,7 @@ impl RuleHits {
                 }
                 Budget::Told => sentence(rule, event),
                 Budget::Last => format!(
-                    "{}; this rule matched {} times within a day and is quiet until that day is over: if this is your own work, `bartizan rules disable {}`",
+                    "{}; this rule matched {} times within a day; further matches today are counted, not reported: if this is your own work, `bartizan rules disable {}`",
                     sentence(rule, event),
                     self.most_per_day,
                     rule.key
