@@ -30,10 +30,13 @@ pub(crate) fn context(process: &Process) -> &'static str {
     }
 }
 
-/// One that lies where only root can put it: a false name in /tmp or in a container's image says nothing.
+/// One that lies where only root can put it and works as root: a false name in /tmp or in a container's image says
+/// nothing, nor does `apt-get`, told to run a command, in the hands of somebody without rights. Whom a lineage names
+/// has no user id, so that of the process counts; apt itself drops to `_apt` to fetch.
 fn is_real_package_manager(process: &Process) -> bool {
     let manager = process.lineage.root(ServiceRole::PackageManager);
-    process.container.is_none() && manager.is_some_and(|root| SYSTEM.iter().any(|dir| root.exe.starts_with(dir)))
+    let root = process.euid == 0 || process.user.as_ref().is_some_and(|user| user.as_bytes() == b"_apt");
+    root && process.container.is_none() && manager.is_some_and(|root| SYSTEM.iter().any(|dir| root.exe.starts_with(dir)))
 }
 
 pub(crate) fn role_name(role: ServiceRole) -> &'static str {
@@ -62,5 +65,26 @@ pub(crate) fn origin(process: &Process) -> &'static str {
         () if SYSTEM.iter().any(|dir| exe.starts_with(dir)) => "system",
         () if exe.starts_with("/home/") || exe.starts_with("/root/") => "home",
         () => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Example;
+
+    use super::*;
+
+    #[test]
+    fn a_package_manager_excuses_only_who_has_its_rights() {
+        let of = |who: &str| {
+            let line = format!(
+                r#"{{"match": true, "exe": "/usr/bin/dash", "parents": ["/usr/bin/apt-get"], "roles": ["package-manager"], {who}}}"#
+            );
+            context(Example::parse_all(&line).unwrap()[0].event.process.as_deref().unwrap())
+        };
+        assert_eq!(of(r#""uid": 0"#), "package-manager");
+        assert_eq!(of(r#""uid": 42, "user": "_apt""#), "package-manager");
+        assert_eq!(of(r#""uid": 1000, "user": "ann""#), "system");
+        assert_eq!(of(r#""uid": 65534, "user": "nobody""#), "system");
     }
 }

@@ -9,6 +9,9 @@ const MAX_KIN: usize = 16;
 /// A shell joins what it started within ten minutes of its own start, in clock ticks (100 a second).
 const KIN_TICKS: u64 = 10 * 60 * 100;
 
+/// Highest user id of accounts of the system, not of persons (login.defs(5), SYS_UID_MAX); nobody has 65534.
+const LAST_SYSTEM_ACCOUNT: u32 = 999;
+
 /// What starts others on its own account, each thing for itself.
 const STARTERS: [ServiceRole; 4] =
     [ServiceRole::Scheduler, ServiceRole::SshServer, ServiceRole::LoginSession, ServiceRole::ContainerRuntime];
@@ -59,8 +62,11 @@ pub(super) fn package_manager_between(process: &Process) -> bool {
         && is_real_package_manager(process)
 }
 
+/// A manager in the hands of a person without rights (`apt-get` can be told to run anything) excuses nothing. One that
+/// root runs drops to accounts of the system, as which it fetches and maintainer scripts start daemons.
 fn is_real_package_manager(process: &Process) -> bool {
-    process.container.is_none() && process.lineage.root(ServiceRole::PackageManager).is_some_and(|root| in_system_dir(&root.exe))
+    let system = process.euid <= LAST_SYSTEM_ACCOUNT;
+    system && process.container.is_none() && process.lineage.root(ServiceRole::PackageManager).is_some_and(|root| in_system_dir(&root.exe))
 }
 
 /// A person's own session, with no service between the person and the process.
@@ -187,5 +193,20 @@ pub(super) fn clip(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+
+    #[test]
+    fn a_package_manager_in_the_hands_of_a_person_without_rights_excuses_nothing() {
+        let mut scene = Scene::new();
+        let apt = scene.daemon("/usr/bin/apt-get install x");
+        let script = scene.child(&apt, "/usr/bin/dash /var/lib/dpkg/info/x.postinst");
+        let of = |uid: u32| by_package_manager(&Process { uid, euid: uid, ..script.clone() });
+        assert_eq!([0, 42, 999, 1000, 65_534].map(of), [true, true, true, false, false]);
     }
 }
