@@ -16,10 +16,15 @@ const DAY: chrono::TimeDelta = chrono::TimeDelta::days(1);
 const MAX_SHAPES: usize = 4096;
 /// Signals that one event gives at most: thirty rules about one act prove no more than one.
 const MAX_SIGNALS: usize = 4;
+/// Budgets remembered. At the bound those of a day that is over go, else all: better told twice than never.
+const MAX_BUDGETS: usize = 4096;
 /// An experimental rule is recorded, and proves next to nothing.
 const EXPERIMENTAL_SURE: f64 = 0.2;
 
-/// How often one rule spoke within a day.
+/// Whose matches of a rule share a budget: nobody can use up what another user's or another service's may need.
+type Whose = (String, Option<u32>, String);
+
+/// How often one rule spoke of the same within a day.
 #[derive(Debug, Clone, Copy)]
 struct Spoken {
     since: Timestamp,
@@ -33,7 +38,7 @@ pub(super) struct RuleHits {
     most_per_day: u32,
     memory: Memory,
     shapes: HashMap<(String, String), Timestamp>,
-    spoken: HashMap<String, Spoken>,
+    spoken: HashMap<Whose, Spoken>,
     folded: u64,
 }
 
@@ -78,7 +83,7 @@ impl RuleHits {
                 }
                 Budget::Told => sentence(rule, event),
                 Budget::Last => format!(
-                    "{}; this rule matched {} times within a day; further matches today are counted, not reported: if this is your own work, `bartizan rules disable {}`",
+                    "{}; this rule matched {} times within a day for this user and service; further matches of theirs today are counted, not reported: if this is your own work, `bartizan rules disable {}`",
                     sentence(rule, event),
                     self.most_per_day,
                     rule.key
@@ -104,17 +109,44 @@ impl RuleHits {
             }
         }
         self.shapes.insert(shape, at);
-        let spoken = self.spoken.entry(rule.key.clone()).or_insert(Spoken { since: at, count: 0 });
-        if at.signed_duration_since(spoken.since) >= DAY {
-            *spoken = Spoken { since: at, count: 0 };
-        }
-        spoken.count = spoken.count.saturating_add(1);
-        match spoken.count.cmp(&self.most_per_day) {
+        match self.count(whose(rule, event), at).cmp(&self.most_per_day) {
             std::cmp::Ordering::Less => Budget::Told,
             std::cmp::Ordering::Equal => Budget::Last,
             std::cmp::Ordering::Greater => Budget::Folded,
         }
     }
+
+    /// How often this was matched within its day, this time included.
+    fn count(&mut self, whose: Whose, at: Timestamp) -> u32 {
+        if self.spoken.len() >= MAX_BUDGETS && !self.spoken.contains_key(&whose) {
+            self.spoken.retain(|_, spoken| spoken.lasts(at));
+            if self.spoken.len() >= MAX_BUDGETS {
+                self.spoken.clear();
+            }
+        }
+        let spoken = self.spoken.entry(whose).or_insert(Spoken { since: at, count: 0 });
+        if !spoken.lasts(at) {
+            *spoken = Spoken { since: at, count: 0 };
+        }
+        spoken.count = spoken.count.saturating_add(1);
+        spoken.count
+    }
+}
+
+impl Spoken {
+    /// Whether its day is not over. One that begins in the future was counted before the clock was set back, and is
+    /// over; events that come out of order by less than [`FOLD_FOR`] belong to it.
+    fn lasts(&self, at: Timestamp) -> bool {
+        let age = at.signed_duration_since(self.since);
+        -FOLD_FOR < age && age < DAY
+    }
+}
+
+/// The rule, the user and the nearest service above.
+fn whose(rule: &Rule, event: &Event) -> Whose {
+    let process = event.behind();
+    let above = process.and_then(|process| process.lineage.roots.first()).map(|root| path(&root.exe));
+    (rule.key.clone(), process.map(|process| process.uid), above.unwrap_or_default())
 }
 
 /// Whose work it is and what was run, digits apart: a service that does the same for every visitor does it once.
@@ -172,6 +204,7 @@ fn signal(rule: &Rule, event: &Event, context: &DetectorContext<'_>, sentence: S
 mod tests {
     use super::super::scene::{Scene, by, names};
     use super::*;
+    use bartizan_model::Process;
     use bartizan_rules::{Pack, Switches, parse};
 
     const RULE: &str = "title: Needle\nname: needle\nlogsource: {product: linux, category: process_creation}\ndetection:\n  s:\n    CommandLine|contains: 'needle'\n  condition: s\nlevel: high\ntags: [attack.persistence, attack.t1053]\n";
@@ -221,5 +254,44 @@ mod tests {
         scene.seconds += 86_500;
         let process = scene.child(&cron, "/usr/bin/x needle f");
         assert_eq!(names(&scene.exec(&process)), ["rule:needle"], "a new day");
+    }
+
+    #[test]
+    fn nobody_mutes_a_rule_for_another_user_or_service() {
+        let mut scene = scene(Pack::BuiltIn, RULE);
+        let (cron, mail) = (scene.daemon("/usr/sbin/cron"), scene.daemon("/usr/sbin/exim4"));
+        for word in ["a", "b", "c", "d", "e"] {
+            let process = Process { uid: 1000, euid: 1000, ..scene.child(&cron, &format!("/usr/bin/x needle {word}")) };
+            scene.exec(&process);
+        }
+        let same = Process { uid: 1000, euid: 1000, ..scene.child(&cron, "/usr/bin/x needle f") };
+        assert!(scene.exec(&same).is_empty(), "its own budget is used up");
+        let root = scene.child(&cron, "/usr/bin/x needle g");
+        assert_eq!(names(&scene.exec(&root)), ["rule:needle"], "another user");
+        let service = Process { uid: 1000, euid: 1000, ..scene.child(&mail, "/usr/bin/x needle h") };
+        assert!(names(&scene.exec(&service)).contains(&"rule:needle"), "another service");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_mutes_nothing() {
+        let mut scene = scene(Pack::BuiltIn, RULE);
+        let cron = scene.daemon("/usr/sbin/cron");
+        scene.seconds += 30 * 86_400;
+        for word in ["a", "b", "c", "d"] {
+            let process = scene.child(&cron, &format!("/usr/bin/x needle {word}"));
+            scene.exec(&process);
+        }
+        scene.seconds -= 30 * 86_400;
+        let process = scene.child(&cron, "/usr/bin/x needle e");
+        assert_eq!(names(&scene.exec(&process)), ["rule:needle"]);
+    }
+
+    #[test]
+    fn budgets_are_bounded() {
+        let mut hits = RuleHits::default();
+        for uid in 0..10_000 {
+            hits.count(("needle".to_owned(), Some(uid), String::new()), Timestamp::UNIX_EPOCH);
+            assert!(hits.spoken.len() <= MAX_BUDGETS);
+        }
     }
 }
