@@ -2,7 +2,7 @@
 
 use bartizan_model::{EventKind, HostText, Privilege, PrivilegeKind, Process};
 
-/// How the kernel's own threads call themselves; `settings.h` lets through what begins with the same four letters.
+/// How the kernel's own threads call themselves; `settings.h` holds the same list.
 const THREADS: [&str; 16] = [
     "kworker/", "ksoftirqd/", "kthreadd", "migration/", "rcu_", "kswapd", "jbd2/", "cpuhp/", "irq/", "scsi_eh_", "khugepaged", "kdevtmpfs",
     "kcompactd", "kauditd", "khungtaskd", "oom_reaper",
@@ -20,7 +20,8 @@ pub(super) fn lie(process: &Process) -> Option<EventKind> {
     (bracketed || (named && !honest)).then(|| told(name.clone()))
 }
 
-/// The same, when a running process or thread took this name: as long as the kernel keeps, so a bracket may be cut off.
+/// The same, when a running process or thread took this name: as long as the kernel keeps, so a bracket may be cut off. The kernel's
+/// side has left out what a program is called itself.
 pub(super) fn taken(name: HostText) -> Option<EventKind> {
     let bytes = name.as_bytes();
     let lies = (bytes.starts_with(b"[") && bytes.len() > 2) || THREADS.iter().any(|thread| bytes.starts_with(thread.as_bytes()));
@@ -35,6 +36,16 @@ fn told(name: HostText) -> EventKind {
 mod tests {
     use super::*;
     use bartizan_model::{BootId, ProcessKey, Timestamp};
+
+    /// What the kernel's side lets through and we do not tell would use up the one record that a process has each second.
+    #[test]
+    fn the_kernels_side_knows_the_same_names() {
+        let header = include_str!("../../sys/src/bpf/settings.h");
+        for thread in THREADS {
+            assert!(header.contains(&format!("IS(n, \"{thread}\")")), "{thread}");
+        }
+        assert_eq!(header.matches("IS(n, ").count(), THREADS.len());
+    }
 
     #[test]
     fn who_calls_itself_like_the_kernel_is_told() {

@@ -4,7 +4,7 @@
  *
  * Raw tracepoints and not syscall tracepoints: they also see 32-bit and io_uring callers and cost nothing on other
  * system calls. Everything is read from kernel structures after the fact, so a caller cannot change it under us.
- * Nothing is filtered by name: what is not sent here can never be judged. */
+ * Nothing is filtered by name: what is not sent here can never be judged. Only what repeats itself is ([too_often]). */
 #include "core_types.h"
 #include "helpers.h"
 #include "libbpf/bpf_core_read.h"
@@ -50,6 +50,26 @@ static __always_inline void send(void *record, u64 len, u32 type, bool hurry)
 	u64 *count = bpf_map_lookup_elem(&counters, &slot);
 	if (count)
 		(*count)++;
+}
+
+/* What any user can do in a loop and which says the same each time: so many of one kind are told of a process each second. */
+struct told_of { u32 pid, type; };
+struct told { u64 since, count; };
+struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 4096); __type(key, struct told_of); __type(value, struct told); } told SEC(".maps");
+
+static __always_inline bool too_often(u32 type, u32 pid, u32 most)
+{
+	struct told_of key = { pid, type };
+	u64 now = bpf_ktime_get_boot_ns();
+	struct told *known = bpf_map_lookup_elem(&told, &key), fresh = { now, 1 };
+	if (!known || now - known->since >= 1000000000ull) {
+		bpf_map_update_elem(&told, &key, &fresh, 0);
+		return 0;
+	}
+	if (known->count >= most)
+		return 1;
+	__sync_fetch_and_add(&known->count, 1);
+	return 0;
 }
 
 static __always_inline u64 start_of(struct task_struct *task)
@@ -430,6 +450,8 @@ SEC("raw_tp/io_uring_create")
 int on_io_uring(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
+	if (too_often(EV_IO_URING, BPF_CORE_READ(task, tgid), 1))
+		return 0;
 	struct privilege_event e = {};
 	fill(&e.head, EV_IO_URING, task, BPF_CORE_READ(task, real_parent));
 	send(&e, sizeof e, EV_IO_URING, e.head.mark & MARK_URGENT);

@@ -194,6 +194,53 @@ fn who_ends_a_guarded_process_is_told() {
     )));
 }
 
+/// False names that a process was told of since the last look: all, and how many of them in the urgent ring.
+fn false_names(sensor: &mut Sensor, pid: u32) -> (usize, usize) {
+    let (mut decoder, mut counts) = (Decoder::default(), [0; 2]);
+    for (ring, count) in [&mut sensor.urgent, &mut sensor.ordinary].into_iter().zip(&mut counts) {
+        ring.take(|record| {
+            let event = decoder.decode(record);
+            *count += usize::from(matches!(event, Some(RawEvent::FalseName(who, _)) if who.pid == pid));
+        });
+    }
+    (counts.iter().sum(), counts[0])
+}
+
+fn rename(name: &str) {
+    let name = std::ffi::CString::new(name).unwrap();
+    nix::sys::prctl::set_name(&name).unwrap();
+}
+
+#[test]
+fn who_renames_itself_in_a_loop_is_told_once_a_second_and_pushes_nothing_out() {
+    let Some(mut sensor) = sensor() else { return };
+    let me = std::process::id();
+    sensor.marks.urgent(me);
+    // Nearly a name of the kernel: nothing to tell, and no way to use up what is told.
+    ["kworkerx", "[x", "kthread", "ksoftirq"].into_iter().for_each(rename);
+    assert_eq!(false_names(&mut sensor, me), (0, 0));
+    (0..5_000).for_each(|number| rename(&format!("kworker/{number}")));
+    let (all, urgent) = false_names(&mut sensor, me);
+    assert!((1..=5).contains(&all) && urgent == 0, "{all} told, {urgent} of them urgent");
+}
+
+#[test]
+fn a_program_that_is_called_like_the_kernel_takes_no_false_name_by_being_started() {
+    let Some(mut sensor) = sensor() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["kthreadd", "rcu_x", "[x]"] {
+        std::fs::copy("/bin/true", dir.path().join(name)).unwrap();
+    }
+    std::fs::write(dir.path().join("rcu_script"), "#!/bin/true\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path().join("rcu_script"), mode).unwrap();
+    for name in ["kthreadd", "rcu_x", "[x]", "rcu_script"] {
+        let mut child = Command::new(dir.path().join(name)).spawn().unwrap();
+        assert!(child.wait().unwrap().success(), "{name}");
+        assert_eq!(false_names(&mut sensor, child.id()), (0, 0), "{name}: its exec tells of it");
+    }
+}
+
 #[test]
 fn a_kernel_without_a_probe_point_names_what_is_not_seen_and_why() {
     let absent = ["module_load: not there", "task_rename: not there", "on_setting: cgroup2 is not mounted"].map(str::to_owned);

@@ -12,7 +12,8 @@
 #define TCP_CLOSING 11
 #define SOCK_DONE 1 /* the other side sent its FIN (include/net/sock.h, enum sock_flags) */
 
-/* By socket: whose connection it is and since when. What is evicted ends without its process. */
+/* By socket: whose connection it is and since when. Of more than 16,384 at once, the end of the least recently used ones is not
+ * reported. */
 struct talk { u64 opened, start; u32 pid, inbound; };
 struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct talk); } talks SEC(".maps");
 

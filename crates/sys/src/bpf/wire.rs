@@ -158,8 +158,10 @@ fn plain(kind: u32, bytes: &[u8]) -> Option<RawEvent> {
 pub fn presses(record: &[u8]) -> bool {
     match read::<u32>(record) {
         Some(EXEC) => read::<ExecHead>(record).is_some_and(|e| e.nlink == 0 || e.head.stdio_sockets != 0),
-        Some(FORK | EXIT | CONNECT | ARGV | ACCEPT | CLOSE) => false,
-        _ => true,
+        Some(LISTEN | KILL | MODULE | IO_URING) => true,
+        Some(FORK | EXIT | CONNECT | ARGV | ACCEPT | CLOSE | SETTING | FALSE_NAME) => false,
+        // No record of ours: every kind stands above.
+        None | Some(0 | 14..) => false,
     }
 }
 
@@ -341,6 +343,14 @@ mod tests {
     fn a_status_is_a_code_or_a_signal() {
         assert_eq!(exit(0x0300), Exit { code: Some(3), signal: None });
         assert_eq!(exit(0x89), Exit { code: None, signal: Some(9) });
+    }
+
+    #[test]
+    fn what_any_user_can_repeat_does_not_break_through_the_flood_buffer() {
+        for kind in [SETTING, FALSE_NAME, ACCEPT, CLOSE] {
+            assert!(!presses(&kind.to_ne_bytes()), "{kind}");
+        }
+        assert!([LISTEN, KILL, MODULE].iter().all(|kind| presses(&kind.to_ne_bytes())));
     }
 
     proptest! {
