@@ -107,7 +107,7 @@ pub fn watch_blind_spots() -> Vec<BlindSpot> {
     match AttributeWatch::open() {
         Ok(watch) if watch.refused().is_empty() => {}
         Ok(watch) => {
-            let mend = "nothing: their kind has no file handles that fanotify can report";
+            let mend = "nothing: their kind has no file handles that fanotify can report, or they wait for a process or another host";
             spots.push(spot("set-user-id bits, capabilities and owners of files on some file systems", watch.refused().join(", "), mend));
         }
         Err(why) => {
@@ -144,7 +144,9 @@ mod tests {
         if !root() {
             return;
         }
-        assert_eq!(watch_blind_spots().len(), 4, "only what nobody sees: {:?}", watch_blind_spots());
+        // What is mounted on the host that runs this test is its own affair.
+        let spots: Vec<_> = watch_blind_spots().into_iter().filter(|spot| !spot.what.ends_with("on some file systems")).collect();
+        assert_eq!(spots.len(), 4, "only what nobody sees: {spots:?}");
         let policy = Policy::built_in().unwrap();
         for mut collector in watch_collectors(&policy, &Places::under(Path::new("/")), &Arc::default()) {
             let (seen, stop, begun) = (Seen::default(), Stop::default(), Instant::now());

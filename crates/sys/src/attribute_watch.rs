@@ -1,7 +1,7 @@
 //! Whose attributes change on whole file systems: fanotify(7) with one mark for each, told by handle alone, which costs those who
 //! change files least. Notification only: nobody waits for us.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,6 +19,7 @@ use super::file_handle::Handle;
 use super::mountinfo::{self, Line};
 use super::mounts;
 use super::readiness::{readable, ready};
+use bartizan_model::HostText;
 
 /// Bytes of one read: more than a thousand events.
 const BUFFER: usize = 64 * 1024;
@@ -26,10 +27,12 @@ const BUFFER: usize = 64 * 1024;
 const READS: usize = 64;
 /// Most file systems watched.
 const MOST: usize = 1024;
-/// Kinds whose files are windows into the kernel.
-const WINDOWS: [&[u8]; 17] = [
-    b"proc", b"sysfs", b"cgroup", b"cgroup2", b"devpts", b"mqueue", b"bpf", b"debugfs", b"tracefs", b"securityfs", b"pstore", b"configfs",
-    b"fusectl", b"binfmt_misc", b"rpc_pipefs", b"nsfs", b"efivarfs",
+/// Most mounts named that are not watched.
+const NAMED: usize = 16;
+/// Kinds whose files are windows into the kernel, or that hold no files.
+const WINDOWS: [&[u8]; 18] = [
+    b"autofs", b"proc", b"sysfs", b"cgroup", b"cgroup2", b"devpts", b"mqueue", b"bpf", b"debugfs", b"tracefs", b"securityfs", b"pstore",
+    b"configfs", b"fusectl", b"binfmt_misc", b"rpc_pipefs", b"nsfs", b"efivarfs",
 ];
 
 /// A file of which an attribute changed: mode, owner, times, extended attributes or number of names.
@@ -88,7 +91,7 @@ impl AttributeWatch {
         if watch.roots.is_empty() { Err(io::Error::other(watch.refused.join(", "))) } else { Ok(watch) }
     }
 
-    /// File systems that could not be marked, and why.
+    /// File systems that are not watched, and why; of many, some by name.
     pub fn refused(&self) -> &[String] {
         &self.refused
     }
@@ -102,23 +105,22 @@ impl AttributeWatch {
     }
 
     fn mark_all(&mut self) {
-        self.refused.clear();
+        let (lines, mut refused) = sorted(mountinfo::own());
         let mut roots = HashMap::new();
-        for line in mountinfo::own() {
-            let left_out = WINDOWS.contains(&line.kind.as_slice()) || mounts::is_foreign(&line.kind);
-            if left_out || roots.len() >= MOST {
-                continue;
-            }
+        for line in lines {
             match self.mark(&line) {
                 // A single file can be a mount too; it is no way into its file system.
                 Ok((id, path)) if path.is_dir() => drop(roots.entry(id).or_insert(path)),
                 Ok(_) => {}
                 // Covered by another mount, or gone again.
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => self.refused.push(format!("{} ({why})", String::from_utf8_lossy(&line.point))),
+                Err(why) => refused.push(format!("{} ({why})", named(&line))),
             }
         }
-        self.roots = roots;
+        let more = refused.len().saturating_sub(NAMED);
+        refused.truncate(NAMED);
+        refused.extend((more > 0).then(|| format!("and {more} more")));
+        (self.roots, self.refused) = (roots, refused);
     }
 
     fn mark(&self, line: &Line) -> io::Result<([u8; 8], PathBuf)> {
@@ -192,11 +194,66 @@ impl AttributeWatch {
     }
 }
 
+/// The mounts that can be marked; and, named, those whose attributes are left alone: they wait for a process or another host, or are
+/// too many.
+fn sorted(lines: Vec<Line>) -> (Vec<Line>, Vec<String>) {
+    let (mut marked, mut left_out, mut devices) = (Vec::new(), Vec::new(), HashSet::new());
+    for line in lines.into_iter().filter(|line| !WINDOWS.contains(&line.kind.as_slice())) {
+        let room = devices.len() < MOST || devices.contains(&line.device);
+        if room && !mounts::is_foreign(&line.kind) {
+            devices.insert(line.device);
+            marked.push(line);
+        } else {
+            left_out.push(format!("{} ({}: not watched)", named(&line), HostText::from(line.kind.as_slice()).escaped()));
+        }
+    }
+    (marked, left_out)
+}
+
+/// Its place in words: a user chooses the name of what fusermount(1) mounts.
+fn named(line: &Line) -> String {
+    HostText::from(line.point.as_slice()).escaped()
+}
+
 /// A path into each file system.
 type Doors = HashMap<[u8; 8], Option<File>>;
 
 impl std::fmt::Debug for AttributeWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AttributeWatch").field("roots", &self.roots).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_watched_is_named_and_windows_into_the_kernel_are_not() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:5 / /proc rw - proc proc rw\n3 1 0:50 / /srv rw - nfs4 host:/srv rw\n\
+            4 1 0:51 / /home/ann/\x1b[2J rw - fuse.sshfs ann@host: rw\n5 1 0:52 / /misc rw - autofs systemd-1 rw\n\
+            6 1 0:53 / /shared rw - virtiofs shared rw\n";
+        let (marked, left_out) = sorted(mountinfo::lines(text).collect());
+        assert_eq!(marked.iter().map(|line| line.point.as_slice()).collect::<Vec<_>>(), [b"/".as_slice()]);
+        assert_eq!(left_out.len(), 3, "{left_out:?}");
+        assert_eq!((left_out[0].as_str(), left_out[2].as_str()), ("/srv (nfs4: not watched)", "/shared (virtiofs: not watched)"));
+        assert!(left_out[1].contains("fuse.sshfs") && !left_out[1].contains('\x1b'), "{left_out:?}");
+    }
+
+    #[test]
+    fn of_too_many_file_systems_the_rest_is_named() {
+        let line = |device: u32| Line {
+            id: 1,
+            device,
+            root: b"/".into(),
+            point: b"/x".into(),
+            kind: b"tmpfs".into(),
+            source: vec![],
+            options: vec![],
+        };
+        // A second mount of one that is marked already costs nothing.
+        let lines = (0..=MOST as u32).chain([0]).map(line).collect();
+        let (marked, left_out) = sorted(lines);
+        assert_eq!((marked.len(), left_out.as_slice()), (MOST + 1, ["/x (tmpfs: not watched)".to_owned()].as_slice()));
     }
 }
