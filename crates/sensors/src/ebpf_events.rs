@@ -63,8 +63,8 @@ impl<'a> Emitter<'a> {
             }
             RawEvent::IoUring(who) => self.privilege(&who, Privilege::new(PrivilegeKind::IoUring), events),
             RawEvent::Accept(talk) => {
-                let process = self.cache.listener_at(talk.netns, talk.net.sport);
-                let (at, complete) = (clock::wall(talk.at), process.is_some());
+                let (process, complete) = self.listener(&talk);
+                let at = clock::wall(talk.at);
                 events.push(about(EventKind::Accept { net: talk.net }, at, process, complete));
             }
             RawEvent::Close(talk) => self.close(talk, events),
@@ -99,13 +99,25 @@ impl<'a> Emitter<'a> {
     }
 
     fn close(&self, talk: Talk, events: &mut Vec<Event>) {
-        let process = match talk.who {
-            Some((pid, start)) => self.cache.get(self.cache.key(pid, start)),
-            None => self.cache.listener_at(talk.netns, talk.net.sport).filter(|_| talk.traffic.inbound),
+        let (process, complete) = match talk.who {
+            Some((pid, start)) => {
+                let process = self.cache.get(self.cache.key(pid, start));
+                let complete = process.is_some();
+                (process, complete)
+            }
+            None if talk.traffic.inbound => self.listener(&talk),
+            None => (None, false),
         };
-        let complete = process.is_some();
         let net = if talk.traffic.inbound { talk.net } else { self.cache.enrichment().named(talk.net) };
         events.push(about(EventKind::Close { net, traffic: talk.traffic }, clock::wall(talk.at), process, complete));
+    }
+
+    /// Who accepted a connection, and whether that is certain.
+    fn listener(&self, talk: &Talk) -> (Option<Arc<Process>>, bool) {
+        match self.cache.listener_at(talk.netns, &talk.net) {
+            Some((process, certain)) => (Some(process), certain),
+            None => (None, false),
+        }
     }
 
     fn fork(&mut self, who: &Who, events: &mut Vec<Event>) {
@@ -125,7 +137,7 @@ impl<'a> Emitter<'a> {
     fn listen(&mut self, who: &Who, net: Flow, events: &mut Vec<Event>) {
         let process = self.cache.seen(who);
         let net = self.endpoint(who.pid, net);
-        self.cache.mark_listener(process.key, net.sport);
+        self.cache.mark_listener(process.key, net.src, net.sport);
         self.cache.newly_facing().into_iter().for_each(|pid| self.marks.urgent(pid));
         let process = self.cache.get(process.key).unwrap_or(process);
         let complete = net.sport != 0;

@@ -2,6 +2,7 @@
 
 use bartizan_sys::process_stat::Stat;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use super::enrichment::Enrichment;
@@ -207,16 +208,17 @@ impl ProcessCache {
         std::mem::take(&mut *locked(&self.facing))
     }
 
-    /// Who began last to listen on this TCP port of this network namespace.
-    pub(super) fn listener_at(&self, netns: u32, port: u16) -> Option<Arc<Process>> {
-        self.get(self.accepting.at(netns, port)?)
+    /// Who began last to listen on this end of a TCP connection, and whether the address fits as well as the port.
+    pub(super) fn listener_at(&self, netns: u32, net: &Flow) -> Option<(Arc<Process>, bool)> {
+        let (key, certain) = self.accepting.at(netns, net.src, net.sport)?;
+        Some((self.get(key)?, certain))
     }
 
-    /// A process listens on this TCP port: gives it the role that follows, if any.
-    pub(super) fn mark_listener(&self, key: ProcessKey, port: u16) {
+    /// A process listens on this TCP address and port: gives it the role that follows, if any.
+    pub(super) fn mark_listener(&self, key: ProcessKey, address: IpAddr, port: u16) {
         let entry = locked(&self.table).get(key).map(|entry| (entry.process.netns, entry.family.own.clone()));
         let (netns, own) = entry.unwrap_or_default();
-        self.accepting.put(netns, port, key);
+        self.accepting.put(netns, address, port, key);
         if let Some(role) = self.book().of_listener(key.pid, port, &own) {
             self.mark_role(key, role);
         }

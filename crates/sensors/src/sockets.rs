@@ -90,7 +90,7 @@ impl SocketWatch {
             }
             // Waiting for datagrams makes no service: every client does for a moment.
             if let Some(owner) = known.owner.filter(|_| socket.phase == Phase::Listening && before.is_none_or(|b| b.owner.is_none())) {
-                cache.mark_listener(owner, socket.flow.sport);
+                cache.mark_listener(owner, socket.flow.src, socket.flow.sport);
             }
             let tell = !known.told && (listens || !waits);
             known.told |= tell;

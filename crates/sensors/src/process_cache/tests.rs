@@ -55,7 +55,7 @@ fn a_listener_is_a_root_for_all_below_also_those_already_there() {
     let cache = cache();
     let server = cache.exec(&who(100_000, 0), image("/opt/server"));
     cache.fork(&who(100_001, 100_000));
-    cache.mark_listener(server.key, 8080);
+    cache.mark_listener(server.key, IpAddr::from([0, 0, 0, 0]), 8080);
     assert_eq!(roles(&cache.by_pid(100_000).unwrap()), [(ServiceRole::WebServer, 100_000)]);
     assert_eq!(roles(&cache.by_pid(100_001).unwrap()), [(ServiceRole::WebServer, 100_000)]);
     cache.fork(&who(100_002, 100_001));
@@ -73,7 +73,7 @@ fn below_sshd_is_a_login_session() {
     cache.fork(&who(100_002, 100_001));
     let command = cache.exec(&who(100_002, 100_001), image("/usr/bin/id"));
     assert_eq!(roles(&command), [(ServiceRole::LoginSession, 100_001), (ServiceRole::SshServer, 100_000)]);
-    cache.mark_listener(cache.key(100_000, 100_000), 22);
+    cache.mark_listener(cache.key(100_000, 100_000), IpAddr::from([0, 0, 0, 0]), 22);
     assert_eq!(roles(&cache.by_pid(100_000).unwrap()), [(ServiceRole::SshServer, 100_000)]);
 }
 
