@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::file_class::FileClasses;
 use bartizan_model::FileAttributes;
-use bartizan_sys::file_attributes;
+use bartizan_sys::file_attributes::{self, Seen};
 
 /// Most files remembered; of more, the oldest half is forgotten. A third of a megabyte for each 4,096.
 const MOST: usize = 32_768;
@@ -23,26 +23,10 @@ impl AttributeMemory {
     /// Of what already lies where a change would be told.
     pub(super) fn of(classes: &FileClasses) -> Self {
         let mut memory = Self::default();
-        classes.directories().iter().for_each(|directory| memory.learn(directory, DEEP));
+        walk(classes, &mut |_, seen, now| {
+            memory.young.insert(seen.file, now);
+        });
         memory
-    }
-
-    fn learn(&mut self, directory: &Path, deep: u32) {
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            if self.young.len() >= MOST / 2 {
-                return;
-            }
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_file()
-                && let Ok(seen) = file_attributes::at(&entry.path())
-            {
-                let mut now = seen.attributes;
-                now.capabilities = (now.mode & 0o111 != 0).then(|| file_attributes::capabilities(&entry.path())).flatten();
-                self.young.insert(seen.file, now);
-            } else if kind.is_dir() && deep > 0 {
-                self.learn(&entry.path(), deep - 1);
-            }
-        }
     }
 
     pub(super) fn get(&self, file: (u32, u64)) -> Option<FileAttributes> {
@@ -54,6 +38,31 @@ impl AttributeMemory {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(file, now);
+    }
+}
+
+/// Each file where a change would be told, with its attributes as they are now, capabilities included; as many as are remembered.
+pub(super) fn walk(classes: &FileClasses, each: &mut dyn FnMut(&Path, Seen, FileAttributes)) {
+    let mut room = MOST / 2;
+    classes.directories().iter().for_each(|directory| files(directory, DEEP, &mut room, each));
+}
+
+fn files(directory: &Path, deep: u32, room: &mut usize, each: &mut dyn FnMut(&Path, Seen, FileAttributes)) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if *room == 0 {
+            return;
+        }
+        let (Ok(kind), path) = (entry.file_type(), entry.path()) else { continue };
+        if kind.is_file()
+            && let Ok(seen) = file_attributes::at(&path)
+        {
+            let mut now = seen.attributes;
+            now.capabilities = (now.mode & 0o111 != 0).then(|| file_attributes::capabilities(&path)).flatten();
+            *room -= 1;
+            each(&path, seen, now);
+        } else if kind.is_dir() && deep > 0 {
+            files(&path, deep - 1, room, each);
+        }
     }
 }
 

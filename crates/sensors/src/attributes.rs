@@ -7,12 +7,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::attribute_memory::AttributeMemory;
+use super::attribute_memory::{AttributeMemory, walk};
 use super::attribution::Attribution;
 use super::file_class::FileClasses;
 use super::gather::{emit, patience};
+use super::pace::Turn;
 use super::{Collector, CollectorError, Sink, Stop};
-use bartizan_model::{EventKind, FileAttributes, FileChange, FileChangeKind, FileClass, HostText, Loss, ServiceRole, Source};
+use bartizan_model::{EventKind, FileAttributes, FileChange, FileChangeKind, FileClass, HostText, Loss, ServiceRole, Source, Timestamp};
 use bartizan_sys::attribute_watch::{AttributeWatch, Changed};
 use bartizan_sys::file_attributes::Seen;
 use bartizan_sys::file_watch::Toucher;
@@ -24,6 +25,8 @@ const HOP: &str = "fanotify-attributes";
 const NAP: Duration = Duration::from_millis(20);
 /// Most told a second; more are counted as lost.
 const MAX_PER_SECOND: u64 = 1000;
+/// After changes were missed, what is remembered is compared with what is; least time from one such walk to the next.
+const WALK: Duration = Duration::from_secs(10);
 /// A file that is younger than this was made just now.
 const NEW: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// A time set back by less is a clock that was set, or a copy that keeps the time of a moment ago.
@@ -73,6 +76,29 @@ impl Attributes {
         }
         let by = changed.pid.map(|pid| Toucher { pid, start: process_start::just_now(pid) });
         (!changes.is_empty()).then_some(Found { path, class, changes, before, now, by })
+    }
+
+    /// What changed while the kernel's queue was full, by whom is not known: of what is remembered, and of what was made since.
+    fn missed(&self, memory: &mut AttributeMemory, since: Timestamp) -> Vec<Found> {
+        let mut found = Vec::new();
+        walk(&self.classes, &mut |path, seen, now| {
+            let known = memory.get(seen.file);
+            let fresh = seen.born.is_some_and(|born| born >= since);
+            // Of an old file nothing is remembered when there was no room: it may always have been so.
+            if known == Some(now) || known.is_none() && !fresh {
+                return;
+            }
+            // Of a fresh one what is remembered may be that of another file, whose inode it got; and a package may have brought it, time
+            // and all.
+            let (before, class) = (known.filter(|_| !fresh), self.classes.of(path));
+            let mut changes = changes(&seen, before, &now, class);
+            changes.retain(|change| !fresh || *change != FileChangeKind::Backdated);
+            memory.put(seen.file, now);
+            if !changes.is_empty() {
+                found.push(Found { path: path.to_owned(), class, changes, before, now, by: None });
+            }
+        });
+        found
     }
 
     fn tell(&self, found: &Found, until: Instant, sink: &dyn Sink) {
@@ -154,17 +180,23 @@ impl Collector for Attributes {
                 return Ok(());
             }
         };
+        let since = chrono::Utc::now();
         let mut memory = AttributeMemory::of(&self.classes);
         let (mut second, mut told) = (Instant::now(), 0);
+        let mut walks = Turn::every(WALK);
         while !stop.is_set() {
             watch.follow_mounts();
-            if !watch.wait(Stop::LOOK).map_err(|why| broken("waiting", why))? {
+            let mut batch = if walks.is_due(Instant::now()) { self.missed(&mut memory, since) } else { Vec::new() };
+            if watch.wait(Stop::LOOK).map_err(|why| broken("waiting", why))? {
+                std::thread::sleep(NAP);
+            } else if batch.is_empty() {
                 continue;
             }
-            std::thread::sleep(NAP);
-            let mut batch = Vec::new();
             let drained =
                 watch.drain(&mut |changed| batch.extend(self.judge(changed, &mut memory))).map_err(|why| broken("reading", why))?;
+            if drained.overflow {
+                walks.ask();
+            }
             if second.elapsed() >= Duration::from_secs(1) {
                 (second, told) = (Instant::now(), 0);
             }
@@ -183,5 +215,51 @@ impl Collector for Attributes {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::test_bench::{at, tree};
+    use super::*;
+
+    #[test]
+    fn what_changed_while_the_queue_was_full_is_found_by_comparison() {
+        let root = tree(&["etc", "usr/bin"]);
+        let make = |name: &str, mode: u32| {
+            std::fs::write(at(&root, name), "x").unwrap();
+            std::fs::set_permissions(at(&root, name), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        ["usr/bin/tool", "usr/bin/same", "usr/bin/su", "etc/settings"].into_iter().for_each(|name| make(name, 0o755));
+        make("usr/bin/su", 0o4755);
+        let attributes = Attributes::new(root.path(), Attribution::by(|_| None));
+        let mut memory = AttributeMemory::of(&attributes.classes);
+        let since = chrono::Utc::now();
+        std::thread::sleep(Duration::from_millis(20));
+        make("usr/bin/tool", 0o4755);
+        make("usr/bin/new", 0o4755);
+        make("etc/settings", 0o666);
+        // As a package manager unpacks it.
+        make("usr/bin/unpacked", 0o755);
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        std::fs::File::options().write(true).open(at(&root, "usr/bin/unpacked")).unwrap().set_modified(old).unwrap();
+        let found = |memory: &mut AttributeMemory| {
+            let mut found: Vec<(String, Vec<FileChangeKind>)> = Vec::new();
+            let missed = attributes.missed(memory, since);
+            found.extend(missed.into_iter().map(|found| (found.path.file_name().unwrap().to_string_lossy().into_owned(), found.changes)));
+            found.sort_by(|one, other| one.0.cmp(&other.0));
+            found
+        };
+        let wanted = [
+            ("new".to_owned(), vec![FileChangeKind::SetId]),
+            ("settings".to_owned(), vec![FileChangeKind::WorldWritable]),
+            ("tool".to_owned(), vec![FileChangeKind::SetId]),
+        ];
+        assert_eq!(found(&mut memory), wanted);
+        assert_eq!(found(&mut memory), [], "told once");
+        // Nothing is remembered of what lay there before: no change of it is made up.
+        assert_eq!(found(&mut AttributeMemory::default()), [wanted[0].clone()]);
     }
 }
