@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::attribution::Attribution;
 use super::file_class::{FileClasses, in_home};
 use super::gather::{emit, gather, open, patience, source};
+use super::pace::Turn;
 use super::places::Places;
 use super::{Collector, CollectorError, Sink, Stop};
 use bartizan_model::{EventKind, FileChange, FileChangeKind, FileClass, HostText, ServiceRole, Source};
@@ -21,6 +22,10 @@ use bartizan_sys::file_watch::{FileWatch, Interest, Noticed, Touch, Touched, Tou
 const HOP: &str = "fanotify-traces";
 /// Between two looks.
 const NAP: Duration = Duration::from_millis(400);
+/// Least time from one walk over all logs and homes to the next: when a directory of logs or a home came or went, and otherwise. Any
+/// user can make a directory.
+const SOON: Duration = Duration::from_secs(2);
+const LATER: Duration = Duration::from_secs(10);
 /// Most files whose size is remembered; of others a cut to nothing is told all the same.
 const MAX_KNOWN: usize = 16_384;
 /// Most directories of logs watched, and how deep.
@@ -53,6 +58,7 @@ impl Traces {
     fn to_watch(&self) -> BTreeMap<PathBuf, Interest> {
         let root = self.places.root();
         let mut watch: BTreeMap<PathBuf, Interest> = LINKED.iter().map(|part| (root.join(part), Interest::Entries)).collect();
+        watch.insert(root.join("home"), Interest::Entries);
         watch.extend(self.places.homes().into_iter().map(|home| (home, Interest::Closed)));
         let mut logs = Vec::new();
         directories(&root.join("var/log"), DEEP, &mut logs);
@@ -112,6 +118,13 @@ impl Traces {
         (cut && !came).then_some((FileChangeKind::Truncated, None))
     }
 
+    /// Whether there may be logs or histories now that are not watched: a directory of logs, a home, or an account.
+    fn brings_logs(&self, deed: &Deed) -> bool {
+        let root = self.places.root();
+        let place = deed.path.starts_with(root.join("var/log")) || deed.path.parent() == Some(&root.join("home"));
+        deed.what.directory && place || deed.path == root.join("etc/passwd")
+    }
+
     fn tell(&mut self, deed: &Deed, renamed_to: Option<PathBuf>, until: Instant, source: Source, sink: &dyn Sink) {
         let Some(class) = self.classes.of(&deed.path) else { return };
         let Some((change, other)) = self.judge(&deed.path, deed.what, class) else { return };
@@ -138,23 +151,36 @@ impl Collector for Traces {
         self.places.refresh();
         self.watch_all(&mut watch, sink);
         let source = source(&watch);
+        let (mut soon, mut later) = (Turn::every(SOON), Turn::every(LATER));
+        let passwd = self.places.root().join("etc/passwd");
         while !stop.is_set() {
             let look = gather(&mut watch, Stop::LOOK, HOP, sink)?;
-            if look.noticed.is_empty() && !look.overflow {
-                continue;
-            }
-            let (deeds, mut stale) = folded(look.noticed);
+            let (deeds, gone) = folded(look.noticed);
             let until = patience();
             for (at, deed) in deeds.iter().enumerate() {
-                stale |= deed.what.directory || deed.path.ends_with("etc/passwd");
+                if self.brings_logs(deed) {
+                    soon.ask();
+                } else if deed.what.directory {
+                    later.ask();
+                }
                 let next = deeds.get(at + 1).filter(|next| deed.what.moved_away && next.what.moved_in && next.by == deed.by);
                 self.tell(deed, next.map(|next| next.path.clone()), until, source, sink);
             }
-            if stale || look.overflow {
+            if gone || look.overflow {
+                soon.ask();
+            }
+            let now = Instant::now();
+            if soon.is_due(now) || later.is_due(now) {
                 self.places.refresh();
                 self.watch_all(&mut watch, sink);
             }
-            stop.sleep(NAP);
+            // A home is made a moment after its account.
+            if deeds.iter().any(|deed| deed.path == passwd) {
+                later.ask_again(now);
+            }
+            if gone || look.overflow || !deeds.is_empty() {
+                stop.sleep(NAP);
+            }
         }
         Ok(())
     }
@@ -200,6 +226,22 @@ fn files_in(directory: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::super::test_bench::{Shell, about, at, beside, file, root, tree};
     use super::*;
+
+    #[test]
+    fn only_a_new_place_of_logs_has_them_all_looked_at_soon() {
+        let traces = Traces::new(Places::under(Path::new("/r")), Attribution::by(|_| None));
+        let brings = |path: &str, directory| {
+            let what = Touch { created: true, directory, ..Touch::default() };
+            traces.brings_logs(&Deed { path: path.into(), what, by: None })
+        };
+        for path in ["/r/var/log/app", "/r/var/log/app/old", "/r/home/ann"] {
+            assert!(brings(path, true) && !brings(path, false), "{path}");
+        }
+        assert!(brings("/r/etc/passwd", false));
+        for path in ["/r/home/ann/x", "/r/etc/x", "/r/usr/local/bin/x", "/var/log/x", "/r/var/logs"] {
+            assert!(!brings(path, true), "{path}");
+        }
+    }
 
     #[test]
     fn who_removes_traces_is_told_whatever_the_way() {
