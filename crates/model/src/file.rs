@@ -30,8 +30,6 @@ pub enum FileChangeKind {
     SetId,
     /// It now gives capabilities to whoever runs it (capabilities(7)).
     Capabilities,
-    /// It can no longer be changed, or only be appended to (chattr(1)), or that was lifted.
-    Immutable,
     /// Everybody may now write to it.
     WorldWritable,
     /// Its time of modification was set back.
@@ -52,7 +50,6 @@ impl FileChangeKind {
             Self::Linked => "linked",
             Self::SetId => "set the set-user-id or set-group-id bit of",
             Self::Capabilities => "gave capabilities to",
-            Self::Immutable => "changed the immutable flag of",
             Self::WorldWritable => "let everybody write to",
             Self::Backdated => "backdated",
         }

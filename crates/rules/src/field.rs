@@ -69,7 +69,7 @@ const FILE: &[Field] = &[
     other("OtherFilename", "what a link leads to, or the name that the file had before: file.other"),
     other(
         "Change",
-        "what happened to it: created, modified, truncated, linked, set-id, capabilities, immutable, world-writable, backdated ...: file.change",
+        "what happened to it: created, modified, truncated, linked, set-id, capabilities, world-writable, backdated ...: file.change",
     ),
     other(
         "Place",

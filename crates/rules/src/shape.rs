@@ -67,7 +67,6 @@ fn of_change(change: FileChangeKind) -> &'static [Shape] {
         | FileChangeKind::Truncated
         | FileChangeKind::SetId
         | FileChangeKind::Capabilities
-        | FileChangeKind::Immutable
         | FileChangeKind::WorldWritable
         | FileChangeKind::Backdated => &[Plain(Route::FileChange), Path],
         FileChangeKind::Opened => &[Plain(Route::FileAccess), Path],
