@@ -14,9 +14,10 @@ use super::attribution::Attribution;
 use super::gather::{emit, gather, open, patience};
 use super::guarding::is_own;
 use super::{Collector, CollectorError, Sink, Stop};
-use bartizan_model::{Alarm, AlarmKind, EventKind, HostText, Loss, Process, Source};
+use bartizan_model::{Alarm, AlarmKind, EventKind, ExeFile, HostText, Loss, Process, Source};
 use bartizan_sys::file_watch::{FileWatch, Interest, Noticed, Touch, Touched};
 use bartizan_sys::fork_guard;
+use bartizan_sys::proc_files::exe_file;
 
 /// The hop's name in loss counts.
 const HOP: &str = "fanotify-tampering";
@@ -53,13 +54,22 @@ pub struct Tampering {
     settings: PathBuf,
     program: Option<PathBuf>,
     root: PathBuf,
+    /// The file that we run.
+    own: Option<ExeFile>,
     who: Attribution,
 }
 
 impl Tampering {
     /// Over this data directory, this agent.toml, this program, and the units below `root`.
     pub fn new(data: &Path, settings: &Path, program: Option<PathBuf>, root: &Path, who: Attribution) -> Self {
-        Self { data: data.to_owned(), settings: settings.to_owned(), program, root: root.to_owned(), who }
+        Self {
+            data: data.to_owned(),
+            settings: settings.to_owned(),
+            program,
+            root: root.to_owned(),
+            own: exe_file(std::process::id()),
+            who,
+        }
     }
 
     /// Which directories to watch now; those that do not exist are left out.
@@ -114,15 +124,29 @@ impl Tampering {
         ours && process.argv.get(1).is_some_and(|part| *part == *"watchdog")
     }
 
+    /// Whether these are our own data changed by our own commands (`fim approve`, `rules import`): root runs the very file that we run, and
+    /// nothing is loaded into it. A copy is another file. Who is root can run ours anyway; the databases are sealed and chained for that.
+    fn is_own_command(&self, kind: AlarmKind, process: &Process) -> bool {
+        // The kernel neither gives the number of a file that runs to another nor lets anybody write to it. Some file systems tell the sensor
+        // another device than stat(2): then a process that still lives is asked again.
+        let is = |own: &ExeFile, it: ExeFile| it.inode != 0 && (own.device, own.inode) == (it.device, it.inode);
+        let same = |own: &ExeFile| is(own, process.exe_file) || exe_file(process.pid).is_some_and(|now| is(own, now));
+        let loads = process.environment.iter().any(|variable| variable.name.as_bytes().starts_with(b"LD_"));
+        kind == AlarmKind::DataTouched && process.euid == 0 && !loads && self.own.as_ref().is_some_and(same)
+    }
+
     /// Whether whoever touched this does it in our place: a process of ours, or a timer that undoes an action and takes
     /// its note away. A note's remover may have ended before it could be named; then nobody is accused.
-    fn is_excused(&self, path: &Path, process: Option<&Arc<Process>>) -> bool {
+    fn is_excused(&self, kind: AlarmKind, path: &Path, process: Option<&Arc<Process>>) -> bool {
         let is_note = path.starts_with(self.data.join("expiry"));
         match process {
             None => is_note,
             Some(process) => {
                 let undoes = |unit: &str| unit.starts_with(UNDOERS);
-                is_own(process) || self.is_watchdog(process) || (is_note && process.unit.as_deref().is_some_and(undoes))
+                is_own(process)
+                    || self.is_watchdog(process)
+                    || self.is_own_command(kind, process)
+                    || (is_note && process.unit.as_deref().is_some_and(undoes))
             }
         }
     }
@@ -164,7 +188,7 @@ impl Tampering {
     fn tell(&self, touched: &Touched, until: Instant, bound: &mut Bound, sink: &dyn Sink) {
         let Some(kind) = self.classify(&touched.path, touched.what) else { return };
         let (process, complete) = self.who.of(touched.by, until);
-        if self.is_excused(&touched.path, process.as_ref()) {
+        if self.is_excused(kind, &touched.path, process.as_ref()) {
             return;
         }
         // On a host so busy that a child of ours was started while we wrote, an unknown process may be that child: nobody is

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::test_bench::{Shell, at, beside, root, tree};
 use super::{Attribution, Tampering};
-use bartizan_model::{AlarmKind, Event, EventKind, Process, Root, ServiceRole};
+use bartizan_model::{AlarmKind, Event, EventKind, Process, Root, ServiceRole, Variable};
+use bartizan_sys::proc_files::exe_file;
 
 fn said(event: &Event) -> Option<(AlarmKind, String)> {
     match &event.kind {
@@ -92,6 +93,42 @@ fn what_our_own_children_do_is_no_tampering_and_a_thousand_files_are_few_alarms(
             std::thread::sleep(Duration::from_millis(1500));
             let told = seen.all().iter().filter_map(said).count();
             assert!((1..=32).contains(&told) && *seen.lost.lock().unwrap() > 0, "{told} told, {} counted", seen.lost.lock().unwrap());
+        },
+    );
+}
+
+#[test]
+fn our_own_commands_by_root_change_our_data_and_nothing_else() {
+    if !root() {
+        return;
+    }
+    let tree = tree(&["data", "etc/bartizan"]);
+    let mut shells: Vec<Shell> = (0..4).map(|_| Shell::start(tree.path())).collect();
+    let mut processes: Vec<Process> = shells.iter().map(|shell| (*shell.process()).clone()).collect();
+    let ours = exe_file(std::process::id()).unwrap();
+    for process in &mut processes {
+        process.exe_file = ours;
+    }
+    // A copy is another file; a library of the intruder's is in it; it is not root's.
+    processes[1].exe_file.inode += 1;
+    processes[2].environment = vec![Variable { name: "LD_PRELOAD".into(), value: "/tmp/x.so".into() }];
+    processes[3].euid = 1000;
+    let processes: Vec<Arc<Process>> = processes.into_iter().map(Arc::new).collect();
+    let who = Attribution::by(move |pid| processes.iter().find(|known| known.pid == pid).map(Arc::clone));
+    let mut prober = Shell::start(Path::new(tree.path()));
+    beside(
+        tampering(&tree, who),
+        || prober.run("echo probe >> data/probe"),
+        |seen| {
+            shells[0].run("echo x > data/integrity.db; echo x > data/journal");
+            std::thread::sleep(Duration::from_millis(300));
+            assert_eq!(seen.all().iter().filter_map(said).collect::<Vec<_>>(), []);
+            shells[0].run("echo x > etc/bartizan/policy.toml");
+            seen.wait("settings", |event| said(event).is_some_and(|(kind, _)| kind == AlarmKind::InstallationTouched));
+            for (number, shell) in shells.iter_mut().enumerate().skip(1) {
+                shell.run(&format!("echo x > data/by{number}"));
+                seen.wait("a stranger", |event| said(event).is_some_and(|(_, text)| text.ends_with(&format!("data/by{number}"))));
+            }
         },
     );
 }
