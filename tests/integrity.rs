@@ -50,7 +50,8 @@ impl Place {
         let output = self.fim(&[&["scan", "--json"], more].concat());
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
         let changed = !report["changes"].as_array().unwrap().is_empty();
-        assert_eq!(output.status.code(), Some(if changed { 5 } else { 0 }), "{}", told(&output));
+        let found = changed || report["complete"] == false;
+        assert_eq!(output.status.code(), Some(if found { 5 } else { 0 }), "{}", told(&output));
         report
     }
 
@@ -131,15 +132,35 @@ fn approving_makes_a_version_that_the_next_scan_compares_with() {
     place.baseline();
     place.write("a", b"2");
     place.write("b/c", b"22");
-    let approved = place.fim(&["approve", place.at("a").to_str().unwrap(), "--reason", "ticket 7"]);
+    // It is listed first, and nobody can be asked here.
+    let unasked = place.fim(&["approve", place.at("a").to_str().unwrap()]);
+    assert_eq!(unasked.status.code(), Some(2), "{}", told(&unasked));
+    assert!(
+        String::from_utf8_lossy(&unasked.stdout).contains("/a: content changed") && told(&unasked).contains("--yes"),
+        "{}",
+        told(&unasked)
+    );
+    let approved = place.fim(&["approve", "--yes", place.at("a").to_str().unwrap(), "--reason", "ticket 7"]);
     assert_eq!(approved.status.code(), Some(0), "{}", told(&approved));
     assert_eq!(place.changes(&[]).into_keys().collect::<Vec<_>>(), ["b/c"]);
     let status: Value = serde_json::from_slice(&place.fim(&["status", "--json"]).stdout).unwrap();
     assert_eq!((&status[1]["number"], &status[1]["files"], &status[1]["bytes"]), (&2.into(), &2.into(), &2.into()), "{status:#}");
     assert!(status[1]["what"].as_str().unwrap().ends_with("tree/a: ticket 7"), "{status:#}");
-    let approved = place.fim(&["approve", place.at("").to_str().unwrap()]);
+    let approved = place.fim(&["approve", "--yes", place.at("").to_str().unwrap()]);
     assert_eq!(approved.status.code(), Some(0), "{}", told(&approved));
     assert!(place.changes(&[]).is_empty());
+    // What did not change, or was never there, makes no version; nor does it add to what is covered.
+    for (path, says) in [
+        (place.at("a"), "nothing changed there"),
+        (place.at("none"), "nothing changed there"),
+        ("/usr/include".into(), "is not in the baseline"),
+    ] {
+        let refused = place.fim(&["approve", "--yes", path.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+        assert!(told(&refused).contains(says), "{}", told(&refused));
+    }
+    let status: Value = serde_json::from_slice(&place.fim(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status.as_array().unwrap().len(), 3, "{status:#}");
     // Only a part is looked at, and what is not covered is no part.
     place.write("a", b"3");
     assert!(place.changes(&[place.at("b").to_str().unwrap()]).is_empty());
@@ -162,19 +183,34 @@ fn a_baseline_that_somebody_edited_is_not_believed() {
     let data = place.dir.path().join("data");
     let older = fs::read(data.join("integrity.db")).unwrap();
     place.write("a", b"2");
-    assert_eq!(place.fim(&["approve", place.at("a").to_str().unwrap()]).status.code(), Some(0));
+    assert_eq!(place.fim(&["approve", "--yes", place.at("a").to_str().unwrap()]).status.code(), Some(0));
+    let no_seal = place.fim(&["verify", "--expect", "87b2"]);
+    assert!(no_seal.status.code() == Some(2) && told(&no_seal).contains("not a seal: 64 hex digits"), "{}", told(&no_seal));
+    let old = place.fim(&["verify", "--expect", &seal]);
+    assert!(old.status.code() == Some(0) && told(&old).contains("the one of version 1"), "{}", told(&old));
     let whole: Value = serde_json::from_slice(&place.fim(&["verify", "--json"]).stdout).unwrap();
     let newer = whole["seal"].as_str().unwrap().to_owned();
     fs::write(data.join("integrity.db"), older).unwrap();
     let rolled = place.fim(&["verify", "--expect", &newer]);
     assert_eq!(rolled.status.code(), Some(5), "{}", told(&rolled));
+    assert!(told(&rolled).contains("no version has this seal"), "{}", told(&rolled));
     let connection = rusqlite::Connection::open(data.join("integrity.db")).unwrap();
     connection.execute("DELETE FROM directories WHERE path = ?1", [place.at("").canonicalize().unwrap().as_os_str().as_bytes()]).unwrap();
     drop(connection);
     for command in [&["verify"][..], &["scan"]] {
         let output = place.fim(command);
-        assert_eq!(output.status.code(), Some(if command == ["verify"] { 5 } else { 1 }), "{}", told(&output));
-        assert!(told(&output).contains("was changed by somebody else than bartizan"), "{}", told(&output));
+        assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+        assert!(told(&output).contains("was changed by something other than Bartizan"), "{}", told(&output));
+    }
+    fs::write(data.join("integrity.db"), [7; 4096]).unwrap();
+    let garbage = [place.fim(&["verify"]), place.fim(&["scan"]), place.fim(&["status"])];
+    fs::remove_file(data.join("integrity.key")).unwrap();
+    let keyless = [place.fim(&["verify"]), place.fim(&["scan"])];
+    for (outputs, says) in [(&garbage[..], "it is damaged"), (&keyless, "integrity.key: is missing")] {
+        for output in outputs {
+            assert_eq!(output.status.code(), Some(5), "{}", told(output));
+            assert!(told(output).contains(says), "{}", told(output));
+        }
     }
 }
 
@@ -193,9 +229,12 @@ fn hostile_names_pipes_and_holes_have_a_state_and_stop_nothing() {
         deep.push("d");
         fs::create_dir(&deep).unwrap();
     }
-    place.baseline();
+    let made = place.fim(&["scan", "--baseline", place.at("").to_str().unwrap()]);
+    assert_eq!(made.status.code(), Some(5), "not all of it is in the baseline: {}", told(&made));
     let report = place.scan(&["--full"]);
     assert_eq!(report["changes"], serde_json::json!([]), "{report:#}");
+    let human = place.fim(&["scan"]);
+    assert!(told(&human).contains("Nothing changed in what could be read; 1 path could not be checked."), "{}", told(&human));
     assert!(report["skipped"][0]["why"].as_str().unwrap().contains("more than 200 directories deep"), "{report:#}");
     assert_eq!(report["complete"], false);
     sparse.write_all_at(b"x", 1 << 39).unwrap();
@@ -229,6 +268,63 @@ fn capabilities_and_access_lists_are_told_by_name() {
 }
 
 #[test]
+fn what_is_mounted_inside_is_looked_into_only_when_it_lies_on_this_host() {
+    if !is_root() {
+        return eprintln!("skipped: not root");
+    }
+    let place = Place::new();
+    place.write("known/file", b"x");
+    fs::create_dir_all(place.at("proc")).unwrap();
+    fs::create_dir_all(place.at("memory")).unwrap();
+    place.baseline();
+    // In a mount namespace of its own, which is gone with the shell.
+    let script = "mount -t proc proc \"$2/proc\" && mount -t tmpfs tmpfs \"$2/memory\" && echo x > \"$2/memory/new\" && \
+                  { [ -z \"$4\" ] || mount -t proc proc \"$2/known\"; } && exec \"$1\" --data \"$3\" fim scan --json";
+    let scan = |over: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_bartizan")]);
+        let output = command.arg(place.at("")).arg(place.dir.path().join("data")).arg(over).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)))
+    };
+    let skipped = |report: &Value| -> Vec<String> {
+        report["skipped"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned())
+            .collect()
+    };
+    let report = scan("");
+    assert_eq!((skipped(&report), &report["complete"]), (vec!["proc".to_owned()], &true.into()), "{report:#}");
+    let text = report["changes"].to_string();
+    assert!(text.contains("/memory/new") && !text.contains("/proc/"), "{report:#}");
+    // What the baseline knows lies under it: nobody looked there.
+    let report = scan("over");
+    assert_eq!((skipped(&report), &report["complete"]), (vec!["known".to_owned(), "proc".to_owned()], &false.into()), "{report:#}");
+}
+
+#[test]
+fn a_log_grows_from_nothing_and_comparing_writes_nothing() {
+    let place = Place::new();
+    place.write("log/new.log", b"");
+    place.write("empty", b"");
+    place.write("kept.conf", b"a = 1\n");
+    place.baseline();
+    let data = place.dir.path().join("data");
+    let before = fs::metadata(&data).unwrap().modified().unwrap();
+    place.write("log/new.log", b"first line\n");
+    place.write("empty", b"x");
+    let changes = place.changes(&[]);
+    assert_eq!(changes.into_iter().collect::<Vec<_>>(), [("empty".to_owned(), "content changed (0 bytes to 1 byte)".to_owned())]);
+    assert_eq!(fs::metadata(&data).unwrap().modified().unwrap(), before, "a file was made or removed beside the baseline");
+    let connection = rusqlite::Connection::open(data.join("integrity.db")).unwrap();
+    connection.execute("DELETE FROM contents", []).unwrap();
+    drop(connection);
+    let verified = place.fim(&["verify"]);
+    assert!(verified.status.code() == Some(5) && told(&verified).contains("the stored contents are not"), "{}", told(&verified));
+}
+
+#[test]
 fn a_dangerous_content_is_told_first_and_a_difference_line_by_line() {
     let place = Place::new();
     place.write("index.php", b"<?php\necho 1;\n");
@@ -252,7 +348,7 @@ fn a_dangerous_content_is_told_first_and_a_difference_line_by_line() {
     let diff = place.fim(&["diff", place.at("binary").to_str().unwrap()]);
     assert!(told(&diff).contains("does not hold its former content"), "{}", told(&diff));
     // Approved with open eyes, it is no news.
-    let approved = place.fim(&["approve", place.at("").to_str().unwrap()]);
+    let approved = place.fim(&["approve", "--yes", place.at("").to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&approved.stdout).starts_with("DANGER /"), "{}", told(&approved));
     assert_eq!(place.scan(&[])["dangers"], serde_json::json!([]));
     let same = place.fim(&["diff", place.at("index.php").to_str().unwrap()]);

@@ -187,7 +187,7 @@ pub(super) enum Verb {
     },
     /// Restore one of these files from a backup. Undone unless you confirm it in time.
     Restore(RestoreArgs),
-    /// Compare files with a baseline: what changed, in which way; accept it; check the baseline itself. No agent is needed.
+    /// Compare files with a sealed baseline, approve changes, and verify the baseline.
     Fim(FimArgs),
     /// Keep an action that would otherwise be undone early: it then lasts its full time.
     Confirm {

@@ -3,6 +3,8 @@
 mod progress;
 mod show;
 
+use std::cell::RefCell;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
@@ -10,14 +12,17 @@ use clap::{Args, Subcommand};
 
 use super::args::{Global, host_text};
 use super::ask::settings;
-use super::outcome::{Failure, Outcome};
+use super::outcome::{FOUND, Failure, Outcome};
 use super::print;
-use bartizan_agent::fim::{Ask, Excluded, FimError, Report, Writing, compared, scan, watched_places};
+use bartizan_agent::fim::{Adds, Ask, Excluded, FimError, Report, Writing, absent, compared, scan, watched_places};
 use bartizan_model::HostText;
 use bartizan_store::{Baseline, StoreError, baseline_file};
 use bartizan_sys::umask::own_uid;
 use bartizan_sys::user_names::UserNames;
 use progress::Bar;
+
+/// Bytes of an answer that are read.
+const LONGEST_ANSWER: u64 = 64;
 
 /// What to do.
 #[derive(Debug, Args)]
@@ -32,7 +37,7 @@ pub(super) struct FimArgs {
 enum FimVerb {
     /// Show the baseline: its version, what it covers, its seal.
     Status,
-    /// Compare files with the baseline, and list what changed; exit 5 when something did.
+    /// Compare files with the baseline, and list what changed; exit 5 when something did, or when not all could be checked.
     Scan(ScanArgs),
     /// Show how one file differs from the baseline, line by line; exit 5 when it does.
     Diff {
@@ -75,21 +80,30 @@ struct ApproveArgs {
     /// Why, for the record.
     #[arg(long, default_value = "")]
     reason: String,
+    /// Do not ask: for scripts.
+    #[arg(long)]
+    yes: bool,
 }
 
 /// What the baseline must be.
 #[derive(Debug, Args)]
 struct VerifyArgs {
     /// The seal that you wrote down: the newest version, or an earlier one.
-    #[arg(long, value_name = "SEAL")]
+    #[arg(long, value_name = "SEAL", value_parser = seal)]
     expect: Option<String>,
+}
+
+fn seal(text: &str) -> Result<String, String> {
+    let hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex.then(|| text.to_ascii_lowercase()).ok_or_else(|| "not a seal: 64 hex digits".to_owned())
 }
 
 impl From<FimError> for Failure {
     fn from(error: FimError) -> Self {
-        match &error {
+        match error {
             FimError::NotCovered(_) | FimError::Path { .. } => Self::usage(error.to_string(), ""),
-            FimError::NoBaseline | FimError::Store(_) => Self::failed(error),
+            FimError::NoBaseline => Self::failed(error),
+            FimError::Store(error) => failed(error),
         }
     }
 }
@@ -104,33 +118,66 @@ pub(super) fn run(global: &Global, args: FimArgs) -> Result<Outcome, Failure> {
             if baseline_file(&data).is_none() {
                 return Err(FimError::NoBaseline.into());
             }
-            let baseline = Baseline::open(&data).map_err(failed)?;
+            let baseline = Baseline::read(&data).map_err(failed)?;
             let compared = compared(&baseline, &path, Utc::now())?;
             show::compared(&compared, global.json)?;
             Ok(if compared.change.is_some() { Outcome::Found } else { Outcome::Done })
         }
         FimVerb::Scan(args) => {
-            let writing = args.baseline.then(|| writing("baseline".to_owned()));
-            let paths = if args.baseline && args.paths.is_empty() && newest(&data)?.is_none() { places() } else { args.paths };
+            let first = args.baseline && args.paths.is_empty() && newest(&data)?.is_none();
+            let adds = if first { Adds::Places } else { Adds::Named };
+            let writing = args.baseline.then(|| writing("baseline".to_owned(), adds));
+            let paths = if first { places() } else { args.paths };
             let ask = Ask { paths, full: args.full, excluded: left_out(&data, args.exclude), writing };
-            let report = scanned(&data, &ask, global.json)?;
+            let report = scanned(&data, &ask, global.json, &mut |_| true)?;
             show::report(&report, global.json, args.all)?;
             let quiet = report.changes.is_empty() && report.more_changes == 0 || args.baseline;
-            Ok(if quiet && report.dangers.is_empty() { Outcome::Done } else { Outcome::Found })
+            Ok(if quiet && report.dangers.is_empty() && report.is_complete() { Outcome::Done } else { Outcome::Found })
         }
-        FimVerb::Approve(args) => {
-            let reason = if args.reason.is_empty() { String::new() } else { format!(": {}", args.reason) };
-            let named: Vec<String> = args.paths.iter().map(|path| text(path).escaped()).collect();
-            let writing = writing(format!("approved {}{reason}", named.join(", ")));
-            if newest(&data)?.is_none() {
-                return Err(FimError::NoBaseline.into());
-            }
-            let ask = Ask { paths: args.paths, full: false, excluded: left_out(&data, Vec::new()), writing: Some(writing) };
-            let report = scanned(&data, &ask, global.json)?;
-            show::report(&report, global.json, false)?;
-            Ok(Outcome::Done)
-        }
+        FimVerb::Approve(args) => approve(&data, args, global.json),
     }
+}
+
+fn approve(data: &Path, args: ApproveArgs, json: bool) -> Result<Outcome, Failure> {
+    let reason = if args.reason.is_empty() { String::new() } else { format!(": {}", args.reason) };
+    let named: Vec<String> = args.paths.iter().map(|path| text(path).escaped()).collect();
+    let writing = writing(format!("approved {}{reason}", named.join(", ")), Adds::Nothing);
+    if newest(data)?.is_none() {
+        return Err(FimError::NoBaseline.into());
+    }
+    let ask = Ask { paths: args.paths, full: false, excluded: left_out(data, Vec::new()), writing: Some(writing) };
+    let mut refused = None;
+    let report = scanned(data, &ask, json, &mut |report| match agreed(report, args.yes, json) {
+        Ok(()) => true,
+        Err(why) => {
+            refused = Some(why);
+            false
+        }
+    })?;
+    match refused {
+        Some(why) => Err(why),
+        None => show::accepted(&report, json).map(|()| Outcome::Done),
+    }
+}
+
+/// Whether what was found is to be accepted: it is listed first, and a person is asked.
+fn agreed(report: &Report, yes: bool, json: bool) -> Result<(), Failure> {
+    if let Some(root) = report.roots.iter().find(|root| !report.differs_at(root)) {
+        return Err(Failure::usage(format!("{}: nothing changed there", root.escaped()), ""));
+    }
+    if !json {
+        show::changes(report)?;
+    }
+    if yes {
+        return Ok(());
+    }
+    if json || !io::stdin().is_terminal() {
+        return Err(Failure::usage("nothing was accepted: nobody can be asked here", "say --yes to accept these changes"));
+    }
+    write!(io::stderr(), "Accept this? [y/N] ").and_then(|()| io::stderr().flush())?;
+    let mut answer = String::new();
+    io::stdin().lock().take(LONGEST_ANSWER).read_line(&mut answer)?;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(Failure::failed("nothing was accepted")) }
 }
 
 fn text(path: &Path) -> HostText {
@@ -148,14 +195,15 @@ fn places() -> Vec<PathBuf> {
     watched_places(Path::new("/")).into_iter().flat_map(|set| set.paths).collect()
 }
 
-fn writing(what: String) -> Writing {
+fn writing(what: String, adds: Adds) -> Writing {
     let uid = own_uid();
     let by = UserNames::default().name(uid).map_or_else(|| format!("uid {uid}"), |name| name.escaped());
-    Writing { by, what, at: Utc::now() }
+    Writing { by, what, at: Utc::now(), adds }
 }
 
+/// A baseline that is not what Bartizan wrote is a finding, whichever command meets it.
 fn failed(error: StoreError) -> Failure {
-    Failure::failed(error)
+    if error.is_broken_baseline() { Failure::new(FOUND, error.to_string(), "") } else { Failure::failed(error) }
 }
 
 /// The newest version of the baseline, if there is one; makes nothing.
@@ -163,18 +211,24 @@ fn newest(data: &Path) -> Result<Option<bartizan_store::BaselineVersion>, Failur
     if baseline_file(data).is_none() {
         return Ok(None);
     }
-    let mut versions = Baseline::open(data).and_then(|baseline| baseline.versions()).map_err(failed)?;
+    let mut versions = Baseline::read(data).and_then(|baseline| baseline.versions()).map_err(failed)?;
     Ok(versions.pop().map(|(version, _)| version))
 }
 
-fn scanned(data: &Path, ask: &Ask, json: bool) -> Result<Report, Failure> {
+fn scanned(data: &Path, ask: &Ask, json: bool, accepts: &mut dyn FnMut(&Report) -> bool) -> Result<Report, Failure> {
     if ask.writing.is_none() && baseline_file(data).is_none() {
         return Err(FimError::NoBaseline.into());
     }
-    let baseline = Baseline::open(data).map_err(failed)?;
+    // Who only compares writes nothing: not to the file, and not beside it.
+    let baseline = if ask.writing.is_some() { Baseline::open(data) } else { Baseline::read(data) }.map_err(failed)?;
     let expected = baseline.versions().map_err(failed)?.last().map_or(0, |(version, _)| version.files);
-    let mut bar = Bar::new(if ask.paths.is_empty() { expected } else { 0 }, json);
-    Ok(scan(&baseline, ask, Utc::now(), &mut |progress| bar.show(progress))?)
+    let bar = RefCell::new(Bar::new(if ask.paths.is_empty() { expected } else { 0 }, json));
+    let mut show = |progress: &_| bar.borrow_mut().show(progress);
+    let mut accepts = |report: &_| {
+        bar.borrow_mut().clear();
+        accepts(report)
+    };
+    Ok(scan(&baseline, ask, Utc::now(), &mut show, &mut accepts)?)
 }
 
 fn status(data: &Path, json: bool) -> Result<Outcome, Failure> {
@@ -182,8 +236,10 @@ fn status(data: &Path, json: bool) -> Result<Outcome, Failure> {
         show::no_baseline(&watched_places(Path::new("/")), json)?;
         return Ok(Outcome::Done);
     };
-    let versions = Baseline::open(data).and_then(|baseline| baseline.versions()).map_err(failed)?;
-    show::versions(&versions, json)?;
+    let baseline = Baseline::read(data).map_err(failed)?;
+    let versions = baseline.versions().map_err(failed)?;
+    let absent = versions.last().map_or(Ok(Vec::new()), |(newest, _)| absent(&baseline, newest))?;
+    show::versions(&versions, &absent, json)?;
     Ok(Outcome::Done)
 }
 
@@ -191,29 +247,37 @@ fn verify(data: &Path, expected: Option<&str>, json: bool) -> Result<Outcome, Fa
     if baseline_file(data).is_none() {
         return Err(FimError::NoBaseline.into());
     }
-    let verified = Baseline::open(data).and_then(|baseline| {
+    let verified = Baseline::read(data).and_then(|baseline| {
         let newest = baseline.verify()?;
-        let known = baseline.versions()?.iter().any(|(_, seal)| Some(seal.as_str()) == expected);
-        Ok((newest, known || expected.is_none()))
+        let meant = match expected {
+            Some(expected) => baseline.versions()?.into_iter().find(|(_, seal)| seal == expected).map(|(version, _)| version),
+            None => newest.as_ref().map(|(version, _)| version.clone()),
+        };
+        Ok((newest, meant))
     });
     match verified {
-        Err(why @ StoreError::Forged { .. }) => {
+        Err(why) if why.is_broken_baseline() => {
             show::verdict(false, &why.to_string(), None, json)?;
             Ok(Outcome::Found)
         }
         Err(why) => Err(failed(why)),
         Ok((None, _)) => Err(FimError::NoBaseline.into()),
-        Ok((Some((version, seal)), false)) => {
+        Ok((Some((version, seal)), None)) => {
             let why = format!(
-                "no version has the seal you named: an older copy was put in its place, or it was made anew (version {})",
+                "no version has this seal: the database was replaced by an older copy or created again (it is at version {})",
                 version.number
             );
             show::verdict(false, &why, Some(&seal), json)?;
             Ok(Outcome::Found)
         }
-        Ok((Some((version, seal)), true)) => {
+        Ok((Some((version, seal)), Some(meant))) => {
+            let older = if meant.number == version.number {
+                String::new()
+            } else {
+                format!(" The seal that you named is the one of version {}, of {}.", meant.number, print::time(meant.at))
+            };
             let said = format!(
-                "Version {} is whole: {} files, made by {} at {}.",
+                "Version {} is whole: {} files, made by {} at {}.{older}",
                 version.number,
                 version.files,
                 version.by,

@@ -45,8 +45,14 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// The key that seals the baseline of files is not there.
+    #[error("{}: is missing, and without it the baseline cannot be checked; put it back from a backup, or move integrity.db away and make a new baseline with `bartizan fim scan --baseline`", path.display())]
+    NoKey {
+        /// Which.
+        path: PathBuf,
+    },
     /// The baseline of files was changed by somebody who has not its key.
-    #[error("{}: was changed by somebody else than bartizan: {why}; compare this host with a backup that you trust, move the file away, and make a new baseline with `bartizan fim scan --baseline`", path.display())]
+    #[error("{}: was changed by something other than Bartizan: {why}; compare this host with a backup that you trust, move the file away, and make a new baseline with `bartizan fim scan --baseline`", path.display())]
     Forged {
         /// Which.
         path: PathBuf,
@@ -83,6 +89,11 @@ impl StoreError {
         matches!(self, Self::Database { why, .. } if is_corruption(why))
     }
 
+    /// Whether the baseline of files is not what Bartizan wrote: edited, damaged, or without its key.
+    pub fn is_broken_baseline(&self) -> bool {
+        matches!(self, Self::Forged { .. } | Self::NoKey { .. }) || self.is_corruption()
+    }
+
     /// Whether the same may work later: the disk is full or fails, or somebody else holds the file.
     pub fn may_pass(&self) -> bool {
         use rusqlite::ErrorCode as Code;
@@ -117,6 +128,7 @@ pub(super) fn what_to_do(error: &rusqlite::Error) -> &'static str {
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => "end the program that holds it (`fuser -v` on the file names it)",
         Some(Code::CannotOpen) => "see that its directory exists and is writable, and that its file system has inodes left (`df -i`)",
         Some(Code::SystemIoFailure) => "check its disk: free space (`df`), inodes (`df -i`), errors (`dmesg`)",
+        Some(Code::NotADatabase | Code::DatabaseCorrupt) => "it is damaged: restore it from a backup, or move it away to begin anew",
         _ => "check free space and permissions",
     }
 }

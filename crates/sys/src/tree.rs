@@ -310,7 +310,9 @@ fn read_once(file: &File, facts: Facts, wanted: Wanted) -> io::Result<Read> {
         return Ok(Read { hash: sparse(file, facts.size)?, sparse: true, facts, beginning: None, bytes: None });
     }
     let keep = facts.size <= wanted.bytes as u64;
-    let (mut bytes, mut hasher, mut beginning) = (Vec::new(), blake3::Hasher::new(), None);
+    let (mut bytes, mut hasher) = (Vec::new(), blake3::Hasher::new());
+    // The beginning of a file that was empty is nothing, and known before the first byte.
+    let mut beginning = (wanted.beginning == Some(0)).then(|| *hasher.finalize().as_bytes());
     let mut room = vec![0u8; usize::try_from(facts.size).unwrap_or(READ).clamp(1, READ)];
     let mut at = 0u64;
     while at < facts.size {
@@ -389,6 +391,8 @@ mod tests {
         assert_eq!(found.hash, *blake3::hash(b"abc").as_bytes());
         assert_eq!(found.beginning, Some(*blake3::hash(b"ab").as_bytes()));
         assert_eq!(found.bytes.as_deref(), Some(&b"abc"[..]));
+        let empty = folder.read(&name("file"), Wanted { beginning: Some(0), bytes: 0 }).unwrap();
+        assert_eq!(empty.beginning, Some(*blake3::hash(b"").as_bytes()));
         for other in ["fifo", "folder", "link"] {
             assert!(matches!(read(other), Err(Unread::NotAFile)), "{other}");
         }

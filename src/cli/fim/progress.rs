@@ -40,11 +40,18 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
-    fn drop(&mut self) {
-        if self.drawn {
+impl Bar {
+    /// Takes it away, before something else is said.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

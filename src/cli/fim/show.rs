@@ -1,6 +1,7 @@
 //! What a scan found, and what the baseline is, for people and for programs.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -33,6 +34,7 @@ struct Document<'a> {
     touched: &'a [HostText],
     logs_grown: u64,
     skipped: &'a [Skipped],
+    not_kept: u64,
 }
 
 #[derive(Serialize)]
@@ -61,12 +63,24 @@ pub(super) fn report(report: &Report, json: bool, all: bool) -> Result<(), Failu
             touched: &report.touched,
             logs_grown: report.grown,
             skipped: &report.skipped,
+            not_kept: report.not_kept,
         });
     }
-    print::written(write_report(&mut io::stdout().lock(), report, all))
+    let mut out = io::stdout().lock();
+    print::written(write_changes(&mut out, report, all).and_then(|()| write_summary(&mut out, report)))
 }
 
-fn write_report(out: &mut impl Write, report: &Report, all: bool) -> io::Result<()> {
+/// Prints what is to be accepted.
+pub(super) fn changes(report: &Report) -> Result<(), Failure> {
+    print::written(write_changes(&mut io::stdout().lock(), report, false))
+}
+
+/// Prints what became of it.
+pub(super) fn accepted(report: &Report, json: bool) -> Result<(), Failure> {
+    if json { self::report(report, true, false) } else { print::written(write_summary(&mut io::stdout().lock(), report)) }
+}
+
+fn write_changes(out: &mut impl Write, report: &Report, all: bool) -> io::Result<()> {
     for Danger { path, finding } in &report.dangers {
         writeln!(out, "DANGER {path}: {} ({})", finding.sentence, finding.technique)?;
     }
@@ -78,8 +92,15 @@ fn write_report(out: &mut impl Write, report: &Report, all: bool) -> io::Result<
     if report.more_changes > 0 {
         writeln!(out, "... and {} more: scan a part of it to see them.", counted(report.more_changes, "change"))?;
     }
-    listed(out, "Touched, but all is as it was", &report.touched, |path| path.escaped())?;
-    listed(out, "Not looked into", &report.skipped, |one| format!("{}: {}", one.path, one.why))?;
+    listed(out, "Only the change time differs", &report.touched, |path| path.escaped())?;
+    listed(out, "Not looked into", &report.skipped, |one| format!("{}: {}", one.path, one.why))
+}
+
+fn write_summary(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    if report.not_kept > 0 {
+        let texts = counted(report.not_kept, "text");
+        writeln!(out, "{texts} not stored for lack of room (64 MiB): `fim diff` cannot show how they change.")?;
+    }
     let looked = format!(
         "{} in {}, {:.1} MiB; {} read; {:.1} s.",
         counted(report.files, "file"),
@@ -89,9 +110,20 @@ fn write_report(out: &mut impl Write, report: &Report, all: bool) -> io::Result<
         report.took.as_secs_f64()
     );
     let changes = report.changes.len() as u64 + report.more_changes;
+    let unchecked = counted(report.unchecked() as u64, "path");
+    if report.unchecked() > 0 && (changes > 0 || report.made.is_some()) {
+        writeln!(out, "{unchecked} could not be checked.")?;
+    }
     match (&report.against, &report.made) {
         (_, Some((version, seal))) => {
             writeln!(out, "Version {} of the baseline was made: {looked}\nSeal: {seal}", version.number)
+        }
+        (Some(version), None) if changes == 0 && report.unchecked() > 0 => {
+            writeln!(
+                out,
+                "Nothing changed in what could be read; {unchecked} could not be checked. Compared with version {}: {looked}",
+                version.number
+            )
         }
         (Some(version), None) if changes == 0 => writeln!(out, "Nothing changed since version {}: {looked}", version.number),
         (against, None) => {
@@ -137,24 +169,32 @@ pub(super) fn compared(compared: &Compared, json: bool) -> Result<(), Failure> {
 }
 
 /// Prints the versions of the baseline, oldest first.
-pub(super) fn versions(versions: &[(BaselineVersion, String)], json: bool) -> Result<(), Failure> {
+/// `absent`: what the newest covers and was not there.
+pub(super) fn versions(versions: &[(BaselineVersion, String)], absent: &[HostText], json: bool) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Row<'a> {
         #[serde(flatten)]
         version: &'a BaselineVersion,
         seal: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        absent: Option<&'a [HostText]>,
     }
     if json {
-        let rows: Vec<Row<'_>> = versions.iter().map(|(version, seal)| Row { version, seal }).collect();
+        let mut rows: Vec<Row<'_>> = versions.iter().map(|(version, seal)| Row { version, seal, absent: None }).collect();
+        if let Some(newest) = rows.last_mut() {
+            newest.absent = Some(absent);
+        }
         return print::document(&rows);
     }
     let mut out = io::stdout().lock();
     let rows: Vec<[String; 6]> = versions.iter().map(|(version, _)| row(version)).collect();
     print::written(print::table::write(&mut out, ["VERSION", "MADE", "BY", "FILES", "MIB", "WHAT"], &rows))?;
     let Some((newest, seal)) = versions.last() else { return print::written(writeln!(out, "No version was made yet.")) };
-    let roots: Vec<String> = newest.roots.iter().map(|root| root.escaped()).collect();
+    let roots: Vec<String> = newest.roots.iter().filter(|root| !absent.contains(root)).map(|root| root.escaped()).collect();
+    let missing: Vec<String> = absent.iter().map(|root| root.escaped()).collect();
+    let missing = if missing.is_empty() { String::new() } else { format!("\nNot there, their coming is a change: {}", missing.join(" ")) };
     let excluded: Vec<String> = newest.excluded.iter().map(|pattern| pattern.escaped()).collect();
-    print::written(writeln!(out, "\nCovers: {}\nLeft out: {}\nSeal: {seal}", roots.join(" "), excluded.join(" ")))
+    print::written(writeln!(out, "\nCovers: {}{missing}\nLeft out: {}\nSeal: {seal}", roots.join(" "), excluded.join(" ")))
 }
 
 fn row(version: &BaselineVersion) -> [String; 6] {
@@ -172,8 +212,14 @@ pub(super) fn no_baseline(sets: &[PlaceSet], json: bool) -> Result<(), Failure> 
     }
     let mut out = io::stdout().lock();
     print::written(writeln!(out, "There is no baseline yet. `bartizan fim scan --baseline` makes one of:\n"))?;
-    let rows: Vec<[String; 2]> =
-        sets.iter().map(|set| [set.name.to_owned(), HostText::from(paths(set).join(" ").as_str()).escaped()]).collect();
+    let mut rows: Vec<[String; 2]> = Vec::new();
+    for set in sets {
+        let (there, not): (Vec<PathBuf>, Vec<PathBuf>) = set.paths.iter().cloned().partition(|path| path.symlink_metadata().is_ok());
+        for (name, paths) in [(set.name.to_owned(), there), (format!("{}, not there now", set.name), not)] {
+            let paths: Vec<String> = paths.iter().map(|path| HostText::from(path.as_os_str().as_encoded_bytes()).escaped()).collect();
+            rows.extend((!paths.is_empty()).then(|| [name, paths.join(" ")]));
+        }
+    }
     print::written(print::table::write(&mut out, ["SET", "PLACES"], &rows))
 }
 

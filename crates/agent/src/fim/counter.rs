@@ -17,9 +17,9 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// A thread begins with this directory.
-    pub(super) fn enters(&self, path: &[u8]) {
-        self.directories.fetch_add(1, Relaxed);
+    /// A thread begins with this directory, all of it or one name.
+    pub(super) fn enters(&self, path: &[u8], whole: bool) {
+        self.directories.fetch_add(u64::from(whole), Relaxed);
         let mut at = self.at.lock().unpoisoned();
         at.clear();
         at.extend_from_slice(path);

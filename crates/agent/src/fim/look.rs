@@ -38,8 +38,6 @@ pub(super) struct Looked {
     pub(super) content: Option<Vec<u8>>,
     /// Its content was read.
     pub(super) read: bool,
-    /// The device on which it lies.
-    pub(super) on: u64,
 }
 
 /// Looks at a name; `None` when it is gone by now.
@@ -48,7 +46,7 @@ pub(super) fn look(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Dep
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         facts => facts?,
     };
-    let mut looked = Looked { entry: entry(name, facts, depth.now), appended: None, content: None, read: false, on: facts.on };
+    let mut looked = Looked { entry: entry(name, facts, depth.now), appended: None, content: None, read: false };
     let known = old.filter(|old| !depth.full && old.is_untouched(&looked.entry));
     if let Some(old) = known.filter(|_| !(depth.contents && looked.entry.kind == Kind::File && looked.entry.size <= KEPT as u64)) {
         looked.entry = old.clone();
@@ -56,9 +54,13 @@ pub(super) fn look(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Dep
     }
     looked.entry.attributes = match folder.attributes(name) {
         Ok(attributes) => attributes.into_iter().map(|(name, value)| Attribute::new(name.to_bytes(), value)).collect(),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // Told with the content: a file that cannot be opened.
-        Err(_) => Vec::new(),
+        Err(why) if why.kind() == io::ErrorKind::NotFound && is_gone(folder, name) => return Ok(None),
+        // No attributes is another thing than attributes that nobody can read. What the baseline knows of them stays.
+        Err(why) => {
+            looked.entry.attributes = old.map(|old| old.attributes.clone()).unwrap_or_default();
+            looked.entry.content = unreadable(&why);
+            return Ok(Some(looked));
+        }
     };
     match looked.entry.kind {
         Kind::File => read(folder, name, old, depth, &mut looked),
@@ -71,12 +73,17 @@ pub(super) fn look(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Dep
     Ok(Some(looked))
 }
 
+/// Attributes are read by a path through /proc: where that is not mounted, everything would seem gone.
+fn is_gone(folder: &Folder, name: &CStr) -> bool {
+    folder.facts(name).is_err_and(|why| why.kind() == io::ErrorKind::NotFound)
+}
+
 fn unreadable(why: &io::Error) -> Content {
     Content::Unreadable(why.raw_os_error().unwrap_or(0))
 }
 
 fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked: &mut Looked) {
-    let grown = old.filter(|old| old.kind == Kind::File && old.size > 0 && old.size < looked.entry.size);
+    let grown = old.filter(|old| old.kind == Kind::File && old.size < looked.entry.size);
     let wanted = Wanted { beginning: grown.map(|old| old.size), bytes: LONGEST_JUDGED };
     looked.read = true;
     match folder.read(name, wanted) {

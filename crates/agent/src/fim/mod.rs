@@ -4,6 +4,7 @@
 //! metadata that the baseline knows is not read again; a row of the baseline is read when its directory is, so memory does not grow with
 //! the number of files.
 
+mod absent;
 mod compared;
 mod counter;
 mod excluded;
@@ -16,9 +17,10 @@ mod rows;
 mod scan;
 mod visit;
 
+pub use absent::absent;
 pub use compared::{Compared, compared};
 pub use counter::Progress;
 pub use excluded::Excluded;
 pub use places::{PlaceSet, watched_places};
 pub use report::{Danger, Report, Skipped};
-pub use scan::{Ask, FimError, Writing, scan};
+pub use scan::{Adds, Ask, FimError, Writing, scan};

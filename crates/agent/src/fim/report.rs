@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::counter::Counter;
+use super::roots::covers;
 use super::rows::Rows;
 use super::visit::Found;
-use bartizan_integrity::{Change, Finding, pair_moves};
+use bartizan_integrity::{Change, Finding, What, pair_moves};
 use bartizan_model::HostText;
 use bartizan_store::{BaselineVersion, StoreError};
 
@@ -22,6 +23,8 @@ pub struct Skipped {
     pub path: HostText,
     /// Why, for a person.
     pub why: String,
+    /// It is left out by design, and the baseline knows nothing of it: a scan without it is whole.
+    pub meant: bool,
 }
 
 /// A file that is new or changed and whose content is dangerous.
@@ -65,6 +68,8 @@ pub struct Report {
     pub grown: u64,
     /// What was not looked into.
     pub skipped: Vec<Skipped>,
+    /// Texts that were not stored for lack of room: how they change cannot be shown line by line.
+    pub not_kept: u64,
     /// How long it took.
     pub took: Duration,
 }
@@ -72,7 +77,21 @@ pub struct Report {
 impl Report {
     /// Whether all was looked at and all changes are told.
     pub fn is_complete(&self) -> bool {
-        self.skipped.is_empty() && self.more_changes == 0
+        self.unchecked() == 0 && self.more_changes == 0
+    }
+
+    /// Paths that could not be checked.
+    pub fn unchecked(&self) -> usize {
+        self.skipped.iter().filter(|one| !one.meant).count()
+    }
+
+    /// Whether something differs at this path or below.
+    pub fn differs_at(&self, root: &HostText) -> bool {
+        let mut paths = self.changes.iter().flat_map(|change| {
+            let from = if let What::Moved { from } = &change.what { Some(from) } else { None };
+            from.into_iter().chain([&change.path])
+        });
+        paths.any(|path| covers(root, path)) || self.touched.iter().any(|path| covers(root, path))
     }
 }
 
@@ -105,21 +124,14 @@ impl Gathered {
     }
 
     /// All of it, sorted, with what was counted.
-    pub(super) fn report(
-        mut self,
-        roots: Vec<HostText>,
-        against: Option<BaselineVersion>,
-        made: Option<(BaselineVersion, String)>,
-        counter: &Counter,
-        took: Duration,
-    ) -> Report {
+    pub(super) fn report(mut self, roots: Vec<HostText>, against: Option<BaselineVersion>, counter: &Counter, took: Duration) -> Report {
         self.dangers.sort_by(|one, two| one.path.cmp(&two.path));
         self.touched.sort();
         self.skipped.sort();
         Report {
             roots,
             against,
-            made,
+            made: None,
             files: counter.files.load(Relaxed),
             directories: counter.directories.load(Relaxed),
             bytes: counter.bytes.load(Relaxed),
@@ -131,6 +143,7 @@ impl Gathered {
             touched: self.touched,
             grown: self.grown,
             skipped: self.skipped,
+            not_kept: 0,
             took,
         }
     }

@@ -25,7 +25,7 @@ impl Root {
         let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         };
-        let path = parent.canonicalize()?.join(name);
+        let path = real(parent)?.join(name);
         let directory = path.symlink_metadata().ok().map(|_| false);
         Ok(Self { path, directory })
     }
@@ -39,6 +39,14 @@ impl Root {
 
     pub(super) fn text(&self) -> HostText {
         HostText::from(self.path.as_os_str().as_bytes())
+    }
+}
+
+/// The real path of a directory; of one that is not there, as far as it is.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Err(why), Some(parent), Some(name)) if why.kind() == io::ErrorKind::NotFound => Ok(real(parent)?.join(name)),
+        (found, ..) => found,
     }
 }
 

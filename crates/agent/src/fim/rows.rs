@@ -4,7 +4,7 @@ use super::counter::Progress;
 use super::excluded::Excluded;
 use super::roots::joined;
 use super::scan::Writing;
-use bartizan_integrity::{Entry, Kind, decode, encode};
+use bartizan_integrity::{Content, Entry, Kind, decode, encode};
 use bartizan_model::HostText;
 use bartizan_store::{Baseline, BaselineReader, BaselineVersion, NewVersion, Rewrite, StoreError};
 
@@ -14,15 +14,24 @@ pub(super) struct Rows<'a> {
     rewrite: Rewrite<'a>,
     /// Files and bytes that the roots held before.
     before: (u64, u64),
+    /// Texts for which there was no room.
+    not_kept: u64,
 }
 
 impl<'a> Rows<'a> {
     /// Takes out what is below these roots.
     pub(super) fn begin(baseline: &'a Baseline, roots: &[HostText]) -> Result<Self, StoreError> {
         let before = totals(&baseline.reader()?, roots)?;
-        let rewrite = baseline.rewrite()?;
+        let mut rewrite = baseline.rewrite()?;
         roots.iter().try_for_each(|root| rewrite.remove_below(root.as_bytes()))?;
-        Ok(Self { rewrite, before })
+        // Those of files that are read now come again.
+        rewrite.forget_contents(&contents)?;
+        Ok(Self { rewrite, before, not_kept: 0 })
+    }
+
+    /// How many texts were not kept for lack of room.
+    pub(super) fn not_kept(&self) -> u64 {
+        self.not_kept
     }
 
     /// The row of a directory, or one name of it.
@@ -35,14 +44,15 @@ impl<'a> Rows<'a> {
         self.rewrite.put(path, &encode(&entries))
     }
 
-    /// The content of a file, to show and put back later. Where there is no room left, it is not kept.
+    /// The content of a file, to show and put back later. Where there is no room left, it is not kept, and that is counted.
     pub(super) fn keep(&mut self, hash: &[u8; 32], content: &[u8]) -> Result<(), StoreError> {
-        self.rewrite.keep(hash, content).map(drop)
+        self.not_kept += u64::from(!self.rewrite.keep(hash, content)?);
+        Ok(())
     }
 
     /// Ends the version.
     pub(super) fn commit(
-        self,
+        mut self,
         writing: &Writing,
         against: Option<&BaselineVersion>,
         roots: &[HostText],
@@ -50,7 +60,8 @@ impl<'a> Rows<'a> {
         found: &Progress,
     ) -> Result<(BaselineVersion, String), StoreError> {
         let (files, bytes) = against.map_or((0, 0), |version| (version.files, version.bytes));
-        let Writing { by, what, at } = writing.clone();
+        let Writing { by, what, at, .. } = writing.clone();
+        self.rewrite.forget_contents(&contents)?;
         let mut patterns = excluded.patterns().to_vec();
         patterns.sort();
         patterns.dedup();
@@ -64,6 +75,12 @@ impl<'a> Rows<'a> {
             bytes: bytes.saturating_sub(self.before.1) + found.bytes,
         })
     }
+}
+
+/// The contents that a row names.
+fn contents(row: &[u8]) -> Vec<[u8; 32]> {
+    let hash = |entry: Entry| if let Content::Hash(hash) = entry.content { Some(hash) } else { None };
+    decode(row).unwrap_or_default().into_iter().filter_map(hash).collect()
 }
 
 /// Files and bytes that the baseline knows of these roots.

@@ -48,6 +48,19 @@ pub struct Writing {
     pub what: String,
     /// When.
     pub at: Timestamp,
+    /// What it may add.
+    pub adds: Adds,
+}
+
+/// What a new version may add to what the baseline covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adds {
+    /// Nothing: changes are accepted.
+    Nothing,
+    /// What a person named; it must be there.
+    Named,
+    /// Places where changes matter: one that is not there is recorded as absent, so that its coming is a change.
+    Places,
 }
 
 /// Why there is no report.
@@ -72,11 +85,18 @@ pub enum FimError {
     },
 }
 
-/// Looks at files, compares them with the baseline, and makes a new version if that is asked. `show` is called ten times a second.
+/// Looks at files, compares them with the baseline, and makes a new version if that is asked and `accepts` says so of what was found: exactly
+/// that becomes the version. `show` is called ten times a second.
 ///
 /// # Errors
 /// [`FimError`]; the baseline is as it was then.
-pub fn scan(baseline: &Baseline, ask: &Ask, now: Timestamp, show: &mut dyn FnMut(&Progress)) -> Result<Report, FimError> {
+pub fn scan(
+    baseline: &Baseline,
+    ask: &Ask,
+    now: Timestamp,
+    show: &mut dyn FnMut(&Progress),
+    accepts: &mut dyn FnMut(&Report) -> bool,
+) -> Result<Report, FimError> {
     let began = Instant::now();
     let against = baseline.verify()?.map(|(version, _)| version);
     if against.is_none() && ask.writing.is_none() {
@@ -99,11 +119,15 @@ pub fn scan(baseline: &Baseline, ask: &Ask, now: Timestamp, show: &mut dyn FnMut
     let mut new = ask.writing.as_ref().map(|_| Rows::begin(baseline, &covered)).transpose()?;
     let mut found = Gathered::default();
     walk(baseline, &visitor, jobs(&roots), &mut |one| found.take(one, new.as_mut()), &mut || show(&counter.progress()))?;
-    let made = match (new, &ask.writing) {
-        (Some(rows), Some(writing)) => Some(rows.commit(writing, against.as_ref(), &covered, &excluded, &counter.progress())?),
-        _ => None,
-    };
-    Ok(found.report(covered, against, made, &counter, began.elapsed()))
+    let mut report = found.report(covered, against, &counter, began.elapsed());
+    report.not_kept = new.as_ref().map_or(0, Rows::not_kept);
+    if let (Some(rows), Some(writing)) = (new, &ask.writing)
+        && accepts(&report)
+    {
+        let made = rows.commit(writing, report.against.as_ref(), &report.roots, &excluded, &counter.progress())?;
+        report.made = Some(made);
+    }
+    Ok(report)
 }
 
 /// Threads visit directories; what they find is taken by this one.
@@ -152,12 +176,12 @@ fn roots(ask: &Ask, against: Option<&BaselineVersion>) -> Result<Vec<Root>, FimE
         let text = HostText::from(path.as_os_str().as_bytes());
         let root = Root::named(path).map_err(|why| FimError::Path { path: text.clone(), why })?;
         let covered = known.iter().any(|known| covers(known, &root.text()));
-        match (root.directory, &ask.writing) {
-            (_, None) if !covered => return Err(FimError::NotCovered(root.text())),
-            (None, Some(_)) if !covered => {
+        match ask.writing.as_ref().map_or(Adds::Nothing, |writing| writing.adds) {
+            Adds::Nothing if !covered => return Err(FimError::NotCovered(root.text())),
+            Adds::Named if !covered && root.directory.is_none() => {
                 return Err(FimError::Path { path: text, why: std::io::Error::from(std::io::ErrorKind::NotFound) });
             }
-            _ => roots.push(root),
+            Adds::Nothing | Adds::Named | Adds::Places => roots.push(root),
         }
     }
     let texts: Vec<HostText> = roots.iter().map(Root::text).collect();

@@ -37,7 +37,7 @@ pub(super) struct Job {
 pub(super) enum Way {
     /// By its path: a root.
     Path,
-    /// From the directory above, as this name, which lies on this device.
+    /// From the directory above, which lies on this device, as this name.
     Below(Arc<Folder>, CString, u64),
 }
 
@@ -89,28 +89,24 @@ impl Visitor<'_> {
         if self.given_up.load(Relaxed) {
             return Ok(());
         }
-        self.counter.enters(&job.path);
-        let skipped = |why: String| Found::Skipped(Skipped { path: HostText::from(job.path.as_slice()), why });
+        self.counter.enters(&job.path, job.only.is_none());
+        let skipped = |why: String| Found::Skipped(Skipped { path: HostText::from(job.path.as_slice()), why, meant: false });
         let folder = match open(&job) {
             Ok(folder) => Arc::new(folder),
             Err(why) if why.kind() == io::ErrorKind::NotFound => return self.without_folder(&job, reader, out),
             Err(why) => return Err(skipped(format!("cannot be opened: {why}"))),
         };
         let device = folder.device().map_err(|why| skipped(why.to_string()))?;
+        let row = reader.directory(&job.path).map_err(Found::Trouble)?;
         if let Way::Below(_, _, parent) = &job.way
             && *parent != device
+            && let Some(why) = foreign(&folder)
         {
-            match folder.file_system() {
-                Ok(FileSystem::Kernel) => return Err(skipped("the kernel makes up what is in it".to_owned())),
-                Ok(FileSystem::Remote) => {
-                    return Err(skipped("it lies on another host or in a program (NFS, CIFS, FUSE): name it itself".to_owned()));
-                }
-                Ok(FileSystem::Local) | Err(_) => {}
-            }
+            // One that hides what the baseline knows is no place that is left out: something was mounted over it.
+            return Err(Found::Skipped(Skipped { path: HostText::from(job.path.as_slice()), why: why.to_owned(), meant: row.is_none() }));
         }
-        let row = reader.directory(&job.path).map_err(Found::Trouble)?;
         let known = match row.as_deref().map(decode) {
-            Some(Err(_)) => return Err(skipped("its row in the baseline was written by no version of bartizan".to_owned())),
+            Some(Err(_)) => return Err(skipped("its baseline row cannot be decoded; make a new baseline of it".to_owned())),
             Some(Ok(known)) => known,
             None => Vec::new(),
         };
@@ -130,13 +126,16 @@ impl Visitor<'_> {
             let old = known.remove(name.to_bytes());
             match look(&folder, &name, old.as_ref(), self.depth) {
                 Ok(Some(looked)) => {
-                    self.descend(&job, &folder, &name, &path, &looked, out, jobs);
+                    if looked.entry.kind == Kind::Directory && job.only.is_none() {
+                        let way = Way::Below(Arc::clone(&folder), name, device);
+                        descend(Job { path: path.clone(), way, only: None, depth: job.depth + 1 }, out, jobs);
+                    }
                     let entry = self.compare(&path, old, looked, reader, out)?;
                     entries.extend(self.writes.then_some(entry));
                 }
                 Ok(None) => self.gone(&path, old, reader, out)?,
                 Err(why) => {
-                    let _ = out.send(Found::Skipped(Skipped { path: path.into(), why: why.to_string() }));
+                    let _ = out.send(Found::Skipped(Skipped { path: path.into(), why: why.to_string(), meant: false }));
                 }
             }
         }
@@ -160,30 +159,6 @@ impl Visitor<'_> {
         known.into_iter().filter(wanted).try_for_each(|old| self.gone(&joined(&job.path, &old.name), Some(old), reader, out))
     }
 
-    /// A directory becomes a job, unless it is one too many.
-    #[allow(clippy::too_many_arguments)] // where we are, and what was found there
-    fn descend(
-        &self,
-        job: &Job,
-        folder: &Arc<Folder>,
-        name: &CString,
-        path: &[u8],
-        looked: &Looked,
-        out: &SyncSender<Found>,
-        jobs: &mut Vec<Job>,
-    ) {
-        if looked.entry.kind != Kind::Directory || job.only.is_some() {
-            return;
-        }
-        if job.depth >= DEEPEST || path.len() >= LONGEST_PATH {
-            let why = format!("it lies more than {DEEPEST} directories deep, or its path has more than {LONGEST_PATH} bytes");
-            let _ = out.send(Found::Skipped(Skipped { path: path.into(), why }));
-            return;
-        }
-        let way = Way::Below(Arc::clone(folder), name.clone(), looked.on);
-        jobs.push(Job { path: path.to_vec(), way, only: None, depth: job.depth + 1 });
-    }
-
     fn compare(
         &self,
         path: &[u8],
@@ -194,6 +169,10 @@ impl Visitor<'_> {
     ) -> Result<Entry, Found> {
         let Looked { entry, appended, content, read, .. } = looked;
         self.count(&entry, read);
+        if let Content::Unreadable(number) = entry.content {
+            let why = format!("cannot be read: {}", io::Error::from_raw_os_error(number));
+            let _ = out.send(Found::Skipped(Skipped { path: path.into(), why, meant: false }));
+        }
         if let (Some(content), Content::Hash(hash)) = (content, &entry.content) {
             self.judge(path, old.as_ref(), hash, content, reader, out)?;
         }
@@ -204,7 +183,8 @@ impl Visitor<'_> {
             gone_below(path, reader, out)?;
         }
         let Some(mut change) = Change::between(path.into(), old, Some(entry.clone())) else { return Ok(entry) };
-        if let Some(bytes) = appended {
+        // What was added to an empty file is all that it holds; only of a log it is no news.
+        if let Some(bytes) = appended.filter(|_| is_log(path) || change.before.as_ref().is_some_and(|old| old.size > 0)) {
             change
                 .differences
                 .iter_mut()
@@ -268,6 +248,24 @@ impl Visitor<'_> {
             let _ = out.send(Found::Change(Box::new(change)));
         }
         Ok(())
+    }
+}
+
+/// A directory becomes a job, unless it is one too many.
+fn descend(job: Job, out: &SyncSender<Found>, jobs: &mut Vec<Job>) {
+    if job.depth <= DEEPEST && job.path.len() < LONGEST_PATH {
+        return jobs.push(job);
+    }
+    let why = format!("it lies more than {DEEPEST} directories deep, or its path has more than {LONGEST_PATH} bytes");
+    let _ = out.send(Found::Skipped(Skipped { path: job.path.into(), why, meant: false }));
+}
+
+/// Why what is mounted here is not looked into, if it is not.
+fn foreign(folder: &Folder) -> Option<&'static str> {
+    match folder.file_system() {
+        Ok(FileSystem::Kernel) => Some("the kernel makes up what is in it: left out"),
+        Ok(FileSystem::Remote) => Some("it lies on another host or in a program (NFS, CIFS, FUSE): name it itself"),
+        Ok(FileSystem::Local) | Err(_) => None,
     }
 }
 

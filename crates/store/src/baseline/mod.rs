@@ -36,6 +36,8 @@ const STEPS: &[M<'static>] = &[M::up(
 const BEGINNING: &str = "bartizan baseline";
 /// How long another process may write.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest content that is kept, in bytes; what claims to be longer is not ours.
+const LONGEST_CONTENT: usize = 1 << 20;
 
 /// One version of the baseline: who made it, when, of what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +60,9 @@ pub struct BaselineVersion {
     pub bytes: u64,
     /// Keyed BLAKE3 of all rows, in hex.
     pub rows: String,
+    /// Keyed BLAKE3 of the digests of all contents that are kept, in hex; empty in versions of before that was sealed.
+    #[serde(default)]
+    pub contents: String,
 }
 
 /// What a new version says of itself; the rest is counted.
@@ -79,7 +84,7 @@ pub struct NewVersion {
     pub bytes: u64,
 }
 
-/// The baseline, open for writing.
+/// The baseline, open for reading or writing.
 #[derive(Debug)]
 pub struct Baseline {
     connection: Connection,
@@ -107,10 +112,32 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
 }
 
 impl Baseline {
-    /// Opens the baseline in `dir`, and makes an empty one where there is none (directory 0700, files 0600).
+    /// Opens the baseline that is in `dir` to compare with; nothing is written, not even beside it.
     ///
     /// # Errors
-    /// What the disk or the database says; [`StoreError::Forged`] when the database is there and its key is not.
+    /// What the disk or the database says; [`StoreError::NoKey`], [`StoreError::Forged`] when it has no tables.
+    pub fn read(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        let key = key(dir, false)?;
+        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let baseline = Self { connection, path, key };
+        match baseline.steps()? {
+            0 => Err(baseline.forged("it is empty".to_owned())),
+            _ => Ok(baseline),
+        }
+    }
+
+    /// How many steps its tables have behind them.
+    fn steps(&self) -> Result<i64, StoreError> {
+        let found = self.connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        let (found, known) = (found.map_err(database(&self.path, "checking"))?, STEPS.len() as i64);
+        if found > known { Err(StoreError::Newer { path: self.path.clone(), found, known }) } else { Ok(found) }
+    }
+
+    /// Opens the baseline in `dir` to change it, and makes an empty one where there is none (directory 0700, files 0600).
+    ///
+    /// # Errors
+    /// What the disk or the database says; [`StoreError::NoKey`] when the database is there and its key is not.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let fail = |why| StoreError::Directory { path: dir.to_owned(), why };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail)?;
@@ -118,21 +145,16 @@ impl Baseline {
         let fresh = !path.exists();
         let key = key(dir, fresh)?;
         fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
-        let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let fail = database(&path, "checking");
-        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&fail)?;
-        let known = STEPS.len() as i64;
-        if found > known {
-            return Err(StoreError::Newer { path, found, known });
-        }
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(&fail)?;
-        connection.pragma_update(None, "synchronous", "NORMAL").map_err(&fail)?;
-        Migrations::from_slice(STEPS).to_latest(&mut connection).map_err(|why| StoreError::Migration {
-            path: path.clone(),
-            known,
+        let mut baseline = Self { connection: connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?, path, key };
+        baseline.steps()?;
+        // Versions are rare, and a loss of power must not look like tampering.
+        baseline.connection.pragma_update(None, "synchronous", "FULL").map_err(database(&baseline.path, "checking"))?;
+        Migrations::from_slice(STEPS).to_latest(&mut baseline.connection).map_err(|why| StoreError::Migration {
+            path: baseline.path.clone(),
+            known: STEPS.len() as i64,
             why: why.to_string(),
         })?;
-        Ok(Self { connection, path, key })
+        Ok(baseline)
     }
 
     /// A connection of its own that reads what is committed, one a thread.
@@ -173,10 +195,15 @@ impl Baseline {
     /// [`StoreError::Forged`] when something was changed by somebody without the key.
     pub fn verify(&self) -> Result<Option<(BaselineVersion, String)>, StoreError> {
         let newest = self.versions()?.pop();
-        let rows = self.rows_digest(&self.connection)?;
+        let (rows, contents) = (self.rows_digest(&self.connection)?, self.contents_digest(&self.connection)?);
         match newest {
             Some((version, _)) if version.rows != rows => Err(self.forged(format!("the rows are not those of version {}", version.number))),
-            None if rows != empty(&self.key) => Err(self.forged("there are rows and no version".to_owned())),
+            Some((version, _)) if !version.contents.is_empty() && version.contents != contents => {
+                Err(self.forged(format!("the stored contents are not those of version {}", version.number)))
+            }
+            None if rows != empty(&self.key) || contents != empty(&self.key) => {
+                Err(self.forged("there are rows and no version".to_owned()))
+            }
             newest => Ok(newest),
         }
     }
@@ -196,6 +223,23 @@ impl Baseline {
                 hasher.update(&(bytes.len() as u64).to_le_bytes());
                 hasher.update(bytes);
             }
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// Over the digests of all contents; each content must be what its digest says.
+    fn contents_digest(&self, connection: &Connection) -> Result<String, StoreError> {
+        let fail = database(&self.path, "reading all contents");
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        let mut statement = connection.prepare("SELECT digest, data FROM contents ORDER BY digest").map_err(&fail)?;
+        let mut rows = statement.query([]).map_err(&fail)?;
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let blob = |column| row.get_ref(column).and_then(|value| Ok(value.as_blob()?)).map_err(&fail);
+            let digest = blob(0)?;
+            if unpacked(digest, blob(1)?).is_none() {
+                return Err(self.forged(NOT_WHAT_IT_SAYS.to_owned()));
+            }
+            hasher.update(digest);
         }
         Ok(hasher.finalize().to_hex().to_string())
     }
@@ -250,10 +294,21 @@ impl BaselineReader {
         let fail = database(&self.path, "reading a content");
         let found = self.connection.query_row("SELECT data FROM contents WHERE digest = ?1", [&digest[..]], |row| row.get::<_, Vec<u8>>(0));
         let Some(data) = found.optional().map_err(fail)? else { return Ok(None) };
-        let content = lz4_flex::decompress_size_prepended(&data).ok().filter(|content| blake3::hash(content) == *digest);
-        let forged = || StoreError::Forged { path: self.path.clone(), why: "a stored content is not what its hash says".to_owned() };
-        content.map(Some).ok_or_else(forged)
+        let forged = || StoreError::Forged { path: self.path.clone(), why: NOT_WHAT_IT_SAYS.to_owned() };
+        unpacked(digest, &data).map(Some).ok_or_else(forged)
     }
+}
+
+/// What is wrong with a content that somebody edited.
+const NOT_WHAT_IT_SAYS: &str = "a stored content is not what its hash says";
+
+/// A content as it was, if it is the one with this digest.
+fn unpacked(digest: &[u8], data: &[u8]) -> Option<Vec<u8>> {
+    // The size comes first; who edited it must not make us take gigabytes.
+    let size = u32::from_le_bytes(*data.first_chunk()?);
+    let fits = usize::try_from(size).is_ok_and(|size| size <= LONGEST_CONTENT);
+    let content = fits.then(|| lz4_flex::decompress_size_prepended(data).ok()).flatten()?;
+    (blake3::hash(&content).as_bytes() == digest).then_some(content)
 }
 
 fn one(connection: &Connection, directory: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
@@ -280,8 +335,9 @@ fn key(dir: &Path, fresh: bool) -> Result<[u8; 32], StoreError> {
     let file = dir.join(KEY);
     let forged = |why: String| StoreError::Forged { path: dir.join(FILE), why };
     match read_bounded(&file, 32) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound && !fresh => Err(StoreError::NoKey { path: file }),
         Ok(key) => <[u8; 32]>::try_from(key).map_err(|_| forged(format!("{KEY} is no key"))),
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound && fresh => {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
             let made = random::key().and_then(|key| replace_file::replace(&file, &key, 0o600, Outlives::Power).map(|()| key));
             made.map_err(|why| StoreError::Directory { path: dir.to_owned(), why })
         }
@@ -300,10 +356,11 @@ mod tests {
 
     fn made(dir: &Path) -> Baseline {
         let baseline = Baseline::open(dir).unwrap();
-        let rewrite = baseline.rewrite().unwrap();
+        let mut rewrite = baseline.rewrite().unwrap();
         for path in ["/etc", "/etc/ssh", "/etc-old", "/etc0"] {
             rewrite.put(path.as_bytes(), b"entries").unwrap();
         }
+        rewrite.keep(blake3::hash(b"kept").as_bytes(), b"kept").unwrap();
         rewrite.commit(new("baseline")).unwrap();
         baseline
     }
@@ -315,6 +372,9 @@ mod tests {
             ("DELETE FROM directories WHERE path = CAST('/etc' AS BLOB)", "the rows are not those of version 1"),
             ("UPDATE versions SET body = replace(body, 'root', 'toor')", "the seal of version 1 does not fit"),
             ("DELETE FROM versions", "there are rows and no version"),
+            ("DELETE FROM contents", "the stored contents are not those of version 1"),
+            ("UPDATE contents SET data = data || x'00'", "a stored content is not what its hash says"),
+            ("UPDATE contents SET data = x'ffffffff' || substr(data, 5)", "a stored content is not what its hash says"),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let baseline = made(dir.path());
@@ -327,7 +387,47 @@ mod tests {
         drop(made(dir.path()));
         fs::remove_file(dir.path().join(KEY)).unwrap();
         let why = Baseline::open(dir.path()).unwrap_err().to_string();
-        assert!(why.contains("integrity.key cannot be read"), "{why}");
+        assert!(why.contains("integrity.key: is missing"), "{why}");
+    }
+
+    #[test]
+    fn a_reader_leaves_nothing_beside_and_garbage_is_no_baseline() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(made(dir.path()));
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(), [FILE, KEY]);
+        let before = fs::metadata(dir.path()).unwrap().modified().unwrap();
+        let baseline = Baseline::read(dir.path()).unwrap();
+        baseline.verify().unwrap();
+        baseline.reader().unwrap().directory(b"/etc").unwrap();
+        assert_eq!(names(), [FILE, KEY]);
+        drop(baseline);
+        assert_eq!(fs::metadata(dir.path()).unwrap().modified().unwrap(), before, "no file was made and removed");
+        for (garbage, says) in [(&[7; 4096][..], "it is damaged"), (b"", "it is empty")] {
+            fs::write(dir.path().join(FILE), garbage).unwrap();
+            let why = Baseline::read(dir.path()).unwrap_err();
+            assert!(why.is_broken_baseline() && why.to_string().contains(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_content_that_no_row_names_goes_and_makes_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let baseline = made(dir.path());
+        let digest = |text: &[u8]| *blake3::hash(text).as_bytes();
+        let mut rewrite = baseline.rewrite().unwrap();
+        assert!(rewrite.keep(&digest(b"named"), b"named").unwrap());
+        rewrite.put(b"/etc", &digest(b"named")).unwrap();
+        rewrite.forget_contents(&|row| row.first_chunk().copied().into_iter().collect()).unwrap();
+        rewrite.commit(new("approved")).unwrap();
+        let reader = baseline.reader().unwrap();
+        assert_eq!(reader.content(&digest(b"named")).unwrap().as_deref(), Some(&b"named"[..]));
+        assert_eq!(reader.content(&digest(b"kept")).unwrap(), None);
+        baseline.verify().unwrap();
     }
 
     #[test]

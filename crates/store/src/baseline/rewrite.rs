@@ -1,10 +1,11 @@
 //! A version of the baseline that is being made: rows removed and set in one transaction, then one more line in the chain.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{BEGINNING, Baseline, BaselineVersion, NewVersion, below, chained, database, one};
+use super::{BEGINNING, Baseline, BaselineVersion, LONGEST_CONTENT, NewVersion, below, chained, database, one};
 use crate::error::StoreError;
 
 /// Bytes of contents kept, compressed; beyond them no more are kept.
@@ -17,17 +18,32 @@ pub struct Rewrite<'a> {
     transaction: Transaction<'a>,
     path: PathBuf,
     kept: u64,
+    /// Below the transaction: it ends first.
+    _journal: Journal<'a>,
+}
+
+/// While a version is made, others read what is committed: that takes a journal beside the file. When it is done the journal goes, so that
+/// those who only read write nothing. Another process that reads just now keeps it for this once.
+#[derive(Debug)]
+struct Journal<'a>(&'a Connection);
+
+impl Drop for Journal<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.pragma_update(None, "journal_mode", "DELETE");
+    }
 }
 
 impl<'a> Rewrite<'a> {
     pub(super) fn begin(of: &'a Baseline) -> Result<Self, StoreError> {
         let path = of.path.clone();
+        of.connection.pragma_update(None, "journal_mode", "WAL").map_err(database(&path, "beginning a version"))?;
+        let journal = Journal(&of.connection);
         // Through a shared reference, so that the rows can be hashed inside the transaction.
         let transaction = Transaction::new_unchecked(&of.connection, TransactionBehavior::Immediate);
         let transaction = transaction.map_err(database(&path, "beginning a version"))?;
         let kept = transaction.query_row("SELECT coalesce(sum(length(data)), 0) FROM contents", [], |row| row.get::<_, i64>(0));
         let kept = kept.map_err(database(&path, "reading contents"))?.unsigned_abs();
-        Ok(Self { of, transaction, path, kept })
+        Ok(Self { of, transaction, path, kept, _journal: journal })
     }
 
     /// Removes the row of this directory and of all below.
@@ -68,8 +84,12 @@ impl<'a> Rewrite<'a> {
     /// What the database says.
     pub fn keep(&mut self, digest: &[u8; 32], content: &[u8]) -> Result<bool, StoreError> {
         let fail = database(&self.path, "keeping a content");
+        let known = self.transaction.query_row("SELECT 1 FROM contents WHERE digest = ?1", [&digest[..]], |_| Ok(())).optional();
+        if known.map_err(&fail)?.is_some() {
+            return Ok(true);
+        }
         let data = lz4_flex::compress_prepend_size(content);
-        if self.kept + data.len() as u64 > MAX_CONTENTS {
+        if content.len() > LONGEST_CONTENT || self.kept + data.len() as u64 > MAX_CONTENTS {
             return Ok(false);
         }
         let mut insert =
@@ -79,6 +99,34 @@ impl<'a> Rewrite<'a> {
         Ok(true)
     }
 
+    /// Forgets the contents that no row names; `of_row`: the digests that a row does.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget_contents(&mut self, of_row: &dyn Fn(&[u8]) -> Vec<[u8; 32]>) -> Result<(), StoreError> {
+        let fail = database(&self.path, "removing contents");
+        let mut forgotten: HashSet<[u8; 32]> = HashSet::new();
+        let mut statement = self.transaction.prepare("SELECT digest FROM contents").map_err(&fail)?;
+        for digest in statement.query_map([], |row| row.get::<_, [u8; 32]>(0)).map_err(&fail)? {
+            forgotten.insert(digest.map_err(&fail)?);
+        }
+        let mut statement = self.transaction.prepare("SELECT entries FROM directories").map_err(&fail)?;
+        let mut rows = statement.query([]).map_err(&fail)?;
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let row = row.get_ref(0).and_then(|value| Ok(value.as_blob()?)).map_err(&fail)?;
+            for digest in of_row(row) {
+                forgotten.remove(&digest);
+            }
+        }
+        let mut delete = self.transaction.prepare("DELETE FROM contents WHERE digest = ?1").map_err(&fail)?;
+        for digest in &forgotten {
+            delete.execute([&digest[..]]).map_err(&fail)?;
+        }
+        let left = self.transaction.query_row("SELECT coalesce(sum(length(data)), 0) FROM contents", [], |row| row.get::<_, i64>(0));
+        self.kept = left.map_err(&fail)?.unsigned_abs();
+        Ok(())
+    }
+
     /// All rows and one more line in the chain, or nothing of it.
     ///
     /// # Errors
@@ -86,10 +134,10 @@ impl<'a> Rewrite<'a> {
     pub fn commit(self, new: NewVersion) -> Result<(BaselineVersion, String), StoreError> {
         let versions = self.of.versions()?;
         let previous = versions.last().map_or(BEGINNING, |(_, seal)| seal);
-        let rows = self.of.rows_digest(&self.transaction)?;
+        let (rows, contents) = (self.of.rows_digest(&self.transaction)?, self.of.contents_digest(&self.transaction)?);
         let NewVersion { at, by, what, roots, excluded, files, bytes } = new;
         let number = versions.len() as u64 + 1;
-        let version = BaselineVersion { number, at, by, what, roots, excluded, files, bytes, rows };
+        let version = BaselineVersion { number, at, by, what, roots, excluded, files, bytes, rows, contents };
         let body = serde_json::to_string(&version)?;
         let seal = chained(&self.of.key, previous, &body);
         let fail = database(&self.path, "writing a version");
