@@ -171,7 +171,7 @@ pub const COMMANDS: &[CommandInfo] = &[
         &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions],
     ),
     row(Command::Mark, "mark", &["space"], "mark", "mark the row, so that the next answer is about all marked ones", MARKED),
-    row(Command::MarkAll, "mark-all", &["*"], "mark all", "mark every row of the list, or none", MARKED),
+    row(Command::MarkAll, "mark-all", &["*"], "mark all", "mark every row that waits for an answer, or none", MARKED),
     row(Command::Sort, "sort", &["o"], "sort", "sort by one of the columns, again for the other way round", LISTS),
     row(Command::Open, "open", &["enter"], "open", "open what is under the cursor", LISTS),
     row(

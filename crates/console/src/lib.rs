@@ -19,6 +19,8 @@ mod fixtures;
 #[cfg(test)]
 mod question_tests;
 #[cfg(test)]
+mod sentence_tests;
+#[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod tests;

@@ -67,6 +67,9 @@ fn every_name_that_a_table_is_sorted_by_is_a_value_of_its_rows() {
     for view in View::ALL {
         let known: Vec<_> = of(view).into_iter().map(|(name, _)| name).collect();
         assert!(names(view).iter().all(|name| known.contains(name)), "{view}: {known:?}");
+        let all = columns(view);
+        assert!(all.iter().all(|name| known.contains(name)), "{view}: {known:?}");
+        assert!(known.iter().all(|name| *name == "weight" || all.contains(name)), "{view}: {all:?}");
     }
 }
 
@@ -99,9 +102,12 @@ fn flooded() -> State {
 }
 
 #[test]
-fn sixty_alerts_are_acknowledged_with_two_keys() {
+fn sixty_alerts_are_acknowledged_with_three_keys_after_each_was_named() {
     let mut state = flooded();
-    let asked = asks(&press(&mut state, "* c"));
+    assert_eq!(asks(&press(&mut state, "* c")), []);
+    let shown = text(&state);
+    assert!(shown.contains("Acknowledge all 60 marked alerts?") && shown.contains("L159") && shown.contains("I7 critical:"), "{shown}");
+    let asked = asks(&press(&mut state, "y"));
     assert_eq!(asked.len(), 60);
     assert!(text(&state).contains("60 marked"), "{}", text(&state));
     let ack = |state: &mut State, id: AlertId| {
@@ -118,6 +124,65 @@ fn sixty_alerts_are_acknowledged_with_two_keys() {
     state.mirror.alerts.get_mut(&AlertId(159)).unwrap().state = AlertState::Acknowledged;
     ack(&mut state, AlertId(159));
     assert_eq!((first, state.chosen()), (Some(RowKey::Alert(AlertId(159))), Some(RowKey::Alert(AlertId(158)))), "each answer goes on");
+}
+
+#[test]
+fn what_was_acknowledged_together_is_told_together() {
+    let mut state = flooded();
+    for id in 100..103 {
+        sent(&mut state, id, Question { request: Request::Ack { id: AlertId(id) }, what: "acknowledging".to_owned(), plan: None });
+    }
+    for id in 100..103 {
+        update(&mut state, Input::Reply { ticket: id, reply: Box::new(Reply::Done(format!("L{id} acknowledged"))) }, now());
+    }
+    assert_eq!(state.message.as_ref().unwrap().text, "3 acknowledged: L100 L101 L102");
+    assert!(state.acknowledged.is_empty(), "the next answer begins anew");
+}
+
+#[test]
+fn all_rows_that_an_answer_is_for_are_marked_and_no_others() {
+    for (view, marks) in [(View::Alerts, 2), (View::Approvals, 2), (View::Actions, 2)] {
+        let mut state = state(view, 80, 24);
+        press(&mut state, "*");
+        assert_eq!(state.list().marks.len(), marks, "{view}");
+        assert!(state.list().marks.iter().all(|row| rows::is_answerable(&state, *row)), "{view}");
+    }
+}
+
+#[test]
+fn a_view_is_entered_at_what_waits_for_an_answer() {
+    let mut state = state(View::Approvals, 80, 24);
+    state.mirror.approvals.values_mut().for_each(|row| row.state = bartizan_model::ApprovalState::Rejected);
+    press(&mut state, "g 1");
+    state.mirror.approvals.get_mut(&ApprovalId(5)).unwrap().state = bartizan_model::ApprovalState::Pending;
+    press(&mut state, "6");
+    assert_eq!(state.chosen(), Some(RowKey::Approval(ApprovalId(5))), "not at the old one");
+    state.mirror.approvals.get_mut(&ApprovalId(6)).unwrap().state = bartizan_model::ApprovalState::Pending;
+    press(&mut state, "G k 1 6");
+    assert_eq!(state.chosen(), Some(RowKey::Approval(ApprovalId(6))), "where the person put it");
+    let over = |state: &mut State, id| {
+        state.mirror.actions.get_mut(&bartizan_model::ActionId(id)).unwrap().state = bartizan_model::ActionState::Expired
+    };
+    press(&mut state, "7");
+    over(&mut state, 12);
+    press(&mut state, "1 7");
+    assert_eq!(state.chosen(), Some(RowKey::Action(bartizan_model::ActionId(11))), "the live one");
+}
+
+#[test]
+fn a_filter_without_a_match_gives_the_cursor_back_and_unknown_columns_are_told() {
+    let mut state = state(View::Alerts, 80, 24);
+    press(&mut state, "g j");
+    let here = state.chosen();
+    filter(&mut state, "zzz");
+    assert!(text(&state).contains("0 shown of 3"), "{}", text(&state));
+    press(&mut state, "esc");
+    assert_eq!(state.chosen(), here);
+    filter(&mut state, "sev:high");
+    let flat = text(&state).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("sev is no column here; there are: severity state age count incident id"), "{flat}");
+    filter(&mut state, "severity:high fe80::1 dead:beef::1 http://x");
+    assert!(!text(&state).contains("no column"), "{}", text(&state));
 }
 
 #[test]

@@ -129,6 +129,32 @@ fn every_act_answers_with_its_proof_and_the_way_back() {
 }
 
 #[test]
+fn after_an_undo_the_screen_says_what_runs_again_and_keeps_what_was_done() {
+    for (width, height) in [(80, 24), (120, 40)] {
+        let mut state = crowded(width, height);
+        state.mirror.approvals.clear();
+        state.mirror.actions.retain(|id, _| id.0 == 11);
+        let row = state.mirror.actions.get_mut(&bartizan_model::ActionId(11)).unwrap();
+        (row.state, row.ended_at) = (bartizan_model::ActionState::RolledBack, Some(now() - chrono::TimeDelta::seconds(30)));
+        row.desired = bartizan_model::Desired::Gone(bartizan_model::Ending {
+            cause: bartizan_model::EndCause::Undone,
+            by: "ann".to_owned(),
+            why: String::new(),
+            since: now(),
+            failed_tries: 0,
+            last_error: None,
+        });
+        let flat = |state: &State| text(state).split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = "I7 is not held: dash 2214 and 2 more run; :2214 goes to it, F there freezes it again";
+        assert!(flat(&state).contains(words) && !flat(&state).contains("Nothing waits"), "{}", text(&state));
+        assert!(flat(&state).contains("A11 undone 30s ago by ann freeze /usr/bin/dash"), "{}", text(&state));
+        let row = state.mirror.actions[&bartizan_model::ActionId(11)].id;
+        state.mirror.processes.values_mut().for_each(|process| process.held_by = Some(row));
+        assert!(!flat(&state).contains("is not held"), "held ones are: {}", text(&state));
+    }
+}
+
+#[test]
 fn a_calm_host_says_so_and_since_when() {
     for (width, height) in [(80, 24), (60, 20)] {
         let mut state = state(View::Overview, width, height);

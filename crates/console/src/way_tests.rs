@@ -62,6 +62,22 @@ fn a_drill_of_four_steps_comes_back_the_same_way() {
     assert_eq!((state.view, state.chosen()), (View::Overview, Some(RowKey::Incident(IncidentId(7)))));
 }
 
+#[test]
+fn signals_and_events_are_places() {
+    let id = bartizan_model::SignalId { event: bartizan_model::EventId(47), ordinal: 0 };
+    for name in ["S47.0", "s47.0", "E47"] {
+        let mut state = state(View::Health, 80, 24);
+        press(&mut state, &typed(name));
+        assert_eq!(
+            (state.view, state.timeline_of(), state.chosen()),
+            (View::Timeline, Some(IncidentId(7)), Some(RowKey::Signal(id))),
+            "{name}"
+        );
+        press(&mut state, &typed("E48"));
+        assert!(text(&state).contains("E48 is not on this console any more"), "{}", text(&state));
+    }
+}
+
 fn typed(text: &str) -> String {
     let letters = text.chars().map(|letter| letter.to_string()).collect::<Vec<_>>().join(" ");
     format!(": {letters} enter")
@@ -77,6 +93,9 @@ fn ids_pids_addresses_and_paths_are_places() {
     press(&mut one, &typed("2214"));
     assert_eq!((one.view, one.chosen()), (View::Processes, Some(RowKey::Process(key(2214)))));
     press(&mut one, &typed("203.0.113.66"));
+    let Some(Dialog::Page(page)) = &one.dialog else { panic!("{:?}", one.dialog) };
+    assert_eq!((page.lines[0].label.trim(), page.lines[3].label.trim()), ("I7", "A12"), "what was made of it comes first: {page:?}");
+    press(&mut one, "5");
     assert_eq!((one.view, one.chosen()), (View::Network, Some(RowKey::Socket(13))));
     press(&mut one, "esc esc esc esc");
     assert_eq!(one.view, View::Health, "and all the way back");
@@ -89,5 +108,7 @@ fn ids_pids_addresses_and_paths_are_places() {
     assert!(text(&one).contains("no recorded event names it"));
     press(&mut one, "esc");
     press(&mut one, &typed("I999"));
-    assert!(text(&one).contains("I999 is no longer in memory here"), "{}", text(&one));
+    assert!(text(&one).contains("there is no I999 here: the newest incident is I7"), "{}", text(&one));
+    press(&mut one, &typed("I2"));
+    assert!(text(&one).contains("I2 is no longer in memory here"), "{}", text(&one));
 }

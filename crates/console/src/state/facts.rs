@@ -21,6 +21,35 @@ pub(crate) fn names(view: View) -> &'static [&'static str] {
     }
 }
 
+/// All names that a filter may ask for in a view.
+pub(crate) fn columns(view: View) -> Vec<&'static str> {
+    let more: &[&str] = match view {
+        View::Overview => &["incident", "what"],
+        View::Processes => &["uid", "args", "held"],
+        View::Network => &["src", "user"],
+        View::Timeline => &["what"],
+        View::Alerts => &["alert", "what"],
+        View::Approvals => &["question", "what", "why"],
+        View::Actions => &["action", "standing", "what"],
+        View::Health => &[],
+        View::Audit => &["detail"],
+    };
+    names(view).iter().chain(more).copied().collect()
+}
+
+/// A name of which a filter asks for a value and that the rows of this view do not have: its part is then taken as text.
+pub(crate) fn unknown(view: View, filter: &str) -> Option<String> {
+    let columns = columns(view);
+    let name_of = |word: &str| {
+        let (name, value) = word.trim_start_matches('!').split_once([':', '<', '>'])?;
+        // Neither an address of IPv6 nor a link.
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+        (is_name && !value.contains(':') && !value.starts_with("//")).then(|| name.to_lowercase())
+    };
+    let words = filter.split(' ').filter(|word| !word.starts_with('~') && !word.starts_with("!~") && !word.starts_with('"'));
+    words.filter_map(name_of).find(|name| !columns.contains(&name.as_str()) && name != "weight")
+}
+
 /// The rows that the filter wants, in the order that the person asked for; without one, as they come.
 pub(crate) fn arrange<T>(list: &List, rows: &mut Vec<T>, facts: impl Fn(&T) -> Facts) {
     if !list.filter.is_empty() {

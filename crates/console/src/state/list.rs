@@ -33,6 +33,10 @@ pub(crate) struct List {
     near: usize,
     /// On which line of the screen it is.
     line: usize,
+    /// The person put the cursor there; otherwise it only began there.
+    moved: bool,
+    /// The row under the cursor when the filter began.
+    before: Option<RowKey>,
     /// Only rows that fit this are shown ([`super::query::Query`]).
     pub filter: String,
     /// By which of its values the rows are sorted, and whether the largest comes first.
@@ -62,6 +66,30 @@ impl List {
     /// Puts the cursor on a row.
     pub(crate) fn choose(&mut self, key: RowKey) {
         self.key = Some(key);
+        self.moved = true;
+    }
+
+    /// Begins at the first row that an answer is for, unless the person had put the cursor on such a row.
+    pub(crate) fn enter(&mut self, rows: &[RowKey], is_answerable: impl Fn(RowKey) -> bool) {
+        if self.moved && self.chosen(rows).is_some_and(&is_answerable) {
+            return;
+        }
+        if let Some(first) = rows.iter().copied().find(|row| is_answerable(*row)) {
+            (self.key, self.moved) = (Some(first), false);
+        }
+    }
+
+    /// Filters otherwise; the row that the cursor was on when filtering began is remembered.
+    pub(crate) fn refilter(&mut self, filter: String) {
+        if self.filter.is_empty() && !filter.is_empty() {
+            self.before = self.key;
+        }
+        self.filter = filter;
+        if self.filter.is_empty() {
+            let before = self.before.take();
+            // Nothing fitted: the cursor is where it was.
+            self.key = self.key.or(before);
+        }
     }
 
     /// The row under the cursor, if it is still there: what commands work on.
@@ -80,7 +108,7 @@ impl List {
             Move::Last => last,
         };
         self.key = rows.get(to).copied();
-        self.near = to;
+        (self.near, self.moved) = (to, true);
         // The window follows only as far as it must.
         let offset = before.offset.clamp((to + 1).saturating_sub(page.max(1)), to);
         self.line = to - offset;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use chrono::{FixedOffset, TimeDelta};
 
 use bartizan_config::{Keymap, View};
-use bartizan_model::{AuditEntry, Check, IncidentId, ProcessKey, Role, Timestamp};
+use bartizan_model::{AlertId, AuditEntry, Check, IncidentId, ProcessKey, Role, Timestamp};
 use bartizan_protocol::{AuditVerdict, Mirror};
 
 pub(crate) mod dialog;
@@ -99,6 +99,8 @@ pub(crate) struct State {
     /// "While you were away" is on screen.
     pub away: bool,
     pub asked: BTreeMap<u64, Asked>,
+    /// Alerts of one answer whose acknowledgement the agent confirmed so far.
+    pub acknowledged: Vec<AlertId>,
     pub message: Option<Message>,
     pub rates: VecDeque<u64>,
 }
@@ -132,6 +134,7 @@ impl State {
             alone: true,
             away: false,
             asked: BTreeMap::new(),
+            acknowledged: Vec::new(),
             message: None,
             rates: VecDeque::new(),
         }

@@ -7,7 +7,7 @@ use super::{RowKey, State, facts};
 use crate::widgets::{Branch, branches};
 use bartizan_config::View;
 use bartizan_model::{
-    Action, Alert, AlertState, Approval, ApprovalState, AuditEntry, Incident, IncidentId, IncidentState, ProcessKey, Signal,
+    Action, ActionState, Alert, AlertState, Approval, ApprovalState, AuditEntry, Incident, IncidentId, IncidentState, ProcessKey, Signal,
 };
 use bartizan_protocol::{ProcessRow, SocketRow};
 
@@ -69,6 +69,36 @@ pub(crate) fn questions_of(state: &State, id: IncidentId) -> Vec<&Approval> {
 /// Actions for an incident that still have an effect, newest first.
 pub(crate) fn actions_of(state: &State, id: IncidentId) -> Vec<&Action> {
     state.mirror.actions.values().rev().filter(|row| row.incident == Some(id) && row.state.is_active()).collect()
+}
+
+/// Actions for an incident, whatever became of them: those that still have an effect first, then the newest.
+pub(crate) fn done_for(state: &State, id: IncidentId) -> Vec<&Action> {
+    let of = |row: &&Action| row.incident == Some(id) && row.state != ActionState::Planned;
+    let mut rows: Vec<_> = state.mirror.actions.values().rev().filter(of).collect();
+    rows.sort_by_key(|row| !row.state.is_active());
+    rows
+}
+
+/// Processes of an open incident that run and that no action holds, the one that did it first.
+pub(crate) fn loose(state: &State, id: IncidentId) -> Vec<&ProcessRow> {
+    let Some(incident) = state.mirror.incidents.get(&id).filter(|row| row.state == IncidentState::Open) else { return Vec::new() };
+    let of = |row: &&ProcessRow| row.incident == Some(id) || incident.subject == Some(row.key);
+    let mut rows: Vec<_> = state.mirror.processes.values().filter(of).filter(|row| row.held_by.is_none()).collect();
+    rows.sort_by_key(|row| (incident.subject != Some(row.key), row.key.start, row.key.pid));
+    rows
+}
+
+/// Whether an answer to this row still does something: an open question, an alert that nobody has seen, an action to undo.
+pub(crate) fn is_answerable(state: &State, key: RowKey) -> bool {
+    match key {
+        RowKey::Approval(id) => state.mirror.approvals.get(&id).is_some_and(|row| row.state == ApprovalState::Pending),
+        RowKey::Alert(id) => state.mirror.alerts.get(&id).is_some_and(|row| row.state == AlertState::New),
+        RowKey::Action(id) => {
+            let live = |row: &Action| row.state.is_active() && row.kind.is_reversible();
+            state.mirror.actions.get(&id).is_some_and(live)
+        }
+        RowKey::Incident(_) | RowKey::Process(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Line(_) => false,
+    }
 }
 
 /// Alerts of an incident that nobody has seen.

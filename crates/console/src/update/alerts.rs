@@ -1,13 +1,19 @@
 //! Saying that an alert was seen.
 
 use crate::input::Effect;
-use crate::state::{RowKey, Sound, State, rows};
+use crate::state::{Dialog, RowKey, Sound, State, rows};
 use bartizan_model::{AlertId, AlertState};
 use bartizan_protocol::Request;
 
 /// Acknowledges the alert under the cursor, or all new ones of the incident there.
 pub(super) fn run(state: &mut State) -> Vec<Effect> {
     let marked = super::table::alerts(state);
+    if let [first, _, ..] = marked.as_slice() {
+        if super::allowed(state, &Request::Ack { id: *first }) {
+            state.dialog = Some(Dialog::Confirm(super::table::acknowledge(state, &marked)));
+        }
+        return Vec::new();
+    }
     if !marked.is_empty() {
         return acknowledge(state, &marked);
     }

@@ -45,6 +45,8 @@ pub(super) fn quit(state: &mut State) -> Vec<Effect> {
         return vec![Effect::Quit];
     }
     let active = state.mirror.actions.values().filter(|row| row.state.is_active()).count();
+    let stay = if active == 1 { "stays until it expires" } else { "stay until they expire" };
+    let nothing = format!("nothing watches; {} {stay}", crate::view::format::plural(active, "action"));
     let choice = |label: &str, about: String, then| Choice { label: label.to_owned(), about, then };
     state.dialog = Some(Dialog::Choose(Choose {
         title: "Leave the console".to_owned(),
@@ -55,7 +57,7 @@ pub(super) fn quit(state: &mut State) -> Vec<Effect> {
                 "the agent keeps running in the background; `bartizan attach` reopens the console".to_owned(),
                 Then::Do(vec![Effect::Detach]),
             ),
-            choice("stop the guard", format!("nothing watches; {active} actions stay until they expire"), Then::Do(vec![Effect::Quit])),
+            choice("stop the guard", nothing, Then::Do(vec![Effect::Quit])),
             choice("stay", "back to the console".to_owned(), Then::Nothing),
         ],
         at: 0,

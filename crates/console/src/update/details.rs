@@ -1,11 +1,13 @@
 //! Enter: the whole truth about the row under the cursor.
 
+use std::net::IpAddr;
+
 use crate::input::Effect;
 use crate::state::dialog::Page;
 use crate::state::{Dialog, RowKey, Sound, State};
 use crate::widgets::{Tone, TonedLine};
 use bartizan_config::View;
-use bartizan_model::{Action, AuditEntry, Event, EventKind, Signal, Timestamp};
+use bartizan_model::{Action, AuditEntry, Event, EventKind, Incident, Signal, Timestamp};
 use bartizan_protocol::{ProcessRow, SocketRow};
 
 pub(super) fn open(state: &mut State) -> Vec<Effect> {
@@ -154,6 +156,44 @@ fn line(state: &State, row: &AuditEntry) -> Page {
     Page::new(format!("Audit line {}", row.seq), lines)
 }
 
+fn incidents_naming(state: &State, address: IpAddr) -> impl Iterator<Item = &Incident> {
+    state.mirror.incidents.values().rev().filter(move |row| row.addresses.contains(&address))
+}
+
+fn actions_naming(state: &State, address: IpAddr) -> impl Iterator<Item = &Action> {
+    state.mirror.actions.values().rev().filter(move |row| row.target.addresses().contains(&address))
+}
+
+/// Whether an incident or an action names this address.
+pub(super) fn names(state: &State, address: IpAddr) -> bool {
+    incidents_naming(state, address).next().is_some() || actions_naming(state, address).next().is_some()
+}
+
+/// All that names an address: incidents and actions first, then where its connections and events are.
+pub(super) fn address(state: &mut State, address: IpAddr) {
+    let (mut lines, mut links) = (Vec::new(), Vec::new());
+    for row in incidents_naming(state, address) {
+        let standing = format!("{:?}", row.state).to_lowercase();
+        let what = format!("{}, {standing}: {}", row.severity, row.sentence);
+        lines.push(TonedLine::labelled(format!("{:<6}", row.id), Tone::Plain, what));
+        links.push(super::way::Goto::Incident(row.id));
+    }
+    for row in actions_naming(state, address) {
+        let what = format!("{}: {} {}", row.standing(), row.kind.verb(), row.target);
+        lines.push(TonedLine::labelled(format!("{:<6}", row.id), Tone::Plain, what));
+        links.push(super::way::Goto::Action(row.id));
+    }
+    if state.mirror.sockets.values().any(|row| !row.listening && row.net.dst == Some(address)) {
+        links.push(super::way::Goto::Connections(address.to_string()));
+    }
+    links.push(super::way::Goto::Events(address.to_string()));
+    // A digit goes to each of them: the newest, and always to connections and events.
+    let surplus = links.len().saturating_sub(9);
+    let from = links.len().saturating_sub(2 + surplus);
+    links.drain(from..from + surplus);
+    state.dialog = Some(Dialog::Page(Page { links, ..Page::new(format!("What names {address}"), lines) }));
+}
+
 /// What was recorded of a path or an address, newest last.
 pub(super) fn events(state: &State, events: &[Event]) -> Page {
     let mut lines: Vec<TonedLine> = events.iter().map(|row| event(state, row)).collect();
@@ -162,7 +202,7 @@ pub(super) fn events(state: &State, events: &[Event]) -> Page {
     }
     let mut processes = events.iter().rev().filter_map(|row| row.process.as_ref()).map(|process| process.key);
     let alive = processes.find(|key| state.mirror.processes.contains_key(key)).map(super::way::Goto::Process);
-    Page { links: alive.into_iter().collect(), ..Page::new(format!("{} recorded events", events.len()), lines) }
+    Page { links: alive.into_iter().collect(), ..Page::new(crate::view::format::plural(events.len(), "recorded event"), lines) }
 }
 
 fn event(state: &State, row: &Event) -> TonedLine {

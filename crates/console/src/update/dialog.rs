@@ -182,8 +182,7 @@ fn in_filter(state: &mut State, mut line: TextLine, key: Key) -> Vec<Effect> {
 }
 
 fn refilter(state: &mut State, filter: String) {
-    let list = state.list_mut();
-    list.filter = filter;
+    state.list_mut().refilter(filter);
     let keys = crate::state::rows::keys(state);
     if state.list().chosen(&keys).is_none() {
         state.list_mut().key = keys.first().copied();

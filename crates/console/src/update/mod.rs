@@ -255,7 +255,13 @@ fn jump(state: &mut State, view: View) -> Vec<Effect> {
         state.list_mut().filter.clear();
         state.list_mut().marks.clear();
     }
-    show(state, view)
+    let effects = show(state, view);
+    if state.view == view {
+        let keys = rows::keys(state);
+        let answerable: std::collections::HashSet<RowKey> = keys.iter().copied().filter(|key| rows::is_answerable(state, *key)).collect();
+        state.list_mut().enter(&keys, |key| answerable.contains(&key));
+    }
+    effects
 }
 
 /// Goes to a view.
@@ -300,7 +306,7 @@ fn back(state: &mut State) {
             way::back(state);
             return;
         }
-        state.list_mut().filter.clear();
+        state.list_mut().refilter(String::new());
         state.say(Sound::Note, "the filter is off");
     } else if !way::back(state) && !state.single && state.view != View::Overview {
         state.say(Sound::Note, "there is no way back from here: enter leads on, esc comes back");
@@ -358,6 +364,7 @@ fn tick(state: &mut State) -> Vec<Effect> {
 
 fn lost(state: &mut State, reason: String) -> Vec<Effect> {
     state.asked.clear();
+    state.acknowledged.clear();
     let since = match &state.link {
         Link::Lost { since, .. } => *since,
         Link::Up => state.now,

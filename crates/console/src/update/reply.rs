@@ -18,7 +18,10 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
     }
     match reply {
         Reply::Done(_) if asked.question.what.is_empty() => {}
-        Reply::Done(text) => state.say(Sound::Done, text),
+        Reply::Done(text) => {
+            let all = acknowledged(state, &asked.question.request);
+            state.say(Sound::Done, all.unwrap_or(text));
+        }
         Reply::Refused(refusal) => refused(state, &refusal),
         Reply::Explanation(why) if state.dialog.is_none() => state.dialog = Some(Dialog::Page(Page::explanation(&why))),
         Reply::Actions(actions) => acted(state, &asked.question.request, &actions),
@@ -74,6 +77,17 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Pass(_) => {}
     }
     Vec::new()
+}
+
+/// Of several alerts that one key acknowledged, all that are by now.
+fn acknowledged(state: &mut State, request: &Request) -> Option<String> {
+    let Request::Ack { id } = request else { return None };
+    state.acknowledged.push(*id);
+    let ids: Vec<String> = state.acknowledged.iter().map(ToString::to_string).collect();
+    if !state.asked.values().any(|asked| matches!(asked.question.request, Request::Ack { .. })) {
+        state.acknowledged.clear();
+    }
+    (ids.len() > 1).then(|| format!("{} acknowledged: {}", ids.len(), ids.join(" ")))
 }
 
 /// What came of an action: that it is confirmed, or that it waits for that.

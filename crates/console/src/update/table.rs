@@ -56,9 +56,13 @@ pub(super) fn mark(state: &mut State) {
     super::step(state, Move::By(1));
 }
 
-/// Marks all rows on the list, which the filter chose; when all are marked, none.
+/// Marks all rows on the list, which the filter chose, that an answer is for; when all are marked, none.
 pub(super) fn mark_all(state: &mut State) {
-    let keys: std::collections::HashSet<RowKey> = rows::keys(state).into_iter().collect();
+    let keys: std::collections::HashSet<RowKey> = rows::keys(state).into_iter().filter(|key| rows::is_answerable(state, *key)).collect();
+    if keys.is_empty() {
+        state.say(Sound::Note, "nothing on this list waits for an answer");
+        return;
+    }
     let marks = &mut state.list_mut().marks;
     if *marks == keys { marks.clear() } else { *marks = keys }
 }
@@ -113,6 +117,20 @@ pub(super) fn approve(state: &State, ids: &[ApprovalId]) -> Confirm {
     }
     let yes = ids.iter().map(|id| Effect::ask(Request::Approve { id: *id, lasts: None }, format!("approving {id}"))).collect();
     Confirm::new(format!("Approve all {} marked questions?", chosen.len()), essentials, details, yes)
+}
+
+/// Asks once before all marked alerts are acknowledged: each of them is named.
+pub(super) fn acknowledge(state: &State, ids: &[AlertId]) -> Confirm {
+    let details = ids.iter().filter_map(|id| state.mirror.alerts.get(id));
+    let details = details.map(|row| {
+        TonedLine::labelled(format!("{:<8}", row.id), Tone::Plain, format!("{} {}: {}", row.incident, row.severity, row.sentence))
+    });
+    let essentials = vec![
+        Essential::new("What", Tone::Plain, format!("acknowledge {} alerts, listed below", ids.len())),
+        Essential::new("After", Tone::Plain, "they stay on the list as seen; nothing on the host changes").or("listed as seen"),
+    ];
+    let yes = ids.iter().map(|id| Effect::ask(Request::Ack { id: *id }, format!("acknowledging {id}"))).collect();
+    Confirm::new(format!("Acknowledge all {} marked alerts?", ids.len()), essentials, details.collect(), yes)
 }
 
 /// Asks once before all marked actions are undone; `None` without a mark.

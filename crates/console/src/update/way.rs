@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::input::Effect;
 use crate::state::{RowKey, Sound, State, rows};
 use bartizan_config::View;
-use bartizan_model::{ActionId, AlertId, ApprovalId, IncidentId, ProcessKey};
+use bartizan_model::{ActionId, AlertId, ApprovalId, EventId, IncidentId, ProcessKey, SignalId};
 use bartizan_protocol::{EventQuery, Request};
 
 /// Most steps that are remembered; nobody goes back further.
@@ -21,6 +21,11 @@ pub(crate) enum Goto {
     Approval(ApprovalId),
     Action(ActionId),
     Process(ProcessKey),
+    Signal(SignalId),
+    /// The signal that an event belongs to.
+    Event(EventId),
+    /// All that names an address: incidents and actions first.
+    Address(IpAddr),
     /// Connections whose row holds this: those of an address or of a process.
     Connections(String),
     /// Recorded events that name this.
@@ -48,7 +53,21 @@ pub(crate) fn goto(state: &mut State, to: &Goto) -> Vec<Effect> {
         Goto::Action(_) => View::Actions,
         Goto::Process(_) => View::Processes,
         Goto::Connections(_) => View::Network,
+        Goto::Signal(_) | Goto::Event(_) => View::Timeline,
+        Goto::Address(address) => {
+            super::details::address(state, *address);
+            return Vec::new();
+        }
         Goto::Events(text) => return events(state, text),
+    };
+    if let Some(newest) = newest_before(state, to) {
+        state.say(Sound::Note, format!("there is no {} here: {newest}", name_of(to)));
+        return Vec::new();
+    }
+    let signal = match to {
+        Goto::Signal(id) => signal_on(state, |row| row == id),
+        Goto::Event(id) => signal_on(state, |row| row.event == *id).or_else(|| signal_of(state, *id)),
+        _ => None,
     };
     let known = match to {
         Goto::Incident(id) => state.mirror.incidents.contains_key(id),
@@ -56,7 +75,8 @@ pub(crate) fn goto(state: &mut State, to: &Goto) -> Vec<Effect> {
         Goto::Approval(id) => state.mirror.approvals.contains_key(id),
         Goto::Action(id) => state.mirror.actions.contains_key(id),
         Goto::Process(key) => state.mirror.processes.contains_key(key),
-        Goto::Connections(_) | Goto::Events(_) => true,
+        Goto::Signal(_) | Goto::Event(_) => signal.is_some(),
+        Goto::Connections(_) | Goto::Address(_) | Goto::Events(_) => true,
     };
     if !known {
         state.say(Sound::Note, format!("{} is no longer in memory here; use the `bartizan` command line for older records", name_of(to)));
@@ -77,9 +97,52 @@ pub(crate) fn goto(state: &mut State, to: &Goto) -> Vec<Effect> {
         Goto::Action(id) => state.list_mut().choose(RowKey::Action(*id)),
         Goto::Process(key) => super::processes::reveal(state, *key),
         Goto::Connections(_) => state.listeners = false,
-        Goto::Events(_) => {}
+        Goto::Signal(_) | Goto::Event(_) => {
+            if let Some((incident, signal)) = signal {
+                state.incident = Some(incident);
+                state.list_mut().choose(RowKey::Signal(signal));
+            }
+        }
+        Goto::Address(_) | Goto::Events(_) => {}
     }
     effects
+}
+
+/// A signal that is kept here and its incident.
+fn signal_on(state: &State, is_it: impl Fn(&SignalId) -> bool) -> Option<(IncidentId, SignalId)> {
+    let kept = |id: &&SignalId| is_it(id) && state.mirror.signals.iter().any(|row| row.id == **id);
+    state.mirror.incidents.values().find_map(|row| Some((row.id, *row.signals.iter().find(kept)?)))
+}
+
+/// A signal that rests on this event.
+fn signal_of(state: &State, event: EventId) -> Option<(IncidentId, SignalId)> {
+    let id = state.mirror.signals.iter().find(|row| row.events.contains(&event))?.id;
+    signal_on(state, |row| *row == id)
+}
+
+/// Of an id above all that were ever given: which is the newest. What never was is not gone either.
+fn newest_before(state: &State, to: &Goto) -> Option<String> {
+    let mirror = &state.mirror;
+    let none = |noun: &str| format!("no {noun} is known yet");
+    match to {
+        Goto::Incident(id) => {
+            let last = mirror.incidents.keys().max().copied();
+            (last < Some(*id)).then(|| last.map_or_else(|| none("incident"), |last| format!("the newest incident is {last}")))
+        }
+        Goto::Alert(id) => {
+            let last = mirror.alerts.keys().max().copied();
+            (last < Some(*id)).then(|| last.map_or_else(|| none("alert"), |last| format!("the newest alert is {last}")))
+        }
+        Goto::Approval(id) => {
+            let last = mirror.approvals.keys().max().copied();
+            (last < Some(*id)).then(|| last.map_or_else(|| none("question"), |last| format!("the newest question is {last}")))
+        }
+        Goto::Action(id) => {
+            let last = mirror.actions.keys().max().copied();
+            (last < Some(*id)).then(|| last.map_or_else(|| none("action"), |last| format!("the newest action is {last}")))
+        }
+        Goto::Process(_) | Goto::Signal(_) | Goto::Event(_) | Goto::Address(_) | Goto::Connections(_) | Goto::Events(_) => None,
+    }
 }
 
 fn remember(state: &mut State) {
@@ -150,10 +213,16 @@ pub(crate) fn read(typed: &str, state: &State) -> Option<Goto> {
         return Some(key.map_or_else(|| Goto::Events(format!("\"pid\":{pid},")), Goto::Process));
     }
     if let Ok(address) = typed.parse::<IpAddr>() {
+        if super::details::names(state, address) {
+            return Some(Goto::Address(address));
+        }
         let seen = state.mirror.sockets.values().any(|row| !row.listening && row.net.dst == Some(address));
         return Some(if seen { Goto::Connections(address.to_string()) } else { Goto::Events(address.to_string()) });
     }
     let id = typed.to_ascii_uppercase();
+    if let Some(signal) = id.strip_prefix('S').and_then(|_| id.parse().ok()) {
+        return Some(Goto::Signal(signal));
+    }
     let number = || id.get(1..).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
     if !number() {
         return None;
@@ -163,6 +232,7 @@ pub(crate) fn read(typed: &str, state: &State) -> Option<Goto> {
         .or_else(|| id.parse().ok().map(Goto::Alert))
         .or_else(|| id.parse().ok().map(Goto::Approval))
         .or_else(|| id.parse().ok().map(Goto::Action))
+        .or_else(|| id.parse().ok().map(Goto::Event))
 }
 
 /// As people call it.
@@ -173,6 +243,9 @@ pub(crate) fn name_of(to: &Goto) -> String {
         Goto::Approval(id) => id.to_string(),
         Goto::Action(id) => id.to_string(),
         Goto::Process(key) => format!("process {}", key.pid),
+        Goto::Signal(id) => id.to_string(),
+        Goto::Event(id) => id.to_string(),
+        Goto::Address(address) => format!("all that names {address}"),
         Goto::Connections(text) => format!("connections of {text}"),
         Goto::Events(text) => format!("recorded events that name {text}"),
     }

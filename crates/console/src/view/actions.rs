@@ -3,11 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::{ago, clock, left};
+use super::format::{ago, clock, left, plural, shown_of};
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::update::{tone, vitals};
-use crate::widgets::text::safe;
+use crate::widgets::text::{pad, safe};
 use crate::widgets::{Cell, Column, Table, Tone, TonedLine, column, draw_lines, fill, meter, right, rule, wrap_toned};
 use bartizan_model::Action;
 
@@ -37,7 +37,8 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let active = actions.iter().filter(|row| row.state.is_active()).count();
     let pending = actions.iter().filter(|row| row.undo_pending().is_some()).count();
     let told = if pending > 0 { format!(", {pending} undo pending") } else { String::new() };
-    let inside = rule(buf, list, "Actions", &format!("{active} active of {}{told}", actions.len()), paint);
+    let remark = shown_of(state, actions.len(), state.mirror.actions.len(), format!("{active} active of {}{told}", actions.len()));
+    let inside = rule(buf, list, "Actions", &remark, paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let table = Table {
@@ -104,7 +105,15 @@ fn detail(buf: &mut Buffer, area: Rect, state: &State, row: &Action, paint: &Pai
     }
     lines.push(TonedLine::labelled("Kernel   ", Tone::Muted, row.note.clone()));
     let lines = wrap_toned(&lines, usize::from(inside.width.saturating_sub(2)));
-    draw_lines(buf, Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }, &lines, 0, paint);
+    let pane = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
+    draw_lines(buf, pane, &lines, 0, paint);
+    let hidden = lines.len().saturating_sub(usize::from(pane.height));
+    if hidden > 0 && pane.height > 0 {
+        let key = state.keymap.key(bartizan_config::Command::Open).unwrap_or_default();
+        let cells = usize::from(pane.width);
+        let shown = format!("{}: {key} shows them", plural(hidden + 1, "more line"));
+        buf.set_stringn(pane.x, pane.bottom() - 1, pad(&shown, cells), cells, paint.muted);
+    }
 }
 
 /// Whether somebody stands behind it.

@@ -3,9 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::{ago, count};
+use super::format::{ago, count, shown_of};
 use crate::paint::Paint;
-use crate::state::{State, rows};
+use crate::state::{RowKey, State, rows};
 use crate::widgets::text::safe;
 use crate::widgets::{Cell, Column, Table, column, fill, right, rule};
 use bartizan_model::AlertState;
@@ -20,16 +20,28 @@ const COLUMNS: [Column; 7] = [
     fill("WHAT"),
 ];
 
-pub(super) fn page(area: Rect, _: &State) -> u16 {
-    area.height.saturating_sub(2 + super::reading::height(area))
+/// Rows of the sentence of the alert under the cursor.
+fn below(area: Rect, state: &State) -> u16 {
+    let here = if let Some(RowKey::Alert(id)) = state.list().key { state.mirror.alerts.get(&id) } else { None };
+    super::reading::height(area, 10, rows::alerts(state).len(), here.map_or("", |row| &row.sentence))
+}
+
+pub(super) fn page(area: Rect, state: &State) -> u16 {
+    area.height.saturating_sub(2 + below(area, state))
 }
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let alerts = rows::alerts(state);
     let unseen = alerts.iter().filter(|row| row.state == AlertState::New).count();
-    let below = super::reading::height(area);
+    let below = below(area, state);
     let (list, pane) = (Rect { height: area.height - below, ..area }, Rect { y: area.bottom() - below, height: below, ..area });
-    let inside = rule(buf, list, "Alerts", &format!("{unseen} new of {}", alerts.len()), paint);
+    let inside = rule(
+        buf,
+        list,
+        "Alerts",
+        &shown_of(state, alerts.len(), state.mirror.alerts.len(), format!("{unseen} new of {}", alerts.len())),
+        paint,
+    );
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let table =

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::left;
+use super::format::{left, plural, shown_of};
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::update::{essentials, reasons_and_steps};
@@ -12,6 +12,9 @@ use bartizan_model::{Approval, ApprovalState};
 
 const COLUMNS: [Column; 6] =
     [column("ID", 4, 0), column("STATE", 8, 56), right("LAPSES", 7, 0), column("INCIDENT", 8, 64), right("CONF", 4, 40), fill("WHAT")];
+
+/// Lines that say why something was asked, before what it would do.
+const REASONS: usize = 2;
 
 /// Width from which the preview stands beside the list.
 const BESIDE: u16 = 150;
@@ -34,7 +37,8 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let (list, pane) = parts(area, state);
     let approvals = rows::approvals(state);
     let open = approvals.iter().filter(|row| row.state == ApprovalState::Pending).count();
-    let inside = rule(buf, list, "Approvals", &format!("{open} waiting"), paint);
+    let remark = shown_of(state, approvals.len(), state.mirror.approvals.len(), format!("{open} waiting"));
+    let inside = rule(buf, list, "Approvals", &remark, paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let table = Table {
@@ -76,15 +80,21 @@ fn preview(buf: &mut Buffer, area: Rect, state: &State, row: &Approval, paint: &
         ApprovalState::Rejected => format!("{} was rejected", row.id),
         ApprovalState::Expired => format!("{} lapsed", row.id),
     };
-    let inside = rule(buf, area, &title, &format!("for {}", humantime::format_duration(row.action.lasts())), paint);
+    let open = row.state == ApprovalState::Pending;
+    let done = open || row.state == ApprovalState::Approved;
+    let remark = if done { format!("for {}", humantime::format_duration(row.action.lasts())) } else { String::new() };
+    let inside = rule(buf, area, &title, &remark, paint);
+    // What an answer would do, for how long and how it is undone is said while somebody can answer.
     let mut lines: Vec<TonedLine> = essentials(state, &row.action, &row.preview)
         .into_iter()
+        .take(if open { usize::MAX } else { 1 })
         .map(|line| TonedLine::labelled(format!("{:<9}", line.label), line.tone, line.full))
         .collect();
     if let Some(by) = &row.answered_by {
         lines.push(TonedLine::labelled("Answered ", Tone::Muted, by.clone()));
     }
-    lines.extend(reasons_and_steps(row, 9));
+    let reasons = reasons_and_steps(row, 9);
+    lines.extend(reasons.into_iter().take(if done { usize::MAX } else { REASONS }));
     let lines = wrap_toned(&lines, usize::from(inside.width.saturating_sub(2)));
     let pane = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
     draw_lines(buf, pane, &lines, 0, paint);
@@ -92,7 +102,8 @@ fn preview(buf: &mut Buffer, area: Rect, state: &State, row: &Approval, paint: &
     if hidden > 0 && pane.height > 0 {
         let key = state.keymap.key(bartizan_config::Command::Approve).unwrap_or_default();
         let rest = usize::from(pane.width);
-        let shown = format!("{} more lines; {key} shows all before it asks", hidden + 1);
+        let how = if open { format!("{key} shows all before it asks") } else { "a taller window shows them".to_owned() };
+        let shown = format!("{}; {how}", plural(hidden + 1, "more line"));
         buf.set_stringn(pane.x, pane.bottom() - 1, crate::widgets::text::pad(&shown, rest), rest, paint.muted);
     }
 }

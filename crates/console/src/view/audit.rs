@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::clock;
+use super::format::{clock, shown_of};
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::widgets::text::safe;
@@ -24,7 +24,12 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         Some(verdict) if verdict.intact => format!("chain intact over {} lines", verdict.entries),
         Some(verdict) => format!("chain BROKEN at line {}", verdict.broken_at.unwrap_or(0)),
     };
-    let inside = rule(buf, area, "Audit", &chain, paint);
+    let remark = if state.list().filter.is_empty() {
+        chain
+    } else {
+        format!("{}, {chain}", shown_of(state, lines.len(), state.audit.len(), String::new()))
+    };
+    let inside = rule(buf, area, "Audit", &remark, paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let table = Table { columns: &COLUMNS, count: lines.len(), place, empty: "no line yet", marked: &|_| false };

@@ -4,12 +4,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::paint::Paint;
-use crate::state::dialog::{Choose, Prompt};
+use crate::state::dialog::Prompt;
 use crate::state::{Dialog, Link, State};
 use crate::update::{name_of, palette_rows, read_id};
-use crate::widgets::text::{fit, pad, safe};
-use crate::widgets::{TextLine, Tone, TonedLine, draw_lines, popup, wrap_toned};
+use crate::widgets::text::{fit, pad, safe, width};
+use crate::widgets::{TextLine, Tone, TonedLine, draw_lines, draw_text, popup, wrap_toned};
+use bartizan_config::Command;
 use bartizan_config::keymap::COMMANDS;
+
+/// Most cells of the keys of a command; longer ones move their text.
+const KEYS: usize = 24;
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     match &state.dialog {
@@ -21,7 +25,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         }
         Some(Dialog::Palette { line, at }) => palette(buf, area, state, line, *at, paint),
         Some(Dialog::Confirm(question)) => super::question::draw(buf, area, state, question, paint),
-        Some(Dialog::Choose(question)) => choose(buf, area, question, paint),
+        Some(Dialog::Choose(question)) => super::choose::draw(buf, area, question, paint),
         Some(Dialog::Prompt(question)) => prompt(buf, area, question, paint),
     }
 }
@@ -77,9 +81,14 @@ fn page(buf: &mut Buffer, area: Rect, (title, links): (&str, &str), lines: &[Ton
 }
 
 fn help(state: &State) -> Vec<TonedLine> {
-    let row = |info: &bartizan_config::keymap::CommandInfo| {
+    let keys = |info: &bartizan_config::keymap::CommandInfo| {
         let keys = state.keymap.keys(info.command).join(" ");
-        TonedLine::labelled(format!("  {keys:<16}"), if keys.is_empty() { Tone::Muted } else { Tone::Plain }, info.about)
+        // Without a key it is typed.
+        if keys.is_empty() { format!("{}{}", state.keymap.key(Command::Palette).unwrap_or_default(), info.id) } else { keys }
+    };
+    let column = COMMANDS.iter().map(|info| width(&keys(info))).max().unwrap_or(0).min(KEYS);
+    let row = |info: &bartizan_config::keymap::CommandInfo| {
+        TonedLine::labelled(format!("  {}  ", pad(&keys(info), column)), Tone::Plain, info.about)
     };
     let mut lines = vec![TonedLine::new(Tone::Title, format!("In this view: {}", state.view))];
     lines.extend(COMMANDS.iter().filter(|info| !info.views.is_empty() && info.works_in(state.view)).map(row));
@@ -104,27 +113,9 @@ fn palette(buf: &mut Buffer, area: Rect, state: &State, line: &TextLine, at: usi
         let text = fit(&safe(&format!("enter goes to {}", name_of(&to))), usize::from(inside.width), paint.glyphs.ellipsis);
         buf.set_stringn(inside.x, inside.y + 1, text, usize::from(inside.width), paint.accent);
     } else if found.is_empty() && inside.height > 2 {
-        buf.set_stringn(
-            inside.x,
-            inside.y + 2,
-            "no command has such a name; I7, A3, a pid, an address or a path lead there",
-            usize::from(inside.width),
-            paint.muted,
-        );
+        let words = "no command has such a name; I7, A3, a pid, an address or a path lead there";
+        draw_text(buf, Rect { y: inside.y + 2, height: inside.height - 2, ..inside }, words, paint.muted, paint);
     }
-}
-
-fn choose(buf: &mut Buffer, area: Rect, question: &Choose, paint: &Paint) {
-    let inside = popup(buf, area, wide(area, 84), high(question.options.len(), 6), &safe(&question.title), paint.accent, paint);
-    let cells = usize::from(inside.width);
-    buf.set_stringn(inside.x, inside.y, fit(&safe(&question.about), cells, paint.glyphs.ellipsis), cells, paint.base);
-    let column = question.options.iter().map(|choice| choice.label.len()).max().unwrap_or(0);
-    for ((index, choice), y) in question.options.iter().enumerate().zip(inside.top() + 2..inside.bottom()) {
-        let text = format!("{} {}   {}", index + 1, pad(&choice.label, column), choice.about);
-        let text = pad(&fit(&text, cells, paint.glyphs.ellipsis), cells);
-        buf.set_stringn(inside.x, y, text, cells, if index == question.at { paint.selected } else { paint.base });
-    }
-    buf.set_stringn(inside.x, inside.bottom().saturating_sub(1), "enter chooses   esc closes", cells, paint.muted);
 }
 
 fn prompt(buf: &mut Buffer, area: Rect, question: &Prompt, paint: &Paint) {

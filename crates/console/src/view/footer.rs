@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::format::{clock, span};
 use crate::paint::Paint;
-use crate::state::{Dialog, Link, RowKey, Sound, State, rows};
+use crate::state::{Dialog, Link, RowKey, Sound, State, facts, rows};
 use crate::widgets::text::{fit, safe, width, wrap};
 use bartizan_config::keymap::COMMANDS;
 use bartizan_config::{Command, View};
@@ -80,6 +80,10 @@ fn arranged(state: &State) -> Option<String> {
     if !list.filter.is_empty() {
         let wrong = crate::state::query::Query::new(&list.filter).problem().map(|why| format!(" ({why})")).unwrap_or_default();
         parts.push(format!("filter: {}{}  (esc shows everything)", safe(&list.filter), safe(&wrong)));
+        parts.extend(facts::unknown(state.view, &list.filter).map(|name| {
+            let columns = facts::columns(state.view).join(" ");
+            format!("{} is no column here; there are: {columns}", safe(&name))
+        }));
     }
     if let Some((name, backwards)) = list.sort {
         let key = state.keymap.key(Command::Sort).unwrap_or_default();

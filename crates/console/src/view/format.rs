@@ -18,6 +18,16 @@ pub(crate) fn count(n: u64) -> String {
     out
 }
 
+/// "1 alert", "2 alerts".
+pub(crate) fn plural(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", count(n as u64), if n == 1 { "" } else { "s" })
+}
+
+/// What stands beside the name of a list: under a filter, that it is a part.
+pub(crate) fn shown_of(state: &State, shown: usize, all: usize, whole: String) -> String {
+    if state.list().filter.is_empty() { whole } else { format!("{} shown of {}", count(shown as u64), count(all as u64)) }
+}
+
 /// "12s", "9m", "2h14m", "3d04h": a time that passed. It ticks in minutes once it shows minutes.
 pub(crate) fn span(time: TimeDelta) -> String {
     let s = time.num_seconds().unsigned_abs();

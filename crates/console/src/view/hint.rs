@@ -7,9 +7,9 @@ use ratatui::style::Style;
 use super::format::{clock, left, span};
 use crate::paint::Paint;
 use crate::state::{State, rows};
-use crate::widgets::text::wrap;
+use crate::widgets::text::{clip, wrap};
 use bartizan_config::{Command, View};
-use bartizan_model::{ApprovalState, IncidentState, Timestamp};
+use bartizan_model::{ActionKind, ApprovalState, IncidentState, Severity, Timestamp};
 
 /// Most rows of it.
 const ROWS: usize = 2;
@@ -21,13 +21,12 @@ pub(super) fn is_calm(state: &State) -> bool {
 }
 
 pub(super) fn height(state: &State, width: u16) -> u16 {
-    u16::try_from(lines(state, width).len()).unwrap_or(1)
+    u16::try_from(lines(state, width, "").len()).unwrap_or(1)
 }
 
-fn lines(state: &State, width: u16) -> Vec<String> {
-    let mut lines = wrap(&words(state).0, usize::from(width.saturating_sub(1)));
-    lines.truncate(ROWS);
-    lines
+fn lines(state: &State, width: u16, ellipsis: &str) -> Vec<String> {
+    let cells = usize::from(width.saturating_sub(1));
+    clip(wrap(&words(state).0, cells), ROWS, cells, ellipsis)
 }
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
@@ -36,7 +35,11 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         Urgency::Look => paint.notice,
         Urgency::Decide => paint.warning,
     };
-    for (line, y) in lines(state, area.width).into_iter().zip(area.top()..area.bottom()) {
+    let cells = usize::from(area.width.saturating_sub(1));
+    for (line, y) in clip(lines(state, area.width, paint.glyphs.ellipsis), usize::from(area.height).max(1), cells, paint.glyphs.ellipsis)
+        .into_iter()
+        .zip(area.top()..area.bottom())
+    {
         buf.set_stringn(area.x + 1, y, line, usize::from(area.width.saturating_sub(1)), style);
     }
 }
@@ -68,12 +71,35 @@ fn words(state: &State) -> (String, Urgency) {
             format!("Now: {} on {} needs your answer ({} left): press {view}", row.id, row.incident, left(row.expires_at - state.now));
         return (text, Urgency::Decide);
     }
+    if let Some(text) = not_held(state) {
+        return (text, Urgency::Decide);
+    }
     let seen = match rows::incident_here(state).map(|id| rows::unseen_of(state, id).len()) {
         Some(1..) => format!(", {} acknowledges the alerts", key(Command::Acknowledge)),
         Some(0) | None => String::new(),
     };
     let shows = if state.view == View::Timeline { String::new() } else { format!("{open} shows what happened, ") };
     (format!("No questions are open; {shows}{why} explains the score{seen}"), Urgency::Look)
+}
+
+/// That the incident here is bad and goes on: its processes run and nothing holds them, or what was done about it was undone.
+fn not_held(state: &State) -> Option<String> {
+    let key = |command: Command| state.keymap.key(command).unwrap_or_default();
+    let incident = state.mirror.incidents.get(&rows::incident_here(state)?).filter(|row| row.state == IncidentState::Open)?;
+    let done = rows::done_for(state, incident.id);
+    let ended: Vec<_> = done.iter().filter(|row| !row.state.is_active() && row.ended_at.is_some()).collect();
+    let loose = rows::loose(state, incident.id);
+    let frozen = ended.iter().any(|row| row.kind == ActionKind::FreezeTree);
+    if let Some(first) = loose.first().filter(|_| frozen || incident.severity >= Severity::High) {
+        let (name, pid) = (super::story::name(first), first.key.pid);
+        let runs = if loose.len() > 1 { format!("and {} more run", loose.len() - 1) } else { "runs".to_owned() };
+        let again = if frozen { " again" } else { "" };
+        let (find, freeze) = (key(Command::Palette), key(Command::Freeze));
+        return Some(format!("{} is not held: {name} {pid} {runs}; {find}{pid} goes to it, {freeze} there freezes it{again}", incident.id));
+    }
+    let last = ended.first().filter(|_| ended.len() == done.len())?;
+    let at = last.ended_at.map(|at| format!(" {} ago", super::format::ago(state, at))).unwrap_or_default();
+    Some(format!("{} is open and nothing holds it: {} ended{at}; {} says why it scores so", incident.id, last.id, key(Command::Explain)))
 }
 
 /// What is known to be calm, and since when.

@@ -11,6 +11,7 @@ mod actions;
 mod alerts;
 mod approvals;
 mod audit;
+mod choose;
 mod coverage;
 mod dialogs;
 mod footer;

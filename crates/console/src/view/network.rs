@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::{ago, count};
+use super::format::{ago, count, shown_of};
 use crate::paint::Paint;
 use crate::state::{State, rows};
 use crate::widgets::{Cell, Column, Table, column, fill, right, rule};
@@ -31,7 +31,9 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let sockets = rows::sockets(state);
     let (title, other) = if state.listeners { ("Listeners", "connections") } else { ("Connections", "listeners") };
     let key = state.keymap.key(bartizan_config::Command::Right).unwrap_or_default();
-    let inside = rule(buf, area, title, &format!("{} {} {key} shows {other}", count(sockets.len() as u64), paint.glyphs.dot), paint);
+    let all = state.mirror.sockets.values().filter(|row| row.listening == state.listeners).count();
+    let shown = shown_of(state, sockets.len(), all, count(sockets.len() as u64));
+    let inside = rule(buf, area, title, &format!("{shown} {} {key} shows {other}", paint.glyphs.dot), paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let columns: &[Column] = if state.listeners { &LISTENERS } else { &CONNECTIONS };

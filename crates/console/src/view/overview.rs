@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::format::{ago, clock, count};
+use super::format::{ago, clock, count, shown_of};
 use super::{hint, story, summary};
 use crate::paint::Paint;
 use crate::state::{RowKey, State, rows};
@@ -12,7 +12,7 @@ use crate::widgets::{Cell, Column, Place, Table, column, fill, right, rule};
 use bartizan_model::{Incident, IncidentState, Signal};
 
 const COLUMNS: [Column; 6] =
-    [column("ID", 4, 0), column("SEVERITY", 8, 0), right("CONF", 4, 36), column("STATE", 12, 110), right("AGE", 4, 44), fill("WHAT")];
+    [column("ID", 4, 0), column("SEVERITY", 8, 0), right("CONF", 4, 36), column("STATE", 12, 86), right("AGE", 4, 44), fill("WHAT")];
 
 const SIGNALS: [Column; 4] = [column("TIME", 8, 0), column("SEVERITY", 8, 0), column("DETECTOR", 30, 110), fill("WHAT")];
 
@@ -84,7 +84,8 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
 fn list(buf: &mut Buffer, area: Rect, part: Rect, state: &State, paint: &Paint) {
     let incidents = rows::incidents(state);
     let open = incidents.iter().filter(|row| row.state == IncidentState::Open).count();
-    let inside = rule(buf, part, "Incidents, worst first", &format!("{open} open of {}", incidents.len()), paint);
+    let remark = shown_of(state, incidents.len(), state.mirror.incidents.len(), format!("{open} open of {}", incidents.len()));
+    let inside = rule(buf, part, "Incidents, worst first", &remark, paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
     let empty = if state.list().filter.is_empty() {

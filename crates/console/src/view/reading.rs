@@ -4,11 +4,20 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::paint::Paint;
+use crate::widgets::draw_text;
 use crate::widgets::text::{safe, wrap};
 
-/// Rows it takes from a list's area: none when the list is small.
-pub(super) fn height(area: Rect) -> u16 {
-    if area.height >= 10 { 3 } else { 0 }
+/// Rows with its line where the list needs all others.
+const LEAST: u16 = 3;
+
+/// Rows it takes from a list's area: none when the list is small, and those that `rows` of the list leave free.
+pub(super) fn height(area: Rect, least: u16, rows: usize, sentence: &str) -> u16 {
+    if area.height < least {
+        return 0;
+    }
+    let wanted = wrap(&safe(sentence), usize::from(area.width.saturating_sub(2))).len() + 1;
+    let free = usize::from(area.height).saturating_sub(rows + 2);
+    u16::try_from(wanted.min(free)).unwrap_or(LEAST).max(LEAST)
 }
 
 /// Paints the sentence below a thin line.
@@ -18,8 +27,6 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, sentence: &str, paint: &Paint) 
     }
     let cells = usize::from(area.width);
     buf.set_stringn(area.x, area.y, paint.glyphs.rule.repeat(cells), cells, paint.border);
-    let cells = cells.saturating_sub(2);
-    for (line, y) in wrap(&safe(sentence), cells).into_iter().zip(area.top() + 1..area.bottom()) {
-        buf.set_stringn(area.x + 1, y, line, cells, paint.base);
-    }
+    let text = Rect { x: area.x + 1, y: area.y + 1, width: area.width.saturating_sub(2), height: area.height - 1 };
+    draw_text(buf, text, sentence, paint.base, paint);
 }

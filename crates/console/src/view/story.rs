@@ -146,12 +146,12 @@ fn questions(state: &State, incident: &Incident, paint: &Paint) -> Vec<Spans> {
 }
 
 fn actions(state: &State, incident: &Incident, paint: &Paint) -> Vec<Spans> {
-    let done = rows::actions_of(state, incident.id);
+    let done = rows::done_for(state, incident.id);
     let line = |(at, row): (usize, &&bartizan_model::Action)| {
-        let (noun, end) = if row.kind.is_reversible() {
-            (row.state.noun(), format!(" {} left ", left(row.ends_at() - state.now)))
-        } else {
-            ("done", " for good ".to_owned())
+        let (noun, end) = match (row.state.is_active(), row.kind.is_reversible()) {
+            (true, true) => (row.state.noun(), format!(" {} left ", left(row.ends_at() - state.now))),
+            (true, false) => ("done", " for good ".to_owned()),
+            (false, _) => ended(state, row),
         };
         let text = vec![
             (format!("{} ", row.id), paint.base),
@@ -162,6 +162,15 @@ fn actions(state: &State, incident: &Incident, paint: &Paint) -> Vec<Spans> {
         labelled(if at == 0 { "Done" } else { "" }, text, paint)
     };
     done.iter().take(ROWS).enumerate().map(line).collect()
+}
+
+/// How it ended, when, and who undid it: what no longer holds must not vanish.
+fn ended(state: &State, row: &bartizan_model::Action) -> (&'static str, String) {
+    let undone = row.state == bartizan_model::ActionState::RolledBack;
+    let noun = if undone { "undone" } else { row.state.noun() };
+    let when = row.ended_at.map(|at| format!("{} ago ", ago(state, at))).unwrap_or_default();
+    let by = row.desired.ending().filter(|_| undone).map(|ending| format!("by {} ", safe(&ending.by))).unwrap_or_default();
+    (noun, format!(" {when}{by}"))
 }
 
 /// From the first ancestor down to the process that did it: those of the incident in its colour, cut in the middle.

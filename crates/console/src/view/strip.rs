@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::format::{clock_of_minutes, count, left, span};
+use super::format::{clock_of_minutes, count, left, plural, span};
 use crate::paint::Paint;
 use crate::state::{Link, State, rows};
 use crate::widgets::text::{fit, safe, width};
@@ -92,7 +92,6 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
     };
     let (alerts, questions) = rows::waiting(state);
     let lost = health.lost();
-    let plural = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
     let loud = |n: usize, style: Style| if n > 0 { style } else { paint.muted };
     let mut parts = vec![
         part(fit(&safe(&health.host), 24, paint.glyphs.ellipsis), paint.title, 2),

@@ -8,7 +8,7 @@ use super::format::clock;
 use crate::paint::Paint;
 use crate::state::{RowKey, State, rows};
 use crate::widgets::text::{fit, safe, wrap};
-use crate::widgets::{Branch, Cell, Column, Table, branches, column, draw_spans, fill, right, rule};
+use crate::widgets::{Branch, Cell, Column, Table, branches, column, draw_spans, draw_text, fill, right, rule};
 use bartizan_model::{Incident, ProcessKey, Signal, Stage};
 use bartizan_protocol::ProcessRow;
 
@@ -32,17 +32,19 @@ struct Parts {
     reading: Rect,
 }
 
-/// Rows of the sentence of the signal under the cursor.
+/// Rows of the sentence of the signal under the cursor, at least.
 const READING: u16 = 3;
+/// Rows of the sentence of the incident where the signals need all others, and at most.
+const SENTENCE: u16 = 3;
+const LONGEST: usize = 8;
 /// Most rows of the lineage.
 const TREE: usize = 14;
 
 fn parts(area: Rect, state: &State) -> Parts {
     let incident = state.timeline_of().and_then(|id| state.mirror.incidents.get(&id));
-    let wrapped = |row: &Incident| wrap(&safe(&row.sentence), usize::from(area.width.saturating_sub(2))).len().clamp(1, 3);
-    let sentence = incident.map_or(1, wrapped);
-    let sentence = if area.height >= 12 { u16::try_from(sentence).unwrap_or(1) } else { u16::from(area.height >= 6) };
-    let hint = u16::from(area.height >= 14);
+    let wrapped = |row: &Incident| wrap(&safe(&row.sentence), usize::from(area.width.saturating_sub(2))).len().clamp(1, LONGEST);
+    let sentence = u16::try_from(incident.map_or(1, wrapped)).unwrap_or(1);
+    let hint = if area.height >= 16 { super::hint::height(state, area.width) } else { u16::from(area.height >= 14) };
     let tall = area.height >= 28;
     // Where the lineage stands as a tree, its line is not needed.
     let facts = if tall {
@@ -55,6 +57,11 @@ fn parts(area: Rect, state: &State) -> Parts {
     let chain = if area.height >= 12 { 3 } else { u16::from(area.height >= 7) };
     let tree = if tall { incident.map_or(0, |row| tree(state, row).len().min(TREE)) } else { 0 };
     let tree = if tree > 0 { u16::try_from(tree).unwrap_or(0) + 1 } else { 0 };
+    // Rows that nothing else needs belong to the sentence.
+    let signals = rows::signals(state);
+    let listed = u16::try_from(signals.len()).unwrap_or(u16::MAX).saturating_add(2 + READING);
+    let free = area.height.saturating_sub(listed.saturating_add(1 + hint + facts + chain + tree));
+    let sentence = if area.height >= 12 { sentence.min(free.max(SENTENCE)) } else { u16::from(area.height >= 6) };
     let mut y = area.y;
     let mut take = |height: u16| {
         let height = height.min(area.bottom() - y);
@@ -64,8 +71,10 @@ fn parts(area: Rect, state: &State) -> Parts {
     let (title, hint, sentence, facts, chain, tree) = (take(1), take(hint), take(sentence), take(facts), take(chain), take(tree));
     let rest = area.bottom() - y;
     // A signal's sentence that the list had to cut is read below it.
-    let reading = if rest >= 8 { READING } else { 0 };
-    let signals = Rect { y, height: rest - reading, ..area };
+    let here = if let Some(RowKey::Signal(id)) = state.list().key { signals.iter().find(|row| row.id == id) } else { None };
+    let below = Rect { y, height: rest, ..area };
+    let reading = super::reading::height(below, 8, signals.len(), here.map_or("", |row| &row.sentence));
+    let signals = Rect { height: rest - reading, ..below };
     Parts { title, hint, sentence, facts, chain, tree, signals, reading: Rect { y: area.bottom() - reading, height: reading, ..area } }
 }
 
@@ -78,21 +87,14 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let Some(incident) = state.timeline_of().and_then(|id| state.mirror.incidents.get(&id)) else {
         let inside = rule(buf, area, "Timeline", "", paint);
         if inside.height > 0 {
-            buf.set_stringn(
-                inside.x + 1,
-                inside.y,
-                "no incident: nothing that was seen adds up to an attack",
-                usize::from(inside.width),
-                paint.muted,
-            );
+            let text = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
+            draw_text(buf, text, "no incident: nothing that was seen adds up to an attack", paint.muted, paint);
         }
         return;
     };
     heading(buf, parts.title, state, incident, paint);
-    let cells = usize::from(area.width.saturating_sub(2));
-    for (line, y) in wrap(&safe(&incident.sentence), cells).into_iter().zip(parts.sentence.top()..parts.sentence.bottom()) {
-        buf.set_stringn(area.x + 1, y, line, cells, paint.base);
-    }
+    let inside = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..parts.sentence };
+    draw_text(buf, inside, &incident.sentence, paint.base, paint);
     super::hint::draw(buf, parts.hint, state, paint);
     facts(buf, parts.facts, state, incident, paint);
     chain(buf, parts.chain, state, incident, paint);

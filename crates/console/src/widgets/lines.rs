@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::text::{safe, width, wrap};
+use super::text::{clip, safe, width, wrap};
 use crate::paint::Paint;
 
 /// How a line sounds.
@@ -62,6 +62,15 @@ pub(crate) fn wrap_toned(lines: &[TonedLine], cells: usize) -> Vec<TonedLine> {
         }
     }
     out
+}
+
+/// Paints a text, broken at spaces; what does not fit is cut, visibly.
+pub(crate) fn draw_text(buf: &mut Buffer, area: Rect, text: &str, style: Style, paint: &Paint) {
+    let cells = usize::from(area.width);
+    let lines = clip(wrap(&safe(text), cells), usize::from(area.height), cells, paint.glyphs.ellipsis);
+    for (line, y) in lines.into_iter().zip(area.top()..area.bottom()) {
+        buf.set_stringn(area.x, y, line, cells, style);
+    }
 }
 
 /// Paints already broken lines from `offset` on.

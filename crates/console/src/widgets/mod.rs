@@ -10,7 +10,7 @@ pub(crate) mod text;
 mod tree;
 
 pub(crate) use line::TextLine;
-pub(crate) use lines::{Tone, TonedLine, draw_lines, wrap_toned};
+pub(crate) use lines::{Tone, TonedLine, draw_lines, draw_text, wrap_toned};
 pub(crate) use meter::{meter, sparkline};
 pub(crate) use panel::{popup, rule};
 pub(crate) use spans::{Spans, draw_spans, spans_width};

@@ -83,6 +83,22 @@ pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
     lines
 }
 
+/// The first `rows` of already broken lines; where more follow, the last one ends with the sign of that.
+pub(crate) fn clip(mut lines: Vec<String>, rows: usize, cells: usize, ellipsis: &str) -> Vec<String> {
+    if lines.len() > rows {
+        let rest = lines.split_off(rows);
+        if let (Some(last), Some(next)) = (lines.last_mut(), rest.first()) {
+            let whole = format!("{last} {next}");
+            *last = if width(&whole) > cells {
+                fit(&whole, cells, ellipsis)
+            } else {
+                format!("{}{ellipsis}", head(&whole, cells.saturating_sub(width(ellipsis))))
+            };
+        }
+    }
+    lines
+}
+
 fn head(text: &str, cells: usize) -> String {
     let mut used = 0;
     text.chars()
@@ -117,6 +133,8 @@ mod tests {
         assert_eq!(fit_middle("/usr/lib/systemd/systemd-journald", 17, "…"), "/usr/lib…journald");
         assert_eq!(fit("日本語", 5, "…"), "日本…");
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(clip(wrap("one two three four", 7), 2, 7, "…"), ["one two", "three …"], "never without a sign");
+        assert_eq!(clip(wrap("one two three", 7), 2, 7, "…"), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh i", 3), ["abc", "def", "gh", "i"]);
         assert_eq!(safe("a\\n\u{1b}[31m\u{202e}"), "a\\n\\x1b[31m\\u{202e}");
     }
