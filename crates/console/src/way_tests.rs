@@ -74,7 +74,7 @@ fn signals_and_events_are_places() {
             "{name}"
         );
         press(&mut state, &typed("E48"));
-        assert!(text(&state).contains("E48 is not on this console any more"), "{}", text(&state));
+        assert!(text(&state).contains("E48 is no longer in memory here"), "{}", text(&state));
     }
 }
 
