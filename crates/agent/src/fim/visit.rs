@@ -102,8 +102,9 @@ impl Visitor<'_> {
             && *parent != device
             && let Some(why) = foreign(&folder)
         {
+            let meant = row.as_deref().map(decode).is_none_or(|known| known.is_ok_and(|known| known.is_empty()));
             // One that hides what the baseline knows is no place that is left out: something was mounted over it.
-            return Err(Found::Skipped(Skipped { path: HostText::from(job.path.as_slice()), why: why.to_owned(), meant: row.is_none() }));
+            return Err(Found::Skipped(Skipped { path: HostText::from(job.path.as_slice()), why: why.to_owned(), meant }));
         }
         let known = match row.as_deref().map(decode) {
             Some(Err(_)) => return Err(skipped("its baseline row cannot be decoded; make a new baseline of it".to_owned())),
