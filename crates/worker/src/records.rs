@@ -9,7 +9,7 @@ use super::serve::{Heard, Parser};
 use bartizan_fail2ban::FilterSpec;
 use bartizan_logs::frame::docker::{Broken, unwrap as docker};
 use bartizan_logs::web::error::{ErrorKind, NginxErrors, Rule, WebError, read_apache};
-use bartizan_logs::web::{Access, AccessReader, Finding, MAX_FINDINGS, judge};
+use bartizan_logs::web::{Access, AccessReader, Finding, Judge, MAX_FINDINGS};
 use bartizan_logs::{Context, Format as AuthFormat, MAX_DETAIL, MAX_NAME, Parsed, parse};
 use bartizan_model::{HostText, Timestamp};
 use std::borrow::Cow;
@@ -139,15 +139,34 @@ pub enum Reader {
     /// Logins and their kin.
     Auth(AuthFormat, Box<Context>),
     /// Lines of a container: requests in a usual format, or logins and their kin.
-    Container(Box<Context>, AccessReader, Broken, Vec<u8>),
+    Container(Box<Context>, Requests, Broken, Vec<u8>),
     /// Requests.
-    Access(AccessReader),
+    Access(Requests),
     /// Errors of nginx; the zone that it was made for.
     NginxError(NginxErrors, i32),
     /// Errors of Apache, and the zone.
     ApacheError(i32),
     /// Jails, what our own parser remembers, and whether what it reads is taken.
     Jailed(Box<Jails>, Option<Box<Reader>>, bool),
+}
+
+/// Access lines of one source, and the judge of what they ask for.
+#[derive(Debug)]
+pub struct Requests {
+    reader: AccessReader,
+    judge: Judge,
+}
+
+impl Requests {
+    fn of(reader: AccessReader) -> Self {
+        Self { reader, judge: Judge::default() }
+    }
+
+    fn read(&mut self, line: &[u8]) -> Option<LogRecord> {
+        let access = self.reader.read(line)?;
+        let attacks = self.judge.judge(&access);
+        Some(LogRecord::Request(Box::new(request(&access, attacks))))
+    }
 }
 
 /// The parsers of `logs`.
@@ -174,11 +193,11 @@ impl Parser for LogParser {
             LogFormat::Journal => auth(AuthFormat::Journal),
             LogFormat::Docker => {
                 let context = Box::new(Context::new(chrono::Utc::now(), 0));
-                Reader::Container(context, AccessReader::guessing(), Broken::default(), Vec::new())
+                Reader::Container(context, Requests::of(AccessReader::guessing()), Broken::default(), Vec::new())
             }
             LogFormat::Audit => auth(AuthFormat::Audit),
-            LogFormat::Access(None) => Reader::Access(AccessReader::guessing()),
-            LogFormat::Access(Some(format)) => Reader::Access(AccessReader::of(format.clone())),
+            LogFormat::Access(None) => Reader::Access(Requests::of(AccessReader::guessing())),
+            LogFormat::Access(Some(format)) => Reader::Access(Requests::of(AccessReader::of(format.clone()))),
             LogFormat::NginxError => Reader::NginxError(NginxErrors::new(0), 0),
             LogFormat::ApacheError => Reader::ApacheError(0),
             LogFormat::Jailed(jailed) => {
@@ -205,11 +224,8 @@ impl Parser for LogParser {
     fn parse(&mut self, state: &mut Reader, line: &[u8]) -> Heard<LogRecord> {
         match state {
             Reader::Auth(format, context) => login(parse(*format, line, context)),
-            Reader::Container(context, access, broken, inner) => container(line, context, access, broken, inner),
-            Reader::Access(reader) => match reader.read(line) {
-                Some(access) => Heard::Record(LogRecord::Request(Box::new(request(&access)))),
-                None => Heard::Unknown,
-            },
+            Reader::Container(context, requests, broken, inner) => container(line, context, requests, broken, inner),
+            Reader::Access(requests) => requests.read(line).map_or(Heard::Unknown, Heard::Record),
             Reader::NginxError(errors, _) => trouble(errors.read(line)),
             Reader::ApacheError(zone) => trouble(read_apache(line, i64::from(*zone))),
             Reader::Jailed(jails, own, takes) => {
@@ -250,13 +266,13 @@ fn jailed(jails: &mut Jails, own: Option<Heard<LogRecord>>, takes: bool, line: &
 }
 
 /// A whole line of a container. What it writes is in no format that could be looked up, so a request is tried first.
-fn container(line: &[u8], context: &mut Context, access: &mut AccessReader, broken: &mut Broken, inner: &mut Vec<u8>) -> Heard<LogRecord> {
+fn container(line: &[u8], context: &mut Context, requests: &mut Requests, broken: &mut Broken, inner: &mut Vec<u8>) -> Heard<LogRecord> {
     if docker(line, broken, inner).is_none() {
         // The other reader must hear of the break too.
         return login(parse(AuthFormat::Docker, line, context));
     }
-    match access.read(inner) {
-        Some(access) => Heard::Record(LogRecord::Request(Box::new(request(&access)))),
+    match requests.read(inner) {
+        Some(request) => Heard::Record(request),
         None => login(parse(AuthFormat::Docker, line, context)),
     }
 }
@@ -265,7 +281,7 @@ fn cut(bytes: &[u8], most: usize) -> HostText {
     HostText::from(bytes.get(..most).unwrap_or(bytes))
 }
 
-fn request(access: &Access<'_>) -> WebRequest {
+fn request(access: &Access<'_>, attacks: Vec<Finding>) -> WebRequest {
     let asked = access.asked();
     WebRequest {
         peer: access.peer,
@@ -276,7 +292,7 @@ fn request(access: &Access<'_>) -> WebRequest {
         target: cut(asked.target, MAX_TARGET),
         status: access.status,
         size: access.size,
-        attacks: judge(access),
+        attacks,
         referer: cut(&access.referer, MAX_WORD),
         agent: cut(&access.agent, MAX_WORD),
         host: cut(&access.host, MAX_WORD),
