@@ -26,8 +26,8 @@ fn an_edit_without_the_key_shows() {
         ("UPDATE versions SET body = replace(body, 'root', 'toor')", "the seal of version 1 does not fit"),
         ("DELETE FROM versions", "there are rows and no version"),
         ("DELETE FROM contents", "the stored contents are not those of version 1"),
-        ("UPDATE contents SET data = data || x'00'", "a stored content is not what its hash says"),
-        ("UPDATE contents SET data = x'ffffffff' || substr(data, 5)", "a stored content is not what its hash says"),
+        ("UPDATE contents SET data = CAST(data || x'00' AS BLOB)", "a stored content is not what its hash says"),
+        ("UPDATE contents SET data = CAST(x'ffffffff' || substr(data, 5) AS BLOB)", "a stored content is not what its hash says"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let baseline = made(dir.path());
