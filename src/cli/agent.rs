@@ -159,8 +159,7 @@ struct Signals {
 impl Agent {
     async fn start(settings: Settings, log: LogTo, legacy: Option<UpgradeState>) -> Result<Self, Failure> {
         let limit = descriptors::raise();
-        // So that sensors do not take the last ones from whoever must act.
-        let (places, kept) = if limit < descriptors::ENOUGH { (FEW_PEERS, Some(descriptors::keep_free())) } else { (PEERS, None) };
+        let places = if limit < descriptors::ENOUGH { FEW_PEERS } else { PEERS };
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -200,7 +199,6 @@ impl Agent {
             .await
             .map_err(Failure::failed)?
             .map_err(Failure::failed)?;
-        drop(kept);
         let door = tokio::spawn(server::attend(listener, Arc::clone(&engine), Arc::clone(&gate), Places::new(places)));
         Ok(Self { engine, gate, door, signals, reason: String::new() })
     }

@@ -14,6 +14,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag};
 
+use super::descriptors;
 use super::home_network::socket_at_home;
 use super::readiness::readable;
 use bartizan_model::HostText;
@@ -163,6 +164,7 @@ fn program(tests: &[(u16, u32, u32)], headers: usize) -> Vec<libc::sock_filter> 
 /// A socket for incoming packets of one protocol (outgoing ones would cost every sender a copy), filtered before it
 /// hears of any.
 fn filtered(protocol: libc::c_int, tests: &[(u16, u32, u32)], headers: usize) -> io::Result<OwnedFd> {
+    descriptors::ask_for(1)?;
     let mut steps = program(tests, headers);
     let length = u16::try_from(steps.len()).unwrap_or_default();
     let program = libc::sock_fprog { len: length, filter: steps.as_mut_ptr() };

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::descriptors;
 use super::file_handle::Handle;
 use super::file_watch::{Interest, Noticed, Touch, Touched, Toucher};
 use super::process_start;
@@ -145,6 +146,7 @@ impl Fanotify {
 
 /// A group of its own for somebody who wants other flags.
 pub(super) fn init(flags: u32) -> io::Result<OwnedFd> {
+    descriptors::ask_for(1)?;
     // SAFETY: no pointers; the result is checked before it is owned.
     let fd = unsafe { libc::fanotify_init(flags, (libc::O_RDONLY | libc::O_CLOEXEC) as u32) };
     if fd < 0 {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
-use super::readiness;
+use super::{descriptors, readiness};
 
 /// Reads of one look, so that a flood keeps nobody from anything else: some 6,000 events.
 const READS: usize = 64;
@@ -49,6 +49,7 @@ impl Growth {
     /// # Errors
     /// As inotify_init(2): too many instances of this user.
     pub fn open() -> io::Result<Self> {
+        descriptors::ask_for(1)?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         Ok(Self { inotify, files: RefCell::default() })
     }

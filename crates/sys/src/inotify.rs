@@ -11,10 +11,13 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::descriptors;
 use super::file_watch::{Interest, Noticed, Touch, Touched};
 
 /// Events that may wait between the library's thread and us; one more is an overflow.
 const QUEUE: usize = 16_384;
+/// Descriptors that the library holds: the instance, what it waits with and what wakes it.
+const OPEN: u64 = 3;
 
 /// Watches by inotify.
 pub(super) struct Inotify {
@@ -35,6 +38,7 @@ impl std::fmt::Debug for Inotify {
 
 impl Inotify {
     pub(super) fn open() -> io::Result<Self> {
+        descriptors::ask_for(OPEN)?;
         let (sender, queue) = sync_channel(QUEUE);
         let overflow = Arc::new(AtomicBool::new(false));
         let full = Arc::clone(&overflow);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
+use super::descriptors;
 use super::file_watch::Toucher;
 use super::mount_table::{self, Mount};
 use super::process_start;
@@ -190,6 +191,7 @@ impl MountWatch {
 }
 
 fn group(flags: libc::c_uint) -> io::Result<OwnedFd> {
+    descriptors::ask_for(1)?;
     // SAFETY: no pointers; the result is checked before it is owned.
     let fd = unsafe { libc::fanotify_init(flags, 0) };
     // SAFETY: a descriptor just returned to us and owned by nobody else.

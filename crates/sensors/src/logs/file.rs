@@ -11,6 +11,7 @@ use super::row::{died, note, tally};
 use super::settled::settle;
 use super::{Hands, LogSink};
 use bartizan_model::{LogSource, LogState};
+use bartizan_sys::descriptors;
 use bartizan_sys::growth::{Growth, Watched};
 use bartizan_sys::plain_file::{self, NotOpened};
 use bartizan_worker::{Batch, Parser, Position, Refused, Worker};
@@ -200,7 +201,8 @@ where
         (position, named): (Position, bool),
         hands: &mut Hands<'_, P, K>,
     ) {
-        let held = match HeldFile::take(file, found, (position, named), self.source.clone(), &mut self.row, hands) {
+        let room = descriptors::ask_for(0);
+        let held = match room.and_then(|()| HeldFile::take(file, found, (position, named), self.source.clone(), &mut self.row, hands)) {
             Ok(held) => held,
             Err(why) => {
                 self.row.state = LogState::Failed;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, CgroupSysctl, RawTracePoin
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
+use super::descriptors;
 use super::lockdown::{self, Lockdown};
 use super::mountinfo;
 
@@ -46,6 +48,8 @@ const RING_BYTES: u32 = 2 << 20;
 
 /// Bytes of the urgent ring: some 1,500 execs, each read within a millisecond; more spill into the other.
 const URGENT_BYTES: u32 = 512 << 10;
+/// Descriptors of the maps, the programs, their links and the type information.
+const OPEN: u64 = 25;
 
 /// Program in the object, tracepoint in the kernel.
 const PROGRAMS: [(&str, &str); 4] = [
@@ -192,6 +196,8 @@ impl Sensor {
         if !in_first_pid_namespace() {
             return Err(BpfError::PidNamespace);
         }
+        let too_many = |why: io::Error| BpfError::Refused { what: "25 open files beside those that acting needs", why: why.to_string() };
+        descriptors::ask_for(OPEN).map_err(too_many)?;
         lift_memlock_limit();
         let btf = Btf::from_sys_fs().map_err(|e| BpfError::Btf(reason(&e)))?;
         let refused = |what| move |e: &dyn std::error::Error| BpfError::Refused { what, why: reason(e) };

@@ -10,6 +10,7 @@ use nix::sys::prctl;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::ConnectorError;
+use crate::descriptors;
 use crate::home_network::socket_at_home;
 use crate::netlink::message::{Writer, number_at};
 use crate::netlink::{DONE, Family, Socket};
@@ -146,6 +147,7 @@ impl Subscription {
 }
 
 fn subscribe() -> io::Result<Socket> {
+    descriptors::ask_for(1)?;
     let socket = Socket::listening(Family::Connector, CN_IDX_PROC, ANSWER)?;
     send(&socket, &LISTEN.to_ne_bytes())?;
     Ok(socket)
