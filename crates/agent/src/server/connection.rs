@@ -84,6 +84,12 @@ impl Connection {
         &self.peer
     }
 
+    /// Whether it says something within this time. What it says stays to be read.
+    pub(super) async fn speaks(&self, within: Duration) -> bool {
+        let stream: &UnixStream = self.answers.as_ref();
+        tokio::time::timeout(within, stream.readable()).await.is_ok()
+    }
+
     /// Serves it as one that is cut, until it greets, when its descriptor is needed.
     pub(super) async fn serve_newcomer(mut self, newcomer: Newcomer) {
         self.newcomer = Some(newcomer);

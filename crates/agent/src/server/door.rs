@@ -1,14 +1,14 @@
 //! The door of the control socket: lets peers in as long as there are places, and tells the others why not.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::connection::{self, Connection};
 use super::places::{Full, Place, Places};
-use super::silent::Silent;
+use super::silent::{self, Silent};
 use super::{Gate, Listener};
 use crate::Engine;
 use bartizan_model::Role;
@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ROUND: Duration = Duration::from_secs(2);
 /// Why a peer is refused when descriptors run out.
 const TOO_FEW: &str = "too few files may be open at once, and those that are left are kept for acting";
-/// How often a place is made for a peer: others may be faster to take it.
-const TRIES: usize = 8;
+/// How long a place is sought for a peer: others may be faster to take it.
+const ROOM: Duration = Duration::from_millis(400);
 /// How long whoever was cut may take to leave its place.
 const LEAVING: Duration = Duration::from_millis(5);
 /// What a refused peer can do.
@@ -68,7 +68,7 @@ async fn receive(stream: UnixStream, engine: Arc<Engine>, gate: Arc<Gate>, place
     let Some(connection) = Connection::new(engine, stream, gate) else { return };
     let peer = connection.peer();
     let (number, role, trusted) = (peer.connection, peer.role, peer.is_trusted());
-    let place = match placed(&places, &silent, (peer.uid, role, trusted)).await {
+    let place = match placed(&places, &silent, &connection).await {
         Ok(place) => place,
         Err(full) => return part(connection, &full.to_string()).await,
     };
@@ -80,13 +80,17 @@ async fn receive(stream: UnixStream, engine: Arc<Engine>, gate: Arc<Gate>, place
     }
 }
 
-/// A place; when all are taken, for root that of whoever has not greeted, if somebody has not.
-async fn placed(places: &Arc<Places>, silent: &Silent, (uid, role, trusted): (u32, Role, bool)) -> Result<Place, Full> {
+/// A place. When all are taken, whoever is root and speaks gets that of somebody who has not greeted, as soon as one has had its time.
+async fn placed(places: &Arc<Places>, silent: &Silent, connection: &Connection) -> Result<Place, Full> {
+    let peer = connection.peer();
+    let (uid, role, trusted) = (peer.uid, peer.role, peer.is_trusted());
     let mut taken = places.take(uid, role, trusted);
-    for _ in 0..TRIES {
-        if taken.is_ok() || !trusted || !silent.cut_one(role) {
-            break;
-        }
+    if taken.is_ok() || !trusted || !connection.speaks(silent::GRACE).await {
+        return taken;
+    }
+    let until = Instant::now() + ROOM;
+    while taken.is_err() && Instant::now() < until {
+        silent.cut_one(role);
         // Until the one that was cut has left its place.
         tokio::time::sleep(LEAVING).await;
         taken = places.take(uid, role, trusted);

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use bartizan_model::{Role, Unpoisoned as _};
 
 /// Nobody cuts an administrator who came this short a time ago: a client of ours greets at once, on a busy host a little later.
-const GRACE: Duration = Duration::from_millis(200);
+pub(super) const GRACE: Duration = Duration::from_millis(200);
 
 /// Those that are connected and have said nothing, in the order in which they came.
 #[derive(Debug, Default)]
