@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
 
 use bartizan_model::{FileBackup, HostText, Timestamp};
@@ -285,7 +285,8 @@ impl AccessCopies {
 
     fn lock(&self) -> io::Result<Flock<File>> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.dir.join("lock"))?;
+        // Never open for writing: its closing, by a child that was started meanwhile, would look like somebody's hand on the copies.
+        let file = OpenOptions::new().read(true).custom_flags(OFlag::O_CREAT.bits()).mode(0o600).open(self.dir.join("lock"))?;
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, why)| why.into())
     }
 
