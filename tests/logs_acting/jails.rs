@@ -9,9 +9,9 @@ use crate::is_possible;
 use crate::support::lan::{SECOND_STRANGER, STRANGER};
 use crate::support::wait_for;
 
-/// The log of an application of one's own, and what its lines look like.
+/// The log of an application of one's own, and what its lines look like: none that syslog(3) would write, which anybody can call.
 const LOG: &str = "/var/log/shop.log";
-const FILTER: &str = "[Definition]\nfailregex = ^\\s*shop: refused <HOST>$\n";
+const FILTER: &str = "[Definition]\nfailregex = ^\\s*WARNING refused <HOST>$\n";
 const JAIL: &str =
     "[DEFAULT]\nbantime = 20m\nfindtime = 5m\nignoreip = 198.18.0.1\n[shop]\nenabled = true\nmaxretry = 2\nlogpath = /var/log/sh*.log\n";
 
@@ -37,7 +37,7 @@ fn an_imported_jail_holds_whom_it_names_for_its_own_time_and_nobody_whom_fail2ba
     ));
     let mut log = fs::OpenOptions::new().append(true).open(host.lan.host.path(LOG)).unwrap();
     let mut refused = |from: &str, times: usize| {
-        let line = format!("{} shop: refused {from}\n", chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6f+00:00"));
+        let line = format!("{} WARNING refused {from}\n", chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f"));
         log.write_all(line.repeat(times).as_bytes()).unwrap();
     };
     refused(SECOND_STRANGER, 4);
