@@ -1,12 +1,10 @@
 //! The attributes of a file: mode, owner, times, capabilities, and whether it can be changed at all.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, StatxTimestamp, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, StatxTimestamp, getxattr, statx};
 
 use bartizan_model::{FileAttributes, Timestamp};
 
@@ -74,11 +72,9 @@ fn moment(at: &StatxTimestamp) -> Timestamp {
 
 /// The permitted set of capabilities that the file at `path` gives to whoever runs it, links followed.
 pub fn capabilities(path: &Path) -> Option<u64> {
-    let name = CString::new(path.as_os_str().as_bytes()).ok()?;
     let mut value = [0u8; LONGEST];
-    // SAFETY: both names end with NUL, the room is as long as we say, and all outlive the call.
-    let length = unsafe { libc::getxattr(name.as_ptr(), c"security.capability".as_ptr(), value.as_mut_ptr().cast(), LONGEST) };
-    permitted(value.get(..usize::try_from(length).ok()?)?)
+    let length = getxattr(path, c"security.capability", value.as_mut_slice()).ok()?;
+    permitted(value.get(..length)?)
 }
 
 /// `le32 magic_etc`, then a pair of `le32 permitted, inheritable` for each 32 bits.

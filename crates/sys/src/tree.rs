@@ -11,15 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, fstatfs, openat, readlinkat, statx};
-use rustix::fs::{lgetxattr, llistxattr};
 
 use super::holes;
 use super::plain_file::fill;
+use super::xattrs;
 
 /// Bytes of one getdents64(2).
 const NAMES: usize = 32 << 10;
-/// Longest list and value of extended attributes that are read, in bytes (XATTR_LIST_MAX, XATTR_SIZE_MAX in linux/limits.h).
-const ATTRIBUTES: usize = 64 << 10;
 /// Bytes of one read.
 const READ: usize = 128 << 10;
 /// A file with this much less on disk than its size is read as a sparse one.
@@ -189,39 +187,7 @@ impl Folder {
         // The way through the descriptor: no directory on it can be swapped, and the name itself is not followed.
         let path = [format!("/proc/self/fd/{}/", self.fd.as_raw_fd()).as_bytes(), name.to_bytes()].concat();
         let path = CString::new(path)?;
-        let mut list = [0u8; 512];
-        let found = match llistxattr(path.as_c_str(), list.as_mut_slice()) {
-            Ok(length) => list.get(..length).unwrap_or_default().to_vec(),
-            Err(rustix::io::Errno::RANGE) => {
-                let mut long = vec![0; ATTRIBUTES];
-                let length = llistxattr(path.as_c_str(), long.as_mut_slice())?;
-                long.truncate(length);
-                long
-            }
-            Err(rustix::io::Errno::NOTSUP) => Vec::new(),
-            Err(why) => return Err(why.into()),
-        };
-        let mut names: Vec<CString> = found
-            .split_inclusive(|byte| *byte == 0)
-            .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
-            .filter(|name| !name.is_empty())
-            .map(CStr::to_owned)
-            .collect();
-        names.sort_unstable();
-        let mut attributes = Vec::with_capacity(names.len());
-        for name in names {
-            let mut value = vec![0; ATTRIBUTES];
-            match lgetxattr(path.as_c_str(), name.as_c_str(), value.as_mut_slice()) {
-                Ok(length) => {
-                    value.truncate(length);
-                    attributes.push((name, value));
-                }
-                // Gone since it was listed.
-                Err(rustix::io::Errno::NODATA) => {}
-                Err(why) => return Err(why.into()),
-            }
-        }
-        Ok(attributes)
+        xattrs::at(&path)
     }
 
     /// Reads a regular file to the end that it had when it was opened, again when it changed meanwhile; bytes that were added behind that

@@ -1,13 +1,18 @@
-//! Extended attributes of an open file: labels of SELinux, access control lists.
+//! Extended attributes (xattr(7)) of an open file, or of what lies at a path: labels of SELinux, access control lists, capabilities.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr, lgetxattr, llistxattr};
+use rustix::io::Errno;
 
 /// Longest list and longest value (XATTR_LIST_MAX, XATTR_SIZE_MAX in linux/limits.h).
 const MOST: usize = 64 << 10;
+/// What most lists and values fit into.
+const USUAL: usize = 512;
+/// Longest that all values of one file may be together, in bytes: tmpfs, XFS and btrfs let any user give a file far more.
+const MAX_TOGETHER: usize = 256 << 10;
 
 /// The names of all of them. A file system without any is well.
 ///
@@ -20,8 +25,56 @@ pub fn names(file: &File) -> io::Result<Vec<CString>> {
         Err(why) if is_unsupported(&why) => return Ok(Vec::new()),
         Err(why) => return Err(why),
     }
-    let names = names.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok());
-    Ok(names.filter(|name| !name.is_empty()).map(CStr::to_owned).collect())
+    Ok(split(&names))
+}
+
+/// All of what lies at a path, a link's own, by name. A file system without any is well.
+///
+/// # Errors
+/// When the file system does not tell, and E2BIG when it is more than is read.
+pub fn at(path: &CStr) -> io::Result<Vec<(CString, Vec<u8>)>> {
+    let list = match usual_or_longest(|room| llistxattr(path, room)) {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        list => list?,
+    };
+    let mut names = split(&list);
+    names.sort_unstable();
+    let (mut all, mut together) = (Vec::with_capacity(names.len()), 0);
+    for name in names {
+        match usual_or_longest(|room| lgetxattr(path, name.as_c_str(), room)) {
+            Ok(value) => {
+                together += value.len();
+                if together > MAX_TOGETHER {
+                    return Err(Errno::TOOBIG.into());
+                }
+                all.push((name, value));
+            }
+            // Gone since it was listed.
+            Err(Errno::NODATA) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+    Ok(all)
+}
+
+/// What a call fills in, first with the usual room.
+fn usual_or_longest(mut call: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut usual = [0u8; USUAL];
+    match call(usual.as_mut_slice()) {
+        Ok(length) => Ok(usual.get(..length).unwrap_or_default().to_vec()),
+        Err(Errno::RANGE) => {
+            let mut longest = vec![0u8; MOST];
+            let length = call(longest.as_mut_slice())?;
+            Ok(longest.get(..length).unwrap_or_default().to_vec())
+        }
+        Err(why) => Err(why),
+    }
+}
+
+/// Names that each end in NUL.
+fn split(list: &[u8]) -> Vec<CString> {
+    let names = list.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok());
+    names.filter(|name| !name.is_empty()).map(CStr::to_owned).collect()
 }
 
 /// What one holds.
