@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::key_of;
+use super::{Presence, key_of};
 
 const WAYS: usize = 8;
 const ROWS: usize = 4;
@@ -18,10 +18,20 @@ const AGE: u32 = 1 << 19;
 pub(in super::super) trait Remembered: Copy + Default {
     /// One that was first seen now. `key`: an IPv4 address mapped into IPv6; of an IPv6 address its /64.
     fn new(key: u128, at: u32) -> Self;
+    /// Who it is, and when it was there.
+    fn presence(&self) -> &Presence;
+    fn presence_mut(&mut self) -> &mut Presence;
     /// Its key.
-    fn key(&self) -> u128;
-    /// It did something from this address of its network.
-    fn came(&mut self, address: u64, at: u32);
+    fn key(&self) -> u128 {
+        self.presence().key
+    }
+    /// It did something from this address of its network. What was counted by a clock that ran ahead is void.
+    fn came(&mut self, address: u64, at: u32) {
+        if self.presence().is_ahead(at) {
+            *self = Self::new(self.key(), at);
+        }
+        self.presence_mut().came(address, at);
+    }
     /// How much it is worth a place: 0 where anybody may have it.
     fn worth(&self, at: u32) -> u32;
     /// Of those that are worth as much, the one that did least goes first.

@@ -46,15 +46,12 @@ impl Remembered for Client {
         Self { presence: Presence::new(key, at), since: at, ..Self::default() }
     }
 
-    fn key(&self) -> u128 {
-        self.presence.key
+    fn presence(&self) -> &Presence {
+        &self.presence
     }
 
-    fn came(&mut self, address: u64, at: u32) {
-        if self.presence.is_ahead(at) {
-            *self = Self::new(self.presence.key, at);
-        }
-        self.presence.came(address, at);
+    fn presence_mut(&mut self) -> &mut Presence {
+        &mut self.presence
     }
 
     fn worth(&self, at: u32) -> u32 {
