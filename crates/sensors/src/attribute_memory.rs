@@ -39,6 +39,17 @@ impl AttributeMemory {
         }
         self.young.insert(file, now);
     }
+
+    /// What it was before again, as if the change had not been seen.
+    pub(super) fn put_back(&mut self, file: (u32, u64), before: Option<FileAttributes>) {
+        match before {
+            Some(before) => self.put(file, before),
+            None => {
+                self.young.remove(&file);
+                self.old.remove(&file);
+            }
+        }
+    }
 }
 
 /// Each file where a change would be told, with its attributes as they are now, capabilities included; as many as are remembered.

@@ -23,9 +23,10 @@ use bartizan_sys::process_start;
 const HOP: &str = "fanotify-attributes";
 /// Between two looks: what one process does to one file meanwhile is one change, and costs those who do it least.
 const NAP: Duration = Duration::from_millis(20);
-/// Most told a second; more are counted as lost.
+/// Most reported a second, of root's files and of all others: who is not root uses up nothing of the first. Of more, what matters is found by
+/// comparison ([`WALK`]), and is no loss: otherwise anybody who changes many files of their own would make all evidence incomplete.
 const MAX_PER_SECOND: u64 = 1000;
-/// After changes were missed, what is remembered is compared with what is; least time from one such walk to the next.
+/// After changes were missed or left out, what is remembered is compared with what is; least time from one such walk to the next.
 const WALK: Duration = Duration::from_secs(10);
 /// A file that is younger than this was made just now.
 const NEW: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
@@ -40,6 +41,8 @@ pub struct Attributes {
 
 /// A change that is worth telling, before it is known whose.
 struct Found {
+    /// Device and inode.
+    file: (u32, u64),
     path: PathBuf,
     class: Option<FileClass>,
     changes: Vec<FileChangeKind>,
@@ -75,7 +78,7 @@ impl Attributes {
             memory.put(file, now);
         }
         let by = changed.pid.map(|pid| Toucher { pid, start: process_start::just_now(pid) });
-        (!changes.is_empty()).then_some(Found { path, class, changes, before, now, by })
+        (!changes.is_empty()).then_some(Found { file, path, class, changes, before, now, by })
     }
 
     /// What changed while the kernel's queue was full, by whom is not known: of what is remembered, and of what was made since.
@@ -95,13 +98,13 @@ impl Attributes {
             changes.retain(|change| !fresh || *change != FileChangeKind::Backdated);
             memory.put(seen.file, now);
             if !changes.is_empty() {
-                found.push(Found { path: path.to_owned(), class, changes, before, now, by: None });
+                found.push(Found { file: seen.file, path: path.to_owned(), class, changes, before, now, by: None });
             }
         });
         found
     }
 
-    fn tell(&self, found: &Found, until: Instant, sink: &dyn Sink) {
+    fn report(&self, found: &Found, until: Instant, sink: &dyn Sink) {
         let (process, complete) = self.who.of(found.by, until);
         // Packages bring the times of their files with them.
         let unpacks = process.as_deref().is_some_and(|process| process.lineage.root(ServiceRole::PackageManager).is_some());
@@ -182,7 +185,7 @@ impl Collector for Attributes {
         };
         let since = chrono::Utc::now();
         let mut memory = AttributeMemory::of(&self.classes);
-        let (mut second, mut told) = (Instant::now(), 0);
+        let (mut second, mut reported) = (Instant::now(), [0; 2]);
         let mut walks = Turn::every(WALK);
         while !stop.is_set() {
             watch.follow_mounts();
@@ -198,20 +201,26 @@ impl Collector for Attributes {
                 walks.ask();
             }
             if second.elapsed() >= Duration::from_secs(1) {
-                (second, told) = (Instant::now(), 0);
+                (second, reported) = (Instant::now(), [0; 2]);
             }
-            let (until, mut lost) = (patience(), u64::from(drained.overflow));
+            let (until, mut left_out) = (patience(), 0);
             for found in batch {
-                if told >= MAX_PER_SECOND {
-                    lost += 1;
+                let [of_root, of_others] = &mut reported;
+                let reported = if found.now.uid == 0 { of_root } else { of_others };
+                if *reported >= MAX_PER_SECOND {
+                    memory.put_back(found.file, found.before);
+                    left_out += 1;
                 } else {
-                    told += 1;
-                    self.tell(&found, until, sink);
+                    *reported += 1;
+                    self.report(&found, until, sink);
                 }
             }
-            sink.account(HOP, drained.received, lost);
-            if lost > 0 {
-                emit(sink, EventKind::Loss { loss: Loss::new(HOP, lost) }, None, Source::Agent, false);
+            if left_out > 0 {
+                walks.ask();
+            }
+            sink.account(HOP, drained.received, left_out + u64::from(drained.overflow));
+            if drained.overflow {
+                emit(sink, EventKind::Loss { loss: Loss::new(HOP, 1) }, None, Source::Agent, false);
             }
         }
         Ok(())

@@ -74,3 +74,32 @@ fn who_gives_rights_to_a_file_is_told_by_whatever_name_and_call() {
 fn shell_has(program: &str) -> bool {
     Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(std::process::Stdio::null()).status().unwrap().success()
 }
+
+#[test]
+fn a_flood_of_ones_own_files_is_no_loss_and_hides_no_part_of_the_system() {
+    if !root() {
+        return;
+    }
+    let root = tree(&["etc", "usr/bin", "home", "tmp"]);
+    std::fs::write(at(&root, "usr/bin/late"), "x").unwrap();
+    for number in 0..6000 {
+        let path = at(&root, &format!("home/f{number}"));
+        std::fs::write(&path, "x").unwrap();
+        std::os::unix::fs::chown(path, Some(54321), None).unwrap();
+    }
+    let mut shell = Shell::start(root.path());
+    let mut number = 0;
+    let probe = || {
+        number += 1;
+        std::fs::write(at(&root, &format!("tmp/probe{number}")), "x").unwrap();
+        assert!(Command::new("chmod").arg("4755").arg(at(&root, &format!("tmp/probe{number}"))).status().unwrap().success());
+    };
+    let table = shell.table();
+    beside(Attributes::new(root.path(), table), probe, |seen| {
+        seen.clear();
+        shell.run("chmod -R 4755 home; chmod 4755 usr/bin/late");
+        wait(seen, &at(&root, "usr/bin/late"), FileChangeKind::SetId);
+        assert!(seen.count(|event| kind(event) == Some(FileChangeKind::SetId)) < 6000, "some were left out");
+        assert_eq!(seen.count(|event| matches!(event.kind, bartizan_model::EventKind::Loss { .. })), 0);
+    });
+}

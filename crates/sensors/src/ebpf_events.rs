@@ -69,7 +69,7 @@ impl<'a> Emitter<'a> {
             }
             RawEvent::Close(talk) => self.close(talk, events),
             RawEvent::Setting(who, name, before, after) => {
-                let told = kernel_settings::told(&name, &before, &after);
+                let told = kernel_settings::event_of(&name, &before, &after);
                 events.extend(told.map(|kind| about(kind, clock::wall(who.at), Some(self.cache.seen(&who)), true)));
             }
             RawEvent::FalseName(who, name) => {

@@ -17,7 +17,7 @@ pub(super) fn lie(process: &Process) -> Option<EventKind> {
     let named = THREADS.iter().any(|thread| bytes.starts_with(thread.as_bytes()));
     // A program of that name, started by it: its own name, if a strange one.
     let honest = process.exe.basename().as_bytes() == bytes;
-    (bracketed || (named && !honest)).then(|| told(name.clone()))
+    (bracketed || (named && !honest)).then(|| event_of(name.clone()))
 }
 
 /// The same, when a running process or thread took this name: as long as the kernel keeps, so a bracket may be cut off. The kernel's
@@ -25,10 +25,10 @@ pub(super) fn lie(process: &Process) -> Option<EventKind> {
 pub(super) fn taken(name: HostText) -> Option<EventKind> {
     let bytes = name.as_bytes();
     let lies = (bytes.starts_with(b"[") && bytes.len() > 2) || THREADS.iter().any(|thread| bytes.starts_with(thread.as_bytes()));
-    lies.then(|| told(name))
+    lies.then(|| event_of(name))
 }
 
-fn told(name: HostText) -> EventKind {
+fn event_of(name: HostText) -> EventKind {
     EventKind::PrivilegeUse { privilege: Privilege { detail: Some(name), ..Privilege::new(PrivilegeKind::FalseName) } }
 }
 

@@ -47,7 +47,7 @@ const WATCHED: [&str; 40] = [
 ];
 
 /// The use of privilege, when the setting is one of these and gets another value.
-pub(super) fn told(name: &HostText, before: &HostText, after: &HostText) -> Option<EventKind> {
+pub(super) fn event_of(name: &HostText, before: &HostText, after: &HostText) -> Option<EventKind> {
     let trimmed = |text: &HostText| text.as_bytes().trim_ascii().to_vec();
     let (before, after) = (trimmed(before), trimmed(after));
     let watched = WATCHED.iter().any(|end| name.as_bytes().ends_with(end.as_bytes()));
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_weakens_the_host_is_told_and_the_rest_is_not() {
-        let detail = |name: &str, before: &str, after: &str| match told(&name.into(), &before.into(), &after.into()) {
+        let detail = |name: &str, before: &str, after: &str| match event_of(&name.into(), &before.into(), &after.into()) {
             Some(EventKind::PrivilegeUse { privilege }) => privilege.detail.map(|detail| detail.escaped()),
             _ => None,
         };

@@ -125,7 +125,7 @@ impl Traces {
         deed.what.directory && place || deed.path == root.join("etc/passwd")
     }
 
-    fn tell(&mut self, deed: &Deed, renamed_to: Option<PathBuf>, until: Instant, source: Source, sink: &dyn Sink) {
+    fn report(&mut self, deed: &Deed, renamed_to: Option<PathBuf>, until: Instant, source: Source, sink: &dyn Sink) {
         let Some(class) = self.classes.of(&deed.path) else { return };
         let Some((change, other)) = self.judge(&deed.path, deed.what, class) else { return };
         let (process, complete) = self.who.of(deed.by, until);
@@ -164,7 +164,7 @@ impl Collector for Traces {
                     later.ask();
                 }
                 let next = deeds.get(at + 1).filter(|next| deed.what.moved_away && next.what.moved_in && next.by == deed.by);
-                self.tell(deed, next.map(|next| next.path.clone()), until, source, sink);
+                self.report(deed, next.map(|next| next.path.clone()), until, source, sink);
             }
             if gone || look.overflow {
                 soon.ask();
