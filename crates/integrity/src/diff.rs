@@ -11,7 +11,7 @@ use bartizan_model::HostText;
 /// Longest content of which lines are compared, in bytes.
 const LONGEST: usize = 1 << 20;
 /// Lines of a difference that are told; more are counted.
-const MOST_LINES: usize = 400;
+const MAX_LINES: usize = 400;
 /// Lines told around a change.
 const AROUND: usize = 3;
 /// Changed lines, between the first and the last, among which the shortest difference is looked for; of more, all old and all new ones are told.
@@ -92,13 +92,13 @@ struct Lines {
 
 impl Lines {
     fn head(&mut self, old: usize, old_length: usize, new: usize, new_length: usize) {
-        if self.told < MOST_LINES {
+        if self.told < MAX_LINES {
             let _ = writeln!(self.out, "@@ -{},{old_length} +{},{new_length} @@", old + 1, new + 1);
         }
     }
 
     fn line(&mut self, tag: char, line: &str) {
-        if self.told >= MOST_LINES {
+        if self.told >= MAX_LINES {
             self.more += 1;
             return;
         }
@@ -160,7 +160,7 @@ mod tests {
         let old: String = (0..20_000).map(|number| format!("{number}\n")).collect();
         let new: String = (0..20_000).map(|number| format!("{}\n", number * 7 % 20_011)).collect();
         let told = diff(old.as_bytes(), new.as_bytes());
-        assert!(told.lines().count() < MOST_LINES + 50 && told.ends_with(" lines more\n"), "{}", told.lines().count());
+        assert!(told.lines().count() < MAX_LINES + 50 && told.ends_with(" lines more\n"), "{}", told.lines().count());
         let long = diff(b"a\n", "b".repeat(100_000).as_bytes());
         assert!(long.len() < 1_000, "{}", long.len());
     }

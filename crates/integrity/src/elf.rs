@@ -7,11 +7,11 @@ use super::diff::sizes;
 use bartizan_model::HostText;
 
 /// Sections that are looked at, at most.
-const MOST_SECTIONS: usize = 256;
+const MAX_SECTIONS: usize = 256;
 /// Strings that are told, at most.
-const MOST_STRINGS: usize = 20;
+const MAX_STRINGS: usize = 20;
 /// Strings that are compared, at most.
-const MOST_COMPARED: usize = 200_000;
+const MAX_COMPARED: usize = 200_000;
 /// Shortest string that is one, in bytes, as strings(1) has it twice.
 const SHORTEST: usize = 8;
 /// Longest string that is told, in bytes.
@@ -40,8 +40,8 @@ pub(crate) fn diff(before: &[u8], after: &[u8]) -> String {
     let mut told: Vec<&[u8]> = new.collect();
     // What looks like a place or a command first: a path, an address, a shell.
     told.sort_by_key(|string| !string.iter().any(|byte| matches!(byte, b'/' | b'.' | b' ')));
-    let more = told.len().saturating_sub(MOST_STRINGS);
-    for string in told.iter().take(MOST_STRINGS) {
+    let more = told.len().saturating_sub(MAX_STRINGS);
+    for string in told.iter().take(MAX_STRINGS) {
         let short = string.get(..LONGEST).unwrap_or(string);
         let _ = writeln!(out, "new string: {}", HostText::from(short).escaped());
     }
@@ -86,7 +86,7 @@ fn read(content: &[u8]) -> Option<Program> {
     let header = |number: u64| usize::try_from(table.checked_add(number.checked_mul(size)?)?).ok();
     let strings = header(names).and_then(|at| word(at.checked_add(24)?, 8)).and_then(|at| usize::try_from(at).ok());
     let mut sections = BTreeMap::new();
-    for number in 0..count.min(MOST_SECTIONS as u64) {
+    for number in 0..count.min(MAX_SECTIONS as u64) {
         let Some(at) = header(number) else { break };
         let (Some(name), Some(length)) = (word(at, 4), at.checked_add(32).and_then(|at| word(at, 8))) else { break };
         let place = strings.and_then(|strings| strings.checked_add(usize::try_from(name).ok()?));
@@ -101,7 +101,7 @@ fn read(content: &[u8]) -> Option<Program> {
 
 fn strings(content: &[u8]) -> BTreeSet<&[u8]> {
     let parts = content.split(|byte| !matches!(byte, 0x20..=0x7e));
-    parts.filter(|part| part.len() >= SHORTEST).take(MOST_COMPARED).collect()
+    parts.filter(|part| part.len() >= SHORTEST).take(MAX_COMPARED).collect()
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub fn open(path: &Path) -> Result<(File, Metadata), NotOpened> {
 ///
 /// # Errors
 /// [`NotOpened`], of which `NotAFile` stands for the root directory alone.
-pub(super) fn locate(path: &Path) -> Result<(File, Metadata), NotOpened> {
+pub fn locate(path: &Path) -> Result<(File, Metadata), NotOpened> {
     let Walked { place, directory, links } = walk(path)?;
     let found = place.metadata()?;
     for link in links {

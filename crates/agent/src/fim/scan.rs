@@ -174,7 +174,12 @@ fn roots(ask: &Ask, against: Option<&BaselineVersion>) -> Result<Vec<Root>, FimE
     let mut roots = Vec::new();
     for path in &ask.paths {
         let text = HostText::from(path.as_os_str().as_bytes());
-        let root = Root::named(path).map_err(|why| FimError::Path { path: text.clone(), why })?;
+        // What a person names to be looked at is followed wherever it leads; what is accepted is not.
+        let root = match ask.writing.as_ref().map(|writing| writing.adds) {
+            None | Some(Adds::Named) => Root::named(path),
+            Some(Adds::Nothing | Adds::Places) => Root::placed(path),
+        };
+        let root = root.map_err(|why| FimError::Path { path: text.clone(), why })?;
         let covered = known.iter().any(|known| covers(known, &root.text()));
         match ask.writing.as_ref().map_or(Adds::Nothing, |writing| writing.adds) {
             Adds::Nothing if !covered => return Err(FimError::NotCovered(root.text())),

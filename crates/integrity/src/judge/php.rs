@@ -16,7 +16,7 @@ const ENDINGS: [&[u8]; 10] = [b"php", b"phtml", b"php3", b"php4", b"php5", b"php
 /// A file shorter than this that takes uploads does nothing else.
 const SHORT: usize = 2_000;
 /// Calls that are looked at, at most.
-const MOST_CALLS: usize = 20_000;
+const MAX_CALLS: usize = 20_000;
 
 /// What executes its argument as code or as a command.
 const EXECUTES: &str =
@@ -120,7 +120,7 @@ impl Scope<'_> {
     /// Calls by name with their arguments; those that stand in a text are none, unless the name itself is one.
     fn calls<'a>(&'a self, pattern: &'a LazyLock<Option<Regex>>, in_text: bool) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let text = self.scope.text.as_slice();
-        let all = pattern.iter().flat_map(move |regex| regex.captures_iter(text)).take(MOST_CALLS);
+        let all = pattern.iter().flat_map(move |regex| regex.captures_iter(text)).take(MAX_CALLS);
         all.filter_map(move |call| {
             let (name, open) = (call.get(1)?, call.get(2)?);
             let declared = text.get(..name.start()).is_some_and(|before| before.trim_ascii_end().ends_with(b"function"));
@@ -130,7 +130,7 @@ impl Scope<'_> {
     }
 
     fn matches<'a>(&'a self, pattern: &'a LazyLock<Option<Regex>>) -> impl Iterator<Item = &'a [u8]> {
-        let all = pattern.iter().flat_map(|regex| regex.find_iter(&self.scope.text)).take(MOST_CALLS);
+        let all = pattern.iter().flat_map(|regex| regex.find_iter(&self.scope.text)).take(MAX_CALLS);
         all.filter(|found| !self.scope.is_text(found.start())).map(|found| found.as_bytes())
     }
 
@@ -203,7 +203,7 @@ impl Tainted {
         };
         // Two rounds: a variable that gets another.
         for _ in 0..2 {
-            for set in ASSIGNED.iter().flat_map(|regex| regex.captures_iter(&scope.text)).take(MOST_CALLS) {
+            for set in ASSIGNED.iter().flat_map(|regex| regex.captures_iter(&scope.text)).take(MAX_CALLS) {
                 let (Some(name), Some(value)) = (set.get(1), set.get(2)) else { continue };
                 let (name, value) = (name.as_bytes().to_vec(), value.as_bytes());
                 if named(value) {

@@ -39,10 +39,10 @@ pub(super) fn added(path: &[u8], before: &[u8], after: &[u8]) -> Vec<Finding> {
         lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(<[u8]>::to_vec).collect()
     };
     let known = lines(before);
-    lines(after).iter().filter(|line| !known.contains(line)).filter_map(|line| told(way, line)).collect()
+    lines(after).iter().filter(|line| !known.contains(line)).filter_map(|line| finding_of(way, line)).collect()
 }
 
-fn told(way: Way, line: &[u8]) -> Option<Finding> {
+fn finding_of(way: Way, line: &[u8]) -> Option<Finding> {
     let text = HostText::from(line.get(..LONGEST).unwrap_or(line)).escaped();
     match way {
         Way::Keys => {
