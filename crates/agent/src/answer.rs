@@ -88,7 +88,7 @@ pub(crate) fn reload(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
         Ok(policy) => {
             parts.set_policy(&policy);
             let (rules, problems) = rule_packs::load(&RuleFolders::of(&parts.settings), &policy);
-            let told = rule_packs::told(&rules, &problems);
+            let told = rule_packs::summary(&rules, &problems);
             parts.ingest.set_rules(rules, policy.rules.most_per_day);
             parts.response.audit(chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
             Ok(Reply::Done(format!(

@@ -286,7 +286,7 @@ pub(crate) fn detectors(parts: &Parts) -> DetectorSet {
     let policy = &parts.settings.policy;
     let mut detectors = DetectorSet::new(policy, &known);
     let (rules, problems) = rule_packs::load(&RuleFolders::of(&parts.settings), policy);
-    tracing::info!("{}", rule_packs::told(&rules, &problems));
+    tracing::info!("{}", rule_packs::summary(&rules, &problems));
     detectors.set_rules(rules, policy.rules.most_per_day);
     detectors
 }

@@ -26,7 +26,7 @@ pub fn load(folders: &RuleFolders, policy: &Policy) -> (RuleSet, Vec<BadRule>) {
 }
 
 /// What is in force, in a sentence; each problem is logged by name.
-pub(crate) fn told(set: &RuleSet, problems: &[BadRule]) -> String {
+pub(crate) fn summary(set: &RuleSet, problems: &[BadRule]) -> String {
     problems.iter().for_each(|problem| tracing::warn!(%problem, "a rule file is refused"));
     let refused = match problems {
         [] => String::new(),
