@@ -7,7 +7,7 @@ mod support;
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bartizan_enforce::accounts::{AccountError, line_of, rewrite};
@@ -15,6 +15,7 @@ use bartizan_guard::watchdog::EXPIRE_SCRIPT;
 use bartizan_model::HostText;
 use nix::sched::{CloneFlags, setns, unshare};
 use support::can_run;
+use support::ends::Program;
 use support::guarded::Guarded;
 use support::network::Network;
 
@@ -35,14 +36,14 @@ echo "$n $lost"
 "#;
 
 /// A shell on the host that changes one account's line again and again.
-fn changes(host: &Guarded, account: &str, change: &str) -> Child {
+fn changes(host: &Guarded, account: &str, change: &str) -> Program {
     let script = format!("change() {{\n{change}\n}}\n{LOOP}");
-    host.command("sh", &["-c", &script, "changes", account]).stdout(Stdio::piped()).spawn().unwrap()
+    Program::start(host.command("sh", &["-c", &script, "changes", account]).stdout(Stdio::piped()))
 }
 
 /// How often it changed something, and how many of its changes went.
-fn told(child: Child, who: &str) -> (usize, usize) {
-    let output = child.wait_with_output().unwrap();
+fn told(child: Program, who: &str) -> (usize, usize) {
+    let output = child.output();
     assert!(output.status.success(), "{who} could not change its account");
     let said = String::from_utf8(output.stdout).unwrap();
     let numbers: Vec<usize> = said.split_whitespace().map(|word| word.parse().unwrap()).collect();

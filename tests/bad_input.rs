@@ -7,6 +7,7 @@ mod support;
 use std::process::{Command, Output, Stdio};
 
 use support::agent::{Home, told};
+use support::ends::Program;
 use support::network::Network;
 use support::{BINARY, can_run};
 
@@ -129,16 +130,16 @@ fn without_root_it_says_what_to_do() {
         command.stdin(Stdio::null()).output().unwrap()
     };
     // It watches what it may, and says what it cannot do.
-    let mut agent = Command::new("setpriv")
+    let mut command = Command::new("setpriv");
+    command
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(&binary)
         .arg("--headless")
         .args(home.flags())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+        .stderr(Stdio::null());
+    let mut agent = Program::start(&mut command);
     let status = || serde_json::from_slice::<serde_json::Value>(&nobody(&["status", "--json"]).stdout).ok();
     let status = support::wait_for("the agent to answer", std::time::Duration::from_secs(20), status, String::new);
     let degraded = status["degraded"].to_string();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use support::agent::{Home, told};
 use support::can_run;
+use support::ends::Program;
 use support::network::Network;
 
 /// Moments after the request at which the agent is killed, in milliseconds: before the intent, between intent and
@@ -26,7 +27,7 @@ fn a_killed_agent_reconciles_record_and_kernel() {
     for (round, moment) in MOMENTS.into_iter().enumerate() {
         let address = format!("203.0.113.{}", 10 + round);
         let agent = home.start();
-        let mut request = home.command(&["block", &address, "--for", "10m"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut request = Program::start(home.command(&["block", &address, "--for", "10m"]).stdout(Stdio::null()).stderr(Stdio::null()));
         // The client needs a few milliseconds to start: spread the moments over its whole life.
         std::thread::sleep(Duration::from_millis(5 + moment));
         agent.kill();

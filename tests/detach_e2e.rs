@@ -5,10 +5,11 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use support::agent::Home;
+use support::ends::Program;
 use support::network::Network;
 use support::terminal::Terminal;
 use support::{can_run, unique, wait_for, wait_until};
@@ -17,9 +18,9 @@ const EXECS: usize = 2_000;
 const TOOLS: &[&str] = &["ip", "nsenter", "tmux"];
 
 /// Runs `/bin/true TOKEN-N` for every N, one after the other.
-fn storm(token: &str) -> Child {
+fn storm(token: &str) -> Program {
     let script = format!("i=0; while [ $i -lt {EXECS} ]; do /bin/true {token}-$i; i=$((i+1)); done");
-    Command::new("sh").args(["-c", &script]).spawn().unwrap()
+    Program::start(Command::new("sh").args(["-c", &script]))
 }
 
 /// Which numbers of the storm are in the store.

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use bartizan_model::{Action, ActionState};
+use bartizan_model::{Action, ActionKind, ActionState, Target};
 use bartizan_store::ledger::Ledger;
 use support::agent::{self, Home, signal};
 use support::dice::Dice;
 use support::effects;
+use support::ends::Program;
 use support::guarded::Guarded;
 use support::hand::{self, Hand, must_and_may};
 use support::network::Network;
@@ -171,7 +172,7 @@ fn the_whole_agent_killed_finds_itself_again() {
             let moment = Duration::from_micros(dice.below(200_000));
             told.push(format!("{words}, {moment:?}"));
             let mut command = home.command(&words.split(' ').collect::<Vec<_>>());
-            let mut client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut client = Program::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
             std::thread::sleep(moment);
             if verb == VERBS.last().unwrap() || dice.percent(50) {
                 client.wait().unwrap();
@@ -186,7 +187,9 @@ fn the_whole_agent_killed_finds_itself_again() {
     let undone = home.run(&["rollback", "--all"]);
     assert!(undone.status.success(), "{}\n{told:#?}", agent::told(&undone));
     let after = State::read(&Scene { host: &host, pids: Vec::new(), notes: notes(), instance: &name, docker: None }).without(own);
-    assert_same(&before, &after, &format!("everything rolled back: {told:#?}"));
+    let rows: Vec<Action> = home.json(&["actions"]).into_iter().map(|row| serde_json::from_value(row).unwrap()).collect();
+    let before = confirmed_copy(&rows).map_or(before.clone(), |copy| before.holding("/etc/ssh/sshd_config", copy));
+    assert_same(&before, &after, &format!("everything rolled back: {told:#?}\n{rows:#?}"));
     let verdict = home.run(&["audit", "verify"]);
     assert!(verdict.status.success(), "{}", agent::told(&verdict));
     assert!(agent.stop().success());
@@ -198,6 +201,17 @@ fn the_whole_agent_killed_finds_itself_again() {
         || watchdogs().is_empty().then_some(()),
         || format!("{:?}", watchdogs()),
     );
+}
+
+/// The copy that the restored file holds for good: a restoration that was confirmed stays, whatever is rolled back after it.
+fn confirmed_copy(rows: &[Action]) -> Option<&str> {
+    let newest = rows
+        .iter()
+        .find(|row| row.confirmation.as_ref().is_some_and(|given| given.confirmed_at.is_some()) && row.kind == ActionKind::RestoreFile);
+    match &newest?.target {
+        Target::File { copy, .. } => Some(copy),
+        other => panic!("a restoration of {other}"),
+    }
 }
 
 /// Processes whose command line names this directory.

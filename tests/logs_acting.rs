@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use host::Host;
+use support::ends::Program;
 use support::lan::{OPERATOR, SECOND_STRANGER, STRANGER};
 use support::network::Network;
 use support::{can_run, wait_for};
@@ -39,7 +40,7 @@ fn while_guessed_at<T>(host: &Host, from: &Network, source: &str, work: impl FnO
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    let mut client = host.client(from, source, u32::MAX).stdout(Stdio::null()).spawn().unwrap();
+                    let mut client = Program::start(host.client(from, source, u32::MAX).stdout(Stdio::null()));
                     // One that is held would wait for its answer as long as sshd does.
                     while !over.load(Ordering::Relaxed) && client.try_wait().unwrap().is_none() {
                         std::thread::sleep(Duration::from_millis(20));
@@ -80,7 +81,7 @@ fn a_password_brute_force_is_stopped_and_an_owner_who_mistypes_or_shares_the_add
 
     // Somebody with an account sits behind the same address as another guesser.
     let (from, shared) = (&host.lan.stranger, SECOND_STRANGER);
-    let mut session = host.with_key(from, shared, "exec sleep 120").spawn().unwrap();
+    let mut session = Program::start(&mut host.with_key(from, shared, "exec sleep 120"));
     let entered = || host.with_key(from, shared, "echo in").output().unwrap().stdout == b"in\n";
     wait_for("the owner to be let in", Duration::from_secs(10), || entered().then_some(()), String::new);
     while_guessed_at(&host, from, shared, || {
@@ -91,8 +92,7 @@ fn a_password_brute_force_is_stopped_and_an_owner_who_mistypes_or_shares_the_add
     assert!(entered() && session.try_wait().unwrap().is_none(), "the owner was cut off");
     assert!(host.about("actions", shared).is_empty() && host.about("actions", OPERATOR[0]).is_empty(), "{:#?}", host.json(&["actions"]));
     assert!(host.about("approvals", OPERATOR[0]).is_empty(), "who mistypes three times is nobody's business");
-    session.kill().unwrap();
-    session.wait().unwrap();
+    drop(session);
 }
 
 /// `cargo test --release --test logs_acting -- --ignored --nocapture` prints how long it takes.

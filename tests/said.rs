@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::agent::{Home, told};
+use support::ends::Program;
 use support::terminal::Terminal;
 use support::{can_run, wait_for};
 
@@ -61,7 +62,7 @@ fn a_program_under_the_name_of_a_kernel_thread_is_marked() {
     }
     let home = Home::new(None);
     let _agent = home.start();
-    let mut sleeper = Command::new("sleep").arg0("[kworker/0:1-said]").arg("600").stdin(Stdio::null()).spawn().unwrap();
+    let sleeper = Program::start(Command::new("sleep").arg0("[kworker/0:1-said]").arg("600").stdin(Stdio::null()));
     let terminal = Terminal::new(160, 40);
     terminal.type_line(&home.shell_line(&["attach"]));
     terminal.wait_for("PARANOID");
@@ -69,8 +70,7 @@ fn a_program_under_the_name_of_a_kernel_thread_is_marked() {
     terminal.press(&["/"]);
     terminal.type_line("kworker/0:1-said");
     let screen = terminal.wait_for("is a false name!");
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
+    drop(sleeper);
     let line = screen.lines().find(|line| line.contains("is a false name!")).unwrap();
     assert!(line.contains("sleep !") && line.contains("kworker/0:1-said"), "{line}");
 }

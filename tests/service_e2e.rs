@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use support::agent::{Home, signal, told as said};
+use support::ends::Program;
 use support::network::Network;
 use support::wire::Wire;
 use support::{can_run, wait_until};
@@ -39,7 +40,7 @@ fn the_service_manager_is_told_what_it_must_know() {
     let path = home.path("notify.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut agent = home.command(&["--headless"]).env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    let mut agent = Program::start(home.command(&["--headless"]).env("NOTIFY_SOCKET", &path));
     await_word(&socket, "READY=1");
     // Ready means that it answers.
     assert!(home.answers(), "ready, and nobody answers");
@@ -78,7 +79,7 @@ fn while_a_change_waits_for_health_probes_nobody_else_waits_for_it() {
     console.ask(&json!({ "subscribe": { "console": false } }));
 
     let begun = Instant::now();
-    let waits = home.command(&["contain", "--for", "1m"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let waits = Program::start(home.command(&["contain", "--for", "1m"]).stdout(std::process::Stdio::piped()));
     let over = Mutex::new(false);
     std::thread::scope(|scope| {
         // The longest time without a sign of life.
@@ -108,7 +109,7 @@ fn while_a_change_waits_for_health_probes_nobody_else_waits_for_it() {
                 slowest.push((asked.elapsed(), question));
             }
         }
-        let output = waits.wait_with_output().unwrap();
+        let output = waits.output();
         let took = begun.elapsed();
         *over.lock().unwrap() = true;
         let silence = alive.join().unwrap();

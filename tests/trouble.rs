@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use support::agent::{Agent, Home, is_alive, signal, told};
+use support::ends::{Program, below};
 use support::network::Network;
 use support::{can_run, wait_for, wait_until};
 
@@ -102,7 +103,7 @@ impl Trouble {
 
     /// Sensors work: a program that is run now is told.
     fn senses(&self) {
-        let mut follow = self.home.command(&["events", "--follow", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut follow = Program::start(self.home.command(&["events", "--follow", "--json"]).stdout(Stdio::piped()));
         let lines = BufReader::new(follow.stdout.take().unwrap());
         std::thread::sleep(Duration::from_secs(1));
         // Found among what the whole machine does, and soon.
@@ -260,7 +261,7 @@ for name in sys.argv[1:]:
 print('held', flush=True)
 time.sleep(1000)";
     let files = ["archive.db", "ledger.db"].map(|name| trouble.data().join(name));
-    let mut holder = Command::new("python3").args(["-c", hold]).args(&files).stdout(Stdio::piped()).spawn().unwrap();
+    let mut holder = Program::start(Command::new("python3").args(["-c", hold]).args(&files).stdout(Stdio::piped()));
     let mut said = String::new();
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
     assert_eq!(said, "held\n");
@@ -321,7 +322,7 @@ fn a_storm_of_starts_and_deaths_changes_nothing() {
     trouble.killed_with_live_actions();
     for _ in 0..20 {
         let log = std::fs::File::create(trouble.home.path("storm.log")).unwrap();
-        let mut agent = trouble.home.command(&["--headless"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut agent = Program::start(trouble.home.command(&["--headless"]).stdout(Stdio::null()).stderr(log));
         std::thread::sleep(Duration::from_millis(500));
         assert!(agent.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(trouble.home.path("storm.log")).unwrap());
         agent.kill().unwrap();
@@ -350,7 +351,7 @@ fn sixty_four_descriptors_are_enough_to_act() {
     let log = std::fs::File::create(trouble.home.path("agent.log")).unwrap();
     let mut command = Command::new("prlimit");
     command.arg("--nofile=64:64").arg("--").args(&argv).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let mut agent = command.spawn().unwrap();
+    let mut agent = Program::start(&mut command);
     let log = || std::fs::read_to_string(trouble.home.path("agent.log")).unwrap_or_default();
     wait_for("the agent to answer", Duration::from_secs(30), || trouble.home.answers().then_some(()), log);
     assert!(trouble.degraded().contains("only 64 files may be open"), "{}", trouble.degraded());
@@ -367,6 +368,19 @@ fn sixty_four_descriptors_are_enough_to_act() {
     agent.wait().unwrap();
 }
 
+/// What a failed test leaves running, the next ones find.
+#[test]
+fn what_a_test_that_fails_has_started_ends_with_it() {
+    let failed = std::panic::catch_unwind(|| {
+        let program = Program::start(Command::new("sh").args(["-c", "sleep 1000 & wait"]));
+        wait_until("both", Duration::from_secs(10), || below(program.id()).len() == 1);
+        let all = [vec![program.id()], below(program.id())].concat();
+        std::panic::resume_unwind(Box::new(all));
+    });
+    let all = failed.unwrap_err().downcast::<Vec<u32>>().unwrap();
+    wait_until("both to be gone", Duration::from_secs(10), || all.iter().all(|pid| !is_alive(*pid)));
+}
+
 /// `head` and `grep -m1` end, and so do we.
 #[test]
 fn following_events_ends_when_nobody_reads_any_more() {
@@ -377,7 +391,7 @@ fn following_events_ends_when_nobody_reads_any_more() {
     let _agent = trouble.home.start();
     for reader in ["head -n 1", "grep -m1 process"] {
         let line = format!("{} | {reader}", trouble.home.shell_line(&["events", "--follow", "--json", "--since", "1m"]));
-        let mut pipe = Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut pipe = Program::start(Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null()));
         let _ = Command::new("true").status();
         let ended = wait_for(reader, Duration::from_secs(20), || pipe.try_wait().unwrap(), String::new);
         assert!(ended.success(), "{reader}: {ended}");

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use support::agent::Home;
+use support::ends::Program;
 use support::network::Network;
 use support::{can_run, unique, wait_until};
 
@@ -41,7 +42,7 @@ fn an_upgrade_under_a_storm_loses_nothing() {
     }
     let (pid, token) = (home.pid(), unique("storm"));
     let script = format!("i=0; while [ $i -lt {EXECS} ]; do /bin/true {token}-$i; i=$((i+1)); done");
-    let mut storm = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    let mut storm = Program::start(Command::new("sh").args(["-c", &script]));
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(400));
         let before = socket_of(&home);
@@ -100,7 +101,7 @@ fn what_is_no_bartizan_does_not_take_over() {
     std::fs::copy(support::BINARY, &program).unwrap();
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", network.file())).arg(&program).arg("--headless").args(home.flags());
-    let mut agent = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut agent = Program::start(command.stderr(std::process::Stdio::null()));
     wait_until("the agent to answer", Duration::from_secs(20), || home.answers());
     let pid = home.pid();
     let script = home.path("script");

@@ -192,8 +192,9 @@ fn tunnel(host: &Host, how: &str) -> [Program; 2] {
     for (network, addr) in [(&host.lan.host.network, "10.8.0.1/24"), (&host.lan.operator, "10.8.0.2/24")] {
         let up = || {
             let set = |words: &[&str]| std::process::Command::new("ip").args(["-n", network.name()]).args(words).output().unwrap();
-            let _ = set(&["addr", "add", addr, "dev", "vpn"]);
-            set(&["link", "set", "vpn", "up"]).status.success().then_some(())
+            // Both, once the device is there: it may come between the two.
+            let is_set = |words: &[&str]| set(words).status.success();
+            (is_set(&["addr", "replace", addr, "dev", "vpn"]) && is_set(&["link", "set", "vpn", "up"])).then_some(())
         };
         crate::support::wait_for("the tunnel's device", Duration::from_secs(10), up, String::new);
     }

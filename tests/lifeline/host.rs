@@ -1,10 +1,11 @@
 //! A guarded host with sshd and an agent, and what the agent says to a block or a freeze.
 
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::agent::{Home, told};
+pub use crate::support::ends::{Program, below};
 use crate::support::lan::Lan;
 use crate::support::network::Network;
 use crate::support::ssh::SshServer;
@@ -26,31 +27,6 @@ pub struct Host {
     pub home: Home,
     pub server: SshServer,
     pub lan: Lan,
-}
-
-/// A program that ends with the test, and everything below it.
-pub struct Program(pub Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let all = below(self.0.id());
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-        all.into_iter().for_each(|pid| crate::support::agent::signal(pid, nix::sys::signal::Signal::SIGKILL));
-    }
-}
-
-/// Every process below one.
-pub fn below(top: u32) -> Vec<u32> {
-    let mut next = vec![top];
-    let mut found = Vec::new();
-    while let Some(pid) = next.pop() {
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        let children: Vec<u32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
-        found.extend(&children);
-        next.extend(&children);
-    }
-    found
 }
 
 impl Host {

@@ -9,6 +9,7 @@ use bartizan_sys::pidfd::key_of;
 use crate::stage::{Attempt, Must, Stage};
 use crate::support::agent::told;
 use crate::support::attack::{WebServer, intrude_from};
+use crate::support::ends::Program;
 use crate::support::lan::{GATEWAY, HOST, OPERATOR, RESOLVER, SECOND_STRANGER, STRANGER};
 
 /// How long the agent may take to act on what it saw.
@@ -61,13 +62,12 @@ fn shell_calling_a_knocker(stage: &Stage) -> Result<bool, String> {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", stage.lan.stranger.file()));
     command.args(["socat", "-u", &format!("TCP:{}:22,bind={SECOND_STRANGER}", HOST[0]), "-"]).stdout(Stdio::piped());
-    let mut knock = command.spawn().unwrap();
+    let mut knock = Program::start(&mut command);
     // The server greets: it is connected.
     knock.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).unwrap();
     let about = |rows: Vec<serde_json::Value>| rows.iter().any(|row| row.to_string().contains(&format!("\"{SECOND_STRANGER}\"")));
     let tried = shell_calling(stage, SECOND_STRANGER, false);
-    let _ = knock.kill();
-    let _ = knock.wait();
+    drop(knock);
     tried?;
     match about(stage.home.json(&["actions"])) || about(stage.home.json(&["approvals", "--all"])) {
         true => Ok(false),

@@ -2,12 +2,13 @@
 //! their own, so that nothing of the machine is in the agent's reach.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::agent::{Home, told};
+use crate::support::ends::Program;
 use crate::support::lan::{HOST, Lan};
 use crate::support::network::Network;
 use crate::support::wait_for;
@@ -28,9 +29,9 @@ exec sleep infinity
 pub struct Host {
     pub lan: Lan,
     pub home: Home,
-    first: Child,
+    first: Program,
     init: u32,
-    agent: Option<Child>,
+    agent: Option<Program>,
 }
 
 impl Host {
@@ -61,7 +62,7 @@ impl Host {
         let up = home.path("up");
         let mut command =
             lan.host.command("unshare", &["--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL", "sh", "-c", BOOT, "boot"]);
-        let first = command.arg(&up).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let first = Program::start(command.arg(&up).stdout(Stdio::null()).stderr(Stdio::null()));
         wait_for("the host to be up", Duration::from_secs(20), || up.exists().then_some(()), String::new);
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", first.id())).unwrap();
         let init = children.trim().parse().unwrap();
@@ -87,7 +88,7 @@ impl Host {
 
     fn start_agent(&mut self) {
         let log = std::fs::File::create(self.home.path("agent.log")).unwrap();
-        self.agent = Some(self.command(&["--headless"]).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        self.agent = Some(Program::start(self.command(&["--headless"]).stdout(Stdio::null()).stderr(log)));
         let said = || {
             let log = std::fs::read_to_string(self.home.path("agent.log")).unwrap_or_default();
             let logs = self.command(&["logs"]).output().map(|output| told(&output));

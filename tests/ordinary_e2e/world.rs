@@ -1,12 +1,13 @@
 //! A small host at work, in namespaces of its own; ended with everything on it in `Drop`.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::agent::{Home, told};
+use crate::support::ends::Program;
 use crate::support::guarded::Guarded;
 use crate::support::network::Network;
 use crate::support::{can_run, wait_for};
@@ -21,8 +22,8 @@ pub struct ProcessCache {
     pub stranger: Network,
     /// The agent's home, and where the host tells how far it is.
     pub home: Home,
-    first: Child,
-    agent: Option<Child>,
+    first: Program,
+    agent: Option<Program>,
     /// Pid 1 of the host, as the machine counts.
     pub init: u32,
     place: PathBuf,
@@ -44,7 +45,7 @@ impl ProcessCache {
         let log = std::fs::File::create(home.path("world.log")).unwrap();
         let mut command = host.command("unshare", &["--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL", "sh", script]);
         command.arg(&place).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut first = command.spawn().unwrap();
+        let mut first = Program::start(&mut command);
         let said = || std::fs::read_to_string(home.path("world.log")).unwrap_or_default();
         wait_for(
             "the host to be up",
@@ -89,7 +90,7 @@ impl ProcessCache {
     /// Starts an agent on it; it ends with the host.
     pub fn start_agent(&mut self) {
         let log = std::fs::File::create(self.home.path("agent.log")).unwrap();
-        self.agent = Some(self.command(&["--headless"]).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        self.agent = Some(Program::start(self.command(&["--headless"]).stdout(Stdio::null()).stderr(log)));
         let up = || self.command(&["status", "--json"]).output().unwrap().status.success().then_some(());
         wait_for("the agent to answer", Duration::from_secs(20), up, || {
             std::fs::read_to_string(self.home.path("agent.log")).unwrap_or_default()

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use bartizan_responder::{Responder, Ties, second_look};
 use bartizan_store::ledger::Ledger;
 use bartizan_sys::pidfd::key_of;
 
+use super::ends::Program;
 use super::guarded::Guarded;
 
 /// The environment variable by which the child knows where it lives.
@@ -120,7 +121,7 @@ fn act(kind: ActionKind, target: Target, seconds: u64, responder: &Responder, le
 
 /// A running child.
 pub struct Driven {
-    child: Child,
+    child: Program,
     stdin: ChildStdin,
     said: Receiver<String>,
 }
@@ -131,7 +132,7 @@ impl Driven {
         let me = std::env::current_exe().unwrap();
         let mut command = host.command(me.to_str().unwrap(), &["--exact", "driven", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env(HOME, home).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
+        let mut child = Program::start(&mut command);
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (sender, said) = channel();
         std::thread::spawn(move || {

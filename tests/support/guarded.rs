@@ -3,9 +3,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::agent::told;
+use super::ends::Program;
 use super::network::Network;
 
 /// Mounts what the guarded host changes over what the machine has; `$1` is a directory for it. A tmpfs below, because an
@@ -37,7 +38,7 @@ exec sleep infinity
 /// A host to be guarded.
 pub struct Guarded {
     pub network: Network,
-    holder: Child,
+    holder: Program,
     /// Where its own files are mounted; private to it.
     _directory: tempfile::TempDir,
 }
@@ -47,7 +48,7 @@ impl Guarded {
         let directory = tempfile::Builder::new().prefix("bartizan-guarded-").tempdir().unwrap();
         let mut command = Command::new("unshare");
         command.args(["--mount", "--uts", "--propagation", "private", "sh", "-c", FURNISH, "guarded"]).arg(directory.path());
-        let mut holder = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut holder = Program::start(command.stdin(Stdio::null()).stdout(Stdio::piped()));
         let mut said = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
         assert_eq!(said, "ready\n", "the guarded host could not be furnished");
@@ -87,12 +88,5 @@ impl Guarded {
         let output = self.try_shell(line);
         assert!(output.status.success(), "{line}: {}", told(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use bartizan_store::ledger::Ledger;
 use bartizan_sys::pidfd::key_of;
 
 use super::dice::Dice;
+use super::ends::Program;
 use super::guarded::Guarded;
 use super::wait_for;
 
@@ -224,7 +225,7 @@ fn act(dice: &mut Dice, responder: &Responder, ledger: &Ledger, court: &mut Cour
 
 /// A running child.
 pub struct Hand {
-    child: Child,
+    child: Program,
     stdin: ChildStdin,
     said: Arc<Mutex<Vec<String>>>,
 }
@@ -237,7 +238,7 @@ impl Hand {
         let mut command: Command =
             host.command(me.to_str().unwrap(), &["--exact", "the_hand", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env(PART, home).env(TREES, words.join(",")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().unwrap();
+        let mut child = Program::start(&mut command);
         let (stdin, said) = (child.stdin.take().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let (stdout, heard) = (child.stdout.take().unwrap(), Arc::clone(&said));
         std::thread::spawn(move || {

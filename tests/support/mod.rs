@@ -9,6 +9,7 @@ pub mod dice;
 pub mod docker;
 pub mod driven;
 pub mod effects;
+pub mod ends;
 pub mod guarded;
 pub mod hand;
 pub mod lan;

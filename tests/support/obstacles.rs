@@ -3,11 +3,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
+use super::ends::Program;
 use super::guarded::Guarded;
 use super::wait_until;
 
@@ -48,28 +49,20 @@ impl Drop for ReadOnly<'_> {
 
 /// A program that made `table inet bartizan` its own (`flags owner`): the kernel takes changes from it alone, and the table
 /// goes with it.
-pub struct OwnedTable(Child);
+pub struct OwnedTable(Program);
 
 impl OwnedTable {
     /// In one transaction with the end of the table that is there; `more` follows in a second one.
     pub fn on(host: &Guarded, more: &str) -> Self {
         let there = host.try_shell("nft list table inet bartizan").status.success();
         let first = if there { "delete table inet bartizan; " } else { "" };
-        let mut child = host.command("nft", &["-i"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = Program::start(host.command("nft", &["-i"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()));
         let line = format!("{first}add table inet bartizan {{ flags owner; }}\n{more}\n");
         child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
         wait_until("somebody to own the table", Duration::from_secs(5), || {
             host.try_shell("nft list table inet bartizan | grep -q owner").status.success()
         });
         Self(child)
-    }
-}
-
-impl Drop for OwnedTable {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

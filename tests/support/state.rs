@@ -35,7 +35,8 @@ impl State {
         let mounts = scene.host.shell("cat /proc/self/mounts");
         // What other tests of this machine mount comes and goes.
         let foreign = |line: &&str| {
-            ["/tmp/", "/run/netns/", "/run/docker/", "/var/lib/docker/"].iter().any(|place| line.contains(&format!(" {place}")))
+            let places = ["/tmp/", "/run/netns/", "/run/docker/", "/var/lib/docker/", "/var/cache/bartizan-tests/"];
+            places.iter().any(|place| line.contains(&format!(" {place}")))
         };
         all.extend(mounts.lines().filter(|line| !foreign(line)).map(|line| (format!("mount {line}"), String::new())));
         for pid in &scene.pids {
@@ -106,6 +107,14 @@ impl State {
     /// The same but for what is no part of it.
     pub fn without(mut self, drop: impl Fn(&str) -> bool) -> Self {
         self.0.retain(|what, _| !drop(what));
+        self
+    }
+
+    /// The same with another content of one file, told by its BLAKE3: what a person decided to keep.
+    pub fn holding(mut self, file: &str, content: &str) -> Self {
+        let line = self.0.get_mut(&format!("file {file}")).unwrap();
+        let (status, _) = line.rsplit_once(' ').unwrap();
+        *line = format!("{status} {content}");
         self
     }
 
