@@ -11,6 +11,7 @@ use super::*;
 use bartizan_court::Warrant;
 use bartizan_guard::file_backups::AccessCopies;
 use bartizan_guard::watchdog::{EMERGENCY_SCRIPT, lasting_notes};
+use bartizan_isolation::own_netns::killed_in_a_child;
 use bartizan_model::{ActionKind, ActionState, Approver, HostText, Mode, Target};
 
 /// A file of a kind that copies are kept of and that nothing on this host reads; gone when the test is over.
@@ -164,6 +165,77 @@ fn nobody_restores_it_alone_and_a_person_can_take_it_back() {
         assert!(file.holds("good\n"));
         responder.rollback(done.id, "root", now()).unwrap();
         assert!(!file.0.exists() && clean(&bench));
+    });
+}
+
+/// What each death leaves: the file as it was, until a person's word that it stays is on the disk.
+#[test]
+fn death_at_any_point_leaves_the_former_file_or_the_confirmed_one() {
+    let restoring = ["after intent", "after apply", "before receipt"];
+    let undoing = ["before undoing", "after undoing"];
+    let confirming = ["before confirming", "before prolonging", "after prolonging"];
+    for point in [restoring.as_slice(), &undoing, &confirming].concat() {
+        on_bench(|bench| {
+            if !can_write_etc() {
+                return;
+            }
+            let file = Scratch::of(&bench, "killed");
+            let before = file.state();
+            let die = |at: &'static str| {
+                let responder = bench.impatient(Duration::from_secs(60));
+                *responder.die_at.lock().unwrap() = Some(at);
+                responder
+            };
+            let restored = |responder: &Responder| responder.execute(file.order(), now()).unwrap().id;
+            if restoring.contains(&point) {
+                assert!(killed_in_a_child(|| drop(die(point).execute(file.order(), now()))), "{point}");
+            } else {
+                let id = restored(&bench.impatient(Duration::from_secs(60)));
+                assert!(killed_in_a_child(|| match undoing.contains(&point) {
+                    true => drop(die(point).rollback(id, "root", now())),
+                    false => drop(die(point).confirm(id, "root", now())),
+                }));
+            }
+            let responder = bench.impatient(Duration::from_secs(60));
+            responder.recover(now()).unwrap();
+            responder.reconcile(now() + chrono::Duration::seconds(1)).unwrap();
+            for live in responder.active().unwrap() {
+                assert!(file.holds("good\n") && live.state == ActionState::Live, "{point}: {}", live.note);
+                responder.rollback(live.id, "root", now()).unwrap();
+            }
+            if ["before prolonging", "after prolonging"].contains(&point) {
+                assert!(file.holds("good\n"), "{point}: a person's word");
+            } else {
+                assert_eq!(file.state(), before, "{point}: the very same file");
+            }
+            assert!(file.is_alone() && clean(&bench), "{point}: nothing of ours is left");
+        });
+    }
+}
+
+#[test]
+fn an_end_that_came_while_it_was_confirmed_is_told_as_one() {
+    on_bench(|bench| {
+        if !can_write_etc() {
+            return;
+        }
+        let file = Scratch::of(&bench, "overtaken");
+        let before = file.state();
+        let responder = bench.impatient(Duration::from_secs(2));
+        let done = responder.execute(file.order(), now()).unwrap();
+        drop(responder);
+        assert!(killed_in_a_child(|| {
+            let responder = bench.impatient(Duration::from_secs(2));
+            *responder.die_at.lock().unwrap() = Some("before prolonging");
+            let _ = responder.confirm(done.id, "root", now());
+        }));
+        assert!(until(|| file.holds("evil\n") && clean(&bench)), "its end outside of us did not come");
+        let responder = bench.responder();
+        responder.recover(now()).unwrap();
+        assert_eq!((responder.active().unwrap(), file.state()), (vec![], before));
+        let told = responder.ledger.action(done.id).unwrap().unwrap();
+        assert!(told.note.contains("the former state is back"), "{}", told.note);
+        assert!(bench.alarms().is_empty(), "nobody is blamed: {:?}", bench.alarms());
     });
 }
 

@@ -164,9 +164,20 @@ pub(super) fn undo(place: &Place, former: Option<&OsStr>, copy: &str) -> io::Res
         Err(why) => return Err(why),
     };
     drop_name(&dir, &waiting_name(place))?;
-    let kept = former.is_some_and(|former| nix::sys::stat::fstatat(&dir, former, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok());
-    if former.is_some() && !kept {
-        return Ok(Undone::Nothing);
+    let inode = |name: &OsStr| {
+        let found = nix::sys::stat::fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
+        found.map(|found| (found.st_dev, found.st_ino))
+    };
+    if let Some(former) = former {
+        let kept = inode(former);
+        if kept.is_none() {
+            return Ok(Undone::Nothing);
+        }
+        // We died before ours took its place: one file of two names, of which a rename would leave both (rename(2)).
+        if kept == inode(place.name()) {
+            drop_name(&dir, former)?;
+            return dir.sync_all().map(|()| Undone::Nothing);
+        }
     }
     let ours = read(place).ok().flatten().is_some_and(|present| present.hash == copy);
     let done = match former {

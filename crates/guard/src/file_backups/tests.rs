@@ -132,21 +132,63 @@ fn a_file_is_put_back_whole_and_the_former_one_comes_back_as_the_same_inode() {
     assert_eq!(bench.names("etc/sudoers.d"), BTreeSet::new());
 }
 
+/// Killed at each step of putting a copy in place, with another content and with another mode alone: the file is what it was, by
+/// either who undoes it, and nothing of ours is left beside it.
+#[test]
+fn a_copy_that_was_put_half_way_is_undone_without_a_trace() {
+    for (now_is, steps) in ["good\n", "evil\n"].into_iter().flat_map(|now_is| (0..3).map(move |steps| (now_is, steps))) {
+        for by_script in [false, true] {
+            let mut bench = Bench::new();
+            let path = bench.write("etc/pam.d/su", "good\n");
+            bench.copies.look(now());
+            fs::remove_file(bench.at("etc/pam.d/su")).unwrap();
+            bench.write("etc/pam.d/su", now_is);
+            fs::set_permissions(bench.at("etc/pam.d/su"), fs::Permissions::from_mode(0o666)).unwrap();
+            let before = fs::metadata(bench.at("etc/pam.d/su")).unwrap();
+            let good = bench.copies.version(&path, &hash("good\n")).unwrap();
+            let (real, name, former) = bench.copies.where_is(&path, "A1").unwrap();
+            let place = bench.copies.place(&path).unwrap();
+            present::prepare(&place, &good, &|_| Ok(())).unwrap();
+            if steps > 0 {
+                fs::hard_link(bench.at("etc/pam.d/su"), real.join(&former)).unwrap();
+            }
+            if steps > 1 {
+                fs::rename(real.join(present::waiting_name(&place)), bench.at("etc/pam.d/su")).unwrap();
+            }
+            if by_script {
+                script_undoes(&bench, [real.as_os_str(), &name, &former, bench.copies.file_of(&good.hash).as_os_str()]);
+            } else {
+                let undone = bench.copies.undo(&path, Some(&former), &good.hash).unwrap();
+                assert_eq!(undone, if steps > 1 { Undone::Back } else { Undone::Nothing }, "{now_is:?} after {steps} steps");
+            }
+            let after = fs::metadata(bench.at("etc/pam.d/su")).unwrap();
+            let found = (after.ino(), after.mode(), fs::read_to_string(bench.at("etc/pam.d/su")).unwrap());
+            assert_eq!(found, (before.ino(), before.mode(), now_is.to_owned()), "after {steps} steps, by script: {by_script}");
+            assert_eq!(bench.names("etc/pam.d"), ["su".to_owned()].into(), "{now_is:?} after {steps} steps, by script: {by_script}");
+        }
+    }
+}
+
+/// Undoes by the script what a note with these lines tells of.
+fn script_undoes(bench: &Bench, lines: [&OsStr; 4]) {
+    use crate::watchdog::EXPIRE_SCRIPT;
+    let note = bench.at("note");
+    let lines: Vec<&str> = lines.into_iter().map(|line| line.to_str().unwrap()).collect();
+    fs::write(&note, format!("file\n{}\n", lines.join("\n"))).unwrap();
+    let mut script = std::process::Command::new("sh");
+    let status = script.args(["-c", EXPIRE_SCRIPT, "bartizan-expire", "0"]).arg(&note).stdout(std::process::Stdio::null()).status();
+    assert!(status.unwrap().success() && !note.exists());
+}
+
 #[test]
 fn the_script_undoes_as_we_do() {
-    use crate::watchdog::EXPIRE_SCRIPT;
     let mut bench = Bench::new();
     let path = bench.write("etc/pam.d/su", "good\n");
     bench.copies.look(now());
     let good = bench.copies.version(&path, &hash("good\n")).unwrap();
     let (real, name, former) = bench.copies.where_is(&path, "A1").unwrap();
     let undo = |former: &str| {
-        let note = bench.at("note");
-        let copy = bench.copies.file_of(&good.hash);
-        fs::write(&note, format!("file\n{}\n{}\n{former}\n{}\n", real.display(), name.display(), copy.display())).unwrap();
-        let mut script = std::process::Command::new("sh");
-        let status = script.args(["-c", EXPIRE_SCRIPT, "bartizan-expire", "0"]).arg(&note).stdout(std::process::Stdio::null()).status();
-        assert!(status.unwrap().success() && !note.exists());
+        script_undoes(&bench, [real.as_os_str(), &name, OsStr::new(former), bench.copies.file_of(&good.hash).as_os_str()]);
         fs::read_to_string(bench.at("etc/pam.d/su")).ok()
     };
     bench.write("etc/pam.d/su", "evil\n");

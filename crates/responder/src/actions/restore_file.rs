@@ -40,6 +40,12 @@ impl Snapshot {
     fn former(&self) -> Option<OsString> {
         self.former.clone().map(OsString::from_vec)
     }
+
+    /// Whether the file is what it was before.
+    fn is_back(&self, present: Option<&Present>) -> bool {
+        let present = present.map(|present| (&present.hash, present.mode, present.uid, present.gid));
+        present == self.was.as_ref().map(|(hash, mode, uid, gid)| (hash, *mode, *uid, *gid))
+    }
 }
 
 fn whom(target: &Target) -> Result<(&HostText, &str), ActError> {
@@ -203,6 +209,10 @@ impl Act for RestoreFile {
         let wanted = copies.version(path, copy)?;
         match present {
             _ if !noted && over => Ok(ObservedState::Gone("nobody confirmed it in time: the former state is back".into())),
+            // We died with the word given and the end not called off yet: it came.
+            present if !noted && is_confirmed(action) && snapshot.is_back(present.as_ref()) => {
+                Ok(ObservedState::Gone("bartizan ended while it was being confirmed: the former state is back".into()))
+            }
             None => Ok(ObservedState::Drifted(format!("somebody removed {path}"))),
             Some(present) if differs(Some(&present), &wanted) => Ok(ObservedState::Drifted(format!("somebody changed {path} since"))),
             Some(_) if !over && !snapshot.watchdog.as_ref().is_some_and(watchdog::is_set) => {
@@ -215,8 +225,8 @@ impl Act for RestoreFile {
     fn revert(&self, context: &ActionContext, action: &Action, snapshot: &Self::Snapshot) -> Result<Vec<String>, ActError> {
         let (path, copy) = whom(&action.target)?;
         let copies = copies(context);
-        let confirmed = action.confirmation.as_ref().is_some_and(|confirmation| confirmation.confirmed_at.is_some());
-        if snapshot.stays || confirmed {
+        let is_back = || copies.present(path).is_ok_and(|present| snapshot.is_back(present.as_ref()));
+        if (snapshot.stays || is_confirmed(action)) && !is_back() {
             copies.settle(path, snapshot.former().as_deref())?;
             forget(context, snapshot);
             return Ok(vec![format!("{path} stays: it was confirmed; restore its former copy to undo it")]);
@@ -232,13 +242,8 @@ impl Act for RestoreFile {
             Undone::LeftAlone => Some(format!("{path} was changed by somebody since and left alone")),
             Undone::Nothing => None,
         };
-        if let Some((hash, mode, uid, gid)) =
-            snapshot.was.as_ref().filter(|_| said.as_ref().is_some_and(|said| said.starts_with("the former")))
-        {
-            let back = copies.present(path)?.map(|present| (present.hash, present.mode, present.uid, present.gid));
-            if back != Some((hash.clone(), *mode, *uid, *gid)) {
-                return Err(ActError::Unverified(format!("{path} is not what it was before")));
-            }
+        if matches!(undone, Undone::Back | Undone::Absent) && !is_back() {
+            return Err(ActError::Unverified(format!("{path} is not what it was before")));
         }
         forget(context, snapshot);
         Ok(said.into_iter().collect())
@@ -263,6 +268,10 @@ impl Act for RestoreFile {
         snapshot.stays = true;
         Ok(snapshot)
     }
+}
+
+fn is_confirmed(action: &Action) -> bool {
+    action.confirmation.as_ref().is_some_and(|confirmation| confirmation.confirmed_at.is_some())
 }
 
 /// Nobody outside of us waits for it any more.
