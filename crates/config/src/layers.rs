@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use toml::{Spanned, Value};
@@ -166,6 +167,9 @@ fn line_of(text: &str, offset: usize) -> usize {
 /// Reads a configuration file of at most 1 MiB; `None` when it does not exist and need not.
 pub(super) fn read_file(path: &Path, must_exist: bool) -> Result<Option<String>, ConfigError> {
     let fail = |problem: String| ConfigError::File { path: path.to_owned(), problem };
+    if path.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+        return Err(fail("is a pipe, which may never end; name a file".to_owned()));
+    }
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_exist => return Ok(None),

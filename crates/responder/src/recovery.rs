@@ -13,6 +13,8 @@ const UNDOING: &str = "undoing";
 
 /// Notes without an owner that are ended at one start.
 const MAX_ORPHANS: usize = 4096;
+/// Most of such a note that is read.
+const LONGEST_NOTE: u64 = 4 << 20;
 
 impl Responder {
     /// Settles what a crash left behind: what was ended without a record stays ended; an intent without a receipt is adopted
@@ -160,7 +162,7 @@ impl Responder {
 
     fn end_lasting(&self, name: &str) -> String {
         let note = watchdog::note_path(self.ledger.directory(), name);
-        let method: String = std::fs::read(&note).map_or_else(
+        let method: String = bartizan_sys::digest::read_bounded(&note, LONGEST_NOTE).map_or_else(
             |_| "unreadable".to_owned(),
             |bytes| String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()).chars().take(32).collect(),
         );

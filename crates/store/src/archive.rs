@@ -97,7 +97,7 @@ fn database(path: &Path, what: &'static str) -> impl Fn(rusqlite::Error) -> Stor
 pub(super) fn connect(path: &Path, write: bool) -> Result<Connection, StoreError> {
     let fail = database(path, "opening");
     let access = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
-    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fail)?;
+    let connection = crate::connection::open(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fail)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(&fail)?;
     connection.pragma_update(None, "cache_size", CACHE).map_err(&fail)?; // KiB
     if write {
@@ -110,6 +110,7 @@ pub(super) fn connect(path: &Path, write: bool) -> Result<Connection, StoreError
 
 /// Makes the file when needed, refuses a later version before anything is written, checks it, brings it up to date.
 fn prepare(path: &Path) -> Result<(), StoreError> {
+    crate::connection::look(path).map_err(database(path, "opening"))?;
     let made = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let size = made.and_then(|file| file.metadata()).map_err(|why| StoreError::Directory { path: path.to_owned(), why })?.len();
     let mut connection = connect(path, true)?;

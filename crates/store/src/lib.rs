@@ -9,6 +9,7 @@ mod baseline;
 mod block;
 #[cfg(test)]
 mod block_tests;
+mod connection;
 mod digests;
 mod error;
 mod events;

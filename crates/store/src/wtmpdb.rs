@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 
 /// How long a login service may hold the database before it counts as unreadable.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -26,7 +26,7 @@ pub struct PastLogin {
 /// # Errors
 /// The file is no such database, or another process holds it.
 pub fn past_logins(file: &Path, since: u64, most: usize) -> rusqlite::Result<(Vec<PastLogin>, bool)> {
-    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = crate::connection::open(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(PATIENCE)?;
     // wtmpdb counts microseconds. The lengths are those of utmp(5).
     let mut statement = connection.prepare(

@@ -16,8 +16,8 @@ use nix::poll::PollFlags;
 use super::fanotify::{Raw, init};
 use super::file_attributes::{self, Seen};
 use super::file_handle::Handle;
+use super::file_systems::{FileSystem, may_never_answer};
 use super::mountinfo::{self, Line};
-use super::mounts;
 use super::readiness::{readable, ready};
 use bartizan_model::HostText;
 
@@ -29,11 +29,6 @@ const READS: usize = 64;
 const MOST: usize = 1024;
 /// Most mounts named that are not watched.
 const NAMED: usize = 16;
-/// Kinds whose files are windows into the kernel, or that hold no files.
-const WINDOWS: [&[u8]; 18] = [
-    b"autofs", b"proc", b"sysfs", b"cgroup", b"cgroup2", b"devpts", b"mqueue", b"bpf", b"debugfs", b"tracefs", b"securityfs", b"pstore",
-    b"configfs", b"fusectl", b"binfmt_misc", b"rpc_pipefs", b"nsfs", b"efivarfs",
-];
 
 /// A file of which an attribute changed: mode, owner, times, extended attributes or number of names.
 pub struct Changed {
@@ -198,9 +193,9 @@ impl AttributeWatch {
 /// too many.
 fn sorted(lines: Vec<Line>) -> (Vec<Line>, Vec<String>) {
     let (mut marked, mut left_out, mut devices) = (Vec::new(), Vec::new(), HashSet::new());
-    for line in lines.into_iter().filter(|line| !WINDOWS.contains(&line.kind.as_slice())) {
+    for line in lines.into_iter().filter(|line| FileSystem::of_name(&line.kind) != FileSystem::Kernel) {
         let room = devices.len() < MOST || devices.contains(&line.device);
-        if room && !mounts::is_foreign(&line.kind) {
+        if room && !may_never_answer(&line.kind) {
             devices.insert(line.device);
             marked.push(line);
         } else {

@@ -37,9 +37,12 @@ impl DataLock {
     /// When the file cannot be made or locked.
     pub fn take(directory: &Path) -> io::Result<Option<Self>> {
         let path = directory.join(FILE);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        // A pipe in its place is locked too, and waited for by nobody.
+        let mut options = OpenOptions::new();
+        options.mode(0o600).custom_flags(libc::O_NONBLOCK);
+        let file = options.clone().write(true).create(true).truncate(false).open(&path);
         // Read-only, or without an inode to give: what is there can be locked all the same, the directory too.
-        let file = file.or_else(|_| File::open(&path)).or_else(|_| File::open(directory));
+        let file = file.or_else(|_| options.read(true).open(&path)).or_else(|_| File::open(directory));
         // Where there is no directory and none can be made, nobody can work in it either.
         let Ok(file) = file else { return if directory.exists() { file.map(|_| None) } else { Ok(Some(Self(None))) } };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

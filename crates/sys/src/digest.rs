@@ -92,15 +92,24 @@ fn of(found: &std::fs::Metadata, hash: Option<blake3::Hash>) -> Digest {
     }
 }
 
+/// Opens a plain file to read it. Links are followed; a pipe or a device, whose opening may never end, is refused.
+///
+/// # Errors
+/// When it is not there or not a regular file.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}
+
 /// The content of a small file, at most `most` bytes; the same care as [`digest`] but links are followed.
 ///
 /// # Errors
 /// When it is not there, not a regular file, or longer.
 pub fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
+    let file = open_plain(path)?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {

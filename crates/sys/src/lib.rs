@@ -25,6 +25,7 @@ pub mod exe_hash;
 mod fanotify;
 pub mod file_attributes;
 mod file_handle;
+mod file_systems;
 pub mod file_watch;
 pub mod fork_guard;
 pub mod growth;

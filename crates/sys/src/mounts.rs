@@ -4,14 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::file_systems::may_never_answer;
 use super::mountinfo::{self, Line};
 
 /// Longest table of mounts that is read; a mount beyond it counts as unknown.
 const LONGEST: u64 = 4 << 20;
-
-/// File systems whose answers come from a process or another host, and so may never come (proc(5), `mountinfo`).
-const FOREIGN: [&[u8]; 12] =
-    [b"fuse", b"fuseblk", b"nfs", b"nfs4", b"cifs", b"smb3", b"9p", b"ceph", b"afs", b"coda", b"virtiofs", b"autofs"];
 
 /// One mount of a mount namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +25,13 @@ pub(super) struct Mount {
 impl Mount {
     /// Whether reading from it waits for a process or another host.
     pub(super) fn is_foreign(&self) -> bool {
-        is_foreign(&self.kind)
+        may_never_answer(&self.kind)
     }
 
     /// Whether this path leads to or through it, in the namespace where it was read.
     pub(super) fn holds(&self, path: &[u8]) -> bool {
         path.strip_prefix(self.point.as_slice()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || self.point == b"/")
     }
-}
-
-/// Whether reading from a file system of this kind waits for a process or another host.
-pub(super) fn is_foreign(kind: &[u8]) -> bool {
-    kind.starts_with(b"fuse.") || FOREIGN.contains(&kind)
 }
 
 /// The mounts that a process sees; none when it is gone.

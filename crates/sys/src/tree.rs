@@ -12,6 +12,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, fstatfs, openat, readlinkat, statx};
 
+pub use super::file_systems::FileSystem;
 use super::holes;
 use super::plain_file::fill;
 use super::xattrs;
@@ -223,7 +224,7 @@ impl Folder {
     /// # Errors
     /// When the kernel refuses.
     pub fn file_system(&self) -> io::Result<FileSystem> {
-        Ok(FileSystem::of(fstatfs(&self.fd)?.f_type as u64 & 0xffff_ffff))
+        Ok(FileSystem::of_number(fstatfs(&self.fd)?.f_type as u64 & 0xffff_ffff))
     }
 
     /// Its own device number.
@@ -232,32 +233,6 @@ impl Folder {
     /// When the kernel refuses.
     pub fn device(&self) -> io::Result<u64> {
         Ok(Facts::of(&statx(&self.fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?).on)
-    }
-}
-
-/// What files of a file system are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileSystem {
-    /// Files that lie on a disk or in memory of this host.
-    Local,
-    /// Files that the kernel makes up (/proc, /sys): not content, and reading some does something.
-    Kernel,
-    /// Files of another host, or of a program (NFS, CIFS, FUSE): changes made there are not seen here, inodes may change.
-    Remote,
-}
-
-impl FileSystem {
-    /// By the number in linux/magic.h.
-    fn of(magic: u64) -> Self {
-        match magic {
-            // proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf, devpts, pstore, efivarfs, selinuxfs, configfs, mqueue,
-            // binfmt_misc, nsfs, autofs.
-            0x9fa0 | 0x6265_6572 | 0x0027_e0eb | 0x6367_7270 | 0x6462_6720 | 0x7472_6163 | 0x7363_6673 | 0xcafe_4a11 | 0x1cd1
-            | 0x6165_676c | 0xde5e_81e4 | 0xf97c_ff8c | 0x6265_6570 | 0x1980_0202 | 0x4249_4e4d | 0x6e73_6673 | 0x0187 => Self::Kernel,
-            // NFS, CIFS, SMB2, FUSE, 9P, Ceph, AFS, Coda.
-            0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x6573_5546 | 0x0102_1997 | 0x00c3_6400 | 0x5346_414f | 0x7375_7245 => Self::Remote,
-            _ => Self::Local,
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Plain lines for a POSIX shell: the method, the hierarchy, the group's name, then `PID START STOPPED ORIGIN` each.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +16,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use super::{Frozen, Member, Method};
 use bartizan_model::{HostText, ProcessKey};
 use bartizan_sys::clock::boot_id;
+use bartizan_sys::digest::read_bounded;
 use bartizan_sys::fork_guard::{self, Writing};
 
 /// Longest note: 16,384 members with 4 KiB of path each would be 64 MB; nobody has that.
@@ -86,10 +87,7 @@ fn whole(path: &Path, bytes: &[u8]) -> io::Result<File> {
 
 /// Reads a note back; `None` when there is none or it is none.
 pub(super) fn read(path: &Path) -> Option<Frozen> {
-    if fs::metadata(path).ok()?.len() > LONGEST {
-        return None;
-    }
-    let bytes = fs::read(path).ok()?;
+    let bytes = read_bounded(path, LONGEST).ok()?;
     let mut lines = bytes.split(|b| *b == b'\n');
     let method = match lines.next()? {
         b"v2" => Method::V2,

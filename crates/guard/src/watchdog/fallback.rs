@@ -13,10 +13,13 @@ use super::{EXPIRE_SCRIPT, Expiry, Keeper, SHELL, WatchdogError, fail, script};
 use bartizan_model::ProcessKey;
 use bartizan_sys::child;
 use bartizan_sys::detached::Detached;
+use bartizan_sys::digest::read_bounded;
 use bartizan_sys::pidfd::{PidFd, key_of};
 
 /// How long systemd may take to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// "PID START" of a shell.
+const LONGEST: u64 = 256;
 
 /// Sets one for this action alone: 1 to 20 ms.
 pub(super) fn set(expiry: &Expiry) -> Result<Keeper, WatchdogError> {
@@ -54,7 +57,8 @@ pub(super) fn call_off(keeper: &Keeper) {
 
 /// Calls off the shell that the file beside a note names: for notes whose journal row knows no watchdog.
 pub(super) fn call_off_noted(note: &Path) {
-    let noted = fs::read_to_string(shell_file(note)).unwrap_or_default();
+    let noted = read_bounded(&shell_file(note), LONGEST).unwrap_or_default();
+    let noted = String::from_utf8_lossy(&noted);
     let mut numbers = noted.split_ascii_whitespace().map(str::parse::<u64>);
     if let (Some(Ok(pid)), Some(Ok(start))) = (numbers.next(), numbers.next()) {
         end_shell(ProcessKey { boot: bartizan_sys::clock::boot_id(), pid: u32::try_from(pid).unwrap_or(0), start });

@@ -1,7 +1,7 @@
 //! The standing watchdog as the agent sees it: started with it, outside of it, looked after by it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,6 +13,7 @@ use super::{EXPIRE_SCRIPT, WatchdogError, fail};
 use bartizan_model::{BootId, ProcessKey};
 use bartizan_sys::clock::boot_id;
 use bartizan_sys::detached::Detached;
+use bartizan_sys::digest::{open_plain, read_bounded};
 use bartizan_sys::pidfd::{PidFd, key_of};
 use bartizan_sys::process_stat::Stat;
 use bartizan_sys::replace_file::{self, Outlives};
@@ -28,6 +29,8 @@ pub(super) const ENDED: &str = "ended";
 const HOMES: &str = "/run/bartizan-homes";
 /// In the runtime directory, for the emergency script: where the data directory is.
 const DATA: &str = "data";
+/// Most of such a file that is read: one short line.
+const LONGEST: u64 = 256;
 /// How long a new one may take until it watches.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -130,7 +133,8 @@ impl Standing {
     }
 
     fn registered(&self) -> bool {
-        read_key(&fs::read_to_string(self.agent_file()).unwrap_or_default()).is_some_and(|key| key.pid == std::process::id())
+        let told = read_bounded(&self.agent_file(), LONGEST).unwrap_or_default();
+        read_key(&String::from_utf8_lossy(&told)).is_some_and(|key| key.pid == std::process::id())
     }
 
     /// So that it knows for whom it stays.
@@ -260,5 +264,5 @@ fn keeper_of(dir: &Path) -> Option<ProcessKey> {
 
 /// Whoever holds the lock, as the kernel says (fcntl(2), F_GETLK).
 fn lock_holder(dir: &Path) -> Option<u32> {
-    record_lock::held_by(&File::open(dir.join(MARK)).ok()?)
+    record_lock::held_by(&open_plain(&dir.join(MARK)).ok()?)
 }

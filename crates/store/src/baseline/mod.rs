@@ -104,7 +104,7 @@ fn database(path: &Path, what: &'static str) -> impl Fn(rusqlite::Error) -> Stor
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let fail = database(path, "opening");
-    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fail)?;
+    let connection = crate::connection::open(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fail)?;
     connection.busy_timeout(PATIENCE).map_err(&fail)?;
     connection.pragma_update(None, "trusted_schema", false).map_err(&fail)?;
     connection.pragma_update(None, "cache_size", -512).map_err(&fail)?; // KiB

@@ -5,7 +5,6 @@
 //! a power cut it never says more than the log. It is sealed with a key in a file of its own. Who can read both can
 //! forge both: the head also goes to the system's log, where the host may send it elsewhere.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -15,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use bartizan_model::{Timestamp, Unpoisoned as _};
+use bartizan_sys::digest::open_plain;
 use bartizan_sys::random;
 use bartizan_sys::replace_file::{self, Outlives};
 
@@ -85,7 +85,7 @@ fn read_key(dir: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
-    match File::open(file) {
+    match open_plain(file) {
         Ok(file) => {
             let mut text = Vec::new();
             file.take(LONGEST).read_to_end(&mut text)?;
@@ -158,7 +158,7 @@ impl Desk {
         // Only the write-ahead log, which has the newest lines; what left it was synced by the checkpoint. The database
         // itself must never be opened here: closing any descriptor of it drops SQLite's own locks (fcntl(2)), and the next
         // reader that ends would delete the log under us.
-        match File::open(self.dir.join("ledger.db-wal")) {
+        match open_plain(&self.dir.join("ledger.db-wal")) {
             Ok(file) => file.sync_data()?,
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             Err(why) => return Err(why),

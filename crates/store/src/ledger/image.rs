@@ -1,11 +1,12 @@
 //! Reads a database and its write-ahead log into memory, byte by byte: for a ledger whose disk SQLite cannot work on
 //! (full, read-only, locked by another program). The format is <https://www.sqlite.org/fileformat2.html>, part 4.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+
+use bartizan_sys::digest::open_plain;
 
 /// Largest database that is held in memory, in bytes, its log included: some 100,000 actions.
 const LARGEST: u64 = 96 << 20;
@@ -40,7 +41,7 @@ pub(super) fn log_of(file: &Path) -> PathBuf {
 }
 
 fn whole(file: &Path) -> io::Result<Vec<u8>> {
-    let opened = match File::open(file) {
+    let opened = match open_plain(file) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened?,
     };

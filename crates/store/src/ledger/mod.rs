@@ -129,7 +129,7 @@ impl Ledger {
         }
         let tidied = match self.standing() {
             Standing::Alone => reserve::checkpoint(&self.lock()),
-            _ => Connection::open(&self.file).and_then(|own| reserve::checkpoint(&own)),
+            _ => crate::connection::open(&self.file, rusqlite::OpenFlags::default()).and_then(|own| reserve::checkpoint(&own)),
         };
         tidied.map_err(self.sqlite("tidy the write-ahead log"))
     }
@@ -201,7 +201,7 @@ impl Ledger {
             move |why| LedgerError::Sqlite { what, file, why }
         };
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&file, flags).map_err(fail("open the database"))?;
+        let connection = crate::connection::open(&file, flags).map_err(fail("open the database"))?;
         audit::verify(&connection, &anchor::look(dir)).map_err(fail("read the audit log"))
     }
 

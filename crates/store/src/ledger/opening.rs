@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
 use super::{Head, Ledger, LedgerError, Standing, anchor, audit, image};
@@ -131,7 +131,7 @@ pub(super) fn connect(file: &Path) -> Result<(Connection, Standing), LedgerError
 fn writing(file: &Path, locking: &str) -> Result<Connection, LedgerError> {
     let fail = |what| move |why| LedgerError::Sqlite { what, file: file.to_owned(), why };
     untouched_if_newer(file)?;
-    let mut connection = Connection::open(file).map_err(fail("open the database"))?;
+    let mut connection = crate::connection::open(file, OpenFlags::default()).map_err(fail("open the database"))?;
     private(file)?;
     connection.busy_timeout(PATIENCE).map_err(fail("set a limit"))?;
     // The log stays when we end: on a full disk the next start could not make another.
@@ -171,7 +171,7 @@ fn untouched_if_newer(file: &Path) -> Result<(), LedgerError> {
     }
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let version =
-        Connection::open_with_flags(file, flags).and_then(|found| found.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)));
+        crate::connection::open(file, flags).and_then(|found| found.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)));
     match version {
         Ok(found) if found > VERSION => Err(LedgerError::Newer(file.to_owned())),
         // What is wrong with it is found, and told, by opening it in earnest.

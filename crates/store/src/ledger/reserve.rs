@@ -3,7 +3,7 @@
 //!
 //! A file of spare room beside it, removed in need, would not do: whoever fills the disk takes what it frees.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::{Ledger, LedgerError, Standing, image};
 
@@ -24,7 +24,7 @@ impl Ledger {
                 self.fill(&connection, bytes).map_err(fail)
             }
             Standing::OnDisk => {
-                let own = Connection::open(&self.file).map_err(fail)?;
+                let own = crate::connection::open(&self.file, OpenFlags::default()).map_err(fail)?;
                 // Copied below, not by every thousandth page.
                 let set = own.busy_timeout(super::opening::PATIENCE).and_then(|()| own.execute_batch("PRAGMA wal_autocheckpoint = 0"));
                 set.and_then(|()| self.fill(&own, bytes)).map_err(fail)
