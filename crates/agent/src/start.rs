@@ -110,6 +110,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<Jo
 fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineError> {
     let Assembled { correlator, coverage, decider, books, timers, writer, far_end, .. } = assembled;
     let policy = &parts.settings.policy;
+    parts.accounting.threads_start();
     let keeper = Keeper::new(&parts.upkeep, &parts.console, &parts.accounting.counters);
     let limits = (parts.settings.store_max_bytes, parts.settings.store_max_age);
     let recorder = spawn("recorder", move || upkeep::record_all(&far_end, writer, limits, keeper))?;

@@ -106,6 +106,11 @@ impl Accounting {
         self.given_up.hop()
     }
 
+    /// The threads are being started.
+    pub(crate) fn threads_start(&self) {
+        self.pulses.start();
+    }
+
     /// A thread that must move went round.
     pub(crate) fn beat(&self, who: Beat) {
         self.pulses.beat(who);

@@ -51,21 +51,37 @@ impl Beat {
 /// So long may one step of an operation take: systemd is asked three times and has five seconds for each answer.
 const STEP: Duration = Duration::from_secs(20);
 
+/// So long may the first round take: it reads everything for the first time, and a restart would only do so again, later.
+const FIRST_ROUND: Duration = Duration::from_secs(60);
+
 /// When each of them last went round.
 #[derive(Debug)]
-pub(super) struct Pulses([Mutex<Instant>; BEATS.len()]);
+pub(super) struct Pulses([Mutex<Pulse>; BEATS.len()]);
+
+#[derive(Debug, Clone, Copy)]
+enum Pulse {
+    /// It was started then, and has not gone round yet.
+    Started(Instant),
+    /// It went round then.
+    Round(Instant),
+}
 
 impl Default for Pulses {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::new(Instant::now())))
+        Self(std::array::from_fn(|_| Mutex::new(Pulse::Started(Instant::now()))))
     }
 }
 
 impl Pulses {
+    /// The threads are started: what came before them, however long, is not their standstill.
+    pub(super) fn start(&self) {
+        self.0.iter().for_each(|pulse| *pulse.lock().unpoisoned() = Pulse::Started(Instant::now()));
+    }
+
     /// It went round.
     pub(super) fn beat(&self, part: Beat) {
         if let Some(pulse) = self.0.get(part as usize) {
-            *pulse.lock().unpoisoned() = Instant::now();
+            *pulse.lock().unpoisoned() = Pulse::Round(Instant::now());
         }
     }
 
@@ -74,9 +90,13 @@ impl Pulses {
     pub(super) fn stuck(&self, now: Instant, operation: Option<Instant>) -> Option<String> {
         let waits = operation.is_some_and(|moved| now.saturating_duration_since(moved) <= STEP);
         BEATS.iter().zip(&self.0).find_map(|(part, pulse)| {
-            let still = now.saturating_duration_since(*pulse.lock().unpoisoned());
+            let (since, patience) = match *pulse.lock().unpoisoned() {
+                Pulse::Started(at) => (at, FIRST_ROUND),
+                Pulse::Round(at) => (at, part.patience()),
+            };
+            let still = now.saturating_duration_since(since);
             let words = || format!("the {} has not moved for {} seconds: systemd will restart the agent", part.noun(), still.as_secs());
-            (still > part.patience() && !(waits && part.may_wait())).then(words)
+            (still > patience && !(waits && part.may_wait())).then(words)
         })
     }
 }
@@ -85,32 +105,48 @@ impl Pulses {
 mod tests {
     use super::*;
 
+    fn all_went_round(at: Instant) -> Pulses {
+        let pulses = Pulses::default();
+        pulses.0.iter().for_each(|pulse| *pulse.lock().unwrap() = Pulse::Round(at));
+        pulses
+    }
+
     #[test]
     fn one_thread_that_hangs_is_enough() {
+        let begun = Instant::now();
+        let later = begun + Duration::from_secs(20);
         for hung in BEATS {
-            let pulses = Pulses::default();
-            let later = Instant::now() + Duration::from_secs(20);
-            for (part, pulse) in BEATS.iter().zip(&pulses.0) {
-                if *part != hung {
-                    *pulse.lock().unpoisoned() = later;
-                }
-            }
+            let pulses = all_went_round(later);
+            *pulses.0[hung as usize].lock().unwrap() = Pulse::Round(begun);
             let said = pulses.stuck(later, None).unwrap();
             assert!(said.starts_with(&format!("the {} has not moved for", hung.noun())), "{said}");
-            *pulses.0[hung as usize].lock().unpoisoned() = later;
+            *pulses.0[hung as usize].lock().unwrap() = Pulse::Round(later);
             assert_eq!(pulses.stuck(later, None), None);
         }
     }
 
     #[test]
+    fn a_slow_start_is_no_standstill_and_one_that_never_ends_is() {
+        let pulses = Pulses::default();
+        pulses.start();
+        let after = |seconds| Instant::now() + Duration::from_secs(seconds);
+        assert_eq!(pulses.stuck(after(50), None), None);
+        assert!(pulses.stuck(after(70), None).is_some());
+        BEATS.iter().for_each(|part| pulses.beat(*part));
+        assert!(pulses.stuck(after(20), None).is_some(), "later rounds are short");
+    }
+
+    #[test]
     fn who_waits_behind_an_operation_that_goes_on_does_not_hang() {
-        let (pulses, later) = (Pulses::default(), Instant::now() + Duration::from_secs(60));
-        *pulses.0[Beat::Pipeline as usize].lock().unpoisoned() = later;
+        let begun = Instant::now();
+        let (pulses, later) = (all_went_round(begun), begun + Duration::from_secs(60));
+        let pipeline = |at| *pulses.0[Beat::Pipeline as usize].lock().unwrap() = Pulse::Round(at);
+        pipeline(later);
         assert!(pulses.stuck(later, None).is_some());
         assert_eq!(pulses.stuck(later, Some(later.checked_sub(Duration::from_secs(16)).unwrap())), None);
         let stands = later.checked_sub(STEP + Duration::from_secs(1)).unwrap();
         assert!(pulses.stuck(later, Some(stands)).is_some(), "an operation that stands still hangs itself");
-        *pulses.0[Beat::Pipeline as usize].lock().unpoisoned() = Instant::now();
+        pipeline(begun);
         assert!(pulses.stuck(later, Some(later)).unwrap().starts_with("the pipeline"), "it waits for nobody");
     }
 }
