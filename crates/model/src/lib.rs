@@ -45,7 +45,7 @@ pub use approval::{Approval, ApprovalState};
 pub use approver::Approver;
 pub use attacker::{Attacker, Hold};
 pub use audit::{AuditBody, AuditEntry};
-pub use container::Container;
+pub use container::{Container, HostReach};
 pub use desired::{Desired, EndCause, Ending};
 pub use digest::{DigestError, Sha256};
 pub use event::{BudgetChange, Event, EventKind, Exit, ListeningUnit, Loss, Privilege, PrivilegeKind, Source, UserChange, UserChangeKind};

@@ -77,7 +77,14 @@ mod tests {
     use super::*;
 
     fn container(number: usize) -> Container {
-        Container { id: format!("{number:012x}"), name: "n".into(), image: "i".into(), runtime: "docker".to_owned(), pid: None }
+        Container {
+            id: format!("{number:012x}"),
+            name: "n".into(),
+            image: "i".into(),
+            runtime: "docker".to_owned(),
+            pid: None,
+            reach: Vec::new(),
+        }
     }
 
     #[test]

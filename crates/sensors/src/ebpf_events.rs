@@ -9,8 +9,8 @@ use bartizan_model::{
     Event, EventId, EventKind, Flow, Namespaces, Privilege, PrivilegeKind, Process, Protocol, ServiceRole, Source, Timestamp,
 };
 use bartizan_sys::bpf::{Marks, RawEvent, Talk};
-use bartizan_sys::clock;
 use bartizan_sys::sighting::{Image, Who};
+use bartizan_sys::{clock, proc_files};
 
 /// Listeners whose port must be looked up, each second: a program that only listens must not make us late for others.
 const LOOKUPS: u32 = 32;
@@ -19,12 +19,15 @@ const LOOKUPS: u32 = 32;
 pub(super) struct Emitter<'a> {
     cache: &'a ProcessCache,
     marks: &'a Marks,
+    /// The namespaces of the host's first process.
+    home: (Namespaces, u32),
     lookups: (Instant, u32),
 }
 
 impl<'a> Emitter<'a> {
     pub(super) fn new(cache: &'a ProcessCache, marks: &'a Marks) -> Self {
-        Self { cache, marks, lookups: (Instant::now(), LOOKUPS) }
+        let home = proc_files::who(1).map(|first| (first.namespaces, first.netns)).unwrap_or_default();
+        Self { cache, marks, home, lookups: (Instant::now(), LOOKUPS) }
     }
 
     /// Adds the events that one record tells of: its own first, then what follows from it.
@@ -95,7 +98,7 @@ impl<'a> Emitter<'a> {
             let privilege = Privilege { gained: Some(gained), new_uid, ..Privilege::new(PrivilegeKind::CapabilityGain) };
             events.push(about(EventKind::PrivilegeUse { privilege }, at, Some(Arc::clone(&process)), true));
         }
-        moved(&before, &process, at, events);
+        moved((&before, &process), self.home, at, events);
     }
 
     fn close(&self, talk: Talk, events: &mut Vec<Event>) {
@@ -130,7 +133,7 @@ impl<'a> Emitter<'a> {
         let creator = process.parent.and_then(|key| self.cache.get(key));
         events.push(about(EventKind::Fork, at, Some(Arc::clone(&process)), complete));
         if let Some(creator) = creator {
-            moved(&creator, &process, at, events);
+            moved((&creator, &process), self.home, at, events);
         }
     }
 
@@ -191,8 +194,8 @@ fn gained(before: &Process, after: &Process) -> u64 {
 
 /// A process that now stands in other namespaces than before made or entered them. There is no tracepoint for
 /// unshare(2) and setns(2) that would not tax every system call; the next fork or exec gives them away.
-fn moved(before: &Process, after: &Arc<Process>, at: Timestamp, events: &mut Vec<Event>) {
-    let names = changed_namespaces(before, after);
+fn moved((before, after): (&Process, &Arc<Process>), home: (Namespaces, u32), at: Timestamp, events: &mut Vec<Event>) {
+    let names = changed_namespaces(before, after, home);
     if names.is_empty() {
         return;
     }
@@ -200,10 +203,16 @@ fn moved(before: &Process, after: &Arc<Process>, at: Timestamp, events: &mut Vec
     events.push(about(EventKind::PrivilegeUse { privilege }, at, Some(Arc::clone(after)), true));
 }
 
-fn changed_namespaces(before: &Process, after: &Process) -> Vec<&'static str> {
-    let (Namespaces { mnt, pid, user }, now) = (before.namespaces, after.namespaces);
-    let pairs = [("mnt", mnt, now.mnt), ("pid", pid, now.pid), ("user", user, now.user), ("net", before.netns, after.netns)];
-    pairs.into_iter().filter(|(_, then, now)| *then != 0 && *now != 0 && then != now).map(|(name, ..)| name).collect()
+fn changed_namespaces(before: &Process, after: &Process, (home, home_net): (Namespaces, u32)) -> Vec<String> {
+    let (then, now) = (before.namespaces, after.namespaces);
+    let all = [
+        ("mnt", then.mnt, now.mnt, home.mnt),
+        ("pid", then.pid, now.pid, home.pid),
+        ("user", then.user, now.user, home.user),
+        ("net", before.netns, after.netns, home_net),
+    ];
+    let changed = all.into_iter().filter(|(_, then, now, _)| *then != 0 && *now != 0 && then != now);
+    changed.map(|(name, _, now, home)| if now == home { format!("{name} (the host's)") } else { name.to_owned() }).collect()
 }
 
 fn about(kind: EventKind, at: Timestamp, process: Option<Arc<Process>>, complete: bool) -> Event {

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use bartizan_model::{
     ActionId, Alarm, AlarmKind, Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileAttributes,
-    FileChange, FileChangeKind, FileClass, Flow, HostText, Lineage, ListeningUnit, LogLine, Login, Loss, Namespaces, PersistenceKind,
-    Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, Traffic, UserChange,
-    UserChangeKind, Variable, WebAttack,
+    FileChange, FileChangeKind, FileClass, Flow, HostReach, HostText, Lineage, ListeningUnit, LogLine, Login, Loss, Namespaces,
+    PersistenceKind, Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, Traffic,
+    UserChange, UserChangeKind, Variable, WebAttack,
 };
 
 fn text() -> impl Strategy<Value = HostText> {
@@ -132,7 +132,10 @@ fn kind() -> impl Strategy<Value = EventKind> {
         })
         .boxed();
     let container = (word(), text(), text())
-        .prop_map(|(id, name, image)| Container { id, name, image, runtime: "docker".to_owned(), pid: Some(7) })
+        .prop_map(|(id, name, image)| {
+            let reach = vec![HostReach::Privileged, HostReach::Network];
+            Container { id, name, image, runtime: "docker".to_owned(), pid: Some(7), reach }
+        })
         .boxed();
     let account = (text(), prop::option::of(text())).prop_map(|(user, group)| UserChange {
         user,

@@ -1,6 +1,7 @@
 //! Detectors: one behaviour a file. An event in, detection out; no I/O, no clock.
 
 mod acts;
+mod container_escape;
 mod context;
 mod credential_read;
 mod database_calls_out;
@@ -45,6 +46,7 @@ fn registry(known_listeners: &[(Flow, Option<HostText>)]) -> Vec<Box<dyn Detecto
         Box::new(persistence_by_service::PersistenceByService),
         Box::new(ptrace_other::PtraceOther),
         Box::new(module_load::ModuleLoad),
+        Box::new(container_escape::ContainerEscape),
         Box::new(credential_read::CredentialRead),
         Box::new(guard_attacked::GuardAttacked),
         Box::new(guard_alarm::GuardAlarm),

@@ -16,7 +16,7 @@ static INFO: Info = Info {
     tier: Tier::Stable,
     severity: Severity::High,
     confidence: 0.85,
-    meaning: "A service that answers strangers, or what it started, wrote a cron job, unit, authorized_keys, ld.so.preload or another place that runs or lets in: a way to come back.",
+    meaning: "A service that answers strangers, what it started, or a container wrote a cron job, unit, authorized_keys, ld.so.preload or another place that runs or lets in: a way to come back.",
     false_positives: "Web panels that manage the host (webmin, cockpit); configuration management that listens for its master.",
     quiet: "A change that leaves the content as it was is not counted; other tools belong behind a package or an administrator's session.",
 };
@@ -55,6 +55,10 @@ impl Detector for PersistenceByService {
                         .on(subject(process))
                 }
                 None if preload => Detection::new(who(process)).rated(Severity::High, 0.7).on(process.key),
+                // By way of a directory of the host that was mounted into it.
+                None if process.container.is_some() && file.change != FileChangeKind::Deleted => {
+                    Detection::new(format!("{}, inside a container", who(process))).rated(Severity::Medium, 0.6).on(subject(process))
+                }
                 None => return None,
             },
         };
@@ -163,6 +167,17 @@ mod tests {
         );
         let dpkg = scene.daemon("/usr/bin/dpkg --unpack");
         assert_eq!(names(&scene.persist(Some(&dpkg), LdPreload, "/etc/ld.so.preload", None, "dd")), [""; 0]);
+    }
+
+    #[test]
+    fn a_container_that_writes_where_the_host_starts_things_is_told() {
+        let mut scene = Scene::new();
+        let mut inside = scene.daemon("/bin/busybox tee");
+        inside.container = Some("0123456789ab".into());
+        let signals = scene.persist(Some(&inside), Cron, "/etc/cron.d/x", None, "bb");
+        let signal = by(&signals, "persistence_by_service");
+        assert_eq!((signal.severity, signal.confidence.get()), (Severity::Medium, 0.6));
+        assert!(signal.sentence.ends_with(", inside a container"), "{}", signal.sentence);
     }
 
     #[test]

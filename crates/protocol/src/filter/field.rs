@@ -137,6 +137,7 @@ fields! {
     ContainerImage "container.image" Text "its image",
     ContainerRuntime "container.runtime" Text "`docker` or `podman`",
     ContainerPid "container.pid" Number "its first process",
+    ContainerReach "container.reach" Text "what of the host it reaches: `privileged`, `capabilities`, `runtime-socket`, `system-files`, `processes`, `network`",
     AuthService "auth.service" Text "program that let in or refused: `sshd`, `sudo` ...",
     AuthUser "auth.user" Text "account",
     AuthFrom "auth.from" Address "address that the program wrote",

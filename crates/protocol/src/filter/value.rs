@@ -197,6 +197,7 @@ fn privilege_values(privilege: &Privilege, see: &mut impl FnMut(F, Value<'_>)) {
 fn container_values(container: &Container, see: &mut impl FnMut(F, Value<'_>)) {
     show!(see, container: id => ContainerId, name => ContainerName, image => ContainerImage, runtime => ContainerRuntime,
         some pid => ContainerPid);
+    container.reach.iter().for_each(|reach| see(F::ContainerReach, Value::from(&word(reach))));
 }
 
 fn web_values(web: &WebAttack, see: &mut impl FnMut(F, Value<'_>)) {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{ApiError, ContainerApi, parse};
-use bartizan_model::{Container, HostText};
+use bartizan_model::{Container, HostReach, HostText};
 
 /// Longest name and image kept, in bytes.
 const MAX_NAME: usize = 256;
@@ -40,6 +40,25 @@ struct Inspected {
     config: Config,
     #[serde(default)]
     state: State,
+    #[serde(default)]
+    host_config: HostConfig,
+    #[serde(default)]
+    mounts: Option<Vec<Mounted>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    privileged: bool,
+    network_mode: String,
+    pid_mode: String,
+    cap_add: Option<Vec<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Mounted {
+    source: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -75,7 +94,9 @@ impl ContainerApi {
         let Some(inspected) = self.inspected(id)? else { return Ok(None) };
         let state = inspected.state;
         let pid = Some(state.pid).filter(|pid| *pid != 0);
+        let reach = reach(&inspected.host_config, inspected.mounts.as_deref().unwrap_or_default());
         let container = self.container(&inspected.id, &inspected.name, &inspected.config.image, pid);
+        let container = container.map(|container| Container { reach, ..container });
         let started = DateTime::parse_from_rfc3339(&state.started_at).ok().map(|at| at.to_utc());
         Ok(container.map(|container| Found { container, running: state.running, started }))
     }
@@ -113,8 +134,46 @@ impl ContainerApi {
 
     pub(super) fn container(&self, id: &str, name: &str, image: &str, pid: Option<u32>) -> Option<Container> {
         let short = id.get(..SHORT_ID).filter(|short| short.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-        Some(Container { id: short.to_owned(), name: bounded(name), image: bounded(image), runtime: self.runtime.to_owned(), pid })
+        Some(Container {
+            id: short.to_owned(),
+            name: bounded(name),
+            image: bounded(image),
+            runtime: self.runtime.to_owned(),
+            pid,
+            reach: Vec::new(),
+        })
     }
+}
+
+/// Capabilities with which a process leaves its container (capabilities(7)).
+const STRONG: [&str; 8] = ["ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "SYS_BOOT"];
+/// Whoever writes here decides what the host runs and whom it lets in; who reads here finds its secrets.
+const SYSTEM: [&str; 15] = [
+    "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run/systemd", "/sbin", "/sys", "/usr", "/var/lib/containers",
+    "/var/lib/docker", "/var/log", "/var/spool/cron",
+];
+
+/// What of the host it was given.
+fn reach(host: &HostConfig, mounts: &[Mounted]) -> Vec<HostReach> {
+    let strong = |name: &String| STRONG.contains(&name.strip_prefix("CAP_").unwrap_or(name));
+    // A volume lies in the runtime's directory and is the container's own.
+    let own = |source: &str| ["/var/lib/docker/volumes/", "/var/lib/containers/storage/volumes/"].iter().any(|dir| source.starts_with(dir));
+    let below = |source: &str, dir: &&str| source.strip_prefix(*dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    // What every host hands to containers that should tell its time.
+    let harmless = |source: &str| ["/etc/localtime", "/etc/timezone", "/dev/null", "/dev/shm"].contains(&source);
+    let system = |source: &str| !own(source) && !harmless(source) && (source == "/" || SYSTEM.iter().any(|dir| below(source, dir)));
+    let socket = |source: &str| ["docker.sock", "podman.sock", "containerd.sock", "crio.sock"].iter().any(|name| source.ends_with(name));
+    let mounted = |is: &dyn Fn(&str) -> bool| mounts.iter().any(|mount| is(&mount.source));
+    let all = [
+        (HostReach::Privileged, host.privileged),
+        (HostReach::Capabilities, host.cap_add.iter().flatten().any(strong)),
+        // Whoever has the directory of the socket, or all, has the socket.
+        (HostReach::RuntimeSocket, mounted(&|source| socket(source) || ["/", "/run", "/var/run", "/var"].contains(&source))),
+        (HostReach::SystemFiles, mounted(&system)),
+        (HostReach::Processes, host.pid_mode == "host"),
+        (HostReach::Network, host.network_mode == "host"),
+    ];
+    all.into_iter().filter_map(|(reach, has)| has.then_some(reach)).collect()
 }
 
 pub(super) fn path_of(id: &str) -> String {

@@ -46,6 +46,29 @@ fn a_container_is_read() {
 }
 
 #[test]
+fn what_of_the_host_a_container_reaches_is_read() {
+    use bartizan_model::HostReach::{Capabilities, Network, Privileged, Processes, RuntimeSocket, SystemFiles};
+    let inspected = |more: &str| ok(&format!(r#"{{"Id":"{ID}","Name":"/x","State":{{"Running":true,"Pid":7}},{more}}}"#));
+    let cases = [
+        (
+            r#""HostConfig":{"NetworkMode":"bridge","CapAdd":["NET_BIND_SERVICE"]},"Mounts":[{"Source":"/srv/data"},{"Source":"/etc/localtime"}]"#,
+            vec![],
+        ),
+        (r#""HostConfig":{"CapAdd":null,"PidMode":""},"Mounts":[{"Source":"/var/lib/docker/volumes/db/_data"}]"#, vec![]),
+        (r#""HostConfig":{"Privileged":true,"NetworkMode":"host","PidMode":"host"}"#, vec![Privileged, Processes, Network]),
+        (r#""HostConfig":{"CapAdd":["CAP_SYS_ADMIN"]},"Mounts":[{"Source":"/var/run/docker.sock"}]"#, vec![Capabilities, RuntimeSocket]),
+        (r#""HostConfig":{"CapAdd":["SYS_PTRACE"]},"Mounts":[{"Source":"/etc/cron.d"}]"#, vec![Capabilities, SystemFiles]),
+        (r#""Mounts":[{"Source":"/"}]"#, vec![RuntimeSocket, SystemFiles]),
+        (r#""Mounts":[{"Source":"/etcetera"},{"Source":"/homepage"}]"#, vec![]),
+    ];
+    for (more, reach) in cases {
+        let (_dir, api, asked) = saying(vec![inspected(more)]);
+        assert_eq!(api.inspect(ID).unwrap().unwrap().container.reach, reach, "{more}");
+        asked.join().unwrap();
+    }
+}
+
+#[test]
 fn a_path_cannot_begin_a_second_request() {
     let (_dir, api, asked) = saying(vec![b"HTTP/1.0 204 x\r\n\r\n".to_vec()]);
     for path in ["/x HTTP/1.0\r\nEvil: 1", "x", "/a b", "/\u{e9}"] {
