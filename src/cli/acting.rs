@@ -190,6 +190,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Completions { .. }
         | Verb::Man
         | Verb::Watchdog { .. }
+        | Verb::Exceptions(_)
         | Verb::Stage => Ok(()),
     }
 }
@@ -232,6 +233,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Rollback { .. }
         | Verb::EmergencyStop
         | Verb::Copies { .. }
+        | Verb::Exceptions(_)
         | Verb::Confirm { .. }
         | Verb::Mode { .. }
         | Verb::Feedback { .. }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
+use super::exceptions::ExceptionsArgs;
 use super::fim::FimArgs;
 use super::logs::LogsArgs;
 use super::rules::RulesArgs;
@@ -187,6 +188,8 @@ pub(super) enum Verb {
     },
     /// Restore one of these files from a backup. Undone unless you confirm it in time.
     Restore(RestoreArgs),
+    /// Except harmless signals from alerts and actions, with a reason and an end; they are recorded all the same.
+    Exceptions(ExceptionsArgs),
     /// Compare files with a sealed baseline, approve changes, and verify the baseline.
     Fim(FimArgs),
     /// Keep an action that would otherwise be undone early: it then lasts its full time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::acting;
 use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, Verb, Verdict};
+use super::exceptions;
 use super::logs;
 use super::outcome::{Failure, Outcome};
 use super::print;
@@ -142,6 +143,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         Verb::EmergencyStop => Request::EmergencyStop,
         Verb::Confirm { id } => Request::Confirm { id: *id },
         Verb::Copies { path } => Request::Copies { path: path.as_deref().map(acting::path).transpose()? },
+        Verb::Exceptions(args) => exceptions::request(args),
         Verb::Mode { mode: Some(mode) } => Request::SetMode { mode: *mode },
         Verb::Feedback { id, verdict } => Request::Feedback { id: id.clone(), verdict: opinion(*verdict) },
         Verb::Audit { verb } => Request::AuditShow { limit: if let Some(AuditVerb::Show { limit }) = verb { *limit } else { 50 } },

@@ -5,6 +5,7 @@ mod agent;
 mod args;
 mod ask;
 mod doctor;
+mod exceptions;
 mod explain_line;
 mod fail2ban;
 mod fim;
@@ -106,6 +107,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
             | Verb::Isolate(_)
             | Verb::DisableUser(_)
             | Verb::Copies { .. }
+            | Verb::Exceptions(_)
             | Verb::Restore(_)
             | Verb::Confirm { .. }
             | Verb::Mode { .. }

@@ -8,6 +8,7 @@ mod archive;
 mod assemble;
 mod console;
 mod doctor;
+mod exceptions;
 pub mod fim;
 mod health;
 mod ingest;

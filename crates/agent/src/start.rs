@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::accounting;
 use crate::assemble::{self, Assembled, Past};
+use crate::exceptions;
 use crate::health;
 use crate::ingest::{self, LOGS_READ, Pipeline, unwatched};
 use crate::parts::Parts;
@@ -115,6 +116,7 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
     let limits = (parts.settings.store_max_bytes, parts.settings.store_max_age);
     let recorder = spawn("recorder", move || upkeep::record_all(&far_end, writer, limits, keeper))?;
     let ties = assemble::pipeline_ties(parts);
+    parts.ingest.set_exceptions(exceptions::in_force(parts));
     let pipeline = Pipeline::new(assemble::detectors(parts), (correlator, assemble::log_judge(parts)), coverage, ties);
     let pipeline = spawn("pipeline", move || pipeline.run())?;
     let mut workers = Vec::new();

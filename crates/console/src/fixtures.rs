@@ -88,6 +88,7 @@ fn signal(
         hostile: None,
         sentence: sentence.to_owned(),
         complete: true,
+        excepted: None,
     }
 }
 
@@ -218,7 +219,7 @@ fn incidents() -> Vec<Incident> {
         posture: Posture::AggressiveContain, stages: vec![Stage::InitialAccess, Stage::Execution, Stage::Persistence, Stage::CommandAndControl], entities: vec![Entity::Lineage(key(812))],
         signals: [41, 44, 47, 52].map(|event| SignalId { event: EventId(event), ordinal: 0 }).to_vec(), signal_count: 4, families: vec![Family::Lineage, Family::Outbound, Family::Files],
         subject: Some(key(2214)), addresses: vec!["203.0.113.66".parse().unwrap()],
-        sentence: "nginx (pid 812) started a shell that talks to 203.0.113.66 and wrote a cron job: a break-in through the web server that wants to stay.".to_owned(), complete: true,
+        sentence: "nginx (pid 812) started a shell that talks to 203.0.113.66 and wrote a cron job: a break-in through the web server that wants to stay.".to_owned(), complete: true, excepted: 0,
     };
     let minor = Incident {
         id: IncidentId(6),

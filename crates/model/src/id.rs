@@ -68,6 +68,8 @@ record_id!(/// A change to the host.
     ActionId, 'A', "an action", "A12");
 record_id!(/// Leave to do one thing once.
     WarrantId, 'W', "a warrant", "W9");
+record_id!(/// What a person excepts from alerts and actions.
+    ExceptionId, 'X', "an exception", "X4");
 
 /// One detector's opinion: the event that completed it and the detector's place in the registry, so the same
 /// input always gives the same names.

@@ -133,6 +133,9 @@ pub struct Incident {
     pub sentence: String,
     /// Nothing that it rests on was lost or cut.
     pub complete: bool,
+    /// Signals that would have joined and count for nothing, by an exception of a person.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excepted: u64,
 }
 
 /// What the stable detectors alone prove of an incident: only this may drive an action without a person.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Entity, EventId, ProcessKey, SignalId, Stage, Timestamp};
+use super::{Act, Entity, EventId, ExceptionId, ProcessKey, SignalId, Stage, Timestamp};
 
 /// How bad, if true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -172,6 +172,9 @@ pub struct Signal {
     pub sentence: String,
     /// All its facts are complete.
     pub complete: bool,
+    /// The exception that keeps it from counting: it is recorded, and leads to no alert and no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excepted: Option<ExceptionId>,
 }
 
 impl Signal {

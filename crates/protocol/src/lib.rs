@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod exceptions;
 mod filter;
 mod frame;
 mod mirror;
@@ -10,6 +11,7 @@ mod push;
 mod reply;
 mod request;
 
+pub use exceptions::ExceptionRequest;
 pub use filter::{
     Condition, Field, Filter, FilterError, Form, LONGEST, MAX_CONDITIONS, Needle, Pattern, Value, is_a_kind, is_of_kind, kind_values, word,
 };

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Pass;
 use bartizan_model::{
-    Action, Alert, Approval, Attacker, AuditEntry, Check, Event, Explanation, FileBackup, Health, Incident, LogSource, Preview, Role,
-    Signal, Target,
+    Action, Alert, Approval, Attacker, AuditEntry, Check, Event, Exception, ExceptionPreview, Explanation, FileBackup, Health, Incident,
+    LogSource, Preview, Role, Signal, Target,
 };
 
 /// Who the agent is and what the client may do.
@@ -98,6 +98,10 @@ pub enum Reply {
     Attackers(Vec<Attacker>),
     /// Kept copies, newest first.
     Copies(Vec<FileBackup>),
+    /// What people except, oldest first.
+    Exceptions(Vec<Exception>),
+    /// What an exception would have hidden.
+    ExceptionPreview(Box<ExceptionPreview>),
     /// Who or what is meant by a name.
     Target(Target),
     /// Whether the audit log is intact.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::exceptions::ExceptionRequest;
 use super::filter::{Filter, is_of_kind};
 use bartizan_model::{ActionId, ActionPlan, AlertId, ApprovalId, Event, EventId, HostText, IncidentId, Isolation, Mode, Role, Timestamp};
 
@@ -172,6 +173,8 @@ pub enum Request {
         /// How it would be cut off.
         isolation: Isolation,
     },
+    /// About what people except from alerts and actions.
+    Exceptions(Box<ExceptionRequest>),
     /// Undo everything and act no more until told.
     EmergencyStop,
     /// How much it may do alone.
@@ -205,6 +208,7 @@ impl Request {
     /// The least role that may ask this.
     pub fn needs(&self) -> Role {
         match self {
+            Self::Exceptions(request) => request.needs(),
             Self::Hello { .. }
             | Self::Renew { .. }
             | Self::Subscribe { .. }
@@ -264,6 +268,7 @@ impl Request {
             Self::Copies { .. } => "copies",
             Self::FindAccount { .. } => "find account",
             Self::FindContainer { .. } => "find container",
+            Self::Exceptions(request) => request.name(),
             Self::EmergencyStop => "emergency-stop",
             Self::SetMode { .. } => "mode",
             Self::Feedback { .. } => "feedback",

@@ -101,6 +101,7 @@ fn records_are_replaced_and_numbers_go_on() {
         hostile: None,
         sentence: "nginx ran a shell".to_owned(),
         complete: true,
+        excepted: None,
     };
     let incident = |confidence| Incident {
         id: IncidentId(4),
@@ -119,6 +120,7 @@ fn records_are_replaced_and_numbers_go_on() {
         addresses: vec![],
         sentence: "nginx ran a shell".to_owned(),
         complete: true,
+        excepted: 0,
     };
     let alert = Alert {
         id: AlertId(6),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::super::exceptions;
 use super::{safe, table};
 use bartizan_model::{
     Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, FileBackup, Flow, Gap, Health,
@@ -32,6 +33,8 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Logs(logs) => super::logs::write(out, logs, chrono::Utc::now()),
         Reply::Attackers(attackers) => super::logs::write_attackers(out, attackers),
         Reply::Copies(copies) => write_copies(out, copies),
+        Reply::Exceptions(rows) => exceptions::write(out, rows, chrono::Utc::now()),
+        Reply::ExceptionPreview(preview) => exceptions::write_preview(out, preview),
         Reply::Target(target) => writeln!(out, "{}", safe(&target.to_string())),
         // The connection keeps it: nobody else has a use for it.
         Reply::Pass(_) => Ok(()),
@@ -253,11 +256,17 @@ fn write_signals(out: &mut impl Write, signals: &[Signal]) -> io::Result<()> {
         .iter()
         .map(|s| {
             let techniques = s.technique.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            [clock(s.at), s.id.to_string(), s.severity.to_string(), safe(&techniques), s.confidence.to_string(), safe(&s.sentence)]
+            [clock(s.at), s.id.to_string(), s.severity.to_string(), safe(&techniques), s.confidence.to_string(), told(s)]
         })
         .collect();
     table::write(out, ["AT (UTC)", "ID", "SEVERITY", "TECHNIQUE", "SURE", "WHAT"], &rows)?;
     none(out, signals, "no signals")
+}
+
+/// What a signal says, and the exception that keeps it from counting.
+fn told(signal: &Signal) -> String {
+    let excepted = signal.excepted.map(|id| format!(" [excepted by {id}]")).unwrap_or_default();
+    safe(&signal.sentence) + &excepted
 }
 
 fn write_incidents(out: &mut impl Write, incidents: &[Incident]) -> io::Result<()> {

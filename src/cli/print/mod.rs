@@ -47,6 +47,8 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Logs(logs) => list(logs, false),
         Reply::Attackers(attackers) => list(attackers, false),
         Reply::Copies(copies) => list(copies, false),
+        Reply::Exceptions(rows) => list(rows, false),
+        Reply::ExceptionPreview(preview) => document(preview),
         Reply::Target(target) => document(target),
         // The connection keeps it: nobody else has a use for it.
         Reply::Pass(_) => Ok(()),

@@ -3,6 +3,7 @@
 
 mod collectors;
 mod coverage;
+mod exceptions;
 mod lanes;
 mod logs;
 mod loss_report;
@@ -15,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) use coverage::{Coverage, GAPS, WATCHED_UNTIL};
+pub(crate) use exceptions::Exceptions;
 pub(crate) use lanes::Lanes;
 pub(crate) use logs::{LOGINS, READ as LOGS_READ, follower as log_follower};
 pub(crate) use pipeline::{Pipeline, Ties};
@@ -104,6 +106,11 @@ impl Ingest {
     /// Takes other rules into use.
     pub(crate) fn set_rules(&self, rules: RuleSet, most_per_day: u32) {
         self.pipeline.tell(move |pipeline| pipeline.set_rules(rules, most_per_day));
+    }
+
+    /// Takes other exceptions into use, before any event that comes later.
+    pub(crate) fn set_exceptions(&self, exceptions: Exceptions) {
+        self.pipeline.tell(move |pipeline| pipeline.set_exceptions(exceptions));
     }
 
     /// Why an incident scores what it scores.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::collectors::tell_of_ended_outages;
 use super::coverage::{Coverage, GAPS, WATCHED_UNTIL};
+use super::exceptions::Exceptions;
 use super::logs::{LogJudge, LogRounds};
 use super::loss_report::Covered;
 use super::losses::LossBook;
@@ -43,6 +44,7 @@ pub(crate) struct Pipeline {
     pub(super) correlator: Correlator,
     pub(super) logs: LogJudge,
     pub(super) log_rounds: LogRounds,
+    pub(super) exceptions: Exceptions,
     losses: LossBook,
     coverage: Coverage,
     /// Until when the next run shall believe that somebody watched, once the agent ends.
@@ -74,8 +76,19 @@ impl Pipeline {
         let rounds = Rounds { losses: now, decayed: now, outages: now, remembered: now };
         let losses = LossBook::new(chrono::Utc::now());
         let log_rounds = LogRounds::default();
-        let pipeline =
-            Self { detectors, correlator, logs, log_rounds, losses, coverage, watched_until: None, ties, rounds, recorder_until: None };
+        let pipeline = Self {
+            detectors,
+            correlator,
+            logs,
+            log_rounds,
+            exceptions: Exceptions::default(),
+            losses,
+            coverage,
+            watched_until: None,
+            ties,
+            rounds,
+            recorder_until: None,
+        };
         pipeline.show_coverage();
         pipeline
     }
@@ -169,8 +182,13 @@ impl Pipeline {
     pub(super) fn step(&mut self, event: Event) {
         let accounting = Arc::clone(&self.ties.ingest.accounting);
         accounting.counters.count_event();
+        let (process, now) = (event.behind().map(|process| &**process), chrono::Utc::now());
         let mut signals = self.detectors.observe(&event);
-        signals.extend(self.logs.tree_changed(&event, &signals));
+        signals.iter_mut().for_each(|signal| self.exceptions.mark(signal, process, now));
+        signals.extend(self.logs.tree_changed(&event, &signals).map(|mut signal| {
+            self.exceptions.mark(&mut signal, process, now);
+            signal
+        }));
         let judged = !signals.is_empty();
         if judged {
             accounting.judged(&event);
@@ -185,6 +203,9 @@ impl Pipeline {
 
     /// A signal joins its incident; `is_news` shows the alert again to whoever has seen it.
     pub(super) fn join(&mut self, signal: Signal, is_news: bool) {
+        if signal.excepted.is_some() {
+            return self.set_aside(signal);
+        }
         self.ties.ingest.recorder.keep(Record::Signal(Box::new(signal.clone())));
         self.ties.console.signal(&signal);
         let IncidentUpdate { incident, opened, merged } = self.correlator.join(signal);

@@ -34,6 +34,7 @@ fn case() -> PendingCase {
         addresses: vec!["203.0.113.9".parse().unwrap()],
         sentence: "somebody scans us".to_owned(),
         complete: true,
+        excepted: 0,
     };
     PendingCase { incident, proof: Proof::default() }
 }

@@ -105,6 +105,7 @@ fn signal(state: &State, row: &Signal) -> Page {
         fact("technique", list(row.technique.iter().map(ToString::to_string).collect())),
         fact("about", list(row.entities.iter().map(ToString::to_string).collect())),
         fact("events", list(row.events.iter().map(ToString::to_string).collect())),
+        fact("excepted", row.excepted.map_or_else(|| "no".to_owned(), |id| format!("by {id}: it counts for nothing"))),
         fact("complete", if row.complete { "yes" } else { "no: part of the evidence was lost or cut" }),
     ];
     Page::new(format!("Signal {}", row.id), lines)

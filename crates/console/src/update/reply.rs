@@ -74,6 +74,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Logs(_)
         | Reply::Attackers(_)
         | Reply::Copies(_)
+        | Reply::Exceptions(_)
+        | Reply::ExceptionPreview(_)
         | Reply::Pass(_) => {}
     }
     Vec::new()

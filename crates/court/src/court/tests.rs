@@ -53,6 +53,7 @@ fn incident(subject: Option<u32>, addresses: &[&str]) -> Incident {
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         sentence: "nginx (pid 812) ran sh".to_owned(),
         complete: true,
+        excepted: 0,
     }
 }
 

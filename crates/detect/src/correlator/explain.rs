@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::aside;
 use super::campaign;
 use super::pieces::{self, Piece};
 use super::record::Record;
@@ -47,6 +48,7 @@ fn seen(record: &Record) -> Vec<String> {
     if more > 0 {
         out.push(format!("and {more} more signals"));
     }
+    out.extend(aside::told(record));
     out
 }
 

@@ -38,6 +38,7 @@ fn signal(n: u64, act: Option<Act>, family: Family, confidence: f64) -> Signal {
         hostile: None,
         sentence: format!("sentence {n}"),
         complete: true,
+        excepted: None,
     }
 }
 

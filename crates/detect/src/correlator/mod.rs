@@ -1,5 +1,6 @@
 //! The correlator: signals that share a process tree, a user, an address, a file or a container become one incident.
 
+mod aside;
 mod campaign;
 mod evidence;
 mod explain;
@@ -45,6 +46,8 @@ pub struct Correlator {
     records: BTreeMap<IncidentId, Record>,
     by_entity: HashMap<Entity, IncidentId>,
     losses: Losses,
+    /// Excepted signals without an incident, in case one begins.
+    aside: aside::Aside,
     now: Timestamp,
     evicted: u64,
 }
@@ -54,8 +57,18 @@ impl Correlator {
     pub fn new(policy: &Policy, next: IncidentId) -> Self {
         let window = chrono::TimeDelta::from_std(policy.score.window.max(Duration::from_secs(1))).unwrap_or(chrono::TimeDelta::hours(1));
         let lives = campaign::Lives::of(policy);
-        let (records, by_entity, losses) = (BTreeMap::new(), HashMap::new(), Losses::default());
-        Self { scales: Scales::new(policy), window, lives, next, records, by_entity, losses, now: Timestamp::UNIX_EPOCH, evicted: 0 }
+        Self {
+            scales: Scales::new(policy),
+            window,
+            lives,
+            next,
+            records: BTreeMap::new(),
+            by_entity: HashMap::new(),
+            losses: Losses::default(),
+            aside: aside::Aside::default(),
+            now: Timestamp::UNIX_EPOCH,
+            evicted: 0,
+        }
     }
 
     /// Takes a changed policy over; scores follow at the next signal or tick.
@@ -68,10 +81,7 @@ impl Correlator {
     /// together they become one, under the oldest name.
     pub fn join(&mut self, signal: Signal) -> IncidentUpdate {
         self.now = self.now.max(signal.at);
-        let mut kin: Vec<IncidentId> = signal.entities.iter().filter_map(|entity| self.by_entity.get(&joint(entity)?).copied()).collect();
-        kin.sort();
-        kin.dedup();
-        kin.retain(|id| self.records.get(id).is_some_and(|record| self.is_near(&record.incident, &signal)));
+        let kin = self.kin(&signal);
         let (id, opened, merged) = match kin.split_first() {
             // Anybody can make a rule match, or an experimental detector speak: such a signal joins one incident and ties none together.
             Some((oldest, _)) if signal.tier == Tier::Experimental || signal.family == Family::Rule => (*oldest, false, Vec::new()),
@@ -80,7 +90,11 @@ impl Correlator {
         };
         match self.records.get_mut(&id) {
             Some(record) => record.add(signal, &self.scales),
-            None => drop(self.records.insert(id, Record::open(id, signal, &self.scales))),
+            None => {
+                let mut record = Record::open(id, signal, &self.scales);
+                self.aside.join(&mut record, self.window);
+                self.records.insert(id, record);
+            }
         }
         self.touch_losses(id);
         let incident = self.refresh(id);
@@ -200,6 +214,15 @@ impl Correlator {
         let id = *self.by_entity.get(&Entity::Campaign(campaign))?;
         let record = self.records.get_mut(&id)?;
         record.summarize(sentence, worst).then(|| record.incident.clone())
+    }
+
+    /// The incidents that share something with a signal, the oldest first.
+    fn kin(&self, signal: &Signal) -> Vec<IncidentId> {
+        let mut kin: Vec<IncidentId> = signal.entities.iter().filter_map(|entity| self.by_entity.get(&joint(entity)?).copied()).collect();
+        kin.sort();
+        kin.dedup();
+        kin.retain(|id| self.records.get(id).is_some_and(|record| self.is_near(&record.incident, signal)));
+        kin
     }
 
     /// Whether a signal is close enough in time, and not part of another attack.

@@ -1,8 +1,9 @@
 //! One incident under observation: its signals, its evidence, what it shares with others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
+use super::aside;
 use super::campaign;
 use super::evidence::Evidence;
 use super::pieces;
@@ -37,6 +38,8 @@ pub(super) struct Record {
     joinable: BTreeSet<Entity>,
     /// What an attack of many sources comes to, in place of its signals.
     pub(super) summary: Option<String>,
+    /// The newest signals that are excepted: shown with it, and nothing more.
+    pub(super) excepted: VecDeque<Signal>,
 }
 
 impl Record {
@@ -88,6 +91,7 @@ impl Record {
             addresses: Vec::new(),
             sentence: String::new(),
             complete: true,
+            excepted: 0,
         }
     }
 
@@ -102,6 +106,7 @@ impl Record {
             known_losses: BTreeSet::new(),
             joinable: BTreeSet::new(),
             summary: None,
+            excepted: VecDeque::new(),
         }
     }
 
@@ -134,10 +139,12 @@ impl Record {
         mine.updated = mine.updated.max(its.updated);
         mine.severity = mine.severity.max(its.severity);
         mine.signal_count += its.signal_count;
+        mine.excepted += its.excepted;
         mine.complete &= its.complete;
         if mine.state != IncidentState::Contained && its.state == IncidentState::Contained {
             mine.state = IncidentState::Contained;
         }
+        self.excepted.extend(other.excepted.into_iter().take(aside::MAX_SHOWN.saturating_sub(self.excepted.len())));
         self.signals.extend(other.signals);
         self.signals.sort_by_key(|signal| (signal.at, signal.id));
         for (hop, count) in other.lost {

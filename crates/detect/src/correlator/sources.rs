@@ -82,6 +82,7 @@ mod tests {
             hostile: Some(addr.into()),
             sentence: "it failed to log in".to_owned(),
             complete: true,
+            excepted: None,
         }
     }
 

@@ -41,6 +41,7 @@ fn signal(n: u64, second: i64, family: Family, stage: Stage, confidence: f64, en
         hostile: Some("203.0.113.9".parse().unwrap()),
         sentence: format!("sentence {n}"),
         complete: true,
+        excepted: None,
     }
 }
 
@@ -350,4 +351,26 @@ proptest! {
         let alone = Correlator::new(&policy, IncidentId(1)).join(signal(1, 0, Family::Lineage, Stage::Execution, confidence, &tree()));
         prop_assert!(alone.incident.confidence.get() < policy.mode.aggressive_at);
     }
+}
+
+#[test]
+fn an_excepted_signal_is_shown_with_its_incident_and_counts_for_nothing() {
+    let mut correlator = Correlator::new(&policy(), IncidentId(1));
+    let excepted =
+        |n, second| Signal { excepted: Some(ExceptionId(3)), ..signal(n, second, Family::Files, Stage::Persistence, 0.9, &tree()) };
+    assert_eq!(correlator.set_aside(excepted(1, 0)), None, "it opens no incident");
+    let opened = correlator.join(signal(2, 1, Family::Lineage, Stage::Execution, 0.5, &tree())).incident;
+    assert_eq!((opened.excepted, opened.signal_count), (1, 1), "what was excepted before belongs to it");
+    let told = correlator.set_aside(excepted(3, 2)).unwrap();
+    assert_eq!((told.excepted, told.signal_count, told.confidence), (2, 1, opened.confidence));
+    assert_eq!((told.stages, told.families, told.severity), (opened.stages, opened.families, opened.severity));
+    assert_eq!(correlator.proof(opened.id).pieces, 1);
+    let seen = correlator.explain(opened.id, &[]).unwrap().seen;
+    assert!(seen.iter().filter(|line| line.contains("excepted by X3: it counts for nothing")).count() == 2, "{seen:?}");
+    for n in 10..600 {
+        correlator.set_aside(excepted(n, 3));
+        correlator.set_aside(Signal { entities: vec![], ..excepted(n, 3) });
+    }
+    let seen = correlator.explain(opened.id, &[]).unwrap().seen;
+    assert!(seen.len() < 30 && seen.last().unwrap().contains("more excepted signals"), "{}", seen.len());
 }

@@ -156,6 +156,7 @@ fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection
         hostile: detection.hostile,
         sentence: detection.sentence,
         complete: event.complete,
+        excepted: None,
     }
 }
 

@@ -197,6 +197,7 @@ fn signal(rule: &Rule, event: &Event, context: &DetectorContext<'_>, sentence: S
         hostile: None,
         sentence,
         complete: event.complete,
+        excepted: None,
     }
 }
 

@@ -41,6 +41,7 @@ impl Observer for Scripted {
             hostile: None,
             sentence: format!("{detector} spoke"),
             complete: true,
+            excepted: None,
         };
         Ok(self.detectors.iter().enumerate().map(signal).collect())
     }

@@ -8,6 +8,7 @@ mod actions;
 mod anchor;
 mod audit;
 mod book;
+mod exceptions;
 mod image;
 mod opening;
 mod owed;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OptionalExtension};
 pub use anchor::Head;
 pub use audit::AuditVerdict;
 pub use book::{Anchor, Held};
+pub use exceptions::{ExceptionError, MAX_EXCEPTIONS};
 
 use bartizan_model::{AuditBody, AuditEntry, Timestamp, Unpoisoned as _};
 

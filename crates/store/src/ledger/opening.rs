@@ -34,8 +34,12 @@ const CLOCKS: &str = "ALTER TABLE actions ADD COLUMN boot INTEGER; ALTER TABLE a
 const DESIRED: &str =
     "ALTER TABLE actions ADD COLUMN desired TEXT NOT NULL DEFAULT 'live'; UPDATE actions SET desired = 'gone' WHERE active = 0;";
 
+/// What people except from alerts and actions; a name is given once, also after its row is gone.
+const EXCEPTIONS: &str = "CREATE TABLE exceptions (id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+    CREATE TABLE exception_numbers (last INTEGER NOT NULL) STRICT; INSERT INTO exception_numbers VALUES (0);";
+
 /// Version of the tables, as SQLite's user_version; it counts the migrations.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// Pages of the write-ahead log (4 KiB each) at which a writer checkpoints it itself, should [`Ledger::tidy`] never come:
 /// a checkpoint syncs two files, which no action waits for.
@@ -155,13 +159,15 @@ fn writing(file: &Path, locking: &str) -> Result<Connection, LedgerError> {
 }
 
 fn bring_up_to_date(connection: &mut Connection, file: &Path) -> Result<(), LedgerError> {
-    Migrations::new(vec![M::up(SCHEMA), M::up(CLOCKS), M::up(DESIRED)]).to_latest(connection).map_err(|error| match error {
-        rusqlite_migration::Error::MigrationDefinition(_) => LedgerError::Newer(file.to_owned()),
-        rusqlite_migration::Error::RusqliteError { err, .. } => {
-            LedgerError::Sqlite { what: "prepare the tables", file: file.to_owned(), why: err }
-        }
-        other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },
-    })
+    Migrations::new(vec![M::up(SCHEMA), M::up(CLOCKS), M::up(DESIRED), M::up(EXCEPTIONS)]).to_latest(connection).map_err(
+        |error| match error {
+            rusqlite_migration::Error::MigrationDefinition(_) => LedgerError::Newer(file.to_owned()),
+            rusqlite_migration::Error::RusqliteError { err, .. } => {
+                LedgerError::Sqlite { what: "prepare the tables", file: file.to_owned(), why: err }
+            }
+            other => LedgerError::Row { what: "prepare the tables", file: file.to_owned(), why: other.to_string() },
+        },
+    )
 }
 
 /// Looks at the version without writing a byte: the file of a later program stays exactly as it was.

@@ -107,7 +107,8 @@ impl LogJudge {
 
     /// What a process that executed something has to do with a request; `signals` is what detectors said of it.
     pub(in super::super) fn tree_changed(&mut self, event: &Event, signals: &[Signal]) -> Option<Signal> {
-        let mut signal = self.web.tree_changed(event, signals)?.signal(event.id, event.at);
+        let counting: Vec<Signal> = signals.iter().filter(|signal| signal.excepted.is_none()).cloned().collect();
+        let mut signal = self.web.tree_changed(event, &counting)?.signal(event.id, event.at);
         signal.id.ordinal = u16::try_from(signals.len()).unwrap_or(u16::MAX);
         Some(signal)
     }

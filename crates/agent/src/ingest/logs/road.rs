@@ -76,6 +76,8 @@ impl Pipeline {
         let known = campaign.is_some_and(|number| self.correlator.has_campaign(number));
         // A login after failures is news each time, also to who has seen the alert about the failures.
         let is_news = campaign.is_none() && signal.severity >= Severity::High;
+        let mut signal = signal;
+        self.exceptions.mark(&mut signal, None, chrono::Utc::now());
         self.join(signal, is_news);
         if let Some(campaign) = campaign.and_then(|number| self.logs.campaign_of(number)) {
             self.summarize(&campaign);

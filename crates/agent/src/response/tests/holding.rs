@@ -28,6 +28,7 @@ fn failed_logins(addr: &str, number: u64) -> Signal {
         hostile: Some(addr),
         sentence: format!("{addr} failed to log in 12 times within 10m (as root)"),
         complete: true,
+        excepted: None,
     }
 }
 

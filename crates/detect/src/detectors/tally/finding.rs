@@ -147,6 +147,7 @@ impl Finding {
             hostile: self.hostile.map(|address| address.to_canonical()),
             sentence: self.sentence.clone(),
             complete: true,
+            excepted: None,
         }
     }
 }
