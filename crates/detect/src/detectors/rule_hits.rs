@@ -83,9 +83,10 @@ impl RuleHits {
                 }
                 Budget::Told => sentence(rule, event),
                 Budget::Last => format!(
-                    "{}; this rule matched {} times within a day for this user and service; further matches of theirs today are counted, not reported: if this is your own work, `bartizan rules disable {}`",
+                    "{}; this rule matched {} times within a day for this user and service; further matches of theirs today are counted, not reported: if this is your own work, {}`bartizan rules disable {}` switches it off",
                     sentence(rule, event),
                     self.most_per_day,
+                    proposal(rule, event, context).map(|line| format!("`{line}` shows what an exception would hide; ")).unwrap_or_default(),
                     rule.key
                 ),
             };
@@ -160,6 +161,22 @@ fn sentence(rule: &Rule, event: &Event) -> String {
     let who =
         event.behind().map_or_else(|| "an unknown process".to_owned(), |process| format!("{} ran {}", named(process), command(process)));
     format!("{who}: rule \"{}\" matches its {}", rule.title, event.kind.name())
+}
+
+/// The narrowest exception that fits, as a command to try first. A person may paste it, so it holds no name that a shell would read as more.
+fn proposal(rule: &Rule, event: &Event, context: &DetectorContext<'_>) -> Option<String> {
+    let process = event.behind().filter(|process| process.container.is_none())?;
+    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.+@-".contains(c));
+    let by_login = process.loginuid.is_some_and(|id| id != u32::MAX);
+    let unit = process.unit.as_deref().filter(|unit| !by_login && plain(unit)).map(|unit| format!(" --unit {unit}"));
+    let user =
+        process.user.as_ref().map(|user| user.lossy()).filter(|user| user != "root" && plain(user)).map(|user| format!(" --user {user}"));
+    let narrow = unit.unwrap_or_default() + &user.unwrap_or_default();
+    let exe = process.exe.lossy();
+    if !plain(&exe) || !exe.starts_with('/') || (narrow.is_empty() && context.could_be_anything(&process.exe)) {
+        return None;
+    }
+    Some(format!("bartizan exceptions preview --of rule:{} --exe {exe}{narrow}", rule.key))
 }
 
 /// A person in a session of their own does much that would be grave in a service.
@@ -250,7 +267,10 @@ mod tests {
             told.extend(scene.exec(&process));
         }
         assert_eq!(names(&told), ["rule:needle"; 3]);
-        assert!(told[2].sentence.contains("bartizan rules disable needle"), "{}", told[2].sentence);
+        assert!(told[2].sentence.contains("`bartizan rules disable needle`"), "{}", told[2].sentence);
+        let proposed = "`bartizan exceptions preview --of rule:needle --exe /usr/bin/x";
+        assert!(told[2].sentence.contains(proposed), "{}", told[2].sentence);
+        assert!(!told[1].sentence.contains("exceptions"), "{}", told[1].sentence);
         assert_eq!(scene.detector_set.folded(), 3);
         scene.seconds += 86_500;
         let process = scene.child(&cron, "/usr/bin/x needle f");
