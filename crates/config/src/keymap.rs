@@ -57,6 +57,7 @@ pub enum Command {
     Sort,
     Mark,
     MarkAll,
+    Copy,
 }
 
 /// A command's one declaration.
@@ -113,7 +114,14 @@ pub const COMMANDS: &[CommandInfo] = &[
         CASES,
     ),
     row(Command::Fold, "fold", &["space"], "fold", "fold or unfold what is below the process", &[View::Processes]),
-    row(Command::FoldAll, "fold-all", &["z"], "fold all", "fold or unfold the whole tree", &[View::Processes]),
+    row(
+        Command::FoldAll,
+        "fold-all",
+        &["z"],
+        "fold all",
+        "fold or unfold the whole tree, or the incidents that are alike",
+        &[View::Overview, View::Processes],
+    ),
     row(Command::NextSuspect, "next-suspect", &["s"], "suspect", "go to the next process that an incident names", &[View::Processes]),
     row(Command::FollowNewest, "follow-newest", &["n"], "follow", "keep the cursor on the newest process", &[View::Processes]),
     row(Command::Freeze, "freeze", &["F"], "freeze", "freeze the process under the cursor and everything below it", &[View::Processes]),
@@ -172,6 +180,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     ),
     row(Command::Mark, "mark", &["space"], "mark", "mark the row, so that the next answer is about all marked ones", MARKED),
     row(Command::MarkAll, "mark-all", &["*"], "mark all", "mark every row that waits for an answer, or none", MARKED),
+    row(Command::Copy, "copy", &["y"], "copy", "copy what is under the cursor to the clipboard of your terminal (OSC 52)", LISTS),
     row(Command::Sort, "sort", &["o"], "sort", "sort by one of the columns, again for the other way round", LISTS),
     row(Command::Open, "open", &["enter"], "open", "open what is under the cursor", LISTS),
     row(

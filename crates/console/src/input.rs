@@ -50,6 +50,8 @@ pub(crate) enum Effect {
     Suspend,
     /// Paint everything again.
     Repaint,
+    /// Put this into the clipboard of the person's terminal.
+    Copy(String),
 }
 
 /// A question and what the person sees while it is open.

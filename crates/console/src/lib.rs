@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bounded;
+mod frugal;
 mod input;
 mod paint;
 mod run;
@@ -26,6 +27,8 @@ mod table_tests;
 mod tests;
 #[cfg(test)]
 mod triage_tests;
+#[cfg(test)]
+mod truth_tests;
 #[cfg(test)]
 mod way_tests;
 

@@ -20,7 +20,7 @@ use super::input::{Effect, Input, Question};
 use super::paint::Paint;
 use super::seat::{Look, Place, Seat};
 use super::state::{Dialog, Link, Sound, State};
-use super::terminal::{Inside, backend};
+use super::terminal::{Inside, backend, copy};
 use super::update::{painted, sent, show, subscribe, update};
 use super::view;
 use bartizan_client::{Asker, ClientError, Connection, Inbox, News};
@@ -247,6 +247,11 @@ impl<B: Backend> Runner<'_, B> {
                 Effect::Quit => return Ok(Some(Outcome::Quit)),
                 Effect::Suspend => self.suspending = true,
                 Effect::Repaint => self.repaint()?,
+                Effect::Copy(text) => {
+                    if let Err(error) = copy(&text) {
+                        self.state.say(Sound::Refused, format!("not copied: {error}"));
+                    }
+                }
                 Effect::Ask(question) => self.ask(question),
             }
         }

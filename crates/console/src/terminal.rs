@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once};
 use std::task::{Context, Poll};
 
+use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::style::ResetColor;
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use futures_util::StreamExt;
-use ratatui::backend::CrosstermBackend;
 use tokio::sync::mpsc::Sender;
 
+use super::frugal::Frugal;
 use super::input::Input;
 use bartizan_config::{Key, KeyName};
 use bartizan_model::{Timestamp, Unpoisoned as _};
@@ -73,14 +75,19 @@ impl Guard {
 }
 
 /// Where the screen is painted.
-pub(crate) fn backend() -> CrosstermBackend<BufWriter<Stdout>> {
-    CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, stdout()))
+pub(crate) fn backend() -> Frugal<BufWriter<Stdout>> {
+    Frugal::new(BufWriter::with_capacity(64 * 1024, stdout()))
+}
+
+/// Puts text into the clipboard of the terminal (OSC 52); one that does not know how passes it over.
+pub(crate) fn copy(text: &str) -> io::Result<()> {
+    execute!(stdout(), CopyToClipboard::to_clipboard_from(text))
 }
 
 fn leave_screen() {
     // Nothing can be done about a terminal that is gone.
     // Cleared first: tmux would else keep rows of a screen that was resized.
-    let _ = execute!(stdout(), DisableBracketedPaste, Clear(ClearType::All), LeaveAlternateScreen, cursor::Show);
+    let _ = execute!(stdout(), ResetColor, DisableBracketedPaste, Clear(ClearType::All), LeaveAlternateScreen, cursor::Show);
 }
 
 impl Drop for Guard {

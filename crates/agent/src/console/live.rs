@@ -31,8 +31,10 @@ pub(super) struct Live {
     pub(super) sockets: BTreeMap<u64, SocketRow>,
     socket_ids: HashMap<(Option<ProcessKey>, bool, Flow), u64>,
     next_socket: u64,
-    suspects: HashMap<ProcessKey, IncidentId>,
-    held: HashMap<ProcessKey, ActionId>,
+    /// Living processes of an incident.
+    pub(super) suspects: HashMap<ProcessKey, IncidentId>,
+    /// Living processes that an action holds.
+    pub(super) held: HashMap<ProcessKey, ActionId>,
     noted: Noted,
     /// Somebody is looking; otherwise nothing is noted down.
     watched: bool,

@@ -2,6 +2,7 @@
 //! report changes to: a change takes microseconds, and nobody waits for anything while it is made. A thread sends the changes.
 
 mod alerts;
+mod belonging;
 mod live;
 mod presence;
 mod publish;

@@ -32,7 +32,7 @@ use crate::record::Recorder;
 use crate::troubles::Troubles;
 use bartizan_config::Policy;
 use bartizan_model::{
-    Action, Alarm, Event, EventId, EventKind, Explanation, Incident, IncidentId, IncidentState, Loss, Process, Signal, Source, Timestamp,
+    Action, Alarm, Event, EventId, EventKind, Explanation, Incident, IncidentId, Loss, Process, Signal, Source, Timestamp,
 };
 use bartizan_rules::RuleSet;
 use bartizan_sensors::{Collector, Sink, Stop};
@@ -118,14 +118,14 @@ impl Ingest {
         self.pipeline.ask(PATIENCE, move |pipeline| pipeline.explain(id, &actions))
     }
 
-    /// An action was taken for an incident; returns when consoles can see it, or soon.
-    pub(crate) fn contained(&self, id: IncidentId) {
-        let _ = self.pipeline.insist(SHOWN, move |pipeline| pipeline.set_state(id, IncidentState::Contained));
+    /// An action was taken for an incident, which is contained if nothing of it runs loose; returns when consoles can see it, or soon.
+    pub(crate) fn acted_on(&self, id: IncidentId) {
+        let _ = self.pipeline.insist(SHOWN, move |pipeline| pipeline.acted_on(id));
     }
 
     /// The same for whoever must not wait.
-    pub(crate) fn contained_soon(&self, id: IncidentId) {
-        self.pipeline.tell(move |pipeline| pipeline.set_state(id, IncidentState::Contained));
+    pub(crate) fn acted_on_soon(&self, id: IncidentId) {
+        self.pipeline.tell(move |pipeline| pipeline.acted_on(id));
     }
 
     /// Nothing holds an incident any more: if it was contained it is open again, and says so.

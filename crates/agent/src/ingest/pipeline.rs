@@ -213,6 +213,10 @@ impl Pipeline {
             self.ties.ingest.accounting.counters.count_incident();
         }
         self.ties.console.incident(&incident, &merged);
+        if incident.state == IncidentState::Contained && !self.ties.console.is_held(incident.id) {
+            // Something new of it runs: what was done before does not hold that.
+            self.reopen(incident.id);
+        }
         if is_news {
             self.ties.console.alert_again(&incident)
         } else {
@@ -292,6 +296,15 @@ impl Pipeline {
     pub(super) fn set_state(&mut self, id: IncidentId, state: IncidentState) {
         if let Some(incident) = self.correlator.set_state(id, state) {
             self.ties.console.incident(&incident, &[]);
+        }
+    }
+
+    /// An action was taken for an incident: it is contained when nothing of it runs that no action holds.
+    pub(super) fn acted_on(&mut self, id: IncidentId) {
+        if self.ties.console.is_held(id) {
+            self.set_state(id, IncidentState::Contained);
+        } else {
+            self.reopen(id);
         }
     }
 

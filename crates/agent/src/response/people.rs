@@ -35,7 +35,9 @@ impl Response {
     /// A person asks for an action directly: it is done before this returns.
     pub(crate) fn act(&self, plan: ActionPlan, reason: &str, actor: &str) -> Result<Action, Refusal> {
         let (reason, name) = (reason.to_owned(), actor.to_owned());
-        let granted = self.ask(move |decider| decider.grant(plan, None, None, &reason, &name, chrono::Utc::now()))??;
+        // What a person does to a process or address of an incident is part of its story, and is found and undone there.
+        let incident = self.console.incident_of(plan.target());
+        let granted = self.ask(move |decider| decider.grant(plan, incident, None, &reason, &name, chrono::Utc::now()))??;
         self.execute(granted, actor)
     }
 
@@ -46,7 +48,7 @@ impl Response {
         over.answered_by = Some(actor.to_owned());
         self.carried_out(&action);
         if let Some(id) = incident {
-            self.ingest.contained(id);
+            self.ingest.acted_on(id);
         }
         Ok(action)
     }

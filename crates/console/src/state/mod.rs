@@ -8,8 +8,10 @@ use bartizan_config::{Keymap, View};
 use bartizan_model::{AlertId, AuditEntry, Check, IncidentId, ProcessKey, Role, Timestamp};
 use bartizan_protocol::{AuditVerdict, Mirror};
 
+mod alike;
 pub(crate) mod dialog;
 pub(crate) mod facts;
+pub(crate) mod held;
 mod list;
 pub(crate) mod query;
 pub(crate) mod question;
@@ -80,6 +82,8 @@ pub(crate) struct State {
     pub folded: HashSet<ProcessKey>,
     /// The cursor stays on the newest process.
     pub follow: bool,
+    /// Every incident has a row of its own, also those of little weight that are alike.
+    pub spread: bool,
     /// Listeners instead of connections.
     pub listeners: bool,
     /// Whose timeline.
@@ -122,6 +126,7 @@ impl State {
             blank: List::default(),
             folded: HashSet::new(),
             follow: false,
+            spread: false,
             listeners: false,
             incident: None,
             audit: Vec::new(),

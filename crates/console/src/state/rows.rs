@@ -28,10 +28,15 @@ pub(crate) fn keys(state: &State) -> Vec<RowKey> {
 
 /// Incidents, worst first: those that nobody has dealt with, then by severity, confidence, and how long they wait.
 pub(crate) fn incidents(state: &State) -> Vec<&Incident> {
+    folded(state).into_iter().map(|(row, _)| row).collect()
+}
+
+/// The same, with how many alike are folded into each.
+pub(crate) fn folded(state: &State) -> Vec<(&Incident, usize)> {
     let mut rows: Vec<_> = state.mirror.incidents.values().collect();
     rows.sort_by_key(|row| urgency(row));
     facts::arrange(state.list(), &mut rows, |row| facts::incident(row));
-    rows
+    super::alike::fold(state, rows)
 }
 
 /// What sorts incidents: the lowest is the worst.
@@ -76,15 +81,6 @@ pub(crate) fn done_for(state: &State, id: IncidentId) -> Vec<&Action> {
     let of = |row: &&Action| row.incident == Some(id) && row.state != ActionState::Planned;
     let mut rows: Vec<_> = state.mirror.actions.values().rev().filter(of).collect();
     rows.sort_by_key(|row| !row.state.is_active());
-    rows
-}
-
-/// Processes of an open incident that run and that no action holds, the one that did it first.
-pub(crate) fn loose(state: &State, id: IncidentId) -> Vec<&ProcessRow> {
-    let Some(incident) = state.mirror.incidents.get(&id).filter(|row| row.state == IncidentState::Open) else { return Vec::new() };
-    let of = |row: &&ProcessRow| row.incident == Some(id) || incident.subject == Some(row.key);
-    let mut rows: Vec<_> = state.mirror.processes.values().filter(of).filter(|row| row.held_by.is_none()).collect();
-    rows.sort_by_key(|row| (incident.subject != Some(row.key), row.key.start, row.key.pid));
     rows
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::input::Effect;
 use crate::state::dialog::{Prompt, Wants};
 use crate::state::question::{Confirm, Essential};
-use crate::state::{Dialog, Sound, State, rows};
+use crate::state::{Dialog, Sound, State, held, rows};
 use crate::widgets::{TextLine, Tone, TonedLine};
-use bartizan_config::Command;
+use bartizan_config::{Command, View};
 use bartizan_model::{ActionKind, ActionPlan, Approval, ApprovalId, ApprovalState, Preview};
 use bartizan_protocol::Request;
 
@@ -50,7 +50,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 fn open_question(state: &mut State) -> Option<ApprovalId> {
     let Some(row) = rows::question_here(state) else {
         let text = match rows::incident_here(state) {
-            Some(id) => format!("no question about {id} waits for an answer"),
+            Some(id) => format!("no question about {id} waits for an answer{}", elsewhere(state)),
             None => "no question is under the cursor".to_owned(),
         };
         state.say(Sound::Note, text);
@@ -63,6 +63,13 @@ fn open_question(state: &mut State) -> Option<ApprovalId> {
     pending.then_some(id)
 }
 
+/// The question that does wait, for whoever pressed the key at an incident without one.
+fn elsewhere(state: &State) -> String {
+    let Some(row) = state.mirror.approvals.values().find(|row| row.state == ApprovalState::Pending) else { return String::new() };
+    let key = state.keymap.key(Command::Show(View::Approvals)).unwrap_or_default();
+    format!("; {} for {} does: {key} goes to it", row.id, row.incident)
+}
+
 fn lasts(state: &State, id: ApprovalId) -> Option<Duration> {
     state.mirror.approvals.get(&id).map(|row| row.action.lasts())
 }
@@ -73,18 +80,24 @@ pub(super) fn confirm(state: &State, id: ApprovalId, lasts: Option<Duration>) ->
     let plan = lasts.and_then(|lasts| row.action.lasting(lasts).ok()).unwrap_or_else(|| row.action.clone());
     let details = reasons_and_steps(row, 8);
     let yes = vec![Effect::ask(Request::Approve { id, lasts }, format!("approving {id}"))];
-    Some(Confirm::new(format!("Approve {id}?"), essentials(state, &plan, &row.preview), details, yes))
+    Some(Confirm::new(format!("Approve {id} for {}?", row.incident), essentials(state, &plan, &row.preview), details, yes))
 }
 
 /// What a person must know before an action begins: what, for how long, what stays open, how it is undone.
 pub(crate) fn essentials(state: &State, plan: &ActionPlan, preview: &Preview) -> Vec<Essential> {
+    let mut lines = vec![Essential::name("What", plan.to_string())];
+    if let Some(left) = held::left_by_plan(state, plan) {
+        lines.push(
+            Essential::new("Leaves", Tone::Warning, format!("{left} running: this does not hold them")).or(format!("{left} runs on")),
+        );
+    }
     let stays = if preview.stays.is_empty() { "not known" } else { preview.stays.as_str() };
-    vec![
-        Essential::name("What", plan.to_string()),
+    lines.extend([
         lasts_line(state, plan, preview),
         Essential::new("Stays", Tone::Plain, stays).or(stays_shortly(stays)),
         undo_line(state, plan.kind(), preview),
-    ]
+    ]);
+    lines
 }
 
 /// On a small screen a long address gives way; it is among the details.

@@ -125,7 +125,8 @@ fn scrolled(command: Option<Command>, offset: usize, page: usize) -> Option<usiz
             | Command::Verify
             | Command::Sort
             | Command::Mark
-            | Command::MarkAll,
+            | Command::MarkAll
+            | Command::Copy,
         ) => Some(offset),
     }
 }

@@ -44,6 +44,7 @@ macro_rules! of_every_view {
             | Command::Sort
             | Command::Mark
             | Command::MarkAll
+            | Command::Copy
     };
 }
 
@@ -53,6 +54,7 @@ mod approvals;
 mod audit;
 mod choices;
 mod confirming;
+mod copy;
 mod details;
 mod dialog;
 mod health;
@@ -193,6 +195,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Sort => table::ask_order(state),
         Command::Mark => table::mark(state),
         Command::MarkAll => table::mark_all(state),
+        Command::Copy => return copy::run(state),
         Command::Feedback => feedback(state),
         Command::Open => return details::open(state),
         Command::Approve
@@ -235,6 +238,10 @@ fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
         View::Timeline => timeline::run(state, command),
         View::Health => health::run(state, command),
         View::Audit => audit::run(state, command),
+        View::Overview if command == Command::FoldAll => {
+            state.spread = !state.spread;
+            Vec::new()
+        }
         View::Overview | View::Alerts | View::Approvals | View::Actions => Vec::new(),
     }
 }

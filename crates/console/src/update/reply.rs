@@ -3,7 +3,7 @@
 use crate::input::Effect;
 use crate::state::dialog::Page;
 use crate::state::question::Confirm;
-use crate::state::{Dialog, RowKey, Sound, State};
+use crate::state::{Dialog, RowKey, Sound, State, held};
 use bartizan_config::{Command, View};
 use bartizan_model::{Action, ActionState, Approval, ApprovalState};
 use bartizan_protocol::{Refusal, Reply, Request};
@@ -137,7 +137,9 @@ fn outcome(state: &State, row: &Action) -> (Sound, String) {
         ActionState::Planned | ActionState::Applying => Sound::Note,
         ActionState::Drifted | ActionState::Failed | ActionState::Unknown => Sound::Refused,
     };
-    (sound, format!("{} {}: {what}{proof}{verified}{back}", row.id, row.standing()))
+    let left = if row.state.is_active() { held::left_by(state, &row.target) } else { None };
+    let left = left.map(|left| format!(". NOT held: {left}")).unwrap_or_default();
+    (sound, format!("{} {}: {what}{proof}{verified}{back}{left}", row.id, row.standing()))
 }
 
 /// The person answered the question here: the cursor goes on to the next one that waits, as the answer asked for. Elsewhere than

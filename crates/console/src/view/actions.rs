@@ -9,11 +9,12 @@ use crate::state::{State, rows};
 use crate::update::{tone, vitals};
 use crate::widgets::text::{pad, safe};
 use crate::widgets::{Cell, Column, Table, Tone, TonedLine, column, draw_lines, fill, meter, right, rule, wrap_toned};
-use bartizan_model::Action;
+use bartizan_model::{Action, ActionState, Timestamp};
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     column("ID", 4, 0),
     column("STATE", 11, 0),
+    right("FOR", 4, 50),
     right("ENDS IN", 7, 0),
     column("", 8, 100),
     column("VERIFIED", 9, 70),
@@ -64,6 +65,7 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
         Cell::new(row.id.to_string(), words),
         // The detail says what is pending, and why; the column is narrow.
         Cell::new(if row.undo_pending().is_some() { "undoing" } else { row.state.noun() }, paint.action(row.state)),
+        Cell::new(ago(state, since(row)), paint.muted),
         // The mark: it ends early, unless somebody confirms it.
         Cell::new(
             if active { format!("{}{}", left(rest), if waits { "!" } else { "" }) } else { String::new() },
@@ -75,6 +77,16 @@ fn cells(state: &State, row: &Action, paint: &Paint) -> Vec<Cell> {
         Cell::new(row.incident.map(|id| id.to_string()).unwrap_or_default(), words),
         Cell::new(format!("{} {}", row.kind.verb(), row.target), words),
     ]
+}
+
+/// Since when it is what it is: applied and there, last seen there when it drifted, ended.
+pub(super) fn since(row: &Action) -> Timestamp {
+    let begun = row.applied_at.unwrap_or(row.planned_at);
+    match row.state {
+        ActionState::Drifted | ActionState::Unknown => row.verified_at.unwrap_or(begun),
+        ActionState::Planned | ActionState::Applying | ActionState::Live => begun,
+        ActionState::Failed | ActionState::Expired | ActionState::RolledBack => row.ended_at.unwrap_or(begun),
+    }
 }
 
 /// How much of its life is left.

@@ -30,7 +30,8 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
     }
     let waiting = state.asked.values().find(|asked| !asked.question.what.is_empty());
     let (text, style) = if let Link::Lost { reason, since } = &state.link {
-        (format!("no connection for {}: {}; trying again", span(state.now - *since), safe(reason)), paint.critical)
+        let (at, age) = (clock(state, *since), span(state.now - *since));
+        (format!("no connection since {at} ({age}): what you see is from then; {}; trying again", safe(reason)), paint.critical)
     } else if let Some(asked) = waiting {
         (format!("asking{} {}", paint.glyphs.ellipsis, safe(&asked.question.what)), paint.accent)
     } else if let Some(message) = &state.message {
@@ -124,6 +125,7 @@ fn keys(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
                     | Command::Show(_)
                     | Command::EmergencyStop
                     | Command::Help
+                    | Command::Copy
             )
             && relevant(state, command)
             && (state.view == View::Timeline || !matches!(command, Command::Left | Command::Right))
@@ -164,6 +166,9 @@ fn relevant(state: &State, command: Command) -> bool {
     }
     if command == Command::Undo {
         return rows::action_here(state).is_some_and(|row| row.kind.is_reversible() && row.state.is_active());
+    }
+    if command == Command::FoldAll && state.view == View::Overview {
+        return state.spread || rows::folded(state).iter().any(|(_, more)| *more > 0);
     }
     command != Command::Acknowledge || unseen()
 }

@@ -6,19 +6,30 @@ use ratatui::style::Style;
 
 use super::format::{clock, left, span};
 use crate::paint::Paint;
-use crate::state::{State, rows};
-use crate::widgets::text::{clip, wrap};
+use crate::state::{State, held, rows};
+use crate::widgets::text::{clip, fit_middle, safe, wrap};
 use bartizan_config::{Command, View};
-use bartizan_model::{ActionKind, ApprovalState, IncidentState, Severity, Timestamp};
+use bartizan_model::{ActionKind, Approval, ApprovalState, IncidentState, Severity, Timestamp};
 
 /// Most rows of it.
 const ROWS: usize = 2;
 
 /// Whether nothing here waits for anybody: no incident that nobody has dealt with, no question, no alert that nobody has seen.
 pub(super) fn is_calm(state: &State) -> bool {
-    let busy = |state: IncidentState| matches!(state, IncidentState::Open | IncidentState::Contained);
-    rows::waiting(state) == (0, 0) && !state.mirror.incidents.values().any(|row| busy(row.state))
+    rows::waiting(state) == (0, 0) && !state.mirror.incidents.values().any(|row| goes_on(row.state))
 }
+
+fn goes_on(state: IncidentState) -> bool {
+    matches!(state, IncidentState::Open | IncidentState::Contained)
+}
+
+/// A question by its name, with what a yes does to what.
+fn asked(row: &Approval) -> String {
+    format!("{} ({} {})", row.id, row.action.kind().verb(), fit_middle(&safe(&row.action.target().to_string()), NAME, ".."))
+}
+
+/// Cells of the name of what is acted on.
+const NAME: usize = 44;
 
 pub(super) fn height(state: &State, width: u16) -> u16 {
     u16::try_from(lines(state, width, "").len()).unwrap_or(1)
@@ -56,12 +67,14 @@ fn words(state: &State) -> (String, Urgency) {
         return (calm(state), Urgency::Calm);
     }
     if let Some(row) = rows::worse(state) {
-        return (format!("{} is {} and above the cursor: {} goes to it", row.id, row.severity, key(Command::First)), Urgency::Decide);
+        let here = rows::question_here(state).filter(|row| row.state == ApprovalState::Pending);
+        let here = here.map(|row| format!("; {} here approves {}", key(Command::Approve), asked(row))).unwrap_or_default();
+        return (format!("{} is {} and above the cursor: {} goes to it{here}", row.id, row.severity, key(Command::First)), Urgency::Decide);
     }
     let (yes, no, open, why) = (key(Command::Approve), key(Command::Reject), key(Command::Open), key(Command::Explain));
     if let Some(row) = rows::question_here(state) {
         let shows = if state.view == View::Timeline { String::new() } else { format!("{open} shows what happened, ") };
-        let text = format!("Now: {yes} approves {}, {no} rejects it; {shows}{why} says why", row.id);
+        let text = format!("Now: {yes} approves {}, {no} rejects it; {shows}{why} says why", asked(row));
         return (text, Urgency::Decide);
     }
     let mut elsewhere = state.mirror.approvals.values().filter(|row| row.state == ApprovalState::Pending);
@@ -85,10 +98,19 @@ fn words(state: &State) -> (String, Urgency) {
 /// That the incident here is bad and goes on: its processes run and nothing holds them, or what was done about it was undone.
 fn not_held(state: &State) -> Option<String> {
     let key = |command: Command| state.keymap.key(command).unwrap_or_default();
-    let incident = state.mirror.incidents.get(&rows::incident_here(state)?).filter(|row| row.state == IncidentState::Open)?;
+    let incident = state.mirror.incidents.get(&rows::incident_here(state)?).filter(|row| goes_on(row.state))?;
     let done = rows::done_for(state, incident.id);
     let ended: Vec<_> = done.iter().filter(|row| !row.state.is_active() && row.ended_at.is_some()).collect();
-    let loose = rows::loose(state, incident.id);
+    let loose = held::loose(state, incident.id);
+    if let (Some(first), Some(holder)) = (loose.first(), held::in_part(state, incident.id)) {
+        let more = if loose.len() > 1 { format!("and {} more run", loose.len() - 1) } else { "runs".to_owned() };
+        let (name, pid, find, freeze) = (super::story::name(first), first.key.pid, key(Command::Palette), key(Command::Freeze));
+        let target = fit_middle(&safe(&holder.target.to_string()), NAME, "..");
+        return Some(format!(
+            "{} is held only in part: {} holds {target}, but {name} {pid} {more} on; {find}{pid} goes to it, {freeze} there freezes it",
+            incident.id, holder.id
+        ));
+    }
     let frozen = ended.iter().any(|row| row.kind == ActionKind::FreezeTree);
     if let Some(first) = loose.first().filter(|_| frozen || incident.severity >= Severity::High) {
         let (name, pid) = (super::story::name(first), first.key.pid);
@@ -112,7 +134,7 @@ fn calm(state: &State) -> String {
     match state.mirror.incidents.values().max_by_key(|row| (row.updated, row.id)) {
         None => format!("All calm: no incident is known here; {watched} ({}).{learning}", span(health.at - health.watching_since)),
         Some(last) => {
-            let what = super::overview::state_noun(last.state);
+            let what = held::standing(state, last);
             format!(
                 "All calm since {} ({}): {} was the last incident and is {what}; {watched}.{learning}",
                 moment(last.updated),

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::paint::Paint;
-use super::state::{Dialog, State};
+use super::state::{Dialog, Link, State};
 use bartizan_config::View;
 
 mod actions;
@@ -29,6 +29,8 @@ mod strip;
 mod summary;
 mod tabs;
 mod timeline;
+
+pub(crate) use story::name as process_name;
 
 /// One view: how to paint it and how many rows of its list fit into a body.
 struct Screen {
@@ -109,6 +111,10 @@ fn whole(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         dialogs::waiting(buf, parts.body, state, paint);
     } else {
         (screen(state.view).draw)(buf, parts.body, state, paint);
+        if matches!(state.link, Link::Lost { .. }) {
+            // What nobody vouches for any more must not shine like what is.
+            buf.set_style(Rect { y: area.y + 1, height: parts.body.bottom().saturating_sub(area.y + 1), ..area }, paint.muted);
+        }
         if state.away {
             presence::draw(buf, parts.body, state, paint);
         }

@@ -2,13 +2,15 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use super::format::{ago, clock, count, shown_of};
 use super::{hint, story, summary};
 use crate::paint::Paint;
-use crate::state::{RowKey, State, rows};
+use crate::state::{RowKey, State, held, rows};
 use crate::widgets::text::safe;
 use crate::widgets::{Cell, Column, Place, Table, column, fill, right, rule};
+use bartizan_config::Command;
 use bartizan_model::{Incident, IncidentState, Signal};
 
 const COLUMNS: [Column; 6] =
@@ -37,7 +39,7 @@ fn parts(area: Rect, state: &State) -> Parts {
     let hint = if area.height >= 12 { hint::height(state, area.width) } else { 0 };
     let summary = if area.height >= TALL || (calm && area.height >= 14) { summary::HEIGHT } else { 0 };
     let middle = area.height.saturating_sub(hint + summary);
-    let wanted = u16::try_from(state.mirror.incidents.len()).unwrap_or(u16::MAX).saturating_add(2);
+    let wanted = u16::try_from(rows::folded(state).len()).unwrap_or(u16::MAX).saturating_add(2);
     let last = Rect { y: area.bottom() - summary, height: summary, ..area };
     if area.width >= BESIDE && middle >= 24 {
         let (high, wide) = (middle / 2, area.width * 9 / 20);
@@ -82,9 +84,13 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
 }
 
 fn list(buf: &mut Buffer, area: Rect, part: Rect, state: &State, paint: &Paint) {
-    let incidents = rows::incidents(state);
-    let open = incidents.iter().filter(|row| row.state == IncidentState::Open).count();
-    let remark = shown_of(state, incidents.len(), state.mirror.incidents.len(), format!("{open} open of {}", incidents.len()));
+    let incidents = rows::folded(state);
+    let all = state.mirror.incidents.len();
+    let open = state.mirror.incidents.values().filter(|row| row.state == IncidentState::Open).count();
+    let folded: usize = incidents.iter().map(|(_, more)| more).sum();
+    let key = state.keymap.key(Command::FoldAll).unwrap_or_default();
+    let told = if folded > 0 { format!(", {folded} folded: {key} shows them") } else { String::new() };
+    let remark = shown_of(state, incidents.len(), all, format!("{open} open of {all}{told}"));
     let inside = rule(buf, part, "Incidents, worst first", &remark, paint);
     let keys = rows::keys(state);
     let place = state.list().place(&keys, usize::from(page(area, state)));
@@ -95,28 +101,24 @@ fn list(buf: &mut Buffer, area: Rect, part: Rect, state: &State, paint: &Paint) 
     };
     let table = Table { columns: &COLUMNS, count: incidents.len(), place, empty, marked: &|_| false };
     table.draw(buf, inside, paint, |index| {
-        let Some(row) = incidents.get(index) else { return Vec::new() };
+        let Some((row, more)) = incidents.get(index) else { return Vec::new() };
+        let alike = if *more > 0 { format!("+{more} alike: ") } else { String::new() };
         let closed = row.state == IncidentState::Closed;
         let words = if closed { paint.muted } else { paint.base };
         vec![
             Cell::new(row.id.to_string(), words),
             Cell::new(row.severity.to_string(), if closed { paint.muted } else { paint.severity(row.severity) }),
             Cell::new(row.confidence.to_string(), words),
-            Cell::new(state_noun(row.state), paint.incident(row.state)),
+            Cell::new(held::standing(state, row), standing_style(state, row, paint)),
             Cell::new(ago(state, row.updated), paint.muted),
-            Cell::new(safe(&row.sentence), words),
+            Cell::new(format!("{alike}{}", safe(&row.sentence)), words),
         ]
     });
 }
 
-/// As people read it.
-pub(super) fn state_noun(state: IncidentState) -> &'static str {
-    match state {
-        IncidentState::Open => "open",
-        IncidentState::Contained => "contained",
-        IncidentState::Acknowledged => "acknowledged",
-        IncidentState::Closed => "closed",
-    }
+/// The colour of how it stands: what is held in part is not green.
+pub(super) fn standing_style(state: &State, row: &Incident, paint: &Paint) -> Style {
+    if held::loose(state, row.id).is_empty() { paint.incident(row.state) } else { paint.danger }
 }
 
 /// What the incident under the cursor is made of, oldest first, in time: the end of it where not all fits.

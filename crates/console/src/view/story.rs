@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::format::{ago, clock, left, span};
 use crate::paint::Paint;
-use crate::state::{State, rows};
+use crate::state::{State, held, rows};
 use crate::widgets::text::{fit, safe, wrap};
 use crate::widgets::{Spans, draw_spans, meter, rule, spans_width};
 use bartizan_model::{HostText, Incident, ProcessKey, Signal, Stage};
@@ -27,7 +27,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, incident: &Incid
     let remark = format!(
         "confidence {}, {}{whole}, began {}, {} ago",
         incident.confidence,
-        super::overview::state_noun(incident.state),
+        held::standing(state, incident),
         clock(state, incident.opened),
         ago(state, incident.opened)
     );
@@ -149,7 +149,9 @@ fn actions(state: &State, incident: &Incident, paint: &Paint) -> Vec<Spans> {
     let done = rows::done_for(state, incident.id);
     let line = |(at, row): (usize, &&bartizan_model::Action)| {
         let (noun, end) = match (row.state.is_active(), row.kind.is_reversible()) {
-            (true, true) => (row.state.noun(), format!(" {} left ", left(row.ends_at() - state.now))),
+            (true, true) => {
+                (row.state.noun(), format!(" {}, {} left ", ago(state, super::actions::since(row)), left(row.ends_at() - state.now)))
+            }
             (true, false) => ("done", " for good ".to_owned()),
             (false, _) => ended(state, row),
         };
@@ -203,7 +205,7 @@ fn lineage(state: &State, incident: &Incident, subject: ProcessKey, cells: usize
 }
 
 /// What people call a process: the name of its program's file.
-pub(super) fn name(row: &ProcessRow) -> String {
+pub(crate) fn name(row: &ProcessRow) -> String {
     let own = HostText::from(row.exe.basename().as_ref()).escaped();
     let claimed = || row.argv.first().map(ToString::to_string).unwrap_or_default();
     if own.is_empty() { claimed() } else { own }

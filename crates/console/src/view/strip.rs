@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::format::{clock_of_minutes, count, left, plural, span};
+use super::format::{clock, clock_of_minutes, count, left, plural, span};
 use crate::paint::Paint;
 use crate::state::{Link, State, rows};
 use crate::widgets::text::{fit, safe, width};
@@ -117,7 +117,10 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
     if pending > 0 {
         parts.insert(0, part(format!("{pending} UNDO PENDING"), paint.critical, 0));
     }
-    if matches!(state.link, Link::Lost { .. }) {
+    if let Link::Lost { since, .. } = &state.link {
+        // All of it is from then: only the countdown, which runs without us, still stands out.
+        parts.iter_mut().filter(|part| !part.badge).for_each(|part| part.style = paint.muted);
+        parts.insert(0, part(format!("since {}", clock(state, *since)), paint.critical, 1));
         parts.insert(0, part("NOT CONNECTED".to_owned(), paint.critical, 0));
     }
     parts

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::format::clock;
 use crate::paint::Paint;
-use crate::state::{RowKey, State, rows};
+use crate::state::{RowKey, State, held, rows};
 use crate::widgets::text::{fit, safe, wrap};
 use crate::widgets::{Branch, Cell, Column, Table, branches, column, draw_spans, draw_text, fill, right, rule};
 use bartizan_model::{Incident, ProcessKey, Signal, Stage};
@@ -114,7 +114,7 @@ fn heading(buf: &mut Buffer, area: Rect, state: &State, incident: &Incident, pai
     let facts = [
         (incident.severity.to_string(), paint.severity(incident.severity)),
         (format!("confidence {}", incident.confidence), paint.base),
-        (super::overview::state_noun(incident.state).to_owned(), paint.incident(incident.state)),
+        (held::standing(state, incident).to_owned(), super::overview::standing_style(state, incident, paint)),
         (incident.posture.to_string(), paint.posture(incident.posture)),
         (if incident.complete { String::new() } else { "evidence incomplete".to_owned() }, paint.warning),
     ];

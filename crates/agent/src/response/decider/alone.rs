@@ -101,7 +101,7 @@ impl Response {
         let error = match self.responder.execute(warrant, now) {
             Ok(action) => {
                 self.carried_out(&action);
-                self.ingest.contained_soon(incident.id);
+                self.ingest.acted_on_soon(incident.id);
                 self.push(|host| Notice::action(host, &action, incident.severity));
                 return Outcome::Done(action);
             }
