@@ -62,6 +62,7 @@ mod tampering_tests;
 mod test_bench;
 mod traces;
 mod upgrade_state;
+mod watched_files;
 mod watching;
 #[cfg(test)]
 mod writer_tests;
@@ -85,6 +86,7 @@ pub use privilege::Privileges;
 pub use process_cache::ProcessCache;
 pub use tampering::Tampering;
 pub use traces::Traces;
+pub use watched_files::{Changes, FileTouched, WatchedFiles};
 pub use watching::{watch_blind_spots, watch_collectors};
 
 use bartizan_model::{Event, Unpoisoned as _};

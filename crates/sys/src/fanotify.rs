@@ -29,6 +29,8 @@ const MAX_WATCHES: usize = 65_536;
 pub(super) struct Fanotify {
     fd: OwnedFd,
     watched: HashMap<Handle, (PathBuf, Interest)>,
+    /// Which file has a name that is watched.
+    names: HashMap<PathBuf, Handle>,
     own_pid: u32,
     buffer: Vec<u8>,
     /// Start times proven a moment ago: a process's last events may be read after its end.
@@ -41,7 +43,14 @@ impl Fanotify {
         let base = libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | libc::FAN_REPORT_DFID_NAME | libc::FAN_REPORT_FID;
         // A pidfd makes the process certain (kernel >= 5.15); without it the pid alone must do.
         let fd = init(base | libc::FAN_REPORT_PIDFD).or_else(|_| init(base))?;
-        Ok(Self { fd, watched: HashMap::new(), own_pid: std::process::id(), buffer: vec![0; BUFFER], starts: HashMap::new() })
+        Ok(Self {
+            fd,
+            watched: HashMap::new(),
+            names: HashMap::new(),
+            own_pid: std::process::id(),
+            buffer: vec![0; BUFFER],
+            starts: HashMap::new(),
+        })
     }
 
     /// Watches a place under the name of `path`.
@@ -64,7 +73,11 @@ impl Fanotify {
             return Err(io::Error::last_os_error());
         }
         // What had this name before is another file now.
-        self.watched.retain(|_, (known, _)| known != path);
+        if let Some(former) = self.names.insert(path.to_owned(), handle.clone())
+            && self.watched.get(&former).is_some_and(|(known, _)| known == path)
+        {
+            self.watched.remove(&former);
+        }
         self.watched.insert(handle, (path.to_owned(), interest));
         Ok(true)
     }
@@ -113,6 +126,7 @@ impl Fanotify {
         }
         if !gone.is_empty() {
             self.watched.retain(|_, (path, _)| !gone.contains(path));
+            self.names.retain(|path, _| !gone.contains(path));
         }
     }
 
