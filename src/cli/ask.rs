@@ -49,7 +49,8 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
         if let Verb::Events(args) = &verb
             && args.follow
         {
-            return follow(&mut connection, args, global.json).await;
+            let json = global.json;
+            return follow(&mut connection, query(args)?, &|event| print::event(event, json)).await;
         }
         if let Verb::Events(args) = &verb {
             let events = pages(&mut connection, query(args)?).await?;
@@ -218,15 +219,17 @@ fn moment(text: &str) -> Result<Timestamp, Failure> {
     chrono::Duration::from_std(ago).ok().and_then(|ago| chrono::Utc::now().checked_sub_signed(ago)).ok_or_else(bad)
 }
 
-async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> Result<Outcome, Failure> {
-    let query = query(args)?;
+/// Shows what there is, and what comes, until the reader or the agent is gone.
+pub(super) async fn follow(
+    connection: &mut Connection,
+    query: EventQuery,
+    show: &dyn Fn(&Event) -> Result<(), Failure>,
+) -> Result<Outcome, Failure> {
     // The agent pushes all of them.
     let wanted = query.clone();
     match connection.ask(Request::Events(query)).await? {
         Reply::Events(events) => {
-            for event in &events {
-                print::event(event, json)?;
-            }
+            events.iter().try_for_each(show)?;
         }
         Reply::Refused(refusal) => return Err(refusal.into()),
         _ => return Err(Failure::failed("unexpected answer from the agent: use the client of the same version")),
@@ -244,9 +247,7 @@ async fn follow(connection: &mut Connection, args: &EventsArgs, json: bool) -> R
         };
         match push {
             Push::Events(events) => {
-                for event in events.iter().filter(|event| wanted.fits(event)) {
-                    print::event(event, json)?;
-                }
+                events.iter().filter(|event| wanted.fits(event)).try_for_each(show)?;
             }
             Push::Missed(count) => print::missed(count),
             Push::Goodbye { reason } => return Err(Failure::failed(format!("the agent stopped: {reason}"))),

@@ -1,7 +1,8 @@
-//! `fim`: makes, compares, verifies and approves baselines of files. No agent is needed.
+//! `fim`: makes, compares, verifies and approves baselines of files; only `watch` needs an agent.
 
 mod progress;
 mod show;
+mod watch;
 
 use std::cell::RefCell;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
@@ -11,11 +12,12 @@ use chrono::Utc;
 use clap::{Args, Subcommand};
 
 use super::args::{Global, host_text};
-use super::ask::settings;
+use super::ask::{runtime, settings, socket};
 use super::outcome::{FOUND, Failure, Outcome};
 use super::print;
 use bartizan_agent::fim::{Adds, Ask, Excluded, FimError, Report, Writing, absent, compared, scan, watched_places};
-use bartizan_model::HostText;
+use bartizan_client::Connection;
+use bartizan_model::{FilesWatched, HostText};
 use bartizan_store::{Baseline, StoreError, baseline_file};
 use bartizan_sys::umask::own_uid;
 use bartizan_sys::user_names::UserNames;
@@ -35,8 +37,10 @@ pub(super) struct FimArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum FimVerb {
-    /// Show the baseline: its version, what it covers, its seal.
+    /// Show the baseline: its version, what it covers, its seal, and how the agent watches it.
     Status,
+    /// Follow the changes that the running agent sees, one sentence each: what, how it differs, and who did it.
+    Watch,
     /// Compare files with the baseline, and list what changed; exit 5 when something did, or when not all could be checked.
     Scan(ScanArgs),
     /// Show how one file differs from the baseline, line by line; exit 5 when it does.
@@ -112,7 +116,8 @@ impl From<FimError> for Failure {
 pub(super) fn run(global: &Global, args: FimArgs) -> Result<Outcome, Failure> {
     let data = settings(global)?.data;
     match args.verb {
-        FimVerb::Status => status(&data, global.json),
+        FimVerb::Status => status(global, &data),
+        FimVerb::Watch => runtime()?.block_on(watch::watch(global)),
         FimVerb::Verify(args) => verify(&data, args.expect.as_deref(), global.json),
         FimVerb::Diff { path } => {
             if baseline_file(&data).is_none() {
@@ -231,7 +236,19 @@ fn scanned(data: &Path, ask: &Ask, json: bool, accepts: &mut dyn FnMut(&Report) 
     Ok(scan(&baseline, ask, Utc::now(), &mut show, &mut accepts)?)
 }
 
-fn status(data: &Path, json: bool) -> Result<Outcome, Failure> {
+/// How the agent watches, if one answers.
+fn watched(global: &Global) -> Result<Option<FilesWatched>, Failure> {
+    let path = socket(global)?;
+    runtime()?.block_on(async {
+        match Connection::open(&path).await {
+            Ok(mut connection) => watch::state(&mut connection).await,
+            Err(_) => Ok(None),
+        }
+    })
+}
+
+fn status(global: &Global, data: &Path) -> Result<Outcome, Failure> {
+    let json = global.json;
     let Some(_) = baseline_file(data) else {
         show::no_baseline(&watched_places(Path::new("/")), json)?;
         return Ok(Outcome::Done);
@@ -239,8 +256,9 @@ fn status(data: &Path, json: bool) -> Result<Outcome, Failure> {
     let baseline = Baseline::read(data).map_err(failed)?;
     let versions = baseline.versions().map_err(failed)?;
     let absent = versions.last().map_or(Ok(Vec::new()), |(newest, _)| absent(&baseline, newest))?;
-    show::versions(&versions, &absent, json)?;
-    Ok(Outcome::Done)
+    let watched = watched(global)?;
+    show::versions(&versions, &absent, watched.as_ref(), json)?;
+    if json { Ok(Outcome::Done) } else { print::line(&watch::sentence(watched.as_ref())).map(|()| Outcome::Done) }
 }
 
 fn verify(data: &Path, expected: Option<&str>, json: bool) -> Result<Outcome, Failure> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::accounting::{self, Accounting, Books, Controls};
 use crate::archive::Archives;
 use crate::console::{self, Console};
+use crate::fim::live::Live;
 use crate::ingest::{self, Coverage, Ingest, Lanes, LogJudge, alarmed};
 use crate::life::Life;
 use crate::parts::Parts;
@@ -92,6 +93,7 @@ pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Resu
     let past = Past { unwatched, watched_until: past.watched_until };
     let Ground { settings, life, troubles, processes, ladder, ledger, archives, recorder, webhook, lock, .. } = ground;
     let watch_blind_spots = bartizan_sensors::watch_blind_spots();
+    let files = Arc::new(Live::new(&settings.data));
     let parts = Parts {
         ingest,
         response,
@@ -108,6 +110,7 @@ pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Resu
         archives,
         recorder,
         webhook,
+        files,
         _lock: lock,
     };
     Ok(Assembled { parts: Arc::new(parts), correlator, coverage, decider, books, timers, writer, far_end, past })

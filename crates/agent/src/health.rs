@@ -34,6 +34,7 @@ pub(crate) fn measure(parts: &Parts) -> Health {
         rss_bytes: own_usage::resident_bytes(),
         store_bytes: disk_bytes(&parts.settings),
         learning: None,
+        files: parts.files.state(),
         counts: counts(parts, &active),
         gaps,
         logs: parts.ingest.log_rows().iter().map(LogSource::in_brief).collect(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::accounting::Accounting;
 use crate::archive::Archives;
 use crate::console::Console;
+use crate::fim::live::Live;
 use crate::ingest::Ingest;
 use crate::life::Life;
 use crate::policy_words::{self, POLICY_WORDS};
@@ -37,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) archives: Arc<Archives>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) webhook: Option<Webhook>,
+    /// The files of the baseline.
+    pub(crate) files: Arc<Live>,
     /// Nobody else works in the data directory.
     pub(crate) _lock: DataLock,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::accounting;
 use crate::assemble::{self, Assembled, Past};
 use crate::exceptions;
+use crate::fim::live::Comparing;
 use crate::health;
 use crate::ingest::{self, LOGS_READ, Pipeline, unwatched};
 use crate::parts::Parts;
@@ -17,7 +18,7 @@ use crate::stop::Threads;
 use crate::upkeep::{self, Keeper};
 use bartizan_config::Settings;
 use bartizan_responder::ActError;
-use bartizan_sensors::{Attribution, Collector, Places, Tampering};
+use bartizan_sensors::{Attribution, Changes, Collector, Places, Tampering, WatchedFiles};
 use bartizan_store::StoreError;
 use bartizan_store::ledger::LedgerError;
 use bartizan_sys::reexec::{self, UpgradeState};
@@ -146,10 +147,17 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
     let watchers = bartizan_sensors::watch_collectors(policy, &places, &parts.processes);
     let own: Box<dyn Collector> = Box::new(watch_over_ourselves(parts));
     let logs = (!parts.settings.only_watches).then(|| logs(parts));
-    for collector in watchers.into_iter().chain([own]).chain(logs).chain(parts.ladder.collectors()) {
+    for collector in watchers.into_iter().chain([own]).chain(files(parts)).chain(logs).chain(parts.ladder.collectors()) {
         workers.push(parts.ingest.watch(collector, &parts.life.stop)?);
     }
     Ok(Threads { workers, pipeline, recorder })
+}
+
+/// What watches the files of the baseline, and what compares them with it.
+fn files(parts: &Parts) -> [Box<dyn Collector>; 2] {
+    let changes: Arc<dyn Changes> = parts.files.clone();
+    let touches = WatchedFiles::new(changes, Attribution::from_cache(Arc::clone(&parts.processes)));
+    [Box::new(touches), Box::new(Comparing(Arc::clone(&parts.files)))]
 }
 
 /// What follows the logs. Without the archive nothing is known of an earlier run: they are read from now on.

@@ -201,6 +201,7 @@ pub(crate) fn health() -> Health {
         rss_bytes: 41_200_000,
         store_bytes: 88_000_000,
         learning: None,
+        files: bartizan_model::FilesWatched::default(),
         counts: bartizan_model::Counts::default(),
         gaps: vec![
             Gap { from: Timestamp::UNIX_EPOCH, to: before(90_000), count: 0, why: "no agent had run before".to_owned() },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostText, Process, Timestamp};
+use super::{FileIntegrity, HostText, Process, Timestamp};
 
 /// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -217,6 +217,9 @@ pub struct FileChange {
     /// Its attributes after, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<FileAttributes>,
+    /// How it is another than its baseline knows it, when it was compared with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrity: Option<Box<FileIntegrity>>,
 }
 
 impl FileChange {
@@ -233,6 +236,7 @@ impl FileChange {
             other: None,
             attributes_before: None,
             attributes: None,
+            integrity: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LogSource, Mode, Posture, Timestamp};
+use super::{FilesWatched, LogSource, Mode, Posture, Timestamp};
 
 /// A step of the sensor ladder, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -215,6 +215,9 @@ pub struct Health {
     /// How long events of which a detector spoke took from the kernel to it.
     #[serde(default)]
     pub urgent_latency: Latency,
+    /// How the files of the baseline are watched.
+    #[serde(default)]
+    pub files: FilesWatched,
     /// Parts that do not work and what to do, one line each.
     pub degraded: Vec<String>,
 }

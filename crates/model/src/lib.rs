@@ -18,6 +18,7 @@ mod event;
 mod exception;
 mod file;
 mod file_backup;
+mod file_integrity;
 mod health;
 mod id;
 mod incident;
@@ -53,6 +54,7 @@ pub use event::{BudgetChange, Event, EventKind, Exit, ListeningUnit, Loss, Privi
 pub use exception::{Exception, ExceptionEnd, ExceptionPreview, ExceptionScope};
 pub use file::{FileAttributes, FileChange, FileChangeKind, FileClass, PersistenceKind};
 pub use file_backup::FileBackup;
+pub use file_integrity::{FileFinding, FileIntegrity, FilesWatched};
 pub use health::{BlindSpot, Budget, Check, CheckState, Counts, Gap, Health, HopDrops, Latency, Presence, Rung, Watched};
 pub use id::{ActionId, AlertId, ApprovalId, EventId, ExceptionId, IdError, IncidentId, SignalId, WarrantId};
 pub use incident::{Entity, Explanation, HostileSource, Incident, IncidentState, Proof, Stage};

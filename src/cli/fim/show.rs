@@ -9,7 +9,7 @@ use crate::cli::outcome::Failure;
 use crate::cli::print;
 use bartizan_agent::fim::{Compared, Danger, PlaceSet, Report, Skipped};
 use bartizan_integrity::{Change, fold};
-use bartizan_model::HostText;
+use bartizan_model::{FilesWatched, HostText};
 use bartizan_store::BaselineVersion;
 
 /// Paths listed of those that were not looked into, and of those that were only touched.
@@ -169,8 +169,13 @@ pub(super) fn compared(compared: &Compared, json: bool) -> Result<(), Failure> {
 }
 
 /// Prints the versions of the baseline, oldest first.
-/// `absent`: what the newest covers and was not there.
-pub(super) fn versions(versions: &[(BaselineVersion, String)], absent: &[HostText], json: bool) -> Result<(), Failure> {
+/// `absent`: what the newest covers and was not there. `watched`: how an agent keeps watch, if one answers.
+pub(super) fn versions(
+    versions: &[(BaselineVersion, String)],
+    absent: &[HostText],
+    watched: Option<&FilesWatched>,
+    json: bool,
+) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Row<'a> {
         #[serde(flatten)]
@@ -178,11 +183,14 @@ pub(super) fn versions(versions: &[(BaselineVersion, String)], absent: &[HostTex
         seal: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         absent: Option<&'a [HostText]>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        watched: Option<&'a FilesWatched>,
     }
     if json {
-        let mut rows: Vec<Row<'_>> = versions.iter().map(|(version, seal)| Row { version, seal, absent: None }).collect();
+        let mut rows: Vec<Row<'_>> = versions.iter().map(|(version, seal)| Row { version, seal, absent: None, watched: None }).collect();
         if let Some(newest) = rows.last_mut() {
             newest.absent = Some(absent);
+            newest.watched = watched;
         }
         return print::document(&rows);
     }

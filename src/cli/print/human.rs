@@ -212,7 +212,8 @@ pub(super) fn event_line(event: &Event) -> String {
             let nearby = file.directory_by.as_deref().map(made).unwrap_or_default();
             let other = file.other.as_ref().map(|other| format!(" ({other})")).unwrap_or_default();
             let mode = file.attributes.map(|now| format!(", mode {:04o}", now.mode)).unwrap_or_default();
-            format!("{} {}{other}{mode}{}", file.change.verb(), file.path, safe(&nearby))
+            let differs = file.integrity.as_ref().map(|told| format!(": {}", safe(&told.sentence))).unwrap_or_default();
+            format!("{} {}{other}{mode}{}{differs}", file.change.verb(), file.path, safe(&nearby))
         }
         EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
         EventKind::PrivilegeUse { privilege } => privilege.to_string(),

@@ -1,4 +1,4 @@
-//! File integrity: makes and compares baselines of files, without a running agent.
+//! File integrity: makes and compares baselines of files, without a running agent and in it.
 //!
 //! Directories are read by a few threads that give way to everybody (nice 10, idle class of the disk), each below a descriptor. What has the
 //! metadata that the baseline knows is not read again; a row of the baseline is read when its directory is, so memory does not grow with
@@ -8,6 +8,7 @@ mod absent;
 mod compared;
 mod counter;
 mod excluded;
+pub(crate) mod live;
 mod look;
 mod places;
 mod queue;

@@ -1,8 +1,9 @@
 //! A scan from its question to its report: threads that visit directories, one writer.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -118,7 +119,8 @@ pub fn scan(
     };
     let mut new = ask.writing.as_ref().map(|_| Rows::begin(baseline, &covered)).transpose()?;
     let mut found = Gathered::default();
-    walk(baseline, &visitor, jobs(&roots), &mut |one| found.take(one, new.as_mut()), &mut || show(&counter.progress()))?;
+    let haste = Haste::Aside;
+    walk(baseline, &visitor, (jobs(&roots), haste), &mut |one| found.take(one, new.as_mut()), &mut || show(&counter.progress()))?;
     let mut report = found.report(covered, against, &counter, began.elapsed());
     report.not_kept = new.as_ref().map_or(0, Rows::not_kept);
     if let (Some(rows), Some(writing)) = (new, &ask.writing)
@@ -130,15 +132,77 @@ pub fn scan(
     Ok(report)
 }
 
+/// Looks again at a part of what a version covers that was verified before: names in directories, or a directory and what is below.
+///
+/// # Errors
+/// What the database says.
+pub(super) fn look_again(
+    baseline: &Baseline,
+    against: &BaselineVersion,
+    part: Part<'_>,
+    now: Timestamp,
+    given_up: &AtomicBool,
+) -> Result<Report, FimError> {
+    let began = Instant::now();
+    let (jobs, haste) = match part {
+        Part::Names(names) => (named(names), Haste::Now),
+        Part::Below(path) => (jobs(&[Root::known(path)]), Haste::Aside),
+    };
+    let (excluded, counter) = (Excluded::new(against.excluded.clone()), Counter::default());
+    let depth = Depth { full: false, contents: false, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
+    let visitor = Visitor { depth, excluded: &excluded, counter: &counter, compares: true, writes: false, given_up };
+    let mut found = Gathered::default();
+    walk(baseline, &visitor, (jobs, haste), &mut |one| found.take(one, None), &mut || {})?;
+    Ok(found.report(Vec::new(), Some(against.clone()), &counter, began.elapsed()))
+}
+
+/// What is looked at again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'a> {
+    /// These paths, and nothing below them.
+    Names(&'a [PathBuf]),
+    /// This path, and all that is below it.
+    Below(&'a HostText),
+}
+
+/// A job for each directory with the names that are asked for.
+fn named(paths: &[PathBuf]) -> Vec<Job> {
+    let mut names: BTreeMap<&Path, Vec<CString>> = BTreeMap::new();
+    for path in paths {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+            && let Ok(name) = CString::new(name.as_bytes())
+        {
+            names.entry(parent).or_default().push(name);
+        }
+    }
+    let job = |(parent, names): (&Path, Vec<CString>)| Job {
+        path: parent.as_os_str().as_bytes().to_vec(),
+        way: Way::Path,
+        only: Some(names),
+        depth: 0,
+    };
+    names.into_iter().map(job).collect()
+}
+
+/// Who may be kept waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// The scan: everybody else goes first.
+    Aside,
+    /// Nobody: a change that happened a moment ago is looked at.
+    Now,
+}
+
 /// Threads visit directories; what they find is taken by this one.
 fn walk(
     baseline: &Baseline,
     visitor: &Visitor<'_>,
-    jobs: Vec<Job>,
+    (jobs, haste): (Vec<Job>, Haste),
     take: &mut dyn FnMut(Found) -> Result<(), StoreError>,
     show: &mut dyn FnMut(),
 ) -> Result<(), FimError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let threads = if haste == Haste::Now { 1 } else { threads };
     let readers = (0..threads).map(|_| baseline.reader()).collect::<Result<Vec<_>, _>>()?;
     let queue = Queue::new(jobs);
     std::thread::scope(|scope| {
@@ -146,7 +210,9 @@ fn walk(
         for reader in readers {
             let (sender, queue) = (sender.clone(), &queue);
             scope.spawn(move || {
-                sched::step_far_aside();
+                if haste == Haste::Aside {
+                    sched::step_far_aside();
+                }
                 queue.work(|job, more| visitor.visit(job, &reader, &sender, more));
             });
         }
@@ -204,7 +270,7 @@ fn jobs(roots: &[Root]) -> Vec<Job> {
         if let (Some(parent), Some(name)) = (root.path.parent(), root.path.file_name())
             && let Ok(name) = CString::new(name.as_bytes())
         {
-            jobs.push(Job { path: parent.as_os_str().as_bytes().to_vec(), way: Way::Path, only: Some(name), depth: 0 });
+            jobs.push(Job { path: parent.as_os_str().as_bytes().to_vec(), way: Way::Path, only: Some(vec![name]), depth: 0 });
         }
         if root.directory == Some(true) {
             jobs.push(Job { path: root.text().as_bytes().to_vec(), way: Way::Path, only: None, depth: 0 });

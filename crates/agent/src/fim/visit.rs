@@ -27,9 +27,15 @@ const LONGEST_PATH: usize = 4096;
 pub(super) struct Job {
     pub(super) path: Vec<u8>,
     pub(super) way: Way,
-    /// Only this name of it.
-    pub(super) only: Option<CString>,
+    /// Only these names of it.
+    pub(super) only: Option<Vec<CString>>,
     pub(super) depth: usize,
+}
+
+impl Job {
+    fn wants(&self, entry: &Entry) -> bool {
+        self.only.as_ref().is_none_or(|names| names.iter().any(|name| name.to_bytes() == entry.name))
+    }
 }
 
 /// How to get into it.
@@ -112,10 +118,10 @@ impl Visitor<'_> {
             None => Vec::new(),
         };
         let names = match &job.only {
-            Some(name) => vec![name.clone()],
+            Some(names) => names.clone(),
             None => folder.names().map_err(|why| skipped(format!("cannot be listed: {why}")))?,
         };
-        let wanted = |entry: &Entry| job.only.as_ref().is_none_or(|name| name.to_bytes() == entry.name);
+        let wanted = |entry: &Entry| job.wants(entry);
         let mut known: HashMap<Vec<u8>, Entry> = known.into_iter().filter(wanted).map(|entry| (entry.name.clone(), entry)).collect();
         let mut entries = Vec::with_capacity(if self.writes { names.len() } else { 0 });
         for name in names {
@@ -147,7 +153,8 @@ impl Visitor<'_> {
             }
         }
         if self.writes {
-            let _ = out.send(Found::Row { path: job.path, entries, only: job.only.map(CString::into_bytes) });
+            let _ =
+                out.send(Found::Row { path: job.path, entries, only: job.only.and_then(|mut names| names.pop()).map(CString::into_bytes) });
         }
         Ok(())
     }
@@ -156,7 +163,7 @@ impl Visitor<'_> {
     fn without_folder(&self, job: &Job, reader: &BaselineReader, out: &SyncSender<Found>) -> Result<(), Found> {
         let row = reader.directory(&job.path).map_err(Found::Trouble)?;
         let known = row.as_deref().map(decode).and_then(Result::ok).unwrap_or_default();
-        let wanted = |entry: &Entry| job.only.as_ref().is_none_or(|name| name.to_bytes() == entry.name);
+        let wanted = |entry: &Entry| job.wants(entry);
         known.into_iter().filter(wanted).try_for_each(|old| self.gone(&joined(&job.path, &old.name), Some(old), reader, out))
     }
 

@@ -4,6 +4,7 @@ mod acts;
 mod container_escape;
 mod context;
 mod credential_read;
+mod dangerous_file;
 mod database_calls_out;
 mod detection;
 mod detector_set;
@@ -48,6 +49,7 @@ fn registry(known_listeners: &[(Flow, Option<HostText>)]) -> Vec<Box<dyn Detecto
         Box::new(module_load::ModuleLoad),
         Box::new(container_escape::ContainerEscape),
         Box::new(credential_read::CredentialRead),
+        Box::new(dangerous_file::DangerousFile),
         Box::new(guard_attacked::GuardAttacked),
         Box::new(guard_alarm::GuardAlarm),
     ]

@@ -173,6 +173,11 @@ fn file_values(file: &FileChange, see: &mut impl FnMut(F, Value<'_>)) {
     file.persistence.iter().for_each(|place| see(F::FilePersistence, Value::from(&word(&place))));
     file.class.iter().for_each(|class| see(F::FileClass, Value::from(&word(&class))));
     show!(see, file: some other => FileOther);
+    if let Some(told) = &file.integrity {
+        show!(see, told: sentence => FileSentence, changes => FileChanges);
+        told.findings.iter().for_each(|finding| see(F::FileFinding, Value::from(&finding.rule)));
+        told.packages.iter().for_each(|package| see(F::FilePackage, package.into()));
+    }
     if let Some(now) = &file.attributes {
         see(F::FileMode, Value::from(&format!("{:04o}", now.mode)));
         show!(see, now: uid => FileUid, gid => FileGid, some capabilities => FileCapabilities, immutable => FileImmutable);

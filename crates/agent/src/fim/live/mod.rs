@@ -1,0 +1,207 @@
+//! The files of the baseline while the agent runs: the sensor tells what is touched, a thread of its own compares, the pipeline is never waited for.
+//!
+//! What cannot wait in line is no loss: its directory is looked at again. Directories of a new baseline are looked at all, so what changed while
+//! no agent ran is found too.
+
+mod act;
+mod pace;
+mod telling;
+mod told;
+mod worker;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use super::excluded::Excluded;
+use bartizan_model::{FilesWatched, Process, Unpoisoned as _};
+use bartizan_sensors::{Changes, FileTouched};
+use bartizan_store::BaselineVersion;
+pub(crate) use worker::Comparing;
+
+/// Touched paths that wait; with more, their directories are looked at again.
+const MOST_TOUCHED: usize = 8192;
+/// Directories that wait to be looked at again; with more, all places are.
+const MOST_UNSEEN: usize = 1024;
+/// Touched paths that are compared at once.
+const AT_ONCE: usize = 512;
+
+/// What the sensor and the one who compares share.
+#[derive(Debug)]
+pub(crate) struct Live {
+    data: PathBuf,
+    inbox: Mutex<Inbox>,
+    came: Condvar,
+    watched: Mutex<Watched>,
+    directories: AtomicU64,
+    refused: AtomicU64,
+    told: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    touched: VecDeque<FileTouched>,
+    unseen: BTreeMap<PathBuf, Option<Arc<Process>>>,
+}
+
+/// What the newest version covers.
+#[derive(Debug, Default)]
+struct Watched {
+    version: u64,
+    places: Vec<PathBuf>,
+    excluded: Excluded,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+enum Next {
+    Touched(Vec<FileTouched>),
+    Unseen(PathBuf, Option<Arc<Process>>),
+    Nothing,
+}
+
+impl Live {
+    /// For the baseline in this data directory.
+    pub(crate) fn new(data: &Path) -> Self {
+        Self {
+            data: data.to_owned(),
+            inbox: Mutex::default(),
+            came: Condvar::new(),
+            watched: Mutex::default(),
+            directories: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+        }
+    }
+
+    /// How watch is kept.
+    pub(crate) fn state(&self) -> FilesWatched {
+        FilesWatched {
+            version: self.watched.lock().unpoisoned().version,
+            directories: self.directories.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            told: self.told.load(Relaxed),
+            to_look_at: self.inbox.lock().unpoisoned().unseen.len() as u64,
+        }
+    }
+
+    /// From now on this version counts; `None`: there is no baseline.
+    fn set(&self, version: Option<&BaselineVersion>) {
+        let path = |text: &bartizan_model::HostText| PathBuf::from(OsStr::from_bytes(text.as_bytes()));
+        *self.watched.lock().unpoisoned() = version.map_or_else(Watched::default, |version| Watched {
+            version: version.number,
+            places: version.roots.iter().map(path).collect(),
+            excluded: Excluded::new(version.excluded.clone()),
+        });
+    }
+
+    /// What waits: touched paths before directories, for what happened just now is urgent.
+    fn next(&self, patience: Duration) -> Next {
+        let mut inbox = self.inbox.lock().unpoisoned();
+        if inbox.touched.is_empty() && inbox.unseen.is_empty() {
+            inbox = self.came.wait_timeout(inbox, patience).unpoisoned().0;
+        }
+        let touched = inbox.some();
+        if !touched.is_empty() {
+            return Next::Touched(touched);
+        }
+        inbox.unseen.pop_first().map_or(Next::Nothing, |(path, by)| Next::Unseen(path, by))
+    }
+}
+
+impl Live {
+    /// Touched paths that came meanwhile.
+    fn more(&self) -> Vec<FileTouched> {
+        self.inbox.lock().unpoisoned().some()
+    }
+}
+
+impl Changes for Live {
+    fn places(&self) -> (u64, Vec<PathBuf>) {
+        let watched = self.watched.lock().unpoisoned();
+        (watched.version, watched.places.clone())
+    }
+
+    fn is_left_out(&self, path: &Path) -> bool {
+        self.watched.lock().unpoisoned().excluded.has(path.as_os_str().as_bytes())
+    }
+
+    fn touched(&self, touched: FileTouched) {
+        let mut inbox = self.inbox.lock().unpoisoned();
+        if inbox.touched.len() < MOST_TOUCHED {
+            inbox.touched.push_back(touched);
+        } else if let Some(directory) = touched.path.parent() {
+            inbox.look_at(directory.to_owned(), None, &self.watched);
+        }
+        self.came.notify_one();
+    }
+
+    fn unseen(&self, path: PathBuf, by: Option<Arc<Process>>) {
+        self.inbox.lock().unpoisoned().look_at(path, by, &self.watched);
+        self.came.notify_one();
+    }
+
+    fn watches(&self, directories: u64, refused: u64) {
+        self.directories.store(directories, Relaxed);
+        self.refused.store(refused, Relaxed);
+    }
+}
+
+impl Inbox {
+    fn some(&mut self) -> Vec<FileTouched> {
+        let most = self.touched.len().min(AT_ONCE);
+        self.touched.drain(..most).collect()
+    }
+
+    /// One that lies below another that waits is looked at with it.
+    fn look_at(&mut self, path: PathBuf, by: Option<Arc<Process>>, watched: &Mutex<Watched>) {
+        if path.ancestors().any(|above| self.unseen.contains_key(above)) {
+            return;
+        }
+        self.unseen.retain(|known, _| !known.starts_with(&path));
+        self.unseen.insert(path, by);
+        if self.unseen.len() > MOST_UNSEEN {
+            let places = watched.lock().unpoisoned().places.clone();
+            self.unseen = places.into_iter().map(|place| (place, None)).collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touched(path: &str) -> FileTouched {
+        FileTouched { path: path.into(), by: None, certain: false }
+    }
+
+    #[test]
+    fn what_finds_no_room_has_its_directory_looked_at_again() {
+        let live = Live::new(Path::new("/nowhere"));
+        for number in 0..MOST_TOUCHED {
+            live.touched(touched(&format!("/w/{number}")));
+        }
+        live.touched(touched("/w/lost/file"));
+        live.touched(touched("/w/lost/other"));
+        live.touched(touched("/w/lost/below/file"));
+        for _ in 0..MOST_TOUCHED / AT_ONCE {
+            assert!(matches!(live.next(Duration::ZERO), Next::Touched(batch) if batch.len() == AT_ONCE));
+        }
+        assert!(matches!(live.next(Duration::ZERO), Next::Unseen(path, None) if path == Path::new("/w/lost")));
+        assert!(matches!(live.next(Duration::ZERO), Next::Nothing));
+    }
+
+    #[test]
+    fn too_many_directories_become_the_places() {
+        let live = Live::new(Path::new("/nowhere"));
+        live.watched.lock().unwrap().places = vec!["/w".into(), "/etc".into()];
+        for number in 0..=MOST_UNSEEN {
+            live.unseen(format!("/w/{number}").into(), None);
+        }
+        assert_eq!(live.state().to_look_at, 2);
+    }
+}

@@ -1,0 +1,51 @@
+//! How a file is another than its baseline knows it, as the running agent tells it.
+
+use serde::{Deserialize, Serialize};
+
+use super::HostText;
+
+/// Changes of one act as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIntegrity {
+    /// What happened, without the path.
+    pub sentence: String,
+    /// How many files changed: more than one when the changes of one act are one line.
+    pub changes: u64,
+    /// The version of the baseline that it was compared with.
+    pub version: u64,
+    /// What is dangerous about the content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FileFinding>,
+    /// The packages to which the changed files belong, a few of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<HostText>,
+    /// It was found by looking again, after nobody had watched: when it changed and who did it is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+}
+
+/// What is dangerous about a content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFinding {
+    /// Name of the rule.
+    pub rule: String,
+    /// ATT&CK technique.
+    pub technique: String,
+    /// What it does, for a person.
+    pub sentence: String,
+}
+
+/// How the agent keeps watch over the files of the baseline.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FilesWatched {
+    /// The version of the baseline that files are compared with; 0: there is none.
+    pub version: u64,
+    /// Directories that are watched.
+    pub directories: u64,
+    /// Directories that the kernel refused to watch.
+    pub refused: u64,
+    /// Lines told since the start of the agent.
+    pub told: u64,
+    /// Directories that wait to be looked at again, because something may have changed there unseen.
+    pub to_look_at: u64,
+}
