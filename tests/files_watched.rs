@@ -52,7 +52,7 @@ impl Place {
 
     /// What was told of files: path, sentence, the whole event.
     fn told(&self) -> Vec<(String, String, Value)> {
-        let events = self.home.json(&["events", "--kind", "file.change", "--where", "file.integrity.changes>=1", "--limit", "1000"]);
+        let events = self.home.json(&["events", "--kind", "file.change", "--where", "file.integrity.sentence=*", "--limit", "1000"]);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         events.into_iter().map(|event| (text(&event["file"]["path"]), text(&event["file"]["integrity"]["sentence"]), event)).collect()
     }

@@ -13,7 +13,7 @@ use super::{Entity, ExceptionId, HostText, Process, ServiceRole, Sha256, Signal,
 
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`, include/linux/proc_ns.h): in any other one, whoever made it may
 /// mount a file of their own over any path.
-const INITIAL_USER_NAMESPACE: u32 = 0xEFFF_FFFD;
+pub(super) const INITIAL_USER_NAMESPACE: u32 = 0xEFFF_FFFD;
 /// The login user id of a process that no login started (pam_loginuid(8)).
 const NO_LOGIN: u32 = u32::MAX;
 /// Widest networks that one exception may name: a /16 of IPv4, a /48 of IPv6.
@@ -245,7 +245,3 @@ mod network {
         network.map(|network| Some(network.trunc())).ok_or_else(|| serde::de::Error::custom("no address or network"))
     }
 }
-
-#[cfg(test)]
-#[path = "exception_tests.rs"]
-mod tests;

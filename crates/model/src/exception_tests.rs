@@ -1,6 +1,6 @@
 //! What an exception covers, and what none can be bound to.
 
-use super::super::*;
+use super::exception::INITIAL_USER_NAMESPACE;
 use super::*;
 
 fn signal(detector: &str) -> Signal {

@@ -16,6 +16,8 @@ mod desired;
 mod digest;
 mod event;
 mod exception;
+#[cfg(test)]
+mod exception_tests;
 mod file;
 mod file_backup;
 mod file_integrity;

@@ -11,7 +11,7 @@ use bartizan_protocol::{EventQuery, FilterError, Reply, Request};
 /// Of the changes before this moment, so many are shown.
 const EARLIER: u32 = 10;
 /// Only events that were compared with the baseline have it.
-const COMPARED: &str = "file.integrity.changes>=1";
+const COMPARED: &str = "file.integrity.sentence=*";
 
 /// Follows until it is interrupted, or the agent ends.
 pub(super) async fn watch(global: &Global) -> Result<Outcome, Failure> {

@@ -92,6 +92,7 @@ mod tests {
             addresses: vec!["203.0.113.66".parse().unwrap()],
             sentence: String::new(),
             complete: true,
+            excepted: 0,
         }
     }
 
