@@ -106,7 +106,7 @@ impl From<FimError> for Failure {
     fn from(error: FimError) -> Self {
         match error {
             FimError::NotCovered(_) | FimError::Path { .. } => Self::usage(error.to_string(), ""),
-            FimError::NoBaseline => Self::failed(error),
+            FimError::NoBaseline | FimError::Over => Self::failed(error),
             FimError::Store(error) => failed(error),
         }
     }

@@ -68,6 +68,9 @@ fn add(parts: &Parts, scope: &ExceptionScope, reason: &str, lasts: Duration, act
 }
 
 fn remove(parts: &Parts, id: ExceptionId, reason: String, actor: &str) -> Result<Reply, Refusal> {
+    if reason.len() > MAX_REASON {
+        return Err(unfit(&format!("a reason has at most {MAX_REASON} bytes"), "shorten --reason"));
+    }
     let end = ExceptionEnd { at: chrono::Utc::now(), by: actor.to_owned(), reason };
     if parts.ledger.remove_exception(id, &end).map_err(|error| away(&error))?.is_none() {
         return Err(unfit(&format!("no exception {id} is in force"), "`bartizan exceptions list` lists them"));
@@ -79,16 +82,14 @@ fn remove(parts: &Parts, id: ExceptionId, reason: String, actor: &str) -> Result
 /// Refuses what hides too much, or what somebody else than root can become.
 fn refuse_unfit(parts: &Parts, scope: &ExceptionScope) -> Result<(), Refusal> {
     if let Some(problem) = scope.objection() {
-        return Err(unfit(&problem, "`bartizan exceptions preview` shows what one would hide"));
+        return Err(unfit(&problem, "`bartizan exceptions add --help` lists what it can be bound to"));
     }
     let Some(exe) = &scope.exe else { return Ok(()) };
-    let problem = if Exceptions::new(Vec::new(), &parts.settings.policy).is_told(&exe.last_part().escaped()) && scope.is_by_program_alone()
-    {
-        Some(format!("{exe} does whatever it is told: bind the exception to a unit, user or network too"))
-    } else {
-        open_to_others(exe)
-    };
-    problem.map_or(Ok(()), |problem| Err(unfit(&problem, "or bind it to the content: --digest SHA256")))
+    let judge = Exceptions::new(Vec::new(), &parts.settings.policy);
+    if judge.is_told(&exe.last_part().escaped()) && scope.is_by_program_alone() {
+        return Err(unfit(&format!("{exe} is a shell or an interpreter, which runs anything"), "add --unit, --user or --address"));
+    }
+    open_to_others(exe).map_or(Ok(()), |problem| Err(unfit(&problem, "or bind it to the content: --digest SHA256")))
 }
 
 /// Why an executable may be replaced by others than root, if so.

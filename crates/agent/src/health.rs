@@ -14,6 +14,10 @@ pub(crate) fn measure(parts: &Parts) -> Health {
     let active = parts.response.active_actions();
     let mut degraded: Vec<String> = parts.troubles.all().iter().map(|(name, trouble)| format!("{name}: {trouble}")).collect();
     degraded.extend(parts.response.age().map(|age| format!("court: {age}")));
+    let files = parts.files.state();
+    degraded.extend((files.refused > 0).then(|| {
+        format!("files: {} directories of the baseline are not watched, the kernel refused; see fs.fanotify.max_user_marks", files.refused)
+    }));
     degraded.extend(books_are_old.map(|age| format!("accounting: {age}")));
     Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -34,7 +38,7 @@ pub(crate) fn measure(parts: &Parts) -> Health {
         rss_bytes: own_usage::resident_bytes(),
         store_bytes: disk_bytes(&parts.settings),
         learning: None,
-        files: parts.files.state(),
+        files,
         counts: counts(parts, &active),
         gaps,
         logs: parts.ingest.log_rows().iter().map(LogSource::in_brief).collect(),

@@ -31,11 +31,12 @@ pub struct Container {
 pub enum HostReach {
     /// Started as privileged: all capabilities, all devices.
     Privileged,
-    /// A capability that opens the host: CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_DAC_READ_SEARCH, CAP_BPF, ALL.
+    /// A capability that opens the host: CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_BOOT, CAP_DAC_READ_SEARCH,
+    /// CAP_BPF, ALL.
     Capabilities,
     /// The socket of a container runtime, by which it can start containers that reach everything.
     RuntimeSocket,
-    /// Directories of the system: /, /etc, /root, /home, /boot, /proc, /sys, /dev, the runtime's own or what lies in them.
+    /// Directories of the system, or what lies in them (/, /etc, /root, /proc, /var/log ...); volumes are a container's own.
     SystemFiles,
     /// The host's processes: its pid namespace.
     Processes,

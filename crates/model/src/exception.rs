@@ -14,8 +14,6 @@ use super::{Entity, ExceptionId, HostText, Process, ServiceRole, Sha256, Signal,
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`, include/linux/proc_ns.h): in any other one, whoever made it may
 /// mount a file of their own over any path.
 pub(super) const INITIAL_USER_NAMESPACE: u32 = 0xEFFF_FFFD;
-/// The login user id of a process that no login started (pam_loginuid(8)).
-const NO_LOGIN: u32 = u32::MAX;
 /// Widest networks that one exception may name: a /16 of IPv4, a /48 of IPv6.
 const WIDEST: (u8, u8) = (16, 48);
 /// Longest name of a detector, unit, package or user, in bytes.
@@ -169,7 +167,8 @@ impl ExceptionScope {
 
     fn fits(&self, process: &Process) -> bool {
         let own = process.container.is_none() && process.namespaces.user == INITIAL_USER_NAMESPACE;
-        let daemon = process.loginuid.is_none_or(|id| id == NO_LOGIN);
+        // The kernel says in which tree it runs; without audit nobody notes who logged in.
+        let daemon = process.loginuid.is_none() && !process.cgroup.starts_with("/user.slice/");
         let file = process.exe_file;
         // A variable that makes it load something else makes it somebody else's program.
         let itself = !file.memfd && !file.deleted && process.environment.is_empty();

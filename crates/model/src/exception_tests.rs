@@ -80,6 +80,10 @@ fn what_an_attacker_makes_look_alike_is_not_covered() {
         ("a user namespace", Process { namespaces: Namespaces { user: 4_026_532_000, ..Namespaces::default() }, ..backup() }),
         ("namespaces unknown", Process { namespaces: Namespaces::default(), ..backup() }),
         ("a user's own unit", Process { loginuid: Some(1000), ..backup() }),
+        (
+            "a user's own unit, without audit",
+            Process { cgroup: "/user.slice/user-1000.slice/user@1000.service/app.slice/backup.service".into(), ..backup() },
+        ),
         ("memory", Process { exe_file: ExeFile { memfd: true, ..backup().exe_file }, ..backup() }),
         ("a removed file", Process { exe_file: ExeFile { deleted: true, ..backup().exe_file }, ..backup() }),
         ("an injected library", Process { environment: vec![Variable { name: "LD_PRELOAD".into(), value: "/tmp/x".into() }], ..backup() }),

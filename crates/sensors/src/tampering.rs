@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -268,7 +269,11 @@ fn below(directory: &Path, deep: u32) -> Vec<PathBuf> {
     let mut found = vec![directory.to_owned()];
     if deep > 0 {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_DIRECTORIES);
-        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        // What is mounted there (our cgroup hierarchy on some hosts) is changed by whoever works with it.
+        let device = |path: &Path| path.symlink_metadata().map(|found| found.dev()).ok();
+        let here = device(directory);
+        let is_ours = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && device(&entry.path()) == here;
+        let directories = entries.filter(is_ours);
         found.extend(directories.flat_map(|entry| below(&entry.path(), deep - 1)));
     }
     found

@@ -19,7 +19,9 @@ pub(super) async fn watch(global: &Global) -> Result<Outcome, Failure> {
     if let Some(state) = state(&mut connection).await?
         && state.version == 0
     {
-        return Err(Failure::failed("the agent watches no files: there is no baseline yet; make one with `bartizan fim scan --baseline`"));
+        let why = "the agent watches no files: it has no baseline, or one that was edited; see `bartizan fim verify`, \
+                   or make one with `bartizan fim scan --baseline`";
+        return Err(Failure::failed(why));
     }
     let query = EventQuery {
         kind: Some("file.change".to_owned()),
@@ -45,7 +47,7 @@ pub(super) async fn state(connection: &mut Connection) -> Result<Option<FilesWat
 pub(super) fn sentence(state: Option<&FilesWatched>) -> String {
     let Some(state) = state else { return "Watched: no; no agent answers here. Start one, or run `fim scan` from a timer.".to_owned() };
     if state.version == 0 {
-        return "Watched: not yet; the agent has no baseline.".to_owned();
+        return "Watched: no; the agent has no baseline, or one that was edited (`bartizan fim verify`).".to_owned();
     }
     let refused = match state.refused {
         0 => String::new(),
@@ -53,9 +55,13 @@ pub(super) fn sentence(state: Option<&FilesWatched>) -> String {
         many => format!("; {many} directories are not: the kernel refused"),
     };
     let waits = if state.to_look_at > 0 { format!("; {} places wait to be looked at again", state.to_look_at) } else { String::new() };
+    let counted = |count: u64, noun: &str| if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") };
+    let (watched, told) =
+        (if state.directories == 1 { "1 directory".to_owned() } else { format!("{} directories", state.directories) }, state.told);
+    let version = state.version;
     format!(
-        "Watched: yes, {} directories against version {}; {} lines told since the agent started{refused}{waits}.",
-        state.directories, state.version, state.told
+        "Watched: yes, {watched}, compared with version {version}; {} reported since the agent started{refused}{waits}.",
+        counted(told, "change")
     )
 }
 
@@ -70,7 +76,9 @@ fn line(event: &Event) -> String {
             let user = process.user.as_ref().map_or_else(|| format!("uid {}", process.uid), |user| user.escaped());
             let service = process.lineage.network_facing().filter(|root| root.key != process.key);
             let below = service.map(|root| format!(", below {}", root.exe.basename())).unwrap_or_default();
-            format!("by {}[{}] as {user}{below}", process.name(), process.pid)
+            // The maker of a new directory stands for a writer whom nobody saw.
+            let by = if event.complete { "by" } else { "probably by" };
+            format!("{by} {}[{}] as {user}{below}", process.name(), process.pid)
         }
         (None, true) => "while nobody watched".to_owned(),
         (None, false) => match &file.directory_by {

@@ -8,18 +8,26 @@ use bartizan_model::{Action, IncidentId, IncidentState, ProcessKey, Target};
 use bartizan_sys::process_stat::Stat;
 
 impl Console {
-    /// Whether nothing of an incident runs that no action holds. A block of an address holds no process.
+    /// Whether nothing of an incident runs that no action holds. A block of an address holds no process; the service from which a
+    /// held tree grew runs on, for nobody is to be without it.
     pub(crate) fn is_held(&self, id: IncidentId) -> bool {
-        let (loose, isolated) = {
+        let (loose, held, isolated) = {
             let rows = self.rows();
-            (rows.live.loose(id), rows.live.isolated())
+            (rows.live.loose(id), rows.live.held_of(id), rows.live.isolated())
         };
+        let grown = held.into_iter().filter_map(|key| self.processes.get(key));
+        let services: BTreeSet<ProcessKey> = grown
+            .flat_map(|process| {
+                let above = process.lineage.roots.iter().filter(|root| root.role.is_network_facing() && root.key != process.key);
+                above.map(|root| root.key).collect::<Vec<_>>()
+            })
+            .collect();
         let cut_off = |key| {
             let container = self.processes.get(key).and_then(|process| process.container.clone());
             container.is_some_and(|container| isolated.contains(&container))
         };
         // Its end may not have been reported yet: the kernel knows.
-        !loose.into_iter().any(|key| self.processes.is_alive(key) && runs(key) && !cut_off(key))
+        !loose.into_iter().any(|key| !services.contains(&key) && self.processes.is_alive(key) && runs(key) && !cut_off(key))
     }
 
     /// The incident that an action of a person is about: that of the process itself, or the only one that its target belongs to.
@@ -41,6 +49,11 @@ impl Live {
             return Vec::new();
         }
         self.suspects.iter().filter(|(key, of)| **of == id && !self.held.contains_key(key)).map(|(key, _)| *key).collect()
+    }
+
+    /// Processes of an incident that an action holds.
+    fn held_of(&self, id: IncidentId) -> Vec<ProcessKey> {
+        self.held.keys().filter(|key| self.suspects.get(key) == Some(&id)).copied().collect()
     }
 
     /// Containers that an action cut off or paused.

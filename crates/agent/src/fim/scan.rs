@@ -73,6 +73,9 @@ pub enum FimError {
     /// Nothing to compare with.
     #[error("there is no baseline yet; make one with `bartizan fim scan --baseline`")]
     NoBaseline,
+    /// The agent ends while it looks.
+    #[error("given up: the agent ends")]
+    Over,
     /// A path that the baseline does not cover.
     #[error("{0} is not in the baseline; `bartizan fim scan --baseline PATH` adds it")]
     NotCovered(HostText),
@@ -141,18 +144,23 @@ pub(super) fn look_again(
     against: &BaselineVersion,
     part: Part<'_>,
     now: Timestamp,
-    given_up: &AtomicBool,
+    is_over: &dyn Fn() -> bool,
 ) -> Result<Report, FimError> {
-    let began = Instant::now();
+    let (began, given_up) = (Instant::now(), AtomicBool::new(false));
     let (jobs, haste) = match part {
         Part::Names(names) => (named(names), Haste::Now),
         Part::Below(path) => (jobs(&[Root::known(path)]), Haste::Aside),
     };
     let (excluded, counter) = (Excluded::new(against.excluded.clone()), Counter::default());
     let depth = Depth { full: false, contents: false, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
-    let visitor = Visitor { depth, excluded: &excluded, counter: &counter, compares: true, writes: false, given_up };
+    let visitor = Visitor { depth, excluded: &excluded, counter: &counter, compares: true, writes: false, given_up: &given_up };
     let mut found = Gathered::default();
-    walk(baseline, &visitor, (jobs, haste), &mut |one| found.take(one, None), &mut || {})?;
+    let mut look_up = || given_up.store(is_over(), Relaxed);
+    walk(baseline, &visitor, (jobs, haste), &mut |one| found.take(one, None), &mut look_up)?;
+    // Half a look says of what it did not reach that it is gone.
+    if given_up.load(Relaxed) {
+        return Err(FimError::Over);
+    }
     Ok(found.report(Vec::new(), Some(against.clone()), &counter, began.elapsed()))
 }
 

@@ -167,7 +167,7 @@ fn sentence(rule: &Rule, event: &Event) -> String {
 fn proposal(rule: &Rule, event: &Event, context: &DetectorContext<'_>) -> Option<String> {
     let process = event.behind().filter(|process| process.container.is_none())?;
     let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.+@-".contains(c));
-    let by_login = process.loginuid.is_some_and(|id| id != u32::MAX);
+    let by_login = process.loginuid.is_some() || process.cgroup.starts_with("/user.slice/");
     let unit = process.unit.as_deref().filter(|unit| !by_login && plain(unit)).map(|unit| format!(" --unit {unit}"));
     let user =
         process.user.as_ref().map(|user| user.lossy()).filter(|user| user != "root" && plain(user)).map(|user| format!(" --user {user}"));

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::act::{Act, Actor, Acts};
@@ -43,12 +43,15 @@ impl Collector for Comparing {
     }
 
     fn run(&mut self, sink: &dyn Sink, stop: &Stop) -> Result<(), CollectorError> {
-        let mut work = Work::begin(&self.0, sink);
+        let mut work = Work::begin(&self.0, sink, stop);
         let mut done = Ok(());
         while !stop.is_set() && done.is_ok() {
-            done = work.step(stop);
+            done = work.step();
         }
         work.end();
+        if stop.is_set() {
+            return Ok(());
+        }
         done.map_err(|why| CollectorError {
             what: "integrity: comparing files with their baseline".to_owned(),
             why: why.to_string(),
@@ -77,11 +80,11 @@ struct Work<'a> {
     acts: Acts,
     pace: Pace<FileTouched>,
     packages: Packages,
-    given_up: AtomicBool,
+    stop: &'a Stop,
 }
 
 impl<'a> Work<'a> {
-    fn begin(live: &'a Live, sink: &'a dyn Sink) -> Self {
+    fn begin(live: &'a Live, sink: &'a dyn Sink, stop: &'a Stop) -> Self {
         Self {
             live,
             sink,
@@ -93,11 +96,11 @@ impl<'a> Work<'a> {
             acts: Acts::default(),
             pace: Pace::default(),
             packages: Packages::under(Path::new("/")),
-            given_up: AtomicBool::new(false),
+            stop,
         }
     }
 
-    fn step(&mut self, stop: &Stop) -> Result<(), FimError> {
+    fn step(&mut self) -> Result<(), FimError> {
         self.follow()?;
         if self.against.is_none() {
             // What was touched before a baseline is no change of it.
@@ -107,7 +110,7 @@ impl<'a> Work<'a> {
         let wait = if self.acts.is_empty() { Stop::LOOK } else { UNDER_WAY };
         match self.live.next(wait) {
             Next::Touched(mut batch) => {
-                stop.sleep(BURST);
+                self.stop.sleep(BURST);
                 batch.extend(self.live.more());
                 self.touched(batch)?;
             }
@@ -167,7 +170,10 @@ impl<'a> Work<'a> {
         match stamp.map(|_| verified(&self.live.data)) {
             None | Some(Ok(None)) => self.against = None,
             Some(Ok(Some(against))) => self.against = Some(against),
-            Some(Err(why)) if why.is_broken_baseline() => return Err(why.into()),
+            Some(Err(why)) if why.is_broken_baseline() => {
+                self.live.set(None);
+                return Err(why.into());
+            }
             // Somebody writes to it just now.
             Some(Err(_)) => return Ok(()),
         }
@@ -248,7 +254,7 @@ impl<'a> Work<'a> {
         let Some((baseline, version)) = &self.against else {
             return Err(FimError::NoBaseline);
         };
-        look_again(baseline, version, part, chrono::Utc::now(), &self.given_up)
+        look_again(baseline, version, part, chrono::Utc::now(), &|| self.stop.is_set())
     }
 
     /// A dangerous content is told at once; other changes wait for the rest of their act. `late`: nobody saw it, at most who made the directory.
