@@ -19,7 +19,7 @@ undo_file() {
     fi
     # Ours never took its place: one file of two names, of which mv would leave both.
     # shellcheck disable=SC3013 # every sh that is met has it; one without goes on
-    if [ "$former" != - ] && [ "./$former" -ef "./$name" ] 2>/dev/null; then
+    if [ "$former" != - ] && [ ! -L "./$name" ] && [ "./$former" -ef "./$name" ] 2>/dev/null; then
         rm -f "./$former"
         return 0
     fi

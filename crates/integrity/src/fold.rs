@@ -71,7 +71,7 @@ fn tree_line(changes: &[&Change]) -> String {
 }
 
 /// Whether it must be read: seven files beside it would otherwise hide it. Whoever runs it gets rights, or it says who gets in.
-fn stands_out(change: &Change) -> bool {
+pub fn stands_out(change: &Change) -> bool {
     let gives_rights =
         |entry: &Entry| entry.kind == Kind::File && (entry.mode & 0o6000 != 0 || find(&entry.attributes, CAPABILITY).is_some());
     let lets_in = LET_IN.iter().any(|name| change.path.as_bytes().ends_with(name.as_bytes()));

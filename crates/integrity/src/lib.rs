@@ -16,5 +16,5 @@ pub use change::{Change, What, pair_moves};
 pub use compare::{Difference, differences};
 pub use diff::diff;
 pub use entry::{Attribute, Content, Entry, Kind, NotEntries, decode, encode};
-pub use fold::{Line, fold};
+pub use fold::{Line, fold, stands_out};
 pub use judge::{Finding, LONGEST_JUDGED, is_judged, judge};

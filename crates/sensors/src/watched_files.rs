@@ -193,6 +193,10 @@ impl Round<'_> {
             if stop.is_some_and(Stop::is_set) {
                 return;
             }
+            // A link in its place is somebody else's name for another directory.
+            if !directory.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                continue;
+            }
             let own = device(&directory);
             let local = || Folder::open(&directory).and_then(|folder| folder.file_system()).is_ok_and(|kind| kind == FileSystem::Local);
             if own != above && !local() {

@@ -63,6 +63,11 @@ impl Fanotify {
         {
             return Ok(false);
         }
+        // A place keeps its name while that still leads to it: another one, by a link, would only hide it.
+        let leads = |known: &Path| known != path && Handle::of(known).is_ok_and(|now| now == handle);
+        if self.watched.get(&handle).is_some_and(|(known, had)| *had == interest && leads(known)) {
+            return Ok(false);
+        }
         if self.watched.len() >= MAX_WATCHES {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
@@ -78,7 +83,12 @@ impl Fanotify {
         {
             self.watched.remove(&former);
         }
-        self.watched.insert(handle, (path.to_owned(), interest));
+        if let Some((old, _)) = self.watched.insert(handle.clone(), (path.to_owned(), interest))
+            && old != path
+            && self.names.get(&old) == Some(&handle)
+        {
+            self.names.remove(&old);
+        }
         Ok(true)
     }
 

@@ -110,7 +110,10 @@ impl Gathered {
     /// One more finding; rows and contents go to the new version.
     pub(super) fn take(&mut self, found: Found, rows: Option<&mut Rows<'_>>) -> Result<(), StoreError> {
         match found {
-            Found::Change(change) if self.changes.len() < MOST => self.changes.push(*change),
+            // What is dangerous comes just before its change, which must not be among those left out.
+            Found::Change(change) if self.changes.len() < MOST || self.dangers.iter().rev().take(64).any(|one| one.path == change.path) => {
+                self.changes.push(*change);
+            }
             Found::Change(_) => self.more_changes += 1,
             Found::Touched(path) => self.touched.extend((self.touched.len() < MOST).then_some(path)),
             Found::Danger(danger) => self.dangers.extend((self.dangers.len() < MOST).then_some(danger)),

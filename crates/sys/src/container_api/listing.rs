@@ -148,9 +148,9 @@ impl ContainerApi {
 /// Capabilities with which a process leaves its container (capabilities(7)).
 const STRONG: [&str; 8] = ["ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "SYS_BOOT"];
 /// Whoever writes here decides what the host runs and whom it lets in; who reads here finds its secrets.
-const SYSTEM: [&str; 15] = [
-    "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run/systemd", "/sbin", "/sys", "/usr", "/var/lib/containers",
-    "/var/lib/docker", "/var/log", "/var/spool/cron",
+const SYSTEM: [&str; 17] = [
+    "/bin", "/lib64", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run/systemd", "/sbin", "/sys", "/usr",
+    "/var/lib/containers", "/var/lib/docker", "/var/log", "/var/spool/cron",
 ];
 
 /// What of the host it was given.
@@ -161,14 +161,16 @@ fn reach(host: &HostConfig, mounts: &[Mounted]) -> Vec<HostReach> {
     let below = |source: &str, dir: &&str| source.strip_prefix(*dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     // What every host hands to containers that should tell its time.
     let harmless = |source: &str| ["/etc/localtime", "/etc/timezone", "/dev/null", "/dev/shm"].contains(&source);
-    let system = |source: &str| !own(source) && !harmless(source) && (source == "/" || SYSTEM.iter().any(|dir| below(source, dir)));
+    let above = |source: &str, dir: &&str| !source.is_empty() && dir.strip_prefix(source).is_some_and(|rest| rest.starts_with('/'));
+    let named = |source: &str| SYSTEM.iter().any(|dir| below(source, dir) || above(source, dir));
+    let system = |source: &str| !own(source) && !harmless(source) && (source == "/" || named(source));
     let socket = |source: &str| ["docker.sock", "podman.sock", "containerd.sock", "crio.sock"].iter().any(|name| source.ends_with(name));
     let mounted = |is: &dyn Fn(&str) -> bool| mounts.iter().any(|mount| is(&mount.source));
     let all = [
         (HostReach::Privileged, host.privileged),
         (HostReach::Capabilities, host.cap_add.iter().flatten().any(strong)),
         // Whoever has the directory of the socket, or all, has the socket.
-        (HostReach::RuntimeSocket, mounted(&|source| socket(source) || ["/", "/run", "/var/run", "/var"].contains(&source))),
+        (HostReach::RuntimeSocket, mounted(&|source| socket(source) || ["/", "/run", "/var/run"].contains(&source))),
         (HostReach::SystemFiles, mounted(&system)),
         (HostReach::Processes, host.pid_mode == "host"),
         (HostReach::Network, host.network_mode == "host"),

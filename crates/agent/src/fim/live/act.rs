@@ -37,7 +37,9 @@ impl Actor {
     /// A process acts for what started it: a loop of a shell is one act.
     pub(super) fn of(process: Option<&Process>) -> Self {
         let Some(process) = process else { return Self::Unknown };
-        match process.lineage.root(ServiceRole::PackageManager) {
+        // Below a service, in a container or in a person's hands it can be told to run anything (GTFOBins).
+        let rightful = process.euid == 0 && process.container.is_none() && process.lineage.network_facing().is_none();
+        match process.lineage.root(ServiceRole::PackageManager).filter(|_| rightful) {
             Some(_) => Self::Packages(outermost(process)),
             None => Self::Below(process.parent.unwrap_or(process.key)),
         }

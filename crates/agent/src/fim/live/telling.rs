@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::act::{Act, Actor};
-use bartizan_integrity::{Change, Content, Difference, Entry, Finding, What, fold};
+use bartizan_integrity::{Change, Content, Difference, Entry, Finding, What, fold, stands_out};
 use bartizan_model::{
     Event, EventId, EventKind, FileAttributes, FileChange, FileChangeKind, FileFinding, FileIntegrity, HostText, Process, Source, Timestamp,
 };
@@ -15,6 +15,8 @@ use bartizan_sys::packages::Packages;
 
 /// Lines of one act; more become one.
 const MOST_LINES: usize = 8;
+/// Changes of one act that stand out by themselves, at most.
+const MAX_ALONE: usize = 64;
 /// Paths of one act of which the package is looked up.
 const LOOKED_UP: usize = 200;
 /// Packages that are named.
@@ -101,10 +103,19 @@ pub(super) fn lines(act: Act, version: u64, packages: &mut Packages) -> Vec<Line
         Line { file, by: by.clone(), certain }
     };
     let folded = fold(&changes);
+    let many = folded.len() > MOST_LINES;
     match (&actor, folded.as_slice()) {
         (_, []) => Vec::new(),
         (Actor::Packages(_), _) => vec![line(of_packages(&changes, by.as_deref(), version, packages))],
-        (_, many) if many.len() > MOST_LINES => vec![line(together(&changes, version))],
+        (_, _) if many => {
+            // What gives rights is read by itself, however much else was done with it.
+            let (out, rest): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(|change| stands_out(change));
+            let (shown, more) = out.split_at(out.len().min(MAX_ALONE));
+            let rest: Vec<Change> = rest.iter().chain(more).map(|change| (*change).clone()).collect();
+            let mut all: Vec<Line> = shown.iter().map(|one| line(alone(one, &[], version))).collect();
+            all.extend((!rest.is_empty()).then(|| line(together(&rest, version))));
+            all
+        }
         (_, few) => few.iter().map(|one| line(of_line(one, version))).collect(),
     }
 }
