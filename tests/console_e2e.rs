@@ -48,8 +48,9 @@ fn approve_all(home: &Home, terminal: &Terminal) {
             assert!(screen.contains(essential), "the question does not say {essential}:\n{screen}");
         }
         // Others may be asked meanwhile.
-        let asked = screen.split("Approve ").nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric()).next()).unwrap();
-        terminal.say_yes("the answer to be taken", || pending(home).iter().all(|question| question["id"] != asked));
+        let number = screen.split("Approve Q").nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()).unwrap();
+        let asked = format!("Q{number}");
+        terminal.say_yes("the answer to be taken", || pending(home).iter().all(|question| question["id"] != asked.as_str()));
     }
     panic!("questions never end:\n{}", terminal.screen());
 }

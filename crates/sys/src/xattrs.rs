@@ -11,7 +11,7 @@ use rustix::io::Errno;
 const MOST: usize = 64 << 10;
 /// What most lists and values fit into.
 const USUAL: usize = 512;
-/// Longest that all values of one file may be together, in bytes: tmpfs, XFS and btrfs let any user give a file far more.
+/// Bytes of all values of one file that are kept, of more only digests: tmpfs, XFS and btrfs let any user give a file far more.
 const MAX_TOGETHER: usize = 256 << 10;
 
 /// The names of all of them. A file system without any is well.
