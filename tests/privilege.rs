@@ -49,6 +49,10 @@ fn uses_of_privilege_are_told_with_who_and_what() {
     assert!(Command::new("unshare").args(["--mount", "/bin/sleep", "0.01"]).status().unwrap().success());
     let moved = seen(&home, "namespace", |event| event["process"]["exe"].as_str().is_some_and(|exe| exe.ends_with("sleep")));
     assert_eq!(moved["privilege"]["detail"], "mnt");
+    // And back into the host's, as from a container.
+    let back = format!("exec nsenter --mount=/proc/{}/ns/mnt /usr/bin/env true", std::process::id());
+    assert!(Command::new("unshare").args(["--mount", "/bin/sh", "-c", &back]).status().unwrap().success());
+    seen(&home, "namespace", |event| event["privilege"]["detail"] == "mnt (the host's)");
 
     // A set-user-id program of root's, run by nobody.
     let open_to_all = tempfile::tempdir().unwrap();

@@ -26,7 +26,9 @@ pub(super) struct Emitter<'a> {
 
 impl<'a> Emitter<'a> {
     pub(super) fn new(cache: &'a ProcessCache, marks: &'a Marks) -> Self {
-        let home = proc_files::who(1).map(|first| (first.namespaces, first.netns)).unwrap_or_default();
+        // Some hosts let nobody look at their first process: then ours stand for the host's.
+        let first = proc_files::who(1).filter(|first| first.namespaces.mnt != 0).or_else(|| proc_files::who(std::process::id()));
+        let home = first.map(|first| (first.namespaces, first.netns)).unwrap_or_default();
         Self { cache, marks, home, lookups: (Instant::now(), LOOKUPS) }
     }
 
