@@ -1,7 +1,6 @@
 //! `bartizan exceptions`: what a person says is harmless here; the agent keeps it.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -9,7 +8,9 @@ use ipnet::IpNet;
 
 use super::args::{duration, host_text};
 use super::print::table;
-use bartizan_model::{Exception, ExceptionId, ExceptionPreview, ExceptionScope, HostText, ServiceRole, Sha256, Timestamp, sentence};
+use bartizan_model::{
+    Exception, ExceptionId, ExceptionPreview, ExceptionScope, HostText, ServiceRole, Sha256, Timestamp, parse_network, sentence,
+};
 use bartizan_protocol::{ExceptionRequest, Request};
 
 /// What to do with exceptions.
@@ -97,8 +98,7 @@ fn role(text: &str) -> Result<ServiceRole, String> {
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(|addr| IpNet::from(addr.to_canonical())));
-    network.map(|network| network.trunc()).ok_or_else(|| "write an address or a network: 203.0.113.7, 192.0.2.0/24".to_owned())
+    parse_network(text).ok_or_else(|| "write an address or a network: 203.0.113.7, 192.0.2.0/24".to_owned())
 }
 
 /// The question that the words stand for.

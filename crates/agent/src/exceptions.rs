@@ -86,7 +86,7 @@ fn refuse_unfit(parts: &Parts, scope: &ExceptionScope) -> Result<(), Refusal> {
     }
     let Some(exe) = &scope.exe else { return Ok(()) };
     let judge = Exceptions::new(Vec::new(), &parts.settings.policy);
-    if judge.is_told(&exe.last_part().escaped()) && scope.is_by_program_alone() {
+    if judge.runs_anything(&exe.last_part().escaped()) && scope.is_by_program_alone() {
         return Err(unfit(&format!("{exe} is a shell or an interpreter, which runs anything"), "add --unit, --user or --address"));
     }
     open_to_others(exe).map_or(Ok(()), |problem| Err(unfit(&problem, "or bind it to the content: --digest SHA256")))

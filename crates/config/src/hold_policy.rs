@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::policy::duration;
 use super::policy_check::Objection;
+use bartizan_model::parse_network;
 
 /// `[holds]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,8 +62,7 @@ impl Serialize for Networks {
 impl<'de> Deserialize<'de> for Networks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = |text: String| {
-            let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(|addr| IpNet::from(addr.to_canonical())));
-            network.map(|network| network.trunc()).ok_or_else(|| {
+            parse_network(&text).ok_or_else(|| {
                 let text: String = text.escape_debug().take(60).collect();
                 serde::de::Error::custom(format!("\"{text}\" is no network: write an address or a range such as 192.0.2.0/24"))
             })

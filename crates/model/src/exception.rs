@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Entity, ExceptionId, HostText, Process, ServiceRole, Sha256, Signal, Timestamp};
+use super::{Entity, ExceptionId, HostText, Process, ServiceRole, Sha256, Signal, Timestamp, parse_network};
 
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`, include/linux/proc_ns.h): in any other one, whoever made it may
 /// mount a file of their own over any path.
@@ -228,7 +228,7 @@ impl Exception {
 
 /// A network as people write it; a single address is one, too.
 mod network {
-    use super::{Deserialize, Deserializer, IpAddr, IpNet, Serializer};
+    use super::{Deserialize, Deserializer, IpNet, Serializer, parse_network};
 
     #[allow(clippy::ref_option)] // the signature that serde asks for
     pub(super) fn serialize<S: Serializer>(network: &Option<IpNet>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -240,7 +240,6 @@ mod network {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpNet>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(|addr| IpNet::from(addr.to_canonical())));
-        network.map(|network| Some(network.trunc())).ok_or_else(|| serde::de::Error::custom("no address or network"))
+        parse_network(&text).map(Some).ok_or_else(|| serde::de::Error::custom("no address or network"))
     }
 }

@@ -44,8 +44,8 @@ pub struct FilesWatched {
     pub directories: u64,
     /// Directories that the kernel refused to watch.
     pub refused: u64,
-    /// Lines told since the start of the agent.
-    pub told: u64,
+    /// Lines reported since the start of the agent.
+    pub reported: u64,
     /// Directories that wait to be looked at again, because something may have changed there unseen.
     pub to_look_at: u64,
 }

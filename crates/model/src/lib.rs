@@ -66,7 +66,7 @@ pub use log_source::{LogSource, LogState, SetAsideLine};
 pub use login::{LogLine, Login};
 pub use mode::{Mode, ModeError, Posture, Role};
 pub use nearest::nearest;
-pub use network::{Flow, Protocol, Traffic, is_public};
+pub use network::{Flow, Protocol, Traffic, is_public, parse_network};
 pub use plan::{ActionPlan, PlanError, Preview};
 pub use probe::{Probe, ProbeCheck, ProbeKind, ProbeState, worse};
 pub use process::{Ancestor, BootId, ExeFile, KeyError, Lineage, Namespaces, Process, ProcessKey, Root, ServiceRole, Variable};

@@ -2,9 +2,16 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::HostText;
+
+/// A network as people write it, `192.0.2.0/24`; a single address is one, too, and bits behind the prefix are left out.
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(|addr| IpNet::from(addr.to_canonical())));
+    network.map(|network| network.trunc())
+}
 
 /// Transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -55,14 +55,10 @@ pub(super) fn sentence(state: Option<&FilesWatched>) -> String {
         many => format!("; {many} directories are not: the kernel refused"),
     };
     let waits = if state.to_look_at > 0 { format!("; {} places wait to be looked at again", state.to_look_at) } else { String::new() };
-    let counted = |count: u64, noun: &str| if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") };
-    let (watched, told) =
-        (if state.directories == 1 { "1 directory".to_owned() } else { format!("{} directories", state.directories) }, state.told);
+    let directories = if state.directories == 1 { "1 directory".to_owned() } else { format!("{} directories", state.directories) };
+    let changes = if state.reported == 1 { "1 change".to_owned() } else { format!("{} changes", state.reported) };
     let version = state.version;
-    format!(
-        "Watched: yes, {watched}, compared with version {version}; {} reported since the agent started{refused}{waits}.",
-        counted(told, "change")
-    )
+    format!("Watched: yes, {directories}, compared with version {version}; {changes} reported since the agent started{refused}{waits}.")
 }
 
 /// When, where, what, and by whom.

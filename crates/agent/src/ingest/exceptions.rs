@@ -7,17 +7,21 @@ use crate::record::Record;
 use bartizan_config::Policy;
 use bartizan_model::{Exception, Process, Signal, Timestamp};
 
-/// The exceptions that the pipeline goes by, and the programs that do whatever they are told.
+/// The exceptions that the pipeline goes by, and the programs that run anything.
 #[derive(Debug, Default)]
 pub(crate) struct Exceptions {
     rows: Vec<Exception>,
-    told: HashSet<String>,
+    anything: HashSet<String>,
 }
 
 impl Exceptions {
     pub(crate) fn new(rows: Vec<Exception>, policy: &Policy) -> Self {
-        let told = policy.roles.shells.iter().chain(&policy.roles.interpreters).map(|name| stem(name)).collect();
-        Self { rows, told }
+        Self { rows, anything: programs_that_run_anything(policy) }
+    }
+
+    /// Goes by the words of another policy.
+    pub(super) fn set_policy(&mut self, policy: &Policy) {
+        self.anything = programs_that_run_anything(policy);
     }
 
     /// Marks the signal that an exception covers now.
@@ -28,16 +32,21 @@ impl Exceptions {
 
     /// Whether an exception covers a signal, whenever it holds.
     pub(crate) fn covers(&self, exception: &Exception, signal: &Signal, process: Option<&Process>) -> bool {
-        let told = process.is_some_and(|process| self.is_told(&process.name()));
-        exception.scope.covers(signal, process) && !(told && exception.scope.is_by_program_alone())
+        let anything = process.is_some_and(|process| self.runs_anything(&process.name()));
+        exception.scope.covers(signal, process) && !(anything && exception.scope.is_by_program_alone())
     }
 
-    /// Whether a program does what its arguments or its input say: a shell or an interpreter, in any version.
-    pub(crate) fn is_told(&self, name: &str) -> bool {
+    /// Whether a program does what its arguments or its input say: a shell or an interpreter, in any version or variant. Wider than what
+    /// detectors take for one: here a name too many only asks for one more binding.
+    pub(crate) fn runs_anything(&self, name: &str) -> bool {
         // nc.openbsd, bash-static: what stands behind is a variant of it.
         let first = name.split(['.', '-']).next().unwrap_or_default();
-        name == "busybox" || [name, first].into_iter().any(|name| self.told.contains(&stem(name)))
+        name == "busybox" || [name, first].into_iter().any(|name| self.anything.contains(&stem(name)))
     }
+}
+
+fn programs_that_run_anything(policy: &Policy) -> HashSet<String> {
+    policy.roles.shells.iter().chain(&policy.roles.interpreters).map(|name| stem(name)).collect()
 }
 
 /// `python` of `python3.11`.

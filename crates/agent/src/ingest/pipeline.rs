@@ -97,6 +97,7 @@ impl Pipeline {
     pub(super) fn set_policy(&mut self, policy: &Policy) {
         self.correlator.set_policy(policy);
         self.logs.set_policy(policy);
+        self.exceptions.set_policy(policy);
     }
 
     /// Takes other rules into use.
@@ -185,6 +186,7 @@ impl Pipeline {
         let (process, now) = (event.behind().map(|process| &**process), chrono::Utc::now());
         let mut signals = self.detectors.observe(&event);
         signals.iter_mut().for_each(|signal| self.exceptions.mark(signal, process, now));
+        signals.iter().filter(|signal| signal.excepted.is_some()).for_each(|signal| self.detectors.give_back(signal, &event));
         signals.extend(self.logs.tree_changed(&event, &signals).map(|mut signal| {
             self.exceptions.mark(&mut signal, process, now);
             signal

@@ -38,7 +38,7 @@ pub(super) struct Record {
     joinable: BTreeSet<Entity>,
     /// What an attack of many sources comes to, in place of its signals.
     pub(super) summary: Option<String>,
-    /// The newest signals that are excepted: shown with it, and nothing more.
+    /// The first signals that are excepted, as many as are shown: shown with it, and nothing more.
     pub(super) excepted: VecDeque<Signal>,
 }
 

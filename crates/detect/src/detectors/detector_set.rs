@@ -65,6 +65,11 @@ impl DetectorSet {
         signals
     }
 
+    /// A signal of this event is excepted: it takes nothing of its rule's daily budget.
+    pub fn give_back(&mut self, signal: &Signal, event: &Event) {
+        self.rules.give_back(signal, event);
+    }
+
     fn judged(&mut self, event: &Event) -> Vec<Signal> {
         if matches!(event.kind, EventKind::Loss { .. }) || event.behind().is_some_and(|process| by_agent(process)) {
             return Vec::new();

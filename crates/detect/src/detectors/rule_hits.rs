@@ -110,10 +110,18 @@ impl RuleHits {
             }
         }
         self.shapes.insert(shape, at);
-        match self.count(whose(rule, event), at).cmp(&self.most_per_day) {
+        match self.count(whose(&rule.key, event), at).cmp(&self.most_per_day) {
             std::cmp::Ordering::Less => Budget::Told,
             std::cmp::Ordering::Equal => Budget::Last,
             std::cmp::Ordering::Greater => Budget::Folded,
+        }
+    }
+
+    /// A signal counts for nothing: it takes nothing of the budget that others of the same user and service share.
+    pub(super) fn give_back(&mut self, signal: &Signal, event: &Event) {
+        let whose = signal.detector.strip_prefix("rule:").map(|key| whose(key, event));
+        if let Some(spoken) = whose.and_then(|whose| self.spoken.get_mut(&whose)) {
+            spoken.count = spoken.count.saturating_sub(1);
         }
     }
 
@@ -144,10 +152,10 @@ impl Spoken {
 }
 
 /// The rule, the user and the nearest service above.
-fn whose(rule: &Rule, event: &Event) -> Whose {
+fn whose(key: &str, event: &Event) -> Whose {
     let process = event.behind();
     let above = process.and_then(|process| process.lineage.roots.first()).map(|root| path(&root.exe));
-    (rule.key.clone(), process.map(|process| process.uid), above.unwrap_or_default())
+    (key.to_owned(), process.map(|process| process.uid), above.unwrap_or_default())
 }
 
 /// Whose work it is and what was run, digits apart: a service that does the same for every visitor does it once.

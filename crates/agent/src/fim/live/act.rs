@@ -10,14 +10,14 @@ use bartizan_model::{HostText, Process, ProcessKey, ServiceRole};
 
 /// An act is over when nothing more came for so long.
 const QUIET: Duration = Duration::from_millis(400);
-/// It is told after so long even if it goes on.
+/// It is reported after so long even if it goes on.
 const LONGEST: Duration = Duration::from_secs(3);
 /// The same for packages: between unpacking and configuring they rest.
 const PACKAGE_QUIET: Duration = Duration::from_secs(2);
 const PACKAGE_LONGEST: Duration = Duration::from_secs(60);
-/// Changes of one act that wait; with more, it is told.
+/// Changes of one act that wait; with more, it is reported.
 const MOST: usize = 20_000;
-/// Acts at the same time; with more, the oldest is told.
+/// Acts at the same time; with more, the oldest is reported.
 const MOST_ACTS: usize = 64;
 
 /// Whose act it is.
@@ -111,7 +111,7 @@ impl Acts {
         act
     }
 
-    /// A change that waits to be told did not last; whether there was one.
+    /// A change that waits to be reported did not last; whether there was one.
     pub(super) fn forget(&mut self, path: &HostText) -> bool {
         let waiting = |acts: &Self| acts.0.iter().map(|act| act.changes.len()).sum::<usize>();
         let before = waiting(self);

@@ -1,12 +1,12 @@
-//! The files of the baseline while the agent runs: the sensor tells what is touched, a thread of its own compares, the pipeline is never waited for.
+//! The files of the baseline while the agent runs: the sensor says what is touched, a thread of its own compares, the pipeline is never waited for.
 //!
 //! What cannot wait in line is no loss: its directory is looked at again. Directories of a new baseline are looked at all, so what changed while
 //! no agent ran is found too.
 
 mod act;
 mod pace;
+mod reported;
 mod telling;
-mod told;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +29,8 @@ const MOST_TOUCHED: usize = 8192;
 const MOST_UNSEEN: usize = 1024;
 /// Touched paths that are compared at once.
 const AT_ONCE: usize = 512;
+/// As many times touched paths are taken while directories wait; then one of these, or a flood of one user would keep all others unseen.
+const TURNS: u8 = 8;
 
 /// What the sensor and the one who compares share.
 #[derive(Debug)]
@@ -39,13 +41,15 @@ pub(crate) struct Live {
     watched: Mutex<Watched>,
     directories: AtomicU64,
     refused: AtomicU64,
-    told: AtomicU64,
+    reported: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Inbox {
     touched: VecDeque<FileTouched>,
     unseen: BTreeMap<PathBuf, Option<Arc<Process>>>,
+    /// Touched paths were taken so often since a directory was.
+    turns: u8,
 }
 
 /// What the newest version covers.
@@ -74,7 +78,7 @@ impl Live {
             watched: Mutex::default(),
             directories: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
         }
     }
 
@@ -84,7 +88,7 @@ impl Live {
             version: self.watched.lock().unpoisoned().version,
             directories: self.directories.load(Relaxed),
             refused: self.refused.load(Relaxed),
-            told: self.told.load(Relaxed),
+            reported: self.reported.load(Relaxed),
             to_look_at: self.inbox.lock().unpoisoned().unseen.len() as u64,
         }
     }
@@ -99,21 +103,20 @@ impl Live {
         });
     }
 
-    /// What waits: touched paths before directories, for what happened just now is urgent.
+    /// What waits: touched paths before directories, for what happened just now is urgent, but not for ever.
     fn next(&self, patience: Duration) -> Next {
         let mut inbox = self.inbox.lock().unpoisoned();
         if inbox.touched.is_empty() && inbox.unseen.is_empty() {
             inbox = self.came.wait_timeout(inbox, patience).unpoisoned().0;
         }
-        let touched = inbox.some();
-        if !touched.is_empty() {
-            return Next::Touched(touched);
+        if !inbox.touched.is_empty() && (inbox.unseen.is_empty() || inbox.turns < TURNS) {
+            inbox.turns = inbox.turns.saturating_add(1);
+            return Next::Touched(inbox.some());
         }
+        inbox.turns = 0;
         inbox.unseen.pop_first().map_or(Next::Nothing, |(path, by)| Next::Unseen(path, by))
     }
-}
 
-impl Live {
     /// Touched paths that came meanwhile.
     fn more(&self) -> Vec<FileTouched> {
         self.inbox.lock().unpoisoned().some()
@@ -188,11 +191,17 @@ mod tests {
         live.touched(touched("/w/lost/file"));
         live.touched(touched("/w/lost/other"));
         live.touched(touched("/w/lost/below/file"));
-        for _ in 0..MOST_TOUCHED / AT_ONCE {
-            assert!(matches!(live.next(Duration::ZERO), Next::Touched(batch) if batch.len() == AT_ONCE));
+        let mut taken = Vec::new();
+        loop {
+            match live.next(Duration::ZERO) {
+                Next::Touched(batch) => taken.push(batch.len()),
+                Next::Unseen(path, None) if path == Path::new("/w/lost") => taken.push(0),
+                Next::Nothing => break,
+                other => panic!("{other:?}"),
+            }
         }
-        assert!(matches!(live.next(Duration::ZERO), Next::Unseen(path, None) if path == Path::new("/w/lost")));
-        assert!(matches!(live.next(Duration::ZERO), Next::Nothing));
+        assert_eq!(taken.iter().position(|batch| *batch == 0), Some(usize::from(TURNS)), "a flood keeps nothing unseen for long");
+        assert_eq!((taken.len(), taken.iter().sum()), (MOST_TOUCHED / AT_ONCE + 1, MOST_TOUCHED));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const LOOKED_UP: usize = 200;
 /// Packages that are named.
 const NAMED: usize = 8;
 
-/// One line to be told.
+/// One line to be reported.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) file: FileChange,
@@ -99,7 +99,7 @@ pub(super) fn lines(act: Act, version: u64, packages: &mut Packages) -> Vec<Line
     let last: BTreeMap<HostText, Change> = changes.into_iter().map(|change| (change.path.clone(), change)).collect();
     let changes: Vec<Change> = last.into_values().collect();
     let line = |mut file: FileChange| {
-        file.integrity.iter_mut().for_each(|told| told.late = actor == Actor::Late);
+        file.integrity.iter_mut().for_each(|integrity| integrity.late = actor == Actor::Late);
         Line { file, by: by.clone(), certain }
     };
     let folded = fold(&changes);

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::act::{Act, Actor, Acts};
 use super::pace::Pace;
+use super::reported::Reported;
 use super::telling::{Line, alone, lines, remark};
-use super::told::Told;
 use super::{Live, Next};
 use crate::fim::report::{Danger, Report};
 use crate::fim::scan::{FimError, Part, look_again};
@@ -27,12 +27,12 @@ const BURST: Duration = Duration::from_millis(10);
 const FOLLOW: Duration = Duration::from_secs(1);
 /// Wait while an act is under way.
 const UNDER_WAY: Duration = Duration::from_millis(100);
-/// Between two writes of what was told.
+/// Between two writes of what was reported.
 const SAVE: Duration = Duration::from_secs(2);
-/// What a write that was undone at once is told as.
-const PUT_BACK: &str = "touched and put back at once: it is as the baseline knows it";
-const BACK: &str = "it is as the baseline knows it again";
-const GONE: &str = "it is gone again, as the baseline knows it";
+/// What a write that was undone at once is reported as.
+const PUT_BACK: &str = "changed and changed back at once: it matches the baseline";
+const BACK: &str = "it matches the baseline again";
+const GONE: &str = "it is gone again, as in the baseline";
 
 /// Compares, as one of the agent's collectors.
 pub(crate) struct Comparing(pub(crate) Arc<Live>);
@@ -75,7 +75,7 @@ struct Work<'a> {
     against: Option<(Baseline, BaselineVersion)>,
     stamp: Option<Stamp>,
     followed: Option<Instant>,
-    told: Told,
+    reported: Reported,
     saved: Instant,
     acts: Acts,
     pace: Pace<FileTouched>,
@@ -91,7 +91,7 @@ impl<'a> Work<'a> {
             against: None,
             stamp: None,
             followed: None,
-            told: Told::load(&live.data),
+            reported: Reported::load(&live.data),
             saved: Instant::now(),
             acts: Acts::default(),
             pace: Pace::default(),
@@ -129,12 +129,12 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// What is under way is told, and looked at again by the next run if it was not compared yet.
+    /// What is under way is reported, and looked at again by the next run if it was not compared yet.
     fn end(&mut self) {
         for act in self.acts.all() {
             act.touched.iter().chain(&act.below).for_each(|path| self.again(path));
-            let told = lines(act, self.version(), &mut self.packages);
-            self.tell(told);
+            let news = lines(act, self.version(), &mut self.packages);
+            self.report(news);
         }
         for path in self.pace.rest() {
             self.again(&path);
@@ -147,8 +147,8 @@ impl<'a> Work<'a> {
     }
 
     fn save(&mut self) {
-        if let Err(why) = self.told.save() {
-            tracing::warn!(%why, "which differences from the baseline were told cannot be written: a restart repeats them");
+        if let Err(why) = self.reported.save() {
+            tracing::warn!(%why, "which differences from the baseline were reported cannot be written: a restart repeats them");
         }
     }
 
@@ -214,20 +214,20 @@ impl<'a> Work<'a> {
             }
         }
         let differs: BTreeSet<&HostText> = report.changes.iter().flat_map(names).collect();
-        let mut told = Vec::new();
+        let mut news = Vec::new();
         for (path, touched) in by.iter().filter(|(path, _)| !differs.contains(path)) {
-            // What was not told yet need not be taken back.
-            let was_told = self.told.is_back(path) && !self.acts.forget(path);
+            // What was not reported yet need not be taken back.
+            let was_reported = self.reported.is_back(path) && !self.acts.forget(path);
             let sentence = match report.touched.contains(path) {
-                _ if was_told && touched.path.symlink_metadata().is_err() => Some(GONE),
-                _ if was_told => Some(BACK),
+                _ if was_reported && touched.path.symlink_metadata().is_err() => Some(GONE),
+                _ if was_reported => Some(BACK),
                 true => Some(PUT_BACK),
                 false => None,
             };
             let file = sentence.map(|sentence| remark(path.clone(), sentence, self.version()));
-            told.extend(file.map(|file| Line { file, by: touched.by.clone(), certain: touched.certain }));
+            news.extend(file.map(|file| Line { file, by: touched.by.clone(), certain: touched.certain }));
         }
-        self.tell(told);
+        self.report(news);
         self.judge(report, &|path| by.get(path).map_or((None, false), |touched| (touched.by.clone(), touched.certain)), None);
         Ok(())
     }
@@ -244,7 +244,7 @@ impl<'a> Work<'a> {
         let report = self.look(Part::Below(&top)).inspect_err(|_| self.again(path))?;
         if report.is_complete() {
             let differs: BTreeSet<HostText> = report.changes.iter().map(|change| change.path.clone()).collect();
-            self.told.settle(&top, &|path| differs.contains(path));
+            self.reported.settle(&top, &|path| differs.contains(path));
         }
         self.judge(report, &|_| (None, false), Some(maker.as_ref()));
         Ok(())
@@ -257,11 +257,11 @@ impl<'a> Work<'a> {
         look_again(baseline, version, part, chrono::Utc::now(), &|| self.stop.is_set())
     }
 
-    /// A dangerous content is told at once; other changes wait for the rest of their act. `late`: nobody saw it, at most who made the directory.
+    /// A dangerous content is reported at once; other changes wait for the rest of their act. `late`: nobody saw it, at most who made the directory.
     fn judge(&mut self, report: Report, who: &dyn Fn(&HostText) -> By, late: Late<'_>) {
         let (dangers, now) = (by_path(report.dangers), Instant::now());
         for change in report.changes {
-            if !self.told.is_news(&change) {
+            if !self.reported.is_news(&change) {
                 continue;
             }
             let (by, certain) = who(&change.path);
@@ -283,10 +283,10 @@ impl<'a> Work<'a> {
             integrity.late = late.is_some();
             integrity.packages.extend(self.packages.owner(&change.path));
         }
-        self.tell(vec![Line { file, by, certain }]);
+        self.report(vec![Line { file, by, certain }]);
     }
 
-    /// An act is over: what a package manager touched is compared now, and all of it is told.
+    /// An act is over: what a package manager touched is compared now, and all of it is reported.
     fn finish(&mut self, mut act: Act) -> Result<(), FimError> {
         let paths: Vec<PathBuf> = std::mem::take(&mut act.touched).into_iter().collect();
         let below = std::mem::take(&mut act.below);
@@ -299,16 +299,16 @@ impl<'a> Work<'a> {
             let report = self.look(Part::Below(&text(directory))).inspect_err(|_| again(self))?;
             self.take(report, &mut act);
         }
-        let told = lines(act, self.version(), &mut self.packages);
-        self.tell(told);
+        let news = lines(act, self.version(), &mut self.packages);
+        self.report(news);
         Ok(())
     }
 
-    /// News of an act that is over; a dangerous content is told by itself, too.
+    /// News of an act that is over; a dangerous content is reported by itself, too.
     fn take(&mut self, report: Report, act: &mut Act) {
         let dangers = by_path(report.dangers);
         for change in report.changes {
-            if !self.told.is_news(&change) {
+            if !self.reported.is_news(&change) {
                 continue;
             }
             if let Some(findings) = dangers.get(&change.path) {
@@ -318,10 +318,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn tell(&self, told: Vec<Line>) {
+    fn report(&self, news: Vec<Line>) {
         let at = chrono::Utc::now();
-        for line in told {
-            self.live.told.fetch_add(1, Relaxed);
+        for line in news {
+            self.live.reported.fetch_add(1, Relaxed);
             self.sink.emit(line.event(at));
         }
     }

@@ -1,4 +1,4 @@
-//! Which differences from the baseline were told already, kept in the data directory: a restart of the agent repeats none.
+//! Which differences from the baseline were reported already, kept in the data directory: a restart of the agent repeats none.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,22 +10,22 @@ use bartizan_sys::digest::read_bounded;
 use bartizan_sys::replace_file::{self, Outlives};
 
 /// The file in the data directory.
-const FILE: &str = "integrity-told.json";
-/// Most paths that are remembered; what is beyond may be told twice.
+const FILE: &str = "integrity-reported.json";
+/// Most paths that are remembered; what is beyond may be reported twice.
 const MOST: usize = 16_384;
 /// Longest file that is read, in bytes: so many paths of the longest kind are not expected.
 const LONGEST: u64 = 16 << 20;
 
 /// Paths that differ, and how.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Reported {
     file: PathBuf,
     states: BTreeMap<HostText, String>,
     unsaved: bool,
 }
 
-impl Told {
-    /// What an earlier run told; what cannot be read was not told.
+impl Reported {
+    /// What an earlier run reported; what cannot be read was not reported.
     pub(super) fn load(data: &Path) -> Self {
         let file = data.join(FILE);
         let read = read_bounded(&file, LONGEST).ok();
@@ -46,11 +46,11 @@ impl Told {
         true
     }
 
-    /// It is as the baseline knows it; whether another state was told.
+    /// It is as the baseline knows it; whether another state was reported.
     pub(super) fn is_back(&mut self, path: &HostText) -> bool {
-        let was_told = self.states.remove(path).is_some();
-        self.unsaved |= was_told;
-        was_told
+        let was_reported = self.states.remove(path).is_some();
+        self.unsaved |= was_reported;
+        was_reported
     }
 
     /// All that differs at this path and below is this.
