@@ -111,7 +111,7 @@ impl Round<'_> {
             let until = patience();
             for noticed in look.noticed {
                 match noticed {
-                    Noticed::Touched(touched) => self.touched(touched, until),
+                    Noticed::Touched(touched) => self.touched(touched, until, stop),
                     Noticed::Gone(path) => {
                         self.directories = self.directories.saturating_sub(1);
                         self.stale |= self.is_on_the_way(&path);
@@ -141,18 +141,21 @@ impl Round<'_> {
     }
 
     /// A new directory is watched, and looked into: what lies in it already was made before we could watch.
-    fn touched(&mut self, touched: Touched, until: Instant) {
+    fn touched(&mut self, touched: Touched, until: Instant, stop: &Stop) {
         let Touched { path, what, by } = &touched;
         if what.directory && (what.created || what.moved_in) {
             if self.is_covered(path) && !self.changes.is_left_out(path) {
-                self.watch_below(path, None);
+                self.watch_below(path, stop);
                 let (maker, _) = self.who.of(*by, until);
                 self.changes.unseen(path.clone(), maker);
             } else if self.is_on_the_way(path) {
                 let (maker, _) = self.who.of(*by, until);
-                self.watch_all(&Stop::default());
-                let below: Vec<&PathBuf> = self.places.range(path.clone()..).take_while(|place| place.starts_with(path)).collect();
-                below.into_iter().for_each(|place| self.changes.unseen(place.clone(), maker.clone()));
+                // Only these: whoever makes and removes such a directory would otherwise keep us busy with all places.
+                let below: Vec<PathBuf> = self.places.range(path.clone()..).take_while(|place| place.starts_with(path)).cloned().collect();
+                for place in below {
+                    self.watch_place(&place, stop);
+                    self.changes.unseen(place, maker.clone());
+                }
             }
         }
         if self.is_covered(path) && !self.changes.is_left_out(path) {
@@ -169,28 +172,30 @@ impl Round<'_> {
         self.places.range(path.to_owned()..).next().is_some_and(|place| place.starts_with(path))
     }
 
-    /// Every place: a directory with all below it, a file by its directory, one that is not there by the nearest that is.
     fn watch_all(&mut self, stop: &Stop) {
         (self.directories, self.refused) = (0, 0);
-        for place in self.places.clone() {
-            let there = place.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned);
-            if let Some(above) = there.filter(|above| !self.is_covered(above)) {
-                // Of a file its writes count, of what else lies beside it nothing.
-                let direct = place.parent() == Some(&above) && !place.is_dir();
-                self.watch_one(&above, if direct { Interest::Closed } else { Interest::Entries });
-            }
-            if !stop.is_set() && place.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-                self.watch_below(&place, Some(stop));
-            }
+        self.places.clone().iter().for_each(|place| self.watch_place(place, stop));
+    }
+
+    /// A directory with all below it, a file by its directory, one that is not there by the nearest that is.
+    fn watch_place(&mut self, place: &Path, stop: &Stop) {
+        let there = place.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned);
+        if let Some(above) = there.filter(|above| !self.is_covered(above)) {
+            // Of a file its writes count, of what else lies beside it nothing.
+            let direct = place.parent() == Some(&above) && !place.is_dir();
+            self.watch_one(&above, if direct { Interest::Closed } else { Interest::Entries });
+        }
+        if place.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            self.watch_below(place, stop);
         }
     }
 
     /// A directory and all below it; no link is followed, and what lies on another host is left out as a scan leaves it out.
-    fn watch_below(&mut self, top: &Path, stop: Option<&Stop>) {
+    fn watch_below(&mut self, top: &Path, stop: &Stop) {
         let device = |path: &Path| path.symlink_metadata().ok().map(|found| found.dev());
         let mut waiting = vec![(top.to_owned(), device(top))];
         while let Some((directory, above)) = waiting.pop() {
-            if stop.is_some_and(Stop::is_set) {
+            if stop.is_set() {
                 return;
             }
             // A link in its place is somebody else's name for another directory.
