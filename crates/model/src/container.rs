@@ -48,7 +48,7 @@ impl HostReach {
     /// In a sentence: `the host's network`.
     pub fn noun(self) -> &'static str {
         match self {
-            Self::Privileged => "all rights",
+            Self::Privileged => "full privileges",
             Self::Capabilities => "strong capabilities",
             Self::RuntimeSocket => "the container runtime's socket",
             Self::SystemFiles => "the host's system files",

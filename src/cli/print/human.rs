@@ -218,9 +218,9 @@ pub(super) fn event_line(event: &Event) -> String {
         EventKind::UserChange { account } => format!("{} {:?}", account.user, account.change),
         EventKind::PrivilegeUse { privilege } => privilege.to_string(),
         EventKind::ContainerStart { container } | EventKind::ContainerStop { container } => {
-            let reaches: Vec<&str> = container.reach.iter().map(|reach| reach.noun()).collect();
-            let reaches = if reaches.is_empty() { String::new() } else { format!(", reaches {}", reaches.join(", ")) };
-            format!("{} {} from {}{reaches}", safe(&container.runtime), container.name, container.image)
+            let given: Vec<&str> = container.reach.iter().map(|reach| reach.noun()).collect();
+            let given = if given.is_empty() { String::new() } else { format!(", given {}", given.join(", ")) };
+            format!("{} {} from {}{given}", safe(&container.runtime), container.name, container.image)
         }
         EventKind::LoginAccepted { auth } | EventKind::LoginFailed { auth } => safe(&auth.to_string()),
         EventKind::WebAttack { web } => safe(&web.to_string()),

@@ -73,7 +73,7 @@ impl Default for Pulses {
 }
 
 impl Pulses {
-    /// The threads are started: what came before them, however long, is not their standstill.
+    /// The threads are started: what came before them, however long, is no hang of theirs.
     pub(super) fn start(&self) {
         self.0.iter().for_each(|pulse| *pulse.lock().unpoisoned() = Pulse::Started(Instant::now()));
     }

@@ -7,14 +7,14 @@ use super::{Detection, Detector, DetectorContext, Info};
 
 static INFO: Info = Info {
     name: "container_escape",
-    title: "Way out of a container",
+    title: "Container escape",
     technique: &["T1611"],
     family: Family::Auth,
     stage: Stage::Privilege,
     tier: Tier::Experimental,
     severity: Severity::High,
     confidence: 0.75,
-    meaning: "A process in a container entered namespaces of the host, changed a setting of the host's kernel, or loaded a program into it: the container holds it no longer.",
+    meaning: "A process in a container entered namespaces of the host, changed a setting of the host's kernel, or loaded a program into it: the container no longer confines it.",
     false_positives: "Privileged containers that manage their host: network and storage plugins, `nsenter -t 1` as a way to administer, init containers that set sysctls.",
     quiet: "Settings of a container's own network (`net.*`) are not counted, nor what the container runtime does while it starts one.",
 };

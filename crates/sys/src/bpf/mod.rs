@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -88,6 +87,11 @@ pub enum BpfError {
     /// The kernel does not describe its own types.
     #[error("cannot read the kernel's types from /sys/kernel/btf/vmlinux ({0}): a kernel with CONFIG_DEBUG_INFO_BTF is needed")]
     Btf(String),
+    /// So many may not be open beside those that are reserved.
+    #[error(
+        "too few files may be open at once: the kernel programs need {0}, the rest is reserved for actions; raise LimitNOFILE (ulimit -Hn)"
+    )]
+    Descriptors(u64),
     /// The kernel refused.
     #[error("the kernel refused {what} ({why}): {}", mend())]
     Refused {
@@ -196,8 +200,7 @@ impl Sensor {
         if !in_first_pid_namespace() {
             return Err(BpfError::PidNamespace);
         }
-        let too_many = |why: io::Error| BpfError::Refused { what: "25 open files beside those that acting needs", why: why.to_string() };
-        descriptors::ask_for(OPEN).map_err(too_many)?;
+        descriptors::ask_for(OPEN).map_err(|_| BpfError::Descriptors(OPEN))?;
         lift_memlock_limit();
         let btf = Btf::from_sys_fs().map_err(|e| BpfError::Btf(reason(&e)))?;
         let refused = |what| move |e: &dyn std::error::Error| BpfError::Refused { what, why: reason(e) };
