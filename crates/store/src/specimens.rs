@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use bartizan_model::{
     ActionId, Alarm, AlarmKind, Ancestor, BootId, BudgetChange, Container, Event, EventId, EventKind, ExeFile, Exit, FileAttributes,
-    FileChange, FileChangeKind, FileClass, Flow, HostReach, HostText, Lineage, ListeningUnit, LogLine, Login, Loss, Namespaces,
-    PersistenceKind, Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, Traffic,
-    UserChange, UserChangeKind, Variable, WebAttack,
+    FileChange, FileChangeKind, FileClass, FileFinding, FileIntegrity, Flow, HostReach, HostText, Lineage, ListeningUnit, LogLine, Login,
+    Loss, Namespaces, PersistenceKind, Privilege, PrivilegeKind, Process, ProcessKey, Protocol, Root, ServiceRole, Sha256, Source,
+    Timestamp, Traffic, UserChange, UserChangeKind, Variable, WebAttack,
 };
 
 fn text() -> impl Strategy<Value = HostText> {
@@ -107,6 +107,15 @@ fn attributes() -> FileAttributes {
     FileAttributes { mode: 0o4755, uid: 0, gid: 7, modified, capabilities: Some(1 << 40), immutable: true }
 }
 
+/// How a file differs from its baseline, with and without something dangerous in it.
+fn integrity() -> impl Strategy<Value = FileIntegrity> {
+    let finding = (word(), word()).prop_map(|(rule, sentence)| FileFinding { rule, technique: "T1505.003".to_owned(), sentence });
+    let findings = prop::collection::vec(finding, 0..3);
+    (word(), any::<(u64, u64, bool)>(), findings, prop::collection::vec(text(), 0..3)).prop_map(
+        |(sentence, (changes, version, late), findings, packages)| FileIntegrity { sentence, changes, version, findings, packages, late },
+    )
+}
+
 fn kind() -> impl Strategy<Value = EventKind> {
     let flow = (any::<bool>(), any::<IpAddr>(), any::<u16>(), any::<Option<(IpAddr, u16)>>(), prop::option::of(text()));
     let flow = flow
@@ -119,8 +128,9 @@ fn kind() -> impl Strategy<Value = EventKind> {
             name,
         })
         .boxed();
-    let file = (text(), prop::option::of(word()), any::<bool>(), prop::option::of(word()))
-        .prop_map(|(path, after, cron, before)| FileChange {
+    let file = (text(), prop::option::of(word()), any::<bool>(), prop::option::of(word()), prop::option::of(integrity()))
+        .prop_map(|(path, after, cron, before, integrity)| FileChange {
+            integrity: integrity.map(Box::new),
             persistence: cron.then_some(PersistenceKind::Cron),
             before,
             after,
