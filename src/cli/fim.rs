@@ -1,11 +1,12 @@
-//! `fim`: makes, compares, verifies and approves baselines of files; only `watch` needs an agent.
+//! `fim`: makes, compares, verifies and approves baselines of files; only `watch` and `restore` need an agent.
 
+mod agree;
 mod progress;
+mod restore;
 mod show;
 mod watch;
 
 use std::cell::RefCell;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
@@ -22,9 +23,6 @@ use bartizan_store::{Baseline, StoreError, baseline_file};
 use bartizan_sys::umask::own_uid;
 use bartizan_sys::user_names::UserNames;
 use progress::Bar;
-
-/// Bytes of an answer that are read.
-const LONGEST_ANSWER: u64 = 64;
 
 /// What to do.
 #[derive(Debug, Args)]
@@ -51,6 +49,8 @@ enum FimVerb {
     },
     /// Accept what changed: the baseline gets a new version.
     Approve(ApproveArgs),
+    /// Restore changed files to what the baseline knows; undone unless you confirm it in time. Asks the agent.
+    Restore(restore::RestoreArgs),
     /// Check that nobody changed the baseline itself; exit 5 when somebody did.
     Verify(VerifyArgs),
 }
@@ -118,6 +118,7 @@ pub(super) fn run(global: &Global, args: FimArgs) -> Result<Outcome, Failure> {
     match args.verb {
         FimVerb::Status => status(global, &data),
         FimVerb::Watch => runtime()?.block_on(watch::watch(global)),
+        FimVerb::Restore(args) => restore::run(global, &data, args),
         FimVerb::Verify(args) => verify(&data, args.expect.as_deref(), global.json),
         FimVerb::Diff { path } => {
             if baseline_file(&data).is_none() {
@@ -173,16 +174,7 @@ fn agreed(report: &Report, yes: bool, json: bool) -> Result<(), Failure> {
     if !json {
         show::changes(report)?;
     }
-    if yes {
-        return Ok(());
-    }
-    if json || !io::stdin().is_terminal() {
-        return Err(Failure::usage("nothing was accepted: nobody can be asked here", "say --yes to accept these changes"));
-    }
-    write!(io::stderr(), "Accept this? [y/N] ").and_then(|()| io::stderr().flush())?;
-    let mut answer = String::new();
-    io::stdin().lock().take(LONGEST_ANSWER).read_line(&mut answer)?;
-    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(Failure::failed("nothing was accepted")) }
+    agree::asked("Accept this?", "nothing was accepted", yes, json)
 }
 
 fn text(path: &Path) -> HostText {

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr, lgetxattr, llistxattr};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, lgetxattr, llistxattr};
 use rustix::io::Errno;
 
 /// Longest list and longest value (XATTR_LIST_MAX, XATTR_SIZE_MAX in linux/limits.h).
@@ -93,6 +93,14 @@ pub fn value(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
 /// When the file system refuses; [`is_unsupported`] tells whether it has no such thing.
 pub fn set(file: &File, name: &CStr, value: &[u8]) -> io::Result<()> {
     Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
+}
+
+/// Removes one.
+///
+/// # Errors
+/// When the file system refuses, or there is none of this name.
+pub fn remove(file: &File, name: &CStr) -> io::Result<()> {
+    Ok(fremovexattr(file, name)?)
 }
 
 /// Gives all of one file to another.

@@ -3,6 +3,7 @@
 mod check;
 mod places;
 mod present;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -13,19 +14,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use serde::{Deserialize, Serialize};
 
 use bartizan_model::{FileBackup, HostText, Timestamp};
 use bartizan_sys::digest::read_bounded;
 use bartizan_sys::replace_file::{self, Outlives};
 use places::Place;
-use present::{Attributes, Trace};
-pub use present::{Present, Undone};
+use present::Trace;
+pub use present::{LONGEST, Present, Undone};
+use versions::{Origin, Version, prune};
 
-/// Versions kept of one file.
-const MAX_VERSIONS: usize = 64;
-/// Bytes kept of all files together.
-const MAX_BYTES: u64 = 256 << 20;
 /// Most of the index that is read.
 const LONGEST_INDEX: u64 = 64 << 20;
 const INDEX: &str = "index.jsonl";
@@ -48,7 +45,7 @@ pub enum AccessError {
     #[error("{0} is as this copy already")]
     Same(HostText),
     /// Never by itself.
-    #[error("{0} controls who can log in: only a person may restore it")]
+    #[error("only a person may restore {0}")]
     OnlyByPerson(HostText),
     /// The kernel or the disk.
     #[error("could not {what} {path}: {why}")]
@@ -79,27 +76,6 @@ fn text(path: &Path) -> HostText {
 
 fn on(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AccessError {
     move |why| AccessError::File { what, path: text(path), why }
-}
-
-/// One version of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Version {
-    path: HostText,
-    copy: String,
-    at: Timestamp,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    bytes: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    attributes: Attributes,
-}
-
-impl Version {
-    fn is_of(&self, present: &Present) -> bool {
-        (&self.copy, self.mode, self.uid, self.gid, &self.attributes)
-            == (&present.hash, present.mode, present.uid, present.gid, &present.attributes)
-    }
 }
 
 /// What a look at all files showed.
@@ -169,20 +145,58 @@ impl AccessCopies {
     fn keep_place(&self, place: &Place, now: Timestamp) -> Result<bool, AccessError> {
         let path = place.path();
         let Some(present) = present::read(place).map_err(on("read", &path))? else { return Ok(false) };
-        let store = || on("keep a copy of", &path);
+        let origin = if place.vouched.is_some() { Origin::Replaced } else { Origin::Watched };
+        self.add(&path, &present, origin, now).map(|added| added.is_some())
+    }
+
+    /// One more version, unless the newest is the same: its name.
+    fn add(&self, path: &Path, present: &Present, origin: Origin, now: Timestamp) -> Result<Option<String>, AccessError> {
+        let store = || on("keep a copy of", path);
         let _alone = self.lock().map_err(store())?;
         let mut versions = self.versions().map_err(store())?;
-        let name = text(&path);
-        if versions.iter().rev().find(|version| version.path == name).is_some_and(|newest| newest.is_of(&present)) {
-            return Ok(false);
+        let name = text(path);
+        let same = |newest: &Version| newest.is_of(present) && (origin != Origin::Baseline || newest.origin == origin);
+        if versions.iter().rev().find(|version| version.path == name).is_some_and(same) {
+            return Ok(None);
         }
         replace_file::replace(&self.dir.join(&present.hash), &present.content, 0o600, Outlives::Power).map_err(store())?;
-        let Present { hash, mode, uid, gid, attributes, content } = present;
-        versions.push(Version { path: name, copy: hash, at: now, mode, uid, gid, bytes: content.len() as u64, attributes });
-        prune(&mut versions);
+        let new = Version::new(name.clone(), present, now, origin, versions.iter().filter(|version| version.path == name));
+        let copy = new.copy.clone();
+        versions.push(new);
+        prune(&mut versions, &name);
         self.write_index(&versions).map_err(store())?;
         self.remove_unnamed(&versions);
-        Ok(true)
+        Ok(Some(copy))
+    }
+
+    /// Keeps what the baseline of files knows of a file, so that it can be restored like any other version: the version's name. From then on
+    /// the file has a place here, if every directory on the way to it belongs to root or to the owner that the baseline knows.
+    ///
+    /// # Errors
+    /// [`AccessError::Same`] when the file is so already; when somebody else could lead us elsewhere, when what is there now cannot be kept.
+    pub fn keep_baseline(&self, path: &HostText, was: &Present, now: Timestamp) -> Result<String, AccessError> {
+        let way = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let place = places::of(&self.etc, way).or_else(|| Place::covered(way, (was.uid, was.gid)));
+        let place = place.ok_or_else(|| AccessError::NoPlace(path.clone()))?;
+        let present = present::read(&place).map_err(on("read", &place.path()))?;
+        // A file that is gone says nothing of its directory.
+        place.directory().map_err(on("open the directory of", &place.path()))?;
+        if present.is_some_and(|present| present.is_like(was)) {
+            return Err(AccessError::Same(path.clone()));
+        }
+        match self.add(&place.path(), was, Origin::Baseline, now)? {
+            Some(copy) => Ok(copy),
+            None => {
+                let versions = self.versions().map_err(on("read the index of copies in", &self.dir))?;
+                let newest = versions.into_iter().rev().find(|version| version.path == *path);
+                newest.map(|version| version.copy).ok_or_else(|| AccessError::NoPlace(path.clone()))
+            }
+        }
+    }
+
+    /// Whether the file controls who gets in: every change of it is kept.
+    pub fn controls_access(&self, path: &HostText) -> bool {
+        places::of(&self.etc, Path::new(OsStr::from_bytes(path.as_bytes()))).is_some()
     }
 
     /// What is kept, newest first; of one file only when named.
@@ -191,20 +205,16 @@ impl AccessCopies {
     /// When the index cannot be read.
     pub fn list(&self, path: Option<&HostText>) -> Result<Vec<FileBackup>, AccessError> {
         let versions = self.versions().map_err(on("read the index of copies in", &self.dir))?;
-        let mut present: BTreeMap<Vec<u8>, Option<String>> = BTreeMap::new();
+        let mut present: BTreeMap<Vec<u8>, Option<Present>> = BTreeMap::new();
         let wanted = versions.into_iter().rev().filter(|version| path.is_none_or(|path| *path == version.path));
         Ok(wanted
             .map(|version| {
-                let now = present.entry(version.path.as_bytes().to_vec()).or_insert_with(|| self.hash_now(&version.path));
-                let differs = now.as_ref() != Some(&version.copy);
+                let now = present.entry(version.path.as_bytes().to_vec()).or_insert_with(|| self.present(&version.path).ok().flatten());
+                let differs = now.as_ref().is_none_or(|now| !version.is_of(now));
                 let Version { path, copy, at, mode, uid, gid, bytes, .. } = version;
                 FileBackup { path, copy, at, mode, uid, gid, bytes, differs }
             })
             .collect())
-    }
-
-    fn hash_now(&self, path: &HostText) -> Option<String> {
-        present::read(&self.place(path).ok()?).ok().flatten().map(|present| present.hash)
     }
 
     /// What the file is now; `None`: there is none.
@@ -216,27 +226,37 @@ impl AccessCopies {
         present::read(&place).map_err(on("read", &place.path()))
     }
 
-    /// What the newest version with this content was.
+    /// What the newest version of this name was.
     ///
     /// # Errors
     /// When there is no such copy, or it does not hold what its name says.
     pub fn version(&self, path: &HostText, copy: &str) -> Result<Present, AccessError> {
         self.place(path)?;
-        let versions = self.versions().map_err(on("read the index of copies in", &self.dir))?;
-        let none = || AccessError::NoCopy { path: path.clone(), copy: copy.get(..64).unwrap_or(copy).escape_debug().to_string() };
-        let version = versions.into_iter().rev().find(|version| version.path == *path && version.copy == copy).ok_or_else(none)?;
-        let file = self.dir.join(&version.copy);
-        let content = read_bounded(&file, present::LONGEST).map_err(on("read the copy", &file))?;
-        if blake3::hash(&content).to_hex().as_str() != version.copy {
+        let version = self.named(path, copy)?;
+        let file = self.dir.join(version.hash());
+        let content = read_bounded(&file, LONGEST).map_err(on("read the copy", &file))?;
+        if blake3::hash(&content).to_hex().as_str() != version.hash() {
             return Err(on("trust the copy", &file)(io::Error::other("somebody changed it: it does not hold what its name says")));
         }
-        let Version { copy: hash, mode, uid, gid, attributes, .. } = version;
-        Ok(Present { content, hash, mode, uid, gid, attributes })
+        let hash = version.hash().to_owned();
+        let Version { mode, uid, gid, attributes, modified, .. } = version;
+        Ok(Present { content, hash, mode, uid, gid, attributes, modified })
+    }
+
+    fn named(&self, path: &HostText, copy: &str) -> Result<Version, AccessError> {
+        let versions = self.versions().map_err(on("read the index of copies in", &self.dir))?;
+        let none = || AccessError::NoCopy { path: path.clone(), copy: copy.get(..64).unwrap_or(copy).escape_debug().to_string() };
+        versions.into_iter().rev().find(|version| version.path == *path && version.copy == copy).ok_or_else(none)
+    }
+
+    /// BLAKE3 of the content of a copy; of one that is not known any more, what its name would say.
+    fn hash_of(&self, path: &HostText, copy: &str) -> String {
+        self.named(path, copy).map_or_else(|_| copy.to_owned(), |version| version.hash().to_owned())
     }
 
     /// The file in which a copy's content lies.
-    pub fn file_of(&self, copy: &str) -> PathBuf {
-        self.dir.join(copy)
+    pub fn file_of(&self, path: &HostText, copy: &str) -> PathBuf {
+        self.dir.join(self.hash_of(path, copy))
     }
 
     /// The real directory of a file, its name, and the name beside it under which the former one would be kept.
@@ -267,7 +287,7 @@ impl AccessCopies {
     /// When the kernel refuses.
     pub fn undo(&self, path: &HostText, former: Option<&OsStr>, copy: &str) -> Result<Undone, AccessError> {
         let place = self.place(path)?;
-        present::undo(&place, former, copy).map_err(on("put back the former", &place.path()))
+        present::undo(&place, former, &self.hash_of(path, copy)).map_err(on("put back the former", &place.path()))
     }
 
     /// It stays: what was kept beside it goes.
@@ -280,7 +300,15 @@ impl AccessCopies {
     }
 
     fn place(&self, path: &HostText) -> Result<Place, AccessError> {
-        places::of(&self.etc, Path::new(OsStr::from_bytes(path.as_bytes()))).ok_or_else(|| AccessError::NoPlace(path.clone()))
+        let way = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let none = || AccessError::NoPlace(path.clone());
+        if let Some(place) = places::of(&self.etc, way) {
+            return Ok(place);
+        }
+        // Whose it was when a person accepted it, not whose somebody made it.
+        let versions = self.versions().map_err(on("read the index of copies in", &self.dir))?;
+        let known = versions.into_iter().rev().find(|version| version.origin == Origin::Baseline && version.path == *path);
+        known.and_then(|version| Place::covered(way, (version.uid, version.gid))).ok_or_else(none)
     }
 
     fn lock(&self) -> io::Result<Flock<File>> {
@@ -296,9 +324,8 @@ impl AccessCopies {
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             read => read?,
         };
-        let is_hash = |copy: &str| copy.len() == 64 && copy.bytes().all(|b| b.is_ascii_hexdigit());
         let lines = bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Version>(line).ok());
-        Ok(lines.filter(|version| is_hash(&version.copy)).collect())
+        Ok(lines.filter(Version::is_sound).collect())
     }
 
     fn write_index(&self, versions: &[Version]) -> io::Result<()> {
@@ -312,7 +339,7 @@ impl AccessCopies {
 
     /// Contents that no version names any more.
     fn remove_unnamed(&self, versions: &[Version]) {
-        let named: BTreeSet<&str> = versions.iter().map(|version| version.copy.as_str()).collect();
+        let named: BTreeSet<&str> = versions.iter().map(Version::hash).collect();
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             if entry.file_name().to_str().is_some_and(|name| name.len() == 64 && !named.contains(name)) {
                 let _ = fs::remove_file(entry.path());
@@ -325,27 +352,6 @@ fn trouble(taken: &mut Taken, words: String) {
     if taken.troubles.len() < 16 {
         taken.troubles.push(words);
     }
-}
-
-/// Drops the oldest beyond the bounds, never the first known version of a file nor the newest.
-fn prune(versions: &mut Vec<Version>) {
-    let mut count: BTreeMap<HostText, usize> = BTreeMap::new();
-    versions.iter().for_each(|version| *count.entry(version.path.clone()).or_default() += 1);
-    let mut total: u64 = versions.iter().map(|version| version.bytes).sum();
-    let mut met: BTreeMap<HostText, usize> = BTreeMap::new();
-    versions.retain(|version| {
-        let met = met.entry(version.path.clone()).or_default();
-        *met += 1;
-        let left = count.entry(version.path.clone()).or_default();
-        // `left` counts this one and all that remain; with two left, one is the first and the other the newest.
-        let spare = *met > 1 && *left > 2;
-        let drop = spare && (*left > MAX_VERSIONS || total > MAX_BYTES);
-        if drop {
-            *left -= 1;
-            total -= version.bytes;
-        }
-        !drop
-    });
 }
 
 #[cfg(test)]

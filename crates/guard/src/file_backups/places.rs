@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
+use bartizan_model::HostText;
 use bartizan_sys::digest::read_bounded;
 
 /// Single files below /etc.
@@ -28,9 +30,24 @@ pub(super) struct Place {
     below: PathBuf,
     /// Whose file it is; `None`: root's.
     pub(super) owner: Option<u32>,
+    /// A file of the baseline, with the owner and the group that it knows: every directory on the way is root's or that owner's.
+    pub(super) vouched: Option<(u32, u32)>,
 }
 
 impl Place {
+    /// A file that the baseline knows; its path has no link in it. `None`: no such path is a file's.
+    pub(super) fn covered(path: &Path, vouched: (u32, u32)) -> Option<Self> {
+        let below = path.strip_prefix("/").ok()?;
+        let is_plain = below.components().all(|part| matches!(part, Component::Normal(_))) && path == Path::new("/").join(below);
+        let name = below.file_name()?;
+        (is_plain && !is_ours(name)).then(|| Self {
+            base: PathBuf::from("/"),
+            below: below.to_owned(),
+            owner: None,
+            vouched: Some(vouched),
+        })
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.base.join(&self.below)
     }
@@ -44,7 +61,10 @@ impl Place {
         let base =
             File::from(nix::fcntl::open(&self.base, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?);
         let below = self.below.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let dir = unbent(&base, below, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let dir = match self.vouched {
+            Some(vouched) => walked(base, below, vouched)?,
+            None => unbent(&base, below, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?,
+        };
         let real = fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir)))?;
         Ok((dir, real))
     }
@@ -55,6 +75,42 @@ pub(super) fn unbent(dir: &File, below: &Path, flags: OFlag) -> io::Result<File>
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).resolve(resolve);
     Ok(File::from(openat2(dir, below, how)?))
+}
+
+/// Opens one directory after the other, and each must be one in which nobody but root and this owner may swap names.
+fn walked(base: File, below: &Path, (owner, group): (u32, u32)) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    let mut dir = unbent(&base, Path::new("."), flags)?;
+    let mut way = PathBuf::from("/");
+    is_vouched(&dir, &way, (owner, group))?;
+    for part in below.components().filter(|part| matches!(part, Component::Normal(_))) {
+        way.push(part);
+        dir = unbent(&dir, Path::new(&part), flags).map_err(|why| match why.raw_os_error() {
+            Some(libc::ELOOP | libc::ENOTDIR) => {
+                io::Error::other(format!("{} is a symbolic link or no directory: not followed", shown(&way)))
+            }
+            _ => why,
+        })?;
+        is_vouched(&dir, &way, (owner, group))?;
+    }
+    Ok(dir)
+}
+
+fn is_vouched(dir: &File, way: &Path, (owner, group): (u32, u32)) -> io::Result<()> {
+    let found = dir.metadata()?;
+    let (mode, is_sticky) = (found.mode(), found.mode() & 0o1000 != 0);
+    let others = mode & 0o002 != 0 || (owner == 0 && mode & 0o020 != 0 && found.gid() != 0 && found.gid() != group);
+    match () {
+        () if found.uid() != 0 && found.uid() != owner => {
+            Err(io::Error::other(format!("{} belongs to uid {}, who could lead us elsewhere", shown(way), found.uid())))
+        }
+        () if others && !is_sticky => Err(io::Error::other(format!("others may write to {} and could lead us elsewhere", shown(way)))),
+        () => Ok(()),
+    }
+}
+
+fn shown(path: &Path) -> HostText {
+    HostText::from(path.as_os_str().as_bytes())
 }
 
 /// One account that has a home and a shell.
@@ -79,7 +135,7 @@ fn account(line: &[u8]) -> Option<Account> {
 
 /// All places on this host, whether or not there is a file now.
 pub(super) fn all(etc: &Path) -> Vec<Place> {
-    let of_root = |below: PathBuf| Place { base: etc.to_owned(), below, owner: None };
+    let of_root = |below: PathBuf| Place { base: etc.to_owned(), below, owner: None, vouched: None };
     let mut places: Vec<Place> = FILES.iter().map(|file| of_root(PathBuf::from(file))).collect();
     for dir in DIRECTORIES {
         // Root's own directories: a link or a directory among the files is no sign of anything.
@@ -92,6 +148,7 @@ pub(super) fn all(etc: &Path) -> Vec<Place> {
             base: account.home.clone(),
             below: Path::new(".ssh").join(file),
             owner: Some(account.uid),
+            vouched: None,
         }));
     }
     let mut seen = std::collections::BTreeSet::new();
@@ -114,11 +171,11 @@ pub(super) fn of(etc: &Path, path: &Path) -> Option<Place> {
     if let Ok(below) = path.strip_prefix(etc) {
         let known =
             FILES.iter().any(|file| below == Path::new(file)) || DIRECTORIES.iter().any(|dir| below.parent() == Some(Path::new(dir)));
-        return known.then(|| Place { base: etc.to_owned(), below: below.to_owned(), owner: None });
+        return known.then(|| Place { base: etc.to_owned(), below: below.to_owned(), owner: None, vouched: None });
     }
     accounts(etc).into_iter().find_map(|account| {
         let below = path.strip_prefix(&account.home).ok()?;
         let known = OF_ACCOUNTS.iter().any(|file| below == Path::new(".ssh").join(file));
-        known.then(|| Place { base: account.home.clone(), below: below.to_owned(), owner: Some(account.uid) })
+        known.then(|| Place { base: account.home.clone(), below: below.to_owned(), owner: Some(account.uid), vouched: None })
     })
 }

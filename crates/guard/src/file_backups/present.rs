@@ -1,5 +1,6 @@
 //! One such file as it is now; put to something else whole or not at all, and put back exactly.
 
+use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,14 +9,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, futimens};
+use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::places::{Place, unbent};
 use bartizan_sys::xattrs;
 
 /// Files up to this size are kept.
-pub(super) const LONGEST: u64 = 1 << 20;
+pub const LONGEST: u64 = 1 << 20;
 /// Extended attributes that are kept of one file.
 const MAX_ATTRIBUTES: usize = 64;
 
@@ -36,6 +38,28 @@ pub struct Present {
     /// Group.
     pub gid: u32,
     pub(super) attributes: Attributes,
+    /// Last change of the content, nanoseconds since 1970; `None`: it is now.
+    pub(super) modified: Option<i64>,
+}
+
+impl Present {
+    /// What a file was, with its extended attributes; `modified`: last change of the content, nanoseconds since 1970.
+    pub fn new(content: Vec<u8>, (mode, uid, gid): (u32, u32, u32), attributes: Vec<(String, Vec<u8>)>, modified: i64) -> Self {
+        let hash = blake3::hash(&content).to_hex().to_string();
+        Self { content, hash, mode, uid, gid, attributes, modified: Some(modified) }
+    }
+
+    /// Whether the other holds the same and the same people may do the same with it; times do not count.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let own = |all: &Attributes| all.iter().filter(|(name, _)| is_ours_to_set(name)).cloned().collect::<BTreeSet<_>>();
+        (&self.hash, self.mode, self.uid, self.gid) == (&other.hash, other.mode, other.uid, other.gid)
+            && own(&self.attributes) == own(&other.attributes)
+    }
+}
+
+/// Labels are given by the security module of the kernel; capabilities, access lists and what users write are not.
+fn is_ours_to_set(name: &str) -> bool {
+    !name.starts_with("security.") || name == "security.capability"
 }
 
 /// What changes when a file does, for a cheap look.
@@ -56,6 +80,10 @@ fn open(place: &Place) -> io::Result<Option<(File, std::fs::Metadata)>> {
     if !found.is_file() {
         return Err(io::Error::other("it is no plain file"));
     }
+    // What is shown and kept of it must not be somebody else's.
+    if place.vouched.is_some_and(|(owner, _)| found.uid() != owner && found.nlink() > 1) {
+        return Err(io::Error::other(format!("it is a hard link to a file of uid {}: remove it first", found.uid())));
+    }
     // A hard link to somebody else's file, for example /etc/shadow, is not taken for the account's own.
     if place.owner.is_some_and(|owner| found.uid() != owner && (found.uid() != 0 || found.nlink() > 1)) {
         return Err(io::Error::other(format!("it belongs to uid {}, not to the account", found.uid())));
@@ -74,11 +102,12 @@ pub(super) fn read(place: &Place) -> io::Result<Option<Present>> {
     let mut content = Vec::new();
     Read::by_ref(&mut file).take(LONGEST + 1).read_to_end(&mut content)?;
     if content.len() as u64 > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+        let what = if place.vouched.is_some() { ", and what is replaced must be kept: move it aside first" } else { "" };
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than 1 MiB{what}")));
     }
     let hash = blake3::hash(&content).to_hex().to_string();
     let attributes = attributes(&file)?;
-    Ok(Some(Present { content, hash, mode: found.mode() & 0o7777, uid: found.uid(), gid: found.gid(), attributes }))
+    Ok(Some(Present { content, hash, mode: found.mode() & 0o7777, uid: found.uid(), gid: found.gid(), attributes, modified: None }))
 }
 
 fn attributes(file: &File) -> io::Result<Attributes> {
@@ -88,6 +117,12 @@ fn attributes(file: &File) -> io::Result<Attributes> {
 }
 
 fn set_attributes(file: &File, attributes: &Attributes) -> io::Result<()> {
+    // A directory's default access list gives a new file one that the former did not have.
+    for name in xattrs::names(file)? {
+        if name.to_str().is_ok_and(|name| is_ours_to_set(name) && !attributes.iter().any(|(kept, _)| kept == name)) {
+            xattrs::remove(file, &name)?;
+        }
+    }
     for (name, value) in attributes {
         match xattrs::set(file, &CString::new(name.as_str())?, value) {
             // Where there is no such label, there is none to lose.
@@ -123,6 +158,9 @@ pub(super) fn prepare(place: &Place, new: &Present, check: &dyn Fn(&Path) -> io:
         fchown(&file, Some(new.uid), Some(new.gid))?;
         file.set_permissions(std::fs::Permissions::from_mode(new.mode))?;
         set_attributes(&file, &new.attributes)?;
+        if let Some(modified) = new.modified {
+            futimens(&file, &TimeSpec::UTIME_OMIT, &TimeSpec::nanoseconds(modified))?;
+        }
         file.sync_all()?;
         check(&real.join(&name))
     })();
@@ -156,8 +194,8 @@ pub enum Undone {
     LeftAlone,
 }
 
-/// Puts the former file, or its absence, back, if the file still holds `copy`, which we had put there.
-pub(super) fn undo(place: &Place, former: Option<&OsStr>, copy: &str) -> io::Result<Undone> {
+/// Puts the former file, or its absence, back, if the file still holds what we had put there: content of this hash.
+pub(super) fn undo(place: &Place, former: Option<&OsStr>, hash: &str) -> io::Result<Undone> {
     let (dir, _) = match place.directory() {
         Ok(found) => found,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Undone::Nothing),
@@ -179,7 +217,7 @@ pub(super) fn undo(place: &Place, former: Option<&OsStr>, copy: &str) -> io::Res
             return dir.sync_all().map(|()| Undone::Nothing);
         }
     }
-    let ours = read(place).ok().flatten().is_some_and(|present| present.hash == copy);
+    let ours = read(place).ok().flatten().is_some_and(|present| present.hash == hash);
     let done = match former {
         Some(former) if ours => renameat(&dir, former, &dir, place.name()).map(|()| Undone::Back)?,
         Some(former) => {

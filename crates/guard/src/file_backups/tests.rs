@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
+use super::versions::{MAX_BYTES, MAX_RESTORED, MAX_VERSIONS};
 use super::*;
 
 struct Bench {
@@ -65,11 +66,15 @@ fn every_change_is_a_new_version_and_nothing_else_is() {
     let again = AccessCopies { seen: BTreeMap::new(), dir: bench.copies.dir.clone(), etc: bench.copies.etc.clone() };
     let listed: Vec<(String, u32, bool)> = again.list(Some(&keys)).unwrap().into_iter().map(|c| (c.copy, c.mode, c.differs)).collect();
     let evil = hash("ssh-ed25519 EVIL\n");
-    assert_eq!(listed, [(evil.clone(), 0o666, true), (evil, 0o644, true), (hash("ssh-ed25519 A\n"), 0o644, true)]);
+    assert_eq!(listed[1..], [(evil.clone(), 0o644, true), (hash("ssh-ed25519 A\n"), 0o644, true)]);
+    assert_eq!((listed[0].1, listed[0].2), (0o666, true));
+    assert_ne!(listed[0].0, evil, "the same content with another mode is another version, and can be named");
+    assert_eq!(again.version(&keys, &listed[0].0).unwrap().mode, 0o666);
+    assert_eq!(again.version(&keys, &evil).unwrap().mode, 0o644);
     assert!(!again.list(Some(&drop_in)).unwrap()[0].differs);
     assert_eq!(again.list(None).unwrap().len(), 4);
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
-    assert_eq!((mode(&again.dir), mode(&again.file_of(&hash("Port 22\n")))), (0o700, 0o600));
+    assert_eq!((mode(&again.dir), mode(&again.file_of(&drop_in, &hash("Port 22\n")))), (0o700, 0o600));
 }
 
 #[test]
@@ -156,7 +161,7 @@ fn a_copy_that_was_put_half_way_is_undone_without_a_trace() {
                 fs::rename(real.join(present::waiting_name(&place)), bench.at("etc/pam.d/su")).unwrap();
             }
             if by_script {
-                script_undoes(&bench, [real.as_os_str(), &name, &former, bench.copies.file_of(&good.hash).as_os_str()]);
+                script_undoes(&bench, [real.as_os_str(), &name, &former, bench.copies.file_of(&path, &good.hash).as_os_str()]);
             } else {
                 let undone = bench.copies.undo(&path, Some(&former), &good.hash).unwrap();
                 assert_eq!(undone, if steps > 1 { Undone::Back } else { Undone::Nothing }, "{now_is:?} after {steps} steps");
@@ -188,7 +193,7 @@ fn the_script_undoes_as_we_do() {
     let good = bench.copies.version(&path, &hash("good\n")).unwrap();
     let (real, name, former) = bench.copies.where_is(&path, "A1").unwrap();
     let undo = |former: &str| {
-        script_undoes(&bench, [real.as_os_str(), &name, OsStr::new(former), bench.copies.file_of(&good.hash).as_os_str()]);
+        script_undoes(&bench, [real.as_os_str(), &name, OsStr::new(former), bench.copies.file_of(&path, &good.hash).as_os_str()]);
         fs::read_to_string(bench.at("etc/pam.d/su")).ok()
     };
     bench.write("etc/pam.d/su", "evil\n");
@@ -239,26 +244,90 @@ fn a_configuration_that_sshd_refuses_is_not_put_in_place() {
 
 #[test]
 fn versions_are_bounded_and_the_first_one_stays() {
-    let version = |path: &str, n: u64, bytes| Version {
-        path: path.into(),
-        copy: format!("{n:064x}"),
-        at: now(),
-        mode: 0o600,
-        uid: 0,
-        gid: 0,
-        bytes,
-        attributes: Vec::new(),
+    let version = |path: &str, n: u64, bytes| {
+        let mut present = Present::new(Vec::new(), (0o600, 0, 0), Vec::new(), 0);
+        present.hash = format!("{n:064x}");
+        let origin = if path == "restored" { Origin::Replaced } else { Origin::Watched };
+        let mut version = Version::new(path.into(), &present, now(), origin, std::iter::empty());
+        version.bytes = bytes;
+        version
     };
     let mut versions: Vec<Version> = (0..100).map(|n| version("a", n, 1)).chain([version("b", 7, 1)]).collect();
-    prune(&mut versions);
+    prune(&mut versions, &"b".into());
     let kept: Vec<&str> = versions.iter().filter(|v| v.path == *"a").map(|v| v.copy.as_str()).collect();
     assert_eq!(kept.len(), MAX_VERSIONS);
     assert_eq!((kept[0], kept[MAX_VERSIONS - 1]), (format!("{:064x}", 0).as_str(), format!("{:064x}", 99).as_str()));
     assert_eq!(versions.len(), MAX_VERSIONS + 1);
     let mut large: Vec<Version> = (0..10).map(|n| version("a", n, MAX_BYTES / 4)).collect();
-    prune(&mut large);
+    prune(&mut large, &"a".into());
     assert_eq!(large.iter().map(|v| v.copy.ends_with('0') || v.copy.ends_with('9')).filter(|end| *end).count(), 2);
     assert!(large.iter().map(|v| v.bytes).sum::<u64>() <= MAX_BYTES);
+    // What restorations left is bounded by itself, and takes no room from what controls access.
+    let mut mixed: Vec<Version> = (0..5000).map(|n| version("restored", n, 1)).chain([version("a", 1, 1), version("b", 1, 1)]).collect();
+    prune(&mut mixed, &"b".into());
+    assert_eq!((mixed.len(), mixed[0].copy.as_str()), (MAX_RESTORED + 2, format!("{:064x}", 5000 - MAX_RESTORED).as_str()));
+    prune(&mut mixed, &"restored".into());
+    assert_eq!(mixed.len(), MAX_RESTORED + 2);
+}
+
+/// A file that the baseline knows, put in place although nobody keeps copies of it.
+#[test]
+fn what_the_baseline_knows_is_put_back_whole_and_no_stranger_leads_us_elsewhere() {
+    let bench = Bench::new();
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("skipped: not root");
+    }
+    fs::create_dir_all(bench.at("srv/www")).unwrap();
+    let path = bench.write("srv/www/index.php", "good\n");
+    let was =
+        Present::new(b"good\n".to_vec(), (0o640, 33, 33), vec![("user.mark".to_owned(), b"here".to_vec())], 1_234_567_890_123_456_789);
+    assert!(matches!(bench.copies.place(&path), Err(AccessError::NoPlace(_))), "nothing is known of it");
+    bench.write("srv/www/index.php", "evil\n");
+    let copy = bench.copies.keep_baseline(&path, &was, now()).unwrap();
+    assert!(bench.copies.keep(&path, now()).unwrap(), "what is replaced is kept");
+    let (_, _, former) = bench.copies.where_is(&path, "A1").unwrap();
+    let evil = fs::metadata(bench.at("srv/www/index.php")).unwrap();
+    bench.copies.put(&path, &bench.copies.version(&path, &copy).unwrap(), Some(&former)).unwrap();
+    let found = fs::metadata(bench.at("srv/www/index.php")).unwrap();
+    assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o640, 33, 33));
+    assert_eq!((found.mtime(), found.mtime_nsec()), (1_234_567_890, 123_456_789));
+    let now_is = bench.copies.present(&path).unwrap().unwrap();
+    assert!(now_is.is_like(&was), "{now_is:?}");
+    assert!(matches!(bench.copies.keep_baseline(&path, &was, now()), Err(AccessError::Same(_))));
+    assert_eq!(bench.copies.undo(&path, Some(&former), &copy).unwrap(), Undone::Back);
+    assert_eq!(fs::metadata(bench.at("srv/www/index.php")).unwrap().ino(), evil.ino());
+
+    let said = |why: AccessError| why.to_string();
+    let again = || bench.copies.keep_baseline(&path, &was, now()).map_err(said).unwrap_err();
+    let put = || bench.copies.put(&path, &was, None).map_err(said).unwrap_err();
+    // A directory on the way becomes a link, or a stranger's, or one that everybody writes to.
+    fs::create_dir(bench.at("elsewhere")).unwrap();
+    bench.write("elsewhere/index.php", "mine\n");
+    fs::rename(bench.at("srv/www"), bench.at("srv/moved")).unwrap();
+    symlink(bench.at("elsewhere"), bench.at("srv/www")).unwrap();
+    assert!(again().contains("/srv/www is a symbolic link or no directory: not followed"), "{}", again());
+    assert!(put().contains("not followed"));
+    fs::remove_file(bench.at("srv/www")).unwrap();
+    fs::rename(bench.at("srv/moved"), bench.at("srv/www")).unwrap();
+    std::os::unix::fs::chown(bench.at("srv"), Some(1234), None).unwrap();
+    assert!(again().contains("/srv belongs to uid 1234, who could lead us elsewhere"), "{}", again());
+    assert!(put().contains("belongs to uid 1234"));
+    std::os::unix::fs::chown(bench.at("srv"), Some(33), None).unwrap();
+    bench.copies.keep_baseline(&path, &was, now()).unwrap();
+    fs::set_permissions(bench.at("srv"), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(again().contains("others may write to "), "{}", again());
+    fs::set_permissions(bench.at("srv"), fs::Permissions::from_mode(0o755)).unwrap();
+    // The file becomes a link, or a second name of somebody else's.
+    fs::remove_file(bench.at("srv/www/index.php")).unwrap();
+    symlink(bench.at("elsewhere/index.php"), bench.at("srv/www/index.php")).unwrap();
+    assert!(again().contains("symbolic link"), "{}", again());
+    fs::remove_file(bench.at("srv/www/index.php")).unwrap();
+    fs::hard_link(bench.at("elsewhere/index.php"), bench.at("srv/www/index.php")).unwrap();
+    assert!(again().contains("it is a hard link to a file of uid 0"), "{}", again());
+    fs::remove_file(bench.at("srv/www/index.php")).unwrap();
+    fs::write(bench.at("srv/www/index.php"), vec![b'x'; (LONGEST + 1) as usize]).unwrap();
+    assert!(again().contains("it is larger than 1 MiB, and what is replaced must be kept: move it aside first"), "{}", again());
+    assert_eq!(fs::read_to_string(bench.at("elsewhere/index.php")).unwrap(), "mine\n");
 }
 
 #[test]
@@ -271,7 +340,7 @@ fn a_torn_or_changed_shelf_is_not_trusted() {
     torn.extend(b"{\"path\":\"/etc/pa");
     fs::write(&index, torn).unwrap();
     assert_eq!(bench.copies.list(None).unwrap().len(), 1);
-    fs::write(bench.copies.file_of(&hash("good\n")), "evil\n").unwrap();
+    fs::write(bench.copies.file_of(&path, &hash("good\n")), "evil\n").unwrap();
     assert!(bench.copies.version(&path, &hash("good\n")).unwrap_err().to_string().contains("does not hold what its name says"));
     assert!(matches!(bench.copies.version(&path, "../../etc/passwd"), Err(AccessError::NoCopy { .. })));
 }

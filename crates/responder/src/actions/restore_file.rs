@@ -1,4 +1,4 @@
-//! Restore a file that decides who gets in from a backup; a person asks for it, and unless confirmed it is undone.
+//! Restore a file from a backup, or to what the baseline of files knows of it; a person asks for it, and unless confirmed it is undone.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -60,9 +60,12 @@ fn copies(context: &ActionContext) -> AccessCopies {
 }
 
 fn differs(present: Option<&Present>, wanted: &Present) -> bool {
-    present.is_none_or(|present| {
-        (&present.hash, present.mode, present.uid, present.gid) != (&wanted.hash, wanted.mode, wanted.uid, wanted.gid)
-    })
+    present.is_none_or(|present| !present.is_like(wanted))
+}
+
+/// Whether everybody on the host may read both: a preview is shown to everybody who may ask for one.
+fn is_public(present: Option<&Present>, wanted: &Present) -> bool {
+    wanted.mode & 0o004 != 0 && present.is_none_or(|present| present.mode & 0o004 != 0)
 }
 
 /// The lines that go and those that come, without what both begin and end with; bounded, escaped.
@@ -122,18 +125,27 @@ impl Act for RestoreFile {
                 "the copy is written whole, with owner {}:{} and mode {:04o}, and takes its place in one rename",
                 wanted.uid, wanted.gid, wanted.mode
             ),
-            "sshd -t or visudo -c is asked before, for the files that they read".to_owned(),
             format!("unless a person confirms it within {confirm}, the former file comes back; once confirmed it stays"),
             watchdog::after_reboot().to_owned(),
         ];
-        steps.extend(difference(present.as_ref().map(|present| present.content.as_slice()).unwrap_or_default(), &wanted.content));
+        let controls_access = copies.controls_access(path);
+        if controls_access {
+            steps.insert(2, "sshd -t or visudo -c is asked before, for the files that they read".to_owned());
+        }
+        match controls_access || is_public(present.as_ref(), &wanted) {
+            true => steps.extend(difference(present.as_ref().map(|now| now.content.as_slice()).unwrap_or_default(), &wanted.content)),
+            false => steps.push("its lines are not shown: not everybody may read it (`bartizan fim diff` shows them to root)".to_owned()),
+        }
         let undo = match &present {
             Some(_) => "the former file comes back, the very same inode, as long as it was not confirmed".to_owned(),
             None => format!("{path}, which does not exist now, is removed again, as long as it was not confirmed"),
         };
         Ok(Preview {
             steps,
-            blast_radius: format!("{path} alone; who may log in or become root may change with it"),
+            blast_radius: match controls_access {
+                true => format!("{path} alone; who may log in or become root may change with it"),
+                false => format!("{path} alone"),
+            },
             undo: vec![undo],
             ..Preview::default()
         })
@@ -173,7 +185,7 @@ impl Act for RestoreFile {
                 directory.as_os_str().as_bytes(),
                 name.as_bytes(),
                 former.as_deref().unwrap_or(OsStr::new("-")).as_bytes(),
-                copies.file_of(copy).as_os_str().as_bytes(),
+                copies.file_of(path, copy).as_os_str().as_bytes(),
             ],
         );
         noted.map_err(|why| AccessError::File { what: "write down how to undo", path: path.clone(), why })?;
@@ -259,7 +271,8 @@ impl Act for RestoreFile {
     ) -> Result<Self::Snapshot, ActError> {
         let (path, copy) = whom(&action.target)?;
         let copies = copies(context);
-        if copies.present(path)?.is_none_or(|present| present.hash != copy) {
+        let wanted = copies.version(path, copy)?;
+        if copies.present(path)?.is_none_or(|present| present.hash != wanted.hash) {
             return Err(ActError::Unverified(format!("{path} does not hold the copy any more: there is nothing to confirm")));
         }
         // The note first: without it nobody takes the file back.
