@@ -180,6 +180,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Audit { .. }
         | Verb::Replay(_)
         | Verb::Rules(_)
+        | Verb::Indicators(_)
         | Verb::Redteam { .. }
         | Verb::Reload
         | Verb::KernelObject
@@ -240,6 +241,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Audit { .. }
         | Verb::Replay(_)
         | Verb::Rules(_)
+        | Verb::Indicators(_)
         | Verb::Redteam { .. }
         | Verb::Reload
         | Verb::KernelObject

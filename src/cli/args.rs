@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
 use super::exceptions::ExceptionsArgs;
 use super::fim::FimArgs;
+use super::indicators::IndicatorsArgs;
 use super::logs::LogsArgs;
 use super::rules::RulesArgs;
 use bartizan_agent::replay::LineFormat;
@@ -219,6 +220,8 @@ pub(super) enum Verb {
     Replay(ReplayArgs),
     /// List, test, import and switch Sigma rules; see which are evaluated on this host.
     Rules(RulesArgs),
+    /// List indicator lists (known bad addresses, domain names, digests), or look one value up.
+    Indicators(IndicatorsArgs),
     /// Run a harmless practice attack in a sandbox.
     Redteam {
         /// What to do.
@@ -306,6 +309,9 @@ pub(super) struct ReplayArgs {
     /// Judge recorded events by the program's own rules and those below DIR, too.
     #[arg(long, value_name = "DIR")]
     pub(super) rules: Option<PathBuf>,
+    /// Match recorded events against the indicator lists in DIR, too.
+    #[arg(long, value_name = "DIR")]
+    pub(super) indicators: Option<PathBuf>,
 }
 
 /// How a recording is written.

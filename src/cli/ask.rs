@@ -167,6 +167,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         | Verb::Fim(_)
         | Verb::Replay(_)
         | Verb::Rules(_)
+        | Verb::Indicators(_)
         | Verb::Redteam { .. }
         | Verb::KernelObject
         | Verb::Screenshots { .. }

@@ -10,6 +10,7 @@ mod explain_line;
 mod fail2ban;
 mod fim;
 mod generate;
+mod indicators;
 mod logs;
 mod outcome;
 mod place;
@@ -65,6 +66,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&global, &args),
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Rules(args)) => rules::run(&global, args),
+        Some(Verb::Indicators(args)) => indicators::run(&global, args),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
         Some(Verb::Fim(args)) => fim::run(&global, args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),

@@ -12,10 +12,10 @@ use super::ask::settings;
 use super::outcome::{FAILED, Failure, Outcome};
 use super::print;
 use bartizan_agent::replay::{Line, Lines, LogReplay, LogSummary, Place, Replay, Replayed, Summary};
-use bartizan_agent::rule_packs;
+use bartizan_agent::{indicator_lists, rule_packs};
 use bartizan_config::Policy;
-use bartizan_config::RuleFolders;
-use bartizan_model::{HostText, Incident, Signal};
+use bartizan_config::{IndicatorFolders, RuleFolders};
+use bartizan_model::{HostText, Incident, Lifeline, Signal};
 use bartizan_sys::own_usage;
 
 /// Read at once.
@@ -64,6 +64,10 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<Outcome, Fail
                 let (rules, problems) = rule_packs::load(&folders, &policy);
                 problems.iter().for_each(|problem| print::notice(&format!("refused: {problem}")));
                 replay.set_rules(rules, policy.rules.most_per_day);
+            }
+            if let Some(directory) = &args.indicators {
+                let folders = IndicatorFolders { host: directory.clone(), data: directory.join("data") };
+                replay.set_indicators(indicator_lists::load(&folders, &policy, &Lifeline::default(), chrono::Utc::now()));
             }
             read_all(&args.files, &mut printer, |line, printer| match line {
                 Some(line) => replay.line(line, &mut |told| printer.tell(&told)),

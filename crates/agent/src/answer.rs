@@ -1,7 +1,8 @@
 //! Which part answers which question of the control socket. The role was checked before.
 
+use crate::indicator_lists::{self, INDICATORS};
 use crate::rule_packs;
-use bartizan_config::RuleFolders;
+use bartizan_config::{IndicatorFolders, RuleFolders};
 use bartizan_enforce::accounts;
 use bartizan_guard::file_backups::AccessCopies;
 use bartizan_model::{Action, ActionPlan, AlertId, Approver, Hold, HostText, IncidentId, Isolation, Role, Target, nearest};
@@ -91,9 +92,14 @@ pub(crate) fn reload(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
             let (rules, problems) = rule_packs::load(&RuleFolders::of(&parts.settings), &policy);
             let told = rule_packs::summary(&rules, &problems);
             parts.ingest.set_rules(rules, policy.rules.most_per_day);
+            let now = chrono::Utc::now();
+            let lists = indicator_lists::load(&IndicatorFolders::of(&parts.settings), &policy, &parts.response.lifeline(), now);
+            let listed = indicator_lists::summary(&lists, now);
+            parts.troubles.report(INDICATORS, indicator_lists::trouble(&lists, now));
+            parts.ingest.set_indicators(lists);
             parts.response.audit(chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
             Ok(Reply::Done(format!(
-                "policy reloaded: scores, thresholds, protection and limits; {told}; detectors and agent.toml need a restart"
+                "policy reloaded: scores, thresholds, protection and limits; {told}; {listed}; detectors and agent.toml need a restart"
             )))
         }
         Err(error) => Err(refusal(ErrorCode::Failed, &error.to_string(), "correct the file and reload; the old policy is still in force")),

@@ -7,6 +7,7 @@ use crate::accounting::{self, Accounting, Books, Controls};
 use crate::archive::Archives;
 use crate::console::{self, Console};
 use crate::fim::live::Live;
+use crate::indicator_lists::{self, INDICATORS};
 use crate::ingest::{self, Coverage, Ingest, Lanes, LogJudge, alarmed};
 use crate::life::Life;
 use crate::parts::Parts;
@@ -17,7 +18,7 @@ use crate::rule_packs;
 use crate::start::EngineError;
 use crate::troubles::Troubles;
 use crate::upkeep::{self, Opened, Timers, Upkeep};
-use bartizan_config::RuleFolders;
+use bartizan_config::{IndicatorFolders, RuleFolders};
 use bartizan_config::{Policy, Settings};
 use bartizan_court::Court;
 use bartizan_detect::correlator::Correlator;
@@ -291,5 +292,10 @@ pub(crate) fn detectors(parts: &Parts) -> DetectorSet {
     let (rules, problems) = rule_packs::load(&RuleFolders::of(&parts.settings), policy);
     tracing::info!("{}", rule_packs::summary(&rules, &problems));
     detectors.set_rules(rules, policy.rules.most_per_day);
+    let now = chrono::Utc::now();
+    let lists = indicator_lists::load(&IndicatorFolders::of(&parts.settings), policy, &parts.response.lifeline(), now);
+    tracing::info!("{}", indicator_lists::summary(&lists, now));
+    parts.troubles.report(INDICATORS, indicator_lists::trouble(&lists, now));
+    detectors.set_indicators(lists);
     detectors
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::parts::Parts;
-use crate::{health, policy_words};
+use crate::{health, indicator_lists, policy_words};
 use bartizan_config::Settings;
 use bartizan_enforce::probes;
 use bartizan_model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, Timestamp};
@@ -17,7 +17,7 @@ const LOSS_MEND: &str = "incidents over that time are marked incomplete; raise t
 /// Tries every sensor, enforcer and dependency; changes nothing.
 pub fn probe(settings: &Settings) -> Vec<Check> {
     let load_bpf = || bpf::Sensor::load().map(|_| "loaded and unloaded".to_owned()).map_err(|error| error.to_string());
-    let mut checks = vec![policy_words::check(&settings.policy)];
+    let mut checks = vec![policy_words::check(&settings.policy), indicator_lists::check(settings, chrono::Utc::now())];
     checks.extend(probe::all(&Grounds { data: &settings.data, bpf_object: bpf::ORIGIN, load_bpf: &load_bpf, enforcers: &probes::all }));
     checks
 }
@@ -27,8 +27,10 @@ pub(super) fn examine(parts: &Parts) -> Vec<Check> {
     let health = health::measure(parts);
     let mut checks = vec![agent(&health), sensors(parts, &health), coverage(&health), losses(parts), logs(&health)];
     checks.extend(health.blind_spots.iter().map(blind_spot));
-    // The policy's words have a check of their own below.
-    for (name, trouble) in parts.troubles.all().into_iter().filter(|(name, _)| name != policy_words::POLICY_WORDS) {
+    // The policy's words and the indicator lists have checks of their own below.
+    for (name, trouble) in
+        parts.troubles.all().into_iter().filter(|(name, _)| name != policy_words::POLICY_WORDS && name != indicator_lists::INDICATORS)
+    {
         checks.push(Check { name, state: CheckState::Degraded, detail: trouble, mend: "it is tried again by itself".to_owned() });
     }
     checks.push(settings(&parts.settings));

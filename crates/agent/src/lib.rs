@@ -11,6 +11,7 @@ mod doctor;
 mod exceptions;
 pub mod fim;
 mod health;
+pub mod indicator_lists;
 mod ingest;
 mod life;
 mod mailbox;

@@ -4,7 +4,9 @@
 
 pub mod agent;
 pub mod contrast;
+mod folder_files;
 mod hold_policy;
+mod indicator_files;
 mod key;
 pub mod keymap;
 mod layers;
@@ -22,7 +24,9 @@ mod web_policy;
 mod webhook;
 
 pub use agent::{Access, Flags, LaneSizes, LogLevel, Settings};
+pub use folder_files::FolderFile;
 pub use hold_policy::{HoldPolicy, Networks};
+pub use indicator_files::{IndicatorFolders, IndicatorPolicy};
 pub use key::{Key, KeyError, KeyName};
 pub use keymap::{Command, Keymap};
 pub use layers::{ConfigError, Origin};

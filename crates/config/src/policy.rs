@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::hold_policy::HoldPolicy;
+use super::indicator_files::IndicatorPolicy;
 use super::layers::one_line;
 use super::login_policy::LoginPolicy;
 use super::policy_check;
@@ -51,6 +52,8 @@ pub struct Policy {
     pub web: WebPolicy,
     /// Which rules are off, and how often one may speak.
     pub rules: RulePolicy,
+    /// How long indicator lists are matched.
+    pub indicators: IndicatorPolicy,
 }
 
 /// `[mode]`

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::hold_policy;
+use super::indicator_files;
 use super::login_policy;
 use super::policy::Policy;
 use super::rule_policy;
@@ -47,6 +48,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     hold_policy::check(&policy.holds)?;
     web_policy::check(&policy.web)?;
     rule_policy::check(&policy.rules)?;
+    indicator_files::check(&policy.indicators)?;
     vitals(policy)
 }
 

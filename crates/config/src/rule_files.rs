@@ -1,14 +1,12 @@
 //! Where rules lie on disk, and what lies there: a folder `rules` beside the configuration, and one in the data folder.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
+use super::folder_files::{Wanted, folder_files};
 
-/// Deepest folder that is looked into.
-const MAX_DEPTH: usize = 8;
 /// Most files that are read.
 const MAX_FILES: usize = 20_000;
 /// Longest file that is read, in bytes; the rules themselves allow less.
@@ -52,7 +50,7 @@ impl RuleFolders {
     /// The list is there and cannot be read.
     pub fn switched_off(&self) -> io::Result<Vec<String>> {
         let path = self.switched_off_file();
-        match read(&path) {
+        match fs::read_to_string(&path) {
             Ok(text) => {
                 Ok(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
             }
@@ -65,68 +63,9 @@ impl RuleFolders {
 /// All rule files (`.yml`, `.yaml`) in a folder and those below it, by name. A folder that is not there holds none. A symbolic link is
 /// followed to a regular file of root, never to a folder; what is not read is in the list with the reason.
 pub fn rule_files(folder: &Path) -> Vec<RuleFile> {
-    let mut out = Vec::new();
-    walk(folder, 0, &mut out);
-    if out.len() > MAX_FILES {
-        out.truncate(MAX_FILES);
-        out.push(refused(folder, format!("more than {MAX_FILES} files: the rest is not read")));
-    }
-    out.sort_by(|a, b| a.path.cmp(&b.path));
-    out
-}
-
-fn refused(path: &Path, problem: impl ToString) -> RuleFile {
-    RuleFile { path: path.to_owned(), text: Err(problem.to_string()) }
-}
-
-/// Takes in one more than [`MAX_FILES`] at most.
-fn walk(folder: &Path, depth: usize, out: &mut Vec<RuleFile>) {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return out.push(refused(folder, error)),
-    };
-    for entry in entries {
-        if out.len() > MAX_FILES {
-            return;
-        }
-        let found = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
-        let (path, kind) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                out.push(refused(folder, error));
-                continue;
-            }
-        };
-        if kind.is_dir() && depth < MAX_DEPTH {
-            walk(&path, depth + 1, out);
-        } else if kind.is_dir() {
-            out.push(refused(&path, format!("a folder more than {MAX_DEPTH} deep: not read")));
-        } else if kind.is_symlink() && path.is_dir() {
-            out.push(refused(&path, "a symbolic link to a folder: not followed; put the files here, or a link to each"));
-        } else if path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml") {
-            let text = if kind.is_file() { read(&path) } else { read_linked(&path) };
-            out.push(RuleFile { text: text.map_err(|error| error.to_string()), path });
-        }
-    }
-}
-
-/// What a symbolic link leads to: whoever could change it could change the rules, so it is root's.
-fn read_linked(path: &Path) -> io::Result<String> {
-    let found = fs::metadata(path)?;
-    if !found.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    if found.uid() != 0 {
-        return Err(io::Error::other("a symbolic link to a file that is not owned by root"));
-    }
-    read(path)
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    let wanted = Wanted { endings: &["yml", "yaml"], max_files: MAX_FILES, max_bytes: MAX_BYTES, of_root_alone: false };
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| "stream did not contain valid UTF-8".to_owned());
+    folder_files(folder, wanted).map(|file| RuleFile { path: file.path, text: file.content.and_then(text) }).collect()
 }
 
 #[cfg(test)]
@@ -134,6 +73,8 @@ fn read(path: &Path) -> io::Result<String> {
 mod tests {
     use std::os::unix::fs::{chown, symlink};
     use std::os::unix::net::UnixListener;
+
+    use super::super::folder_files::MAX_DEPTH;
 
     use super::*;
 

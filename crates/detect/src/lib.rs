@@ -6,3 +6,4 @@
 
 pub mod correlator;
 pub mod detectors;
+pub mod indicators;

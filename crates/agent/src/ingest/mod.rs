@@ -31,6 +31,7 @@ use crate::mailbox::{Mailbox, NoAnswer, Published};
 use crate::record::Recorder;
 use crate::troubles::Troubles;
 use bartizan_config::Policy;
+use bartizan_detect::indicators::Indicators;
 use bartizan_model::{
     Action, Alarm, Event, EventId, EventKind, Explanation, Incident, IncidentId, Loss, Process, Signal, Source, Timestamp,
 };
@@ -106,6 +107,11 @@ impl Ingest {
     /// Takes other rules into use.
     pub(crate) fn set_rules(&self, rules: RuleSet, most_per_day: u32) {
         self.pipeline.tell(move |pipeline| pipeline.set_rules(rules, most_per_day));
+    }
+
+    /// Takes other indicator lists into use.
+    pub(crate) fn set_indicators(&self, lists: Indicators) {
+        self.pipeline.tell(move |pipeline| pipeline.set_indicators(lists));
     }
 
     /// Takes other exceptions into use, before any event that comes later.

@@ -19,6 +19,7 @@ use crate::schedule::due;
 use bartizan_config::Policy;
 use bartizan_detect::correlator::{Correlator, IncidentUpdate};
 use bartizan_detect::detectors::DetectorSet;
+use bartizan_detect::indicators::Indicators;
 use bartizan_model::{Event, EventKind, Incident, IncidentId, IncidentState, Loss, Posture, Proof, Signal, Source, Timestamp};
 use bartizan_rules::RuleSet;
 use bartizan_sys::sched;
@@ -103,6 +104,11 @@ impl Pipeline {
     /// Takes other rules into use.
     pub(super) fn set_rules(&mut self, rules: RuleSet, most_per_day: u32) {
         self.detectors.set_rules(rules, most_per_day);
+    }
+
+    /// Takes other indicator lists into use.
+    pub(super) fn set_indicators(&mut self, lists: Indicators) {
+        self.detectors.set_indicators(lists);
     }
 
     fn lanes(&self) -> &Lanes {
@@ -210,6 +216,15 @@ impl Pipeline {
         }
         self.ties.ingest.recorder.keep(Record::Signal(Box::new(signal.clone())));
         self.ties.console.signal(&signal);
+        let beside = self.detectors.beside(&signal);
+        self.take_in(signal, is_news);
+        if let Some(mut listed) = beside {
+            self.exceptions.mark(&mut listed, None, chrono::Utc::now());
+            self.join(listed, false);
+        }
+    }
+
+    fn take_in(&mut self, signal: Signal, is_news: bool) {
         let IncidentUpdate { incident, opened, merged } = self.correlator.join(signal);
         if opened {
             self.ties.ingest.accounting.counters.count_incident();

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use bartizan_config::Policy;
 use bartizan_detect::detectors::DetectorSet;
+use bartizan_detect::indicators::Indicators;
 use bartizan_model::{Event, EventKind, Incident, Signal, Timestamp};
 use bartizan_rules::RuleSet;
 pub use explained::{Counted, Explained, SaidOf};
@@ -111,6 +112,11 @@ impl Replay {
         self.panel.set_rules(rules, most_per_day);
     }
 
+    /// Matches these indicator lists too.
+    pub fn set_indicators(&mut self, lists: Indicators) {
+        self.panel.set_indicators(lists);
+    }
+
     /// The next line is the first one of another recording.
     pub fn next_recording(&mut self) {
         self.place = Place { recording: self.place.recording + 1, line: 0 };
@@ -160,8 +166,11 @@ impl Replay {
             self.joining.correlator.loss(loss, event.at);
         }
         for signal in self.panel.observe(event) {
-            self.summary.signals += 1;
-            self.joining.join(self.place, signal, tell);
+            let beside = self.panel.beside(&signal);
+            for signal in [signal].into_iter().chain(beside) {
+                self.summary.signals += 1;
+                self.joining.join(self.place, signal, tell);
+            }
         }
     }
 

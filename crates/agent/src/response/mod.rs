@@ -45,7 +45,8 @@ use crate::record::Recorder;
 use crate::troubles::Troubles;
 use bartizan_config::{Policy, Settings};
 use bartizan_model::{
-    Action, ActionPlan, Approval, ApprovalState, AuditBody, HostText, LifelineReason, Mode, Preview, Process, ProcessKey, Timestamp,
+    Action, ActionPlan, Approval, ApprovalState, AuditBody, HostText, Lifeline, LifelineReason, Mode, Preview, Process, ProcessKey,
+    Timestamp,
 };
 use bartizan_outbound::Webhook;
 use bartizan_responder::{ActError, Responder};
@@ -200,6 +201,11 @@ impl Response {
     /// What the target of a plan is to the owner, if it is on the lifeline.
     pub(crate) fn holds(&self, plan: &ActionPlan) -> Option<LifelineReason> {
         self.owner.lifeline().holds(plan.target())
+    }
+
+    /// What the owner needs to stay connected, at this moment.
+    pub(crate) fn lifeline(&self) -> Lifeline {
+        self.owner.lifeline()
     }
 
     /// A person looks, or asks, through the process with this pid; it and where they come from join the lifeline.

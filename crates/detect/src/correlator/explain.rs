@@ -119,7 +119,9 @@ fn names(piece: &Piece<'_>) -> String {
 }
 
 fn told(piece: &Piece<'_>) -> String {
-    piece.act.map_or_else(|| "the work of somebody unknown".to_owned(), |act| act.to_string())
+    let of_lists = piece.counts.iter().all(|(family, _, _)| *family == Family::Tools);
+    let nobody = if of_lists { "what others know of the far end" } else { "the work of somebody unknown" };
+    piece.act.map_or_else(|| nobody.to_owned(), |act| act.to_string())
 }
 
 fn lower(record: &Record, scales: &Scales, now: Timestamp) -> Vec<String> {

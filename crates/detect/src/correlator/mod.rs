@@ -83,8 +83,11 @@ impl Correlator {
         self.now = self.now.max(signal.at);
         let kin = self.kin(&signal);
         let (id, opened, merged) = match kin.split_first() {
-            // Anybody can make a rule match, or an experimental detector speak: such a signal joins one incident and ties none together.
-            Some((oldest, _)) if signal.tier == Tier::Experimental || signal.family == Family::Rule => (*oldest, false, Vec::new()),
+            // Anybody can make a rule match, an experimental detector speak or a list name an address: such a signal joins one incident and
+            // ties none together.
+            Some((oldest, _)) if signal.tier == Tier::Experimental || matches!(signal.family, Family::Rule | Family::Tools) => {
+                (*oldest, false, Vec::new())
+            }
             Some((oldest, others)) => (*oldest, false, self.merge(*oldest, others)),
             None => (self.make_room_and_name(), true, Vec::new()),
         };

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use super::acts::Acts;
+use super::indicator_match::{self, IndicatorMatch};
 use super::kinship::{by_agent, entities};
 use super::rule_hits::RuleHits;
 use super::{Detection, Detector, DetectorContext, Info, Words, registry};
+use crate::indicators::Indicators;
 use bartizan_config::Policy;
 use bartizan_model::{Confidence, Entity, Event, EventKind, Flow, HostText, ProcessKey, Severity, Signal, SignalId, Technique, Timestamp};
 use bartizan_rules::RuleSet;
@@ -25,6 +27,7 @@ pub struct DetectorSet {
     told: HashMap<(&'static str, Option<ProcessKey>, String), Timestamp>,
     acts: Acts,
     rules: RuleHits,
+    indicators: IndicatorMatch,
     folded: u64,
 }
 
@@ -36,7 +39,7 @@ impl std::fmt::Debug for DetectorSet {
 
 /// What each detector says of itself, in the order of the registry.
 pub fn catalogue() -> Vec<&'static Info> {
-    registry(&[]).iter().map(|detector| detector.info()).collect()
+    registry(&[]).iter().map(|detector| detector.info()).chain([&indicator_match::INFO]).collect()
 }
 
 impl DetectorSet {
@@ -49,6 +52,7 @@ impl DetectorSet {
             told: HashMap::new(),
             acts: Acts::default(),
             rules: RuleHits::default(),
+            indicators: IndicatorMatch::default(),
             folded: 0,
         }
     }
@@ -58,7 +62,17 @@ impl DetectorSet {
         self.rules.set(rules, most_per_day);
     }
 
-    /// What the detectors and the rules think of an event.
+    /// Takes other indicator lists into use.
+    pub fn set_indicators(&mut self, lists: Indicators) {
+        self.indicators.set(lists);
+    }
+
+    /// What indicator lists say of an address that a signal is about, as a signal of their own beside it.
+    pub fn beside(&mut self, signal: &Signal) -> Option<Signal> {
+        self.indicators.beside(signal)
+    }
+
+    /// What the detectors, the rules and the indicator lists think of an event.
     pub fn observe(&mut self, event: &Event) -> Vec<Signal> {
         let signals = self.judged(event);
         self.rules.learn(event);
@@ -80,8 +94,9 @@ impl DetectorSet {
             detection.extend(detector.observe(event, &context).map(|detection| (detector.info(), detection)));
         }
         let matched = self.rules.observe(event, &context, detection.len());
+        let listed = self.indicators.observe(event, &context, detection.len() + matched.len());
         if detection.is_empty() && matched.is_empty() {
-            return Vec::new();
+            return listed;
         }
         let act = self.acts.of(event);
         if let Some(process) = event.process.as_deref().filter(|_| detection.iter().any(|(_, detection)| detection.told)) {
@@ -97,12 +112,13 @@ impl DetectorSet {
             }
         }
         signals.extend(matched.into_iter().map(|signal| Signal { act, ..signal }));
+        signals.extend(listed);
         signals
     }
 
     /// Detections folded into an earlier, equal one since start.
     pub fn folded(&self) -> u64 {
-        self.folded + self.rules.folded()
+        self.folded + self.rules.folded() + self.indicators.folded()
     }
 
     fn is_repeat(&mut self, info: &'static Info, detection: &Detection, at: Timestamp) -> bool {

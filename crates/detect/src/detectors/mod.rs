@@ -11,6 +11,7 @@ mod detector_set;
 mod exec_from_writable;
 mod guard_alarm;
 mod guard_attacked;
+mod indicator_match;
 pub mod jails;
 mod kinship;
 pub mod logins;
