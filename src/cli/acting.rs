@@ -160,6 +160,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Doctor
         | Verb::Logs(_)
         | Verb::Fim(_)
+        | Verb::Baseline(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }
@@ -220,6 +221,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Doctor
         | Verb::Logs(_)
         | Verb::Fim(_)
+        | Verb::Baseline(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
+use super::baseline::BaselineArgs;
 use super::exceptions::ExceptionsArgs;
 use super::fim::FimArgs;
 use super::indicators::IndicatorsArgs;
@@ -193,6 +194,8 @@ pub(super) enum Verb {
     Exceptions(ExceptionsArgs),
     /// Compare files with a sealed baseline, approve changes, and verify the baseline.
     Fim(FimArgs),
+    /// What is normal on this host: show it, review what was set aside, approve or reject it, and take a decision back.
+    Baseline(BaselineArgs),
     /// Keep an action that would otherwise be undone early: it then lasts its full time.
     Confirm {
         /// Which action.

@@ -165,6 +165,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         Verb::Attach
         | Verb::Doctor
         | Verb::Fim(_)
+        | Verb::Baseline(_)
         | Verb::Replay(_)
         | Verb::Rules(_)
         | Verb::Indicators(_)

@@ -4,6 +4,7 @@ mod acting;
 mod agent;
 mod args;
 mod ask;
+mod baseline;
 mod doctor;
 mod exceptions;
 mod explain_line;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Indicators(args)) => indicators::run(&global, args),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
         Some(Verb::Fim(args)) => fim::run(&global, args),
+        Some(Verb::Baseline(args)) => baseline::run(&global, args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Worker) => match bartizan_worker::serve(bartizan_worker::LogParser) {

@@ -10,14 +10,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &["model"]),
     ("telemetry", &["model"]),
     ("sys", &["model"]),
-    ("store", &["model", "protocol", "sys"]),
+    ("baseline", &["model"]),
+    ("store", &["baseline", "model", "protocol", "sys"]),
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
     ("integrity", &["model"]),
     ("logs", &["model"]),
     ("fail2ban", &["model"]),
     ("rules", &["model"]),
-    ("detect", &["config", "logs", "model", "rules"]),
+    ("detect", &["baseline", "config", "logs", "model", "rules"]),
     ("court", &["config", "model"]),
     ("worker", &["fail2ban", "logs", "model", "sys"]),
     ("enforce", &["model", "sys"]),
@@ -29,8 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "config", "court", "detect", "enforce", "fail2ban", "guard", "integrity", "logs", "model", "outbound", "protocol", "responder",
-            "rules", "sensors", "store", "sys", "worker",
+            "baseline", "config", "court", "detect", "enforce", "fail2ban", "guard", "integrity", "logs", "model", "outbound", "protocol",
+            "responder", "rules", "sensors", "store", "sys", "worker",
         ],
     ),
     (

@@ -13,7 +13,7 @@ use bartizan_sys::{bpf, container_api, reexec};
 
 use crate::parts::Parts;
 use crate::response::failed;
-use crate::{doctor, exceptions, health};
+use crate::{baseline, doctor, exceptions, health};
 
 /// Most rows in one answer.
 const MOST: u32 = 100_000;
@@ -66,6 +66,7 @@ fn by_its_part(parts: &Parts, request: Request, actor: &str) -> Result<Reply, Re
         Request::FindAccount { name } => find_account(&name),
         Request::FindContainer { name, isolation } => find_container(&name, isolation),
         Request::Exceptions(request) => exceptions::answer(parts, *request, actor),
+        Request::Baseline(request) => baseline::answer(parts, *request, actor),
         Request::EmergencyStop => response.emergency_stop(&Approver::Person(actor.to_owned())).map(Reply::Done),
         Request::SetMode { mode } => response.set_mode(mode, actor).map(|()| Reply::Done(format!("mode is {mode}: {}", mode.meaning()))),
         Request::Feedback { id, verdict } => feedback(parts, &id, verdict, actor),

@@ -8,7 +8,7 @@ use crate::archive::Archives;
 use crate::console::{self, Console};
 use crate::fim::live::Live;
 use crate::indicator_lists::{self, INDICATORS};
-use crate::ingest::{self, Coverage, Ingest, Lanes, LogJudge, alarmed};
+use crate::ingest::{self, Coverage, HabitKeeper, Ingest, Lanes, LogJudge, alarmed};
 use crate::life::Life;
 use crate::parts::Parts;
 use crate::past;
@@ -81,7 +81,8 @@ pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Resu
     let lanes = Arc::new(Lanes::new(ground.settings.lanes, EventId(past.numbers.events + 1)));
     let (accounting, books) = ground.accounting();
     let console = ground.console(past.away_since, past.numbers.alerts + 1, &accounting);
-    let ingest = Ingest::new(Arc::clone(&lanes), Arc::clone(&accounting), Arc::clone(&ground.recorder), Arc::clone(&ground.troubles));
+    let habits = HabitKeeper::open(&ground.settings.data, Arc::clone(&ground.troubles));
+    let ingest = Ingest::new(Arc::clone(&lanes), Arc::clone(&accounting), Arc::clone(&ground.recorder), habits);
     let ingest = Arc::new(ingest);
     let mode = past.mode(&ground.ledger).unwrap_or(policy.mode.initial);
     let response = ground.response(mode, &lanes, (&ingest, &console, &accounting))?;
@@ -297,5 +298,7 @@ pub(crate) fn detectors(parts: &Parts) -> DetectorSet {
     tracing::info!("{}", indicator_lists::summary(&lists, now));
     parts.troubles.report(INDICATORS, indicator_lists::trouble(&lists, now));
     detectors.set_indicators(lists);
+    let habits = &parts.ingest.habits;
+    detectors.set_baseline(ingest::baseline_settings(policy).map(|settings| habits.load(settings, chrono::Utc::now())));
     detectors
 }

@@ -6,6 +6,7 @@ mod accounting;
 mod answer;
 mod archive;
 mod assemble;
+mod baseline;
 mod console;
 mod doctor;
 mod exceptions;

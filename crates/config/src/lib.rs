@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod baseline_policy;
 pub mod contrast;
 mod folder_files;
 mod hold_policy;
@@ -24,6 +25,7 @@ mod web_policy;
 mod webhook;
 
 pub use agent::{Access, Flags, LaneSizes, LogLevel, Settings};
+pub use baseline_policy::BaselinePolicy;
 pub use folder_files::FolderFile;
 pub use hold_policy::{HoldPolicy, Networks};
 pub use indicator_files::{IndicatorFolders, IndicatorPolicy};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::baseline_policy::BaselinePolicy;
 use super::hold_policy::HoldPolicy;
 use super::indicator_files::IndicatorPolicy;
 use super::layers::one_line;
@@ -54,6 +55,8 @@ pub struct Policy {
     pub rules: RulePolicy,
     /// How long indicator lists are matched.
     pub indicators: IndicatorPolicy,
+    /// Whether it is learned what is normal here, and for how long.
+    pub baseline: BaselinePolicy,
 }
 
 /// `[mode]`

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::baseline_policy;
 use super::hold_policy;
 use super::indicator_files;
 use super::login_policy;
@@ -49,6 +50,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     web_policy::check(&policy.web)?;
     rule_policy::check(&policy.rules)?;
     indicator_files::check(&policy.indicators)?;
+    baseline_policy::check(&policy.baseline)?;
     vitals(policy)
 }
 

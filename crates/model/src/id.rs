@@ -68,6 +68,8 @@ record_id!(/// A change to the host.
     ActionId, 'A', "an action", "A12");
 record_id!(/// Leave to do one thing once.
     WarrantId, 'W', "a warrant", "W9");
+record_id!(/// Something that is normal on this host, or waits for a person to say so.
+    HabitId, 'H', "a habit", "H37");
 record_id!(/// What a person excepts from alerts and actions.
     ExceptionId, 'X', "an exception", "X4");
 

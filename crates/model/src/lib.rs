@@ -21,6 +21,7 @@ mod exception_tests;
 mod file;
 mod file_backup;
 mod file_integrity;
+mod habit;
 mod health;
 mod id;
 mod incident;
@@ -57,8 +58,11 @@ pub use exception::{Exception, ExceptionEnd, ExceptionPreview, ExceptionScope};
 pub use file::{FileAttributes, FileChange, FileChangeKind, FileClass, PersistenceKind};
 pub use file_backup::FileBackup;
 pub use file_integrity::{FileFinding, FileIntegrity, FilesWatched};
+pub use habit::{
+    BaselineReview, BaselineStatus, BaselineVersion, Habit, HabitChange, HabitKind, HabitReason, HabitState, Maturity, Profile,
+};
 pub use health::{BlindSpot, Budget, Check, CheckState, Counts, Gap, Health, HopDrops, Latency, Presence, Rung, Watched};
-pub use id::{ActionId, AlertId, ApprovalId, EventId, ExceptionId, IdError, IncidentId, SignalId, WarrantId};
+pub use id::{ActionId, AlertId, ApprovalId, EventId, ExceptionId, HabitId, IdError, IncidentId, SignalId, WarrantId};
 pub use incident::{Entity, Explanation, HostileSource, Incident, IncidentState, Proof, Stage};
 pub use kept_evidence::KeptEvidence;
 pub use lifeline::{Lifeline, LifelineReason, embedded, is_same_place};

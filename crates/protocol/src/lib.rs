@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod baseline;
 mod exceptions;
 mod filter;
 mod frame;
@@ -11,6 +12,7 @@ mod push;
 mod reply;
 mod request;
 
+pub use baseline::{BaselineRequest, HabitQuery};
 pub use exceptions::ExceptionRequest;
 pub use filter::{
     Condition, Field, Filter, FilterError, Form, LONGEST, MAX_CONDITIONS, Needle, Pattern, Value, is_a_kind, is_of_kind, kind_values, word,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Pass;
 use bartizan_model::{
-    Action, Alert, Approval, Attacker, AuditEntry, Check, Event, Exception, ExceptionPreview, Explanation, FileBackup, Health, Incident,
-    LogSource, Preview, Role, Signal, Target,
+    Action, Alert, Approval, Attacker, AuditEntry, BaselineReview, BaselineStatus, BaselineVersion, Check, Event, Exception,
+    ExceptionPreview, Explanation, FileBackup, Habit, HabitChange, Health, Incident, LogSource, Preview, Role, Signal, Target,
 };
 
 /// Who the agent is and what the client may do.
@@ -102,6 +102,16 @@ pub enum Reply {
     Exceptions(Vec<Exception>),
     /// What an exception would have hidden.
     ExceptionPreview(Box<ExceptionPreview>),
+    /// How far learning has come.
+    BaselineStatus(Box<BaselineStatus>),
+    /// Habits, in the order of their names.
+    Habits(Vec<Habit>),
+    /// What waits for a person, and what was learned since.
+    BaselineReview(Box<BaselineReview>),
+    /// Versions of what is normal, oldest first.
+    BaselineVersions(Vec<BaselineVersion>),
+    /// What differs between two of them.
+    HabitChanges(Vec<HabitChange>),
     /// Who or what is meant by a name.
     Target(Target),
     /// Whether the audit log is intact.

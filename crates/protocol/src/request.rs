@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::baseline::BaselineRequest;
 use super::exceptions::ExceptionRequest;
 use super::filter::{Filter, is_of_kind};
 use bartizan_model::{ActionId, ActionPlan, AlertId, ApprovalId, Event, EventId, HostText, IncidentId, Isolation, Mode, Role, Timestamp};
@@ -175,6 +176,8 @@ pub enum Request {
     },
     /// About what people except from alerts and actions.
     Exceptions(Box<ExceptionRequest>),
+    /// About what is normal here.
+    Baseline(Box<BaselineRequest>),
     /// Undo everything and act no more until told.
     EmergencyStop,
     /// How much it may do alone.
@@ -209,6 +212,7 @@ impl Request {
     pub fn needs(&self) -> Role {
         match self {
             Self::Exceptions(request) => request.needs(),
+            Self::Baseline(request) => request.needs(),
             Self::Hello { .. }
             | Self::Renew { .. }
             | Self::Subscribe { .. }
@@ -269,6 +273,7 @@ impl Request {
             Self::FindAccount { .. } => "find account",
             Self::FindContainer { .. } => "find container",
             Self::Exceptions(request) => request.name(),
+            Self::Baseline(request) => request.name(),
             Self::EmergencyStop => "emergency-stop",
             Self::SetMode { .. } => "mode",
             Self::Feedback { .. } => "feedback",

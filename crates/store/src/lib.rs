@@ -13,6 +13,7 @@ mod connection;
 mod digests;
 mod error;
 mod events;
+mod habits;
 mod kinds;
 pub mod ledger;
 mod migrations;
@@ -30,6 +31,7 @@ pub use baseline::{Baseline, BaselineReader, BaselineVersion, NewVersion, Rewrit
 pub use block::{Block, Packer};
 pub use digests::FileDigest;
 pub use error::StoreError;
+pub use habits::{Habits, Turn};
 pub use reader::{Found, Reader};
 pub use readers::{Lent, Readers, Who};
 pub use retention::Swept;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::super::exceptions;
+use super::super::{baseline, exceptions};
 use super::{safe, table};
 use bartizan_model::{
     Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, FileBackup, Flow, Gap, Health,
@@ -35,6 +35,11 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Copies(copies) => write_copies(out, copies),
         Reply::Exceptions(rows) => exceptions::write(out, rows, chrono::Utc::now()),
         Reply::ExceptionPreview(preview) => exceptions::write_preview(out, preview),
+        Reply::BaselineStatus(status) => baseline::write_status(out, status, chrono::Utc::now()),
+        Reply::Habits(habits) => baseline::write_habits(out, habits),
+        Reply::BaselineReview(review) => baseline::write_review(out, review),
+        Reply::BaselineVersions(versions) => baseline::write_versions(out, versions),
+        Reply::HabitChanges(changes) => baseline::write_changes(out, changes),
         Reply::Target(target) => writeln!(out, "{}", safe(&target.to_string())),
         // The connection keeps it: nobody else has a use for it.
         Reply::Pass(_) => Ok(()),

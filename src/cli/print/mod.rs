@@ -49,6 +49,11 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Copies(copies) => list(copies, false),
         Reply::Exceptions(rows) => list(rows, false),
         Reply::ExceptionPreview(preview) => document(preview),
+        Reply::BaselineStatus(status) => document(status),
+        Reply::Habits(habits) => list(habits, false),
+        Reply::BaselineReview(review) => document(review),
+        Reply::BaselineVersions(versions) => list(versions, false),
+        Reply::HabitChanges(changes) => list(changes, false),
         Reply::Target(target) => document(target),
         // The connection keeps it: nobody else has a use for it.
         Reply::Pass(_) => Ok(()),

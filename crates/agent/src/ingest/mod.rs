@@ -4,6 +4,7 @@
 mod collectors;
 mod coverage;
 mod exceptions;
+mod habits;
 mod lanes;
 mod logs;
 mod loss_report;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub(crate) use coverage::{Coverage, GAPS, WATCHED_UNTIL};
 pub(crate) use exceptions::Exceptions;
+pub(crate) use habits::{HabitError, HabitKeeper, settings as baseline_settings};
 pub(crate) use lanes::Lanes;
 pub(crate) use logs::{LOGINS, READ as LOGS_READ, follower as log_follower};
 pub(crate) use pipeline::{Pipeline, Ties};
@@ -55,10 +57,11 @@ pub(crate) struct Ingest {
     accounting: Arc<Accounting>,
     recorder: Arc<Recorder>,
     troubles: Arc<Troubles>,
+    pub(crate) habits: Arc<HabitKeeper>,
 }
 
 impl Ingest {
-    pub(crate) fn new(lanes: Arc<Lanes>, accounting: Arc<Accounting>, recorder: Arc<Recorder>, troubles: Arc<Troubles>) -> Self {
+    pub(crate) fn new(lanes: Arc<Lanes>, accounting: Arc<Accounting>, recorder: Arc<Recorder>, habits: HabitKeeper) -> Self {
         let waked = Arc::clone(&lanes);
         Self {
             lanes,
@@ -69,7 +72,8 @@ impl Ingest {
             evicted: AtomicU64::new(0),
             accounting,
             recorder,
-            troubles,
+            troubles: Arc::clone(&habits.troubles),
+            habits: Arc::new(habits),
         }
     }
 

@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const LOSS_PERIOD: Duration = Duration::from_secs(1);
 /// How often confidence decays and quiet incidents close.
 const DECAY: Duration = Duration::from_secs(10);
+/// How often it is looked who has fallen silent.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How often it is looked whether failed collectors work again, and whether gaps are to be written down.
 const OUTAGES: Duration = Duration::from_secs(5);
 /// How often it is written down that we watch: after a crash no more than this counts as unwatched without need.
@@ -41,7 +43,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pipeline: one thread, so that every event is judged in one order.
 pub(crate) struct Pipeline {
-    detectors: DetectorSet,
+    pub(super) detectors: DetectorSet,
     pub(super) correlator: Correlator,
     pub(super) logs: LogJudge,
     pub(super) log_rounds: LogRounds,
@@ -67,6 +69,7 @@ pub(crate) struct Ties {
 struct Rounds {
     losses: Instant,
     decayed: Instant,
+    silence: Instant,
     outages: Instant,
     remembered: Instant,
 }
@@ -74,7 +77,7 @@ struct Rounds {
 impl Pipeline {
     pub(crate) fn new(detectors: DetectorSet, (correlator, logs): (Correlator, LogJudge), coverage: Coverage, ties: Ties) -> Self {
         let now = Instant::now();
-        let rounds = Rounds { losses: now, decayed: now, outages: now, remembered: now };
+        let rounds = Rounds { losses: now, decayed: now, silence: now, outages: now, remembered: now };
         let losses = LossBook::new(chrono::Utc::now());
         let log_rounds = LogRounds::default();
         let pipeline = Self {
@@ -140,6 +143,7 @@ impl Pipeline {
             ingest.accounting.beat(Beat::Pipeline);
         }
         self.remember_logins();
+        self.keep_habits();
         self.remember();
     }
 
@@ -149,6 +153,9 @@ impl Pipeline {
         if due(&mut self.rounds.decayed, DECAY) {
             self.decay(chrono::Utc::now());
             self.logs_by_the_clock();
+        }
+        if due(&mut self.rounds.silence, SILENCE) {
+            self.detectors.tick(chrono::Utc::now()).into_iter().for_each(|signal| self.join(signal, false));
         }
         if due(&mut self.rounds.outages, OUTAGES) {
             let ingest = &self.ties.ingest;
@@ -193,6 +200,9 @@ impl Pipeline {
         let mut signals = self.detectors.observe(&event);
         signals.iter_mut().for_each(|signal| self.exceptions.mark(signal, process, now));
         signals.iter().filter(|signal| signal.excepted.is_some()).for_each(|signal| self.detectors.give_back(signal, &event));
+        let mut unusual = self.detectors.deviations(&event, &signals);
+        unusual.iter_mut().for_each(|signal| self.exceptions.mark(signal, process, now));
+        signals.extend(unusual);
         signals.extend(self.logs.tree_changed(&event, &signals).map(|mut signal| {
             self.exceptions.mark(&mut signal, process, now);
             signal

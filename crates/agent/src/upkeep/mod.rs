@@ -37,6 +37,8 @@ const ANCHOR: Duration = Duration::from_secs(5);
 const BACKUPS: Duration = Duration::from_secs(6);
 /// How often our files are looked at, and the ledger is kept in order.
 const TIDY: Duration = Duration::from_secs(10);
+/// How often what was learned is written down.
+const HABITS: Duration = Duration::from_secs(60);
 /// Longest sleep between two looks at the clock.
 const ROUND: Duration = Duration::from_secs(2);
 /// Bounds of what the ledger sets aside, in bytes.
@@ -94,7 +96,8 @@ impl Upkeep {
     pub(crate) fn run(&self, mut timers: Timers) {
         let Ties { settings, stop, .. } = &self.ties;
         let acts = !settings.only_watches;
-        let (mut anchored, mut backed_up, mut tidied) = (Instant::now(), Instant::now(), Instant::now());
+        let now = Instant::now();
+        let (mut anchored, mut backed_up, mut tidied, mut kept) = (now, now, now, now);
         if acts {
             self.keep_backups(&mut timers);
         }
@@ -107,6 +110,9 @@ impl Upkeep {
             }
             if acts && due(&mut backed_up, BACKUPS) {
                 self.keep_backups(&mut timers);
+            }
+            if due(&mut kept, HABITS) {
+                self.ties.ingest.keep_habits(chrono::Utc::now());
             }
             if due(&mut tidied, TIDY) {
                 self.tidy(&mut timers);

@@ -76,6 +76,11 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Copies(_)
         | Reply::Exceptions(_)
         | Reply::ExceptionPreview(_)
+        | Reply::BaselineStatus(_)
+        | Reply::Habits(_)
+        | Reply::BaselineReview(_)
+        | Reply::BaselineVersions(_)
+        | Reply::HabitChanges(_)
         | Reply::Pass(_) => {}
     }
     Vec::new()

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use super::acts::Acts;
+use super::deviations::{self, Deviations};
 use super::indicator_match::{self, IndicatorMatch};
 use super::kinship::{by_agent, entities};
 use super::rule_hits::RuleHits;
 use super::{Detection, Detector, DetectorContext, Info, Words, registry};
 use crate::indicators::Indicators;
+use bartizan_baseline::Baseline;
 use bartizan_config::Policy;
 use bartizan_model::{Confidence, Entity, Event, EventKind, Flow, HostText, ProcessKey, Severity, Signal, SignalId, Technique, Timestamp};
 use bartizan_rules::RuleSet;
@@ -28,6 +30,7 @@ pub struct DetectorSet {
     acts: Acts,
     rules: RuleHits,
     indicators: IndicatorMatch,
+    deviations: Deviations,
     folded: u64,
 }
 
@@ -37,9 +40,9 @@ impl std::fmt::Debug for DetectorSet {
     }
 }
 
-/// What each detector says of itself, in the order of the registry.
+/// What each detector says of itself, in the order of the registry; deviations come last.
 pub fn catalogue() -> Vec<&'static Info> {
-    registry(&[]).iter().map(|detector| detector.info()).chain([&indicator_match::INFO]).collect()
+    registry(&[]).iter().map(|detector| detector.info()).chain([&indicator_match::INFO]).chain(deviations::catalogue()).collect()
 }
 
 impl DetectorSet {
@@ -53,6 +56,7 @@ impl DetectorSet {
             acts: Acts::default(),
             rules: RuleHits::default(),
             indicators: IndicatorMatch::default(),
+            deviations: Deviations::default(),
             folded: 0,
         }
     }
@@ -72,11 +76,39 @@ impl DetectorSet {
         self.indicators.beside(signal)
     }
 
+    /// Compares with this baseline from now on, and learns into it; with none, nothing is learned.
+    pub fn set_baseline(&mut self, baseline: Option<Baseline>) {
+        self.deviations.set(baseline);
+    }
+
+    /// What is normal here, when it is learned.
+    pub fn baseline(&mut self) -> Option<&mut Baseline> {
+        self.deviations.baseline()
+    }
+
     /// What the detectors, the rules and the indicator lists think of an event.
     pub fn observe(&mut self, event: &Event) -> Vec<Signal> {
         let signals = self.judged(event);
         self.rules.learn(event);
         signals
+    }
+
+    /// What of an event deviates from what is normal here, once it is known what others say about it and which of that is excepted.
+    pub fn deviations(&mut self, event: &Event, signals: &[Signal]) -> Vec<Signal> {
+        if event.behind().is_some_and(|process| by_agent(process)) {
+            return Vec::new();
+        }
+        let mut found = self.deviations.observe(event, signals, &self.words);
+        if !found.is_empty() {
+            let act = self.acts.of(event);
+            found.iter_mut().for_each(|signal| signal.act = act);
+        }
+        found
+    }
+
+    /// What has been silent for too long.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Signal> {
+        self.deviations.tick(now)
     }
 
     /// A signal of this event is excepted: it takes nothing of its rule's daily budget.
@@ -155,7 +187,7 @@ pub(super) fn about(event: &Event, named: Vec<Entity>, severity: Severity, conte
     unique
 }
 
-fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection, context: &DetectorContext<'_>) -> Signal {
+pub(super) fn signal(event: &Event, ordinal: u16, info: &'static Info, detection: Detection, context: &DetectorContext<'_>) -> Signal {
     let severity = detection.severity.unwrap_or(info.severity);
     let entities = about(event, detection.entities, severity, context);
     let mut events = detection.events;

@@ -8,6 +8,7 @@ mod dangerous_file;
 mod database_calls_out;
 mod detection;
 mod detector_set;
+mod deviations;
 mod exec_from_writable;
 mod guard_alarm;
 mod guard_attacked;
@@ -32,6 +33,7 @@ mod web_server_shell;
 pub use context::{DetectorContext, Words};
 pub use detection::{Detection, Detector, Info};
 pub use detector_set::{DetectorSet, catalogue};
+pub use deviations::teach;
 
 use bartizan_model::{Flow, HostText};
 

@@ -1,0 +1,163 @@
+//! Keeps what is normal on disk: what the pipeline learned is written down once a minute and at the end, and every day is a version.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Ingest;
+use super::pipeline::Pipeline;
+use crate::mailbox::NoAnswer;
+use crate::troubles::Troubles;
+use bartizan_baseline::{Baseline, Changes, Settings};
+use bartizan_config::Policy;
+use bartizan_model::{BaselineVersion, Timestamp, Unpoisoned as _};
+use bartizan_store::{Habits, StoreError};
+
+/// Under this name trouble with it is shown.
+const TROUBLE: &str = "baseline";
+/// So long the pipeline may take to hand over what it learned, or to decide.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The file, when it could be opened.
+pub(crate) struct HabitKeeper {
+    store: Mutex<Option<Habits>>,
+    pub(super) troubles: Arc<Troubles>,
+}
+
+/// Why nothing can be said about what is normal.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HabitError {
+    /// It is not learned.
+    #[error("it is not learned what is normal here ([baseline] learn in policy.toml)")]
+    Off,
+    /// Its file cannot be used.
+    #[error("baseline.db cannot be used; see `bartizan doctor`")]
+    Away,
+    /// The disk or the database refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The pipeline did not answer.
+    #[error("the ingest {0}; ask again in a moment")]
+    NoAnswer(#[from] NoAnswer),
+}
+
+/// How it is learned under a policy; `None` when it is not.
+pub(crate) fn settings(policy: &Policy) -> Option<Settings> {
+    let learn_for = i64::try_from(policy.baseline.learn_for.as_secs()).ok()?;
+    policy.baseline.learn.then(|| Settings { learn_for, ..Settings::default() })
+}
+
+impl HabitKeeper {
+    /// Opens the file. What cannot be read is reported, left as it is, and learned anew in memory.
+    pub(crate) fn open(dir: &std::path::Path, troubles: Arc<Troubles>) -> Self {
+        let store = Habits::open(dir);
+        let trouble = store.as_ref().err().map(|error| format!("{error}; it is learned anew, and not kept"));
+        troubles.report(TROUBLE, trouble);
+        Self { store: Mutex::new(store.ok()), troubles }
+    }
+
+    /// What was learned before, watched from now on.
+    pub(crate) fn load(&self, settings: Settings, now: Timestamp) -> Baseline {
+        let kept = self.store.lock().unpoisoned().as_ref().map(Habits::load);
+        let kept = match kept {
+            Some(Ok(kept)) => kept,
+            Some(Err(error)) => {
+                self.troubles.report(TROUBLE, Some(error.to_string()));
+                Changes::default()
+            }
+            None => Changes::default(),
+        };
+        let mut baseline = Baseline::restore(settings, kept);
+        baseline.watch_from(now);
+        baseline
+    }
+
+    /// Asks the file.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&mut Habits) -> Result<T, StoreError>) -> Result<T, HabitError> {
+        let mut store = self.store.lock().unpoisoned();
+        Ok(question(store.as_mut().ok_or(HabitError::Away)?)?)
+    }
+
+    /// Writes down what changed. `false` when it could not be.
+    fn keep(&self, changes: &Changes) -> bool {
+        if changes.is_empty() {
+            return true;
+        }
+        match self.ask(|store| store.save(changes)) {
+            Ok(()) => {
+                self.troubles.report(TROUBLE, None);
+                true
+            }
+            Err(HabitError::Away) => true,
+            Err(error) => {
+                self.troubles.report(TROUBLE, Some(error.to_string()));
+                false
+            }
+        }
+    }
+
+    /// A day is over: what was learned in it becomes a version.
+    fn close_day(&self, now: Timestamp) {
+        let made = self.ask(|store| {
+            let [learned, waiting, rejected] = store.turned()?;
+            let newest = store.versions()?.last().map(|version| version.at.date_naive());
+            if learned + waiting + rejected == 0 || newest == Some(now.date_naive()) {
+                return Ok(None);
+            }
+            let what = format!("learned {learned}, set aside {waiting}");
+            store.make_version(now, "bartizan", &what).map(Some)
+        });
+        if let Err(error @ (HabitError::Store(_) | HabitError::Off | HabitError::NoAnswer(_))) = made {
+            self.troubles.report(TROUBLE, Some(error.to_string()));
+        }
+    }
+}
+
+impl Ingest {
+    /// Asks the baseline, on the pipeline's thread.
+    pub(crate) fn ask_baseline<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Baseline) -> T + Send + 'static,
+    ) -> Result<T, HabitError> {
+        self.pipeline.ask(PATIENCE, move |pipeline| pipeline.detectors.baseline().map(question))?.ok_or(HabitError::Off)
+    }
+
+    /// Writes down what was learned since the last time.
+    pub(crate) fn keep_habits(&self, now: Timestamp) {
+        let Ok(changes) = self.ask_baseline(Baseline::take_changes) else { return };
+        if self.habits.keep(&changes) {
+            self.habits.close_day(now);
+        } else {
+            self.pipeline.tell(Pipeline::keep_all_habits);
+        }
+    }
+
+    /// A person decided something: it is written down at once, and is a version of its own.
+    pub(crate) fn keep_decision(&self, now: Timestamp, by: &str, what: &str) -> Result<BaselineVersion, HabitError> {
+        let changes = self.ask_baseline(Baseline::take_changes)?;
+        let kept = self.habits.ask(|store| {
+            store.save(&changes)?;
+            store.make_version(now, by, what)
+        });
+        if kept.is_err() {
+            self.pipeline.tell(Pipeline::keep_all_habits);
+        }
+        kept
+    }
+}
+
+impl Pipeline {
+    /// Nothing of it is known to be on disk.
+    fn keep_all_habits(&mut self) {
+        if let Some(baseline) = self.detectors.baseline() {
+            baseline.mark_all();
+        }
+    }
+
+    /// At the end.
+    pub(super) fn keep_habits(&mut self) {
+        if let Some(baseline) = self.detectors.baseline() {
+            let changes = baseline.take_changes();
+            self.ties.ingest.habits.keep(&changes);
+        }
+    }
+}

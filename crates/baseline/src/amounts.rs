@@ -1,0 +1,78 @@
+//! Amounts: many times more than in the busiest hour, or nothing where there always was something.
+
+use bartizan_model::{EventId, Maturity, Severity, Timestamp};
+
+use super::activity::Unusual;
+use super::baseline::Baseline;
+use super::deviation::{Deviation, DeviationKind, bytes, lasting};
+use super::known::Known;
+use super::meeting::{Meeting, may_tell};
+use super::who::{is_a_persons, is_an_installer};
+
+impl Baseline {
+    /// What has been silent for too long.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Deviation> {
+        let (at, learn_for, since) = (now.timestamp(), self.settings.learn_for, self.watched_since);
+        let regular = self.profiles.values_mut().filter(|known| {
+            known.trusted && known.maturity(at, learn_for) == Maturity::Known && !is_a_persons(&known.who) && !is_an_installer(&known.who)
+        });
+        let silent = regular.filter_map(|known| {
+            let quiet = known.activity.silence(at, since)?;
+            let sentence = format!(
+                "{} has not run for {}: it ran about every {} before ({} times counted)",
+                known.who,
+                lasting(quiet.now),
+                lasting(quiet.usual),
+                quiet.samples
+            );
+            let event = Some(EventId(known.last_start)).filter(|event| event.0 > 0);
+            let confidence = DeviationKind::Silence.most() * sureness(quiet.samples);
+            Some(Deviation { kind: DeviationKind::Silence, sentence, severity: Severity::Low, confidence, event, habit: None })
+        });
+        silent.collect()
+    }
+
+    pub(crate) fn rate(&mut self, id: u64, at: i64) -> Option<Deviation> {
+        let learn_for = self.settings.learn_for;
+        let known = self.profiles.get_mut(&id)?;
+        let unusual = known.activity.act(at)?;
+        let sentence = |known: &Known, Unusual { now, usual, most, .. }| {
+            format!("{} did {now} things within an hour: {usual} are usual, and {most} were the most", known.who)
+        };
+        amount(known, DeviationKind::Rate, unusual, (at, learn_for), sentence)
+    }
+
+    pub(crate) fn sent(&mut self, sent: u64, meeting: &Meeting<'_>) -> Option<Deviation> {
+        let learn_for = self.settings.learn_for;
+        let id = self.profile_of(meeting)?;
+        self.seen(id, meeting.at);
+        let known = self.profiles.get_mut(&id)?;
+        let unusual = known.activity.send(sent, meeting.at)?;
+        let sentence = |known: &Known, Unusual { now, usual, most, .. }| {
+            format!("{} sent {} within an hour: {} are usual, and {} were the most", known.who, bytes(now), bytes(usual), bytes(most))
+        };
+        amount(known, DeviationKind::Volume, unusual, (meeting.at, learn_for), sentence)
+    }
+}
+
+fn amount(
+    known: &mut Known,
+    kind: DeviationKind,
+    unusual: Unusual,
+    (at, learn_for): (i64, i64),
+    sentence: impl Fn(&Known, Unusual) -> String,
+) -> Option<Deviation> {
+    let is_known = known.maturity(at, learn_for) == Maturity::Known && !is_an_installer(&known.who);
+    if !is_known || !may_tell(known, at) {
+        return None;
+    }
+    let confidence = kind.most() * sureness(unusual.samples);
+    let severity = if kind == DeviationKind::Volume { Severity::Medium } else { Severity::Low };
+    Some(Deviation { kind, sentence: sentence(known, unusual), severity, confidence, event: None, habit: None })
+}
+
+/// How far so many samples carry: half at 7, nine tenths at 63.
+pub(crate) fn sureness(samples: u64) -> f64 {
+    let samples = samples as f64;
+    samples / (samples + 7.0)
+}

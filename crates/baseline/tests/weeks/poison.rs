@@ -1,0 +1,308 @@
+//! Who would teach us evil: each strategy is tried during learning, and nothing that it did counts as normal afterwards.
+
+use bartizan_baseline::{Baseline, Circumstances, Settings};
+use bartizan_model::{EventKind, Habit, HabitId, HabitState, Loss, Timestamp};
+
+use super::host::{APP, CRON_JOB, DAY, HOUR, Host, MINUTE, PHP, Who};
+
+const EVIL: &str = "185.220.101.5";
+
+/// Tries it, and gives the learned habits that hold this text.
+type Strategy = (&'static str, &'static str, fn(&mut Host));
+
+fn with(host: &mut Host, about: Circumstances, act: impl FnOnce(&mut Host)) {
+    host.about = about;
+    act(host);
+    host.about = Circumstances::default();
+}
+
+const REPORTED: Circumstances = Circumstances { reported: true, below_service: false, installing: false, writable: false };
+const BELOW: Circumstances = Circumstances { reported: false, below_service: true, installing: false, writable: false };
+const BORROWED_APT: Circumstances = Circumstances { reported: false, below_service: true, installing: false, writable: false };
+
+fn daily(host: &mut Host, mut act: impl FnMut(&mut Host)) {
+    for _ in 0..3 {
+        act(host);
+        host.until(host.now + 11 * HOUR);
+    }
+}
+
+fn reported_child(host: &mut Host) {
+    with(host, REPORTED, |host| {
+        let app = host.process(&APP);
+        let child = host.child(&app, "/usr/bin/evil");
+        host.exec(&child);
+    });
+}
+
+fn below_a_reported_process(host: &mut Host) {
+    let app = host.process(&APP);
+    let child = host.child(&app, "/usr/bin/first");
+    host.baseline.suspect(child.key);
+    let grandchild = host.child(&child, "/usr/bin/evil");
+    daily(host, |host| drop(host.exec(&grandchild)));
+}
+
+fn called_by_what_descends_from_it(host: &mut Host) {
+    let app = host.process(&APP);
+    host.baseline.suspect(app.key);
+    let child = host.child(&app, "/usr/bin/curl");
+    daily(host, |host| drop(host.call(&child, EVIL, 443, None)));
+}
+
+fn child_of_the_web_server(host: &mut Host) {
+    with(host, BELOW, |host| {
+        daily(host, |host| {
+            let php = host.process(&PHP);
+            let child = host.child(&php, "/usr/bin/evil");
+            host.exec(&child);
+        });
+    });
+}
+
+fn called_from_below_the_web_server(host: &mut Host) {
+    with(host, BELOW, |host| {
+        let php = host.process(&PHP);
+        let child = host.child(&php, "/usr/bin/curl");
+        daily(host, |host| drop(host.call(&child, EVIL, 443, None)));
+    });
+}
+
+fn listens_below_the_web_server(host: &mut Host) {
+    with(host, BELOW, |host| {
+        let php = host.process(&PHP);
+        let child = host.child(&php, "/usr/bin/socat");
+        daily(host, |host| drop(host.listen(&child, "0.0.0.0", 4545)));
+    });
+}
+
+fn a_package_manager_below_the_web_server(host: &mut Host) {
+    with(host, BORROWED_APT, |host| {
+        let php = host.process(&PHP);
+        let apt = host.child(&php, "/usr/bin/apt-get");
+        let evil = host.child(&apt, "/usr/bin/evil");
+        daily(host, |host| drop(host.exec(&evil)));
+    });
+}
+
+fn while_events_are_lost(host: &mut Host) {
+    daily(host, |host| {
+        let loss = Loss::new("kernel-ring", 9);
+        host.event(EventKind::Loss { loss }, None);
+        let app = host.process(&APP);
+        host.call(&app, EVIL, 443, None);
+    });
+}
+
+fn with_incomplete_events(host: &mut Host) {
+    host.complete = false;
+    daily(host, |host| {
+        let app = host.process(&APP);
+        host.call(&app, EVIL, 443, None);
+    });
+    host.complete = true;
+}
+
+fn a_beacon_of_no_unit(host: &mut Host) {
+    let tool = Who { exe: "/usr/bin/python3.11", unit: None, role: None, ..CRON_JOB };
+    let tool = host.start(&tool);
+    for _ in 0..60 {
+        host.until(host.now + 10 * MINUTE);
+        host.call(&tool, EVIL, 443, None);
+    }
+}
+
+fn a_beacon_that_grows(host: &mut Host) {
+    let tool = Who { exe: "/usr/bin/perl", unit: None, role: None, ..CRON_JOB };
+    let tool = host.start(&tool);
+    for turn in 1..120 {
+        host.until(host.now + HOUR - 20 * turn);
+        host.call(&tool, EVIL, 443, None);
+    }
+}
+
+fn logins_after_failures(host: &mut Host) {
+    daily(host, |host| {
+        (0..5).for_each(|_| host.login_fails("ann", EVIL));
+        host.login("ann", EVIL, Some("ED25519 SHA256:eve"));
+    });
+}
+
+fn failures_from_next_door(host: &mut Host) {
+    daily(host, |host| {
+        host.login_fails("root", "185.220.101.77");
+        host.login("ann", EVIL, Some("ED25519 SHA256:eve"));
+    });
+}
+
+fn a_password_every_day(host: &mut Host) {
+    daily(host, |host| drop(host.login("ann", EVIL, None)));
+}
+
+fn a_login_that_a_detector_reports(host: &mut Host) {
+    with(host, REPORTED, |host| daily(host, |host| drop(host.login("ann", EVIL, Some("ED25519 SHA256:eve")))));
+}
+
+fn a_child_in_a_writable_place(host: &mut Host) {
+    daily(host, |host| {
+        let job = host.process(&CRON_JOB);
+        let child = host.child(&job, "/tmp/evil");
+        host.exec(&child);
+    });
+}
+
+fn a_program_that_others_can_change(host: &mut Host) {
+    let writable = Circumstances { writable: true, ..Circumstances::default() };
+    with(host, writable, |host| {
+        let tool = Who { exe: "/srv/upload/evil", unit: None, role: None, package: None, ..CRON_JOB };
+        daily(host, |host| {
+            let tool = host.start(&tool);
+            host.call(&tool, EVIL, 443, None);
+        });
+    });
+}
+
+fn a_program_without_a_file(host: &mut Host) {
+    daily(host, |host| {
+        let mut tool = host.process(&CRON_JOB);
+        tool.exe = "/memfd:evil".into();
+        tool.exe_file.memfd = true;
+        host.exec(&tool);
+        host.call(&tool, EVIL, 443, None);
+    });
+}
+
+fn a_deleted_program(host: &mut Host) {
+    daily(host, |host| {
+        let mut tool = host.process(&CRON_JOB);
+        tool.exe = "/usr/bin/evil".into();
+        tool.exe_file.deleted = true;
+        host.exec(&tool);
+        host.call(&tool, EVIL, 443, None);
+    });
+}
+
+fn the_clock_set_back(host: &mut Host) {
+    host.days(4);
+    let now = host.now;
+    host.now = now - 4 * DAY;
+    let app = host.process(&APP);
+    host.call(&app, EVIL, 443, None);
+    let child = host.child(&app, "/usr/bin/evil");
+    host.exec(&child);
+    host.now = now;
+}
+
+fn the_same_again_and_again_after_learning(host: &mut Host) {
+    host.days(4);
+    let app = host.process(&APP);
+    for _ in 0..20 {
+        host.call(&app, EVIL, 443, None);
+        host.until(host.now + 7 * HOUR);
+    }
+}
+
+fn in_a_unit_of_its_own_after_learning(host: &mut Host) {
+    host.days(4);
+    let own = Who { exe: "/usr/bin/evil", unit: Some("dbus-helper.service"), package: None, ..APP };
+    for _ in 0..10 {
+        let own = host.start(&own);
+        host.call(&own, EVIL, 443, None);
+        host.until(host.now + 7 * HOUR);
+    }
+}
+
+fn in_a_transient_unit_after_learning(host: &mut Host) {
+    host.days(4);
+    let own = Who { exe: "/usr/bin/socat", unit: Some("run-r0123456789ab.service"), package: Some("socat"), ..APP };
+    for _ in 0..10 {
+        let own = host.start(&own);
+        host.call(&own, EVIL, 443, None);
+        host.until(host.now + 7 * HOUR);
+    }
+}
+
+fn a_flood_of_what_waits(host: &mut Host) {
+    host.days(4);
+    let app = host.process(&APP);
+    for number in 0..200 {
+        host.call(&app, &format!("45.9.{number}.7"), 443, None);
+    }
+    host.call(&app, EVIL, 443, None);
+}
+
+const STRATEGIES: [Strategy; 24] = [
+    ("reported child", "evil", reported_child),
+    ("below a reported process", "evil", below_a_reported_process),
+    ("called by what descends from it", "185.220", called_by_what_descends_from_it),
+    ("child of the web server", "evil", child_of_the_web_server),
+    ("called from below the web server", "185.220", called_from_below_the_web_server),
+    ("listens below the web server", "4545", listens_below_the_web_server),
+    ("a package manager below the web server", "evil", a_package_manager_below_the_web_server),
+    ("while events are lost", "185.220", while_events_are_lost),
+    ("with incomplete events", "185.220", with_incomplete_events),
+    ("a beacon of no unit", "185.220", a_beacon_of_no_unit),
+    ("a beacon that grows", "185.220", a_beacon_that_grows),
+    ("logins after failures", "185.220", logins_after_failures),
+    ("failures from next door", "185.220", failures_from_next_door),
+    ("a password every day", "185.220", a_password_every_day),
+    ("a login that a detector reports", "eve", a_login_that_a_detector_reports),
+    ("a child in a writable place", "evil", a_child_in_a_writable_place),
+    ("a program that others can change", "185.220", a_program_that_others_can_change),
+    ("a program without a file", "185.220", a_program_without_a_file),
+    ("a deleted program", "185.220", a_deleted_program),
+    ("the clock set back", "185.220", the_clock_set_back),
+    ("the same again and again after learning", "185.220", the_same_again_and_again_after_learning),
+    ("in a unit of its own after learning", "185.220", in_a_unit_of_its_own_after_learning),
+    ("in a transient unit after learning", "185.220", in_a_transient_unit_after_learning),
+    ("a flood of what waits", "185.220", a_flood_of_what_waits),
+];
+
+fn shown(habit: &Habit) -> String {
+    format!("{} {} {}", habit.profile, habit.kind.verb(), habit.value)
+}
+
+#[test]
+fn no_strategy_of_poisoning_teaches_anything() {
+    let mut taught = Vec::new();
+    for (name, evil, strategy) in STRATEGIES {
+        let mut host = Host::new(7, Baseline::new(Settings::default()));
+        host.day(false);
+        host.until(host.now + 9 * HOUR);
+        strategy(&mut host);
+        host.days(3);
+        let learned = host.baseline.habits(|habit| habit.state == HabitState::Learned && shown(habit).contains(evil), HabitId(0), 9);
+        taught.extend(learned.iter().map(|habit| format!("{name}: {} because {}", shown(habit), habit.reason.sentence())));
+    }
+    assert!(taught.is_empty(), "{taught:#?}");
+}
+
+#[test]
+fn many_calls_do_not_widen_a_network() {
+    let mut host = Host::new(8, Baseline::new(Settings::default()));
+    host.day(false);
+    let app = host.process(&APP);
+    for number in 0..250 {
+        host.call(&app, &format!("185.220.{number}.5"), 443, None);
+    }
+    let all = host.baseline.habits(|habit| habit.value.starts_with("tcp 185."), HabitId(0), usize::MAX);
+    assert!(all.len() <= 64 && all.iter().all(|habit| habit.value.lossy().ends_with("/24:443")), "{all:?}");
+    let status = host.baseline.status(Timestamp::from_timestamp(host.now, 0).unwrap(), None);
+    assert!(status.crowded.iter().any(|(profile, _)| profile.exe == *APP.exe), "a person is told that nothing stands out there");
+}
+
+#[test]
+fn thousands_of_invented_programs_push_out_nobody_who_is_known() {
+    let mut host = Host::new(9, Baseline::new(Settings { max_profiles: 500, ..Settings::default() }));
+    host.days(3);
+    let before = host.baseline.habits(|habit| habit.days > 1, HabitId(0), usize::MAX).len();
+    for number in 0..3_000 {
+        let app = host.process(&APP);
+        let child = host.child(&app, &format!("/usr/local/bin/x{number}"));
+        host.exec(&child);
+    }
+    let after = host.baseline.habits(|habit| habit.days > 1, HabitId(0), usize::MAX).len();
+    assert_eq!(after, before);
+    let status = host.baseline.status(Timestamp::from_timestamp(host.now, 0).unwrap(), None);
+    assert!(status.evicted > 2_000 && status.profiles.iter().map(|(_, count)| count).sum::<u64>() <= 500);
+}
