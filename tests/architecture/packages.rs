@@ -26,6 +26,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("seccompiler", &["sys"]),
     ("postcard", &["integrity", "worker"]),
     ("similar", &["integrity"]),
+    ("boreal", &["integrity"]),
     ("fancy-regex", &["fail2ban"]),
     ("rsigma-eval", &["rules"]),
     ("rsigma-parser", &["rules"]),
@@ -48,8 +49,8 @@ const PURE: &[&str] = &["model", "logs", "integrity", "rules", "detect", "court"
 
 /// All that a pure crate may use from outside.
 const PURE_USE: &[&str] = &[
-    "aho-corasick", "blake3", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "rsigma-eval", "rsigma-parser", "serde",
-    "serde_json", "similar", "thiserror", "yaml_serde",
+    "aho-corasick", "blake3", "boreal", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "rsigma-eval", "rsigma-parser",
+    "serde", "serde_json", "similar", "thiserror", "yaml_serde",
 ];
 
 /// What a pure crate may not name.

@@ -95,7 +95,7 @@ pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Resu
     let past = Past { unwatched, watched_until: past.watched_until };
     let Ground { settings, life, troubles, processes, ladder, ledger, archives, recorder, webhook, lock, .. } = ground;
     let watch_blind_spots = bartizan_sensors::watch_blind_spots();
-    let files = Arc::new(Live::new(&settings.data));
+    let files = Arc::new(Live::new(&settings.data, RuleFolders::of(&settings)));
     let parts = Parts {
         ingest,
         response,

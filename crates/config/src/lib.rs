@@ -35,7 +35,7 @@ pub use layers::{ConfigError, Origin};
 pub use login_policy::{LoginPolicy, RootLogin};
 pub use logs::LogSetting;
 pub use policy::Policy;
-pub use rule_files::{RuleFile, RuleFolders, rule_files};
+pub use rule_files::{RuleFile, RuleFolders, rule_files, yara_files};
 pub use rule_policy::RulePolicy;
 pub use theme::{Glyphs, Theme};
 pub use view::{View, ViewError};

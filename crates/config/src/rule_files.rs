@@ -11,6 +11,10 @@ use super::folder_files::{Wanted, folder_files};
 const MAX_FILES: usize = 20_000;
 /// Longest file that is read, in bytes; the rules themselves allow less.
 const MAX_BYTES: u64 = 128 << 10;
+/// Most files of YARA rules that are read.
+const MAX_YARA_FILES: usize = 2_000;
+/// Longest one, in bytes: community packs have a hundred rules in one.
+const MAX_YARA_BYTES: u64 = 1 << 20;
 /// Name of the list of rules that are switched off, in the data folder.
 const SWITCHED_OFF: &str = "disabled";
 
@@ -63,7 +67,15 @@ impl RuleFolders {
 /// All rule files (`.yml`, `.yaml`) in a folder and those below it, by name. A folder that is not there holds none. A symbolic link is
 /// followed to a regular file of root, never to a folder; what is not read is in the list with the reason.
 pub fn rule_files(folder: &Path) -> Vec<RuleFile> {
-    let wanted = Wanted { endings: &["yml", "yaml"], max_files: MAX_FILES, max_bytes: MAX_BYTES, of_root_alone: false };
+    texts(folder, Wanted { endings: &["yml", "yaml"], max_files: MAX_FILES, max_bytes: MAX_BYTES, of_root_alone: false })
+}
+
+/// All files of YARA rules (`.yar`, `.yara`) in a folder and those below it, by name: those of root, which nobody else may write.
+pub fn yara_files(folder: &Path) -> Vec<RuleFile> {
+    texts(folder, Wanted { endings: &["yar", "yara"], max_files: MAX_YARA_FILES, max_bytes: MAX_YARA_BYTES, of_root_alone: true })
+}
+
+fn texts(folder: &Path, wanted: Wanted) -> Vec<RuleFile> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| "stream did not contain valid UTF-8".to_owned());
     folder_files(folder, wanted).map(|file| RuleFile { path: file.path, text: file.content.and_then(text) }).collect()
 }

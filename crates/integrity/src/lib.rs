@@ -11,6 +11,7 @@ mod entry;
 mod fold;
 mod judge;
 mod sentences;
+mod yara;
 
 pub use change::{Change, What, pair_moves};
 pub use compare::{Difference, differences};
@@ -18,3 +19,4 @@ pub use diff::diff;
 pub use entry::{Attribute, Content, Entry, Kind, NotEntries, decode, encode};
 pub use fold::{Line, fold, stands_out};
 pub use judge::{Finding, LONGEST_JUDGED, is_judged, judge};
+pub use yara::{MAX_RULE_FILE, RefusedRules, YaraFindings, YaraRules};

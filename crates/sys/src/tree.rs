@@ -91,6 +91,8 @@ pub struct Read {
     pub beginning: Option<[u8; 32]>,
     /// The content itself, when it is not longer than asked for.
     pub bytes: Option<Vec<u8>>,
+    /// Of a longer one, how it begins and how it ends, with a line break in between.
+    pub ends: Option<Vec<u8>>,
 }
 
 /// Why a file was not read.
@@ -117,6 +119,8 @@ pub struct Wanted {
     pub beginning: Option<u64>,
     /// The content, if it is not longer than so many bytes.
     pub bytes: usize,
+    /// Otherwise so many bytes of its two ends together, if not 0.
+    pub ends: usize,
 }
 
 /// An open directory.
@@ -248,7 +252,8 @@ fn read_to_the_same(file: &File, read: &Read) -> io::Result<bool> {
 
 fn read_once(file: &File, facts: Facts, wanted: Wanted) -> io::Result<Read> {
     if facts.size >= facts.stored.saturating_add(SPARSE) {
-        return Ok(Read { hash: sparse(file, facts.size)?, sparse: true, facts, beginning: None, bytes: None });
+        let ends = ends(file, facts.size, wanted.ends)?;
+        return Ok(Read { hash: sparse(file, facts.size)?, sparse: true, facts, beginning: None, bytes: None, ends });
     }
     let keep = facts.size <= wanted.bytes as u64;
     let (mut bytes, mut hasher) = (Vec::new(), blake3::Hasher::new());
@@ -275,7 +280,23 @@ fn read_once(file: &File, facts: Facts, wanted: Wanted) -> io::Result<Read> {
             beginning = Some(*hasher.finalize().as_bytes());
         }
     }
-    Ok(Read { hash: *hasher.finalize().as_bytes(), sparse: false, facts, beginning, bytes: keep.then_some(bytes) })
+    let ends = if keep { None } else { ends(file, facts.size, wanted.ends)? };
+    Ok(Read { hash: *hasher.finalize().as_bytes(), sparse: false, facts, beginning, bytes: keep.then_some(bytes), ends })
+}
+
+/// The first and the last bytes of a file, with a line break in between: `most` together, or all of a shorter one.
+fn ends(file: &File, size: u64, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let half = most.saturating_sub(1) / 2;
+    if half == 0 {
+        return Ok(None);
+    }
+    let (mut both, mut room) = (Vec::with_capacity(most), vec![0u8; half]);
+    let read = fill(file, 0, &mut room)?;
+    both.extend_from_slice(room.get(..read).unwrap_or_default());
+    both.push(b'\n');
+    let read = fill(file, size.saturating_sub(half as u64).max(read as u64), &mut room)?;
+    both.extend_from_slice(room.get(..read).unwrap_or_default());
+    Ok(Some(both))
 }
 
 /// Each block that is not all zeros, with its number: the same whether zeros are written or left out.
@@ -327,12 +348,12 @@ mod tests {
         nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         assert_eq!(folder.names().unwrap(), ["fifo", "file", "folder", "link", "linked"].map(name));
-        let read = |what: &str| folder.read(&name(what), Wanted { beginning: Some(2), bytes: 3 });
+        let read = |what: &str| folder.read(&name(what), Wanted { beginning: Some(2), bytes: 3, ends: 0 });
         let found = read("file").unwrap();
         assert_eq!(found.hash, *blake3::hash(b"abc").as_bytes());
         assert_eq!(found.beginning, Some(*blake3::hash(b"ab").as_bytes()));
         assert_eq!(found.bytes.as_deref(), Some(&b"abc"[..]));
-        let empty = folder.read(&name("file"), Wanted { beginning: Some(0), bytes: 0 }).unwrap();
+        let empty = folder.read(&name("file"), Wanted { beginning: Some(0), bytes: 0, ends: 0 }).unwrap();
         assert_eq!(empty.beginning, Some(*blake3::hash(b"").as_bytes()));
         for other in ["fifo", "folder", "link"] {
             assert!(matches!(read(other), Err(Unread::NotAFile)), "{other}");
@@ -362,6 +383,23 @@ mod tests {
         assert_eq!(hash("holes").hash, hash("zeros").hash);
         assert_ne!(hash("holes").hash, hash("longer").hash);
         assert!(began.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn of_a_long_file_both_ends_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("long"), [&b"begins"[..], &[b'.'; 300_000], b"ends"].concat()).unwrap();
+        let holes = File::create(dir.path().join("holes")).unwrap();
+        holes.write_all_at(b"begins", 0).unwrap();
+        holes.write_all_at(b"ends", (4 << 20) - 4).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        for (what, filler, sparse) in [("long", ".", false), ("holes", "\0", true)] {
+            let found = folder.read(&name(what), Wanted { ends: 21, ..Wanted::default() }).unwrap();
+            let wanted = format!("begins{}\n{}ends", filler.repeat(4), filler.repeat(6));
+            assert_eq!((found.ends.as_deref(), found.bytes, found.sparse), (Some(wanted.as_bytes()), None, sparse));
+            let whole = folder.read(&name("long"), Wanted { bytes: 1 << 20, ends: 21, ..Wanted::default() }).unwrap();
+            assert_eq!((whole.bytes.map(|bytes| bytes.len()), whole.ends), (Some(300_010), None));
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn run(global: &Global, data: &Path, args: RestoreArgs) -> Result<Out
     // Without an agent there is nobody who could undo it.
     let (runtime, path) = (runtime()?, socket(global)?);
     let mut connection = runtime.block_on(Connection::open(&path))?;
-    let ask = Ask { paths: args.paths, full: false, excluded: left_out(data, Vec::new()), writing: None };
+    let ask = Ask { paths: args.paths, full: false, excluded: left_out(data, Vec::new()), writing: None, yara: None };
     let report = scanned(data, &ask, global.json, &mut |_| true)?;
     if let Some(root) = report.roots.iter().find(|root| !report.differs_at(root)) {
         return Err(Failure::usage(format!("{}: nothing changed there", root.escaped()), ""));

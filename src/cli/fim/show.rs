@@ -82,7 +82,8 @@ pub(super) fn accepted(report: &Report, json: bool) -> Result<(), Failure> {
 
 fn write_changes(out: &mut impl Write, report: &Report, all: bool) -> io::Result<()> {
     for Danger { path, finding } in &report.dangers {
-        writeln!(out, "DANGER {path}: {} ({})", finding.sentence, finding.technique)?;
+        let technique = if finding.technique.is_empty() { String::new() } else { format!(" ({})", finding.technique) };
+        writeln!(out, "DANGER {path}: {}{technique}", finding.sentence)?;
     }
     if all {
         report.changes.iter().try_for_each(|change| writeln!(out, "{change}"))?;

@@ -39,7 +39,7 @@ mod tests {
         let now = Timestamp::from_timestamp(2_000_000_000, 0).unwrap();
         let scanned = |paths: Vec<PathBuf>, adds: Option<Adds>| -> Report {
             let writing = adds.map(|adds| Writing { by: "ann".into(), what: "baseline".into(), at: now, adds });
-            let ask = Ask { paths, full: false, excluded: Excluded::default(), writing };
+            let ask = Ask { paths, full: false, excluded: Excluded::default(), writing, yara: None };
             scan(&baseline, &ask, now, &mut |_| {}, &mut |_| true).unwrap()
         };
         fs::create_dir(dir.join("ann")).unwrap();
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(found, wanted.map(text));
         assert_eq!((report.dangers.len(), report.directories), (2, 2), "the keys are told, and only what was looked into is counted");
         // What was found and refused makes no version.
-        let ask = Ask { paths: vec![dir.join("ann/.ssh")], full: false, excluded: Excluded::default(), writing: None };
+        let ask = Ask { paths: vec![dir.join("ann/.ssh")], full: false, excluded: Excluded::default(), writing: None, yara: None };
         let writing = Writing { by: "ann".into(), what: "approved".into(), at: now, adds: Adds::Nothing };
         let refused = scan(&baseline, &Ask { writing: Some(writing), ..ask }, now, &mut |_| {}, &mut |report| report.changes.is_empty());
         assert!(refused.unwrap().made.is_none());

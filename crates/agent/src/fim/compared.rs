@@ -53,7 +53,7 @@ pub fn compared(baseline: &Baseline, path: &Path, now: Timestamp) -> Result<Comp
         None => Some(Vec::new()),
         Some(_) => None,
     };
-    let (new, after) = new.map_or((None, Some(Vec::new())), |looked| (Some(looked.entry), looked.content));
+    let (new, after) = new.map_or((None, Some(Vec::new())), |looked| (Some(looked.entry), looked.content.filter(|_| looked.is_whole)));
     let diff = before.zip(after).map(|(before, after)| diff(&before, &after));
     Ok(Compared { path: text.clone(), change: Change::between(text, old, new), diff })
 }

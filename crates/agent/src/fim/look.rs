@@ -34,8 +34,10 @@ pub(super) struct Looked {
     pub(super) entry: Entry,
     /// It grew by so many bytes, and its beginning is what the baseline knows.
     pub(super) appended: Option<u64>,
-    /// The content, of a file that is not too long to be judged.
+    /// The content, of a file that is not too long to be judged; of a longer one, its two ends.
     pub(super) content: Option<Vec<u8>>,
+    /// That is all of it.
+    pub(super) is_whole: bool,
     /// Its content was read.
     pub(super) read: bool,
 }
@@ -46,7 +48,7 @@ pub(super) fn look(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Dep
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         facts => facts?,
     };
-    let mut looked = Looked { entry: entry(name, facts, depth.now), appended: None, content: None, read: false };
+    let mut looked = Looked { entry: entry(name, facts, depth.now), appended: None, content: None, is_whole: false, read: false };
     let known = old.filter(|old| !depth.full && old.is_untouched(&looked.entry));
     if let Some(old) = known.filter(|_| !(depth.contents && looked.entry.kind == Kind::File && looked.entry.size <= KEPT as u64)) {
         looked.entry = old.clone();
@@ -84,7 +86,7 @@ fn unreadable(why: &io::Error) -> Content {
 
 fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked: &mut Looked) {
     let grown = old.filter(|old| old.kind == Kind::File && old.size < looked.entry.size);
-    let wanted = Wanted { beginning: grown.map(|old| old.size), bytes: LONGEST_JUDGED };
+    let wanted = Wanted { beginning: grown.map(|old| old.size), bytes: LONGEST_JUDGED, ends: LONGEST_JUDGED };
     looked.read = true;
     match folder.read(name, wanted) {
         Ok(read) => {
@@ -93,7 +95,8 @@ fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked:
             looked.entry.content = if read.sparse { Content::Sparse(read.hash) } else { Content::Hash(read.hash) };
             let same = |old: &&Entry| read.beginning.is_some_and(|beginning| old.content == Content::Hash(beginning));
             looked.appended = grown.filter(same).map(|old| read.facts.size - old.size);
-            looked.content = read.bytes;
+            looked.is_whole = read.bytes.is_some();
+            looked.content = read.bytes.or(read.ends);
         }
         // Something else has the name since: the next look tells what.
         Err(Unread::NotAFile | Unread::Changing) => looked.entry.content = Content::Changing,

@@ -18,6 +18,7 @@ mod roots;
 mod rows;
 mod scan;
 mod visit;
+mod yara;
 
 pub use absent::absent;
 pub use compared::{Compared, compared};
@@ -27,3 +28,4 @@ pub use places::{PlaceSet, watched_places};
 pub use report::{Danger, Report, Skipped};
 pub use restore::{NotRestored, restorable};
 pub use scan::{Adds, Ask, FimError, Writing, scan};
+pub use yara::yara_rules;

@@ -73,7 +73,7 @@ fn content(reader: &BaselineReader, path: &HostText, before: &Entry) -> Result<O
 fn still_there(path: &HostText, hash: &[u8; 32]) -> Option<Vec<u8>> {
     let path = Path::new(OsStr::from_bytes(path.as_bytes()));
     let name = CString::new(path.file_name()?.as_bytes()).ok()?;
-    let wanted = Wanted { beginning: None, bytes: usize::try_from(LONGEST).unwrap_or(usize::MAX) };
+    let wanted = Wanted { bytes: usize::try_from(LONGEST).unwrap_or(usize::MAX), ..Wanted::default() };
     let read = Folder::open(path.parent()?).ok()?.read(&name, wanted).ok()?;
     read.bytes.filter(|bytes| blake3::hash(bytes).as_bytes() == hash)
 }

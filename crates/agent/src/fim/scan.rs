@@ -16,6 +16,7 @@ use super::report::{Gathered, Report};
 use super::roots::{Root, covers, joined};
 use super::rows::Rows;
 use super::visit::{Found, Job, Visitor, Way};
+use bartizan_integrity::YaraRules;
 use bartizan_model::{HostText, Timestamp};
 use bartizan_store::{Baseline, BaselineVersion, StoreError};
 use bartizan_sys::sched;
@@ -38,6 +39,8 @@ pub struct Ask {
     pub excluded: Excluded,
     /// Make a new version of the baseline.
     pub writing: Option<Writing>,
+    /// What is new or changed is judged by these too; `None`: by its structure alone.
+    pub yara: Option<YaraRules>,
 }
 
 /// What a new version says of itself.
@@ -117,6 +120,7 @@ pub fn scan(
         excluded: &excluded,
         counter: &counter,
         compares: against.is_some(),
+        yara: ask.yara.as_ref(),
         writes: ask.writing.is_some(),
         given_up: &given_up,
     };
@@ -142,7 +146,7 @@ pub fn scan(
 pub(super) fn look_again(
     baseline: &Baseline,
     against: &BaselineVersion,
-    part: Part<'_>,
+    (part, yara): (Part<'_>, &YaraRules),
     now: Timestamp,
     is_over: &dyn Fn() -> bool,
 ) -> Result<Report, FimError> {
@@ -153,7 +157,8 @@ pub(super) fn look_again(
     };
     let (excluded, counter) = (Excluded::new(against.excluded.clone()), Counter::default());
     let depth = Depth { full: false, contents: false, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
-    let visitor = Visitor { depth, excluded: &excluded, counter: &counter, compares: true, writes: false, given_up: &given_up };
+    let visitor =
+        Visitor { depth, excluded: &excluded, counter: &counter, compares: true, yara: Some(yara), writes: false, given_up: &given_up };
     let mut found = Gathered::default();
     let mut look_up = || given_up.store(is_over(), Relaxed);
     walk(baseline, &visitor, (jobs, haste), &mut |one| found.take(one, None), &mut look_up)?;

@@ -12,7 +12,7 @@ use super::counter::Counter;
 use super::excluded::Excluded;
 use super::look::{Depth, Looked, is_kept, look};
 use super::report::{Danger, Skipped};
-use bartizan_integrity::{Change, Content, Difference, Entry, Kind, decode, is_judged, judge};
+use bartizan_integrity::{Change, Content, Difference, Entry, Finding, Kind, YaraRules, decode, is_judged, judge};
 use bartizan_model::HostText;
 use bartizan_store::{BaselineReader, StoreError};
 use bartizan_sys::tree::{FileSystem, Folder};
@@ -76,6 +76,8 @@ pub(super) struct Visitor<'a> {
     pub(super) counter: &'a Counter,
     /// There is a baseline to compare with.
     pub(super) compares: bool,
+    /// Judges what is new or changed against the baseline.
+    pub(super) yara: Option<&'a YaraRules>,
     /// A new version is made.
     pub(super) writes: bool,
     /// Nobody takes what is found any more.
@@ -175,14 +177,14 @@ impl Visitor<'_> {
         reader: &BaselineReader,
         out: &SyncSender<Found>,
     ) -> Result<Entry, Found> {
-        let Looked { entry, appended, content, read, .. } = looked;
+        let Looked { entry, appended, content, is_whole, read } = looked;
         self.count(&entry, read);
         if let Content::Unreadable(number) = entry.content {
             let why = format!("cannot be read: {}", io::Error::from_raw_os_error(number));
             let _ = out.send(Found::Skipped(Skipped { path: path.into(), why, meant: false }));
         }
-        if let (Some(content), Content::Hash(hash)) = (content, &entry.content) {
-            self.judge(path, old.as_ref(), hash, content, reader, out)?;
+        if let Some(content) = content {
+            self.judge(path, (old.as_ref(), &entry.content), (content, is_whole), reader, out)?;
         }
         if !self.compares || old.as_ref() == Some(&entry) {
             return Ok(entry);
@@ -208,28 +210,44 @@ impl Visitor<'_> {
         Ok(entry)
     }
 
-    /// Judges a content that is new or changed, and hands it over to be stored.
+    /// Judges a content that is new or changed, or the ends of a long one, and hands a short one over to be stored.
     fn judge(
         &self,
         path: &[u8],
-        old: Option<&Entry>,
-        hash: &[u8; 32],
-        content: Vec<u8>,
+        (old, now): (Option<&Entry>, &Content),
+        (content, is_whole): (Vec<u8>, bool),
         reader: &BaselineReader,
         out: &SyncSender<Found>,
     ) -> Result<(), Found> {
         let known = old.filter(|_| self.compares).map(|old| &old.content);
-        if known != Some(&Content::Hash(*hash)) && is_judged(path, &content) {
+        // Of what nothing is known yet, what it is called and how it begins decides: a first baseline does not wait for all rules.
+        let yara = self.yara.filter(|_| self.compares);
+        let by_structure = is_judged(path, &content);
+        if known != Some(now) && (by_structure || yara.is_some()) {
             let before = match known {
                 Some(Content::Hash(before)) => reader.content(before).map_err(Found::Trouble)?,
                 None if self.compares => Some(Vec::new()),
                 _ => None,
             };
-            for finding in judge(path, before.as_deref(), &content) {
+            let mut findings = if by_structure { judge(path, before.as_deref(), &content) } else { Vec::new() };
+            let more = yara.map(|yara| yara.judge(path, before.as_deref(), &content)).unwrap_or_default();
+            // What is a webshell by its structure need not be one by a rule, too.
+            let is_told = |finding: &Finding| findings.iter().any(|told| told.technique == finding.technique);
+            let more_findings: Vec<Finding> = more.findings.into_iter().filter(|finding| !is_told(finding)).collect();
+            findings.extend(more_findings);
+            for finding in findings {
                 let _ = out.send(Found::Danger(Danger { path: path.into(), finding }));
             }
+            if more.gave_up {
+                let why = "the YARA rules were not done with it in time: not judged by all of them".to_owned();
+                let _ = out.send(Found::Skipped(Skipped { path: path.into(), why, meant: false }));
+            }
         }
-        if self.writes && is_kept(&content) {
+        if let Content::Hash(hash) = now
+            && self.writes
+            && is_whole
+            && is_kept(&content)
+        {
             let _ = out.send(Found::Content(*hash, content));
         }
         Ok(())

@@ -8,13 +8,13 @@ use super::{Detection, Detector, DetectorContext, Info};
 static INFO: Info = Info {
     name: "dangerous_file",
     title: "Dangerous content in a watched file",
-    technique: &["T1505.003", "T1098.004", "T1543.002", "T1548.003", "T1574.006", "T1136.001"],
+    technique: &["T1505.003", "T1098.004", "T1543.002", "T1548.003", "T1574.006", "T1136.001", "T1059", "T1059.004", "T1496", "T1014"],
     family: Family::Files,
     stage: Stage::Persistence,
     tier: Tier::Experimental,
     severity: Severity::High,
     confidence: 0.7,
-    meaning: "A file of the baseline of `bartizan fim` is new or changed, and it runs what a request sends or what it decodes, lets somebody in, or loads a library into every program: a webshell or another way to come back.",
+    meaning: "A file of the baseline of `bartizan fim` is new or changed, and it runs what a request sends or what it decodes, lets somebody in, or loads a library into every program: a webshell or another way to come back. Or a YARA rule matches it: a reverse shell, a miner, a rootkit, or what a rule pack of the owner is about.",
     false_positives: "Administration tools written in PHP; installers that fetch what they run. What a person's own session or a package wrote counts little or not at all.",
     quiet: "Accept the file with `bartizan fim approve`; what the baseline knows is no finding.",
 };
@@ -68,6 +68,12 @@ fn technique(finding: &FileFinding) -> &'static [&'static str] {
         "T1548.003" => &["T1548.003"],
         "T1574.006" => &["T1574.006"],
         "T1136.001" => &["T1136.001"],
+        "T1059" => &["T1059"],
+        "T1059.004" => &["T1059.004"],
+        "T1496" => &["T1496"],
+        "T1014" => &["T1014"],
+        // A rule of a pack says so of itself, or of something that we have no name for.
+        other if other != "T1505.003" => &[],
         _ => &["T1505.003"],
     }
 }

@@ -10,6 +10,8 @@ mod start_up;
 mod tests;
 mod ways_in;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// Longest content that is judged, in bytes; larger scripts are not written by hand in a hurry.
@@ -19,16 +21,16 @@ pub const LONGEST_JUDGED: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Name of the rule.
-    pub rule: &'static str,
-    /// ATT&CK technique.
-    pub technique: &'static str,
+    pub rule: Cow<'static, str>,
+    /// ATT&CK technique; empty when a rule of a pack names none.
+    pub technique: Cow<'static, str>,
     /// What it does, for a person.
     pub sentence: String,
 }
 
 impl Finding {
     pub(crate) fn new(rule: &'static str, technique: &'static str, sentence: impl Into<String>) -> Self {
-        Self { rule, technique, sentence: sentence.into() }
+        Self { rule: Cow::Borrowed(rule), technique: Cow::Borrowed(technique), sentence: sentence.into() }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::judge;
 
-fn rules(path: &str, content: &str) -> Vec<&'static str> {
-    judge(path.as_bytes(), None, content.as_bytes()).into_iter().map(|finding| finding.rule).collect()
+fn rules(path: &str, content: &str) -> Vec<String> {
+    judge(path.as_bytes(), None, content.as_bytes()).into_iter().map(|finding| finding.rule.into_owned()).collect()
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn what_runs_by_itself_may_not_fetch_or_decode() {
         ("[Service]\nExecStart=/dev/shm/.x\n", "runs-from-a-place-of-anybody"),
         ("@reboot /home/ann/.cache/.x\n", "runs-a-hidden-file"),
     ] {
-        assert!(rules("/etc/cron.d/x", content).contains(&rule), "{content}: {:?}", rules("/etc/cron.d/x", content));
+        assert!(rules("/etc/cron.d/x", content).contains(&rule.to_owned()), "{content}: {:?}", rules("/etc/cron.d/x", content));
     }
 }
 

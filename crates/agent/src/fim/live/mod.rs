@@ -18,6 +18,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::excluded::Excluded;
+use bartizan_config::RuleFolders;
 use bartizan_model::{FilesWatched, Process, Unpoisoned as _};
 use bartizan_sensors::{Changes, FileTouched};
 use bartizan_store::BaselineVersion;
@@ -36,6 +37,7 @@ const TURNS: u8 = 8;
 #[derive(Debug)]
 pub(crate) struct Live {
     data: PathBuf,
+    folders: RuleFolders,
     inbox: Mutex<Inbox>,
     came: Condvar,
     watched: Mutex<Watched>,
@@ -69,10 +71,11 @@ enum Next {
 }
 
 impl Live {
-    /// For the baseline in this data directory.
-    pub(crate) fn new(data: &Path) -> Self {
+    /// For the baseline in this data directory; `folders`: where YARA rules are.
+    pub(crate) fn new(data: &Path, folders: RuleFolders) -> Self {
         Self {
             data: data.to_owned(),
+            folders,
             inbox: Mutex::default(),
             came: Condvar::new(),
             watched: Mutex::default(),
@@ -178,13 +181,18 @@ impl Inbox {
 mod tests {
     use super::*;
 
+    fn live() -> Live {
+        let nowhere = PathBuf::from("/nowhere");
+        Live::new(&nowhere, RuleFolders { host: nowhere.clone(), imported: nowhere.clone() })
+    }
+
     fn touched(path: &str) -> FileTouched {
         FileTouched { path: path.into(), by: None, certain: false }
     }
 
     #[test]
     fn what_finds_no_room_has_its_directory_looked_at_again() {
-        let live = Live::new(Path::new("/nowhere"));
+        let live = live();
         for number in 0..MOST_TOUCHED {
             live.touched(touched(&format!("/w/{number}")));
         }
@@ -206,7 +214,7 @@ mod tests {
 
     #[test]
     fn too_many_directories_become_the_places() {
-        let live = Live::new(Path::new("/nowhere"));
+        let live = live();
         live.watched.lock().unwrap().places = vec!["/w".into(), "/etc".into()];
         for number in 0..=MOST_UNSEEN {
             live.unseen(format!("/w/{number}").into(), None);

@@ -46,8 +46,8 @@ pub(super) fn alone(change: &Change, findings: &[Finding], version: u64) -> File
         _ => None,
     };
     let finding = |finding: &Finding| FileFinding {
-        rule: finding.rule.to_owned(),
-        technique: finding.technique.to_owned(),
+        rule: finding.rule.to_string(),
+        technique: finding.technique.to_string(),
         sentence: finding.sentence.clone(),
     };
     FileChange {

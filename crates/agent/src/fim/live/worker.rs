@@ -15,7 +15,8 @@ use super::telling::{Line, alone, lines, remark};
 use super::{Live, Next};
 use crate::fim::report::{Danger, Report};
 use crate::fim::scan::{FimError, Part, look_again};
-use bartizan_integrity::{Change, Finding, What};
+use crate::fim::yara::yara_rules;
+use bartizan_integrity::{Change, Finding, What, YaraRules};
 use bartizan_model::{FileChange, HostText, Process};
 use bartizan_sensors::{Collector, CollectorError, FileTouched, Sink, Stop};
 use bartizan_store::{Baseline, BaselineVersion, StoreError, baseline_file};
@@ -80,6 +81,7 @@ struct Work<'a> {
     acts: Acts,
     pace: Pace<FileTouched>,
     packages: Packages,
+    yara: YaraRules,
     stop: &'a Stop,
 }
 
@@ -96,6 +98,7 @@ impl<'a> Work<'a> {
             acts: Acts::default(),
             pace: Pace::default(),
             packages: Packages::under(Path::new("/")),
+            yara: rules(live),
             stop,
         }
     }
@@ -254,7 +257,7 @@ impl<'a> Work<'a> {
         let Some((baseline, version)) = &self.against else {
             return Err(FimError::NoBaseline);
         };
-        look_again(baseline, version, part, chrono::Utc::now(), &|| self.stop.is_set())
+        look_again(baseline, version, (part, &self.yara), chrono::Utc::now(), &|| self.stop.is_set())
     }
 
     /// A dangerous content is reported at once; other changes wait for the rest of their act. `late`: nobody saw it, at most who made the directory.
@@ -325,6 +328,15 @@ impl<'a> Work<'a> {
             self.sink.emit(line.event(at));
         }
     }
+}
+
+/// The rules of now; a file that is refused is named in the log.
+fn rules(live: &Live) -> YaraRules {
+    let (rules, refused) = yara_rules(&live.folders);
+    refused.iter().for_each(|one| tracing::warn!(file = one.file, problem = one.problem, "a file of YARA rules is refused"));
+    let (own, packs) = rules.counts();
+    tracing::info!(own, packs, "YARA rules for new and changed files");
+    rules
 }
 
 fn verified(data: &Path) -> Result<Option<(Baseline, BaselineVersion)>, StoreError> {
