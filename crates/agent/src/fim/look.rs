@@ -24,6 +24,8 @@ pub(super) struct Depth {
     pub(super) full: bool,
     /// Read small files again although they did not change: their contents are to be stored.
     pub(super) contents: bool,
+    /// A file longer than so many bytes is not read if it must be: it is only said to be long.
+    pub(super) longest: Option<u64>,
     /// Now, nanoseconds since 1970.
     pub(super) now: i64,
 }
@@ -40,6 +42,8 @@ pub(super) struct Looked {
     pub(super) is_whole: bool,
     /// Its content was read.
     pub(super) read: bool,
+    /// It is longer than what was to be read, and nothing is known of its content.
+    pub(super) is_long: bool,
 }
 
 /// Looks at a name; `None` when it is gone by now.
@@ -48,10 +52,15 @@ pub(super) fn look(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Dep
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         facts => facts?,
     };
-    let mut looked = Looked { entry: entry(name, facts, depth.now), appended: None, content: None, is_whole: false, read: false };
+    let mut looked =
+        Looked { entry: entry(name, facts, depth.now), appended: None, content: None, is_whole: false, read: false, is_long: false };
     let known = old.filter(|old| !depth.full && old.is_untouched(&looked.entry));
     if let Some(old) = known.filter(|_| !(depth.contents && looked.entry.kind == Kind::File && looked.entry.size <= KEPT as u64)) {
         looked.entry = old.clone();
+        return Ok(Some(looked));
+    }
+    if looked.entry.kind == Kind::File && depth.longest.is_some_and(|longest| looked.entry.size > longest) {
+        looked.is_long = true;
         return Ok(Some(looked));
     }
     looked.entry.attributes = match folder.attributes(name) {

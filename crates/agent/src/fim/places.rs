@@ -9,7 +9,7 @@ use bartizan_sys::digest::read_bounded;
 /// Longest configuration of a web server that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 /// Directories and files of configuration that are looked at, at most.
-const MOST: usize = 512;
+const MAX_CONFIGURATIONS: usize = 512;
 
 /// A set of places and why they are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn watched_places(root: &Path) -> Vec<PlaceSet> {
 fn homes(root: &Path) -> Vec<PathBuf> {
     let passwd = read_bounded(&root.join("etc/passwd"), LONGEST).unwrap_or_default();
     let mut places = Vec::new();
-    for line in passwd.split(|byte| *byte == b'\n').take(MOST) {
+    for line in passwd.split(|byte| *byte == b'\n').take(MAX_CONFIGURATIONS) {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
         let Some(home) = fields.get(5).and_then(|home| Path::new(OsStr::from_bytes(home)).strip_prefix("/").ok()) else { continue };
         let home = root.join(home);
@@ -82,16 +82,16 @@ fn expand(root: &Path, path: &str) -> Vec<PathBuf> {
         return vec![root.join(path)];
     };
     let any = std::fs::read_dir(root.join(before)).into_iter().flatten().flatten();
-    any.map(|one| one.path().join(after)).filter(|path| path.symlink_metadata().is_ok()).take(MOST).collect()
+    any.map(|one| one.path().join(after)).filter(|path| path.symlink_metadata().is_ok()).take(MAX_CONFIGURATIONS).collect()
 }
 
 /// The directories that the configuration below `place` serves: `root` of nginx, `DocumentRoot` of Apache.
 fn web_roots(place: &Path) -> Vec<String> {
     let (mut waiting, mut served, mut looked) = (vec![place.to_owned()], Vec::new(), 0);
-    while let Some(path) = waiting.pop().filter(|_| looked < MOST) {
+    while let Some(path) = waiting.pop().filter(|_| looked < MAX_CONFIGURATIONS) {
         looked += 1;
         if path.is_dir() {
-            waiting.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()).take(MOST));
+            waiting.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()).take(MAX_CONFIGURATIONS));
         } else if let Ok(text) = read_bounded(&path, LONGEST) {
             served.extend(String::from_utf8_lossy(&text).lines().filter_map(served_by));
         }

@@ -14,7 +14,7 @@ use bartizan_model::HostText;
 use bartizan_store::{BaselineVersion, StoreError};
 
 /// Changes, touched and skipped paths that are kept of each; more changes are counted.
-const MOST: usize = 50_000;
+const MAX_KEPT: usize = 50_000;
 
 /// Something that was not looked into, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,6 +66,8 @@ pub struct Report {
     pub touched: Vec<HostText>,
     /// Logs that grew and whose beginning is as it was.
     pub grown: u64,
+    /// Long files that were left for another look.
+    pub(super) long: Vec<HostText>,
     /// What was not looked into.
     pub skipped: Vec<Skipped>,
     /// Texts that were not stored for lack of room: how they change cannot be shown line by line.
@@ -103,6 +105,7 @@ pub(super) struct Gathered {
     more_changes: u64,
     touched: Vec<HostText>,
     grown: u64,
+    long: Vec<HostText>,
     skipped: Vec<Skipped>,
 }
 
@@ -111,14 +114,17 @@ impl Gathered {
     pub(super) fn take(&mut self, found: Found, rows: Option<&mut Rows<'_>>) -> Result<(), StoreError> {
         match found {
             // What is dangerous comes just before its change, which must not be among those left out.
-            Found::Change(change) if self.changes.len() < MOST || self.dangers.iter().rev().take(64).any(|one| one.path == change.path) => {
+            Found::Change(change)
+                if self.changes.len() < MAX_KEPT || self.dangers.iter().rev().take(64).any(|one| one.path == change.path) =>
+            {
                 self.changes.push(*change);
             }
             Found::Change(_) => self.more_changes += 1,
-            Found::Touched(path) => self.touched.extend((self.touched.len() < MOST).then_some(path)),
-            Found::Danger(danger) => self.dangers.extend((self.dangers.len() < MOST).then_some(danger)),
+            Found::Touched(path) => self.touched.extend((self.touched.len() < MAX_KEPT).then_some(path)),
+            Found::Danger(danger) => self.dangers.extend((self.dangers.len() < MAX_KEPT).then_some(danger)),
+            Found::Long(path) => self.long.extend((self.long.len() < MAX_KEPT).then_some(path)),
             Found::Grown => self.grown += 1,
-            Found::Skipped(skipped) => self.skipped.extend((self.skipped.len() < MOST).then_some(skipped)),
+            Found::Skipped(skipped) => self.skipped.extend((self.skipped.len() < MAX_KEPT).then_some(skipped)),
             Found::Row { path, entries, only } => rows.map_or(Ok(()), |rows| rows.put(&path, entries, only.as_deref()))?,
             Found::Content(hash, content) => rows.map_or(Ok(()), |rows| rows.keep(&hash, &content))?,
             Found::Trouble(why) => return Err(why),
@@ -145,6 +151,7 @@ impl Gathered {
             more_changes: self.more_changes,
             touched: self.touched,
             grown: self.grown,
+            long: self.long,
             skipped: self.skipped,
             not_kept: 0,
             took,

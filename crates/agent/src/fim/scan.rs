@@ -116,7 +116,7 @@ pub fn scan(
     let (counter, given_up) = (Counter::default(), AtomicBool::new(false));
     let nanos = now.timestamp_nanos_opt().unwrap_or(i64::MAX);
     let visitor = Visitor {
-        depth: Depth { full: ask.full, contents: ask.writing.is_some(), now: nanos },
+        depth: Depth { full: ask.full, contents: ask.writing.is_some(), longest: None, now: nanos },
         excluded: &excluded,
         counter: &counter,
         compares: against.is_some(),
@@ -146,7 +146,7 @@ pub fn scan(
 pub(super) fn look_again(
     baseline: &Baseline,
     against: &BaselineVersion,
-    (part, yara): (Part<'_>, &YaraRules),
+    (part, ways): (Part<'_>, Ways<'_>),
     now: Timestamp,
     is_over: &dyn Fn() -> bool,
 ) -> Result<Report, FimError> {
@@ -156,9 +156,16 @@ pub(super) fn look_again(
         Part::Below(path) => (jobs(&[Root::known(path)]), Haste::Aside),
     };
     let (excluded, counter) = (Excluded::new(against.excluded.clone()), Counter::default());
-    let depth = Depth { full: false, contents: false, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
-    let visitor =
-        Visitor { depth, excluded: &excluded, counter: &counter, compares: true, yara: Some(yara), writes: false, given_up: &given_up };
+    let depth = Depth { full: false, contents: false, longest: ways.longest, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
+    let visitor = Visitor {
+        depth,
+        excluded: &excluded,
+        counter: &counter,
+        compares: true,
+        yara: Some(ways.yara),
+        writes: false,
+        given_up: &given_up,
+    };
     let mut found = Gathered::default();
     let mut look_up = || given_up.store(is_over(), Relaxed);
     walk(baseline, &visitor, (jobs, haste), &mut |one| found.take(one, None), &mut look_up)?;
@@ -167,6 +174,15 @@ pub(super) fn look_again(
         return Err(FimError::Over);
     }
     Ok(found.report(Vec::new(), Some(against.clone()), &counter, began.elapsed()))
+}
+
+/// How it is looked at again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ways<'a> {
+    /// What is new or changed is judged by these.
+    pub(super) yara: &'a YaraRules,
+    /// A file longer than so many bytes is only named, not read.
+    pub(super) longest: Option<u64>,
 }
 
 /// What is looked at again.

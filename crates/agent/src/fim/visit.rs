@@ -56,6 +56,8 @@ pub(super) enum Found {
     Touched(HostText),
     /// The content of a new or changed file is dangerous.
     Danger(Danger),
+    /// A long file that was not read.
+    Long(HostText),
     /// A log grew.
     Grown,
     /// Something was not looked into.
@@ -134,6 +136,9 @@ impl Visitor<'_> {
             }
             let old = known.remove(name.to_bytes());
             match look(&folder, &name, old.as_ref(), self.depth) {
+                Ok(Some(looked)) if looked.is_long => {
+                    let _ = out.send(Found::Long(path.into()));
+                }
                 Ok(Some(looked)) => {
                     if looked.entry.kind == Kind::Directory && job.only.is_none() {
                         let way = Way::Below(Arc::clone(&folder), name, device);
@@ -177,7 +182,7 @@ impl Visitor<'_> {
         reader: &BaselineReader,
         out: &SyncSender<Found>,
     ) -> Result<Entry, Found> {
-        let Looked { entry, appended, content, is_whole, read } = looked;
+        let Looked { entry, appended, content, is_whole, read, .. } = looked;
         self.count(&entry, read);
         if let Content::Unreadable(number) = entry.content {
             let why = format!("cannot be read: {}", io::Error::from_raw_os_error(number));

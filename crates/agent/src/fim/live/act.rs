@@ -16,9 +16,9 @@ const LONGEST: Duration = Duration::from_secs(3);
 const PACKAGE_QUIET: Duration = Duration::from_secs(2);
 const PACKAGE_LONGEST: Duration = Duration::from_secs(60);
 /// Changes of one act that wait; with more, it is reported.
-const MOST: usize = 20_000;
+const MAX_CHANGES: usize = 20_000;
 /// Acts at the same time; with more, the oldest is reported.
-const MOST_ACTS: usize = 64;
+const MAX_ACTS: usize = 64;
 
 /// Whose act it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Act {
         };
         now.duration_since(self.last) >= quiet
             || now.duration_since(self.begun) >= longest
-            || self.changes.len() + self.touched.len() + self.below.len() >= MOST
+            || self.changes.len() + self.touched.len() + self.below.len() >= MAX_CHANGES
     }
 }
 
@@ -121,7 +121,7 @@ impl Acts {
 
     /// Those that are over.
     pub(super) fn over(&mut self, now: Instant) -> Vec<Act> {
-        let spare = self.0.len().saturating_sub(MOST_ACTS);
+        let spare = self.0.len().saturating_sub(MAX_ACTS);
         let mut over: Vec<Act> = self.0.drain(..spare).collect();
         over.extend(self.0.extract_if(.., |act| act.is_over(now)));
         over

@@ -4,6 +4,7 @@
 //! no agent ran is found too.
 
 mod act;
+mod long;
 mod pace;
 mod reported;
 mod telling;
@@ -25,9 +26,9 @@ use bartizan_store::BaselineVersion;
 pub(crate) use worker::Comparing;
 
 /// Touched paths that wait; with more, their directories are looked at again.
-const MOST_TOUCHED: usize = 8192;
+const MAX_TOUCHED: usize = 8192;
 /// Directories that wait to be looked at again; with more, all places are.
-const MOST_UNSEEN: usize = 1024;
+const MAX_UNSEEN: usize = 1024;
 /// Touched paths that are compared at once.
 const AT_ONCE: usize = 512;
 /// As many times touched paths are taken while directories wait; then one of these, or a flood of one user would keep all others unseen.
@@ -138,7 +139,7 @@ impl Changes for Live {
 
     fn touched(&self, touched: FileTouched) {
         let mut inbox = self.inbox.lock().unpoisoned();
-        if inbox.touched.len() < MOST_TOUCHED {
+        if inbox.touched.len() < MAX_TOUCHED {
             inbox.touched.push_back(touched);
         } else if let Some(directory) = touched.path.parent() {
             inbox.look_at(directory.to_owned(), None, &self.watched);
@@ -170,7 +171,7 @@ impl Inbox {
         }
         self.unseen.retain(|known, _| !known.starts_with(&path));
         self.unseen.insert(path, by);
-        if self.unseen.len() > MOST_UNSEEN {
+        if self.unseen.len() > MAX_UNSEEN {
             let places = watched.lock().unpoisoned().places.clone();
             self.unseen = places.into_iter().map(|place| (place, None)).collect();
         }
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_has_its_directory_looked_at_again() {
         let live = live();
-        for number in 0..MOST_TOUCHED {
+        for number in 0..MAX_TOUCHED {
             live.touched(touched(&format!("/w/{number}")));
         }
         live.touched(touched("/w/lost/file"));
@@ -209,14 +210,14 @@ mod tests {
             }
         }
         assert_eq!(taken.iter().position(|batch| *batch == 0), Some(usize::from(TURNS)), "a flood keeps nothing unseen for long");
-        assert_eq!((taken.len(), taken.iter().sum()), (MOST_TOUCHED / AT_ONCE + 1, MOST_TOUCHED));
+        assert_eq!((taken.len(), taken.iter().sum()), (MAX_TOUCHED / AT_ONCE + 1, MAX_TOUCHED));
     }
 
     #[test]
     fn too_many_directories_become_the_places() {
         let live = live();
         live.watched.lock().unwrap().places = vec!["/w".into(), "/etc".into()];
-        for number in 0..=MOST_UNSEEN {
+        for number in 0..=MAX_UNSEEN {
             live.unseen(format!("/w/{number}").into(), None);
         }
         assert_eq!(live.state().to_look_at, 2);

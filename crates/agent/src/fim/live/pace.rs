@@ -9,7 +9,7 @@ const BYTES_A_SECOND: u64 = 8 << 20;
 /// Longest that a file waits for its turn.
 const LONGEST: Duration = Duration::from_secs(300);
 /// Most files whose turn is remembered; beyond, all are read at once again.
-const MOST: usize = 4096;
+const MAX_FILES: usize = 4096;
 
 /// When each file may be read again, and which of them wait for it.
 #[derive(Debug)]
@@ -31,17 +31,17 @@ impl<T> Pace<T> {
         if pause >= Duration::from_millis(10) {
             self.free_at.insert(path.to_owned(), now + pause);
         }
-        if self.free_at.len() > MOST {
+        if self.free_at.len() > MAX_FILES {
             self.free_at.retain(|_, free| *free > now);
         }
-        if self.free_at.len() > MOST {
+        if self.free_at.len() > MAX_FILES {
             self.free_at.clear();
         }
     }
 
     /// Takes what may be read now; the rest waits for its turn.
     pub(super) fn admit(&mut self, path: PathBuf, what: T, now: Instant) -> Option<(PathBuf, T)> {
-        if self.free_at.get(&path).is_some_and(|free| *free > now) && self.waiting.len() < MOST {
+        if self.free_at.get(&path).is_some_and(|free| *free > now) && self.waiting.len() < MAX_FILES {
             self.waiting.insert(path, what);
             return None;
         }

@@ -12,7 +12,7 @@ use bartizan_sys::replace_file::{self, Outlives};
 /// The file in the data directory.
 const FILE: &str = "integrity-reported.json";
 /// Most paths that are remembered; what is beyond may be reported twice.
-const MOST: usize = 16_384;
+const MAX_PATHS: usize = 16_384;
 /// Longest file that is read, in bytes: so many paths of the longest kind are not expected.
 const LONGEST: u64 = 16 << 20;
 
@@ -30,7 +30,7 @@ impl Reported {
         let file = data.join(FILE);
         let read = read_bounded(&file, LONGEST).ok();
         let states: Vec<(HostText, String)> = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { file, states: states.into_iter().take(MOST).collect(), unsaved: false }
+        Self { file, states: states.into_iter().take(MAX_PATHS).collect(), unsaved: false }
     }
 
     /// Whether this is news.
@@ -39,7 +39,7 @@ impl Reported {
         if self.states.get(&change.path) == Some(&state) {
             return false;
         }
-        if self.states.len() < MOST || self.states.contains_key(&change.path) {
+        if self.states.len() < MAX_PATHS || self.states.contains_key(&change.path) {
             self.states.insert(change.path.clone(), state);
             self.unsaved = true;
         }

@@ -14,7 +14,7 @@ use bartizan_model::{
 use bartizan_sys::packages::Packages;
 
 /// Lines of one act; more become one.
-const MOST_LINES: usize = 8;
+const MAX_LINES: usize = 8;
 /// Changes of one act that stand out by themselves, at most.
 const MAX_ALONE: usize = 64;
 /// Paths of one act of which the package is looked up.
@@ -103,7 +103,7 @@ pub(super) fn lines(act: Act, version: u64, packages: &mut Packages) -> Vec<Line
         Line { file, by: by.clone(), certain }
     };
     let folded = fold(&changes);
-    let many = folded.len() > MOST_LINES;
+    let many = folded.len() > MAX_LINES;
     match (&actor, folded.as_slice()) {
         (_, []) => Vec::new(),
         (Actor::Packages(_), _) => vec![line(of_packages(&changes, by.as_deref(), version, packages))],

@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::act::{Act, Actor, Acts};
+use super::long::{LongFile, LongFiles, MAX_AT_ONCE};
 use super::pace::Pace;
 use super::reported::Reported;
 use super::telling::{Line, alone, lines, remark};
 use super::{Live, Next};
 use crate::fim::report::{Danger, Report};
-use crate::fim::scan::{FimError, Part, look_again};
+use crate::fim::scan::{FimError, Part, Ways, look_again};
 use crate::fim::yara::yara_rules;
 use bartizan_integrity::{Change, Finding, What, YaraRules};
 use bartizan_model::{FileChange, HostText, Process};
@@ -80,6 +81,7 @@ struct Work<'a> {
     saved: Instant,
     acts: Acts,
     pace: Pace<FileTouched>,
+    long: LongFiles,
     packages: Packages,
     yara: YaraRules,
     stop: &'a Stop,
@@ -97,6 +99,7 @@ impl<'a> Work<'a> {
             saved: Instant::now(),
             acts: Acts::default(),
             pace: Pace::default(),
+            long: LongFiles::default(),
             packages: Packages::under(Path::new("/")),
             yara: rules(live),
             stop,
@@ -110,7 +113,7 @@ impl<'a> Work<'a> {
             let _none = self.live.next(Stop::LOOK.min(FOLLOW));
             return Ok(());
         }
-        let wait = if self.acts.is_empty() { Stop::LOOK } else { UNDER_WAY };
+        let wait = if self.acts.is_empty() && self.long.is_empty() { Stop::LOOK } else { UNDER_WAY };
         match self.live.next(wait) {
             Next::Touched(mut batch) => {
                 self.stop.sleep(BURST);
@@ -122,6 +125,7 @@ impl<'a> Work<'a> {
         }
         let due = self.pace.due(Instant::now()).into_iter().map(|(_, touched)| touched).collect();
         self.compare(due)?;
+        self.read_long_files();
         for act in self.acts.over(Instant::now()) {
             self.finish(act)?;
         }
@@ -139,7 +143,7 @@ impl<'a> Work<'a> {
             let news = lines(act, self.version(), &mut self.packages);
             self.report(news);
         }
-        for path in self.pace.rest() {
+        for path in self.pace.rest().into_iter().chain(self.long.rest()) {
             self.again(&path);
         }
         self.save();
@@ -210,6 +214,13 @@ impl<'a> Work<'a> {
         }
         let paths: Vec<PathBuf> = by.values().map(|touched| touched.path.clone()).collect();
         let report = self.look(Part::Names(&paths)).inspect_err(|_| paths.iter().for_each(|path| self.again(path)))?;
+        self.put_off(&report, &|path| by.get(path).map_or((None, false), |touched| (touched.by.clone(), touched.certain)), None);
+        self.compared(report, &by);
+        Ok(())
+    }
+
+    /// What was touched was compared.
+    fn compared(&mut self, report: Report, by: &HashMap<HostText, FileTouched>) {
         let now = Instant::now();
         for change in &report.changes {
             if let (Some(touched), Some(after)) = (by.get(&change.path), &change.after) {
@@ -218,7 +229,7 @@ impl<'a> Work<'a> {
         }
         let differs: BTreeSet<&HostText> = report.changes.iter().flat_map(names).collect();
         let mut news = Vec::new();
-        for (path, touched) in by.iter().filter(|(path, _)| !differs.contains(path)) {
+        for (path, touched) in by.iter().filter(|(path, _)| !differs.contains(path) && !report.long.contains(path)) {
             // What was not reported yet need not be taken back.
             let was_reported = self.reported.is_back(path) && !self.acts.forget(path);
             let sentence = match report.touched.contains(path) {
@@ -232,7 +243,48 @@ impl<'a> Work<'a> {
         }
         self.report(news);
         self.judge(report, &|path| by.get(path).map_or((None, false), |touched| (touched.by.clone(), touched.certain)), None);
-        Ok(())
+    }
+
+    /// Long files wait for a thread of their own.
+    fn put_off(&mut self, report: &Report, who: &dyn Fn(&HostText) -> By, late: Late<'_>) {
+        for path in &report.long {
+            let (by, certain) = who(path);
+            let path = PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes()));
+            self.long.push(LongFile { path, by, certain, late: late.map(|maker| maker.cloned()) });
+        }
+    }
+
+    /// Takes over the long file that was read, and has the next one read.
+    fn read_long_files(&mut self) {
+        if let Some((file, looked)) = self.long.done() {
+            match looked {
+                Ok(Some(report)) => self.long_file(file, report),
+                // It is compared with the version that is now.
+                Ok(None) => self.again(&file.path),
+                Err(why) => tracing::warn!(%why, path = %text(&file.path), "a long file is not compared before it changes again"),
+            }
+        }
+        let version = self.version();
+        self.long.begin(&self.live.data, version, &self.yara);
+    }
+
+    fn long_file(&mut self, file: LongFile, report: Report) {
+        let LongFile { path, by, certain, late } = file;
+        if let Ok(found) = path.symlink_metadata() {
+            self.pace.read(&path, found.len(), Instant::now());
+        }
+        match &late {
+            Some(maker) => {
+                let top = text(&path);
+                let differs: BTreeSet<HostText> = report.changes.iter().map(|change| change.path.clone()).collect();
+                self.reported.settle(&top, &|path| differs.contains(path));
+                self.judge(report, &|_| (None, false), Some(maker.as_ref()));
+            }
+            None => {
+                let by = HashMap::from([(text(&path), FileTouched { path, by, certain })]);
+                self.compared(report, &by);
+            }
+        }
     }
 
     /// Something may have changed there while nobody saw it: by whom is not known, at most who made the directory.
@@ -245,8 +297,9 @@ impl<'a> Work<'a> {
         }
         let top = text(path);
         let report = self.look(Part::Below(&top)).inspect_err(|_| self.again(path))?;
+        self.put_off(&report, &|_| (None, false), Some(maker.as_ref()));
         if report.is_complete() {
-            let differs: BTreeSet<HostText> = report.changes.iter().map(|change| change.path.clone()).collect();
+            let differs: BTreeSet<HostText> = report.changes.iter().map(|change| &change.path).chain(&report.long).cloned().collect();
             self.reported.settle(&top, &|path| differs.contains(path));
         }
         self.judge(report, &|_| (None, false), Some(maker.as_ref()));
@@ -257,7 +310,9 @@ impl<'a> Work<'a> {
         let Some((baseline, version)) = &self.against else {
             return Err(FimError::NoBaseline);
         };
-        look_again(baseline, version, (part, &self.yara), chrono::Utc::now(), &|| self.stop.is_set())
+        look_again(baseline, version, (part, Ways { yara: &self.yara, longest: Some(MAX_AT_ONCE) }), chrono::Utc::now(), &|| {
+            self.stop.is_set()
+        })
     }
 
     /// A dangerous content is reported at once; other changes wait for the rest of their act. `late`: nobody saw it, at most who made the directory.
@@ -309,6 +364,7 @@ impl<'a> Work<'a> {
 
     /// News of an act that is over; a dangerous content is reported by itself, too.
     fn take(&mut self, report: Report, act: &mut Act) {
+        self.put_off(&report, &|_| (act.by.clone(), act.certain), None);
         let dangers = by_path(report.dangers);
         for change in report.changes {
             if !self.reported.is_news(&change) {
