@@ -20,7 +20,7 @@ pub struct BaselinePolicy {
 
 /// The first value that makes no sense.
 pub(super) fn check(baseline: &BaselinePolicy) -> Result<(), Objection> {
-    let (least, most) = (Duration::from_secs(3600), Duration::from_secs(60 * 24 * 3600));
+    let (least, most) = (Duration::from_secs(3600), Duration::from_secs(30 * 24 * 3600));
     within_times("baseline", &[("learn_for", baseline.learn_for, least, most)])
 }
 
@@ -31,6 +31,6 @@ mod tests {
     #[test]
     fn a_time_of_learning_that_makes_no_sense_is_refused_by_name() {
         let problem = Policy::parse("[baseline]\nlearn_for = \"1m\"\n", "p.toml").unwrap_err().to_string();
-        assert_eq!(problem, "p.toml: line 2: baseline.learn_for: 1m is not between 1h and 60days");
+        assert_eq!(problem, "p.toml: line 2: baseline.learn_for: 1m is not between 1h and 30days");
     }
 }
