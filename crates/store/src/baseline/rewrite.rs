@@ -1,6 +1,5 @@
 //! A version of the baseline that is being made: rows removed and set in one transaction, then one more line in the chain.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -10,6 +9,26 @@ use crate::error::StoreError;
 
 /// Bytes of contents kept, compressed; beyond them no more are kept.
 const MAX_CONTENTS: u64 = 64 << 20;
+
+/// Digests that are read at once.
+const PAGE: i64 = 4096;
+
+/// What stands for a digest in memory, of half a million contents four MB: in the order of the digests. Two that begin alike are kept or
+/// removed together.
+fn beginning(digest: &[u8; 32]) -> u64 {
+    digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Marks the first of those that begin like this one.
+fn mark(known: &[u64], is_named: &mut [bool], digest: &[u8; 32]) {
+    let beginning = beginning(digest);
+    let at = known.partition_point(|one| *one < beginning);
+    if known.get(at) == Some(&beginning)
+        && let Some(named) = is_named.get_mut(at)
+    {
+        *named = true;
+    }
+}
 
 /// A version that is being made. Dropped, it never was.
 #[derive(Debug)]
@@ -105,26 +124,41 @@ impl<'a> Rewrite<'a> {
     /// What the database says.
     pub fn forget_contents(&mut self, of_row: &dyn Fn(&[u8]) -> Vec<[u8; 32]>) -> Result<(), StoreError> {
         let fail = database(&self.path, "removing contents");
-        let mut forgotten: HashSet<[u8; 32]> = HashSet::new();
-        let mut statement = self.transaction.prepare("SELECT digest FROM contents").map_err(&fail)?;
-        for digest in statement.query_map([], |row| row.get::<_, [u8; 32]>(0)).map_err(&fail)? {
-            forgotten.insert(digest.map_err(&fail)?);
-        }
+        let mut statement = self.transaction.prepare("SELECT digest FROM contents ORDER BY digest").map_err(&fail)?;
+        let digests = statement.query_map([], |row| row.get::<_, [u8; 32]>(0)).map_err(&fail)?;
+        let known = digests.map(|digest| digest.map(|digest| beginning(&digest))).collect::<Result<Vec<u64>, _>>().map_err(&fail)?;
+        let mut is_named = vec![false; known.len()];
         let mut statement = self.transaction.prepare("SELECT entries FROM directories").map_err(&fail)?;
         let mut rows = statement.query([]).map_err(&fail)?;
         while let Some(row) = rows.next().map_err(&fail)? {
             let row = row.get_ref(0).and_then(|value| Ok(value.as_blob()?)).map_err(&fail)?;
             for digest in of_row(row) {
-                forgotten.remove(&digest);
+                mark(&known, &mut is_named, &digest);
             }
         }
-        let mut delete = self.transaction.prepare("DELETE FROM contents WHERE digest = ?1").map_err(&fail)?;
-        for digest in &forgotten {
-            delete.execute([&digest[..]]).map_err(&fail)?;
-        }
+        self.remove_unnamed(&known, &is_named).map_err(&fail)?;
         let left = self.transaction.query_row("SELECT coalesce(sum(length(data)), 0) FROM contents", [], |row| row.get::<_, i64>(0));
         self.kept = left.map_err(&fail)?.unsigned_abs();
         Ok(())
+    }
+
+    /// Removes the contents that are not marked, some at a time: a table is not changed while it is read.
+    fn remove_unnamed(&self, known: &[u64], is_named: &[bool]) -> rusqlite::Result<()> {
+        let mut page = self.transaction.prepare("SELECT digest FROM contents WHERE digest > ?1 ORDER BY digest LIMIT ?2")?;
+        let mut delete = self.transaction.prepare("DELETE FROM contents WHERE digest = ?1")?;
+        let mut last: Option<[u8; 32]> = None;
+        loop {
+            let from = last.as_ref().map_or(&[][..], |digest| &digest[..]);
+            let digests = page.query_map(params![from, PAGE], |row| row.get::<_, [u8; 32]>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let Some(end) = digests.last() else { return Ok(()) };
+            last = Some(*end);
+            for digest in &digests {
+                let at = known.partition_point(|one| *one < beginning(digest));
+                if !is_named.get(at).copied().unwrap_or(true) {
+                    delete.execute([&digest[..]])?;
+                }
+            }
+        }
     }
 
     /// All rows and one more line in the chain, or nothing of it.
