@@ -37,7 +37,7 @@ pub(crate) fn measure(parts: &Parts) -> Health {
         cpu_percent: cost.cpu_percent,
         rss_bytes: own_usage::resident_bytes(),
         store_bytes: disk_bytes(&parts.settings),
-        learning: None,
+        learning: parts.ingest.habits.progress(at),
         files,
         counts: counts(parts, &active),
         gaps,

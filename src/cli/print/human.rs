@@ -60,6 +60,15 @@ pub(super) fn clock(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// How far learning what is normal has come.
+fn learning(part: Option<f64>) -> String {
+    match part {
+        None => "off".to_owned(),
+        Some(part) if part < 1.0 => format!("{:.0} % of the time to learn what is normal here", (part * 100.0).floor()),
+        Some(_) => "done; `bartizan baseline` shows what is normal here".to_owned(),
+    }
+}
+
 fn write_copies(out: &mut impl Write, copies: &[FileBackup]) -> io::Result<()> {
     let row = |copy: &FileBackup| {
         let now = if copy.differs { "differs" } else { "same" };
@@ -98,11 +107,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
     writeln!(out, "standing  {}", health.posture.standing())?;
     writeln!(out, "sensors   {}{}, watching since {} UTC", health.rung.noun(), object(health), clock(health.watching_since))?;
     writeln!(out, "hour      {}", health.last_hour(health.at, 60).into_iter().map(Watched::letter).collect::<String>())?;
-    writeln!(
-        out,
-        "learning  {}",
-        health.learning.map_or_else(|| "not in this version".to_owned(), |part| format!("{:.0} %", part * 100.0))
-    )?;
+    writeln!(out, "learning  {}", learning(health.learning))?;
     writeln!(out, "events    {:.1}/s, {} since start, {} lost", health.events_per_second, health.events_total, health.lost())?;
     writeln!(out, "latency   {}", health.urgent_latency)?;
     writeln!(

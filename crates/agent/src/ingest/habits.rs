@@ -1,5 +1,6 @@
 //! Keeps what is normal on disk: what the pipeline learned is written down once a minute and at the end, and every day is a version.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct HabitKeeper {
     store: Mutex<Option<Habits>>,
     pub(super) troubles: Arc<Troubles>,
+    /// When learning began and how long it takes, in seconds; 0 while nothing is learned.
+    began: AtomicI64,
+    learn_for: AtomicI64,
 }
 
 /// Why nothing can be said about what is normal.
@@ -52,7 +56,7 @@ impl HabitKeeper {
         let store = Habits::open(dir);
         let trouble = store.as_ref().err().map(|error| format!("{error}; it is learned anew, and not kept"));
         troubles.report(TROUBLE, trouble);
-        Self { store: Mutex::new(store.ok()), troubles }
+        Self { store: Mutex::new(store.ok()), troubles, began: AtomicI64::new(0), learn_for: AtomicI64::new(0) }
     }
 
     /// What was learned before, watched from now on.
@@ -66,9 +70,18 @@ impl HabitKeeper {
             }
             None => Changes::default(),
         };
+        self.began.store(kept.began, Ordering::Relaxed);
+        self.learn_for.store(settings.learn_for, Ordering::Relaxed);
         let mut baseline = Baseline::restore(settings, kept);
         baseline.watch_from(now);
         baseline
+    }
+
+    /// How much of the time of learning is over, 0 to 1; `None` when nothing is learned.
+    pub(crate) fn progress(&self, now: Timestamp) -> Option<f64> {
+        let (began, learn_for) = (self.began.load(Ordering::Relaxed), self.learn_for.load(Ordering::Relaxed));
+        let part = if began == 0 { 0.0 } else { (now.timestamp().saturating_sub(began)) as f64 / learn_for.max(1) as f64 };
+        (learn_for > 0).then_some(part.clamp(0.0, 1.0))
     }
 
     /// Asks the file.
@@ -124,6 +137,7 @@ impl Ingest {
     /// Writes down what was learned since the last time.
     pub(crate) fn keep_habits(&self, now: Timestamp) {
         let Ok(changes) = self.ask_baseline(Baseline::take_changes) else { return };
+        self.habits.began.store(changes.began, Ordering::Relaxed);
         if self.habits.keep(&changes) {
             self.habits.close_day(now);
         } else {

@@ -142,7 +142,15 @@ fn facts(state: &State, health: &Health) -> Vec<TonedLine> {
         fact("program", Tone::Plain, format!("bartizan {}, pid {}, kernel {}", health.version, health.pid, health.kernel)),
     ];
     if let Some(learnt) = health.learning {
-        lines.push(fact("learning", Tone::Plain, format!("{:.0}% of what is normal here", learnt * 100.0)));
+        lines.push(fact(
+            "learning",
+            Tone::Plain,
+            if learnt < 1.0 {
+                format!("{:.0} % of the time to learn what is normal here", (learnt * 100.0).floor())
+            } else {
+                "done: what deviates from normal is reported".to_owned()
+            },
+        ));
     }
     lines
 }

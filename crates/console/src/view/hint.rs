@@ -129,7 +129,11 @@ fn calm(state: &State) -> String {
     let Some(health) = &state.mirror.health else { return String::new() };
     let day = |at: Timestamp| at.with_timezone(&state.zone).date_naive();
     let moment = |at: Timestamp| if day(at) == day(state.now) { clock(state, at) } else { format!("{} {}", day(at), clock(state, at)) };
-    let learning = health.learning.map(|share| format!(" Learning what is normal here: {:.0} %.", share * 100.0)).unwrap_or_default();
+    let learning = health
+        .learning
+        .filter(|share| *share < 1.0)
+        .map(|share| format!(" Learning what is normal here: {:.0} %.", share * 100.0))
+        .unwrap_or_default();
     let watched = format!("watched without a gap since {}", moment(health.watching_since));
     match state.mirror.incidents.values().max_by_key(|row| (row.updated, row.id)) {
         None => format!("All calm: no incident is known here; {watched} ({}).{learning}", span(health.at - health.watching_since)),

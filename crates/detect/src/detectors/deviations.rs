@@ -76,7 +76,9 @@ fn circumstances(event: &Event, signals: &[Signal]) -> Circumstances {
 
 fn signal(event: &Event, ordinal: u16, deviation: Deviation, context: &DetectorContext<'_>) -> Signal {
     let info = info(deviation.kind);
-    let mut detection = Detection::new(deviation.sentence).rated(deviation.severity, deviation.confidence);
+    // The name by which a person approves or rejects it.
+    let name = deviation.habit.map(|habit| format!(" ({habit})")).unwrap_or_default();
+    let mut detection = Detection::new(format!("{}{name}", deviation.sentence)).rated(deviation.severity, deviation.confidence);
     detection.subject = event.process.as_ref().map(|process| process.key);
     if let EventKind::LoginAccepted { auth } = &event.kind {
         detection.entities.extend(auth.from.map(Entity::Address));
@@ -146,7 +148,7 @@ const DEVIATION: Info = Info {
     confidence: 0.35,
     meaning: "",
     false_positives: "",
-    quiet: "Say that it is normal: `bartizan baseline approve H37`.",
+    quiet: "Say that it is normal: `bartizan baseline approve` with the name in brackets.",
 };
 
 static UNUSUAL_PROGRAM: Info = Info {
