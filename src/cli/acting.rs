@@ -182,6 +182,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Replay(_)
         | Verb::Rules(_)
         | Verb::Indicators(_)
+        | Verb::Detectors(_)
         | Verb::Redteam { .. }
         | Verb::Reload
         | Verb::KernelObject
@@ -244,6 +245,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Replay(_)
         | Verb::Rules(_)
         | Verb::Indicators(_)
+        | Verb::Detectors(_)
         | Verb::Redteam { .. }
         | Verb::Reload
         | Verb::KernelObject

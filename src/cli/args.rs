@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
 use super::baseline::BaselineArgs;
+use super::detectors::DetectorsArgs;
 use super::exceptions::ExceptionsArgs;
 use super::fim::FimArgs;
 use super::indicators::IndicatorsArgs;
@@ -223,6 +224,8 @@ pub(super) enum Verb {
     Replay(ReplayArgs),
     /// List, test, import and switch Sigma rules; see which are evaluated on this host.
     Rules(RulesArgs),
+    /// List detectors, or switch them off and on.
+    Detectors(DetectorsArgs),
     /// List indicator lists (known bad addresses, domain names, digests), or look one value up.
     Indicators(IndicatorsArgs),
     /// Run a harmless practice attack in a sandbox.

@@ -169,6 +169,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         | Verb::Replay(_)
         | Verb::Rules(_)
         | Verb::Indicators(_)
+        | Verb::Detectors(_)
         | Verb::Redteam { .. }
         | Verb::KernelObject
         | Verb::Screenshots { .. }

@@ -4,6 +4,7 @@ use super::args::Global;
 use super::ask::{runtime, settings, socket};
 use super::outcome::{Failure, NO_AGENT, Outcome};
 use super::print;
+use bartizan_agent::switches;
 use bartizan_client::Connection;
 use bartizan_model::{Check, CheckState};
 use bartizan_protocol::{Reply, Request};
@@ -32,6 +33,7 @@ fn alone(global: &Global) -> Result<Vec<Check>, Failure> {
         detail: format!("no agent answers on {}; this process ran the checks itself", settings.socket.display()),
         mend: "start it with `bartizan` or `bartizan --headless`".to_owned(),
     }];
+    checks.push(switches::offline(&settings));
     checks.extend(bartizan_agent::probe(&settings));
     Ok(checks)
 }

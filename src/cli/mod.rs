@@ -5,6 +5,7 @@ mod agent;
 mod args;
 mod ask;
 mod baseline;
+mod detectors;
 mod doctor;
 mod exceptions;
 mod explain_line;
@@ -67,6 +68,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&global, &args),
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Rules(args)) => rules::run(&global, args),
+        Some(Verb::Detectors(args)) => detectors::run(&global, args),
         Some(Verb::Indicators(args)) => indicators::run(&global, args),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
         Some(Verb::Fim(args)) => fim::run(&global, args),

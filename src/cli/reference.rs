@@ -107,9 +107,7 @@ fn detectors() -> String {
     let mut out = String::from(
         "# Detectors\n\nEach detector is one file in `crates/detect/src/detectors/`. Only stable ones may lead to automatic actions; each family of evidence counts once, by its weight in policy.toml.\n",
     );
-    let of_logs = detectors::logins::login_catalogue().into_iter().chain(detectors::web::web_catalogue());
-    let of_logs = of_logs.chain(detectors::jails::jail_catalogue());
-    for info in detectors::catalogue().into_iter().chain(of_logs) {
+    for info in detectors::full_catalogue() {
         let _ = writeln!(out, "\n## {}\n\n`{}`: {}\n", info.title, info.name, info.meaning);
         let _ = writeln!(out, "| technique | family | stage | tier | severity | sure |\n|--|--|--|--|--|--|");
         let _ = writeln!(

@@ -1,8 +1,7 @@
 //! Which part answers which question of the control socket. The role was checked before.
 
-use crate::indicator_lists::{self, INDICATORS};
-use crate::rule_packs;
-use bartizan_config::{IndicatorFolders, RuleFolders};
+use crate::knowledge::Knowledge;
+use crate::switches::SWITCHED_OFF;
 use bartizan_enforce::accounts;
 use bartizan_guard::file_backups::AccessCopies;
 use bartizan_model::{Action, ActionPlan, AlertId, Approver, Hold, HostText, IncidentId, Isolation, Role, Target, nearest};
@@ -90,17 +89,18 @@ pub(crate) fn reload(parts: &Parts, actor: &str) -> Result<Reply, Refusal> {
     match parts.settings.read_policy() {
         Ok(policy) => {
             parts.set_policy(&policy);
-            let (rules, problems) = rule_packs::load(&RuleFolders::of(&parts.settings), &policy);
-            let told = rule_packs::summary(&rules, &problems);
-            parts.ingest.set_rules(rules, policy.rules.most_per_day);
-            let now = chrono::Utc::now();
-            let lists = indicator_lists::load(&IndicatorFolders::of(&parts.settings), &policy, &parts.response.lifeline(), now);
-            let listed = indicator_lists::summary(&lists, now);
-            parts.troubles.report(INDICATORS, indicator_lists::trouble(&lists, now));
-            parts.ingest.set_indicators(lists);
-            parts.response.audit(chrono::Utc::now(), actor, "policy.reloaded", "policy", "");
+            let was_off = parts.troubles.all().remove(SWITCHED_OFF);
+            let (knowledge, said) = Knowledge::read(parts, &policy);
+            parts.ingest.set_knowledge(knowledge);
+            let (now, off) = (chrono::Utc::now(), parts.troubles.all().remove(SWITCHED_OFF));
+            parts.response.audit(now, actor, "policy.reloaded", "policy", "");
+            if off != was_off {
+                let off = off.unwrap_or_else(|| "nothing".to_owned());
+                parts.response.audit(now, actor, "switches.changed", "policy", &format!("switched off now: {off}"));
+            }
             Ok(Reply::Done(format!(
-                "policy reloaded: scores, thresholds, protection and limits; {told}; {listed}; detectors and agent.toml need a restart"
+                "policy reloaded: scores, thresholds, protection and limits; {}; roles and agent.toml need a restart",
+                said.join("; ")
             )))
         }
         Err(error) => Err(refusal(ErrorCode::Failed, &error.to_string(), "correct the file and reload; the old policy is still in force")),

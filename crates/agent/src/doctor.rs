@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::parts::Parts;
-use crate::{health, indicator_lists, policy_words};
+use crate::{health, indicator_lists, policy_words, switches};
 use bartizan_config::Settings;
 use bartizan_enforce::probes;
 use bartizan_model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, Timestamp};
@@ -27,12 +27,16 @@ pub(super) fn examine(parts: &Parts) -> Vec<Check> {
     let health = health::measure(parts);
     let mut checks = vec![agent(&health), sensors(parts, &health), coverage(&health), losses(parts), logs(&health)];
     checks.extend(health.blind_spots.iter().map(blind_spot));
-    // The policy's words and the indicator lists have checks of their own below.
-    for (name, trouble) in
-        parts.troubles.all().into_iter().filter(|(name, _)| name != policy_words::POLICY_WORDS && name != indicator_lists::INDICATORS)
+    // The policy's words, the indicator lists and what is switched off have checks of their own below.
+    for (name, trouble) in parts
+        .troubles
+        .all()
+        .into_iter()
+        .filter(|(name, _)| name != policy_words::POLICY_WORDS && name != indicator_lists::INDICATORS && name != switches::SWITCHED_OFF)
     {
         checks.push(Check { name, state: CheckState::Degraded, detail: trouble, mend: "it is tried again by itself".to_owned() });
     }
+    checks.push(switches::check(parts.troubles.all().remove(switches::SWITCHED_OFF)));
     checks.push(settings(&parts.settings));
     checks.extend(probe(&parts.settings));
     checks

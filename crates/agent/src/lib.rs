@@ -14,6 +14,7 @@ pub mod fim;
 mod health;
 pub mod indicator_lists;
 mod ingest;
+mod knowledge;
 mod life;
 mod mailbox;
 mod notify;
@@ -29,6 +30,7 @@ mod schedule;
 pub mod server;
 mod start;
 mod stop;
+pub mod switches;
 mod troubles;
 mod upkeep;
 

@@ -11,6 +11,7 @@ use super::layers::one_line;
 use super::login_policy::LoginPolicy;
 use super::policy_check;
 use super::rule_policy::RulePolicy;
+use super::switches::DetectorPolicy;
 use super::web_policy::WebPolicy;
 use bartizan_model::Mode;
 
@@ -51,6 +52,8 @@ pub struct Policy {
     pub holds: HoldPolicy,
     /// From when requests to a web server are an attack.
     pub web: WebPolicy,
+    /// Which detectors are off.
+    pub detectors: DetectorPolicy,
     /// Which rules are off, and how often one may speak.
     pub rules: RulePolicy,
     /// How long indicator lists are matched.
@@ -114,6 +117,8 @@ pub struct PostureThresholds {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionLimits {
+    /// Kinds that are switched off: neither done nor proposed, nor allowed to a person. What is alive of them ends as it would.
+    pub off: Vec<bartizan_model::ActionKind>,
     /// Life of a freeze.
     #[serde(with = "duration")]
     pub freeze_for: Duration,

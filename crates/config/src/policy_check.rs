@@ -9,6 +9,7 @@ use super::login_policy;
 use super::policy::Policy;
 use super::rule_policy;
 use super::signs;
+use super::switches;
 use super::web_policy;
 
 /// What is wrong with a policy: section, key, and what to write.
@@ -48,6 +49,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Objection> {
     login_policy::check(&policy.logins)?;
     hold_policy::check(&policy.holds)?;
     web_policy::check(&policy.web)?;
+    switches::check(&policy.detectors)?;
     rule_policy::check(&policy.rules)?;
     indicator_files::check(&policy.indicators)?;
     baseline_policy::check(&policy.baseline)?;

@@ -1,11 +1,11 @@
 //! Where rules lie on disk, and what lies there: a folder `rules` beside the configuration, and one in the data folder.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
 use super::folder_files::{Wanted, folder_files};
+use super::switches::NameList;
 
 /// Most files that are read.
 const MAX_FILES: usize = 20_000;
@@ -53,14 +53,7 @@ impl RuleFolders {
     /// # Errors
     /// The list is there and cannot be read.
     pub fn switched_off(&self) -> io::Result<Vec<String>> {
-        let path = self.switched_off_file();
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                Ok(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        NameList::at(self.switched_off_file()).names()
     }
 }
 
@@ -83,6 +76,7 @@ fn texts(folder: &Path, wanted: Wanted) -> Vec<RuleFile> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a test fails by panic
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{chown, symlink};
     use std::os::unix::net::UnixListener;
 

@@ -219,7 +219,7 @@ impl Court {
     }
 
     fn rule(&mut self, case: &Case<'_>, plan: ActionPlan, tree: &[Arc<Process>]) -> Option<Ruling> {
-        if guard::same_active(&plan, case.active).is_some() {
+        if guard::is_off(&plan, &self.policy) || guard::same_active(&plan, case.active).is_some() {
             return None;
         }
         let before = self.stand(&plan);
@@ -246,7 +246,7 @@ impl Court {
 
     /// A question, unless the same was asked or more was said, or too many wait.
     fn ask(&mut self, case: &Case<'_>, plan: ActionPlan, reason: String, held_because: String) -> Option<Ruling> {
-        if self.stand(&plan) >= Some(Stand::Asked) {
+        if self.stand(&plan) >= Some(Stand::Asked) || guard::is_off(&plan, &self.policy) {
             return None;
         }
         let waiting = self.court.iter().filter(|e| e.incident == case.incident.id && e.stand == Stand::Asked).count();

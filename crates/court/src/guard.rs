@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bartizan_config::Policy;
-use bartizan_model::{Action, ActionId, ActionPlan, HostText, Lifeline, LifelineReason, Process, ServiceRole, Target};
+use bartizan_model::{Action, ActionId, ActionKind, ActionPlan, HostText, Lifeline, LifelineReason, Process, ServiceRole, Target};
 
 /// Why the court does not let a thing be done, whoever asks. All texts are safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,14 @@ pub enum Refusal {
         /// By whom.
         by: String,
     },
+    /// A person switched this kind off.
+    #[error("{plan} is refused: policy.toml switches {kind} off ([actions] off); take it off there and reload")]
+    SwitchedOff {
+        /// What was asked for.
+        plan: String,
+        /// Which kind.
+        kind: ActionKind,
+    },
     /// Too many actions are alive.
     #[error("{plan} is refused: {most} actions are alive and policy.toml ([actions] most_active) allows no more; roll some back first")]
     TooManyActive {
@@ -83,6 +91,9 @@ pub(super) fn lifeline(plan: &ActionPlan, lifeline: &Lifeline, tree: &[Arc<Proce
 
 /// Checks that hold for everybody but are about our own bounds.
 pub(super) fn limits(plan: &ActionPlan, active: &[Action], policy: &Policy) -> Result<(), Refusal> {
+    if is_off(plan, policy) {
+        return Err(Refusal::SwitchedOff { plan: plan.to_string(), kind: plan.kind() });
+    }
     if let Some(same) = same_active(plan, active) {
         return Err(Refusal::AlreadyActive { plan: plan.to_string(), by: same.id });
     }
@@ -91,6 +102,11 @@ pub(super) fn limits(plan: &ActionPlan, active: &[Action], policy: &Policy) -> R
         return Err(Refusal::TooManyActive { plan: plan.to_string(), most: policy.actions.most_active });
     }
     Ok(())
+}
+
+/// Whether a person switched this kind of action off.
+pub(super) fn is_off(plan: &ActionPlan, policy: &Policy) -> bool {
+    policy.actions.off.contains(&plan.kind())
 }
 
 /// The living action that does the same already.

@@ -18,8 +18,8 @@ pub(super) const INITIAL_USER_NAMESPACE: u32 = 0xEFFF_FFFD;
 const WIDEST: (u8, u8) = (16, 48);
 /// Longest name of a detector, unit, package or user, in bytes.
 const MAX_NAME: usize = 256;
-/// What reports attacks on the agent itself.
-const OURS: [&str; 2] = ["guard_attacked", "guard_alarm"];
+/// Detectors that report attacks on the agent itself: they have no exceptions and cannot be switched off.
+pub const ALWAYS_REPORTED: [&str; 2] = ["guard_attacked", "guard_alarm"];
 
 /// What an exception is bound to: everything that it names must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl ExceptionScope {
 
     fn too_wide(&self) -> Option<String> {
         let source = self.source.as_deref();
-        if let Some(ours) = source.filter(|name| OURS.contains(name)) {
+        if let Some(ours) = source.filter(|name| ALWAYS_REPORTED.contains(name)) {
             return Some(format!("{ours} reports attacks on Bartizan itself: it has no exceptions"));
         }
         if let Some(network) = self.address.filter(|network| network.prefix_len() < widest(network)) {
@@ -154,7 +154,7 @@ impl ExceptionScope {
 
     /// Whether a signal is of this kind. What is not known of the process never fits.
     pub fn covers(&self, signal: &Signal, process: Option<&Process>) -> bool {
-        !OURS.contains(&signal.detector.as_str())
+        !ALWAYS_REPORTED.contains(&signal.detector.as_str())
             && self.source.as_ref().is_none_or(|name| *name == signal.detector)
             && self.address.is_none_or(|network| lies_in(signal, network))
             && (!self.asks_for_process() || process.is_some_and(|process| self.fits(process)))

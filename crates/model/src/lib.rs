@@ -54,7 +54,7 @@ pub use container::{Container, HostReach};
 pub use desired::{Desired, EndCause, Ending};
 pub use digest::{DigestError, Sha256};
 pub use event::{BudgetChange, Event, EventKind, Exit, ListeningUnit, Loss, Privilege, PrivilegeKind, Source, UserChange, UserChangeKind};
-pub use exception::{Exception, ExceptionEnd, ExceptionPreview, ExceptionScope};
+pub use exception::{ALWAYS_REPORTED, Exception, ExceptionEnd, ExceptionPreview, ExceptionScope};
 pub use file::{FileAttributes, FileChange, FileChangeKind, FileClass, PersistenceKind};
 pub use file_backup::FileBackup;
 pub use file_integrity::{FileFinding, FileIntegrity, FilesWatched};

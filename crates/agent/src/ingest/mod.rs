@@ -29,15 +29,14 @@ use logs::Logs;
 use loss_report::Covered;
 
 use crate::accounting::Accounting;
+use crate::knowledge::Knowledge;
 use crate::mailbox::{Mailbox, NoAnswer, Published};
 use crate::record::Recorder;
 use crate::troubles::Troubles;
 use bartizan_config::Policy;
-use bartizan_detect::indicators::Indicators;
 use bartizan_model::{
     Action, Alarm, Event, EventId, EventKind, Explanation, Incident, IncidentId, Loss, Process, Signal, Source, Timestamp,
 };
-use bartizan_rules::RuleSet;
 use bartizan_sensors::{Collector, Sink, Stop};
 
 /// So long a question about an incident waits for the pipeline.
@@ -108,14 +107,9 @@ impl Ingest {
         self.pipeline.tell(move |pipeline| pipeline.set_policy(&policy));
     }
 
-    /// Takes other rules into use.
-    pub(crate) fn set_rules(&self, rules: RuleSet, most_per_day: u32) {
-        self.pipeline.tell(move |pipeline| pipeline.set_rules(rules, most_per_day));
-    }
-
-    /// Takes other indicator lists into use.
-    pub(crate) fn set_indicators(&self, lists: Indicators) {
-        self.pipeline.tell(move |pipeline| pipeline.set_indicators(lists));
+    /// Takes other rules, indicator lists and switches into use.
+    pub(crate) fn set_knowledge(&self, knowledge: Knowledge) {
+        self.pipeline.tell(move |pipeline| pipeline.set_knowledge(knowledge));
     }
 
     /// Takes other exceptions into use, before any event that comes later.

@@ -13,15 +13,14 @@ use super::losses::LossBook;
 use super::{Ingest, Lanes};
 use crate::accounting::Beat;
 use crate::console::Console;
+use crate::knowledge::Knowledge;
 use crate::record::Record;
 use crate::response::{PendingCase, Response};
 use crate::schedule::due;
 use bartizan_config::Policy;
 use bartizan_detect::correlator::{Correlator, IncidentUpdate};
 use bartizan_detect::detectors::DetectorSet;
-use bartizan_detect::indicators::Indicators;
 use bartizan_model::{Event, EventKind, Incident, IncidentId, IncidentState, Loss, Posture, Proof, Signal, Source, Timestamp};
-use bartizan_rules::RuleSet;
 use bartizan_sys::sched;
 
 /// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
@@ -104,14 +103,9 @@ impl Pipeline {
         self.exceptions.set_policy(policy);
     }
 
-    /// Takes other rules into use.
-    pub(super) fn set_rules(&mut self, rules: RuleSet, most_per_day: u32) {
-        self.detectors.set_rules(rules, most_per_day);
-    }
-
-    /// Takes other indicator lists into use.
-    pub(super) fn set_indicators(&mut self, lists: Indicators) {
-        self.detectors.set_indicators(lists);
+    /// Takes other rules, indicator lists and switches into use.
+    pub(super) fn set_knowledge(&mut self, knowledge: Knowledge) {
+        knowledge.teach(&mut self.detectors);
     }
 
     fn lanes(&self) -> &Lanes {
@@ -203,7 +197,8 @@ impl Pipeline {
         let mut unusual = self.detectors.deviations(&event, &signals);
         unusual.iter_mut().for_each(|signal| self.exceptions.mark(signal, process, now));
         signals.extend(unusual);
-        signals.extend(self.logs.tree_changed(&event, &signals).map(|mut signal| {
+        let changed = self.logs.tree_changed(&event, &signals).filter(|signal| !self.detectors.is_off(&signal.detector));
+        signals.extend(changed.map(|mut signal| {
             self.exceptions.mark(&mut signal, process, now);
             signal
         }));

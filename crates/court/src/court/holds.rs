@@ -86,7 +86,8 @@ impl Court {
         if history.ended.is_some_and(|ended| source.at <= ended) {
             return Verdict::Silent;
         }
-        let Some(plan) = hold(case, source, &history, &self.policy) else { return Verdict::Silent };
+        let plan = hold(case, source, &history, &self.policy).filter(|plan| !guard::is_off(plan, &self.policy));
+        let Some(plan) = plan else { return Verdict::Silent };
         if let Some(ended) = history.ended {
             // What was allowed then was done, and is over.
             self.court.retain(|entry| entry.stand != Stand::Allowed || entry.at > ended || !super::same(&entry.plan, &plan));

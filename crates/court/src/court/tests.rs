@@ -472,3 +472,4 @@ mod kinds;
 mod lifeline;
 mod pacing;
 mod rungs;
+mod switched_off;

@@ -1,6 +1,6 @@
 //! The detector set: every detector hears every event, and repeats within a minute are folded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::acts::Acts;
 use super::deviations::{self, Deviations};
@@ -11,7 +11,9 @@ use super::{Detection, Detector, DetectorContext, Info, Words, registry};
 use crate::indicators::Indicators;
 use bartizan_baseline::Baseline;
 use bartizan_config::Policy;
-use bartizan_model::{Confidence, Entity, Event, EventKind, Flow, HostText, ProcessKey, Severity, Signal, SignalId, Technique, Timestamp};
+use bartizan_model::{
+    ALWAYS_REPORTED, Confidence, Entity, Event, EventKind, Flow, HostText, ProcessKey, Severity, Signal, SignalId, Technique, Timestamp,
+};
 use bartizan_rules::RuleSet;
 
 /// The same detection within this time is counted, not repeated.
@@ -31,6 +33,7 @@ pub struct DetectorSet {
     rules: RuleHits,
     indicators: IndicatorMatch,
     deviations: Deviations,
+    off: HashSet<String>,
     folded: u64,
 }
 
@@ -45,6 +48,12 @@ pub fn catalogue() -> Vec<&'static Info> {
     registry(&[]).iter().map(|detector| detector.info()).chain([&indicator_match::INFO]).chain(deviations::catalogue()).collect()
 }
 
+/// The same of all detectors, those of logs too.
+pub fn full_catalogue() -> Vec<&'static Info> {
+    let of_logs = super::logins::login_catalogue().into_iter().chain(super::web::web_catalogue());
+    catalogue().into_iter().chain(of_logs).chain(super::jails::jail_catalogue()).collect()
+}
+
 impl DetectorSet {
     /// All detectors under this policy; `known_listeners` are those that were there when the agent started, with
     /// what listens there when known.
@@ -57,6 +66,7 @@ impl DetectorSet {
             rules: RuleHits::default(),
             indicators: IndicatorMatch::default(),
             deviations: Deviations::default(),
+            off: HashSet::new(),
             folded: 0,
         }
     }
@@ -66,13 +76,37 @@ impl DetectorSet {
         self.rules.set(rules, most_per_day);
     }
 
+    /// Detectors of these names report nothing from now on, but for those that report attacks on the agent itself. They go on
+    /// remembering what they need, so that they know it when they are switched on again.
+    pub fn set_off(&mut self, off: HashSet<String>) {
+        self.off = off;
+        self.off.retain(|name| !ALWAYS_REPORTED.contains(&name.as_str()));
+    }
+
+    /// Whether the detector of this name is switched off.
+    pub fn is_off(&self, name: &str) -> bool {
+        self.off.contains(name)
+    }
+
     /// Takes other indicator lists into use.
     pub fn set_indicators(&mut self, lists: Indicators) {
         self.indicators.set(lists);
     }
 
+    /// What indicator lists say of an event that only detectors of logs judge.
+    pub fn listed(&mut self, event: &Event) -> Vec<Signal> {
+        match self.is_off(indicator_match::INFO.name) {
+            true => Vec::new(),
+            // The detector of the log speaks with the first number.
+            false => self.indicators.observe(event, &DetectorContext::new(&self.words), 1),
+        }
+    }
+
     /// What indicator lists say of an address that a signal is about, as a signal of their own beside it.
     pub fn beside(&mut self, signal: &Signal) -> Option<Signal> {
+        if self.is_off(indicator_match::INFO.name) {
+            return None;
+        }
         self.indicators.beside(signal)
     }
 
@@ -99,6 +133,7 @@ impl DetectorSet {
             return Vec::new();
         }
         let mut found = self.deviations.observe(event, signals, &self.words);
+        found.retain(|signal| !self.is_off(&signal.detector));
         if !found.is_empty() {
             let act = self.acts.of(event);
             found.iter_mut().for_each(|signal| signal.act = act);
@@ -108,7 +143,9 @@ impl DetectorSet {
 
     /// What has been silent for too long.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Signal> {
-        self.deviations.tick(now)
+        let mut silent = self.deviations.tick(now);
+        silent.retain(|signal| !self.is_off(&signal.detector));
+        silent
     }
 
     /// A signal of this event is excepted: it takes nothing of its rule's daily budget.
@@ -123,10 +160,14 @@ impl DetectorSet {
         let context = DetectorContext::new(&self.words);
         let mut detection = Vec::new();
         for detector in &mut self.detectors {
-            detection.extend(detector.observe(event, &context).map(|detection| (detector.info(), detection)));
+            let found = detector.observe(event, &context).map(|detection| (detector.info(), detection));
+            detection.extend(found.filter(|(info, _)| !self.off.contains(info.name)));
         }
         let matched = self.rules.observe(event, &context, detection.len());
-        let listed = self.indicators.observe(event, &context, detection.len() + matched.len());
+        let listed = match self.off.contains(indicator_match::INFO.name) {
+            true => Vec::new(),
+            false => self.indicators.observe(event, &context, detection.len() + matched.len()),
+        };
         if detection.is_empty() && matched.is_empty() {
             return listed;
         }
@@ -227,6 +268,22 @@ mod tests {
         assert_eq!((names(&scene.exec(&shell)), scene.detector_set.folded()), (vec![], 1));
         scene.seconds += 60;
         assert_eq!(names(&scene.exec(&shell)), ["web_server_shell"]);
+    }
+
+    #[test]
+    fn what_is_switched_off_is_silent_and_knows_what_it_missed_and_attacks_on_the_agent_are_always_told() {
+        let mut scene = Scene::new();
+        scene.detector_set.set_off(["web_server_shell", "unexpected_listener", "guard_attacked"].map(str::to_owned).into());
+        assert!(scene.detector_set.is_off("web_server_shell") && !scene.detector_set.is_off("guard_attacked"));
+        let nginx = scene.daemon("/usr/sbin/nginx");
+        let mut shell = scene.child(&nginx, "/bin/sh -i");
+        shell.stdio_sockets = 0b011;
+        assert_eq!(names(&scene.exec(&shell)), ["shell_on_socket"], "others go on");
+        let tool = scene.child(&shell, "/tmp/tool");
+        assert_eq!(names(&scene.listen(&tool, "0.0.0.0:4444")), [""; 0]);
+        scene.detector_set.set_off(HashSet::new());
+        scene.seconds += 60;
+        assert!(names(&scene.exec(&shell)).contains(&"web_server_shell"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod web_server_shell;
 
 pub use context::{DetectorContext, Words};
 pub use detection::{Detection, Detector, Info};
-pub use detector_set::{DetectorSet, catalogue};
+pub use detector_set::{DetectorSet, catalogue, full_catalogue};
 pub use deviations::teach;
 
 use bartizan_model::{Flow, HostText};

@@ -50,7 +50,11 @@ impl Pipeline {
                     self.ties.ingest.accounting.counters.count_event();
                     self.ties.console.event(&event);
                     self.ties.ingest.recorder.keep_all([&event]);
-                    if let Some((signal, campaign)) = signal {
+                    for listed in self.detectors.listed(&event) {
+                        self.ties.response.alert();
+                        self.join_campaign(listed, None);
+                    }
+                    if let Some((signal, campaign)) = signal.filter(|(signal, _)| !self.detectors.is_off(&signal.detector)) {
                         self.ties.response.alert();
                         self.join_campaign(signal, campaign);
                     }
