@@ -161,6 +161,9 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Logs(_)
         | Verb::Fim(_)
         | Verb::Baseline(_)
+        | Verb::Scan(_)
+        | Verb::Findings(_)
+        | Verb::Report(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }
@@ -223,6 +226,9 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Logs(_)
         | Verb::Fim(_)
         | Verb::Baseline(_)
+        | Verb::Scan(_)
+        | Verb::Findings(_)
+        | Verb::Report(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }

@@ -10,9 +10,11 @@ use super::baseline::BaselineArgs;
 use super::detectors::DetectorsArgs;
 use super::exceptions::ExceptionsArgs;
 use super::fim::FimArgs;
+use super::findings::{FindingsArgs, ReportArgs};
 use super::indicators::IndicatorsArgs;
 use super::logs::LogsArgs;
 use super::rules::RulesArgs;
+use super::scan::ScanArgs;
 use bartizan_agent::replay::LineFormat;
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
 use bartizan_redteam::Stage;
@@ -197,6 +199,12 @@ pub(super) enum Verb {
     Fim(FimArgs),
     /// What is normal on this host: show it, review what was set aside, approve or reject it, and take a decision back.
     Baseline(BaselineArgs),
+    /// Look for what is weak on this host and in files, and report it; exit 5 when it did not pass. No agent is needed.
+    Scan(ScanArgs),
+    /// List what the last scans found, or accept a finding for a time.
+    Findings(FindingsArgs),
+    /// Print a report of the last scans: Markdown, HTML, JSON or SARIF.
+    Report(ReportArgs),
     /// Keep an action that would otherwise be undone early: it then lasts its full time.
     Confirm {
         /// Which action.

@@ -166,6 +166,9 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         | Verb::Doctor
         | Verb::Fim(_)
         | Verb::Baseline(_)
+        | Verb::Scan(_)
+        | Verb::Findings(_)
+        | Verb::Report(_)
         | Verb::Replay(_)
         | Verb::Rules(_)
         | Verb::Indicators(_)

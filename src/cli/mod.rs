@@ -11,6 +11,7 @@ mod exceptions;
 mod explain_line;
 mod fail2ban;
 mod fim;
+mod findings;
 mod generate;
 mod indicators;
 mod logs;
@@ -21,6 +22,7 @@ mod redteam;
 mod reference;
 mod replay;
 mod rules;
+mod scan;
 mod screenshots;
 mod taken_jails;
 
@@ -73,6 +75,9 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
         Some(Verb::Fim(args)) => fim::run(&global, args),
         Some(Verb::Baseline(args)) => baseline::run(&global, args),
+        Some(Verb::Scan(args)) => scan::run(&global, args),
+        Some(Verb::Findings(args)) => findings::run(&global, args),
+        Some(Verb::Report(args)) => findings::report(&global, &args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Worker) => match bartizan_worker::serve(bartizan_worker::LogParser) {

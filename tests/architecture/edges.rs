@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fail2ban", &["model"]),
     ("rules", &["model"]),
     ("detect", &["baseline", "config", "logs", "model", "rules"]),
+    ("scan", &["model"]),
     ("court", &["config", "model"]),
     ("worker", &["fail2ban", "logs", "model", "sys"]),
     ("enforce", &["model", "sys"]),
@@ -38,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "bartizan",
         &[
             "agent", "client", "config", "console", "detect", "fail2ban", "guard", "integrity", "model", "protocol", "redteam",
-            "responder", "rules", "store", "sys", "telemetry", "worker",
+            "responder", "rules", "scan", "store", "sys", "telemetry", "worker",
         ],
     ),
     ("isolation", &[]),

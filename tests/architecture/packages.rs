@@ -31,6 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rsigma-eval", &["rules"]),
     ("rsigma-parser", &["rules"]),
     ("yaml_serde", &["rules"]),
+    ("flate2", &["scan"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
     ("tracing-subscriber", &["telemetry"]),
@@ -45,12 +46,12 @@ const CHILDREN: &[&str] =
     &["std::process::Command", "std::process::Stdio", "std::process::*", "std::os::unix::process::CommandExt", "tokio::process"];
 
 /// Crates without I/O and without a clock, so that they can be replayed and raced against a simulator.
-const PURE: &[&str] = &["model", "logs", "integrity", "rules", "detect", "court"];
+const PURE: &[&str] = &["model", "logs", "integrity", "rules", "scan", "detect", "court"];
 
 /// All that a pure crate may use from outside.
 const PURE_USE: &[&str] = &[
-    "aho-corasick", "blake3", "boreal", "chrono", "humantime", "ipnet", "memchr", "postcard", "regex", "rsigma-eval", "rsigma-parser",
-    "serde", "serde_json", "similar", "thiserror", "yaml_serde",
+    "aho-corasick", "blake3", "boreal", "chrono", "flate2", "humantime", "ipnet", "memchr", "postcard", "regex", "rsigma-eval",
+    "rsigma-parser", "serde", "serde_json", "similar", "thiserror", "toml", "yaml_serde",
 ];
 
 /// What a pure crate may not name.

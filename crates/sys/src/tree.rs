@@ -195,12 +195,11 @@ impl Folder {
         xattrs::at(&path)
     }
 
-    /// Reads a regular file to the end that it had when it was opened, again when it changed meanwhile; bytes that were added behind that
-    /// end are no change.
+    /// Opens a regular file in it for reading.
     ///
     /// # Errors
-    /// [`Unread`].
-    pub fn read(&self, name: &CStr, wanted: Wanted) -> Result<Read, Unread> {
+    /// [`Unread`], without `Changing`.
+    pub fn file(&self, name: &CStr) -> Result<File, Unread> {
         let place = openat(&self.fd, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)?;
         if !File::from(place.try_clone()?).metadata()?.is_file() {
             return Err(Unread::NotAFile);
@@ -210,7 +209,16 @@ impl Folder {
         let file = openat(CWD, path.as_c_str(), flags | OFlags::NOATIME, Mode::empty())
             .or_else(|_| openat(CWD, path.as_c_str(), flags, Mode::empty()))
             .map_err(io::Error::from)?;
-        let file = File::from(file);
+        Ok(File::from(file))
+    }
+
+    /// Reads a regular file to the end that it had when it was opened, again when it changed meanwhile; bytes that were added behind that
+    /// end are no change.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub fn read(&self, name: &CStr, wanted: Wanted) -> Result<Read, Unread> {
+        let file = self.file(name)?;
         for _ in 0..ATTEMPTS {
             let before = facts(&file)?;
             let read = read_once(&file, before, wanted)?;

@@ -48,6 +48,15 @@ pub enum Meaning {
     TheLast,
 }
 
+/// What the SSH server of this host does outside of Match blocks, as it says itself: keyword in lower case and value. `None` when there is
+/// none. Takes some ten milliseconds.
+///
+/// # Errors
+/// One sentence: why it does not tell.
+pub fn ssh_settings() -> Result<Option<Vec<(String, String)>>, String> {
+    servers().first().map(|server| server.general().map(server::Effective::pairs)).transpose()
+}
+
 /// What it would mean to disable the account of this name.
 ///
 /// # Errors

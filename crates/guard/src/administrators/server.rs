@@ -43,6 +43,14 @@ impl Effective {
         Self { values }
     }
 
+    /// Every keyword with each of its values, the keywords in order.
+    pub(super) fn pairs(self) -> Vec<(String, String)> {
+        let mut pairs: Vec<_> =
+            self.values.into_iter().flat_map(|(word, values)| values.into_iter().map(move |value| (word.clone(), value))).collect();
+        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        pairs
+    }
+
     /// Every value of a keyword.
     pub(crate) fn all(&self, word: &str) -> impl Iterator<Item = &str> {
         self.values.get(word).into_iter().flatten().map(String::as_str)

@@ -1,0 +1,108 @@
+//! `scan`: looks for what is weak. No agent is needed, and nothing on the host is changed.
+
+mod host;
+mod set_ids;
+mod show;
+pub(super) mod stored;
+mod walk;
+
+use std::time::Instant;
+
+use chrono::Utc;
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::args::Global;
+use super::ask::settings;
+use super::outcome::{Failure, Outcome};
+use bartizan_model::{Finding, HostText, ScannerRun, SecurityReport, Severity, Timestamp};
+pub(super) use show::findings;
+use stored::Stored;
+
+/// What to scan.
+#[derive(Debug, Args)]
+pub(super) struct ScanArgs {
+    #[command(subcommand)]
+    verb: ScanVerb,
+    /// Exit with 5 when an open finding is this bad or worse.
+    #[arg(long, global = true, value_name = "SEVERITY", value_enum, default_value = "medium")]
+    fail_on: SeverityName,
+    /// Do not remember this scan for `bartizan findings` and `bartizan report`.
+    #[arg(long, global = true)]
+    forget: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ScanVerb {
+    /// Check how this host is set up: SSH, sudo, accounts, permissions, listeners, kernel, updates, firewall, Docker, certificates.
+    Host,
+}
+
+/// A severity by name.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum SeverityName {
+    /// Worth recording.
+    Info,
+    /// Worth a look some day.
+    Low,
+    /// Worth a look today.
+    Medium,
+    /// Worth a look now.
+    High,
+    /// An intrusion waiting to happen.
+    Critical,
+}
+
+impl From<SeverityName> for Severity {
+    fn from(name: SeverityName) -> Self {
+        match name {
+            SeverityName::Info => Self::Info,
+            SeverityName::Low => Self::Low,
+            SeverityName::Medium => Self::Medium,
+            SeverityName::High => Self::High,
+            SeverityName::Critical => Self::Critical,
+        }
+    }
+}
+
+/// What one scanner did.
+struct Scanned {
+    source: &'static str,
+    run: ScannerRun,
+    found: Vec<Finding>,
+    more: u64,
+}
+
+impl Scanned {
+    /// Does the work and measures it.
+    fn new(source: &'static str, target: HostText, work: impl FnOnce(Timestamp, &mut ScannerRun) -> (Vec<Finding>, u64)) -> Self {
+        let (began, at) = (Instant::now(), Utc::now());
+        let mut run = ScannerRun::begin(target, at);
+        let (found, more) = work(at, &mut run);
+        run.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self { source, run, found, more }
+    }
+}
+
+/// Scans, remembers and prints.
+pub(super) fn run(global: &Global, args: ScanArgs) -> Result<Outcome, Failure> {
+    let scanned = match args.verb {
+        ScanVerb::Host => vec![host::scan()],
+    };
+    let report = remember(global, scanned, args.forget, args.fail_on.into())?;
+    show::report(&report, global.json)?;
+    Ok(if report.passed { Outcome::Done } else { Outcome::Found })
+}
+
+/// One report of these scans, with what earlier ones and people said of their findings.
+fn remember(global: &Global, scanned: Vec<Scanned>, forget: bool, fail_on: Severity) -> Result<SecurityReport, Failure> {
+    let data = settings(global)?.data;
+    let names: Vec<(&str, HostText)> = scanned.iter().map(|one| (one.source, one.run.target.clone())).collect();
+    let take_in = |history: &mut bartizan_scan::history::History| {
+        for Scanned { source, run, found, more } in scanned {
+            history.record(source, run, found, more);
+        }
+        let is_ours = |source: &str, target: &HostText| names.iter().any(|(name, of)| *name == source && of == target);
+        history.report_of(is_ours, fail_on, Utc::now())
+    };
+    if forget { Ok(take_in(&mut Stored::read(&data)?)) } else { Stored::change(&data, take_in) }
+}
