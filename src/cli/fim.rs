@@ -1,7 +1,7 @@
 //! `fim`: makes, compares, verifies and approves baselines of files; only `watch` and `restore` need an agent.
 
 mod agree;
-mod progress;
+pub(super) mod progress;
 mod restore;
 mod show;
 mod watch;

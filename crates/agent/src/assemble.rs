@@ -17,7 +17,7 @@ use crate::response::{self, ACCEPTED_LOGINS, AcceptedLogins, Decider, Owner, Que
 use crate::start::EngineError;
 use crate::troubles::Troubles;
 use crate::upkeep::{self, Opened, Timers, Upkeep};
-use bartizan_config::{Policy, Settings};
+use bartizan_config::{Policy, RuleFolders, Settings};
 use bartizan_court::Court;
 use bartizan_detect::correlator::Correlator;
 use bartizan_detect::detectors::DetectorSet;

@@ -77,6 +77,17 @@ impl Findings {
         });
     }
 
+    /// Takes in what another found.
+    pub fn absorb(&mut self, other: Self) {
+        for finding in other.found {
+            if self.found.iter().any(|known| known.id == finding.id) {
+                continue;
+            }
+            if self.found.len() < MAX_FINDINGS { self.found.push(finding) } else { self.more += 1 }
+        }
+        self.more += other.more;
+    }
+
     /// All of them, and how many were not kept.
     pub fn finish(self) -> (Vec<Finding>, u64) {
         (self.found, self.more)

@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod deps;
 pub mod findings;
 pub mod history;
 pub mod host;
 pub mod report;
+pub mod secrets;

@@ -12,7 +12,7 @@ const PATH: usize = 36;
 
 /// The bar; silent where nobody sees it.
 #[derive(Debug)]
-pub(super) struct Bar {
+pub(in crate::cli) struct Bar {
     shown: bool,
     drawn: bool,
     expected: u64,
@@ -21,13 +21,13 @@ pub(super) struct Bar {
 
 impl Bar {
     /// For about so many files; 0: nobody knows.
-    pub(super) fn new(expected: u64, json: bool) -> Self {
+    pub(in crate::cli) fn new(expected: u64, json: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self { shown: !json && !dumb && io::stderr().is_terminal(), drawn: false, expected, began: Instant::now() }
     }
 
     /// Draws it.
-    pub(super) fn show(&mut self, progress: &Progress) {
+    pub(in crate::cli) fn show(&mut self, progress: &Progress) {
         if !self.shown {
             return;
         }
@@ -42,7 +42,7 @@ impl Bar {
 
 impl Bar {
     /// Takes it away, before something else is said.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::cli) fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }

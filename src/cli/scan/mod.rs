@@ -1,6 +1,8 @@
 //! `scan`: looks for what is weak. No agent is needed, and nothing on the host is changed.
 
+mod deps;
 mod host;
+mod secrets;
 mod set_ids;
 mod show;
 pub(super) mod stored;
@@ -35,6 +37,22 @@ pub(super) struct ScanArgs {
 enum ScanVerb {
     /// Check how this host is set up: SSH, sudo, accounts, permissions, listeners, kernel, updates, firewall, Docker, certificates.
     Host,
+    /// Look for secrets in files: keys, tokens and passwords that lie where others can read them. They are never shown.
+    Secrets(secrets::SecretsArgs),
+    /// Compare installed packages and lock files with a database of known vulnerabilities (OSV, Debian's security tracker).
+    Deps(deps::DepsArgs),
+    /// Make every scan: the host, its packages, and secrets in the named paths.
+    All(AllArgs),
+}
+
+/// Every scan.
+#[derive(Debug, Args)]
+struct AllArgs {
+    /// Database of known vulnerabilities, as `scan deps --db`.
+    #[arg(long, value_name = "PATH")]
+    db: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    secrets: secrets::SecretsArgs,
 }
 
 /// A severity by name.
@@ -87,6 +105,11 @@ impl Scanned {
 pub(super) fn run(global: &Global, args: ScanArgs) -> Result<Outcome, Failure> {
     let scanned = match args.verb {
         ScanVerb::Host => vec![host::scan()],
+        ScanVerb::Secrets(args) => vec![secrets::scan(&args, global.json)?],
+        ScanVerb::Deps(args) => vec![deps::scan(&args)?],
+        ScanVerb::All(AllArgs { db, secrets }) => {
+            vec![host::scan(), deps::scan(&deps::DepsArgs::of_host(db))?, secrets::scan(&secrets, global.json)?]
+        }
     };
     let report = remember(global, scanned, args.forget, args.fail_on.into())?;
     show::report(&report, global.json)?;
