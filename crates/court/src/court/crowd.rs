@@ -112,6 +112,9 @@ impl Court {
             return None;
         }
         let plan = ActionPlan::new(ActionKind::BlockAddresses, Target::Addresses { addrs }, self.policy.holds.campaign_for).ok()?;
+        if guard::is_off(&plan, &self.policy) {
+            return None;
+        }
         let about = case.incident.id;
         // The smaller question before it is answered by this one.
         self.court.retain(|entry| !is_part(entry, about, plan.target()));
