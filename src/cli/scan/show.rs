@@ -29,9 +29,10 @@ fn write(out: &mut impl Write, report: &SecurityReport) -> io::Result<()> {
         }
     }
     for (name, run) in &report.scanners {
-        let looked: Vec<String> = run.looked_at.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        let looked = run.looked_at.iter().map(|(what, count)| format!("{count} {what}"));
+        let looked: Vec<String> = looked.chain([format!("{} ms", run.milliseconds)]).collect();
         let reason = if run.reason.is_empty() { String::new() } else { format!(": {}", sentence(&run.reason)) };
-        writeln!(out, "{name}: {}{reason} ({}, {} ms)", run.state.word(), looked.join(", "), run.milliseconds)?;
+        writeln!(out, "{name}: {}{reason} ({})", run.state.word(), looked.join(", "))?;
         for left_out in run.not_scanned.iter().filter(|one| one.matters || run.state == ScannerState::Complete) {
             let times = if left_out.count == 1 { String::new() } else { format!(" ({})", left_out.count) };
             writeln!(out, "  not scanned: {}: {}{times}", left_out.what, sentence(&left_out.why))?;

@@ -81,6 +81,9 @@ impl Matcher {
     /// Why it is none.
     pub fn advisory(&self, bytes: &[u8], matches: &mut Matches) -> Result<(), String> {
         matches.advisories += 1;
+        if !is_whole(bytes) {
+            return Err("it is no whole JSON object".to_owned());
+        }
         if self.names.as_ref().is_some_and(|names| !names.is_match(bytes)) {
             return Ok(());
         }
@@ -177,6 +180,12 @@ impl About<'_> {
     }
 }
 
+/// Whether it begins and ends like an advisory: one that was cut must not count as one that names none of our packages.
+fn is_whole(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii();
+    bytes.len() > 2 && bytes.starts_with(b"{") && bytes.ends_with(b"}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +202,15 @@ mod tests {
         let mut matches = matcher.begin(Timestamp::from_timestamp(0, 0).unwrap());
         look(&matcher, &mut matches);
         matches.finish().0.into_iter().map(|finding| (finding.rule, finding.severity, finding.fix)).collect()
+    }
+
+    #[test]
+    fn an_advisory_that_was_cut_does_not_count_as_harmless() {
+        for cut in ["", "{", "{}", r#"{"id": "X", "affected": [{"package": {"eco"#] {
+            let matcher = matcher();
+            let mut matches = matcher.begin(Timestamp::from_timestamp(0, 0).unwrap());
+            assert!(matcher.advisory(cut.as_bytes(), &mut matches).is_err(), "{cut}");
+        }
     }
 
     #[test]
