@@ -35,7 +35,8 @@ impl Baseline {
 
     fn adopt_one(&mut self, habit: Habit, reason: HabitReason, by: &Arc<str>, done: &mut Adopted) {
         let (first, last) = (habit.first.timestamp(), habit.last.timestamp());
-        if self.began == 0 || first < self.began {
+        // What this host itself did before counts as time of learning; what another host did does not.
+        if reason == HabitReason::Archive && (self.began == 0 || first < self.began) {
             self.began = first.max(1);
         }
         let id = self.by_who.get(&habit.profile).copied().unwrap_or_else(|| self.add(habit.profile, first, true));

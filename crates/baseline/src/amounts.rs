@@ -13,10 +13,10 @@ impl Baseline {
     /// What has been silent for too long.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Deviation> {
         let (at, learn_for, since) = (now.timestamp(), self.settings.learn_for, self.watched_since);
-        let regular = self.profiles.values_mut().filter(|known| {
+        let regular = self.profiles.iter_mut().filter(|(_, known)| {
             known.trusted && known.maturity(at, learn_for) == Maturity::Known && !is_a_persons(&known.who) && !is_an_installer(&known.who)
         });
-        let silent = regular.filter_map(|known| {
+        let silent = regular.filter_map(|(id, known)| {
             let quiet = known.activity.silence(at, since)?;
             let sentence = format!(
                 "{} has not run for {}: it ran about every {} before ({} times counted)",
@@ -27,9 +27,11 @@ impl Baseline {
             );
             let event = Some(EventId(known.last_start)).filter(|event| event.0 > 0);
             let confidence = DeviationKind::Silence.most() * sureness(quiet.samples);
-            Some(Deviation { kind: DeviationKind::Silence, sentence, severity: Severity::Low, confidence, event, habit: None })
+            Some((*id, Deviation { kind: DeviationKind::Silence, sentence, severity: Severity::Low, confidence, event, habit: None }))
         });
-        silent.collect()
+        let silent: Vec<(u64, Deviation)> = silent.collect();
+        // What runs without being started again is not silent.
+        silent.into_iter().filter(|(id, _)| !self.runs(*id)).map(|(_, deviation)| deviation).collect()
     }
 
     pub(crate) fn rate(&mut self, id: u64, at: i64) -> Option<Deviation> {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bartizan_model::{Ancestor, Event, EventKind, HabitKind, HostText, Process, ProcessKey, Profile, ServiceRole, Severity, Timestamp};
+use bartizan_model::{
+    Ancestor, Event, EventKind, HabitKind, HostText, Process, ProcessKey, Profile, ServiceRole, Severity, Source, Timestamp,
+};
 
 use super::circumstances::Circumstances;
 use super::deviation::{Deviation, DeviationKind, days};
@@ -75,7 +77,7 @@ impl Baseline {
 
     /// What of this event is not as usual. `ask` is called when something new is seen.
     pub fn observe(&mut self, event: &Event, ask: &dyn Fn() -> Circumstances) -> Vec<Deviation> {
-        let at = self.moment(event.at);
+        let at = self.moment(event);
         let meeting = |process| Meeting { event, process, ask, at };
         match (&event.kind, event.process.as_deref()) {
             (EventKind::Loss { .. }, _) => self.guard.loss(at),
@@ -109,13 +111,36 @@ impl Baseline {
         Vec::new()
     }
 
-    /// The newest time that was seen: whoever sets the clock back brings no time of learning back.
-    fn moment(&mut self, at: Timestamp) -> i64 {
-        self.newest = self.newest.max(at.timestamp());
+    /// The moment of an event. A log says by itself when its lines were written, and is believed for the past only.
+    fn moment(&mut self, event: &Event) -> i64 {
+        let at = event.at.timestamp();
+        if event.source == Source::Logs && self.newest > 0 {
+            return at.min(self.newest);
+        }
+        if at < self.newest - DAY {
+            self.clock_went_back(at);
+        }
+        self.newest = self.newest.max(at);
         if self.began == 0 {
             (self.began, self.watched_since) = (self.newest, self.watched_since.max(self.newest));
         }
         self.newest
+    }
+
+    /// The clock was corrected, or somebody set it back: life goes on at this time, and no time of learning comes back.
+    fn clock_went_back(&mut self, at: i64) {
+        let over = at - self.settings.learn_for;
+        (self.newest, self.began, self.watched_since) = (at, self.began.min(over), self.watched_since.min(at));
+        for known in self.profiles.values_mut() {
+            (known.first, known.last, known.changed) = (known.first.min(over), known.last.min(at), true);
+            known.habits.iter_mut().for_each(|entry| entry.last = entry.last.min(at));
+        }
+        self.worlds.values_mut().for_each(|(since, told)| (*since, *told) = ((*since).min(over), (*told).min(at)));
+    }
+
+    /// Whether a process of this profile is known to run.
+    pub(crate) fn runs(&self, id: u64) -> bool {
+        self.by_process.values().any(|running| *running == id)
     }
 
     /// A program starts: whoever started it may never have done so, and the program may be new or another.

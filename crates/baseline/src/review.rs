@@ -1,5 +1,6 @@
 //! What people see of a baseline, and what they decide about it.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bartizan_model::{
@@ -98,7 +99,7 @@ impl Baseline {
     /// # Errors
     /// The first name that is nobody's.
     pub fn decide(&mut self, ids: &[HabitId], normal: bool, by: &str) -> Result<Vec<Habit>, HabitId> {
-        let places: Vec<(u64, usize)> = ids.iter().map(|id| self.find(*id).ok_or(*id)).collect::<Result<_, _>>()?;
+        let places = self.places(ids)?;
         let by: Arc<str> = Arc::from(by);
         let state = if normal { HabitState::Learned } else { HabitState::Rejected };
         let mut decided = Vec::new();
@@ -118,12 +119,19 @@ impl Baseline {
         Ok(rows.collect())
     }
 
-    fn find(&self, id: HabitId) -> Option<(u64, usize)> {
-        self.profiles.iter().find_map(|(profile, known)| Some((*profile, known.habits.iter().position(|entry| entry.id == id.0)?)))
+    /// Where these habits are.
+    fn places(&self, ids: &[HabitId]) -> Result<Vec<(u64, usize)>, HabitId> {
+        let wanted: HashSet<u64> = ids.iter().map(|id| id.0).collect();
+        let mut places = HashMap::new();
+        for (profile, known) in &self.profiles {
+            let here = known.habits.iter().enumerate().filter(|(_, entry)| wanted.contains(&entry.id));
+            places.extend(here.map(|(place, entry)| (entry.id, (*profile, place))));
+        }
+        ids.iter().map(|id| places.get(&id.0).copied().ok_or(*id)).collect()
     }
 
     /// Makes habits count as they did once; those that were not there then wait for a person. Gives how many changed.
-    pub fn revert(&mut self, states: &std::collections::HashMap<u64, HabitState>, by: &str) -> u64 {
+    pub fn revert(&mut self, states: &HashMap<u64, HabitState>, by: &str) -> u64 {
         let by: Arc<str> = Arc::from(by);
         let mut count = 0;
         for known in self.profiles.values_mut() {

@@ -61,15 +61,18 @@ impl HabitKeeper {
 
     /// What was learned before, watched from now on.
     pub(crate) fn load(&self, settings: Settings, now: Timestamp) -> Baseline {
-        let kept = self.store.lock().unpoisoned().as_ref().map(Habits::load);
-        let kept = match kept {
+        let mut store = self.store.lock().unpoisoned();
+        let kept = match store.as_ref().map(Habits::load) {
             Some(Ok(kept)) => kept,
             Some(Err(error)) => {
-                self.troubles.report(TROUBLE, Some(error.to_string()));
+                // What is learned anew must not be written over what cannot be read now.
+                *store = None;
+                self.troubles.report(TROUBLE, Some(format!("{error}; it is learned anew, and not kept")));
                 Changes::default()
             }
             None => Changes::default(),
         };
+        drop(store);
         self.began.store(kept.began, Ordering::Relaxed);
         self.learn_for.store(settings.learn_for, Ordering::Relaxed);
         let mut baseline = Baseline::restore(settings, kept);

@@ -171,7 +171,8 @@ impl Host {
         let id = EventId(self.next_event);
         self.next_event += 1;
         let at = Timestamp::from_timestamp(self.now, 0).unwrap();
-        let event = Event { id, at, kind, process: process.cloned().map(Arc::new), source: Source::Ebpf, complete: self.complete };
+        let source = if process.is_some() || matches!(kind, EventKind::Loss { .. }) { Source::Ebpf } else { Source::Logs };
+        let event = Event { id, at, kind, process: process.cloned().map(Arc::new), source, complete: self.complete };
         let about = self.about;
         let found = self.baseline.observe(&event, &|| about);
         self.found.extend(found.iter().cloned().map(|one| (self.now, one)));

@@ -278,6 +278,32 @@ fn no_strategy_of_poisoning_teaches_anything() {
 }
 
 #[test]
+fn a_line_of_a_log_from_the_future_ends_nothing_and_a_clock_that_was_corrected_goes_on() {
+    let mut host = Host::new(10, Baseline::new(Settings::default()));
+    host.days(1);
+    let now = host.now;
+    host.now = now + 4_000 * DAY;
+    host.login("ann", EVIL, Some("ED25519 SHA256:eve"));
+    host.now = now;
+    let learning = |host: &Host| {
+        let status = host.baseline.status(Timestamp::from_timestamp(host.now, 0).unwrap(), None);
+        status.ends.unwrap().timestamp() > host.now
+    };
+    assert!(learning(&host), "who writes a log does not say what time it is");
+    // The clock was a year ahead for a moment.
+    host.now = now + 365 * DAY;
+    host.start(&APP);
+    host.now = now;
+    host.days(16);
+    let status = host.baseline.status(Timestamp::from_timestamp(host.now, 0).unwrap(), None);
+    assert!(!learning(&host) && status.began.unwrap().timestamp() < now, "{status:?}");
+    host.found.clear();
+    let app = host.process(&APP);
+    host.call(&app, EVIL, 443, None);
+    assert_eq!(host.found.len(), 1, "it judges by the time that it is");
+}
+
+#[test]
 fn many_calls_do_not_widen_a_network() {
     let mut host = Host::new(8, Baseline::new(Settings::default()));
     host.day(false);
