@@ -38,12 +38,16 @@ undo_file() {
     fi
 }
 
-# Whether two files hold the same bytes; where there is no cmp, bytes that a shell can hold.
+# Whether two files hold the same bytes; where there is no cmp, bytes that a shell can hold. Whoever may write there can put a pipe in the
+# place, on which reading waits for ever: only regular files are read, and not for long.
 holds() { # FILE FILE
+    [ -f "$1" ] && [ -f "$2" ] || return 1
+    soon=
+    if command -v timeout >/dev/null 2>&1; then soon="timeout 20"; fi
+    # shellcheck disable=SC2086 # two words, or none
     if command -v cmp >/dev/null 2>&1; then
-        cmp -s "$1" "$2"
+        $soon cmp -s "$1" "$2"
     else
-        [ "$(cat "$1"; echo .)" = "$(cat "$2"; echo .)" ]
+        [ "$($soon cat "$1"; echo .)" = "$($soon cat "$2"; echo .)" ]
     fi
 }
-

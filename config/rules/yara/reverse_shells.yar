@@ -7,7 +7,8 @@ rule reverse_shell_in_a_shell_script
         technique = "T1059.004"
     strings:
         $bash = /\b(ba|z|k|da)?sh\s{1,4}-i\s{0,4}([0-9]?>&|&>|>|[0-9]?<)\s{0,4}\/dev\/(tcp|udp)\/[\w.$\{\[:-]{1,80}\/[\w$\{]/
-        $exec = /\bexec\s{1,4}[0-9]{1,3}<>\s{0,4}\/dev\/(tcp|udp)\/[^\n]{1,200}[\n;][^\n]{0,200}(<&|>&)\s{0,4}[0-9]{1,3}/
+        // A descriptor on a connection is a health check's too; a shell that reads from it, or a loop that runs what it reads, is not.
+        $exec = /\bexec\s{1,4}[0-9]{1,3}<>\s{0,4}\/dev\/(tcp|udp)\/[^\n;]{1,200}[\n;][^\n]{0,80}(\b(ba|da|z|k)?sh\b[^\n]{0,40}<&\s{0,4}[0-9]|\bcat\s{0,4}<&\s{0,4}[0-9]{1,3}\s{0,4}\|\s{0,4}while\b|<&\s{0,4}[0-9]{1,3}[^\n]{0,60}\|\s{0,4}(ba|da|z|k)?sh\b)/
         $netcat = /\b(nc|ncat|netcat)(\.traditional|\.openbsd)?\s[^\n|#]{0,80}-[a-z]{0,4}[ec]\s{1,4}(\/usr)?(\/bin\/)?(ba|da|z)?sh\b/
         $fifo = /mk(fifo|nod)\s[^\n]{1,80}(;|&&)[^\n]{0,80}\bsh\s{1,4}-i[^\n]{0,40}\|\s{0,4}(nc|ncat|netcat|telnet|openssl\s{1,4}s_client)\b[^\n]{0,120}>/
         $socat = /\bsocat\s[^\n]{0,120}(exec|system):['"]?(\/usr)?(\/bin\/)?(ba|da|z)?sh[^\n]{0,80}(pty|stderr)[^\n]{0,120}tcp4?:/ nocase

