@@ -25,7 +25,7 @@ pub enum RuleFileError {
     /// It is not such a file.
     #[error("it is no rule file: {0}")]
     NotToml(String),
-    /// It is larger than [`MAX_BYTES`], or has too many rules.
+    /// It has too many bytes or too many rules; the message says how many may be.
     #[error("it is too large: at most {MAX_BYTES} bytes and {MAX_RULES} rules")]
     TooLarge,
     /// A pattern cannot be compiled within its bounds.
