@@ -2,8 +2,9 @@
 
 use bartizan_model::{Severity, Stage, Technique, Tier, sentence};
 use rsigma_eval::CompiledRule;
-use rsigma_parser::{Level, SigmaRule, Status};
+use rsigma_parser::{CorrelationRule, Level, SigmaRule, Status};
 
+use super::correlation::Correlation;
 use super::{Route, attack, bounds, literals, reach, repair};
 
 /// Where a rule comes from.
@@ -77,12 +78,21 @@ pub struct Rule {
     /// Of these literals one stands in every event that it matches; `None`: it meets every event of its route.
     pub(crate) literals: Option<Vec<String>>,
     pub(crate) compiled: Option<CompiledRule>,
+    /// Of a rule about several events, what it asks for.
+    pub(crate) correlation: Option<Correlation>,
+    /// A correlation of the same file reports in its place.
+    pub silent: bool,
 }
 
 impl Rule {
     /// Whether it is ready to be evaluated.
     pub fn compiled(&self) -> bool {
-        self.compiled.is_some()
+        self.compiled.is_some() || (self.correlation.is_some() && self.reason.is_none())
+    }
+
+    /// Whether it is about several events.
+    pub fn is_correlation(&self) -> bool {
+        self.correlation.is_some()
     }
 
     /// Whether `name` means this rule: its key or id.
@@ -109,8 +119,7 @@ pub fn parse(file: &str, text: &str, pack: Pack) -> Result<Vec<Rule>, BadRule> {
         rules.push(loaded(rule, &file, pack).map_err(|problem| fail(&problem))?);
     }
     for correlation in parsed.correlations {
-        let key = correlation.name.as_deref().or(correlation.id.as_deref()).unwrap_or(&file);
-        rules.push(left_out(key_of(key).map_err(|problem| fail(&problem))?, &correlation.title, &file, pack));
+        rules.push(correlated(&correlation, &file, pack).map_err(|problem| fail(&problem))?);
     }
     if rules.is_empty() {
         return Err(fail("no rule in it"));
@@ -119,8 +128,7 @@ pub fn parse(file: &str, text: &str, pack: Pack) -> Result<Vec<Rule>, BadRule> {
 }
 
 fn loaded(mut rule: SigmaRule, file: &str, pack: Pack) -> Result<Rule, String> {
-    let stem = file.rsplit('/').next().unwrap_or(file).trim_end_matches(".yml").trim_end_matches(".yaml");
-    let key = key_of(rule.name.as_deref().or(rule.id.as_deref()).unwrap_or(stem))?;
+    let key = key_of(rule.name.as_deref().or(rule.id.as_deref()).unwrap_or(stem(file)))?;
     repair::anchors(&mut rule);
     let compiled = rsigma_eval::compile_rule(&rule).map_err(|error| error.to_string())?;
     let (route, mut reason) = match Route::of(&rule.logsource) {
@@ -134,10 +142,7 @@ fn loaded(mut rule: SigmaRule, file: &str, pack: Pack) -> Result<Rule, String> {
     }
     let severity = severity(rule.level);
     let own = rule.custom_attributes.get("confidence").and_then(|value| value.as_f64()).map(|value| value.clamp(0.0, 1.0));
-    let (tier, confidence) = match pack {
-        Pack::BuiltIn => (tier(rule.status), own.unwrap_or(sure(severity))),
-        Pack::Host | Pack::Imported => (Tier::Experimental, sure(severity)),
-    };
+    let (tier, confidence) = trust(pack, rule.status, own, severity);
     Ok(Rule {
         key,
         id: rule.id.as_deref().map(|id| shown(id, 64)),
@@ -154,33 +159,57 @@ fn loaded(mut rule: SigmaRule, file: &str, pack: Pack) -> Result<Rule, String> {
         false_positives: rule.falsepositives.iter().take(16).map(|one| shown(one, 200)).collect(),
         literals: route.and_then(|route| literals::of(&rule.detection, route)),
         compiled: reason.is_none().then_some(compiled),
+        correlation: None,
+        silent: false,
         route,
         reason,
         missing,
     })
 }
 
-/// A correlation: listed, and never evaluated.
-fn left_out(key: String, title: &str, file: &str, pack: Pack) -> Rule {
-    Rule {
+fn stem(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file).trim_end_matches(".yml").trim_end_matches(".yaml")
+}
+
+/// A rule about several events. Which rules it correlates is seen where all rules are known ([`super::RuleSet`]).
+fn correlated(rule: &CorrelationRule, file: &str, pack: Pack) -> Result<Rule, String> {
+    let key = key_of(rule.name.as_deref().or(rule.id.as_deref()).unwrap_or(stem(file)))?;
+    let severity = severity(rule.level);
+    let (correlation, reason) = match Correlation::of(rule) {
+        Ok(correlation) => (Some(correlation), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let own = rule.custom_attributes.get("confidence").and_then(|value| value.as_f64()).map(|value| value.clamp(0.0, 1.0));
+    let (tier, confidence) = trust(pack, rule.status, own, severity);
+    Ok(Rule {
         key,
-        id: None,
-        title: shown(title, 120),
-        description: String::new(),
-        author: String::new(),
+        id: rule.id.as_deref().map(|id| shown(id, 64)),
+        title: shown(&rule.title, 120),
+        description: shown(rule.description.as_deref().unwrap_or_default(), 1000),
+        author: shown(rule.author.as_deref().unwrap_or_default(), 200),
         file: file.to_owned(),
         pack,
-        severity: Severity::Info,
-        confidence: 0.0,
-        tier: Tier::Experimental,
-        techniques: Vec::new(),
-        stage: Stage::Execution,
-        false_positives: Vec::new(),
+        severity,
+        confidence,
+        tier,
+        techniques: attack::techniques(&rule.tags),
+        stage: attack::stage(&rule.tags),
+        false_positives: rule.falsepositives.iter().take(16).map(|one| shown(one, 200)).collect(),
         route: None,
-        reason: Some("it correlates other rules, which is not supported".to_owned()),
+        reason,
         missing: Vec::new(),
         literals: None,
         compiled: None,
+        correlation,
+        silent: false,
+    })
+}
+
+/// How far a rule is trusted, and how sure its match is: only our own say so themselves.
+fn trust(pack: Pack, status: Option<Status>, own: Option<f64>, severity: Severity) -> (Tier, f64) {
+    match pack {
+        Pack::BuiltIn => (tier(status), own.unwrap_or(sure(severity))),
+        Pack::Host | Pack::Imported => (Tier::Experimental, sure(severity)),
     }
 }
 

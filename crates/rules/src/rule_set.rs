@@ -7,8 +7,12 @@ use bartizan_model::Event;
 
 use super::bounds::MAX_RULES;
 use super::record::Facts;
+use super::rule::shown;
 use super::shape::shapes;
 use super::{BadRule, Memory, PACK, Pack, Route, Rule, parse};
+
+/// Most correlations that are evaluated: what they remember stays below 12 MiB.
+const MAX_CORRELATIONS: usize = 32;
 
 /// Rules that a person switched off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct RuleSet {
     owners: Vec<Vec<u32>>,
     /// Rules of which nothing can be said beforehand.
     always: Vec<u32>,
+    /// Correlations that are evaluated, and the rules that each is about.
+    correlated: Vec<(usize, Vec<usize>)>,
 }
 
 impl RuleSet {
@@ -65,9 +71,73 @@ impl RuleSet {
             }
         }
         let off = kept.iter().enumerate().filter(|(_, rule)| switches.is_off(rule)).map(|(index, _)| index).collect();
-        let mut set = Self { rules: kept, off, prefilter: None, owners: Vec::new(), always: Vec::new() };
+        let mut set = Self { rules: kept, off, prefilter: None, owners: Vec::new(), always: Vec::new(), correlated: Vec::new() };
+        set.relate();
         set.index();
         (set, problems)
+    }
+
+    /// Finds the rules that each correlation is about, or why it cannot be evaluated.
+    fn relate(&mut self) {
+        for number in 0..self.rules.len() {
+            let Some(rule) = self.rules.get(number).filter(|rule| rule.correlation.is_some() && !self.is_off(number)) else { continue };
+            let found = match self.correlated.len() < MAX_CORRELATIONS {
+                true => self.members(rule),
+                false => Err(format!("more than {MAX_CORRELATIONS} rules about several events")),
+            };
+            match found {
+                Ok(members) => self.correlated.push((number, members)),
+                Err(reason) => self.rules.get_mut(number).into_iter().for_each(|rule| rule.reason = Some(reason.clone())),
+            }
+        }
+        self.silence();
+    }
+
+    fn members(&self, rule: &Rule) -> Result<Vec<usize>, String> {
+        let Some(correlation) = &rule.correlation else { return Ok(Vec::new()) };
+        let each = correlation.rules.iter().map(|name| {
+            let shown = shown(name, 80);
+            let place = self
+                .rules
+                .iter()
+                .position(|rule| rule.is_called(name))
+                .ok_or_else(|| format!("it correlates {shown}, and no rule is called so"))?;
+            let member = self
+                .rules
+                .get(place)
+                .filter(|_| !self.is_off(place))
+                .ok_or_else(|| format!("it correlates {shown}, which is switched off"))?;
+            let route = member.route.filter(|_| member.compiled.is_some());
+            let route = route.ok_or_else(|| format!("it correlates {shown}, which is not evaluated for one event"))?;
+            let names = [member.key.as_str(), member.id.as_deref().unwrap_or(&member.key)];
+            match correlation.unknown_field(route, &names) {
+                Some(field) => Err(format!("it asks for {field} of {shown}, which no such event has")),
+                None => Ok(place),
+            }
+        });
+        each.collect()
+    }
+
+    /// The rules of a correlation report by themselves only where one says so. Those of other files always do: nobody silences another's rule.
+    fn silence(&mut self) {
+        let spoken = |silent: bool| {
+            let of = self.correlated.iter().filter_map(|(number, members)| Some((self.rules.get(*number)?, members)));
+            let such = of.filter(|(rule, _)| rule.correlation.as_ref().is_some_and(|one| one.generate != silent));
+            such.flat_map(|(rule, members)| members.iter().copied().filter(|member| self.is_beside(rule, *member))).collect::<HashSet<_>>()
+        };
+        let (silent, loud) = (spoken(true), spoken(false));
+        for (number, rule) in self.rules.iter_mut().enumerate() {
+            rule.silent = silent.contains(&number) && !loud.contains(&number);
+        }
+    }
+
+    fn is_beside(&self, rule: &Rule, other: usize) -> bool {
+        self.rules.get(other).is_some_and(|other| other.file == rule.file && other.pack == rule.pack)
+    }
+
+    /// Correlations that are evaluated, and the rules that each is about.
+    pub(crate) fn correlated(&self) -> &[(usize, Vec<usize>)] {
+        &self.correlated
     }
 
     fn index(&mut self) {
@@ -123,7 +193,7 @@ impl RuleSet {
 
     /// How many rules can match anything and are switched on.
     pub fn evaluated(&self) -> usize {
-        self.rules.iter().enumerate().filter(|(index, rule)| rule.compiled.is_some() && !self.is_off(*index)).count()
+        self.rules.iter().enumerate().filter(|(index, rule)| rule.compiled() && !self.is_off(*index)).count()
     }
 
     /// The rules that match an event.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bartizan_model::{Confidence, Event, Family, Severity, Signal, SignalId, Tier, Timestamp};
-use bartizan_rules::{Memory, Rule, RuleSet};
+use bartizan_rules::{Correlations, Memory, Rule, RuleSet};
 
 use super::DetectorContext;
 use super::detector_set::about;
@@ -37,6 +37,7 @@ pub(super) struct RuleHits {
     set: Option<RuleSet>,
     most_per_day: u32,
     memory: Memory,
+    correlations: Correlations,
     shapes: HashMap<(String, String), Timestamp>,
     spoken: HashMap<Whose, Spoken>,
     folded: u64,
@@ -53,6 +54,7 @@ enum Budget {
 impl RuleHits {
     /// Takes other rules into use; what was said before stays counted.
     pub(super) fn set(&mut self, set: RuleSet, most_per_day: u32) {
+        self.correlations.keep_only(&set);
         (self.set, self.most_per_day) = (Some(set), most_per_day);
     }
 
@@ -71,26 +73,31 @@ impl RuleHits {
     /// The signals of an event, numbered from `first`; the gravest first.
     pub(super) fn observe(&mut self, event: &Event, context: &DetectorContext<'_>, first: usize) -> Vec<Signal> {
         let Some(set) = self.set.take() else { return Vec::new() };
-        let mut matched = set.evaluate(event, &self.memory);
-        matched.sort_by_key(|rule| std::cmp::Reverse((rule.tier, rule.severity)));
-        let mut signals = Vec::new();
-        for rule in matched {
+        let matched = set.evaluate(event, &self.memory);
+        let met = set.correlate(event, &self.memory, &matched, &mut self.correlations);
+        let alone = matched.into_iter().filter(|rule| !rule.silent).map(|rule| (rule, None, Vec::new()));
+        let mut matched: Vec<_> = alone.chain(met.into_iter().map(|met| (met.rule, Some(met.found), met.events))).collect();
+        matched.sort_by_key(|(rule, ..)| std::cmp::Reverse((rule.tier, rule.severity)));
+        let mut signals: Vec<Signal> = Vec::new();
+        for (rule, found, events) in matched {
             let told = if signals.len() < MAX_SIGNALS { self.budget(rule, event) } else { Budget::Folded };
             let sentence = match told {
                 Budget::Folded => {
                     self.folded += 1;
                     continue;
                 }
-                Budget::Told => sentence(rule, event),
+                Budget::Told => sentence(rule, event, found.as_deref()),
                 Budget::Last => format!(
                     "{}; this rule matched {} times within a day for this user and service; further matches of theirs today are counted, not reported: if this is your own work, {}`bartizan rules disable {}` switches it off",
-                    sentence(rule, event),
+                    sentence(rule, event, found.as_deref()),
                     self.most_per_day,
                     proposal(rule, event, context).map(|line| format!("`{line}` shows what an exception would hide; ")).unwrap_or_default(),
                     rule.key
                 ),
             };
-            signals.push(signal(rule, event, context, sentence, first + signals.len()));
+            let mut told = signal(rule, event, context, sentence, first + signals.len());
+            told.events.splice(0..0, events.into_iter().filter(|one| *one != event.id));
+            signals.push(told);
         }
         self.set = Some(set);
         signals
@@ -165,10 +172,13 @@ fn shape(event: &Event) -> String {
     format!("{above} {}", command(process)).chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-fn sentence(rule: &Rule, event: &Event) -> String {
+fn sentence(rule: &Rule, event: &Event, found: Option<&str>) -> String {
     let who =
         event.behind().map_or_else(|| "an unknown process".to_owned(), |process| format!("{} ran {}", named(process), command(process)));
-    format!("{who}: rule \"{}\" matches its {}", rule.title, event.kind.name())
+    match found {
+        Some(found) => format!("{who}: rule \"{}\" matches {found}", rule.title),
+        None => format!("{who}: rule \"{}\" matches its {}", rule.title, event.kind.name()),
+    }
 }
 
 /// The narrowest exception that fits, as a command to try first. A person may paste it, so it holds no name that a shell would read as more.
@@ -283,6 +293,25 @@ mod tests {
         scene.seconds += 86_500;
         let process = scene.child(&cron, "/usr/bin/x needle f");
         assert_eq!(names(&scene.exec(&process)), ["rule:needle"], "a new day");
+    }
+
+    #[test]
+    fn a_rule_about_several_events_names_them_and_speaks_in_the_place_of_its_own_parts() {
+        let burst = "---\ntitle: Many needles\nname: needles\ncorrelation:\n  type: value_count\n  rules: [needle]\n  group-by: [User]\n  timespan: 5m\n  condition:\n    field: CommandLine\n    gte: 3\nlevel: medium\nstatus: test\n";
+        let mut scene = scene(Pack::BuiltIn, &format!("{RULE}{burst}"));
+        let cron = scene.daemon("/usr/sbin/cron");
+        let mut told = Vec::new();
+        for word in ["a", "b", "b", "c"] {
+            let process = scene.child(&cron, &format!("/usr/bin/x needle {word}"));
+            told.extend(scene.exec(&process));
+        }
+        assert_eq!(names(&told), ["rule:needles"]);
+        assert!(
+            told[0].sentence.ends_with("rule \"Many needles\" matches 3 different values of CommandLine within 5 min"),
+            "{}",
+            told[0].sentence
+        );
+        assert_eq!(told[0].events.iter().map(|id| id.0).collect::<Vec<_>>(), [1, 3, 4], "the newest of each value");
     }
 
     #[test]
