@@ -6,7 +6,7 @@ use crate::answer::refusal;
 use crate::ingest::{HabitError, baseline_settings};
 use crate::parts::Parts;
 use bartizan_baseline::{Adopted, Baseline};
-use bartizan_detect::detectors::teach;
+use bartizan_detect::detectors::{Words, teach};
 use bartizan_model::{BaselineVersion, Event, EventId, Habit, HabitChange, HabitId, HabitReason, HabitState, Timestamp};
 use bartizan_protocol::{BaselineRequest, ErrorCode, EventQuery, HabitQuery, Refusal, Reply};
 use bartizan_store::{Reader, StoreError};
@@ -151,7 +151,8 @@ fn learn(parts: &Parts, back: Duration, (actor, now): (&str, Timestamp)) -> Resu
     parts.recorder.flush();
     let archive = parts.archives.lend(actor).map_err(|error| stored(&error))?;
     let mut past = Baseline::of_the_past(settings);
-    let learned = archive.ask(|reader| replay(reader, since, &mut past));
+    let words = Words::new(&parts.settings.policy);
+    let learned = archive.ask(|reader| replay(reader, since, &words, &mut past));
     let (events, complete) = learned.map_err(|error| stored(&error))?;
     let habits = past.habits(|habit| habit.state == HabitState::Learned, HabitId(0), usize::MAX);
     let cut = if complete { "" } else { " (the newest ones: there are more)" };
@@ -159,7 +160,7 @@ fn learn(parts: &Parts, back: Duration, (actor, now): (&str, Timestamp)) -> Resu
 }
 
 /// Page by page, the oldest first; tells how many events, and whether these were all.
-fn replay(reader: &Reader, since: Timestamp, past: &mut Baseline) -> Result<(u64, bool), StoreError> {
+fn replay(reader: &Reader, since: Timestamp, words: &Words, past: &mut Baseline) -> Result<(u64, bool), StoreError> {
     let reported: std::collections::HashSet<EventId> = reader.signals(MAX_SIGNALS)?.records.iter().map(|signal| signal.id.event).collect();
     let page = |before| reader.events(&EventQuery { since: Some(since), limit: PAGE, before, ..EventQuery::default() });
     let (mut ends, mut before) = (vec![None], None);
@@ -173,7 +174,7 @@ fn replay(reader: &Reader, since: Timestamp, past: &mut Baseline) -> Result<(u64
     let (mut events, complete) = (0, ends.len() <= MAX_PAGES);
     for end in ends.into_iter().rev() {
         for event in page(end)?.records {
-            teach(past, &event, reported.contains(&event.id));
+            teach(past, words, &event, reported.contains(&event.id));
             events += 1;
         }
     }

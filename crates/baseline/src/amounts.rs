@@ -12,6 +12,9 @@ use super::who::{is_a_persons, is_an_installer};
 impl Baseline {
     /// What has been silent for too long.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Deviation> {
+        if self.newest > 0 {
+            self.clock(now.timestamp());
+        }
         let (at, learn_for, since) = (now.timestamp(), self.settings.learn_for, self.watched_since);
         let regular = self.profiles.iter_mut().filter(|(_, known)| {
             known.trusted && known.maturity(at, learn_for) == Maturity::Known && !is_a_persons(&known.who) && !is_an_installer(&known.who)
@@ -30,6 +33,7 @@ impl Baseline {
             Some((*id, Deviation { kind: DeviationKind::Silence, sentence, severity: Severity::Low, confidence, event, habit: None }))
         });
         let silent: Vec<(u64, Deviation)> = silent.collect();
+        self.gone_habits.extend(self.profiles.values_mut().flat_map(|known| known.make_room(at)));
         // What runs without being started again is not silent.
         silent.into_iter().filter(|(id, _)| !self.runs(*id)).map(|(_, deviation)| deviation).collect()
     }
@@ -64,8 +68,8 @@ fn amount(
     (at, learn_for): (i64, i64),
     sentence: impl Fn(&Known, Unusual) -> String,
 ) -> Option<Deviation> {
-    let is_known = known.maturity(at, learn_for) == Maturity::Known && !is_an_installer(&known.who);
-    if !is_known || !may_tell(known, at) {
+    let is_known = known.maturity(at, learn_for) == Maturity::Known && (kind == DeviationKind::Volume || !is_an_installer(&known.who));
+    if !is_known || !may_tell(known, kind, at) {
         return None;
     }
     let confidence = kind.most() * sureness(unusual.samples);

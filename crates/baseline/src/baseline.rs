@@ -39,7 +39,9 @@ pub struct Baseline {
     pub(crate) guard: Guard,
     pub(crate) next_profile: u64,
     pub(crate) next_habit: u64,
+    /// Profiles and habits that were forgotten since they were kept last.
     pub(crate) gone: Vec<u64>,
+    pub(crate) gone_habits: Vec<u64>,
     pub(crate) evicted: u64,
     pub(crate) ourselves: Arc<str>,
 }
@@ -60,6 +62,7 @@ impl Baseline {
             next_profile: 1,
             next_habit: 1,
             gone: Vec::new(),
+            gone_habits: Vec::new(),
             evicted: 0,
             ourselves: Arc::from(OURSELVES),
         }
@@ -80,7 +83,11 @@ impl Baseline {
         let at = self.moment(event);
         let meeting = |process| Meeting { event, process, ask, at };
         match (&event.kind, event.process.as_deref()) {
-            (EventKind::Loss { .. }, _) => self.guard.loss(at),
+            (EventKind::Loss { .. }, _) => {
+                self.guard.loss(at);
+                // What was lost may have been a sign of life.
+                self.watched_since = self.watched_since.max(at);
+            }
             (EventKind::LoginFailed { auth }, _) => self.guard.login_failed(auth, at),
             (EventKind::LoginAccepted { auth }, _) => return self.login((event, at), auth, ask),
             (EventKind::Exit { .. }, Some(process)) => drop(self.by_process.remove(&process.key)),
@@ -117,14 +124,19 @@ impl Baseline {
         if event.source == Source::Logs && self.newest > 0 {
             return at.min(self.newest);
         }
-        if at < self.newest - DAY {
-            self.clock_went_back(at);
-        }
-        self.newest = self.newest.max(at);
+        self.clock(at);
         if self.began == 0 {
             (self.began, self.watched_since) = (self.newest, self.watched_since.max(self.newest));
         }
         self.newest
+    }
+
+    /// What time it is.
+    pub(crate) fn clock(&mut self, at: i64) {
+        if at < self.newest - DAY {
+            self.clock_went_back(at);
+        }
+        self.newest = self.newest.max(at);
     }
 
     /// The clock was corrected, or somebody set it back: life goes on at this time, and no time of learning comes back.
@@ -216,10 +228,8 @@ impl Baseline {
         let world = who.container.clone().or_else(|| who.unit.as_deref().map(HostText::from));
         let (since, _) = world.map_or((0, 0), |world| *self.worlds.entry(world).or_insert((at, 0)));
         let young = who.container.is_some() && at - since < self.settings.learn_for;
-        let service = who.unit.as_deref().is_some_and(|unit| unit.ends_with(".service") && !unit.starts_with("run-"));
-        let packaged = content(meeting.process).is_some_and(|content| is_packaged(&content));
-        let by_package = service && packaged && who.below.is_none_or(|role| role != ServiceRole::Scheduler);
         let about = (meeting.ask)();
+        let by_package = is_a_packages_service(&who, meeting.process) && !about.anything;
         let clean = !about.below_service && self.guard.objection(meeting.process, &about, meeting.moment()).is_none();
         let trusted = self.is_learning(at) || about.installing || clean && (young || by_package || is_a_persons(&who));
         self.add(who, at, trusted)
@@ -254,6 +264,14 @@ impl Baseline {
         let confidence = DeviationKind::Program.most() * part;
         Some(Deviation { kind: DeviationKind::Program, sentence, severity: Severity::Low, confidence, event: None, habit: None })
     }
+}
+
+/// Whether a unit of the system runs a program that a package brought: units of users and transient ones are made by anybody.
+fn is_a_packages_service(who: &Profile, process: &Process) -> bool {
+    let service = who.unit.as_deref().is_some_and(|unit| unit.ends_with(".service") && !unit.starts_with("run-"));
+    let packaged = content(process).is_some_and(|content| is_packaged(&content));
+    let of_a_user = process.cgroup.starts_with("/user.slice/");
+    service && packaged && !of_a_user && who.below.is_none_or(|role| role != ServiceRole::Scheduler)
 }
 
 /// Whether what a process was started by has habits of its own: init starts whatever its units say, and a program that executes itself again

@@ -11,4 +11,6 @@ pub struct Circumstances {
     pub installing: bool,
     /// Others than root can change the executable, or it has no file.
     pub writable: bool,
+    /// It is a shell, an interpreter or a tool of the network: which package brought it says nothing about what it does.
+    pub anything: bool,
 }

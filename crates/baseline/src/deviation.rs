@@ -30,6 +30,9 @@ pub enum DeviationKind {
 }
 
 impl DeviationKind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Volume as usize + 1;
+
     pub(crate) fn of(kind: HabitKind) -> Self {
         match kind {
             HabitKind::Program => Self::Program,

@@ -13,6 +13,8 @@ use super::settings::{DAY, MINUTE};
 const MAX_SUSPECTS: usize = 8192;
 /// Networks remembered from which logins failed.
 const MAX_FAILED: usize = 8192;
+/// What the logs call a login with a key.
+const PUBLIC_KEY: &str = "public-key";
 /// Evidence is incomplete for so long after a loss, in seconds.
 const LOSS_LASTS: i64 = MINUTE;
 
@@ -81,8 +83,8 @@ impl Guard {
     /// Why a new source or key of an account is set aside.
     pub(crate) fn objection_to_login(&self, login: &Login, about: &Circumstances, (complete, at): (bool, i64)) -> Option<HabitReason> {
         let failed = || login.from.is_some_and(|from| self.failed.get(&around(from)).is_some_and(|last| at - last < DAY));
-        // Of a key it is the key that was proven; a password may have been guessed or bought.
-        let by_key = login.key.is_some() || login.method.as_deref().is_some_and(|method| method.contains("key"));
+        // Of a key it is the key that was proven; a password may have been guessed or bought, also one that was asked for interactively.
+        let by_key = login.key.is_some() || login.method.as_deref() == Some(PUBLIC_KEY);
         if about.reported {
             Some(HabitReason::Signal)
         } else if failed() || self.failed.len() >= MAX_FAILED {

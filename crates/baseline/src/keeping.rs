@@ -30,8 +30,6 @@ pub struct KeptProfile {
     pub crowded: u8,
     /// It may teach by itself.
     pub trusted: bool,
-    /// When its world changed last.
-    pub renewed: i64,
     /// The event of its newest start.
     pub last_start: u64,
     /// How much it usually does.
@@ -63,6 +61,8 @@ pub struct KeptHabit {
     pub count: u32,
     /// On how many days.
     pub days: u16,
+    /// When it was reported last, in seconds since 1970; 0 when never.
+    pub told: i64,
 }
 
 /// What changed since it was kept last.
@@ -76,12 +76,14 @@ pub struct Changes {
     pub habits: Vec<KeptHabit>,
     /// Profiles that were forgotten, with all their habits.
     pub gone: Vec<u64>,
+    /// Habits that were forgotten, of profiles that are still there.
+    pub gone_habits: Vec<u64>,
 }
 
 impl Changes {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.profiles.is_empty() && self.habits.is_empty() && self.gone.is_empty()
+        self.profiles.is_empty() && self.habits.is_empty() && self.gone.is_empty() && self.gone_habits.is_empty()
     }
 }
 
@@ -95,7 +97,6 @@ fn keep_profile(id: u64, known: &Known) -> KeptProfile {
         days: known.days,
         crowded: known.crowded_bits(),
         trusted: known.trusted,
-        renewed: known.renewed,
         last_start: known.last_start,
         activity: known.activity.keep(),
     }
@@ -114,13 +115,15 @@ fn keep_habit(profile: u64, entry: &Entry) -> KeptHabit {
         last: entry.last,
         count: entry.count,
         days: entry.days,
+        told: entry.told,
     }
 }
 
 impl Baseline {
-    /// What is new since the last call; what fails to be kept is marked again by [`Baseline::mark_all`].
+    /// What is new since the last call; what fails to be kept goes back by [`Baseline::not_kept`].
     pub fn take_changes(&mut self) -> Changes {
-        let mut changes = Changes { began: self.began, gone: std::mem::take(&mut self.gone), ..Changes::default() };
+        let (gone, gone_habits) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.gone_habits));
+        let mut changes = Changes { began: self.began, gone, gone_habits, ..Changes::default() };
         for (id, known) in &mut self.profiles {
             if !std::mem::take(&mut known.changed) {
                 continue;
@@ -132,6 +135,13 @@ impl Baseline {
             }
         }
         changes
+    }
+
+    /// These changes could not be kept: everything counts as changed, and what was forgotten still has to go from the disk.
+    pub fn not_kept(&mut self, changes: Changes) {
+        self.gone.extend(changes.gone);
+        self.gone_habits.extend(changes.gone_habits);
+        self.mark_all();
     }
 
     /// Everything counts as changed: nothing is known to be on disk.
@@ -166,7 +176,7 @@ impl Baseline {
         }
         let mut known = Known::new(Arc::clone(&who), kept.first, kept.trusted).with_crowded_bits(kept.crowded);
         (known.last, known.count, known.days) = (kept.last, kept.count, kept.days);
-        (known.renewed, known.last_start) = (kept.renewed, kept.last_start);
+        known.last_start = kept.last_start;
         known.activity = Activity::restore(&kept.activity);
         known.changed = false;
         self.by_who.insert(who, kept.id);
@@ -191,7 +201,7 @@ impl Baseline {
             days: kept.days,
             changed: false,
             calls,
-            told: 0,
+            told: kept.told,
         });
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bartizan_model::{HabitKind, HabitReason, HabitState, HostText, Maturity, Profile};
 
 use super::activity::Activity;
+use super::deviation::DeviationKind;
 use super::intervals::Intervals;
 use super::settings::DAY;
 
@@ -33,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) changed: bool,
     /// Of a destination outside: when it was called.
     pub(crate) calls: Option<Box<Intervals>>,
-    /// When a person's "no" was last told about.
+    /// When it was told last, in seconds since 1970; 0 when never.
     pub(crate) told: i64,
 }
 
@@ -73,12 +74,10 @@ pub(crate) struct Known {
     /// It may teach by itself what it does: it was there while learning, was installed, or a person approved it.
     pub(crate) trusted: bool,
     pub(crate) activity: Activity,
-    /// When its world was changed last: another content by a package manager, or a person's decision.
-    pub(crate) renewed: i64,
     /// The event of its newest start.
     pub(crate) last_start: u64,
-    /// Deviations told in the hour that runs.
-    pub(crate) told: (i64, u8),
+    /// Deviations told in the hour that runs, of each kind.
+    pub(crate) told: (i64, [u8; DeviationKind::COUNT]),
     pub(crate) changed: bool,
 }
 
@@ -94,9 +93,8 @@ impl Known {
             crowded: 0,
             trusted,
             activity: Activity::default(),
-            renewed: 0,
             last_start: 0,
-            told: (0, 0),
+            told: (0, [0; DeviationKind::COUNT]),
             changed: true,
         }
     }
@@ -131,8 +129,32 @@ impl Known {
         self.habits.iter().filter(move |entry| entry.kind == kind && entry.state == state)
     }
 
-    pub(crate) fn has_waiting(&self) -> usize {
-        self.habits.iter().filter(|entry| entry.state == HabitState::Waiting).count()
+    /// The place of the habit that makes room for another one that waits: the mildest, of those the one seen least, of those the oldest.
+    /// `None` when none is as mild as `reason`.
+    fn mildest(&self, reason: HabitReason) -> Option<usize> {
+        let waiting = self.habits.iter().enumerate().filter(|(_, entry)| entry.state == HabitState::Waiting);
+        let (place, entry) =
+            waiting.max_by_key(|(_, entry)| (entry.reason.rank(), std::cmp::Reverse((entry.count, entry.last, entry.id))))?;
+        (entry.reason.rank() >= reason.rank()).then_some(place)
+    }
+
+    /// Keeps a habit where there is room for it; gives what had to make room. `Err` when there is none.
+    pub(crate) fn keep(&mut self, entry: Entry) -> Result<Option<u64>, ()> {
+        match entry.state {
+            HabitState::Learned if self.of_kind(entry.kind, HabitState::Learned).count() >= MAX_OF_KIND => {
+                self.crowd(entry.kind);
+                Err(())
+            }
+            HabitState::Waiting if self.habits.iter().filter(|kept| kept.state == HabitState::Waiting).count() >= MAX_WAITING => {
+                let place = self.mildest(entry.reason).ok_or(())?;
+                let gone = self.habits.get_mut(place).map(|kept| std::mem::replace(kept, entry).id);
+                Ok(gone)
+            }
+            HabitState::Learned | HabitState::Waiting | HabitState::Rejected => {
+                self.habits.push(entry);
+                Ok(None)
+            }
+        }
     }
 
     pub(crate) fn is_crowded(&self, kind: HabitKind) -> bool {
@@ -144,6 +166,25 @@ impl Known {
         self.changed = true;
     }
 
+    /// A kind has room again once half of its habits were not seen for a month, or were rejected: those not seen are forgotten. Gives which.
+    pub(crate) fn make_room(&mut self, now: i64) -> Vec<u64> {
+        let mut gone = Vec::new();
+        for kind in HabitKind::ALL {
+            if !self.is_crowded(kind) {
+                continue;
+            }
+            let given_up = |entry: &Entry| now - entry.last > STALE && entry.reason != HabitReason::Reviewed;
+            let live = self.of_kind(kind, HabitState::Learned).filter(|entry| !given_up(entry)).count();
+            if live > MAX_OF_KIND / 2 {
+                continue;
+            }
+            let of_it = |entry: &Entry| entry.kind == kind && entry.state == HabitState::Learned && given_up(entry);
+            gone.extend(self.habits.extract_if(.., |entry| of_it(entry)).map(|entry| entry.id));
+            (self.crowded, self.changed) = (self.crowded & !bit(kind), true);
+        }
+        gone
+    }
+
     pub(crate) fn crowded_bits(&self) -> u8 {
         self.crowded
     }
@@ -153,8 +194,9 @@ impl Known {
         self
     }
 
-    /// How likely the next one of a kind is a new one, by what was seen so far: the share of those seen once (Good 1953, "The population
-    /// frequencies of species"); 1 when nothing was seen.
+    /// How likely the next one of a kind is a new one: the share of those seen once (Good 1953, "The population frequencies of species"), or of
+    /// the days that brought a new one, whichever is more; 1 when nothing was seen. Who calls one place a thousand times a day and a new one
+    /// every day is expected to call a new one.
     pub(crate) fn chance_of_new(&self, kind: HabitKind) -> f64 {
         let (mut once, mut all) = (1u64, 1u64);
         // Whatever became of an older content of a program: that it changes often is what counts.
@@ -166,7 +208,19 @@ impl Known {
         }
         // Who never did a thing of this kind did it none of so many times.
         let all = if all == 1 && kind != HabitKind::Program { u64::from(self.count).max(1) } else { all };
-        (once as f64 / all as f64).min(1.0)
+        (once as f64 / all as f64).max(self.days_with_new(kind)).min(1.0)
+    }
+
+    /// The share of days after the first that brought a new habit of a kind, learned or only late; two days more are counted, so that it says
+    /// little about somebody who is not known for long.
+    fn days_with_new(&self, kind: HabitKind) -> f64 {
+        let late = |entry: &&Entry| entry.state == HabitState::Learned || entry.reason == HabitReason::Late;
+        let day = |at: i64| at.div_euclid(DAY);
+        let of_kind = self.habits.iter().filter(|entry| entry.kind == kind).filter(late);
+        let mut days: Vec<i64> = of_kind.map(|entry| day(entry.first)).filter(|first| *first > day(self.first)).collect();
+        days.sort_unstable();
+        days.dedup();
+        days.len() as f64 / (f64::from(self.days) + 2.0)
     }
 }
 

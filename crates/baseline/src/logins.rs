@@ -1,14 +1,12 @@
 //! Logins: whence, with which key and at which hour an account comes.
 
-use std::sync::Arc;
-
-use bartizan_model::{Event, HabitId, HabitKind, HabitState, HostText, Login, Maturity, Profile, Severity};
+use bartizan_model::{Event, HabitId, HabitKind, HabitReason, HabitState, HostText, Login, Maturity, Profile, Severity};
 
 use super::amounts::sureness;
 use super::baseline::Baseline;
 use super::circumstances::Circumstances;
 use super::deviation::{Deviation, DeviationKind, days};
-use super::known::{Entry, Known, MAX_OF_KIND, MAX_WAITING};
+use super::known::{Entry, Known};
 use super::meeting::{LEAST_CONFIDENCE, judge, may_tell};
 use super::observation::of_login;
 use super::settings::HOUR;
@@ -24,49 +22,56 @@ impl Baseline {
         let learning = self.is_learning(at);
         let id = self.by_who.get(&who).copied().unwrap_or_else(|| self.add(who, at, learning));
         self.seen(id, at);
-        let learn_for = self.settings.learn_for;
         let objection = self.guard.objection_to_login(login, &ask(), (event.complete, at));
-        let Some(known) = self.profiles.get_mut(&id) else { return Vec::new() };
-        let mut new: Vec<HostText> = Vec::new();
-        let mut found = Vec::new();
+        let (mut new, mut found) = (Vec::new(), Vec::new());
         for (kind, value) in seen {
-            if let Some(place) = known.place_of(kind, &value) {
-                let entry = known.habits.get_mut(place);
-                found.extend(entry.and_then(|entry| {
-                    entry.seen(at);
-                    rejected_login(&known.who, entry, at)
-                }));
-                continue;
-            }
-            if known.is_crowded(kind) {
-                continue;
-            }
-            let (state, reason) = judge(known, objection, (false, false), (learn_for, at));
-            let full = if state == HabitState::Waiting {
-                known.has_waiting() >= MAX_WAITING
-            } else {
-                known.of_kind(kind, state).count() >= MAX_OF_KIND
-            };
-            if full && state == HabitState::Learned {
-                known.crowd(kind);
-                continue;
-            }
-            if state != HabitState::Learned {
-                new.push(value.clone());
-            }
-            if !full {
-                let (habit, by) = (self.next_habit, Arc::clone(&self.ourselves));
-                self.next_habit += 1;
-                known.habits.push(Entry::new(habit, (kind, value), (state, reason), (by, at)));
+            match self.source(id, (kind, value), (objection, at)) {
+                Source::Known => {}
+                Source::Rejected(deviation) => found.push(deviation),
+                Source::New(value) => new.push(value),
             }
         }
+        let learn_for = self.settings.learn_for;
+        let Some(known) = self.profiles.get_mut(&id) else { return found };
+        // By a password from where it always comes, an account shows its hours as well as by a key.
+        let usual = objection.is_none() || objection == Some(HabitReason::Password) && new.is_empty();
         found.extend(new_login(known, &new, (learning, learn_for, at)));
-        found.extend(odd_hour(known, (learn_for, at)));
-        if objection.is_none() {
+        let odd = odd_hour(known, (learn_for, at));
+        if usual || odd.is_some() {
             known.activity.mark_hour(at);
         }
+        found.extend(odd);
         found
     }
+
+    /// Whence or with which key somebody came.
+    fn source(&mut self, id: u64, (kind, value): (HabitKind, HostText), (objection, at): (Option<HabitReason>, i64)) -> Source {
+        let learn_for = self.settings.learn_for;
+        let Some(known) = self.profiles.get_mut(&id) else { return Source::Known };
+        if let Some(place) = known.place_of(kind, &value) {
+            let rejected = known.habits.get_mut(place).and_then(|entry| {
+                entry.seen(at);
+                rejected_login(&known.who, entry, at)
+            });
+            return rejected.map_or(Source::Known, Source::Rejected);
+        }
+        if known.is_crowded(kind) {
+            return Source::Known;
+        }
+        let (state, reason) = judge(known, objection, (false, false), (learn_for, at));
+        self.keep_entry(id, (kind, value.clone()), (state, reason), (None, at));
+        if state == HabitState::Learned { Source::Known } else { Source::New(value) }
+    }
+}
+
+/// How a source or key meets what is known of an account.
+enum Source {
+    /// It is normal, or it is not judged.
+    Known,
+    /// A person said that it is not normal.
+    Rejected(Deviation),
+    /// It was never seen.
+    New(HostText),
 }
 
 fn rejected_login(who: &Profile, entry: &mut Entry, at: i64) -> Option<Deviation> {
@@ -91,7 +96,7 @@ fn new_login(known: &mut Known, new: &[HostText], (learning, learn_for, at): (bo
         let sentence = format!("{} logged in for the first time ({}, {first})", known.who.user, known.who.exe);
         return Some(Deviation { kind, sentence, severity: Severity::Low, confidence: 0.3, event: None, habit });
     }
-    if !is_known || !may_tell(known, at) {
+    if !is_known || !may_tell(known, kind, at) {
         return None;
     }
     let confidence = kind.most() * (1.0 - known.chance_of_new(HabitKind::Login)) * if by_key { 1.0 } else { 0.6 };
@@ -108,12 +113,12 @@ fn new_login(known: &mut Known, new: &[HostText], (learning, learn_for, at): (bo
 }
 
 /// An account comes at an hour at which it never came.
-fn odd_hour(known: &Known, (learn_for, at): (i64, i64)) -> Option<Deviation> {
+fn odd_hour(known: &mut Known, (learn_for, at): (i64, i64)) -> Option<Deviation> {
     let is_known = known.maturity(at, learn_for) == Maturity::Known && known.days >= DAYS_TO_KNOW_HOURS;
-    if !is_known || known.activity.knows_hour(at) {
+    let kind = DeviationKind::Hour;
+    if !is_known || known.activity.knows_hour(at) || !may_tell(known, kind, at) {
         return None;
     }
-    let kind = DeviationKind::Hour;
     let hour = at.div_euclid(HOUR).rem_euclid(24);
     let sentence = format!(
         "{} logged in at {hour:02}:00 to {:02}:59 UTC ({}), which it did not do in {}",

@@ -8,12 +8,12 @@ use super::baseline::Baseline;
 use super::circumstances::Circumstances;
 use super::deviation::{Deviation, DeviationKind, days};
 use super::intervals::{Intervals, Period};
-use super::known::{Entry, Known, MAX_OF_KIND, MAX_WAITING};
+use super::known::{Entry, Known};
 use super::observation::{by_network, is_outside};
-use super::settings::{DAY, HOUR};
+use super::settings::HOUR;
 use super::who::{is_a_persons, is_an_installer};
 
-/// Deviations that one profile tells in an hour.
+/// Deviations of one kind that one profile tells in an hour.
 const MOST_IN_AN_HOUR: u8 = 5;
 /// Less sure than this, nothing is told.
 pub(crate) const LEAST_CONFIDENCE: f64 = 0.1;
@@ -47,10 +47,7 @@ impl Baseline {
             return None;
         }
         let about = (meeting.ask)();
-        let objection = self
-            .guard
-            .objection(meeting.process, &about, meeting.moment())
-            .or_else(|| writable(&known.who.exe).or_else(|| writable(&value).filter(|_| kind == HabitKind::Child)));
+        let objection = self.guard.objection(meeting.process, &about, meeting.moment());
         // What was running before us shows its content when it starts again.
         let first_content = kind == HabitKind::Program && !known.habits.iter().any(|entry| entry.kind == kind);
         let (state, reason) = judge(known, objection, (about.installing, first_content), (self.settings.learn_for, meeting.at));
@@ -70,13 +67,6 @@ impl Baseline {
         meeting: &Meeting<'_>,
     ) -> Option<HabitId> {
         let known = self.profiles.get_mut(&id)?;
-        if state == HabitState::Waiting && known.has_waiting() >= MAX_WAITING {
-            return None;
-        }
-        if state == HabitState::Learned && known.of_kind(kind, state).count() >= MAX_OF_KIND {
-            known.crowd(kind);
-            return None;
-        }
         let outside = matches!(&meeting.event.kind, EventKind::Connect { net } if is_outside(net));
         // Whose calls are explained, their intervals are nobody's business.
         let watched = outside && (state == HabitState::Waiting || !known.trusted || known.who.unit.is_none());
@@ -85,10 +75,22 @@ impl Baseline {
             calls.call(meeting.at);
             calls
         });
-        let (habit, by) = (self.next_habit, Arc::clone(&self.ourselves));
+        self.keep_entry(id, (kind, value), (state, reason), (calls, meeting.at))
+    }
+
+    /// Keeps a new habit where there is room for it, in the place of a milder one that waits.
+    pub(crate) fn keep_entry(
+        &mut self,
+        id: u64,
+        what: (HabitKind, HostText),
+        why: (HabitState, HabitReason),
+        (calls, at): (Option<Box<Intervals>>, i64),
+    ) -> Option<HabitId> {
+        let habit = self.next_habit;
+        let new = Entry { calls, ..Entry::new(habit, what, why, (Arc::clone(&self.ourselves), at)) };
+        let forgotten = self.profiles.get_mut(&id)?.keep(new).ok()?;
+        self.gone_habits.extend(forgotten);
         self.next_habit += 1;
-        let new = Entry::new(habit, (kind, value), (state, reason), (by, meeting.at));
-        known.habits.push(Entry { calls, ..new });
         Some(HabitId(habit))
     }
 
@@ -110,11 +112,14 @@ impl Baseline {
                 }
                 None
             }
-            HabitState::Waiting => {
-                let period = period?;
-                entry.reason = if entry.reason.rank() > HabitReason::Regular.rank() { HabitReason::Regular } else { entry.reason };
-                beacon(&who, entry, period)
-            }
+            HabitState::Waiting => match period {
+                Some(period) => {
+                    entry.reason = if entry.reason.rank() > HabitReason::Regular.rank() { HabitReason::Regular } else { entry.reason };
+                    entry.told = meeting.at;
+                    beacon(&who, entry, period)
+                }
+                None => self.still_waits((id, place), meeting),
+            },
             HabitState::Rejected => {
                 if meeting.at - entry.told < HOUR {
                     return None;
@@ -125,6 +130,35 @@ impl Baseline {
                 Some(Deviation { kind, sentence, severity: Severity::Medium, confidence: kind.most(), event: None, habit })
             }
         }
+    }
+
+    /// Tells once of what was set aside, when whoever does it is known by now and does it again.
+    fn still_waits(&mut self, (id, place): (u64, usize), meeting: &Meeting<'_>) -> Option<Deviation> {
+        let learn_for = self.settings.learn_for;
+        let known = self.profiles.get_mut(&id)?;
+        let entry = known.habits.get(place).filter(|entry| entry.told == 0)?;
+        let (habit, kind) = (HabitId(entry.id), entry.kind);
+        // A detector that speaks about it is enough.
+        if known.maturity(meeting.at, learn_for) != Maturity::Known || (meeting.ask)().reported {
+            return None;
+        }
+        let what = DeviationKind::of(kind);
+        let confidence = what.most() * (1.0 - known.chance_of_new(kind));
+        if confidence < LEAST_CONFIDENCE || !may_tell(known, what, meeting.at) {
+            return None;
+        }
+        let who = Arc::clone(&known.who);
+        let entry = known.habits.get_mut(place)?;
+        (entry.told, entry.changed) = (meeting.at, true);
+        let sentence = format!(
+            "{who} {} {} again ({} times on {}): that was never approved, because {}",
+            kind.verb(),
+            short(&entry.value),
+            entry.count,
+            days(entry.days.into()),
+            entry.reason.sentence()
+        );
+        Some(Deviation { kind: what, sentence, severity: severity(&who), confidence, event: None, habit: Some(habit) })
     }
 
     /// Tells of a new habit of somebody who is known well enough.
@@ -141,12 +175,14 @@ impl Baseline {
             return None;
         }
         let what = DeviationKind::of(kind);
-        let renewed = if meeting.at - known.renewed < DAY { 0.5 } else { 1.0 };
         // Somebody whose program is replaced again and again is told of once, not each time.
         let replaced = if kind == HabitKind::Program { known.of_kind(kind, HabitState::Waiting).count().max(1) as f64 } else { 1.0 };
-        let confidence = what.most() * (1.0 - known.chance_of_new(kind)) * renewed / replaced;
-        if confidence < LEAST_CONFIDENCE || !may_tell(known, meeting.at) {
+        let confidence = what.most() * (1.0 - known.chance_of_new(kind)) / replaced;
+        if confidence < LEAST_CONFIDENCE || !may_tell(known, what, meeting.at) {
             return None;
+        }
+        if let Some(entry) = known.habits.iter_mut().rfind(|entry| habit == Some(HabitId(entry.id))) {
+            entry.told = meeting.at;
         }
         let of_kind = known.of_kind(kind, HabitState::Learned).count();
         let usual = match of_kind {
@@ -158,8 +194,7 @@ impl Baseline {
             HabitKind::Program => format!("{} is another program than it was ({}): {usual}", known.who, short(value)),
             _ => format!("{} {} {value} for the first time: {usual}", known.who, kind.verb()),
         };
-        let severity = if known.who.below.is_some_and(|role| role.is_network_facing()) { Severity::Medium } else { Severity::Low };
-        Some(Deviation { kind: what, sentence, severity, confidence, event: None, habit })
+        Some(Deviation { kind: what, sentence, severity: severity(&known.who), confidence, event: None, habit })
     }
 }
 
@@ -178,9 +213,8 @@ pub(crate) fn judge(
     }
 }
 
-/// A program that lies where anybody can write has no habits, and is nobody's usual child.
-fn writable(exe: &HostText) -> Option<HabitReason> {
-    ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/"].iter().any(|place| exe.starts_with(place)).then_some(HabitReason::Writable)
+fn severity(who: &Profile) -> Severity {
+    if who.below.is_some_and(|role| role.is_network_facing()) { Severity::Medium } else { Severity::Low }
 }
 
 /// Whether a destination that has a new name is known by its network, or one without a name by nothing else.
@@ -212,14 +246,16 @@ fn beacon(who: &Profile, entry: &Entry, period: Period) -> Option<Deviation> {
     })
 }
 
-/// Whether a profile may tell one more deviation in this hour.
-pub(crate) fn may_tell(known: &mut Known, at: i64) -> bool {
+/// Whether a profile may tell one more deviation of this kind in this hour: many new destinations do not hide a new child.
+pub(crate) fn may_tell(known: &mut Known, kind: DeviationKind, at: i64) -> bool {
     let hour = at.div_euclid(HOUR);
     if known.told.0 != hour {
-        known.told = (hour, 0);
+        known.told = (hour, [0; DeviationKind::COUNT]);
     }
-    known.told.1 = known.told.1.saturating_add(1);
-    known.told.1 <= MOST_IN_AN_HOUR
+    known.told.1.get_mut(kind as usize).is_some_and(|told| {
+        *told = told.saturating_add(1);
+        *told <= MOST_IN_AN_HOUR
+    })
 }
 
 /// A digest is told by its beginning.

@@ -35,6 +35,12 @@ fn row(known: &Known, entry: &Entry) -> Habit {
     }
 }
 
+/// Whoever may run here may teach what it does, and whoever may not teaches nothing.
+fn trust_by_program(known: &mut Known) {
+    let may_run = known.of_kind(HabitKind::Program, HabitState::Learned).next().is_some();
+    known.trusted = may_run;
+}
+
 impl Baseline {
     /// Habits that somebody wants to see, in the order of their names.
     pub fn habits(&self, wanted: impl Fn(&Habit) -> bool, after: HabitId, limit: usize) -> Vec<Habit> {
@@ -106,10 +112,12 @@ impl Baseline {
         for (profile, place) in places {
             let Some(known) = self.profiles.get_mut(&profile) else { continue };
             known.changed = true;
-            // Whoever may run here may teach what it does.
             let Some(entry) = known.habits.get_mut(place) else { continue };
-            known.trusted |= normal && entry.kind == HabitKind::Program;
+            let is_program = entry.kind == HabitKind::Program;
             (entry.state, entry.reason, entry.by, entry.changed) = (state, HabitReason::Reviewed, Arc::clone(&by), true);
+            if is_program {
+                trust_by_program(known);
+            }
             decided.push((profile, place));
         }
         let rows = decided.into_iter().filter_map(|(profile, place)| {
@@ -143,6 +151,9 @@ impl Baseline {
                 (entry.state, entry.reason, entry.by, entry.changed) = (state, HabitReason::Reviewed, Arc::clone(&by), true);
                 known.changed = true;
                 count += 1;
+            }
+            if known.habits.iter().any(|entry| entry.kind == HabitKind::Program && entry.reason == HabitReason::Reviewed) {
+                trust_by_program(known);
             }
         }
         count

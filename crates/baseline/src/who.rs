@@ -1,9 +1,13 @@
 //! Of whom a habit is: the profile that a process or a login belongs to.
 
-use bartizan_model::{HostText, Login, Process, Profile, ServiceRole};
+use bartizan_model::{HostText, Login, Process, Profile, Root, ServiceRole};
 
 /// Longest name of a unit or user that is kept, in bytes.
 const MAX_NAME: usize = 128;
+/// Highest user id of accounts of the system (login.defs(5), SYS_UID_MAX).
+const LAST_SYSTEM_ACCOUNT: u32 = 999;
+/// Where package managers lie (hier(7)).
+const SYSTEM_DIRS: [&str; 6] = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/lib/", "/usr/libexec/"];
 /// Longest path that is kept, in bytes: a longer one is nobody's habit.
 const MAX_PATH: usize = 512;
 
@@ -31,10 +35,17 @@ fn user(process: &Process) -> HostText {
     name.unwrap_or_else(|| HostText::from(process.uid.to_string().as_str()))
 }
 
-/// The nearest service that strangers can talk to, else the nearest of another kind; init says nothing.
+/// The nearest service that strangers can talk to, else the nearest of another kind; init says nothing, and so does a package manager that
+/// anybody may have brought or called: what it does is judged like everything else.
 fn below(process: &Process) -> Option<ServiceRole> {
-    let roots = || process.lineage.roots.iter().filter(|root| root.key.pid > 1).map(|root| root.role);
+    let counts = |root: &&Root| root.key.pid > 1 && (root.role != ServiceRole::PackageManager || is_of_the_system(process, root));
+    let roots = || process.lineage.roots.iter().filter(counts).map(|root| root.role);
     roots().find(|role| role.is_network_facing()).or_else(|| roots().next())
+}
+
+/// A package manager of this host in the hands of root, who drops to accounts of the system to fetch and to start daemons.
+fn is_of_the_system(process: &Process, root: &Root) -> bool {
+    process.euid <= LAST_SYSTEM_ACCOUNT && process.container.is_none() && SYSTEM_DIRS.iter().any(|dir| root.exe.starts_with(dir))
 }
 
 /// A unit's name without what differs from one start to the next: `getty@*.service`, `session-*.scope`, `run-*.service`.

@@ -18,8 +18,9 @@ use bartizan_model::{BaselineVersion, HabitState, HostText, Timestamp};
 /// The database in the data directory.
 const FILE: &str = "baseline.db";
 /// How its tables came to be. A released step never changes.
-const STEPS: &[M<'static>] = &[M::up(
-    "CREATE TABLE profiles (id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+const STEPS: &[M<'static>] = &[
+    M::up(
+        "CREATE TABLE profiles (id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
      CREATE TABLE habits (id INTEGER PRIMARY KEY, profile INTEGER NOT NULL, kind TEXT NOT NULL, value BLOB NOT NULL, state TEXT NOT NULL,
        reason TEXT NOT NULL, author TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,
        days INTEGER NOT NULL) STRICT;
@@ -27,7 +28,9 @@ const STEPS: &[M<'static>] = &[M::up(
      CREATE TABLE turns (version INTEGER NOT NULL, habit INTEGER NOT NULL, state TEXT, PRIMARY KEY (version, habit)) STRICT, WITHOUT ROWID;
      CREATE TABLE versions (number INTEGER PRIMARY KEY, at TEXT NOT NULL, author TEXT NOT NULL, what TEXT NOT NULL) STRICT;
      CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;",
-)];
+    ),
+    M::up("ALTER TABLE habits ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"),
+];
 /// How long another process may write.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Versions that are kept; what an older one said is part of the oldest kept one.
@@ -94,14 +97,14 @@ impl Habits {
         for body in bodies {
             profiles.extend(serde_json::from_str::<KeptProfile>(&body.map_err(&fail)?).ok());
         }
-        let columns = "id, profile, kind, value, state, reason, author, first, last, count, days";
+        let columns = "id, profile, kind, value, state, reason, author, first, last, count, days, told";
         let mut statement = self.connection.prepare(&format!("SELECT {columns} FROM habits ORDER BY id")).map_err(&fail)?;
         let mut rows = statement.query([]).map_err(&fail)?;
         let mut habits = Vec::new();
         while let Some(row) = rows.next().map_err(&fail)? {
             habits.extend(habit(row).map_err(&fail)?);
         }
-        Ok(Changes { began, profiles, habits, gone: Vec::new() })
+        Ok(Changes { began, profiles, habits, ..Changes::default() })
     }
 
     /// Keeps what changed, all of it or nothing. What changes its state does so in the version that is made next.
@@ -215,6 +218,11 @@ fn save(transaction: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()
         transaction.prepare_cached("DELETE FROM habits WHERE profile = ?1")?.execute([signed(*profile)])?;
         transaction.prepare_cached("DELETE FROM profiles WHERE id = ?1")?.execute([signed(*profile)])?;
     }
+    for habit in &changes.gone_habits {
+        let sql = "INSERT OR REPLACE INTO turns (version, habit, state) SELECT ?1, id, NULL FROM habits WHERE id = ?2";
+        transaction.prepare_cached(sql)?.execute(params![version, signed(*habit)])?;
+        transaction.prepare_cached("DELETE FROM habits WHERE id = ?1")?.execute([signed(*habit)])?;
+    }
     Ok(())
 }
 
@@ -226,10 +234,10 @@ fn save_habit(transaction: &Transaction<'_>, habit: &KeptHabit, version: i64) ->
         let sql = "INSERT OR REPLACE INTO turns (version, habit, state) VALUES (?1, ?2, ?3)";
         transaction.prepare_cached(sql)?.execute(params![version, id, habit.state.name()])?;
     }
-    let sql = "INSERT OR REPLACE INTO habits (id, profile, kind, value, state, reason, author, first, last, count, days) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let sql = "INSERT OR REPLACE INTO habits (id, profile, kind, value, state, reason, author, first, last, count, days, told) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let (kind, reason) = (word(&habit.kind), word(&habit.reason));
-    let KeptHabit { profile, value, state, by, first, last, count, days, .. } = habit;
+    let KeptHabit { profile, value, state, by, first, last, count, days, told, .. } = habit;
     transaction.prepare_cached(sql)?.execute(params![
         id,
         signed(*profile),
@@ -241,7 +249,8 @@ fn save_habit(transaction: &Transaction<'_>, habit: &KeptHabit, version: i64) ->
         first,
         last,
         count,
-        days
+        days,
+        told
     ])?;
     Ok(())
 }
@@ -283,6 +292,7 @@ fn habit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<KeptHabit>> {
         last: row.get(8)?,
         count: row.get(9)?,
         days: row.get(10)?,
+        told: row.get(11)?,
     }))
 }
 
@@ -312,12 +322,12 @@ mod tests {
     fn profile(id: u64) -> KeptProfile {
         let who = Profile { exe: "/usr/sbin/x".into(), below: None, unit: None, user: "root".into(), container: None };
         let activity = KeptActivity::default();
-        KeptProfile { id, who, first: 1, last: 2, count: 3, days: 1, crowded: 0, trusted: true, renewed: 0, last_start: 9, activity }
+        KeptProfile { id, who, first: 1, last: 2, count: 3, days: 1, crowded: 0, trusted: true, last_start: 9, activity }
     }
 
     fn habit(id: u64, profile: u64, state: HabitState) -> KeptHabit {
         let (kind, value, reason) = (HabitKind::Child, HostText::from(&b"/bin/\xff"[..]), HabitReason::Observed);
-        KeptHabit { id, profile, kind, value, state, reason, by: "bartizan".to_owned(), first: 1, last: 2, count: 3, days: 1 }
+        KeptHabit { id, profile, kind, value, state, reason, by: "bartizan".to_owned(), first: 1, last: 2, count: 3, days: 1, told: 5 }
     }
 
     #[test]
@@ -329,7 +339,7 @@ mod tests {
             began: 7,
             profiles: vec![profile(1), profile(2)],
             habits: vec![habit(1, 1, HabitState::Learned), habit(2, 2, HabitState::Waiting)],
-            gone: Vec::new(),
+            ..Changes::default()
         };
         habits.save(&first).unwrap();
         assert_eq!(habits.turned().unwrap(), [1, 1, 0]);

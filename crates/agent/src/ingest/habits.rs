@@ -93,39 +93,48 @@ impl HabitKeeper {
         Ok(question(store.as_mut().ok_or(HabitError::Away)?)?)
     }
 
-    /// Writes down what changed. `false` when it could not be.
-    fn keep(&self, changes: &Changes) -> bool {
-        if changes.is_empty() {
-            return true;
+    /// Takes what changed from whoever has it and does this with it. Whoever took first writes first: an older state is never written over a
+    /// newer one.
+    fn keep<T>(
+        &self,
+        take: impl FnOnce() -> Result<Changes, HabitError>,
+        then: impl FnOnce(&mut Habits, &Changes) -> Result<T, StoreError>,
+    ) -> Result<T, NotKept> {
+        let mut store = self.store.lock().unpoisoned();
+        let changes = take().map_err(|error| NotKept { error, changes: None })?;
+        self.began.store(changes.began, Ordering::Relaxed);
+        let kept = match store.as_mut() {
+            Some(store) => then(store, &changes).map_err(HabitError::Store),
+            None => Err(HabitError::Away),
+        };
+        drop(store);
+        match &kept {
+            Ok(_) => self.troubles.report(TROUBLE, None),
+            Err(HabitError::Store(error)) => self.troubles.report(TROUBLE, Some(error.to_string())),
+            Err(HabitError::Away | HabitError::Off | HabitError::NoAnswer(_)) => {}
         }
-        match self.ask(|store| store.save(changes)) {
-            Ok(()) => {
-                self.troubles.report(TROUBLE, None);
-                true
-            }
-            Err(HabitError::Away) => true,
-            Err(error) => {
-                self.troubles.report(TROUBLE, Some(error.to_string()));
-                false
-            }
-        }
+        kept.map_err(|error| NotKept { error, changes: Some(changes) })
     }
+}
 
-    /// A day is over: what was learned in it becomes a version.
-    fn close_day(&self, now: Timestamp) {
-        let made = self.ask(|store| {
-            let [learned, waiting, rejected] = store.turned()?;
-            let newest = store.versions()?.last().map(|version| version.at.date_naive());
-            if learned + waiting + rejected == 0 || newest == Some(now.date_naive()) {
-                return Ok(None);
-            }
-            let what = format!("learned {learned}, set aside {waiting}");
-            store.make_version(now, "bartizan", &what).map(Some)
-        });
-        if let Err(error @ (HabitError::Store(_) | HabitError::Off | HabitError::NoAnswer(_))) = made {
-            self.troubles.report(TROUBLE, Some(error.to_string()));
-        }
+/// What was learned could not be kept.
+struct NotKept {
+    error: HabitError,
+    /// What was taken and has to go back.
+    changes: Option<Changes>,
+}
+
+/// Writes down what changed; where a day is over, what was learned in it becomes a version.
+fn save(store: &mut Habits, changes: &Changes, now: Timestamp) -> Result<(), StoreError> {
+    if !changes.is_empty() {
+        store.save(changes)?;
     }
+    let [learned, waiting, rejected] = store.turned()?;
+    let newest = store.versions()?.last().map(|version| version.at.date_naive());
+    if learned + waiting + rejected > 0 && newest != Some(now.date_naive()) {
+        store.make_version(now, "bartizan", &format!("learned {learned}, set aside {waiting}"))?;
+    }
+    Ok(())
 }
 
 impl Ingest {
@@ -139,42 +148,46 @@ impl Ingest {
 
     /// Writes down what was learned since the last time.
     pub(crate) fn keep_habits(&self, now: Timestamp) {
-        let Ok(changes) = self.ask_baseline(Baseline::take_changes) else { return };
-        self.habits.began.store(changes.began, Ordering::Relaxed);
-        if self.habits.keep(&changes) {
-            self.habits.close_day(now);
-        } else {
-            self.pipeline.tell(Pipeline::keep_all_habits);
+        let kept = self.habits.keep(|| self.ask_baseline(Baseline::take_changes), |store, changes| save(store, changes, now));
+        kept.unwrap_or_else(|failed| drop(self.give_back(failed)));
+    }
+
+    /// What could not be kept is kept another time. Where there is no file, it is gone: it is learned in memory only.
+    fn give_back(&self, NotKept { error, changes }: NotKept) -> HabitError {
+        match (&error, changes) {
+            (HabitError::Store(_), Some(changes)) => {
+                self.pipeline.tell(move |pipeline| pipeline.habits_not_kept(changes));
+            }
+            (HabitError::Store(_) | HabitError::Off | HabitError::Away | HabitError::NoAnswer(_), _) => {}
         }
+        error
     }
 
     /// A person decided something: it is written down at once, and is a version of its own.
     pub(crate) fn keep_decision(&self, now: Timestamp, by: &str, what: &str) -> Result<BaselineVersion, HabitError> {
-        let changes = self.ask_baseline(Baseline::take_changes)?;
-        let kept = self.habits.ask(|store| {
-            store.save(&changes)?;
-            store.make_version(now, by, what)
-        });
-        if kept.is_err() {
-            self.pipeline.tell(Pipeline::keep_all_habits);
-        }
-        kept
+        let kept = self.habits.keep(
+            || self.ask_baseline(Baseline::take_changes),
+            |store, changes| {
+                store.save(changes)?;
+                store.make_version(now, by, what)
+            },
+        );
+        kept.map_err(|failed| self.give_back(failed))
     }
 }
 
 impl Pipeline {
-    /// Nothing of it is known to be on disk.
-    fn keep_all_habits(&mut self) {
+    /// These changes are not on disk.
+    fn habits_not_kept(&mut self, changes: Changes) {
         if let Some(baseline) = self.detectors.baseline() {
-            baseline.mark_all();
+            baseline.not_kept(changes);
         }
     }
 
     /// At the end.
     pub(super) fn keep_habits(&mut self) {
-        if let Some(baseline) = self.detectors.baseline() {
-            let changes = baseline.take_changes();
-            self.ties.ingest.habits.keep(&changes);
-        }
+        let take = || self.detectors.baseline().map(Baseline::take_changes).ok_or(HabitError::Off);
+        // Trouble with it is reported; there is nobody left to do it later.
+        self.ties.ingest.habits.keep(take, |store, changes| store.save(changes)).unwrap_or_default();
     }
 }

@@ -74,6 +74,14 @@ pub(super) const APP: Who = Who {
     package: None,
     parent: "/usr/lib/systemd/systemd",
 };
+pub(super) const MAIL: Who = Who {
+    exe: "/usr/sbin/exim4",
+    unit: Some("exim4.service"),
+    user: "Debian-exim",
+    role: Some((ServiceRole::MailServer, "/usr/sbin/exim4")),
+    package: Some("exim4-daemon-light"),
+    parent: "/usr/lib/systemd/systemd",
+};
 pub(super) const CERTBOT: Who = Who {
     exe: "/usr/bin/python3.11",
     unit: Some("certbot.service"),
@@ -209,19 +217,24 @@ impl Host {
         self.event(EventKind::FileChange { file }, Some(process))
     }
 
-    fn auth(user: &str, from: &str, key: Option<&str>) -> Login {
-        let method = Some(if key.is_some() { "public-key" } else { "password" }.to_owned());
+    fn auth(user: &str, from: &str, (method, key): (&str, Option<&str>)) -> Login {
+        let method = Some(method.to_owned());
         let line = LogLine { source: "journal".into(), offset: 0, text: HostText::default() };
         let (user, from, key) = (Some(user.into()), from.parse().ok(), key.map(HostText::from));
         Login { service: "sshd".to_owned(), user, from, method, key, attempts: 1, line }
     }
 
     pub(super) fn login(&mut self, user: &str, from: &str, key: Option<&str>) -> Vec<Deviation> {
-        self.event(EventKind::LoginAccepted { auth: Self::auth(user, from, key) }, None)
+        let method = if key.is_some() { "public-key" } else { "password" };
+        self.event(EventKind::LoginAccepted { auth: Self::auth(user, from, (method, key)) }, None)
+    }
+
+    pub(super) fn login_by(&mut self, user: &str, from: &str, method: &str) -> Vec<Deviation> {
+        self.event(EventKind::LoginAccepted { auth: Self::auth(user, from, (method, None)) }, None)
     }
 
     pub(super) fn login_fails(&mut self, user: &str, from: &str) {
-        self.event(EventKind::LoginFailed { auth: Self::auth(user, from, None) }, None);
+        self.event(EventKind::LoginFailed { auth: Self::auth(user, from, ("password", None)) }, None);
     }
 
     /// The clock moves to this moment; silence is looked for every ten minutes on the way.

@@ -3,7 +3,7 @@
 use bartizan_baseline::{Baseline, Settings};
 use bartizan_model::{HabitId, HabitState, Maturity, Timestamp};
 
-use super::host::{DAY, Host, START};
+use super::host::{APP, DAY, HOUR, Host, MAIL, START};
 
 #[test]
 fn ordinary_weeks_are_quiet_after_learning() {
@@ -76,4 +76,53 @@ fn export_and_import_agree_and_a_revert_takes_a_decision_back() {
     assert_eq!(host.baseline.revert(&before, "ann"), 2);
     let after = host.baseline.habits(|habit| habit.state == HabitState::Learned, HabitId(0), usize::MAX);
     assert_eq!(bare(&after), bare(&learned));
+}
+
+#[test]
+fn who_calls_somebody_new_every_day_is_expected_to() {
+    let mut host = Host::new(6, Baseline::new(Settings::default()));
+    let mail = |host: &mut Host, day: usize| {
+        let exim = host.process(&MAIL);
+        for _ in 0..200 {
+            host.call(&exim, "142.250.1.27", 25, None);
+        }
+        host.call(&exim, &format!("45.10.{day}.25"), 25, None);
+        host.day(false);
+    };
+    (0..14).for_each(|day| mail(&mut host, day));
+    host.found.clear();
+    (14..42).for_each(|day| mail(&mut host, day));
+    let told: Vec<_> = host.found.iter().filter(|(_, one)| one.sentence.starts_with("/usr/sbin/exim4")).collect();
+    assert!(told.len() <= 2, "{told:#?}");
+}
+
+#[test]
+fn an_account_with_a_password_is_told_of_once_for_an_hour() {
+    let mut host = Host::new(15, Baseline::new(Settings::default()));
+    let at = |host: &mut Host, day: i64, hour: i64| {
+        host.until(START + day * DAY + hour * HOUR);
+        host.login("bob", "91.12.44.7", None);
+    };
+    (0..12).for_each(|day| at(&mut host, day, 10));
+    host.found.clear();
+    (12..30).for_each(|day| at(&mut host, day, 3));
+    assert_eq!(host.found.len(), 1, "{:#?}", host.found);
+}
+
+#[test]
+fn who_called_many_is_judged_again_when_it_has_called_few_for_a_month() {
+    let mut host = Host::new(16, Baseline::new(Settings::default()));
+    host.day(false);
+    let app = host.process(&APP);
+    (0..80).for_each(|number| drop(host.call(&app, &format!("45.9.{number}.7"), 443, None)));
+    let crowded = |host: &Host| {
+        let status = host.baseline.status(Timestamp::from_timestamp(host.now, 0).unwrap(), None);
+        status.crowded.iter().any(|(profile, _)| profile.exe == *APP.exe)
+    };
+    assert!(crowded(&host));
+    host.days(35);
+    assert!(!crowded(&host));
+    host.found.clear();
+    host.call(&app, "185.220.101.5", 443, None);
+    assert_eq!(host.found.len(), 1);
 }

@@ -1,7 +1,7 @@
 //! Who would teach us evil: each strategy is tried during learning, and nothing that it did counts as normal afterwards.
 
 use bartizan_baseline::{Baseline, Circumstances, Settings};
-use bartizan_model::{EventKind, Habit, HabitId, HabitState, Loss, Timestamp};
+use bartizan_model::{EventKind, Habit, HabitId, HabitKind, HabitState, Loss, ServiceRole, Timestamp};
 
 use super::host::{APP, CRON_JOB, DAY, HOUR, Host, MINUTE, PHP, Who};
 
@@ -16,9 +16,12 @@ fn with(host: &mut Host, about: Circumstances, act: impl FnOnce(&mut Host)) {
     host.about = Circumstances::default();
 }
 
-const REPORTED: Circumstances = Circumstances { reported: true, below_service: false, installing: false, writable: false };
-const BELOW: Circumstances = Circumstances { reported: false, below_service: true, installing: false, writable: false };
-const BORROWED_APT: Circumstances = Circumstances { reported: false, below_service: true, installing: false, writable: false };
+const NOTHING: Circumstances = Circumstances { reported: false, below_service: false, installing: false, writable: false, anything: false };
+const REPORTED: Circumstances = Circumstances { reported: true, ..NOTHING };
+const BELOW: Circumstances = Circumstances { below_service: true, ..NOTHING };
+const WRITABLE: Circumstances = Circumstances { writable: true, ..NOTHING };
+/// A package manager seems to be at work while a detector speaks about what it does.
+const BORROWED_APT: Circumstances = Circumstances { reported: true, installing: true, ..NOTHING };
 
 fn daily(host: &mut Host, mut act: impl FnMut(&mut Host)) {
     for _ in 0..3 {
@@ -144,16 +147,17 @@ fn a_login_that_a_detector_reports(host: &mut Host) {
 }
 
 fn a_child_in_a_writable_place(host: &mut Host) {
-    daily(host, |host| {
-        let job = host.process(&CRON_JOB);
-        let child = host.child(&job, "/tmp/evil");
-        host.exec(&child);
+    with(host, WRITABLE, |host| {
+        daily(host, |host| {
+            let job = host.process(&CRON_JOB);
+            let child = host.child(&job, "/tmp/evil");
+            host.exec(&child);
+        });
     });
 }
 
 fn a_program_that_others_can_change(host: &mut Host) {
-    let writable = Circumstances { writable: true, ..Circumstances::default() };
-    with(host, writable, |host| {
+    with(host, WRITABLE, |host| {
         let tool = Who { exe: "/srv/upload/evil", unit: None, role: None, package: None, ..CRON_JOB };
         daily(host, |host| {
             let tool = host.start(&tool);
@@ -222,6 +226,32 @@ fn in_a_transient_unit_after_learning(host: &mut Host) {
     }
 }
 
+fn a_packaged_tool_in_a_unit_of_its_own_after_learning(host: &mut Host) {
+    host.days(4);
+    let own = Who { exe: "/usr/bin/socat", unit: Some("dbus-helper.service"), package: Some("socat"), ..APP };
+    with(host, Circumstances { anything: true, ..NOTHING }, |host| daily(host, |host| calls_as(host, &own)));
+}
+
+fn in_a_unit_of_a_user_after_learning(host: &mut Host) {
+    host.days(4);
+    let own = Who { exe: "/usr/bin/rclone", unit: Some("sync.service"), package: Some("rclone"), ..APP };
+    daily(host, |host| {
+        let mut own = host.process(&own);
+        own.cgroup = "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service".into();
+        host.exec(&own);
+        host.call(&own, EVIL, 443, None);
+    });
+}
+
+fn calls_as(host: &mut Host, who: &Who) {
+    let process = host.start(who);
+    host.call(&process, EVIL, 443, None);
+}
+
+fn a_password_asked_for_interactively(host: &mut Host) {
+    daily(host, |host| drop(host.login_by("ann", EVIL, "keyboard-interactive")));
+}
+
 fn a_flood_of_what_waits(host: &mut Host) {
     host.days(4);
     let app = host.process(&APP);
@@ -231,7 +261,7 @@ fn a_flood_of_what_waits(host: &mut Host) {
     host.call(&app, EVIL, 443, None);
 }
 
-const STRATEGIES: [Strategy; 24] = [
+const STRATEGIES: [Strategy; 27] = [
     ("reported child", "evil", reported_child),
     ("below a reported process", "evil", below_a_reported_process),
     ("called by what descends from it", "185.220", called_by_what_descends_from_it),
@@ -255,6 +285,9 @@ const STRATEGIES: [Strategy; 24] = [
     ("the same again and again after learning", "185.220", the_same_again_and_again_after_learning),
     ("in a unit of its own after learning", "185.220", in_a_unit_of_its_own_after_learning),
     ("in a transient unit after learning", "185.220", in_a_transient_unit_after_learning),
+    ("a packaged tool in a unit of its own after learning", "185.220", a_packaged_tool_in_a_unit_of_its_own_after_learning),
+    ("in a unit of a user after learning", "185.220", in_a_unit_of_a_user_after_learning),
+    ("a password asked for interactively", "185.220", a_password_asked_for_interactively),
     ("a flood of what waits", "185.220", a_flood_of_what_waits),
 ];
 
@@ -331,4 +364,81 @@ fn thousands_of_invented_programs_push_out_nobody_who_is_known() {
     assert_eq!(after, before);
     let status = host.baseline.status(Timestamp::from_timestamp(host.now, 0).unwrap(), None);
     assert!(status.evicted > 2_000 && status.profiles.iter().map(|(_, count)| count).sum::<u64>() <= 500);
+}
+
+#[test]
+fn what_was_set_aside_while_learning_is_reported_once_when_it_goes_on_afterwards() {
+    let mut host = Host::new(11, Baseline::new(Settings::default()));
+    host.day(false);
+    let act = |host: &mut Host| {
+        let app = host.process(&APP);
+        let child = host.child(&app, "/usr/bin/evil");
+        host.exec(&child);
+    };
+    with(&mut host, BELOW, |host| daily(host, act));
+    host.days(4);
+    host.found.clear();
+    with(&mut host, BELOW, |host| (0..4).for_each(|_| act(host)));
+    let told: Vec<_> = host.found.iter().filter(|(_, one)| one.sentence.contains("evil again")).collect();
+    assert_eq!(told.len(), 1, "{:#?}", host.found);
+    assert!(told[0].1.sentence.ends_with("because it comes from below a service that strangers can talk to"), "{}", told[0].1.sentence);
+    // Not again after a restart either.
+    let mut again = Baseline::restore(Settings::default(), host.baseline.take_changes());
+    std::mem::swap(&mut host.baseline, &mut again);
+    host.found.clear();
+    with(&mut host, BELOW, |host| act(host));
+    assert!(!host.found.iter().any(|(_, one)| one.sentence.contains("evil")), "{:#?}", host.found);
+}
+
+#[test]
+fn many_harmless_ones_that_wait_push_out_no_grave_one_and_hide_no_other_kind() {
+    let mut host = Host::new(12, Baseline::new(Settings::default()));
+    host.days(4);
+    let app = host.process(&APP);
+    with(&mut host, REPORTED, |host| drop(host.call(&app, EVIL, 443, None)));
+    host.found.clear();
+    for number in 0..200 {
+        host.call(&app, &format!("45.9.{number}.7"), 443, None);
+    }
+    let child = host.child(&app, "/usr/bin/evil");
+    host.exec(&child);
+    assert!(host.found.iter().any(|(_, one)| one.sentence.contains("evil")), "five new destinations an hour, and a child besides");
+    let waiting = host.baseline.habits(|habit| habit.state == HabitState::Waiting && habit.profile.exe == *APP.exe, HabitId(0), usize::MAX);
+    let has = |text: &str| waiting.iter().any(|habit| shown(habit).contains(text));
+    assert!(has("185.220") && has("45.9.199"), "the grave one stays, and the newest is there: {waiting:#?}");
+    assert_eq!(waiting.len(), 32);
+    let kept = host.baseline.take_changes();
+    assert!(!kept.gone_habits.is_empty());
+    host.baseline.not_kept(kept.clone());
+    assert_eq!(host.baseline.take_changes().gone_habits, kept.gone_habits, "what failed to be kept is kept the next time");
+}
+
+#[test]
+fn whose_program_a_person_rejected_teaches_nothing_any_more() {
+    let mut host = Host::new(13, Baseline::new(Settings::default()));
+    host.day(false);
+    let ids = |host: &Host, kind| {
+        let own = |habit: &Habit| habit.profile.exe == *APP.exe && habit.kind == kind;
+        host.baseline.habits(own, HabitId(0), usize::MAX).into_iter().map(|habit| habit.id).collect::<Vec<_>>()
+    };
+    let app = host.start(&APP);
+    host.baseline.decide(&ids(&host, HabitKind::Program), false, "ann").unwrap();
+    host.call(&app, EVIL, 443, None);
+    let learned = host.baseline.habits(|habit| habit.state == HabitState::Learned && shown(habit).contains("185.220"), HabitId(0), 9);
+    assert!(learned.is_empty(), "{learned:?}");
+}
+
+#[test]
+fn a_package_manager_of_a_users_own_is_judged_like_everybody() {
+    let mut host = Host::new(14, Baseline::new(Settings::default()));
+    let fake =
+        Who { exe: "/home/app/bin/dpkg", role: Some((ServiceRole::PackageManager, "/home/app/bin/dpkg")), package: None, ..CRON_JOB };
+    for _ in 0..4 {
+        host.start(&fake);
+        host.day(false);
+    }
+    host.found.clear();
+    let process = host.start(&fake);
+    host.call(&process, EVIL, 443, None);
+    assert!(host.found.iter().any(|(_, one)| one.sentence.contains("185.220")), "{:#?}", host.found);
 }

@@ -1,7 +1,7 @@
 //! What deviates from what is normal here, as signals: the baseline judges each event after all detectors and rules.
 
 use bartizan_baseline::{Baseline, Circumstances, Deviation, DeviationKind};
-use bartizan_model::{Entity, Event, EventId, EventKind, Family, ProcessKey, Severity, Signal, Stage, Tier, Timestamp};
+use bartizan_model::{Entity, Event, EventId, EventKind, Family, Process, ProcessKey, Severity, Signal, Stage, Tier, Timestamp};
 
 use super::context::in_writable_dir;
 use super::detector_set::signal as of_event;
@@ -30,7 +30,7 @@ impl Deviations {
     pub(super) fn observe(&mut self, event: &Event, signals: &[Signal], words: &Words) -> Vec<Signal> {
         let Some(baseline) = &mut self.baseline else { return Vec::new() };
         suspects(event, signals).for_each(|key| baseline.suspect(key));
-        let found = baseline.observe(event, &|| circumstances(event, signals));
+        let found = baseline.observe(event, &|| circumstances(event, signals, words));
         let context = DetectorContext::new(words);
         let place = |index: usize| FIRST_ORDINAL.saturating_add(u16::try_from(index).unwrap_or(u16::MAX));
         found.into_iter().enumerate().map(|(index, deviation)| signal(event, place(index), deviation, &context)).collect()
@@ -45,14 +45,14 @@ impl Deviations {
 }
 
 /// An event of the past teaches what it would have taught then; `reported` says that something was reported about it.
-pub fn teach(baseline: &mut Baseline, event: &Event, reported: bool) {
+pub fn teach(baseline: &mut Baseline, words: &Words, event: &Event, reported: bool) {
     if event.behind().is_some_and(|process| by_agent(process)) {
         return;
     }
     if let Some(process) = event.behind().filter(|_| reported) {
         baseline.suspect(process.key);
     }
-    baseline.observe(event, &|| Circumstances { reported, ..circumstances(event, &[]) });
+    baseline.observe(event, &|| Circumstances { reported, ..circumstances(event, &[], words) });
 }
 
 /// Processes that a detector or rule speaks about in earnest.
@@ -62,7 +62,7 @@ fn suspects<'a>(event: &'a Event, signals: &'a [Signal]) -> impl Iterator<Item =
 }
 
 /// What stands beside an event and decides whether it may teach anything.
-fn circumstances(event: &Event, signals: &[Signal]) -> Circumstances {
+fn circumstances(event: &Event, signals: &[Signal], words: &Words) -> Circumstances {
     let reported = signals.iter().any(|signal| signal.excepted.is_none());
     let Some(process) = event.behind() else { return Circumstances { reported, ..Circumstances::default() } };
     Circumstances {
@@ -70,8 +70,15 @@ fn circumstances(event: &Event, signals: &[Signal]) -> Circumstances {
         // A worker that runs the same program as the service is the service.
         below_service: grown_from(process).is_some_and(|root| root.exe != process.exe),
         installing: by_package_manager(process),
-        writable: in_writable_dir(&process.exe) || process.exe_file.memfd || process.exe_file.deleted,
+        writable: is_writable(process),
+        anything: DetectorContext::new(words).could_be_anything(&process.exe),
     }
+}
+
+/// Whether others than root can change the executable, as far as its place says, or it has no file.
+fn is_writable(process: &Process) -> bool {
+    let exe = &process.exe;
+    in_writable_dir(exe) || exe.starts_with("/run/user/") || process.exe_file.memfd || process.exe_file.deleted
 }
 
 fn signal(event: &Event, ordinal: u16, deviation: Deviation, context: &DetectorContext<'_>) -> Signal {
