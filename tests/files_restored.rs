@@ -64,6 +64,13 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    /// What is still live would end at its time by what lies in the host's own /etc.
+    fn drop(&mut self) {
+        self.home.run(&["emergency-stop"]);
+    }
+}
+
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {

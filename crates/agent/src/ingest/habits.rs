@@ -113,7 +113,7 @@ impl HabitKeeper {
             Err(HabitError::Store(error)) => self.troubles.report(TROUBLE, Some(error.to_string())),
             Err(HabitError::Away | HabitError::Off | HabitError::NoAnswer(_)) => {}
         }
-        kept.map_err(|error| NotKept { error, changes: Some(changes) })
+        kept.map_err(|error| NotKept { error, changes: Some(Box::new(changes)) })
     }
 }
 
@@ -121,7 +121,7 @@ impl HabitKeeper {
 struct NotKept {
     error: HabitError,
     /// What was taken and has to go back.
-    changes: Option<Changes>,
+    changes: Option<Box<Changes>>,
 }
 
 /// Writes down what changed; where a day is over, what was learned in it becomes a version.
@@ -156,7 +156,7 @@ impl Ingest {
     fn give_back(&self, NotKept { error, changes }: NotKept) -> HabitError {
         match (&error, changes) {
             (HabitError::Store(_), Some(changes)) => {
-                self.pipeline.tell(move |pipeline| pipeline.habits_not_kept(changes));
+                self.pipeline.tell(move |pipeline| pipeline.habits_not_kept(*changes));
             }
             (HabitError::Store(_) | HabitError::Off | HabitError::Away | HabitError::NoAnswer(_), _) => {}
         }
