@@ -53,6 +53,12 @@ fn an_excepted_signal_is_recorded_and_counts_for_nothing_until_the_exception_end
     let shell = home.run(&["exceptions", "add", "--of", "rule:needle", "--exe", &shell, "--reason", "scripts"]);
     assert_eq!(shell.status.code(), Some(2), "a shell does whatever it is told");
 
+    for (name, meant) in [("rule:neddle", "did you mean rule:needle?"), ("web_server_shel", "did you mean web_server_shell?")] {
+        let mistyped = home.run(&["exceptions", "add", "--of", name, "--exe", &program, "--reason", "mistyped"]);
+        let told = String::from_utf8_lossy(&mistyped.stderr).into_owned();
+        assert!(mistyped.status.code() == Some(2) && told.contains(meant), "{told}");
+    }
+
     home.json(&[&["exceptions", "add"], &scope[..], &["--reason", "our own check", "--for", "1h"]].concat());
     assert_eq!(needle(&home, &program, "beta")["excepted"], "X1");
     assert_eq!(counted(&home), before, "an excepted signal counts for nothing");

@@ -110,6 +110,7 @@ pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Resu
         archives,
         recorder,
         webhook,
+        exceptions_turn: std::sync::Mutex::new(()),
         files,
         _lock: lock,
     };

@@ -8,8 +8,11 @@ use std::time::Duration;
 use crate::answer::refusal;
 use crate::ingest::Exceptions;
 use crate::parts::Parts;
+use crate::{rule_packs, switches};
+use bartizan_config::RuleFolders;
 use bartizan_model::{
     Event, EventId, Exception, ExceptionEnd, ExceptionId, ExceptionPreview, ExceptionScope, HostText, Signal, SignalId, Timestamp,
+    Unpoisoned as _, nearest, sentence,
 };
 use bartizan_protocol::{ErrorCode, EventQuery, ExceptionRequest, Refusal, Reply};
 use bartizan_store::ledger::{ExceptionError, LedgerError};
@@ -49,6 +52,13 @@ pub(crate) fn in_force(parts: &Parts) -> Exceptions {
     Exceptions::new(rows, &parts.settings.policy)
 }
 
+/// Gives the pipeline what the ledger holds now. Two who change exceptions at once take turns: else the one who read first could be the
+/// last to be heard, and what the other added or removed would not count until the next change.
+fn take_into_use(parts: &Parts) {
+    let _turn = parts.exceptions_turn.lock().unpoisoned();
+    parts.ingest.set_exceptions(in_force(parts));
+}
+
 fn add(parts: &Parts, scope: &ExceptionScope, reason: &str, lasts: Duration, actor: &str) -> Result<Reply, Refusal> {
     refuse_unfit(parts, scope)?;
     if reason.trim().is_empty() || reason.len() > MAX_REASON {
@@ -61,7 +71,7 @@ fn add(parts: &Parts, scope: &ExceptionScope, reason: &str, lasts: Duration, act
         ExceptionError::Full => refusal(ErrorCode::Refused, &error.to_string(), ""),
         ExceptionError::Ledger(error) => away(&error),
     })?;
-    parts.ingest.set_exceptions(in_force(parts));
+    take_into_use(parts);
     let ends = until.format("%Y-%m-%d %H:%M");
     let undo = format!("`bartizan exceptions remove {}` ends it", added.id);
     Ok(Reply::Done(format!("{} added: {scope}; it ends at {ends} UTC by itself; its signals are recorded as before; {undo}", added.id)))
@@ -75,7 +85,7 @@ fn remove(parts: &Parts, id: ExceptionId, reason: String, actor: &str) -> Result
     if parts.ledger.remove_exception(id, &end).map_err(|error| away(&error))?.is_none() {
         return Err(unfit(&format!("no exception {id} is in force"), "`bartizan exceptions list` lists them"));
     }
-    parts.ingest.set_exceptions(in_force(parts));
+    take_into_use(parts);
     Ok(Reply::Done(format!("{id} removed: from now on these signals count again")))
 }
 
@@ -84,12 +94,34 @@ fn refuse_unfit(parts: &Parts, scope: &ExceptionScope) -> Result<(), Refusal> {
     if let Some(problem) = scope.objection() {
         return Err(unfit(&problem, "`bartizan exceptions add --help` lists what it can be bound to"));
     }
+    if let Some(problem) = scope.source.as_deref().and_then(|name| unknown_source(parts, name)) {
+        return Err(unfit(&problem, "`bartizan detectors` and `bartizan rules list` name them all"));
+    }
     let Some(exe) = &scope.exe else { return Ok(()) };
     let judge = Exceptions::new(Vec::new(), &parts.settings.policy);
     if judge.runs_anything(&exe.last_part().escaped()) && scope.is_by_program_alone() {
         return Err(unfit(&format!("{exe} is a shell or an interpreter, which runs anything"), "add --unit, --user or --address"));
     }
     open_to_others(exe).map_or(Ok(()), |problem| Err(unfit(&problem, "or bind it to the content: --digest SHA256")))
+}
+
+/// Why nothing reports under this name, if so: an exception for a mistyped one would hold for nothing, and nobody would know.
+fn unknown_source(parts: &Parts, name: &str) -> Option<String> {
+    let Some(key) = name.strip_prefix("rule:") else {
+        return switches::detector(name).is_none().then(|| switches::unknown(name));
+    };
+    let rules = rule_packs::load(&RuleFolders::of(&parts.settings), &parts.settings.policy).0;
+    // Signals carry the key, not the id.
+    let is_key = rules.rules().iter().any(|rule| rule.key == key);
+    let meant = || {
+        let by_id = rules.rule(key).map(|rule| rule.key.as_str());
+        by_id.or_else(|| nearest(key, rules.rules().iter().map(|rule| rule.key.as_str())))
+    };
+    let shown: String = sentence(key).chars().take(80).collect();
+    (!is_key).then(|| {
+        let meant = meant().map(|near| format!(" (did you mean rule:{near}?)")).unwrap_or_default();
+        format!("no rule is called \"{shown}\"{meant}")
+    })
 }
 
 /// Why an executable may be replaced by others than root, if so.

@@ -1,6 +1,6 @@
 //! The parts of the agent side by side, for those who join them: starting and ending, answering, health. No part knows this.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::accounting::Accounting;
 use crate::archive::Archives;
@@ -38,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) archives: Arc<Archives>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) webhook: Option<Webhook>,
+    /// Held by whoever gives the pipeline other exceptions.
+    pub(crate) exceptions_turn: Mutex<()>,
     /// The files of the baseline.
     pub(crate) files: Arc<Live>,
     /// Nobody else works in the data directory.
