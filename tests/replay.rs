@@ -90,6 +90,41 @@ fn a_recorded_attack_is_told_with_its_lines_and_twice_alike() {
 }
 
 #[test]
+fn exceptions_hold_where_they_are_given_and_it_is_said_where_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("exceptions.json");
+    let row = |id: &str, scope: &str, until: &str, removed: &str| {
+        let end = r#"{"at":"2026-01-02T00:00:00Z","by":"ann","reason":""}"#;
+        let removed = if removed.is_empty() { String::new() } else { format!(r#","removed":{end}"#) };
+        format!(
+            r#"{{"id":"{id}","scope":{scope},"reason":"ours","author":"ann","added":"2026-01-01T00:00:00Z","until":"{until}"{removed}}}"#
+        )
+    };
+    let (ours, ever, over) = (r#"{"source":"shell_connects","address":"198.51.100.0/24"}"#, "2199-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    let with = |rows: &[String]| {
+        std::fs::write(&file, format!("[\n{}\n]\n", rows.join(",\n"))).unwrap();
+        replay(&["--exceptions", file.to_str().unwrap(), "-"], attack().as_bytes())
+    };
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap() + &String::from_utf8_lossy(&output.stderr);
+
+    let held = text(&with(&[row("X7", ours, ever, "")]));
+    assert!(held.contains("3: S3.0 shell_connects ") && held.contains("[excepted by X7]"), "{held}");
+    assert!(held.contains("2 signals (0 folded, 1 excepted), 1 incidents") && held.contains("exceptions in force: 1"), "{held}");
+    assert!(held.contains("incident I1 [high, initial access,"), "what is excepted is no stage of it: {held}");
+    // Over, ended by a person, or about a shell alone, which runs anything.
+    let shell = r#"{"source":"shell_connects","exe":"/usr/bin/bash"}"#;
+    for (row, count) in [(row("X1", ours, over, ""), 0), (row("X1", ours, ever, "removed"), 0), (row("X1", shell, ever, ""), 1)] {
+        let held = text(&with(&[row]));
+        assert!(held.contains("2 signals (0 folded), 1 incidents") && held.contains(&format!("exceptions in force: {count}")), "{held}");
+    }
+    let without = text(&replay(&["-"], attack().as_bytes()));
+    assert!(without.contains("judged without exceptions"), "{without}");
+    std::fs::write(&file, "{}").unwrap();
+    let bad = replay(&["--exceptions", file.to_str().unwrap(), "-"], attack().as_bytes());
+    assert!(bad.status.code() == Some(1) && text(&bad).contains("holds no list of exceptions"), "{}", text(&bad));
+}
+
+#[test]
 fn a_policy_of_ones_own_is_used() {
     let directory = tempfile::tempdir().unwrap();
     let policy = directory.path().join("p.toml");

@@ -76,6 +76,9 @@ fn a_running_agent_is_silent_about_what_is_off_says_so_and_hears_again_after_a_r
     assert!(home.json(&["status"])[0].to_string().contains(off));
     assert!(told(&home.run(&["doctor"])).contains(off));
 
+    let from_start = |entry: &Value| entry["what"] == "switches.in-force" && entry.to_string().contains(&off["switched off: ".len()..]);
+    assert_eq!(home.json(&["audit", "show"]).iter().filter(|entry| from_start(entry)).count(), 1);
+
     let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     let killed = home.run(&["kill", &child.id().to_string(), "--reason", "a test"]);
     assert!(told(&killed).contains("policy.toml switches kill-tree off"), "{}", told(&killed));

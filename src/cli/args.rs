@@ -323,6 +323,9 @@ pub(super) struct ReplayArgs {
     /// Judge recorded events by the program's own rules and those below DIR, too.
     #[arg(long, value_name = "DIR")]
     pub(super) rules: Option<PathBuf>,
+    /// Leave out what these exceptions cover: a file as `bartizan exceptions list --json` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) exceptions: Option<PathBuf>,
     /// Match recorded events against the indicator lists in DIR, too.
     #[arg(long, value_name = "DIR")]
     pub(super) indicators: Option<PathBuf>,

@@ -15,11 +15,13 @@ use bartizan_agent::replay::{Line, Lines, LogReplay, LogSummary, Place, Replay, 
 use bartizan_agent::{indicator_lists, rule_packs};
 use bartizan_config::Policy;
 use bartizan_config::{IndicatorFolders, RuleFolders};
-use bartizan_model::{HostText, Incident, Lifeline, Signal};
+use bartizan_model::{Exception, HostText, Incident, Lifeline, Signal};
 use bartizan_sys::own_usage;
 
 /// Read at once.
 const CHUNK: usize = 256 * 1024;
+/// Longest list of exceptions that is read, in bytes.
+const LONGEST_EXCEPTIONS: u64 = 16 * 1024 * 1024;
 /// Longest policy that is read, in bytes.
 const LONGEST_POLICY: u64 = 1024 * 1024;
 
@@ -64,6 +66,13 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs) -> Result<Outcome, Fail
                 let (rules, problems) = rule_packs::load(&folders, &policy);
                 problems.iter().for_each(|problem| print::notice(&format!("refused: {problem}")));
                 replay.set_rules(rules, policy.rules.most_per_day);
+            }
+            match &args.exceptions {
+                Some(file) => {
+                    let held = replay.set_exceptions(read_exceptions(file)?, &policy, chrono::Utc::now());
+                    print::notice(&format!("exceptions in force: {held}; here they hold for the whole recording"));
+                }
+                None => print::notice("judged without exceptions: --exceptions FILE holds them (`bartizan exceptions list --json`)"),
             }
             if let Some(directory) = &args.indicators {
                 let folders = IndicatorFolders { host: directory.clone(), data: directory.join("data") };
@@ -138,6 +147,16 @@ fn read_policy(file: &Path) -> Result<Policy, Failure> {
     Policy::parse(&text, &file.display().to_string()).map_err(Failure::failed)
 }
 
+fn read_exceptions(file: &Path) -> Result<Vec<Exception>, Failure> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|opened| opened.take(LONGEST_EXCEPTIONS).read_to_string(&mut text));
+    read.map_err(|error| cannot_read(file, &error))?;
+    serde_json::from_str(&text).map_err(|error| {
+        let mend = "write it with `bartizan exceptions list --json`";
+        Failure::new(FAILED, format!("{} holds no list of exceptions: {error}", file.display()), mend)
+    })
+}
+
 fn cannot_read(file: &Path, error: &io::Error) -> Failure {
     use std::os::unix::ffi::OsStrExt;
     let shown = HostText::from(file.as_os_str().as_bytes());
@@ -166,7 +185,8 @@ impl Printer<'_> {
         let file = self.file(place).map(|file| format!("{file}:")).unwrap_or_default();
         let what = match told {
             Replayed::Signal(_, s) => {
-                format!("{} {} [{}, {}, {}]: {}", s.id, s.detector, s.severity, s.stage.noun(), s.confidence, s.sentence)
+                let excepted = s.excepted.map(|id| format!(" [excepted by {id}]")).unwrap_or_default();
+                format!("{} {} [{}, {}, {}]: {}{excepted}", s.id, s.detector, s.severity, s.stage.noun(), s.confidence, s.sentence)
             }
             Replayed::Incident(_, i) => {
                 let stages: Vec<&str> = i.stages.iter().map(|stage| stage.noun()).collect();
@@ -184,8 +204,9 @@ impl Printer<'_> {
             let file = self.file(one.place).map(|file| format!("{file}:")).unwrap_or_default();
             self.line(&format!("{file}{}: unreadable: {}", one.place.line, one.why));
         }
-        let Summary { lines, events, unreadable, signals, folded, incidents, forgotten, .. } = summary;
-        self.line(&format!("{lines} lines, {events} events, {unreadable} unreadable, {signals} signals ({folded} folded), {incidents} incidents ({forgotten} forgotten)"));
+        let Summary { lines, events, unreadable, signals, excepted, folded, incidents, forgotten, .. } = summary;
+        let excepted = if *excepted > 0 { format!(", {excepted} excepted") } else { String::new() };
+        self.line(&format!("{lines} lines, {events} events, {unreadable} unreadable, {signals} signals ({folded} folded{excepted}), {incidents} incidents ({forgotten} forgotten)"));
     }
 
     fn log_summary(&mut self, summary: &LogSummary) {

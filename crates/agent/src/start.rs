@@ -15,6 +15,7 @@ use crate::parts::Parts;
 use crate::policy_words::{self, POLICY_WORDS};
 use crate::response::Response;
 use crate::stop::Threads;
+use crate::switches::SWITCHED_OFF;
 use crate::upkeep::{self, Keeper};
 use bartizan_config::Settings;
 use bartizan_responder::ActError;
@@ -54,6 +55,10 @@ pub(crate) fn start(settings: Settings, legacy: Option<UpgradeState>) -> Result<
     own_rights(&parts);
     recall(&parts, &mut assembled);
     let threads = threads(&parts, assembled)?;
+    if let Some(off) = parts.troubles.all().remove(SWITCHED_OFF) {
+        // Like what is switched off while it runs: the log says what this run never reported.
+        parts.response.audit(chrono::Utc::now(), "agent", "switches.in-force", "policy", &format!("switched off from the start: {off}"));
+    }
     let (version, rung, mode) = (env!("CARGO_PKG_VERSION"), parts.ladder.rung().noun(), parts.response.standing().mode);
     tracing::info!(version, rung, %mode, pid = std::process::id(), data = %parts.settings.data.display(), "bartizan watches");
     Ok((parts, threads))

@@ -25,7 +25,7 @@ impl Exceptions {
     }
 
     /// Marks the signal that an exception covers now.
-    pub(super) fn mark(&self, signal: &mut Signal, process: Option<&Process>, now: Timestamp) {
+    pub(crate) fn mark(&self, signal: &mut Signal, process: Option<&Process>, now: Timestamp) {
         let covering = self.rows.iter().find(|one| one.holds_at(now) && self.covers(one, signal, process));
         signal.excepted = covering.map(|one| one.id);
     }

@@ -30,6 +30,10 @@ impl Joining {
     pub(super) fn join(&mut self, place: Place, signal: Signal, tell: &mut impl FnMut(Replayed)) {
         self.last = place;
         tell(Replayed::Signal(place, signal.clone()));
+        if signal.excepted.is_some() {
+            drop(self.correlator.set_aside(signal));
+            return;
+        }
         let update = self.correlator.join(signal);
         if update.opened {
             self.opened.insert(update.incident.id, place);

@@ -11,10 +11,11 @@ mod scan;
 
 use serde::Serialize;
 
+use crate::ingest::Exceptions;
 use bartizan_config::Policy;
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_detect::indicators::Indicators;
-use bartizan_model::{Event, EventKind, Incident, Signal, Timestamp};
+use bartizan_model::{Event, EventKind, Exception, Incident, Signal, Timestamp};
 use bartizan_rules::RuleSet;
 pub use explained::{Counted, Explained, SaidOf};
 pub use formats::LineFormat;
@@ -77,6 +78,8 @@ pub struct Summary {
     pub unreadable_lines: Vec<Unreadable>,
     /// Signals.
     pub signals: u64,
+    /// Those of them that an exception covers: they count for nothing.
+    pub excepted: u64,
     /// Detections equal to one told less than a minute before.
     pub folded: u64,
     /// Incidents that were told.
@@ -91,6 +94,7 @@ pub struct Replay {
     reading: Reading,
     panel: DetectorSet,
     joining: Joining,
+    exceptions: Exceptions,
     place: Place,
     summary: Summary,
 }
@@ -102,6 +106,7 @@ impl Replay {
             reading: Reading::default(),
             panel: DetectorSet::new(policy, &[]),
             joining: Joining::new(policy),
+            exceptions: Exceptions::default(),
             place: Place { recording: 0, line: 0 },
             summary: Summary::default(),
         }
@@ -110,6 +115,15 @@ impl Replay {
     /// Judges by these rules too.
     pub fn set_rules(&mut self, rules: RuleSet, most_per_day: u32) {
         self.panel.set_rules(rules, most_per_day);
+    }
+
+    /// Leaves what these exceptions cover out of incidents, as if all that are in force `now` had held all the time; how many those are.
+    pub fn set_exceptions(&mut self, rows: Vec<Exception>, policy: &Policy, now: Timestamp) -> usize {
+        let held = rows.into_iter().filter(|one| one.holds_at(now));
+        let held: Vec<Exception> = held.map(|one| Exception { added: Timestamp::MIN_UTC, until: Timestamp::MAX_UTC, ..one }).collect();
+        let count = held.len();
+        self.exceptions = Exceptions::new(held, policy);
+        count
     }
 
     /// Matches these indicator lists too.
@@ -165,10 +179,19 @@ impl Replay {
         if let EventKind::Loss { loss } = &event.kind {
             self.joining.correlator.loss(loss, event.at);
         }
-        for signal in self.panel.observe(event) {
-            let beside = self.panel.beside(&signal);
+        let process = event.behind().map(|process| &**process);
+        let mut signals = self.panel.observe(event);
+        signals.iter_mut().for_each(|signal| self.exceptions.mark(signal, process, event.at));
+        for signal in signals {
+            if signal.excepted.is_some() {
+                self.panel.give_back(&signal, event);
+            }
+            // What an exception covers counts for nothing, and neither does a list's word about it.
+            let mut beside = if signal.excepted.is_some() { None } else { self.panel.beside(&signal) };
+            beside.iter_mut().for_each(|signal| self.exceptions.mark(signal, None, event.at));
             for signal in [signal].into_iter().chain(beside) {
                 self.summary.signals += 1;
+                self.summary.excepted += u64::from(signal.excepted.is_some());
                 self.joining.join(self.place, signal, tell);
             }
         }
