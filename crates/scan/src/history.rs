@@ -1,4 +1,5 @@
-//! What the last scans found: when each finding was seen first and last, what a person accepted, what is gone.
+//! What the last scans found: when each finding was seen first and last, what a person accepted, what is gone. What is written can always
+//! be read again, and what a person accepted outlives bounds and a broken file.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,13 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a stored history that are read.
 pub const MAX_BYTES: u64 = 32 << 20;
-/// Scanners and targets that are remembered; of more, the one that was scanned longest ago is forgotten.
+/// Bytes of one that is too large or broken in which accepted findings are looked for.
+pub const MAX_SALVAGED: u64 = 8 * MAX_BYTES;
+/// Acceptances that hold at the same time.
+const MAX_ACCEPTED: usize = 1_000;
+/// Parts of a run that were not scanned, of which each is named; of more, how many they are.
+const MAX_NOT_SCANNED: usize = 200;
+/// Scanners and targets that are remembered; of more, the one that was scanned longest ago and of which nothing is accepted is forgotten.
 const MAX_RUNS: usize = 64;
 /// How long what is gone is remembered.
 const GONE_FOR: TimeDelta = TimeDelta::days(90);
@@ -33,11 +40,14 @@ struct Kept {
 pub struct History {
     format: u32,
     kept: Vec<Kept>,
+    /// Accepted, of a target that is not known any more: taken from a broken file. A scan that finds them again takes them in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    salvaged: Vec<Finding>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { format: FORMAT, kept: Vec::new() }
+        Self { format: FORMAT, kept: Vec::new(), salvaged: Vec::new() }
     }
 }
 
@@ -59,6 +69,9 @@ pub enum HistoryError {
     /// The time is over, or too long.
     #[error("a finding can be accepted until a time to come, at most 366 days")]
     Until,
+    /// More cannot be kept.
+    #[error("{MAX_ACCEPTED} findings are accepted already, or they take more than 32 MiB: mend some of them")]
+    TooMany,
 }
 
 impl History {
@@ -71,42 +84,115 @@ impl History {
         if history.format > FORMAT { Err(HistoryError::Newer(history.format)) } else { Ok(history) }
     }
 
-    /// As it is stored.
+    /// What was accepted, from bytes that [`History::parse`] refuses: too long, cut, or changed by somebody.
+    pub fn salvage(bytes: &[u8]) -> Self {
+        let mut history = Self::default();
+        let begins = memchr::memmem::find_iter(bytes, b"{\"id\":\"F");
+        for rest in begins.filter_map(|at| bytes.get(at..)) {
+            let Some(Ok(finding)) = serde_json::Deserializer::from_slice(rest).into_iter::<Finding>().next() else { continue };
+            let is_known = |known: &Finding| known.id == finding.id;
+            if matches!(finding.state, FindingState::Accepted { .. })
+                && history.salvaged.len() < MAX_ACCEPTED
+                && !history.salvaged.iter().any(is_known)
+            {
+                history.salvaged.push(finding);
+            }
+        }
+        history
+    }
+
+    /// How many acceptances [`History::salvage`] found of which no scan has told yet.
+    pub fn salvaged(&self) -> usize {
+        self.salvaged.len()
+    }
+
+    /// As it is stored: never more than [`MAX_BYTES`]. What is gone is left out first, then the mildest of what is open, which is counted;
+    /// what is accepted stays.
     ///
     /// # Errors
-    /// Never for what this made.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, HistoryError> {
-        serde_json::to_vec(self).map_err(|why| HistoryError::Broken(why.to_string()))
+    /// [`HistoryError::TooMany`] when what is accepted alone takes more.
+    pub fn to_bytes(&mut self) -> Result<Vec<u8>, HistoryError> {
+        loop {
+            let bytes = serde_json::to_vec(self).map_err(|why| HistoryError::Broken(why.to_string()))?;
+            if bytes.len() as u64 <= MAX_BYTES {
+                return Ok(bytes);
+            }
+            if !self.shed() {
+                return Err(HistoryError::TooMany);
+            }
+        }
+    }
+
+    /// Leaves out what matters least: all that is gone, or the milder half of what is open, or the oldest runs without anything.
+    fn shed(&mut self) -> bool {
+        let is_gone = |finding: &Finding| finding.state == FindingState::Gone;
+        if self.kept.iter().any(|kept| kept.findings.iter().any(is_gone)) {
+            self.kept.iter_mut().for_each(|kept| kept.findings.retain(|finding| !is_gone(finding)));
+            return true;
+        }
+        let is_open = |finding: &Finding| finding.state == FindingState::Open;
+        let Some(longest) = self.kept.iter_mut().max_by_key(|kept| kept.findings.iter().filter(|finding| is_open(finding)).count()) else {
+            return false;
+        };
+        let open = longest.findings.iter().filter(|finding| is_open(finding)).count();
+        if open == 0 {
+            return self.forget_a_run();
+        }
+        longest.findings.sort_by_key(|finding| (is_open(finding), std::cmp::Reverse(finding.severity)));
+        let dropped = open.div_ceil(2);
+        longest.findings.truncate(longest.findings.len() - dropped);
+        longest.more += dropped as u64;
+        true
+    }
+
+    /// Of the one that was scanned longest ago, unless something of it is accepted or it is the last one.
+    fn forget_a_run(&mut self) -> bool {
+        let newest = self.kept.iter().map(|kept| kept.run.at).max();
+        let is_accepted = |finding: &Finding| matches!(finding.state, FindingState::Accepted { .. });
+        let may_go = |kept: &&Kept| Some(kept.run.at) != newest && !kept.findings.iter().any(is_accepted);
+        let Some(oldest) = self.kept.iter().filter(may_go).map(|kept| kept.run.at).min() else { return false };
+        let Some(place) = self.kept.iter().position(|kept| kept.run.at == oldest && may_go(&kept)) else { return false };
+        self.kept.remove(place);
+        true
     }
 
     /// Takes in a run. What it found again keeps its first time and what a person accepted; what a complete run did not find again is gone;
     /// a run that did not look at everything ends nothing.
-    pub fn record(&mut self, source: &str, run: ScannerRun, mut found: Vec<Finding>, more: u64) {
+    pub fn record(&mut self, source: &str, mut run: ScannerRun, mut found: Vec<Finding>, more: u64) {
         let at = run.at;
+        shorten(&mut run);
         let place = self.kept.iter().position(|kept| kept.source == source && kept.run.target == run.target);
         let before = place.map(|place| self.kept.swap_remove(place).findings).unwrap_or_default();
         let mut before: BTreeMap<String, Finding> = before.into_iter().map(|finding| (finding.id.clone(), finding)).collect();
         for finding in &mut found {
-            let Some(old) = before.remove(&finding.id) else { continue };
+            let salvaged = self.salvaged.iter().position(|known| known.id == finding.id).map(|place| self.salvaged.swap_remove(place));
+            let Some(old) = before.remove(&finding.id).or(salvaged) else { continue };
             finding.first_seen = old.first_seen;
             if matches!(&old.state, FindingState::Accepted { until, .. } if *until > at) {
                 finding.state = old.state;
             }
         }
         let ends = run.state == ScannerState::Complete && more == 0;
-        for mut old in before.into_values() {
-            if ends {
-                old.state = FindingState::Gone;
-            }
+        for old in before.values_mut().filter(|_| ends) {
+            old.state = FindingState::Gone;
+        }
+        // What is accepted first, then what is open, the worst first, then what is gone.
+        let rank = |finding: &Finding| match finding.state {
+            FindingState::Accepted { .. } => 0,
+            FindingState::Open => 1,
+            FindingState::Gone => 2,
+        };
+        let mut before: Vec<Finding> = before.into_values().collect();
+        before.sort_by_key(|finding| (rank(finding), std::cmp::Reverse(finding.severity)));
+        for old in before {
             let forgotten = old.state == FindingState::Gone && old.last_seen + GONE_FOR < at;
-            if !forgotten && found.len() < 2 * crate::findings::MAX_FINDINGS {
+            if !forgotten && (found.len() < 2 * crate::findings::MAX_FINDINGS || rank(&old) == 0) {
                 found.push(old);
             }
         }
         self.kept.push(Kept { source: source.to_owned(), run, findings: found, more });
         if self.kept.len() > MAX_RUNS {
-            self.kept.sort_by_key(|kept| kept.run.at);
-            self.kept.remove(0);
+            self.forget_a_run();
         }
     }
 
@@ -117,6 +203,11 @@ impl History {
     pub fn accept(&mut self, id: &str, until: Timestamp, reason: &str, by: &str, now: Timestamp) -> Result<&Finding, HistoryError> {
         if until <= now || until - now > LONGEST_ACCEPTANCE {
             return Err(HistoryError::Until);
+        }
+        let holds = |finding: &&Finding| matches!(&finding.state, FindingState::Accepted { until, .. } if *until > now);
+        let accepted = self.kept.iter().flat_map(|kept| &kept.findings).chain(&self.salvaged).filter(holds).count();
+        if accepted >= MAX_ACCEPTED {
+            return Err(HistoryError::TooMany);
         }
         let mut all = self.kept.iter_mut().flat_map(|kept| &mut kept.findings).filter(|finding| finding.id.eq_ignore_ascii_case(id));
         let mut named = all.next().ok_or_else(|| HistoryError::Unknown(HostText::from(id).escaped().chars().take(40).collect()))?;
@@ -151,6 +242,17 @@ impl History {
         }
         SecurityReport::new(findings, scanners, kept.iter().map(|one| one.more).sum(), fail_on, now)
     }
+}
+
+/// Names as many parts as are kept; of the rest, how many there are.
+fn shorten(run: &mut ScannerRun) {
+    if run.not_scanned.len() <= MAX_NOT_SCANNED {
+        return;
+    }
+    run.not_scanned.sort_by_key(|part| !part.matters);
+    let rest = run.not_scanned.split_off(MAX_NOT_SCANNED);
+    let (matters, count) = (rest.iter().any(|part| part.matters), rest.iter().map(|part| part.count).sum());
+    run.leave_out("more parts".into(), "they are too many to be named", count, matters);
 }
 
 #[cfg(test)]
@@ -205,6 +307,64 @@ mod tests {
         assert!(matches!(history.accept(&id, at(3), "", "", at(2)), Err(HistoryError::Gone(_))));
         assert!(matches!(History::parse(b"{\"format\": 9, \"kept\": []}"), Err(HistoryError::Newer(9))));
         assert!(History::parse(b"[[[[").is_err());
+    }
+
+    /// A scan with so many findings of this severity that take much room.
+    fn large(history: &mut History, target: &str, hours: i64, severity: Severity, count: usize) {
+        let mut findings = Findings::new("secrets", at(hours));
+        for key in 0..count {
+            let location = format!("{target}/{}", "\u{1}".repeat(4000)).into();
+            let weak = Weakness { rule: "r".to_owned(), key: key.to_string().into(), location, ..Weakness::default() };
+            findings.add(severity, weak);
+        }
+        let (found, more) = findings.finish();
+        history.record("secrets", ScannerRun::begin(target.into(), at(hours)), found, more);
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_again_and_keeps_what_is_accepted_and_the_worst() {
+        let mut history = History::default();
+        scan(&mut history, 1, ScannerState::Complete, &["a"]);
+        let id = history.report(Severity::Medium, at(1)).findings[0].id.clone();
+        history.accept(&id, at(90), "old printer", "root", at(1)).unwrap();
+        large(&mut history, "/mild", 2, Severity::Low, 2000);
+        large(&mut history, "/bad", 3, Severity::Critical, 9);
+        let bytes = history.to_bytes().unwrap();
+        assert!(bytes.len() as u64 <= MAX_BYTES);
+        let report = History::parse(&bytes).unwrap().report(Severity::Medium, at(4));
+        assert!(report.more_findings > 0 && !report.passed, "{}", report.more_findings);
+        assert_eq!(report.findings.iter().filter(|finding| finding.severity == Severity::Critical).count(), 9);
+        assert_eq!(report.findings.iter().find(|finding| finding.id == id).map(|finding| finding.state.word()), Some("accepted"));
+    }
+
+    #[test]
+    fn of_a_broken_history_what_was_accepted_is_kept() {
+        let mut history = History::default();
+        scan(&mut history, 1, ScannerState::Complete, &["a", "b"]);
+        let id = history.report(Severity::Medium, at(1)).findings[0].id.clone();
+        history.accept(&id, at(90), "old printer", "root", at(1)).unwrap();
+        let mut bytes = history.to_bytes().unwrap();
+        bytes.truncate(bytes.len() - 3);
+        assert!(History::parse(&bytes).is_err());
+        let mut again = History::salvage(&bytes);
+        assert_eq!(again.salvaged(), 1);
+        let mut again = History::parse(&again.to_bytes().unwrap()).unwrap();
+        scan(&mut again, 2, ScannerState::Complete, &["a", "b"]);
+        let states: Vec<_> = again.report(Severity::Medium, at(3)).findings.iter().map(|f| (f.id == id, f.state.word())).collect();
+        assert!(states.contains(&(true, "accepted")) && states.contains(&(false, "open")), "{states:?}");
+        assert_eq!(History::salvage(b"\0{\"id\":\"F{\"id\":").salvaged(), 0);
+    }
+
+    #[test]
+    fn a_target_of_which_something_is_accepted_is_not_forgotten() {
+        let mut history = History::default();
+        scan(&mut history, 1, ScannerState::Complete, &["a"]);
+        let id = history.report(Severity::Medium, at(1)).findings[0].id.clone();
+        history.accept(&id, at(900), "old printer", "root", at(1)).unwrap();
+        (0..2 * MAX_RUNS as i64)
+            .for_each(|number| history.record("secrets", ScannerRun::begin(format!("/{number}").into(), at(number + 2)), vec![], 0));
+        assert_eq!(history.kept.len(), MAX_RUNS);
+        assert_eq!(history.report(Severity::Medium, at(300)).findings[0].state.word(), "accepted");
     }
 
     #[test]

@@ -12,20 +12,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Args;
 
 use super::Scanned;
-use super::walk::{Entry, Walk};
+use super::walk::{Entry, Walk, Way};
 use crate::cli::outcome::Failure;
 use bartizan_model::{Finding, HostText, ScannerRun, ScannerState, Timestamp, Unpoisoned as _};
 use bartizan_scan::deps::{
-    Archive, MAX_ADVISORY, Matcher, Matches, Package, Release, SOURCE, dpkg_packages, is_lock_file, locked_packages,
+    Archive, Ecosystem, MAX_ADVISORY, Matcher, Matches, Package, Release, SOURCE, dpkg_packages, is_lock_file, locked_packages,
 };
+use bartizan_scan::findings::target_name;
 use bartizan_sys::plain_file;
 
 const REGULAR: u32 = 0o100_000;
 /// Bytes of dpkg's status, of a lock file, and of the security tracker's data.
-const MAX_LIST: u64 = 64 << 20;
+const MAX_STATUS: u64 = 64 << 20;
+const MAX_LOCK: u64 = 16 << 20;
 const MAX_TRACKER: u64 = 512 << 20;
 /// Names that say what a larger JSON file is.
 const BEGINNING: usize = 4096;
+/// Lock files that are named when they could not be read; all are counted.
+const MAX_NAMED: usize = 20;
 const STATUS: &str = "var/lib/dpkg/status";
 
 /// What is compared with what.
@@ -66,12 +70,9 @@ pub(super) fn scan(args: &DepsArgs) -> Result<Scanned, Failure> {
         path.symlink_metadata().map_err(|why| Failure::usage(format!("{}: {why}", text(path)), "name what is there"))?;
     }
     let roots: Vec<PathBuf> = args.paths.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect();
-    let target = if roots.is_empty() {
-        HostText::from("this host")
-    } else {
-        roots.iter().map(|path| path.as_os_str().as_bytes()).collect::<Vec<_>>().join(&b' ').into()
-    };
-    Ok(Scanned::new(SOURCE, target, |at, run| match compare(&roots, &args.db, at, run) {
+    let name =
+        if roots.is_empty() { HostText::from("this host") } else { target_name(&roots.iter().map(|path| text(path)).collect::<Vec<_>>()) };
+    Ok(Scanned::new(SOURCE, name, |at, run| match compare(&roots, &args.db, at, run) {
         Ok(found) => found,
         Err((state, why)) => {
             (run.state, run.reason) = (state, why);
@@ -90,10 +91,18 @@ fn compare(roots: &[PathBuf], databases: &[PathBuf], at: Timestamp, run: &mut Sc
     if databases.is_empty() {
         return Err((ScannerState::Missing, "there is no database of vulnerabilities: name one with --db".to_owned()));
     }
-    let packages = if roots.is_empty() { installed(Path::new("/")) } else { locked(roots, run) };
+    let systems: Vec<PathBuf> = match roots {
+        [] => vec![PathBuf::from("/")],
+        roots => roots.iter().filter(|root| root.join(STATUS).is_file()).cloned().collect(),
+    };
+    let host = systems.first().map_or_else(Distribution::default, |root| Distribution::of(root));
+    let packages = if roots.is_empty() { installed(Path::new("/")) } else { locked(roots, &systems, &host, run) };
     let packages = packages.map_err(|why| (ScannerState::Failed, why))?;
     run.looked_at.insert("packages".to_owned(), packages.len() as u64);
-    let matcher = Matcher::new(packages, release()).map_err(|why| (ScannerState::Failed, why))?;
+    if packages.is_empty() {
+        run.leave_out("packages".into(), "there is no lock file that is known, and no list of dpkg", 1, true);
+    }
+    let matcher = Matcher::new(packages, host.release.clone()).map_err(|why| (ScannerState::Failed, why))?;
     let database = Database { matcher: &matcher, at, state: Mutex::new((matcher.begin(at), Broken::default())) };
     for path in databases {
         database.read(path).map_err(|why| (ScannerState::Failed, format!("{}: {why}", text(path))))?;
@@ -106,6 +115,13 @@ fn compare(roots: &[PathBuf], databases: &[PathBuf], at: Timestamp, run: &mut Sc
     }
     if let Some((path, why)) = broken.first {
         run.leave_out(path, format!("advisories that could not be read: {why}"), broken.count, true);
+    }
+    for (ecosystem, count) in matcher.unknown(&matches) {
+        let why = match ecosystem {
+            Ecosystem::Debian => host.unknown(),
+            _ => format!("no advisory of the database is about {}", ecosystem.name()),
+        };
+        run.leave_out(format!("packages of {}", ecosystem.name()).as_str().into(), why, count, true);
     }
     Ok(matches.finish())
 }
@@ -124,18 +140,22 @@ fn bounded(file: File, most: u64) -> Result<Vec<u8>, String> {
 /// What dpkg has installed below this root.
 fn installed(root: &Path) -> Result<Vec<Package>, String> {
     let path = root.join(STATUS);
-    let bytes = limited(&path, MAX_LIST).map_err(|why| format!("{}: {why}: only packages of dpkg are known", text(&path)))?;
+    let bytes = limited(&path, MAX_STATUS).map_err(|why| format!("{}: {why}: only packages of dpkg are known", text(&path)))?;
     Ok(dpkg_packages(&String::from_utf8_lossy(&bytes), &text(&path)))
 }
 
 /// What lock files say, and dpkg where a root of a system was named.
-fn locked(roots: &[PathBuf], run: &mut ScannerRun) -> Result<Vec<Package>, String> {
+fn locked(roots: &[PathBuf], systems: &[PathBuf], host: &Distribution, run: &mut ScannerRun) -> Result<Vec<Package>, String> {
     let state = Mutex::new((Vec::new(), Vec::new(), 0u64));
-    let skip = |path: &[u8]| [&b"/node_modules"[..], b"/.git", b"/proc", b"/sys"].iter().any(|end| path.ends_with(end));
+    let way = |path: &[u8]| match path {
+        _ if path.ends_with(b"/node_modules") => Way::Aside("what is installed in it is in the lock file above it"),
+        _ if path.ends_with(b"/.git") => Way::Aside("it holds no lock files of its own"),
+        _ => Way::In,
+    };
     let one = |file: File, path: &[u8]| {
         let location = HostText::from(path);
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let read = bounded(file, MAX_LIST).and_then(|bytes| locked_packages(name, &String::from_utf8_lossy(&bytes), &location));
+        let read = bounded(file, MAX_LOCK).and_then(|bytes| locked_packages(name, &String::from_utf8_lossy(&bytes), &location));
         let (packages, unread, files) = &mut *state.lock().unpoisoned();
         *files += 1;
         match read {
@@ -149,7 +169,7 @@ fn locked(roots: &[PathBuf], run: &mut ScannerRun) -> Result<Vec<Package>, Strin
         one(file, root.as_os_str().as_bytes());
     }
     let directories = roots.iter().filter(|root| root.is_dir()).map(|root| text(root)).collect();
-    let walk = Walk { roots: directories, skip: &skip, enter: &|_| true, far_aside: true, patience: None };
+    let walk = Walk { roots: directories, way: &way, far_aside: true, patience: None };
     let walked = walk.run(|| {
         |entry: &Entry| {
             if entry.facts.kind() == REGULAR && is_lock_file(entry.name.to_bytes()) {
@@ -161,30 +181,59 @@ fn locked(roots: &[PathBuf], run: &mut ScannerRun) -> Result<Vec<Package>, Strin
         }
     });
     let (mut packages, unread, files) = state.into_inner().unpoisoned();
-    for (path, why) in unread.into_iter().chain(walked.unread).take(64) {
+    let more = unread.len().saturating_sub(MAX_NAMED) as u64;
+    for (path, why) in unread.into_iter().take(MAX_NAMED) {
         run.leave_out(path, why, 1, true);
     }
-    if let Some(why) = walked.cut {
-        run.leave_out("directories".into(), why, 1, true);
-    }
+    run.leave_out("more lock files".into(), "they could not be read", more, true);
+    walked.account(run);
     run.looked_at.insert("lock files".to_owned(), files);
-    for root in roots.iter().filter(|root| root.join(STATUS).is_file()) {
-        packages.extend(installed(root)?);
+    for root in systems {
+        if Distribution::of(root).release == host.release {
+            packages.extend(installed(root)?);
+        } else {
+            run.leave_out(text(&root.join(STATUS)), "it is of another release than the first: scan it alone", 1, true);
+        }
     }
     packages.sort_by(|a, b| (&a.location, &a.name, &a.version).cmp(&(&b.location, &b.name, &b.version)));
     packages.dedup();
     Ok(packages)
 }
 
-/// Of this host, by os-release(5); empty words when it is no Debian.
-fn release() -> Release {
-    let words = limited(Path::new("/etc/os-release"), 1 << 16).or_else(|_| limited(Path::new("/usr/lib/os-release"), 1 << 16));
-    let words = String::from_utf8_lossy(&words.unwrap_or_default()).into_owned();
-    let field = |name: &str| {
-        let value = words.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
-        value.trim_matches('"').to_owned()
-    };
-    if field("ID") == "debian" { Release { number: field("VERSION_ID"), codename: field("VERSION_CODENAME") } } else { Release::default() }
+/// What os-release(5) of a system says.
+#[derive(Debug, Default)]
+struct Distribution {
+    id: String,
+    /// Empty words when it is no Debian.
+    release: Release,
+}
+
+impl Distribution {
+    fn of(root: &Path) -> Self {
+        let read = |name: &str| limited(&root.join(name), 1 << 16);
+        let words = read("etc/os-release").or_else(|_| read("usr/lib/os-release")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).into_owned();
+        let field = |name: &str| {
+            let value = words.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
+            value.trim_matches(['"', '\'']).to_owned()
+        };
+        let id = field("ID");
+        let is_debian = id == "debian";
+        let release =
+            if is_debian { Release { number: field("VERSION_ID"), codename: field("VERSION_CODENAME") } } else { Release::default() };
+        Self { id, release }
+    }
+
+    /// Why nothing is known of its packages.
+    fn unknown(&self) -> String {
+        match (self.id.as_str(), self.release.number.as_str(), self.release.codename.as_str()) {
+            ("", ..) => "it does not say which distribution it is (/etc/os-release)".to_owned(),
+            ("debian", "", "") => "it does not say which release of Debian it is (/etc/os-release)".to_owned(),
+            ("debian", "", codename) => format!("no advisory of the database is about Debian {codename}, which has no number yet"),
+            ("debian", number, _) => format!("no advisory of the database is about Debian {number}"),
+            (other, ..) => format!("it is {}, and advisories about Debian are not about it", HostText::from(other).escaped()),
+        }
+    }
 }
 
 impl Database<'_> {
@@ -234,7 +283,7 @@ impl Database<'_> {
     }
 
     fn directory(&self, path: &Path) {
-        let walk = Walk { roots: vec![text(path)], skip: &|_| false, enter: &|_| true, far_aside: false, patience: None };
+        let walk = Walk { roots: vec![text(path)], way: &|_| Way::In, far_aside: false, patience: None };
         let walked = walk.run(|| {
             |entry: &Entry| {
                 if entry.facts.kind() != REGULAR {
@@ -252,7 +301,8 @@ impl Database<'_> {
                 }
             }
         });
-        for (path, why) in walked.unread {
+        let cut = walked.cut.map(|why| (text(path), why));
+        for (path, why) in walked.unread.into_iter().chain(cut) {
             let _ = self.one(&path, Err(why));
         }
     }

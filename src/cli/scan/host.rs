@@ -11,8 +11,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
+use clap::Args;
 
 use super::{Scanned, set_ids};
+use crate::cli::args::duration;
 use bartizan_guard::administrators;
 use bartizan_model::{HostText, Protocol, Timestamp};
 use bartizan_scan::host::{self, Facts, HostView, Listener, Reading, SetIds};
@@ -31,10 +33,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DATABASES: [&str; 5] =
     ["/var/lib/dpkg/info", "/lib/apk/db/installed", "/var/lib/pacman/local", "/var/lib/rpm", "/usr/lib/sysimage/rpm"];
 
+/// How the host is checked.
+#[derive(Debug, Clone, Args)]
+pub(super) struct HostArgs {
+    /// How long to look for set-uid files at most; most hosts take a second.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    patience: Duration,
+}
+
 /// Makes every check.
-pub(super) fn scan() -> Scanned {
+pub(super) fn scan(args: &HostArgs) -> Scanned {
     Scanned::new(host::SOURCE, "this host".into(), |at, run| {
-        let view = ThisHost { packages: RefCell::new(Packages::under(Path::new("/"))), at };
+        let view = ThisHost { patience: args.patience, packages: RefCell::new(Packages::under(Path::new("/"))), at };
         if umask::own_uid() != 0 {
             run.leave_out("what only root may read".into(), "run it as root to check everything", 1, true);
         }
@@ -43,6 +53,7 @@ pub(super) fn scan() -> Scanned {
 }
 
 struct ThisHost {
+    patience: Duration,
     packages: RefCell<Packages>,
     at: Timestamp,
 }
@@ -78,6 +89,10 @@ impl HostView for ThisHost {
         Some(Facts { mode: found.mode() & 0o7777, uid: found.uid(), gid: found.gid(), is_directory: found.is_dir(), is_device })
     }
 
+    fn link(&self, name: &[u8]) -> Option<Vec<u8>> {
+        fs::read_link(path(name)).ok().map(|target| target.into_os_string().into_vec())
+    }
+
     fn ssh_settings(&self) -> Result<Option<Vec<(String, String)>>, String> {
         administrators::ssh_settings()
     }
@@ -110,7 +125,7 @@ impl HostView for ThisHost {
     }
 
     fn set_ids(&self) -> SetIds {
-        set_ids::find()
+        set_ids::find(self.patience)
     }
 
     fn package_of(&self, name: &HostText) -> Result<Option<HostText>, String> {

@@ -36,7 +36,7 @@ pub(super) struct ScanArgs {
 #[derive(Debug, Subcommand)]
 enum ScanVerb {
     /// Check how this host is set up: SSH, sudo, accounts, permissions, listeners, kernel, updates, firewall, Docker, certificates.
-    Host,
+    Host(host::HostArgs),
     /// Look for secrets in files: keys, tokens and passwords that lie where others can read them. They are never shown.
     Secrets(secrets::SecretsArgs),
     /// Compare installed packages and lock files with a database of known vulnerabilities (OSV, Debian's security tracker).
@@ -51,6 +51,8 @@ struct AllArgs {
     /// Database of known vulnerabilities, as `scan deps --db`.
     #[arg(long, value_name = "PATH")]
     db: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    host: host::HostArgs,
     #[command(flatten)]
     secrets: secrets::SecretsArgs,
 }
@@ -104,11 +106,11 @@ impl Scanned {
 /// Scans, remembers and prints.
 pub(super) fn run(global: &Global, args: ScanArgs) -> Result<Outcome, Failure> {
     let scanned = match args.verb {
-        ScanVerb::Host => vec![host::scan()],
+        ScanVerb::Host(args) => vec![host::scan(&args)],
         ScanVerb::Secrets(args) => vec![secrets::scan(&args, global.json)?],
         ScanVerb::Deps(args) => vec![deps::scan(&args)?],
-        ScanVerb::All(AllArgs { db, secrets }) => {
-            vec![host::scan(), deps::scan(&deps::DepsArgs::of_host(db))?, secrets::scan(&secrets, global.json)?]
+        ScanVerb::All(AllArgs { db, host, secrets }) => {
+            vec![host::scan(&host), deps::scan(&deps::DepsArgs::of_host(db))?, secrets::scan(&secrets, global.json)?]
         }
     };
     let report = remember(global, scanned, args.forget, args.fail_on.into())?;
@@ -127,5 +129,5 @@ fn remember(global: &Global, scanned: Vec<Scanned>, forget: bool, fail_on: Sever
         let is_ours = |source: &str, target: &HostText| names.iter().any(|(name, of)| *name == source && of == target);
         history.report_of(is_ours, fail_on, Utc::now())
     };
-    if forget { Ok(take_in(&mut Stored::read(&data)?)) } else { Stored::change(&data, take_in) }
+    if forget { Ok(take_in(&mut Stored::glance(&data))) } else { Stored::take_in(&data, take_in) }
 }

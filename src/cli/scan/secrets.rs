@@ -11,11 +11,11 @@ use bartizan_agent::fim::Progress;
 use clap::Args;
 
 use super::Scanned;
-use super::walk::{Entry, Walk, Walked};
+use super::walk::{Entry, Walk, Walked, Way};
 use crate::cli::fim::progress::Bar;
 use crate::cli::outcome::Failure;
 use bartizan_model::{HostText, ScannerRun, Timestamp, Unpoisoned as _};
-use bartizan_scan::findings::{Findings, Weakness};
+use bartizan_scan::findings::{Findings, Weakness, target_name};
 use bartizan_scan::secrets::{self, FileScan, Hit, SOURCE, Scanner, built_in, is_binary};
 
 /// Bytes that are read at once, and how much of a piece is read again with the next, so that no secret is cut in two.
@@ -74,29 +74,47 @@ struct Shared<'a> {
 
 /// Scans for secrets.
 pub(super) fn scan(args: &SecretsArgs, json: bool) -> Result<Scanned, Failure> {
-    let scanner = Scanner::new(rules(args)?).map_err(Failure::failed)?;
+    let (rules, troubled) = rules(args)?;
+    let scanner = Scanner::new(rules).map_err(Failure::failed)?;
     for path in &args.paths {
         path.symlink_metadata().map_err(|why| Failure::usage(format!("{}: {why}", text(path)), "name a file or a directory"))?;
     }
     let names: Vec<HostText> = args.paths.iter().map(|path| text(&path.canonicalize().unwrap_or_else(|_| path.clone()))).collect();
-    let target = names.iter().map(HostText::as_bytes).collect::<Vec<_>>().join(&b' ');
-    Ok(Scanned::new(SOURCE, target.into(), |at, run| all(&scanner, &names, args.max_file << 20, json, at, run)))
+    Ok(Scanned::new(SOURCE, target_name(&names), |at, run| {
+        for (rule, why) in troubled {
+            run.leave_out(rule, why, 1, true);
+        }
+        all(&scanner, &names, args.max_file << 20, json, at, run)
+    }))
 }
 
 fn text(path: &Path) -> HostText {
     HostText::from(path.as_os_str().as_bytes())
 }
 
-fn rules(args: &SecretsArgs) -> Result<Vec<secrets::Rule>, Failure> {
+/// A rule that cannot be used, and why.
+type Troubled = (HostText, String);
+
+/// The rules; of the owner's own, those that can never match apart.
+fn rules(args: &SecretsArgs) -> Result<(Vec<secrets::Rule>, Vec<Troubled>), Failure> {
     let mut rules = if args.only { Vec::new() } else { built_in().map_err(Failure::failed)? };
+    let mut troubled = Vec::new();
     for path in &args.rules {
         let wrong = |why: String| Failure::new(1, format!("cannot use the rules of {}: {why}", text(path)), "");
         let mut words = String::new();
         let (file, _) = bartizan_sys::plain_file::open(path).map_err(|why| wrong(why.to_string()))?;
         file.take(MAX_RULE_FILE).read_to_string(&mut words).map_err(|why| wrong(why.to_string()))?;
-        rules.extend(secrets::parse(&words).map_err(|why| wrong(why.to_string()))?);
+        for rule in secrets::parse(&words).map_err(|why| wrong(why.to_string()))? {
+            match rule.trouble() {
+                Some(why) => troubled.push((
+                    format!("rule {} of {}", HostText::from(rule.id.as_str()), text(path)).as_str().into(),
+                    format!("its pattern cannot be used: {}", HostText::from(why).escaped()),
+                )),
+                None => rules.push(rule),
+            }
+        }
     }
-    Ok(rules)
+    Ok((rules, troubled))
 }
 
 fn all(
@@ -118,7 +136,7 @@ fn all(
             Err(why) => shared.unread(name.as_bytes(), &why.to_string()),
         }
     }
-    let walk = Walk { roots: directories, skip: &|_| false, enter: &|_| true, far_aside: true, patience: None };
+    let walk = Walk { roots: directories, way: &|_| Way::In, far_aside: true, patience: None };
     let walked = walk.run(|| {
         let (shared, mut buffer) = (&shared, Vec::new());
         move |entry: &Entry| shared.entry(entry, &mut buffer)
@@ -146,13 +164,11 @@ fn account(counts: Counts, walked: Walked, scanner: &Scanner, run: &mut ScannerR
         run.leave_out(path, "only its beginning was read: raise --max-file", 1, true);
     }
     let named = counts.unread.len() as u64;
-    for (path, why) in counts.unread.into_iter().chain(walked.unread) {
+    for (path, why) in counts.unread {
         run.leave_out(path, why, 1, true);
     }
     run.leave_out("more files".into(), "they could not be read", counts.unread_count.saturating_sub(named), true);
-    if let Some(why) = walked.cut {
-        run.leave_out("directories".into(), why, 1, true);
-    }
+    walked.account(run);
 }
 
 impl Shared<'_> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::walk::{Entry, Walk};
+use super::walk::{Entry, Walk, Way};
 use bartizan_model::{HostText, Unpoisoned as _};
 use bartizan_scan::host::{Facts, SetIds};
 use bartizan_sys::mountinfo;
@@ -14,9 +14,9 @@ const BITS: u32 = 0o6000;
 const REGULAR: u32 = 0o100_000;
 /// Files that are kept.
 const MAX_FILES: usize = 10_000;
-/// A host with more files than can be looked at in this time is told so.
-const PATIENCE: Duration = Duration::from_millis(2200);
-/// Layers of images and containers: nobody but root reaches them, and their packages are not the host's.
+const IMAGE: &str = "it holds images of containers: only root reaches them, and their packages are not the host's";
+const NOSUID: &str = "set-id bits have no effect on this file system (nosuid)";
+/// Layers of images and containers.
 const IMAGES: [&[u8]; 6] =
     [b"/var/lib/docker", b"/var/lib/containerd", b"/var/lib/containers", b"/var/lib/lxc", b"/var/lib/lxd", b"/var/lib/machines"];
 
@@ -24,7 +24,8 @@ const IMAGES: [&[u8]; 6] =
 const FIRST: [&str; 10] =
     ["/tmp", "/var/tmp", "/dev/shm", "/usr/bin", "/usr/sbin", "/usr/local", "/usr/libexec", "/usr/lib", "/opt", "/home"];
 
-pub(super) fn find() -> SetIds {
+/// Looks for at most so long.
+pub(super) fn find(patience: Duration) -> SetIds {
     let mounts = mountinfo::own();
     // Where a file system says nosuid the bits mean nothing (mount(8)).
     let counts = |path: &[u8]| {
@@ -32,12 +33,17 @@ pub(super) fn find() -> SetIds {
         mount.is_none_or(|line| !line.options.split(|byte| *byte == b',').any(|option| option == b"nosuid"))
     };
     let is_first = |path: &[u8]| FIRST.iter().any(|first| first.as_bytes() == path);
-    let skip = |path: &[u8]| IMAGES.contains(&path) || is_first(path) || !counts(path);
+    let way = |path: &[u8]| match path {
+        _ if is_first(path) => Way::Past,
+        _ if IMAGES.contains(&path) => Way::Aside(IMAGE),
+        _ if !counts(path) => Way::Aside(NOSUID),
+        _ => Way::In,
+    };
     let found = Mutex::new(Vec::new());
     let first =
         FIRST.iter().filter(|first| Path::new(first).symlink_metadata().is_ok_and(|found| found.is_dir()) && counts(first.as_bytes()));
     let roots = first.copied().chain(["/"]).map(HostText::from).collect();
-    let walk = Walk { roots, skip: &skip, enter: &counts, far_aside: false, patience: Some(PATIENCE) };
+    let walk = Walk { roots, way: &way, far_aside: false, patience: Some(patience) };
     let walked = walk.run(|| {
         |entry: &Entry| {
             let facts = entry.facts;
@@ -54,6 +60,17 @@ pub(super) fn find() -> SetIds {
     });
     let mut files = found.into_inner().unpoisoned();
     files.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let cut = walked.cut.or_else(|| (walked.unread_count > 0).then(|| format!("{} directories could not be read", walked.unread_count)));
-    SetIds { files, cut }
+    let mut unread = walked.unread;
+    let more = walked.unread_count.saturating_sub(unread.len() as u64);
+    if more > 0 {
+        unread.push(("more directories".into(), format!("{more} could not be read")));
+    }
+    if files.len() >= MAX_FILES {
+        unread.push(("set-uid files".into(), format!("there are more than {MAX_FILES}")));
+    }
+    unread.extend(walked.cut.map(|why| ("set-uid files".into(), format!("{why}; --patience lets it take longer"))));
+    let aside = walked.aside.into_iter().map(|(why, (path, count))| (path, why.to_owned(), count));
+    let first_aside = FIRST.iter().filter(|first| mounts.iter().any(|line| line.point == first.as_bytes()) && !counts(first.as_bytes()));
+    let aside = aside.chain(first_aside.map(|first| (HostText::from(*first), NOSUID.to_owned(), 1))).collect();
+    SetIds { files, unread, aside }
 }

@@ -3,11 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::cli::outcome::Failure;
-use bartizan_scan::history::{History, MAX_BYTES};
+use crate::cli::print::notice;
+use bartizan_scan::history::{History, HistoryError, MAX_BYTES, MAX_SALVAGED};
 use bartizan_sys::plain_file::{self, NotOpened};
 use bartizan_sys::record_lock::{self, Holder};
 use bartizan_sys::replace_file::{self, Outlives};
@@ -22,44 +23,111 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The door to it.
 pub(in crate::cli) struct Stored;
 
+/// Why there is no history to work with.
+enum Unread {
+    /// It cannot be opened, or belongs to a newer version: it is left as it is.
+    Refused(String),
+    /// It is too large or broken; what was accepted in it.
+    Broken(String, History),
+}
+
 impl Stored {
     /// What is remembered; nothing yet is an empty history.
     pub(in crate::cli) fn read(data: &Path) -> Result<History, Failure> {
-        let path = data.join(FILE);
-        let broken = |why: String| {
-            Failure::new(1, format!("cannot read {}: {why}", path.display()), "move the file away: the next scan begins a new one")
-        };
-        let file = match plain_file::open(&path) {
-            Ok((file, _)) => file,
-            Err(NotOpened::Missing) => return Ok(History::default()),
-            Err(why) => return Err(broken(why.to_string())),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|why| broken(why.to_string()))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(broken("it is too large".to_owned()));
-        }
-        History::parse(&bytes).map_err(|why| broken(why.to_string()))
+        read(data).map_err(|unread| match unread {
+            Unread::Refused(why) => unreadable(data, &why, ""),
+            Unread::Broken(why, _) => {
+                unreadable(data, &why, "the next scan puts it aside and keeps what you accepted: run `bartizan scan`")
+            }
+        })
     }
 
     /// Changes what is remembered.
     pub(in crate::cli) fn change<T>(data: &Path, change: impl FnOnce(&mut History) -> T) -> Result<T, Failure> {
-        let path = data.join(FILE);
-        let refused = |why: std::io::Error| Failure::failed(format!("cannot write {}: {why}", path.display()));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(refused)?;
-        let _lock = lock(&data.join(LOCK))?;
+        let _lock = lock(data)?;
         let mut history = Self::read(data)?;
         let changed = change(&mut history);
-        let bytes = history.to_bytes().map_err(Failure::failed)?;
-        replace_file::replace(&path, &bytes, 0o600, Outlives::Us).map_err(refused)?;
+        write(data, &mut history)?;
         Ok(changed)
+    }
+
+    /// Takes in a scan, which must not be lost because what earlier ones left cannot be read: that is put aside, and said.
+    pub(in crate::cli) fn take_in<T>(data: &Path, take_in: impl FnOnce(&mut History) -> T) -> Result<T, Failure> {
+        let _lock = lock(data)?;
+        let mut history = match read(data) {
+            Ok(history) => history,
+            Err(Unread::Refused(why)) => return Err(unreadable(data, &why, "--forget scans without it")),
+            Err(Unread::Broken(why, history)) => {
+                put_aside(data, &why, history.salvaged())?;
+                history
+            }
+        };
+        let taken_in = take_in(&mut history);
+        write(data, &mut history)?;
+        Ok(taken_in)
+    }
+
+    /// What is known of earlier scans, for one that is not remembered itself.
+    pub(in crate::cli) fn glance(data: &Path) -> History {
+        match read(data) {
+            Ok(history) => history,
+            Err(Unread::Refused(why)) => {
+                notice(&format!("{} cannot be read: {why}: what was accepted is not known", data.join(FILE).display()));
+                History::default()
+            }
+            Err(Unread::Broken(why, history)) => {
+                notice(&format!("{} cannot be read: {why}", data.join(FILE).display()));
+                history
+            }
+        }
     }
 }
 
-fn lock(path: &PathBuf) -> Result<File, Failure> {
+fn unreadable(data: &Path, why: &str, mend: &str) -> Failure {
+    Failure::new(1, format!("cannot read {}: {why}", data.join(FILE).display()), mend)
+}
+
+fn read(data: &Path) -> Result<History, Unread> {
+    let file = match plain_file::open(&data.join(FILE)) {
+        Ok((file, _)) => file,
+        Err(NotOpened::Missing) => return Ok(History::default()),
+        Err(why) => return Err(Unread::Refused(why.to_string())),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_SALVAGED).read_to_end(&mut bytes).map_err(|why| Unread::Refused(why.to_string()))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Unread::Broken(format!("it is larger than {} MiB", MAX_BYTES >> 20), History::salvage(&bytes)));
+    }
+    History::parse(&bytes).map_err(|why| match why {
+        HistoryError::Newer(_) => Unread::Refused(why.to_string()),
+        _ => Unread::Broken(why.to_string(), History::salvage(&bytes)),
+    })
+}
+
+/// Nobody's file is deleted: it stays beside the new one.
+fn put_aside(data: &Path, why: &str, accepted: usize) -> Result<(), Failure> {
+    let aside = data.join(format!("{FILE}.broken-{}", chrono::Utc::now().format("%Y%m%dT%H%M%S")));
+    let refused = |what: std::io::Error| Failure::failed(format!("cannot move {} aside: {what}", data.join(FILE).display()));
+    fs::rename(data.join(FILE), &aside).map_err(refused)?;
+    let kept = if accepted == 1 { "1 accepted finding was".to_owned() } else { format!("{accepted} accepted findings were") };
+    notice(&format!("{FILE} could not be read ({why}): it is {} now; {kept} taken over, other findings begin anew", aside.display()));
+    Ok(())
+}
+
+fn write(data: &Path, history: &mut History) -> Result<(), Failure> {
+    let path = data.join(FILE);
+    let bytes = history.to_bytes().map_err(Failure::failed)?;
+    let refused = |why: std::io::Error| Failure::failed(format!("cannot write {}: {why}", path.display()));
+    replace_file::replace(&path, &bytes, 0o600, Outlives::Us).map_err(refused)
+}
+
+fn lock(data: &Path) -> Result<File, Failure> {
+    let path = data.join(LOCK);
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|why| Failure::failed(format!("cannot make {}: {why}", data.display())))?;
     let refused = |why: String| Failure::failed(format!("cannot lock {}: {why}", path.display()));
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path).map_err(|why| refused(why.to_string()))?;
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(|why| refused(why.to_string()))?;
     let until = Instant::now() + PATIENCE;
     while !record_lock::try_take(&file, Holder::OpenFile).map_err(|why| refused(why.to_string()))? {
         if Instant::now() > until {

@@ -29,6 +29,9 @@ pub struct Matcher {
     by_name: HashMap<(Ecosystem, String), Vec<usize>>,
     /// Names in quotes: an advisory that holds none of them is about others.
     names: Option<AhoCorasick>,
+    /// The ecosystems of the packages: each is looked for in advisories until one is about it.
+    tags: AhoCorasick,
+    ecosystems: BTreeSet<Ecosystem>,
     release: Release,
 }
 
@@ -38,6 +41,8 @@ pub struct Matches {
     findings: Findings,
     /// Advisories that were read.
     pub advisories: u64,
+    /// Ecosystems, of Debian this release of it, that at least one advisory is about.
+    about: BTreeSet<Ecosystem>,
 }
 
 impl Matches {
@@ -45,6 +50,7 @@ impl Matches {
     pub fn absorb(&mut self, other: Self) {
         self.advisories += other.advisories;
         self.findings.absorb(other.findings);
+        self.about.extend(other.about);
     }
 
     /// All of them, and how many were not kept.
@@ -67,12 +73,29 @@ impl Matcher {
         let is_plain = packages.iter().all(|package| !matches!(package.ecosystem, Ecosystem::PyPi | Ecosystem::Composer));
         let quoted: BTreeSet<String> = packages.iter().map(|package| format!("\"{}\"", package.name)).collect();
         let names = if is_plain { Some(AhoCorasick::new(quoted).map_err(|why| why.to_string())?) } else { None };
-        Ok(Self { packages, by_name, names, release })
+        let ecosystems: BTreeSet<Ecosystem> = packages.iter().map(|package| package.ecosystem).collect();
+        let tags = AhoCorasick::new(ecosystems.iter().map(|one| format!("\"{}", one.name()))).map_err(|why| why.to_string())?;
+        Ok(Self { packages, by_name, names, tags, ecosystems, release })
+    }
+
+    /// Ecosystems of which there are packages, how many, and no advisory that these matches saw is about them: nothing is known of them.
+    pub fn unknown(&self, matches: &Matches) -> Vec<(Ecosystem, u64)> {
+        let count = |of: Ecosystem| self.packages.iter().filter(|package| package.ecosystem == of).count() as u64;
+        self.ecosystems.difference(&matches.about).map(|one| (*one, count(*one))).collect()
+    }
+
+    /// Whether an advisory about this release of this ecosystem is about this host. Where the release is not known, none is.
+    fn is_ours(&self, ecosystem: Ecosystem, release: Option<&str>) -> bool {
+        match (ecosystem, release) {
+            (Ecosystem::Debian, Some(of)) => !of.is_empty() && of == self.release.number,
+            (Ecosystem::Debian, None) => !self.release.number.is_empty() || !self.release.codename.is_empty(),
+            _ => true,
+        }
     }
 
     /// Nothing found yet.
     pub fn begin(&self, at: Timestamp) -> Matches {
-        Matches { findings: Findings::new(SOURCE, at), advisories: 0 }
+        Matches { findings: Findings::new(SOURCE, at), advisories: 0, about: BTreeSet::new() }
     }
 
     /// Holds one advisory of OSV against the packages.
@@ -84,7 +107,9 @@ impl Matcher {
         if !is_whole(bytes) {
             return Err("it is no whole JSON object".to_owned());
         }
-        if self.names.as_ref().is_some_and(|names| !names.is_match(bytes)) {
+        // One that names none of our packages still says that the database knows our ecosystem.
+        let may_tell = matches.about.len() < self.ecosystems.len() && self.tags.is_match(bytes);
+        if !may_tell && self.names.as_ref().is_some_and(|names| !names.is_match(bytes)) {
             return Ok(());
         }
         let advisory: Advisory = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
@@ -94,9 +119,10 @@ impl Matcher {
         for affected in &advisory.affected {
             let Some(named) = &affected.package else { continue };
             let Some((ecosystem, release)) = Ecosystem::parse(&named.ecosystem) else { continue };
-            if ecosystem == Ecosystem::Debian && release.is_some_and(|of| of != self.release.number) {
+            if !self.is_ours(ecosystem, release) {
                 continue;
             }
+            matches.about.insert(ecosystem);
             for package in self.called(ecosystem, &named.name) {
                 if let Verdict::Affected(fixed) = affected.verdict(ecosystem, &package.version) {
                     let summary = if advisory.summary.is_empty() { &advisory.details } else { &advisory.summary };
@@ -122,6 +148,7 @@ impl Matcher {
         debian_tracker::read(bytes, &wants, &mut |name, cve, entry| {
             matches.advisories += 1;
             let Some(here) = entry.releases.get(&self.release.codename) else { return };
+            matches.about.insert(Ecosystem::Debian);
             let fixed = here.fixed_version.clone().filter(|_| here.status == "resolved");
             for package in self.called(Ecosystem::Debian, name) {
                 let is_affected = match (here.status.as_str(), &fixed) {
@@ -233,6 +260,27 @@ mod tests {
         assert!(found(|matcher, matches| assert!(matcher.advisory(b"{\"id\": 7}", matches).is_err())).is_empty());
         let deep = "[".repeat(100_000);
         assert!(found(|matcher, matches| assert!(matcher.advisory(deep.as_bytes(), matches).is_err())).is_empty());
+    }
+
+    #[test]
+    fn what_no_advisory_is_about_is_not_called_harmless() {
+        let unknown = |release: Release, advisories: &[&str]| {
+            let location = HostText::from("/x");
+            let debian = Package::new(Ecosystem::Debian, "bash", "5.2", &location).unwrap();
+            let crate_of_rust = Package::new(Ecosystem::Cargo, "time", "0.1.0", &location).unwrap();
+            let matcher = Matcher::new(vec![debian.clone(), debian, crate_of_rust], release).unwrap();
+            let mut matches = matcher.begin(Timestamp::from_timestamp(0, 0).unwrap());
+            advisories.iter().for_each(|one| matcher.advisory(one.as_bytes(), &mut matches).unwrap());
+            matcher.unknown(&matches)
+        };
+        let twelve = || Release { number: "12".into(), codename: "bookworm".into() };
+        let one =
+            |ecosystem: &str| format!(r#"{{"id": "X", "affected": [{{"package": {{"ecosystem": "{ecosystem}", "name": "other"}}}}]}}"#);
+        let (debian, other, rust) = (one("Debian:12"), one("Debian:11"), one("crates.io"));
+        assert_eq!(unknown(twelve(), &[&debian, &rust]), []);
+        assert_eq!(unknown(twelve(), &[&other, &rust]), [(Ecosystem::Debian, 2)]);
+        assert_eq!(unknown(twelve(), &[&debian]), [(Ecosystem::Cargo, 1)]);
+        assert_eq!(unknown(Release::default(), &[&debian, &one("Debian"), &rust]), [(Ecosystem::Debian, 2)]);
     }
 
     #[test]

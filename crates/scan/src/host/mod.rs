@@ -2,6 +2,7 @@
 
 mod checks;
 mod ownership;
+mod set_uid_dangers;
 #[cfg(test)]
 mod trial;
 mod view;
@@ -13,7 +14,7 @@ pub use view::{Facts, HostView, Listener, Reading, SetIds};
 
 /// The scanner's name in reports.
 pub const SOURCE: &str = "host";
-/// Findings of one check; a host with more of one kind is told so by the last.
+/// Findings of one check: the worst are kept, the rest counted.
 const MAX_OF_CHECK: usize = 64;
 
 /// One thing that is checked.
@@ -69,6 +70,8 @@ pub fn checks() -> &'static [Check] {
 struct Notes {
     found: Vec<(Severity, Weakness)>,
     unread: Vec<(HostText, String)>,
+    /// What is left out on purpose, and how often.
+    aside: Vec<(HostText, String, u64)>,
     more: u64,
 }
 
@@ -77,7 +80,11 @@ impl Notes {
     fn found(&mut self, severity: Severity, location: impl Into<HostText>, what: &str, title: String, evidence: &[u8], fix: String) {
         if self.found.len() >= MAX_OF_CHECK {
             self.more += 1;
-            return;
+            let mildest = self.found.iter().enumerate().min_by_key(|(_, (severity, _))| *severity);
+            match mildest.map(|(place, (severity, _))| (place, *severity)) {
+                Some((place, mildest)) if mildest < severity => drop(self.found.remove(place)),
+                _ => return,
+            }
         }
         let (key, location, evidence) = (what.as_bytes().to_vec(), location.into(), evidence.to_vec());
         self.found.push((severity, Weakness { key, location, title, evidence, fix, ..Weakness::default() }));
@@ -87,6 +94,13 @@ impl Notes {
     fn unread(&mut self, what: impl Into<HostText>, why: String) {
         if self.unread.len() < MAX_OF_CHECK {
             self.unread.push((what.into(), why));
+        }
+    }
+
+    /// A part that is left out on purpose.
+    fn aside(&mut self, what: impl Into<HostText>, why: String, count: u64) {
+        if self.aside.len() < MAX_OF_CHECK {
+            self.aside.push((what.into(), why, count));
         }
     }
 
@@ -122,6 +136,9 @@ pub fn examine(view: &dyn HostView, at: Timestamp, run: &mut ScannerRun) -> (Vec
         }
         for (what, why) in notes.unread {
             run.leave_out(what, format!("{}: {why}", check.id), 1, true);
+        }
+        for (what, why, count) in notes.aside {
+            run.leave_out(what, format!("{}: {why}", check.id), count, false);
         }
         for (severity, weakness) in notes.found {
             findings.add(severity, Weakness { rule: check.id.to_owned(), why: check.why.to_owned(), ..weakness });
@@ -181,6 +198,17 @@ mod tests {
         let fake = Fake { refuses: true, ..Fake::default() };
         let (found, _) = examine(&fake, at, &mut run);
         assert_eq!((found.len(), run.state), (0, ScannerState::Incomplete), "{found:?}");
+    }
+
+    #[test]
+    fn of_too_many_findings_of_a_check_the_worst_are_kept() {
+        let mut notes = Notes::default();
+        for number in 0..MAX_OF_CHECK + 9 {
+            let severity = if number < MAX_OF_CHECK { Severity::Low } else { Severity::Critical };
+            notes.found(severity, "/x", &number.to_string(), String::new(), b"", String::new());
+        }
+        let worst = notes.found.iter().filter(|(severity, _)| *severity == Severity::Critical).count();
+        assert_eq!((notes.found.len(), worst, notes.more), (MAX_OF_CHECK, 9, 9));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use bartizan_model::{HostText, Severity, Timestamp};
 #[derive(Debug, Default)]
 pub(super) struct Fake {
     pub(super) files: BTreeMap<Vec<u8>, (Vec<u8>, Facts)>,
+    pub(super) links: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) ssh: Option<Vec<(String, String)>>,
     pub(super) listeners: Vec<Listener>,
     pub(super) rules: Option<String>,
@@ -80,6 +81,10 @@ impl HostView for Fake {
         self.files.get(path).map(|(_, facts)| *facts)
     }
 
+    fn link(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.links.get(path).cloned()
+    }
+
     fn ssh_settings(&self) -> Result<Option<Vec<(String, String)>>, String> {
         if self.refuses { Err("no answer".into()) } else { Ok(self.ssh.clone()) }
     }
@@ -93,7 +98,7 @@ impl HostView for Fake {
     }
 
     fn set_ids(&self) -> SetIds {
-        SetIds { files: self.set_ids.clone(), cut: None }
+        SetIds { files: self.set_ids.clone(), ..SetIds::default() }
     }
 
     fn package_of(&self, path: &HostText) -> Result<Option<HostText>, String> {

@@ -48,8 +48,10 @@ pub struct Listener {
 pub struct SetIds {
     /// Path and facts.
     pub files: Vec<(HostText, Facts)>,
-    /// Why not all directories were read, if so.
-    pub cut: Option<String>,
+    /// What could not be looked at, and why.
+    pub unread: Vec<(HostText, String)>,
+    /// What is left out on purpose: why, and how often.
+    pub aside: Vec<(HostText, String, u64)>,
 }
 
 /// A host that can be looked at. Nothing here changes it.
@@ -60,6 +62,8 @@ pub trait HostView {
     fn list(&self, directory: &[u8]) -> Vec<Vec<u8>>;
     /// What a name is.
     fn facts(&self, path: &[u8]) -> Option<Facts>;
+    /// Where a name leads, if it is a symbolic link itself.
+    fn link(&self, path: &[u8]) -> Option<Vec<u8>>;
     /// What the SSH server does, outside of Match blocks: lower-case keyword and value (`sshd -T`). `None`: there is no SSH server.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::rule::Rule;
 use super::{entropy, redact};
 use bartizan_model::Severity;
 
-/// Secrets of one file that are told; a file with more is full of them.
+/// Secrets of one file that are told, the worst of all; a file with more is full of them.
 const MAX_HITS: usize = 100;
 /// Matches that are looked at in one piece of a file.
 const MAX_MATCHES: usize = 10_000;
@@ -125,6 +125,8 @@ impl Scanner {
         // Whole patterns are tried once a piece, others where a keyword stands.
         let mut whole: BTreeSet<usize> = self.always.iter().copied().collect();
         let mut reached = vec![0usize; self.rules.len()];
+        // Surroundings of keywords overlap: they are put together, so that no byte is held against a pattern twice.
+        let mut surroundings: Vec<Option<(usize, usize)>> = vec![None; self.rules.len()];
         for found in self.keywords.find_overlapping_iter(text) {
             for number in self.owners.get(found.pattern().as_usize()).into_iter().flatten() {
                 let (Some(rule), Some(reached)) = (self.rules.get(*number), reached.get_mut(*number)) else { continue };
@@ -139,8 +141,16 @@ impl Scanner {
                         }
                     }
                     At::Around { before, after } => {
-                        let start = found.start().saturating_sub(before).max(*reached);
-                        piece.between(rule, start, (found.end() + after).min(text.len()), reached);
+                        let (start, end) = (found.start().saturating_sub(before), (found.end() + after).min(text.len()));
+                        let Some(open) = surroundings.get_mut(*number) else { continue };
+                        match open {
+                            Some((_, until)) if start <= *until => *until = end.max(*until),
+                            _ => {
+                                if let Some((from, until)) = open.replace((start, end)) {
+                                    piece.between(rule, from, until);
+                                }
+                            }
+                        }
                     }
                 }
             }
@@ -148,8 +158,13 @@ impl Scanner {
                 break;
             }
         }
+        for (rule, open) in self.rules.iter().zip(surroundings) {
+            if let Some((from, until)) = open {
+                piece.between(rule, from, until);
+            }
+        }
         for rule in whole.into_iter().filter_map(|number| self.rules.get(number)) {
-            piece.between(rule, 0, text.len(), &mut 0);
+            piece.between(rule, 0, text.len());
         }
         if piece.budget == 0 {
             scan.cut = true;
@@ -188,8 +203,8 @@ impl Piece<'_> {
         }
     }
 
-    /// Tries a pattern in a part of the text; what is behind a match is not looked at again.
-    fn between(&mut self, rule: &Rule, start: usize, end: usize, reached: &mut usize) {
+    /// Tries a pattern in a part of the text.
+    fn between(&mut self, rule: &Rule, start: usize, end: usize) {
         let (Some(part), Some(pattern)) = (self.text.get(start..end), rule.pattern()) else { return };
         if self.budget == 0 {
             return;
@@ -197,7 +212,6 @@ impl Piece<'_> {
         self.budget = self.budget.saturating_sub(part.len());
         for found in pattern.captures_iter(part).take(MAX_MATCHES) {
             self.judge(rule, start, &found);
-            *reached = (*reached).max(start + found.get(0).map_or(0, |whole| whole.end()));
         }
     }
 
@@ -241,7 +255,11 @@ fn add(scan: &mut FileScan, rule: &Rule, secret: &[u8], line: impl FnOnce() -> u
     }
     if scan.hits.len() >= MAX_HITS {
         scan.more += 1;
-        return;
+        let mildest = scan.hits.iter().zip(0usize..).min_by_key(|(hit, _)| hit.severity).map(|(hit, place)| (hit.severity, place));
+        match mildest {
+            Some((severity, place)) if severity < rule.severity => drop(scan.hits.remove(place)),
+            _ => return,
+        }
     }
     let shown = if secret.is_empty() { Vec::new() } else { redact::redacted(secret) };
     scan.hits.push(Hit { rule: rule.id.clone(), what: rule.what.clone(), severity: rule.severity, line: line(), shown, digest });

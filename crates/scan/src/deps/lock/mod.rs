@@ -1,6 +1,7 @@
 //! Lock files: the versions that a project was resolved to.
 
 mod lines;
+mod npm;
 mod structured;
 
 use super::{MAX_PACKAGES, Package};
@@ -13,8 +14,8 @@ const READERS: &[(&str, Reader)] = &[
     ("Cargo.lock", structured::cargo),
     ("poetry.lock", structured::poetry),
     ("uv.lock", structured::poetry),
-    ("package-lock.json", structured::npm),
-    ("npm-shrinkwrap.json", structured::npm),
+    ("package-lock.json", npm::npm),
+    ("npm-shrinkwrap.json", npm::npm),
     ("composer.lock", structured::composer),
     ("yarn.lock", lines::yarn),
     ("pnpm-lock.yaml", lines::pnpm),
@@ -58,7 +59,7 @@ mod tests {
         assert_eq!(read("package-lock.json", npm), ["@s/b 2.0.0"]);
         assert_eq!(
             read("package-lock.json", r#"{"dependencies": {"a": {"version": "1.0.0", "dependencies": {"b": {"version": "2.0.0"}}}}}"#),
-            ["a 1.0.0", "b 2.0.0"]
+            ["b 2.0.0", "a 1.0.0"]
         );
         assert_eq!(
             read(
@@ -67,6 +68,8 @@ mod tests {
             ),
             ["a/b v1.2.3", "c/d 2.0"]
         );
+        let poetry = "[[package]]\nname = \"a\"\nversion = \"1.0\"\n\n[package.dependencies]\nb = \"*\"\n\n[[package]]\nname = \"b\"\nversion = \"2.0\"\n\n[metadata]\nfiles = {}\n";
+        assert_eq!(read("poetry.lock", poetry), ["a 1.0", "b 2.0"]);
         let yarn = "# yarn lockfile v1\n\n\"@s/b@^1.0.0\", \"@s/b@~1\":\n  version \"1.2.3\"\n  resolved \"x\"\n\nlodash@4:\n  version \"4.17.4\"\n";
         assert_eq!(read("yarn.lock", yarn), ["@s/b 1.2.3", "lodash 4.17.4"]);
         assert_eq!(read("yarn.lock", "__metadata:\n  version: 6\n\n\"lodash@npm:^4\":\n  version: 4.17.21\n"), ["lodash 4.17.21"]);
@@ -86,5 +89,12 @@ mod tests {
         }
         let deep = "{\"dependencies\":{\"a\":".repeat(100_000);
         assert!(packages(b"package-lock.json", &deep, &"/x".into()).is_err(), "nested too deep");
+    }
+
+    #[test]
+    fn a_large_lock_file_takes_no_tree_of_values() {
+        let one = r#"{"version": "1.0.0", "requires": {"x": "1"}, "extra": [[[[1, 2, 3]]]]}"#;
+        let many: Vec<String> = (0..20_000).map(|number| format!("\"p{number}\": {one}")).collect();
+        assert_eq!(read("package-lock.json", &format!("{{\"dependencies\": {{{}}}}}", many.join(","))).len(), 20_000);
     }
 }

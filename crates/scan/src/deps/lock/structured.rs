@@ -1,11 +1,12 @@
-//! Lock files in TOML and JSON: Cargo, Poetry, uv, npm, Composer.
-
-use std::collections::BTreeMap;
+//! Lock files in TOML and in JSON that is a list: Cargo, Poetry, uv, Composer.
 
 use serde::Deserialize;
 
-use crate::deps::{Ecosystem, Package};
+use crate::deps::{Ecosystem, MAX_PACKAGES, Package};
 use bartizan_model::HostText;
+
+/// Bytes of one table: a package with the digests of its files.
+const MAX_TABLE: usize = 1 << 20;
 
 #[derive(Deserialize)]
 struct Named {
@@ -16,12 +17,42 @@ struct Named {
 
 #[derive(Deserialize)]
 struct Listed {
+    #[serde(default)]
     package: Vec<Named>,
 }
 
+/// Table by table, so that a large file takes no more memory than its text.
 fn listed(ecosystem: Ecosystem, text: &str, location: &HostText) -> Option<Vec<Package>> {
-    let lock: Listed = toml::from_str(text).ok()?;
-    Some(lock.package.iter().filter_map(|one| Package::new(ecosystem, &one.name, &one.version, location)).collect())
+    let mut found = Vec::new();
+    let mut has_tables = false;
+    for table in tables(text) {
+        let is_package = table.starts_with("[[package]]");
+        if table.len() > MAX_TABLE {
+            return None;
+        }
+        has_tables |= is_package || table.starts_with("version");
+        let lock: Listed = toml::from_str(table).ok()?;
+        found.extend(lock.package.iter().filter_map(|one| Package::new(ecosystem, &one.name, &one.version, location)));
+        if found.len() >= MAX_PACKAGES {
+            break;
+        }
+    }
+    has_tables.then_some(found)
+}
+
+/// The text before the first table, and each `[[package]]` with what belongs to it; other tables are left out.
+fn tables(text: &str) -> impl Iterator<Item = &str> {
+    let mut starts: Vec<usize> = vec![0];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("[[package]]") || line.starts_with('[') && !line.starts_with("[package") && !line.starts_with("[[package") {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    let ends: Vec<usize> = starts.iter().skip(1).copied().chain([text.len()]).collect();
+    let parts = starts.into_iter().zip(ends).filter_map(|(start, end)| text.get(start..end));
+    parts.filter(|part| !part.starts_with('[') || part.starts_with("[[package]]"))
 }
 
 pub(super) fn cargo(text: &str, location: &HostText) -> Option<Vec<Package>> {
@@ -30,43 +61,6 @@ pub(super) fn cargo(text: &str, location: &HostText) -> Option<Vec<Package>> {
 
 pub(super) fn poetry(text: &str, location: &HostText) -> Option<Vec<Package>> {
     listed(Ecosystem::PyPi, text, location)
-}
-
-#[derive(Deserialize)]
-struct Npm {
-    packages: Option<BTreeMap<String, NpmPackage>>,
-    dependencies: Option<BTreeMap<String, NpmPackage>>,
-}
-
-#[derive(Deserialize)]
-struct NpmPackage {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    version: String,
-    #[serde(default)]
-    dependencies: serde_json::Value,
-}
-
-pub(super) fn npm(text: &str, location: &HostText) -> Option<Vec<Package>> {
-    let lock: Npm = serde_json::from_str(text).ok()?;
-    let mut found = Vec::new();
-    if let Some(packages) = lock.packages {
-        for (path, package) in packages.iter().filter(|(path, _)| !path.is_empty()) {
-            let name = package.name.as_deref().or_else(|| path.rsplit("node_modules/").next()).unwrap_or_default();
-            found.extend(Package::new(Ecosystem::Npm, name, &package.version, location));
-        }
-        return Some(found);
-    }
-    // Before npm 7: packages in packages. serde_json reads 128 levels at the most.
-    let mut waiting: Vec<(String, String, serde_json::Value)> =
-        lock.dependencies?.into_iter().map(|(name, one)| (name, one.version, one.dependencies)).rev().collect();
-    while let Some((name, version, below)) = waiting.pop() {
-        found.extend(Package::new(Ecosystem::Npm, &name, &version, location));
-        let Ok(below) = serde_json::from_value::<BTreeMap<String, NpmPackage>>(below) else { continue };
-        waiting.extend(below.into_iter().map(|(name, one)| (name, one.version, one.dependencies)).rev());
-    }
-    Some(found)
 }
 
 #[derive(Deserialize)]

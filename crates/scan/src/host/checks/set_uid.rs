@@ -1,5 +1,6 @@
-//! Programs that run as their owner, whoever starts them, and that no package brought.
+//! Programs that run as their owner, whoever starts them, and that no package brought, or that run whatever they are told to.
 
+use crate::host::set_uid_dangers::runs_or_copies_anything;
 use crate::host::{Check, Facts, HostView, Looked, Notes, quoted, shown};
 use bartizan_model::{HostText, Severity};
 
@@ -17,16 +18,37 @@ const LOOSE: [&[u8]; 5] = [b"/tmp/", b"/var/tmp/", b"/dev/shm/", b"/home/", b"/r
 fn look(view: &dyn HostView, notes: &mut Notes) -> Looked {
     let found = view.set_ids();
     for (path, facts) in &found.files {
+        if judge_danger(path, facts, notes) {
+            continue;
+        }
         match view.package_of(path) {
             Ok(Some(_)) if facts.mode & 0o022 == 0 => {}
             Ok(owner) => judge(path, facts, owner.is_some(), notes),
             Err(why) => return Looked::NotPossible(why),
         }
     }
-    if let Some(why) = found.cut {
-        notes.unread("set-uid files", why);
-    }
+    found.unread.into_iter().for_each(|(what, why)| notes.unread(what, why));
+    found.aside.into_iter().for_each(|(what, why, count)| notes.aside(what, why, count));
     Looked::Done
+}
+
+/// A shell, or a tool that runs or copies anything: no distribution ships one with these bits, so somebody has set them.
+fn judge_danger(path: &HostText, facts: &Facts, notes: &mut Notes) -> bool {
+    if !runs_or_copies_anything(path.as_bytes()) {
+        return false;
+    }
+    let (severity, bit, who) = match facts.mode & SET_UID != 0 {
+        true => (Severity::High, "set-uid", format!("uid {}", facts.uid)),
+        false => (Severity::Medium, "set-gid", format!("gid {}", facts.gid)),
+    };
+    let who = if facts.mode & SET_UID != 0 && facts.uid == 0 { "root".to_owned() } else { who };
+    let severity = if facts.mode & 0o022 != 0 { Severity::Critical } else { severity };
+    let shown = shown(path.as_bytes());
+    let title = format!("{shown} is {bit}: whoever starts it acts as {who}; no distribution ships it so");
+    let evidence = format!("mode {:04o}, uid {}, gid {}", facts.mode, facts.uid, facts.gid);
+    let fix = format!("chmod a-s {0}; find out who set it: `stat {0}`", quoted(path.as_bytes()));
+    notes.found(severity, path.clone(), "danger", title, evidence.as_bytes(), fix);
+    true
 }
 
 fn judge(path: &HostText, facts: &Facts, is_packaged: bool, notes: &mut Notes) {
@@ -69,6 +91,18 @@ mod tests {
         let severities: Vec<_> = fake.finds(&CHECK).into_iter().map(|(severity, _)| severity).collect();
         use Severity::{Critical, High, Low, Medium};
         assert_eq!(severities, [Critical, High, Medium, Low, Critical]);
+    }
+
+    #[test]
+    fn a_shell_or_tool_with_the_bit_is_told_though_a_package_owns_it() {
+        let told = ["/usr/bin/bash", "/usr/bin/find", "/bin/cp", "/usr/bin/python3.11", "/usr/bin/vim.basic", "/usr/bin/perl5.36.0"];
+        let quiet = ["/usr/bin/su", "/usr/bin/passwd", "/usr/lib/openssh/ssh-keysign", "/usr/bin/ping", "/usr/bin/sudo"];
+        let all = || told.iter().chain(&quiet);
+        let set_ids = all().map(|path| file(path, 0o4755, 0)).collect();
+        let fake = Fake { set_ids, packaged: all().copied().collect(), ..Fake::default() };
+        let found = fake.finds(&CHECK);
+        assert_eq!(found.len(), told.len(), "{found:#?}");
+        assert!(found.iter().all(|(severity, _)| *severity == Severity::High));
     }
 
     #[test]
