@@ -164,6 +164,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
         | Verb::Scan(_)
         | Verb::Findings(_)
         | Verb::Report(_)
+        | Verb::Hook(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }
@@ -229,6 +230,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
         | Verb::Scan(_)
         | Verb::Findings(_)
         | Verb::Report(_)
+        | Verb::Hook(_)
         | Verb::Worker
         | Verb::Events(_)
         | Verb::Signals { .. }

@@ -11,6 +11,7 @@ use super::detectors::DetectorsArgs;
 use super::exceptions::ExceptionsArgs;
 use super::fim::FimArgs;
 use super::findings::{FindingsArgs, ReportArgs};
+use super::hook::HookArgs;
 use super::indicators::IndicatorsArgs;
 use super::logs::LogsArgs;
 use super::rules::RulesArgs;
@@ -205,6 +206,8 @@ pub(super) enum Verb {
     Findings(FindingsArgs),
     /// Print a report of the last scans: Markdown, HTML, JSON or SARIF.
     Report(ReportArgs),
+    /// Keep commits with secrets from being pushed: a Git hook for one repository. No agent is needed.
+    Hook(HookArgs),
     /// Keep an action that would otherwise be undone early: it then lasts its full time.
     Confirm {
         /// Which action.

@@ -169,6 +169,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         | Verb::Scan(_)
         | Verb::Findings(_)
         | Verb::Report(_)
+        | Verb::Hook(_)
         | Verb::Replay(_)
         | Verb::Rules(_)
         | Verb::Indicators(_)

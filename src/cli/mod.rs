@@ -13,6 +13,7 @@ mod fail2ban;
 mod fim;
 mod findings;
 mod generate;
+mod hook;
 mod indicators;
 mod logs;
 mod outcome;
@@ -78,6 +79,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Scan(args)) => scan::run(&global, args),
         Some(Verb::Findings(args)) => findings::run(&global, args),
         Some(Verb::Report(args)) => findings::report(&global, &args),
+        Some(Verb::Hook(args)) => hook::run(&global, args),
         Some(Verb::Redteam { verb }) => redteam::run(&global, verb),
         Some(Verb::Stage) => redteam::stage(),
         Some(Verb::Worker) => match bartizan_worker::serve(bartizan_worker::LogParser) {

@@ -99,15 +99,15 @@ pub fn stream<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<(
     let mut command = clean(program, arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, open, write, close.
-    unsafe { command.pre_exec(bound) };
+    unsafe { command.pre_exec(die_with_us) };
     let mut child = fork_guard::start(|| command.spawn())?;
     let pipe = child.stdout.take();
     let stream = Stream(child);
     Ok((stream, pipe.ok_or(io::ErrorKind::BrokenPipe)?.into()))
 }
 
-/// A killed agent leaves nobody behind who reads on.
-fn bound() -> io::Result<()> {
+/// A killed agent leaves nobody behind who reads on. To be called between fork and exec.
+pub(super) fn die_with_us() -> io::Result<()> {
     // SAFETY: async-signal-safe calls, in a child that has one thread; the pointers are to constants, the descriptor is ours.
     unsafe {
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {

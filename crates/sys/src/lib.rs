@@ -28,6 +28,7 @@ mod file_handle;
 mod file_systems;
 pub mod file_watch;
 pub mod fork_guard;
+pub mod git_program;
 pub mod growth;
 pub mod holes;
 mod home_network;

@@ -1,7 +1,10 @@
 //! `scan`: looks for what is weak. No agent is needed, and nothing on the host is changed.
 
+pub(super) mod commits;
 mod deps;
+mod history;
 mod host;
+mod pieces;
 mod secrets;
 mod set_ids;
 mod show;
@@ -17,6 +20,7 @@ use super::args::Global;
 use super::ask::settings;
 use super::outcome::{Failure, Outcome};
 use bartizan_model::{Finding, HostText, ScannerRun, SecurityReport, Severity, Timestamp};
+pub(super) use history::SHORT;
 pub(super) use show::findings;
 use stored::Stored;
 

@@ -10,17 +10,15 @@ use std::time::{Duration, Instant};
 use bartizan_agent::fim::Progress;
 use clap::Args;
 
-use super::Scanned;
+use super::pieces::{self, Ended};
 use super::walk::{Entry, Walk, Walked, Way};
+use super::{Scanned, history};
 use crate::cli::fim::progress::Bar;
 use crate::cli::outcome::Failure;
-use bartizan_model::{HostText, ScannerRun, Timestamp, Unpoisoned as _};
+use bartizan_model::{HostText, ScannerRun, Severity, Timestamp, Unpoisoned as _};
 use bartizan_scan::findings::{Findings, Weakness, target_name};
-use bartizan_scan::secrets::{self, FileScan, Hit, SOURCE, Scanner, built_in, is_binary};
+use bartizan_scan::secrets::{self, FileScan, Hit, SOURCE, Scanner, built_in};
 
-/// Bytes that are read at once, and how much of a piece is read again with the next, so that no secret is cut in two.
-const PIECE: usize = 1 << 20;
-const OVERLAP: usize = 32 << 10;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 /// Bytes of a rule file that are read.
@@ -36,8 +34,11 @@ const FIX: &str = "revoke it where it was issued and issue a new one; keep that 
 #[derive(Debug, Args)]
 pub(super) struct SecretsArgs {
     /// Directories and files.
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "history")]
     paths: Vec<PathBuf>,
+    /// Look through all commits of the Git repository REPO too: what was removed again is still there.
+    #[arg(long, value_name = "REPO")]
+    history: Vec<PathBuf>,
     /// Use the rules of FILE too: as gitleaks writes them (TOML), or as config/secrets.toml.
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
@@ -76,15 +77,28 @@ struct Shared<'a> {
 pub(super) fn scan(args: &SecretsArgs, json: bool) -> Result<Scanned, Failure> {
     let (rules, troubled) = rules(args)?;
     let scanner = Scanner::new(rules).map_err(Failure::failed)?;
-    for path in &args.paths {
+    for path in args.paths.iter().chain(&args.history) {
         path.symlink_metadata().map_err(|why| Failure::usage(format!("{}: {why}", text(path)), "name a file or a directory"))?;
     }
     let names: Vec<HostText> = args.paths.iter().map(|path| text(&path.canonicalize().unwrap_or_else(|_| path.clone()))).collect();
-    Ok(Scanned::new(SOURCE, target_name(&names), |at, run| {
+    let repositories =
+        args.history.iter().map(|path| format!("history of {}", text(&path.canonicalize().unwrap_or_else(|_| path.clone()))));
+    let all_names: Vec<HostText> = names.iter().cloned().chain(repositories.map(|name| name.as_str().into())).collect();
+    Ok(Scanned::new(SOURCE, target_name(&all_names), |at, run| {
         for (rule, why) in troubled {
             run.leave_out(rule, why, 1, true);
         }
-        all(&scanner, &names, args.max_file << 20, json, at, run)
+        let max_file = args.max_file << 20;
+        let mut findings = Findings::new(SOURCE, at);
+        let mut more = 0;
+        if !names.is_empty() {
+            (findings, more) = files(&scanner, &names, max_file, json, at, run);
+        }
+        for repository in &args.history {
+            more += history::scan(&scanner, repository, max_file, json, run, &mut findings);
+        }
+        let (found, beyond) = findings.finish();
+        (found, beyond + more)
     }))
 }
 
@@ -117,20 +131,13 @@ fn rules(args: &SecretsArgs) -> Result<(Vec<secrets::Rule>, Vec<Troubled>), Fail
     Ok((rules, troubled))
 }
 
-fn all(
-    scanner: &Scanner,
-    names: &[HostText],
-    max_file: u64,
-    json: bool,
-    at: Timestamp,
-    run: &mut ScannerRun,
-) -> (Vec<bartizan_model::Finding>, u64) {
+fn files(scanner: &Scanner, names: &[HostText], max_file: u64, json: bool, at: Timestamp, run: &mut ScannerRun) -> (Findings, u64) {
     let state = Mutex::new((Counts::default(), Findings::new(SOURCE, at)));
     let shared = Shared { scanner, max_file, state, bar: Mutex::new((Bar::new(0, json), Instant::now())) };
-    let (files, directories): (Vec<HostText>, Vec<HostText>) =
+    let (single, directories): (Vec<HostText>, Vec<HostText>) =
         names.iter().cloned().partition(|name| !Path::new(std::ffi::OsStr::from_bytes(name.as_bytes())).is_dir());
     let mut buffer = Vec::new();
-    for name in &files {
+    for name in &single {
         match bartizan_sys::plain_file::open(Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()))) {
             Ok((file, _)) => shared.file(file, name.as_bytes(), &mut buffer),
             Err(why) => shared.unread(name.as_bytes(), &why.to_string()),
@@ -145,8 +152,7 @@ fn all(
     let (counts, findings) = shared.state.into_inner().unpoisoned();
     let more = counts.more;
     account(counts, walked, scanner, run);
-    let (found, beyond) = findings.finish();
-    (found, beyond + more)
+    (findings, more)
 }
 
 fn account(counts: Counts, walked: Walked, scanner: &Scanner, run: &mut ScannerRun) {
@@ -196,7 +202,7 @@ impl Shared<'_> {
     fn file(&self, mut file: File, path: &[u8], buffer: &mut Vec<u8>) {
         let mut scan = FileScan::default();
         self.scanner.name(path, &mut scan);
-        let read = self.pieces(&mut file, path, buffer, &mut scan);
+        let read = pieces::scan(self.scanner, self.max_file, &mut file, path, buffer, &mut scan);
         let commented = scan.commented;
         let (more, cut) = (scan.more, scan.cut);
         {
@@ -226,34 +232,6 @@ impl Shared<'_> {
         self.draw(path);
     }
 
-    fn pieces(&self, file: &mut File, path: &[u8], buffer: &mut Vec<u8>, scan: &mut FileScan) -> std::io::Result<Ended> {
-        buffer.clear();
-        let (mut line, mut total) = (1u64, 0u64);
-        loop {
-            let kept = buffer.len();
-            let wanted = (PIECE as u64).min(self.max_file.saturating_sub(total));
-            let read = file.by_ref().take(wanted).read_to_end(buffer)? as u64;
-            if total == 0 && is_binary(buffer) {
-                return Ok(Ended::Binary);
-            }
-            total += read;
-            let at_end = read < wanted;
-            if read > 0 {
-                self.scanner.piece(path, buffer, line, scan);
-            }
-            if at_end {
-                return Ok(Ended::AtEnd(total));
-            }
-            if total >= self.max_file {
-                let longer = file.read(&mut [0])? > 0;
-                return Ok(if longer { Ended::TooLong(total) } else { Ended::AtEnd(total) });
-            }
-            // The end of this piece is the beginning of the next.
-            let again = buffer.len().saturating_sub(OVERLAP.min(buffer.len().saturating_sub(kept)));
-            line += buffer.drain(..again).filter(|byte| *byte == b'\n').count() as u64;
-        }
-    }
-
     fn draw(&self, path: &[u8]) {
         let Ok(mut bar) = self.bar.try_lock() else { return };
         if bar.1.elapsed() >= DRAWN_EVERY {
@@ -267,14 +245,14 @@ impl Shared<'_> {
     }
 }
 
-enum Ended {
-    AtEnd(u64),
-    TooLong(u64),
-    Binary,
-}
-
 fn add(findings: &mut Findings, path: &[u8], hit: Hit) {
     let shown = HostText::from(path).escaped();
+    let (severity, weakness) = weakness(path, &shown, hit);
+    findings.add(severity, weakness);
+}
+
+/// What is said of a secret in a file of this path, shown as `shown`.
+pub(super) fn weakness(path: &[u8], shown: &str, hit: Hit) -> (Severity, Weakness) {
     let Hit { rule, what, severity, line, shown: evidence, digest } = hit;
     let weakness = Weakness {
         rule,
@@ -287,5 +265,5 @@ fn add(findings: &mut Findings, path: &[u8], hit: Hit) {
         why: WHY.to_owned(),
         fix: FIX.to_owned(),
     };
-    findings.add(severity, weakness);
+    (severity, weakness)
 }

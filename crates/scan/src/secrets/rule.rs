@@ -29,6 +29,8 @@ pub struct Rule {
     /// Only files with such a path.
     pub(super) path: Option<Regex>,
     pub(super) allowlists: Vec<Allowlist>,
+    /// Its place in the file.
+    pub(super) order: usize,
     assigns: bool,
     compiled: OnceLock<Option<Regex>>,
 }
@@ -47,6 +49,7 @@ impl Rule {
         let assigns = pattern.as_deref().is_some_and(|pattern| pattern.contains(r"(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)"));
         Self {
             assigns,
+            order: 0,
             id,
             what,
             severity,

@@ -1,6 +1,7 @@
 //! All rules over one text: one pass for the keywords of all of them, then each pattern where its keywords stand.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -55,11 +56,15 @@ pub struct Hit {
     pub digest: [u8; 32],
 }
 
+/// Of several rules that find the same secret the one with the least rank tells: the worse, not one for anything, the first of the file.
+type Rank = (Reverse<Severity>, bool, usize);
+
 /// What is known of one file while its pieces are scanned.
 #[derive(Debug, Default)]
 pub struct FileScan {
     hits: Vec<Hit>,
-    seen: BTreeSet<[u8; 32]>,
+    /// Which rule tells of it so far.
+    seen: BTreeMap<[u8; 32], Rank>,
     /// Secrets that are not told one by one.
     pub more: u64,
     /// Matches that the author of the file says to be no secret.
@@ -80,7 +85,8 @@ impl Scanner {
     ///
     /// # Errors
     /// When the keywords cannot be put into one automaton.
-    pub fn new(rules: Vec<Rule>) -> Result<Self, String> {
+    pub fn new(mut rules: Vec<Rule>) -> Result<Self, String> {
+        rules.iter_mut().zip(0..).for_each(|(rule, order)| rule.order = order);
         let mut words: Vec<&str> = rules.iter().flat_map(|rule| rule.keywords.iter().map(String::as_str)).collect();
         words.sort_unstable();
         words.dedup();
@@ -247,11 +253,22 @@ fn line_around(text: &[u8], start: usize, end: usize) -> &[u8] {
     text.get(begin..end + memchr::memchr(b'\n', after).unwrap_or(after.len())).unwrap_or_default()
 }
 
-/// The same secret is told once, by the first rule that finds it.
+/// The same secret is told once, by the rule that says most of it.
 fn add(scan: &mut FileScan, rule: &Rule, secret: &[u8], line: impl FnOnce() -> u64) {
     let digest = *blake3::hash(if secret.is_empty() { rule.id.as_bytes() } else { secret }).as_bytes();
-    if !scan.seen.insert(digest) {
-        return;
+    let rank = (Reverse(rule.severity), rule.id.starts_with("generic"), rule.order);
+    match scan.seen.insert(digest, rank) {
+        None => {}
+        Some(told) if told <= rank => {
+            scan.seen.insert(digest, told);
+            return;
+        }
+        Some(_) => {
+            if let Some(hit) = scan.hits.iter_mut().find(|hit| hit.digest == digest) {
+                (hit.rule, hit.what, hit.severity) = (rule.id.clone(), rule.what.clone(), rule.severity);
+            }
+            return;
+        }
     }
     if scan.hits.len() >= MAX_HITS {
         scan.more += 1;
@@ -263,4 +280,37 @@ fn add(scan: &mut FileScan, rule: &Rule, secret: &[u8], line: impl FnOnce() -> u
     }
     let shown = if secret.is_empty() { Vec::new() } else { redact::redacted(secret) };
     scan.hits.push(Hit { rule: rule.id.clone(), what: rule.what.clone(), severity: rule.severity, line: line(), shown, digest });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::parse;
+
+    #[test]
+    fn the_worse_rule_tells_of_a_secret_wherever_it_stands_in_the_file() {
+        let generic = "[[rules]]\nid='generic'\nregex='token=(\\w{9})'\nkeywords=['token']\nseverity='medium'\n";
+        let own = "[[rules]]\nid='own'\nregex='[ab]x_\\w{6}'\nkeywords=['ax_', 'bx_']\n";
+        for rules in [format!("{generic}{own}"), format!("{own}{generic}")] {
+            let scanner = Scanner::new(parse(&rules).unwrap()).unwrap();
+            let mut scan = FileScan::default();
+            scanner.piece(b"f", b"token=ax_123456\n", 1, &mut scan);
+            let hits = scan.hits();
+            assert_eq!(hits.iter().map(|hit| (hit.rule.as_str(), hit.severity)).collect::<Vec<_>>(), [("own", Severity::High)]);
+        }
+    }
+
+    #[test]
+    fn a_text_full_of_keywords_is_looked_at_as_a_whole() {
+        // A rule whose surroundings reach far, and a word of it in every line, as in documentation.
+        let rule =
+            "[[rules]]\nid='r'\nregex='(?:key|test)[-_][a-f0-9]{32}Z[a-z]{400,}|live_[0-9]{40}'\nkeywords=['key-', 'test_', 'live_']\n";
+        let scanner = Scanner::new(parse(rule).unwrap()).unwrap();
+        let mut text = "the test_ of a key- is like a live_ one\n".repeat(20_000).into_bytes();
+        text.extend_from_slice(format!("live_{}\n", "1234567890".repeat(4)).as_bytes());
+        let mut scan = FileScan::default();
+        scanner.piece(b"f", &text, 1, &mut scan);
+        assert!(!scan.cut);
+        assert_eq!(scan.hits().iter().map(|hit| hit.line).collect::<Vec<_>>(), [20_001]);
+    }
 }
