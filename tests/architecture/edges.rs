@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("sys", &["model"]),
     ("baseline", &["model"]),
+    ("alerts", &["model"]),
     ("store", &["baseline", "model", "protocol", "sys"]),
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),
