@@ -122,6 +122,15 @@ fn an_own_rule_that_can_never_match_is_said_and_does_not_pass() {
     let missing = missing(&report, "secrets");
     assert!(missing.len() == 1 && missing[0].contains("rule bad of") && missing[0].contains("cannot be used"), "{missing:?}");
     assert_eq!((&report["passed"], &report["scanners"]["secrets"]["state"]), (&json!(false), &json!("incomplete")));
+    // Another set of rules is another scan: what it does not look for is not gone, and stays accepted.
+    place.write("k.py", KEY);
+    let report = place.secrets(&[]);
+    let id = report["findings"][0]["id"].as_str().unwrap();
+    assert_eq!(place.say(&["findings", "accept", id, "--until", "9d", "--reason", "fixture"]).0, Some(0));
+    fs::write(&own, good).unwrap();
+    assert_eq!(rules(&place.secrets(&["--only", "--rules", own.to_str().unwrap()])), ["good open"]);
+    assert_eq!(rules(&place.secrets(&[])), ["github-token accepted"]);
+    fs::remove_file(place.at("k.py")).unwrap();
     fs::write(&own, good.replace("'pin=(\\d{6})'", "'(['")).unwrap();
     fs::remove_file(place.at("a.conf")).unwrap();
     assert_eq!(place.secrets(&["--rules", own.to_str().unwrap()])["passed"], false);

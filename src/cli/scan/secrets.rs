@@ -83,7 +83,10 @@ pub(super) fn scan(args: &SecretsArgs, json: bool) -> Result<Scanned, Failure> {
     let names: Vec<HostText> = args.paths.iter().map(|path| text(&path.canonicalize().unwrap_or_else(|_| path.clone()))).collect();
     let repositories =
         args.history.iter().map(|path| format!("history of {}", text(&path.canonicalize().unwrap_or_else(|_| path.clone()))));
-    let all_names: Vec<HostText> = names.iter().cloned().chain(repositories.map(|name| name.as_str().into())).collect();
+    // A scan with other rules is another one: what it does not look for is not gone.
+    let with = if args.only { "with only the rules of" } else { "with the rules of" };
+    let own = args.rules.iter().map(|path| format!("{with} {}", text(&path.canonicalize().unwrap_or_else(|_| path.clone()))));
+    let all_names: Vec<HostText> = names.iter().cloned().chain(repositories.chain(own).map(|name| name.as_str().into())).collect();
     Ok(Scanned::new(SOURCE, target_name(&all_names), |at, run| {
         for (rule, why) in troubled {
             run.leave_out(rule, why, 1, true);
@@ -94,6 +97,7 @@ pub(super) fn scan(args: &SecretsArgs, json: bool) -> Result<Scanned, Failure> {
         if !names.is_empty() {
             (findings, more) = files(&scanner, &names, max_file, json, at, run);
         }
+        run.looked_at.insert("rules".to_owned(), scanner.rules() as u64);
         for repository in &args.history {
             more += history::scan(&scanner, repository, max_file, json, run, &mut findings);
         }
