@@ -9,8 +9,12 @@ use bartizan_model::{
 };
 use serde::Deserialize;
 
+use super::{Correlations, Memory, RuleSet};
+
 /// Most examples in one file.
 const MAX_EXAMPLES: usize = 1000;
+/// Most events of one example.
+const MAX_EVENTS: usize = 1000;
 
 /// One example.
 #[derive(Debug)]
@@ -21,8 +25,10 @@ pub struct Example {
     pub matches: bool,
     /// Who does this, in words.
     pub note: String,
-    /// What happened.
+    /// What happened; of several, the last.
     pub event: Event,
+    /// What happened before it.
+    pub before: Vec<Event>,
 }
 
 /// An example that cannot be read.
@@ -39,10 +45,17 @@ pub struct ExampleError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    /// Said of the whole example, never of one of its events.
     #[serde(rename = "match")]
-    matches: bool,
+    matches: Option<bool>,
     #[serde(default)]
     note: String,
+    /// Several events instead of one.
+    #[serde(default)]
+    sequence: Vec<Written>,
+    /// When it happened: seconds after the first.
+    #[serde(default)]
+    at: u32,
     #[serde(default)]
     event: Option<Event>,
     #[serde(default)]
@@ -103,9 +116,35 @@ impl Example {
                 return Err(fail(format!("more than {MAX_EXAMPLES} examples")));
             }
             let written: Written = serde_json::from_str(line).map_err(|error| fail(error.to_string()))?;
-            out.push(Self { line: index + 1, matches: written.matches, note: written.note.clone(), event: event(written) });
+            out.push(Self::of(written, index + 1).map_err(fail)?);
         }
         Ok(out)
+    }
+
+    fn of(mut written: Written, line: usize) -> Result<Self, String> {
+        let matches = written.matches.ok_or("it lacks match: true or false")?;
+        let (note, sequence) = (std::mem::take(&mut written.note), std::mem::take(&mut written.sequence));
+        if sequence.is_empty() {
+            return Ok(Self { line, matches, note, event: event(written, 1), before: Vec::new() });
+        }
+        if sequence.len() > MAX_EVENTS || sequence.iter().any(|one| one.matches.is_some() || !one.sequence.is_empty()) {
+            return Err(format!("a sequence has at most {MAX_EVENTS} events, none with a match or a sequence of its own"));
+        }
+        let mut before: Vec<Event> = (1..).zip(sequence).map(|(number, one)| event(one, number)).collect();
+        let event = before.pop().ok_or("an empty sequence")?;
+        Ok(Self { line, matches, note, event, before })
+    }
+
+    /// Whether these rules report anything of it: a rule whose part in a correlation is all that it does reports nothing by itself.
+    pub fn is_reported_by(&self, set: &RuleSet) -> bool {
+        let (mut memory, mut state) = (Memory::default(), Correlations::default());
+        self.before.iter().chain([&self.event]).fold(false, |reported, event| {
+            let matched = set.evaluate(event, &memory);
+            let met = set.correlate(event, &memory, &matched, &mut state);
+            let reports = !met.is_empty() || matched.iter().any(|rule| !rule.silent);
+            memory.learn(event);
+            reported || reports
+        })
     }
 }
 
@@ -113,11 +152,11 @@ fn key(pid: u32) -> ProcessKey {
     ProcessKey { boot: BootId(1), pid, start: u64::from(pid) }
 }
 
-fn event(written: Written) -> Event {
+fn event(written: Written, number: u64) -> Event {
     if let Some(event) = written.event {
         return event;
     }
-    let at = Timestamp::UNIX_EPOCH;
+    let at = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(written.at.into());
     let mut process = Process::unknown(key(1000), at);
     let pids = (2..1000).rev();
     let ancestors: Vec<Ancestor> = written.parents.into_iter().zip(pids).map(|(exe, pid)| Ancestor { key: key(pid), exe }).collect();
@@ -148,5 +187,24 @@ fn event(written: Written) -> Event {
             }
         }
     };
-    Event { id: EventId(1), at, kind, process: Some(Arc::new(process)), source: Source::Ebpf, complete: true }
+    Event { id: EventId(number), at, kind, process: Some(Arc::new(process)), source: Source::Ebpf, complete: true }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test fails by panic
+    use super::*;
+
+    #[test]
+    fn a_sequence_is_read_in_its_time_and_bounded() {
+        let one = r#"{"match": true, "sequence": [{"exe": "/a"}, {"exe": "/b", "at": 5}]}"#;
+        let example = Example::parse_all(one).unwrap().remove(0);
+        let at = |event: &Event| (event.id.0, event.at.timestamp());
+        assert_eq!((example.before.iter().map(at).collect::<Vec<_>>(), at(&example.event)), (vec![(1, 0)], (2, 5)));
+        let many = format!(r#"{{"match": true, "sequence": [{}]}}"#, vec!["{}"; 1001].join(","));
+        let nested = r#"{"match": true, "sequence": [{"sequence": [{}]}]}"#;
+        for bad in [many.as_str(), nested, r#"{"match": true, "sequence": [{"match": false}]}"#, r#"{"exe": "/a"}"#] {
+            assert!(Example::parse_all(bad).is_err(), "{bad:.60}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::outcome::{Failure, Outcome};
 use super::super::print::{self, notice, table};
 use super::Loaded;
-use bartizan_rules::{EXAMPLES, Example, MAX_RULE_BYTES, Memory, PACK, Pack, RuleSet, Switches, parse};
+use bartizan_rules::{EXAMPLES, Example, MAX_RULE_BYTES, PACK, Pack, RuleSet, Switches, parse};
 
 /// Longest file of examples, in bytes.
 const MAX_EXAMPLE_BYTES: u64 = 16 << 20;
@@ -95,7 +95,7 @@ fn tested(file: &str, text: &str, pack: Pack, examples: Option<Result<String, St
     out.problems.extend(twice.into_iter().map(|bad| bad.problem));
     for example in &examples {
         *(if example.matches { &mut out.positive } else { &mut out.negative }) += 1;
-        let matched = !set.evaluate(&example.event, &Memory::default()).is_empty();
+        let matched = example.is_reported_by(&set);
         if matched != example.matches {
             let what = if matched { "matched, but must not" } else { "did not match, but must" };
             out.problems.push(format!("example in line {}: {what} ({})", example.line, bartizan_model::sentence(&example.note)));
