@@ -35,9 +35,12 @@ runtime_post() { # PATH BODY
 }
 
 runtime_cli() {
+    soon=
+    if has timeout; then soon="timeout 20"; fi
+    # shellcheck disable=SC2086 # two words, or none
     case $cli in
-    docker) docker -H "unix://$socket" "$@" 2>&1 </dev/null ;;
-    *) podman "$@" 2>&1 </dev/null ;;
+    docker) $soon docker -H "unix://$socket" "$@" 2>&1 </dev/null ;;
+    *) $soon podman "$@" 2>&1 </dev/null ;;
     esac
 }
 

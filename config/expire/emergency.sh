@@ -5,6 +5,13 @@ end_watchdog() { # FILE PREFIX ("-": its whole group)
     kill -s KILL -- "$2$pid" 2>/dev/null && say "stopped the watchdog with pid $pid"
 }
 
+# Every blocked address: first, for it may be the one that somebody waits for, and last, for an agent that had not seen the sign yet.
+unblock() {
+    nft list table inet bartizan >/dev/null 2>&1 || return 0
+    nft delete table inet bartizan || return 1
+    say "removed table inet bartizan with every blocked address"
+}
+
 # What one agent left in its directories.
 undo_home() { # RUNTIME DATA ("": as the runtime directory says)
     runtime=$1 data=$2
@@ -20,6 +27,7 @@ undo_home() { # RUNTIME DATA ("": as the runtime directory says)
     set -- "$runtime"/wanted/*
     set -f
     for mark do rm -f "$mark" 2>/dev/null; done
+    unblock
 
     # 1. Who would have ended the actions: the standing watchdog, shells and timers.
     set +f
@@ -140,16 +148,12 @@ while read -r _ mount type options _; do
     esac
 done </proc/mounts
 
-# 4. Every blocked address.
-if ! command -v nft >/dev/null 2>&1; then
+# 4. What was blocked meanwhile.
+if command -v nft >/dev/null 2>&1; then
+    unblock || failed=1
+else
     say "nft is not installed: blocked addresses stay until they expire"
     failed=1
-elif nft list table inet bartizan >/dev/null 2>&1; then
-    if nft delete table inet bartizan; then
-        say "removed table inet bartizan with every blocked address"
-    else
-        failed=1
-    fi
 fi
 [ "$failed" = 0 ] && say "done: nothing is blocked or frozen, disabled or cut off by an agent with$looked"
 exit "$failed"

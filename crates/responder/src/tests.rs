@@ -462,6 +462,25 @@ fn the_emergency_script_needs_nobody() {
 }
 
 #[test]
+fn the_emergency_script_unblocks_before_it_waits_for_a_runtime_that_hangs() {
+    on_bench(|bench| {
+        let responder = bench.responder();
+        responder.execute(block("198.51.100.8", Direction::In, Duration::from_secs(60)), now()).unwrap();
+        // A runtime that takes every question and answers none.
+        let (runtime, data) = (bench.runtime(), bench.dir.path().join("data"));
+        let socket = runtime.join("hangs.sock");
+        let _hangs = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::fs::create_dir_all(data.join("expiry")).unwrap();
+        std::fs::write(data.join("expiry/A9"), format!("container\n{}\nabc\npause\n", socket.display())).unwrap();
+        let mut script = Command::new("sh").args(["-c", EMERGENCY_SCRIPT, "bartizan-emergency"]).arg(&runtime).arg(&data).spawn().unwrap();
+        assert!(until(|| ruleset().is_empty()), "{}", ruleset());
+        assert!(script.try_wait().unwrap().is_none(), "it still waits for the runtime");
+        assert!(!script.wait().unwrap().success(), "and says that it could not undo that");
+        assert!(data.join("expiry/A9").exists());
+    });
+}
+
+#[test]
 fn only_a_timely_warrant_moves_the_hand() {
     on_bench(|bench| {
         let mut ours = Court::new(&Policy::built_in().unwrap(), WarrantId(1));
