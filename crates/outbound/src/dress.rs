@@ -82,10 +82,11 @@ fn line(text: &str, escape: fn(char, &mut String)) -> String {
     safe
 }
 
-/// One line without what a terminal or a reader could take for something else.
+/// One line without what a terminal or a reader could take for something else, or would not see at all.
 fn calm(line: &str) -> String {
     let is_loud = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    line.chars().map(|c| if is_loud(c) { ' ' } else { c }).collect()
+    let is_unseen = |c: &char| matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2065}' | '\u{feff}');
+    line.chars().filter(|c| !is_unseen(c)).map(|c| if is_loud(c) { ' ' } else { c }).collect()
 }
 
 fn plain(c: char, out: &mut String) {
@@ -160,6 +161,14 @@ mod tests {
         let ntfy = dress(&notice(EVIL), WebhookFormat::Ntfy, 0);
         assert!(ntfy.headers.iter().all(|(_, value)| value.chars().all(|c| (' '..='~').contains(&c))));
         assert!(!ntfy.headers.iter().any(|(name, _)| *name == "Markdown"));
+    }
+
+    #[test]
+    fn nothing_unseen_hides_in_a_name_or_joins_what_was_parted() {
+        let evil = "sh\u{200b}ell @\u{feff}here ht\u{2060}tp:/\u{200d}/evil.example";
+        let dressed = dress(&notice(evil), WebhookFormat::Ntfy, 0);
+        let shown = dressed.body.lines().nth(1).unwrap();
+        assert_eq!(shown, format!("shell @here http:/{PART}/evil.example"));
     }
 
     #[test]

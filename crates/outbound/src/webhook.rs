@@ -19,8 +19,10 @@ const BURST: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(15);
 /// One try takes at most this long.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Pauses before further tries.
-const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// Pauses before further tries: a restart of the other side or of a router loses nothing.
+const AGAIN: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
+/// The longest pause that the other side can ask for (Retry-After): a question that waits behind it must still be in time.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// Why there will be no webhook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -188,27 +190,57 @@ impl Delivery {
         }
     }
 
+    /// Tries until it is taken, the tries are used up, or the other side says that it will never take it.
     async fn deliver(&self, dressed: &Dressed) -> Result<(), String> {
         let mut outcome = self.post(dressed).await;
         for pause in self.pauses {
-            if outcome.is_ok() {
-                break;
-            }
-            tokio::time::sleep(*pause).await;
+            let pause = match &outcome {
+                Err(refused) if refused.is_transient => refused.asked.map_or(*pause, |asked| asked.max(*pause)),
+                Ok(()) | Err(_) => break,
+            };
+            tokio::time::sleep(pause).await;
             outcome = self.post(dressed).await;
         }
-        outcome
+        outcome.map_err(|refused| refused.why)
     }
 
-    async fn post(&self, dressed: &Dressed) -> Result<(), String> {
+    async fn post(&self, dressed: &Dressed) -> Result<(), Refused> {
         let mut request = self.client.post(&self.url).header("Content-Type", dressed.content_type);
         for (name, value) in &dressed.headers {
             request = request.header(*name, value);
         }
-        let answer = request.body(dressed.body.clone()).send().await.map_err(|why| reason(&why))?;
+        let answer = request.body(dressed.body.clone()).send().await;
+        let answer = answer.map_err(|why| Refused { why: reason(&why), is_transient: true, asked: None })?;
         // The body is not read: it is the other side's, and of any length.
-        if answer.status().is_success() { Ok(()) } else { Err(format!("{} answered {}", shown(&self.url), answer.status())) }
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let why = format!("{} answered {}", shown(&self.url), answer.status());
+        Err(Refused { why, is_transient: is_transient(answer.status()), asked: asked(answer.headers()) })
     }
+}
+
+/// Why a try failed.
+#[derive(Debug)]
+struct Refused {
+    /// One line without the secret.
+    why: String,
+    /// Whether the same request may be taken later.
+    is_transient: bool,
+    /// How long the other side asked to be left alone.
+    asked: Option<Duration>,
+}
+
+/// What may be different the next time: 408 (the other side waited too long), 429 (too many), and errors of its own (RFC 9110, RFC 6585).
+fn is_transient(status: reqwest::StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 429)
+}
+
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3); a date is not read. Discord writes fractions.
+fn asked(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let seconds: f64 = headers.get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
+    let asked = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    Some(asked.min(LONGEST_ASKED))
 }
 
 /// The innermost cause, without the address: it may hold a secret token.

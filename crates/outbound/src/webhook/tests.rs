@@ -197,3 +197,35 @@ async fn a_flood_of_alerts_is_limited_and_counted_and_holds_back_no_question() {
     let mut bucket = Bucket { left: 0, at: tokio::time::Instant::now() };
     assert!(!bucket.take(bucket.at) && bucket.take(bucket.at + PAUSE) && !bucket.take(bucket.at));
 }
+
+#[tokio::test]
+async fn too_many_requests_is_tried_again_when_the_other_side_asked_for_it_and_a_refusal_is_not() {
+    let (listener, url) = local().await;
+    let (hook, delivery) = Webhook::with(&url, WebhookFormat::Json, TIMEOUT, &QUICK).unwrap();
+    hook.offer(notice(1));
+    hook.offer(notice(2));
+    hook.offer(notice(3));
+    let tally = Arc::clone(&hook.tally);
+    drop(hook);
+    let begun = Instant::now();
+    let answers = ["429 Too Many Requests\r\nRetry-After: 0.7", "204 No Content", "404 Not Found", "204 No Content"];
+    let server = tokio::spawn(async move { serve(listener, &answers).await });
+    delivery.run().await;
+    let requests = server.await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+    for (request, id) in requests.iter().zip(["L1", "L1", "L2", "L3"]) {
+        assert!(request.contains(&format!("\"id\":\"{id}\"")), "{id}: {request}");
+    }
+    assert_eq!((tally.sent.load(Ordering::Relaxed), tally.failed.load(Ordering::Relaxed)), (2, 1));
+}
+
+#[test]
+fn nobody_can_ask_for_more_than_a_minute() {
+    let asked = |value: &str| asked(&[(reqwest::header::RETRY_AFTER, value.parse().unwrap())].into_iter().collect());
+    assert_eq!(asked("1.5"), Some(Duration::from_millis(1500)));
+    assert_eq!(asked("86400"), Some(LONGEST_ASKED));
+    for nonsense in ["-1", "inf", "NaN", "1e400"] {
+        assert!(asked(nonsense).is_some_and(|asked| asked <= LONGEST_ASKED), "{nonsense}");
+    }
+    assert_eq!(asked("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+}
