@@ -54,7 +54,7 @@ const IN_TESTS: &[(&str, &[&str])] = &[
     ("sensors", &["isolation"]),
     ("responder", &["court", "isolation"]),
     ("agent", &["client", "isolation"]),
-    ("bartizan", &["court", "enforce", "sensors"]),
+    ("bartizan", &["court", "enforce", "isolation", "sensors"]),
 ];
 
 /// Modules that nobody else in their crate may name: what calls both joins them.

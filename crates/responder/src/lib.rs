@@ -315,6 +315,8 @@ mod connection_tests;
 #[cfg(test)]
 mod container_tests;
 #[cfg(test)]
+mod emergency_script_tests;
+#[cfg(test)]
 mod ending_tests;
 #[cfg(test)]
 mod evidence_tests;
