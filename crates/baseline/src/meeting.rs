@@ -136,7 +136,7 @@ impl Baseline {
     fn still_waits(&mut self, (id, place): (u64, usize), meeting: &Meeting<'_>) -> Option<Deviation> {
         let learn_for = self.settings.learn_for;
         let known = self.profiles.get_mut(&id)?;
-        let entry = known.habits.get(place).filter(|entry| entry.told == 0)?;
+        let entry = known.habits.get(place).filter(|entry| entry.told == 0 && is_worth_telling_again(known, entry, learn_for))?;
         let (habit, kind) = (HabitId(entry.id), entry.kind);
         // A detector that speaks about it is enough.
         if known.maturity(meeting.at, learn_for) != Maturity::Known || (meeting.ask)().reported {
@@ -211,6 +211,13 @@ pub(crate) fn judge(
         _ if known.trusted && (at - known.first < learn_for || first_content) => (HabitState::Learned, HabitReason::Observed),
         _ => (HabitState::Waiting, HabitReason::Late),
     }
+}
+
+/// Whether a habit that waits is told when it goes on. What came late was told, or weighed and left, when it was new; unless its profile was new
+/// itself. Which program starts and by whom is told of the program then.
+fn is_worth_telling_again(known: &Known, entry: &Entry, learn_for: i64) -> bool {
+    let of_a_young_one = || entry.first - known.first < learn_for && !matches!(entry.kind, HabitKind::Program | HabitKind::Child);
+    entry.reason != HabitReason::Late || of_a_young_one()
 }
 
 fn severity(who: &Profile) -> Severity {

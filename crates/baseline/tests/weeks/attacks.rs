@@ -136,4 +136,7 @@ fn attacks_of_each_kind_stand_out() {
     }
     println!("{found} of {all} attacks found; missed:\n{}", missed.join("\n"));
     assert!(found * 10 >= all * 9, "{found} of {all}: {missed:#?}");
+    for (name, ..) in ATTACKS {
+        assert!(missed.iter().filter(|one| one.starts_with(name)).count() <= 1, "{name}: {missed:#?}");
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bartizan_baseline::{Baseline, Circumstances, Deviation};
 use bartizan_model::{
-    Ancestor, BootId, Event, EventId, EventKind, FileChange, FileChangeKind, Flow, HostText, Lineage, LogLine, Login, Process, ProcessKey,
-    Protocol, Root, ServiceRole, Sha256, Source, Timestamp, Traffic,
+    Ancestor, BootId, Event, EventId, EventKind, Exit, FileChange, FileChangeKind, Flow, HostText, Lineage, LogLine, Login, Process,
+    ProcessKey, Protocol, Root, ServiceRole, Sha256, Source, Timestamp, Traffic,
 };
 
 pub(super) const MINUTE: i64 = 60;
@@ -191,6 +191,11 @@ impl Host {
         self.event(EventKind::Exec, Some(process))
     }
 
+    fn exit(&mut self, process: &Process) {
+        let exit = Exit { code: Some(0), signal: None };
+        self.event(EventKind::Exit { exit }, Some(process));
+    }
+
     pub(super) fn start(&mut self, who: &Who) -> Process {
         let process = self.process(who);
         self.exec(&process);
@@ -301,6 +306,7 @@ impl Host {
                 if self.below(3) == 0 {
                     self.call(&job, "54.187.1.9", 443, Some("api.payments.example"));
                 }
+                self.exit(&job);
             }
             2 => {
                 self.call(php, "127.0.0.1", 5432, None);
@@ -317,10 +323,12 @@ impl Host {
                 self.call(&backup, "65.108.3.2", 22, Some("u1.backup.example"));
                 let bytes = (150 + self.below(100)) << 20;
                 self.sent(&backup, "65.108.3.2", bytes);
+                self.exit(&backup);
             }
             4 => {
                 let certbot = self.start(&CERTBOT);
                 self.call(&certbot, "172.65.32.248", 443, Some("acme-v02.api.letsencrypt.org"));
+                self.exit(&certbot);
             }
             5 => self.upgrade(),
             6 => self.operator(),
