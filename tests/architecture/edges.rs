@@ -11,7 +11,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("sys", &["model"]),
     ("baseline", &["model"]),
-    ("alerts", &["model"]),
     ("store", &["baseline", "model", "protocol", "sys"]),
     ("client", &["model", "protocol"]),
     ("outbound", &["config", "model"]),

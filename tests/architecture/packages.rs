@@ -46,7 +46,7 @@ const CHILDREN: &[&str] =
     &["std::process::Command", "std::process::Stdio", "std::process::*", "std::os::unix::process::CommandExt", "tokio::process"];
 
 /// Crates without I/O and without a clock, so that they can be replayed and raced against a simulator.
-const PURE: &[&str] = &["model", "logs", "integrity", "rules", "baseline", "scan", "alerts", "detect", "court"];
+const PURE: &[&str] = &["model", "logs", "integrity", "rules", "baseline", "scan", "detect", "court"];
 
 /// All that a pure crate may use from outside.
 const PURE_USE: &[&str] = &[
