@@ -33,7 +33,7 @@ impl Baseline {
             Some((*id, Deviation { kind: DeviationKind::Silence, sentence, severity: Severity::Low, confidence, event, habit: None }))
         });
         let silent: Vec<(u64, Deviation)> = silent.collect();
-        self.gone_habits.extend(self.profiles.values_mut().flat_map(|known| known.make_room(at)));
+        self.gone.habits(self.profiles.values_mut().flat_map(|known| known.make_room(at)));
         // What runs without being started again is not silent.
         silent.into_iter().filter(|(id, _)| !self.runs(*id)).map(|(_, deviation)| deviation).collect()
     }

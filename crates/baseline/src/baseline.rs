@@ -9,6 +9,7 @@ use bartizan_model::{
 
 use super::circumstances::Circumstances;
 use super::deviation::{Deviation, DeviationKind, days};
+use super::gone::Gone;
 use super::guard::Guard;
 use super::known::Known;
 use super::meeting::Meeting;
@@ -39,9 +40,7 @@ pub struct Baseline {
     pub(crate) guard: Guard,
     pub(crate) next_profile: u64,
     pub(crate) next_habit: u64,
-    /// Profiles and habits that were forgotten since they were kept last.
-    pub(crate) gone: Vec<u64>,
-    pub(crate) gone_habits: Vec<u64>,
+    pub(crate) gone: Gone,
     pub(crate) evicted: u64,
     pub(crate) ourselves: Arc<str>,
 }
@@ -61,8 +60,7 @@ impl Baseline {
             guard: Guard::default(),
             next_profile: 1,
             next_habit: 1,
-            gone: Vec::new(),
-            gone_habits: Vec::new(),
+            gone: Gone::default(),
             evicted: 0,
             ourselves: Arc::from(OURSELVES),
         }

@@ -122,7 +122,8 @@ fn keep_habit(profile: u64, entry: &Entry) -> KeptHabit {
 impl Baseline {
     /// What is new since the last call; what fails to be kept goes back by [`Baseline::not_kept`].
     pub fn take_changes(&mut self) -> Changes {
-        let (gone, gone_habits) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.gone_habits));
+        let (gone, gone_habits) = self.gone.take();
+        self.gone.handed_over((self.next_profile, self.next_habit));
         let mut changes = Changes { began: self.began, gone, gone_habits, ..Changes::default() };
         for (id, known) in &mut self.profiles {
             if !std::mem::take(&mut known.changed) {
@@ -139,8 +140,8 @@ impl Baseline {
 
     /// These changes could not be kept: everything counts as changed, and what was forgotten still has to go from the disk.
     pub fn not_kept(&mut self, changes: Changes) {
-        self.gone.extend(changes.gone);
-        self.gone_habits.extend(changes.gone_habits);
+        changes.gone.into_iter().for_each(|id| self.gone.profile(id));
+        self.gone.habits(changes.gone_habits);
         self.mark_all();
     }
 
@@ -165,6 +166,7 @@ impl Baseline {
             baseline.next_habit = baseline.next_habit.max(habit.id + 1);
             baseline.put_back_habit(habit);
         }
+        baseline.gone.handed_over((baseline.next_profile, baseline.next_habit));
         baseline
     }
 

@@ -9,6 +9,7 @@ mod amounts;
 mod baseline;
 mod circumstances;
 mod deviation;
+mod gone;
 mod guard;
 mod histogram;
 mod intervals;

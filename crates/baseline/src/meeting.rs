@@ -89,7 +89,7 @@ impl Baseline {
         let habit = self.next_habit;
         let new = Entry { calls, ..Entry::new(habit, what, why, (Arc::clone(&self.ourselves), at)) };
         let forgotten = self.profiles.get_mut(&id)?.keep(new).ok()?;
-        self.gone_habits.extend(forgotten);
+        self.gone.habits(forgotten);
         self.next_habit += 1;
         Some(HabitId(habit))
     }

@@ -46,7 +46,7 @@ impl Baseline {
     pub(crate) fn forget(&mut self, id: u64) {
         if let Some(known) = self.profiles.remove(&id) {
             self.by_who.remove(&known.who);
-            self.gone.push(id);
+            self.gone.profile(id);
         }
     }
 }

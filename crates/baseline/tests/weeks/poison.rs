@@ -397,9 +397,14 @@ fn many_harmless_ones_that_wait_push_out_no_grave_one_and_hide_no_other_kind() {
     let app = host.process(&APP);
     with(&mut host, REPORTED, |host| drop(host.call(&app, EVIL, 443, None)));
     host.found.clear();
-    for number in 0..200 {
-        host.call(&app, &format!("45.9.{number}.7"), 443, None);
-    }
+    let flood = |host: &mut Host, net: u8| {
+        for number in 0..200 {
+            host.call(&app, &format!("45.{net}.{number}.7"), 443, None);
+        }
+    };
+    flood(&mut host, 8);
+    assert_eq!(host.baseline.take_changes().gone_habits.len(), 0, "what never was on disk need not go from there");
+    flood(&mut host, 9);
     let child = host.child(&app, "/usr/bin/evil");
     host.exec(&child);
     assert!(host.found.iter().any(|(_, one)| one.sentence.contains("evil")), "five new destinations an hour, and a child besides");
@@ -408,7 +413,7 @@ fn many_harmless_ones_that_wait_push_out_no_grave_one_and_hide_no_other_kind() {
     assert!(has("185.220") && has("45.9.199"), "the grave one stays, and the newest is there: {waiting:#?}");
     assert_eq!(waiting.len(), 32);
     let kept = host.baseline.take_changes();
-    assert!(!kept.gone_habits.is_empty());
+    assert!((1..=32).contains(&kept.gone_habits.len()), "only what was there: {}", kept.gone_habits.len());
     host.baseline.not_kept(kept.clone());
     assert_eq!(host.baseline.take_changes().gone_habits, kept.gone_habits, "what failed to be kept is kept the next time");
 }
