@@ -2,12 +2,10 @@
 
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use clap::Args;
-
-use super::args::{Verb, duration, host_text};
+use super::act_args::{ActVerb, BlockArgs, LimitArgs, RestoreArgs, TreeArgs};
 use super::outcome::Failure;
 use bartizan_client::Connection;
 use bartizan_model::{
@@ -15,131 +13,10 @@ use bartizan_model::{
 };
 use bartizan_protocol::{Push, Reply, Request};
 
-/// How: for the record, or only as a preview.
-#[derive(Debug, Args, Clone)]
-pub(super) struct Manner {
-    /// Reason, for the audit log.
-    #[arg(long, default_value = "by hand")]
-    pub(super) reason: String,
-    /// Show exactly what would happen, and do nothing.
-    #[arg(long)]
-    pub(super) preview: bool,
-}
-
-/// How long it lasts when nobody says.
-fn default_of(kind: ActionKind) -> String {
-    humantime::format_duration(kind.spec().lasts).to_string()
-}
-
-/// Whose packets, to where, for how long.
-#[derive(Debug, Args)]
-pub(super) struct BlockArgs {
-    /// One IP address, not a network.
-    addr: String,
-    /// Duration: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::BlockAddress))]
-    lasts: Duration,
-    /// Drop packets to the address instead of from it.
-    #[arg(long)]
-    out: bool,
-    /// Drop only what this user's processes send to the address.
-    #[arg(long, value_name = "NAME|UID", group = "whose", value_parser = host_text)]
-    user: Option<HostText>,
-    /// Drop only what processes in this cgroup (v2) send to the address.
-    #[arg(long, value_name = "PATH", group = "whose", value_parser = host_text)]
-    cgroup: Option<HostText>,
-    /// Drop only what this container sends to the address.
-    #[arg(long, value_name = "NAME|ID", group = "whose", value_parser = host_text)]
-    container: Option<HostText>,
-    #[command(flatten)]
-    manner: Manner,
-}
-
-/// Whom to slow down, and how far.
-#[derive(Debug, Args)]
-pub(super) struct LimitArgs {
-    /// One IP address, not a network.
-    addr: String,
-    /// Packets per second that still pass, 1 to 1000000.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    packets: u32,
-    /// Duration: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::LimitSource))]
-    lasts: Duration,
-    #[command(flatten)]
-    manner: Manner,
-}
-
-/// A process tree and a time.
-#[derive(Debug, Args)]
-pub(super) struct TreeArgs {
-    /// The topmost process: a pid, or BOOT-PID-START as the console shows it.
-    process: String,
-    /// Duration: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::FreezeTree))]
-    lasts: Duration,
-    #[command(flatten)]
-    manner: Manner,
-}
-
-/// For how long the host closes.
-#[derive(Debug, Args)]
-pub(super) struct ContainArgs {
-    /// Duration: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::ContainHost))]
-    lasts: Duration,
-    #[command(flatten)]
-    manner: Manner,
-}
-
-/// Which container, and how.
-#[derive(Debug, Args)]
-pub(super) struct IsolateArgs {
-    /// Name or id (at least the first twelve digits) of the container.
-    #[arg(value_parser = host_text)]
-    container: HostText,
-    /// Pause the container instead of disconnecting it.
-    #[arg(long)]
-    pause: bool,
-    /// Duration: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::IsolateContainer))]
-    lasts: Duration,
-    #[command(flatten)]
-    manner: Manner,
-}
-
-/// Which account.
-#[derive(Debug, Args)]
-pub(super) struct DisableArgs {
-    /// Name of the account.
-    #[arg(value_parser = host_text)]
-    name: HostText,
-    /// Duration: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::DisableUser))]
-    lasts: Duration,
-    #[command(flatten)]
-    manner: Manner,
-}
-
-/// Which file, and which copy of it.
-#[derive(Debug, Args)]
-pub(super) struct RestoreArgs {
-    /// The file, as `bartizan copies` lists it.
-    path: PathBuf,
-    /// Which backup: at least the first 8 digits of its hash; by default the newest that differs from the file.
-    #[arg(long, value_name = "HASH8")]
-    copy: Option<String>,
-    /// Time after which it is undone unless you confirm it: 10m, 1h.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = default_of(ActionKind::RestoreFile))]
-    lasts: Duration,
-    #[command(flatten)]
-    manner: Manner,
-}
-
 /// What is wrong with the words themselves is told before anybody is asked.
-pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
+pub(super) fn check(verb: &ActVerb) -> Result<(), Failure> {
     match verb {
-        Verb::Block(args) => {
+        ActVerb::Block(args) => {
             let addr = address(&args.addr, "block")?;
             let target = match &args.cgroup {
                 Some(path) => Target::Destination { addr, whose: Whose::Cgroup { path: path.clone() } },
@@ -147,124 +24,36 @@ pub(super) fn check(verb: &Verb) -> Result<(), Failure> {
             };
             plan(kind(&target), target, args.lasts).map(drop)
         }
-        Verb::Limit(args) => limit(args).map(drop),
-        Verb::Contain(args) => plan(ActionKind::ContainHost, Target::Host, args.lasts).map(drop),
-        Verb::Freeze(tree) | Verb::Kill(tree) => match tree.process.parse::<u32>() {
+        ActVerb::Limit(args) => limit(args).map(drop),
+        ActVerb::Contain(args) => plan(ActionKind::ContainHost, Target::Host, args.lasts).map(drop),
+        ActVerb::Freeze(tree) | ActVerb::Kill(tree) => match tree.process.parse::<u32>() {
             Ok(_) => Ok(()),
             Err(_) => named(&tree.process).map(drop),
         },
-        Verb::Restore(args) => args.copy.as_deref().map_or(Ok(()), |copy| whole(copy).map(drop)),
-        Verb::Thaw { .. } | Verb::Isolate(_) | Verb::DisableUser(_) => Ok(()),
-        Verb::Attach
-        | Verb::Status { .. }
-        | Verb::Doctor
-        | Verb::Logs(_)
-        | Verb::Fim(_)
-        | Verb::Baseline(_)
-        | Verb::Scan(_)
-        | Verb::Findings(_)
-        | Verb::Report(_)
-        | Verb::Hook(_)
-        | Verb::Worker
-        | Verb::Events(_)
-        | Verb::Signals { .. }
-        | Verb::Incidents { .. }
-        | Verb::Explain { .. }
-        | Verb::Alerts
-        | Verb::Ack { .. }
-        | Verb::Approvals { .. }
-        | Verb::Approve { .. }
-        | Verb::Reject { .. }
-        | Verb::Actions { .. }
-        | Verb::Rollback { .. }
-        | Verb::EmergencyStop
-        | Verb::Copies { .. }
-        | Verb::Confirm { .. }
-        | Verb::Mode { .. }
-        | Verb::Feedback { .. }
-        | Verb::Audit { .. }
-        | Verb::Replay(_)
-        | Verb::Rules(_)
-        | Verb::Indicators(_)
-        | Verb::Detectors(_)
-        | Verb::Redteam { .. }
-        | Verb::Reload
-        | Verb::KernelObject
-        | Verb::Upgrade
-        | Verb::Stop
-        | Verb::Screenshots { .. }
-        | Verb::EmergencyScript
-        | Verb::Completions { .. }
-        | Verb::Man
-        | Verb::Watchdog { .. }
-        | Verb::Exceptions(_)
-        | Verb::Stage => Ok(()),
+        ActVerb::Restore(args) => args.copy.as_deref().map_or(Ok(()), |copy| whole(copy).map(drop)),
+        ActVerb::Thaw { .. } | ActVerb::Isolate(_) | ActVerb::DisableUser(_) => Ok(()),
     }
 }
 
-/// The question that an acting verb stands for; `None` for any other verb.
-pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result<Option<Request>, Failure> {
+/// The question that an acting verb stands for.
+pub(super) async fn request(connection: &mut Connection, verb: &ActVerb, json: bool) -> Result<Request, Failure> {
     let (plan, manner) = match verb {
-        Verb::Block(args) => (block(connection, args).await?, &args.manner),
-        Verb::Limit(args) => (limit(args)?, &args.manner),
-        Verb::Freeze(tree) => (process_tree(connection, ActionKind::FreezeTree, tree).await?, &tree.manner),
-        Verb::Kill(tree) => (process_tree(connection, ActionKind::KillTree, tree).await?, &tree.manner),
-        Verb::Contain(args) => (plan(ActionKind::ContainHost, Target::Host, args.lasts)?, &args.manner),
-        Verb::Isolate(args) => {
+        ActVerb::Block(args) => (block(connection, args).await?, &args.manner),
+        ActVerb::Limit(args) => (limit(args)?, &args.manner),
+        ActVerb::Freeze(tree) => (process_tree(connection, ActionKind::FreezeTree, tree).await?, &tree.manner),
+        ActVerb::Kill(tree) => (process_tree(connection, ActionKind::KillTree, tree).await?, &tree.manner),
+        ActVerb::Contain(args) => (plan(ActionKind::ContainHost, Target::Host, args.lasts)?, &args.manner),
+        ActVerb::Isolate(args) => {
             let isolation = if args.pause { Isolation::Pause } else { Isolation::Network };
             let target = find(connection, Request::FindContainer { name: args.container.clone(), isolation }).await?;
             (plan(ActionKind::IsolateContainer, target, args.lasts)?, &args.manner)
         }
-        Verb::DisableUser(args) => {
+        ActVerb::DisableUser(args) => {
             let target = find(connection, Request::FindAccount { name: args.name.clone() }).await?;
             (plan(ActionKind::DisableUser, target, args.lasts)?, &args.manner)
         }
-        Verb::Restore(args) => (restore(connection, args).await?, &args.manner),
-        Verb::Thaw { process } => return thaw(connection, process).await.map(Some),
-        Verb::Attach
-        | Verb::Status { .. }
-        | Verb::Doctor
-        | Verb::Logs(_)
-        | Verb::Fim(_)
-        | Verb::Baseline(_)
-        | Verb::Scan(_)
-        | Verb::Findings(_)
-        | Verb::Report(_)
-        | Verb::Hook(_)
-        | Verb::Worker
-        | Verb::Events(_)
-        | Verb::Signals { .. }
-        | Verb::Incidents { .. }
-        | Verb::Explain { .. }
-        | Verb::Alerts
-        | Verb::Ack { .. }
-        | Verb::Approvals { .. }
-        | Verb::Approve { .. }
-        | Verb::Reject { .. }
-        | Verb::Actions { .. }
-        | Verb::Rollback { .. }
-        | Verb::EmergencyStop
-        | Verb::Copies { .. }
-        | Verb::Exceptions(_)
-        | Verb::Confirm { .. }
-        | Verb::Mode { .. }
-        | Verb::Feedback { .. }
-        | Verb::Audit { .. }
-        | Verb::Replay(_)
-        | Verb::Rules(_)
-        | Verb::Indicators(_)
-        | Verb::Detectors(_)
-        | Verb::Redteam { .. }
-        | Verb::Reload
-        | Verb::KernelObject
-        | Verb::Upgrade
-        | Verb::Stop
-        | Verb::Screenshots { .. }
-        | Verb::EmergencyScript
-        | Verb::Completions { .. }
-        | Verb::Man
-        | Verb::Watchdog { .. }
-        | Verb::Stage => return Ok(None),
+        ActVerb::Restore(args) => (restore(connection, args).await?, &args.manner),
+        ActVerb::Thaw { process } => return thaw(connection, process).await,
     };
     if manner.preview {
         let early = if plan.kind().is_disruptive() { "; the real action must be confirmed in time" } else { "" };
@@ -273,16 +62,7 @@ pub(super) async fn request(connection: &mut Connection, verb: &Verb, json: bool
             json,
         );
     }
-    Ok(Some(if manner.preview { Request::Preview { plan } } else { Request::Act { plan, reason: manner.reason.clone() } }))
-}
-
-/// Whether the verb asks for one action, whose answer is one thing rather than a list.
-pub(super) fn is_one(verb: &Verb) -> bool {
-    use Verb::{Block, Confirm, Contain, DisableUser, Freeze, Isolate, Kill, Limit, Restore, Thaw};
-    matches!(
-        verb,
-        Block(_) | Limit(_) | Freeze(_) | Kill(_) | Contain(_) | Isolate(_) | DisableUser(_) | Restore(_) | Thaw { .. } | Confirm { .. }
-    )
+    Ok(if manner.preview { Request::Preview { plan } } else { Request::Act { plan, reason: manner.reason.clone() } })
 }
 
 fn address(text: &str, verb: &str) -> Result<IpAddr, Failure> {

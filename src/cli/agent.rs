@@ -1,7 +1,8 @@
 //! Running the agent: without a screen, with a console of its own, or as a console of the one that runs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
 
@@ -10,14 +11,14 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::args::Global;
+use super::args::{AttachArgs, Global};
 use super::ask::{settings, socket};
 use super::outcome::{FAILED, Failure, Outcome};
 use super::place::{Alone, WithGuard};
 use super::print;
 use bartizan_agent::server::{self, Access, Gate, Listener, Places};
 use bartizan_agent::{Engine, apart};
-use bartizan_client::Connection;
+use bartizan_client::{Connection, Endpoint, Said};
 use bartizan_config::{Glyphs, Keymap, Settings, Theme, View};
 use bartizan_sys::daemonize::{self, Leash, Side};
 use bartizan_sys::reexec::{self, UpgradeState};
@@ -54,7 +55,7 @@ pub(super) fn headless(global: &Global) -> Result<Outcome, Failure> {
 pub(super) fn console(global: &Global, view: Option<&str>) -> Result<Outcome, Failure> {
     let look = Look::choose(global, view)?;
     if BlockingStream::connect(socket(global)?).is_ok() {
-        return attach_to(global, look);
+        return attach_to(Endpoint::Socket(socket(global)?), look);
     }
     let settings = settings(global)?;
     umask::keep_files_private();
@@ -66,16 +67,35 @@ pub(super) fn console(global: &Global, view: Option<&str>) -> Result<Outcome, Fa
     }
 }
 
-/// The console of the agent that runs.
-pub(super) fn attach(global: &Global, view: Option<&str>) -> Result<Outcome, Failure> {
-    attach_to(global, Look::choose(global, view)?)
+/// The console of the agent that runs here, or on another host.
+pub(super) fn attach(global: &Global, args: AttachArgs, view: Option<&str>) -> Result<Outcome, Failure> {
+    let look = Look::choose(global, args.view.as_deref().or(view))?;
+    match args.host {
+        Some(host) => attach_to(Endpoint::Ssh { host: host.by(&args.relay), start: start_ssh }, look),
+        None => attach_to(Endpoint::Socket(socket(global)?), look),
+    }
 }
 
-fn attach_to(global: &Global, look: Look) -> Result<Outcome, Failure> {
+fn start_ssh(arguments: &[String], stream: OwnedFd) -> std::io::Result<(Box<dyn Send + Sync>, OwnedFd)> {
+    let (carrier, said) = bartizan_sys::child::carry(OsStr::new("ssh"), arguments, stream)?;
+    Ok((Box::new(carrier), said))
+}
+
+/// Carries the agent's socket over standard input and output.
+pub(super) fn relay(global: &Global) -> Result<Outcome, Failure> {
     let path = socket(global)?;
+    let runtime = runtime()?;
+    let carried = runtime.block_on(bartizan_client::relay(&path, tokio::io::stdin(), tokio::io::stdout()));
+    // A read of standard input cannot be called off: nobody waits for it.
+    runtime.shutdown_background();
+    carried.map(|()| Outcome::Done).map_err(Failure::from)
+}
+
+fn attach_to(endpoint: Endpoint, look: Look) -> Result<Outcome, Failure> {
     runtime()?.block_on(async {
-        let connection = Connection::open(&path).await?;
-        match bartizan_console::run(connection, look.options(Some(path), Arc::new(Alone))).await {
+        let opened = endpoint.open(true).await?;
+        let options = look.options(Some(endpoint), opened.said, Arc::new(Alone));
+        match bartizan_console::run(opened.connection, options).await {
             Ok(bartizan_console::Outcome::Lost(reason)) => Err(Failure::failed(reason)),
             Ok(_) => Ok(Outcome::Done),
             Err(error) => Err(Failure::failed(error)),
@@ -89,7 +109,7 @@ async fn embedded(settings: Settings, look: Look, leash: Leash, global: &Global)
     tokio::spawn(server::serve(Arc::clone(&agent.engine), far, Arc::clone(&agent.gate)));
     let connection = Connection::from_stream(near).await?;
     // A task of its own: when the console fails, the guard does not fall with it.
-    let mut console = tokio::spawn(bartizan_console::run(connection, look.options(None, Arc::new(WithGuard::new(leash.line())))));
+    let mut console = tokio::spawn(bartizan_console::run(connection, look.options(None, None, Arc::new(WithGuard::new(leash.line())))));
     let left = tokio::select! {
         left = &mut console => left,
         () = agent.told_to_stop() => {
@@ -298,7 +318,14 @@ impl Look {
     }
 
     /// With a socket to connect to again, it is the console of another program's guard.
-    fn options(self, reconnect: Option<std::path::PathBuf>, place: Arc<dyn bartizan_console::Place>) -> bartizan_console::Options {
+    fn options(
+        self,
+        reconnect: Option<Endpoint>,
+        said: Option<Said>,
+        place: Arc<dyn bartizan_console::Place>,
+    ) -> bartizan_console::Options {
+        // To another host this shell's connection means nothing; the relay's own is seen there.
+        let remote = reconnect.as_ref().is_some_and(|endpoint| endpoint.remote().is_some());
         bartizan_console::Options {
             view: self.view.unwrap_or(View::Overview),
             single: self.view.is_some(),
@@ -306,7 +333,8 @@ impl Look {
             keymap: self.keymap,
             theme: self.theme,
             reconnect,
-            ssh_connection: std::env::var("SSH_CONNECTION").ok(),
+            said,
+            ssh_connection: std::env::var("SSH_CONNECTION").ok().filter(|_| !remote),
             place,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::acting::{BlockArgs, ContainArgs, DisableArgs, IsolateArgs, LimitArgs, RestoreArgs, TreeArgs};
+use super::act_args::ActVerb;
 use super::baseline::BaselineArgs;
 use super::detectors::DetectorsArgs;
 use super::exceptions::ExceptionsArgs;
@@ -17,6 +17,7 @@ use super::logs::LogsArgs;
 use super::rules::RulesArgs;
 use super::scan::ScanArgs;
 use bartizan_agent::replay::LineFormat;
+use bartizan_client::SshHost;
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
 use bartizan_redteam::Stage;
 
@@ -68,6 +69,20 @@ pub(super) struct Global {
     pub(super) ascii: bool,
 }
 
+/// Whose console.
+#[derive(Debug, clap::Args)]
+pub(super) struct AttachArgs {
+    /// Another host, reached by ssh: ssh://[user@]host[:port]. Without it, the agent of this host.
+    #[arg(value_name = "SSH-URL")]
+    pub(super) host: Option<SshHost>,
+    /// Open one view only, for a small pane.
+    #[arg(long, value_name = "VIEW")]
+    pub(super) view: Option<String>,
+    /// Command that relays the agent's socket on that host.
+    #[arg(long, value_name = "COMMAND", default_value = bartizan_client::RELAY, requires = "host")]
+    pub(super) relay: String,
+}
+
 /// Sensor rungs by name.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum RungName {
@@ -92,8 +107,11 @@ impl From<RungName> for Rung {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Open the console of the running agent.
-    Attach,
+    /// Open the console of the running agent, here or on another host.
+    Attach(AttachArgs),
+    /// Carry the agent's socket over standard input and output: what `attach ssh://` runs on the other host.
+    #[command(hide = true)]
+    Relay,
     /// Show the state of the agent: mode, posture, sensors, losses, cost.
     Status {
         /// One line for a tmux status bar.
@@ -168,32 +186,14 @@ pub(super) enum Verb {
     },
     /// Undo all actions and switch the mode to PARANOID.
     EmergencyStop,
-    /// Block an address: drop packets from it; with --out, to it; with --user, --cgroup or --container, only what they send to it.
-    Block(BlockArgs),
-    /// Rate-limit packets from an address.
-    Limit(LimitArgs),
-    /// Freeze a process and its descendants; they stay intact and can be thawed.
-    Freeze(TreeArgs),
-    /// Thaw a frozen process tree.
-    Thaw {
-        /// The process (BOOT-PID-START or a pid) or the action (A12).
-        process: String,
-    },
-    /// Kill a process and its descendants. Cannot be undone.
-    Kill(TreeArgs),
-    /// Contain this host: outbound only to what is needed, inbound rate-limited, new SSH logins paused. Undone unless you confirm it in time.
-    Contain(ContainArgs),
-    /// Disconnect a container from its networks, or pause it. Undone unless you confirm it in time.
-    Isolate(IsolateArgs),
-    /// Lock an account and end its login sessions. Undone unless you confirm it in time.
-    DisableUser(DisableArgs),
+    /// What is done to the host.
+    #[command(flatten)]
+    Act(ActVerb),
     /// List backups of the files that control access (authorized_keys, sshd_config, sudoers, PAM), newest first.
     Copies {
         /// Only backups of this file.
         path: Option<PathBuf>,
     },
-    /// Restore one of these files from a backup. Undone unless you confirm it in time.
-    Restore(RestoreArgs),
     /// Except harmless signals from alerts and actions, with a reason and an end; they are recorded all the same.
     Exceptions(ExceptionsArgs),
     /// Compare files with a sealed baseline, approve changes, and verify the baseline.

@@ -71,7 +71,7 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
                 if matches!(&verb, Verb::Logs(args) if args.samples) && !global.json {
                     print::samples(&reply)?;
                 }
-                if acting::is_one(&verb) || matches!(verb, Verb::Approve { .. }) {
+                if matches!(verb, Verb::Act(_) | Verb::Confirm { .. } | Verb::Approve { .. }) {
                     print::to_confirm(&reply, global.json);
                 }
                 Ok(outcome)
@@ -115,19 +115,17 @@ fn check(verb: &Verb) -> Result<(), Failure> {
     if let Verb::Events(args) = verb {
         return query(args).map(drop);
     }
-    acting::check(verb)
+    if let Verb::Act(verb) = verb { acting::check(verb) } else { Ok(()) }
 }
 
 /// Whether the answer to a verb is one thing rather than a list.
 fn single(verb: &Verb) -> bool {
-    acting::is_one(verb) || matches!(verb, Verb::Incidents { id: Some(_) } | Verb::Approve { .. })
+    matches!(verb, Verb::Act(_) | Verb::Confirm { .. } | Verb::Incidents { id: Some(_) } | Verb::Approve { .. })
 }
 
 async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result<Request, Failure> {
-    if let Some(request) = acting::request(connection, verb, json).await? {
-        return Ok(request);
-    }
     Ok(match verb {
+        Verb::Act(verb) => acting::request(connection, verb, json).await?,
         Verb::Status { .. } | Verb::Mode { mode: None } => Request::Status,
         Verb::Logs(args) => logs::request(args).ok_or_else(|| no_question(verb))?,
         Verb::Events(args) => Request::Events(query(args)?),
@@ -151,18 +149,9 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         Verb::Reload => Request::Reload,
         Verb::Upgrade => Request::Upgrade,
         Verb::Stop => Request::Stop,
-        // Made into a question above.
-        Verb::Block(_)
-        | Verb::Limit(_)
-        | Verb::Freeze(_)
-        | Verb::Thaw { .. }
-        | Verb::Kill(_)
-        | Verb::Contain(_)
-        | Verb::Isolate(_)
-        | Verb::DisableUser(_)
-        | Verb::Restore(_) => return Err(no_question(verb)),
         // Done without an agent.
-        Verb::Attach
+        Verb::Attach(_)
+        | Verb::Relay
         | Verb::Doctor
         | Verb::Fim(_)
         | Verb::Baseline(_)

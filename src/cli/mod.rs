@@ -1,5 +1,6 @@
 //! The command line: reads it, does it, and ends with the exit code that the contract promises.
 
+mod act_args;
 mod acting;
 mod agent;
 mod args;
@@ -65,7 +66,8 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         None if headless => agent::headless(&global),
         None => agent::console(&global, view.as_deref()),
         Some(_) if headless => Err(Failure::usage("--headless runs the agent and takes no verb", "write `bartizan --headless`")),
-        Some(Verb::Attach) => agent::attach(&global, view.as_deref()),
+        Some(Verb::Attach(args)) => agent::attach(&global, args, view.as_deref()),
+        Some(Verb::Relay) => agent::relay(&global),
         Some(Verb::Doctor) => doctor::examine(&global),
         Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&global, &args),
@@ -111,17 +113,9 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
             | Verb::Reject { .. }
             | Verb::Actions { .. }
             | Verb::Rollback { .. }
-            | Verb::Block(_)
-            | Verb::Limit(_)
-            | Verb::Freeze(_)
-            | Verb::Thaw { .. }
-            | Verb::Kill(_)
-            | Verb::Contain(_)
-            | Verb::Isolate(_)
-            | Verb::DisableUser(_)
+            | Verb::Act(_)
             | Verb::Copies { .. }
             | Verb::Exceptions(_)
-            | Verb::Restore(_)
             | Verb::Confirm { .. }
             | Verb::Mode { .. }
             | Verb::Feedback { .. }

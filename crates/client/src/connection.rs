@@ -33,22 +33,29 @@ pub struct Connection {
     missed: u64,
 }
 
+/// The agent's socket, not greeted yet.
+///
+/// # Errors
+/// [`ClientError::NoAgent`], [`ClientError::Denied`], [`ClientError::Broken`].
+pub(super) async fn connect(path: &Path) -> Result<UnixStream, ClientError> {
+    UnixStream::connect(path).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => ClientError::NoAgent { path: path.to_owned(), why: "there is no such socket".to_owned() },
+        ErrorKind::ConnectionRefused => {
+            ClientError::NoAgent { path: path.to_owned(), why: "the socket is left over, nobody listens".to_owned() }
+        }
+        ErrorKind::PermissionDenied => ClientError::Denied { path: path.to_owned() },
+        ErrorKind::InvalidInput => ClientError::NoAgent { path: path.to_owned(), why: format!("not a usable socket path: {error}") },
+        _ => ClientError::Broken(error),
+    })
+}
+
 impl Connection {
     /// Connects to the agent's socket and greets.
     ///
     /// # Errors
     /// [`ClientError::NoAgent`], [`ClientError::Denied`], [`ClientError::OtherVersion`] and the rest of [`ClientError`].
     pub async fn open(path: &Path) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => ClientError::NoAgent { path: path.to_owned(), why: "there is no such socket".to_owned() },
-            ErrorKind::ConnectionRefused => {
-                ClientError::NoAgent { path: path.to_owned(), why: "the socket is left over, nobody listens".to_owned() }
-            }
-            ErrorKind::PermissionDenied => ClientError::Denied { path: path.to_owned() },
-            ErrorKind::InvalidInput => ClientError::NoAgent { path: path.to_owned(), why: format!("not a usable socket path: {error}") },
-            _ => ClientError::Broken(error),
-        })?;
-        Self::from_stream(stream).await
+        Self::from_stream(connect(path).await?).await
     }
 
     /// Greets over a stream that is already connected: the embedded console's socket pair.

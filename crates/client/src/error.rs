@@ -22,6 +22,14 @@ pub enum ClientError {
         /// The socket.
         path: PathBuf,
     },
+    /// Another host, or the agent there, cannot be reached (exit 3).
+    #[error("{host} cannot be attached to: {why}")]
+    Remote {
+        /// The host as it was named.
+        host: String,
+        /// What ssh, or the relay there, said last.
+        why: String,
+    },
     /// The agent speaks another protocol version.
     #[error("the agent (version {agent}) speaks protocol {theirs}, this program speaks {VERSION}")]
     OtherVersion {
@@ -63,6 +71,9 @@ impl ClientError {
     pub fn mend(&self) -> &str {
         match self {
             Self::NoAgent { .. } => "start one with `bartizan` or `systemctl start bartizan`, or name its socket with --socket PATH",
+            Self::Remote { .. } => {
+                "try `ssh HOST bartizan status`; where the program lies elsewhere or needs sudo there, name the command with --relay"
+            }
             Self::Denied { .. } => "use sudo, or ask for membership of the group that owns the socket",
             Self::OtherVersion { .. } => "restart the agent after the upgrade, or run the program that belongs to it",
             Self::Refused(refusal) => &refusal.mend,
@@ -76,6 +87,6 @@ impl ClientError {
 
     /// Whether nobody answers at all, as opposed to somebody saying no: exit code 3 of the command line.
     pub fn is_no_agent(&self) -> bool {
-        matches!(self, Self::NoAgent { .. })
+        matches!(self, Self::NoAgent { .. } | Self::Remote { .. })
     }
 }

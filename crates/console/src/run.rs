@@ -1,7 +1,6 @@
 //! The runner: gathers all inputs into one stream, performs what updates ask for, paints when something changed.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use super::state::{Dialog, Link, Sound, State};
 use super::terminal::{Inside, backend, copy};
 use super::update::{painted, sent, show, subscribe, update};
 use super::view;
-use bartizan_client::{Asker, ClientError, Connection, Inbox, News};
+use bartizan_client::{Asker, ClientError, Connection, Endpoint, Inbox, News, Opened, Said};
 use bartizan_config::{Keymap, Theme, View};
 use bartizan_model::Timestamp;
 
@@ -53,8 +52,10 @@ pub struct Options {
     pub keymap: Keymap,
     /// Colours and characters.
     pub theme: Theme,
-    /// The socket to connect to again when the connection is lost; without it, losing the connection ends the console.
-    pub reconnect: Option<PathBuf>,
+    /// Where to connect to again when the connection is lost; without it, losing the connection ends the console.
+    pub reconnect: Option<Endpoint>,
+    /// What ssh says that carries the connection, where one does.
+    pub said: Option<Said>,
     /// SSH_CONNECTION of the person's shell, so that its far end joins the lifeline.
     pub ssh_connection: Option<String>,
     /// Where it stands among the shell's jobs.
@@ -125,7 +126,7 @@ async fn job_signals([stop, go]: [i32; 2], sender: Sender<(Timestamp, Input)>) {
     }
 }
 
-type Reconnecting = Pin<Box<dyn Future<Output = Connection> + Send>>;
+type Reconnecting = Pin<Box<dyn Future<Output = Opened> + Send>>;
 
 /// Everything that the runner holds.
 struct Runner<'t, B: Backend> {
@@ -135,6 +136,8 @@ struct Runner<'t, B: Backend> {
     asker: Asker,
     shown: Option<Buffer>,
     ssh_connection: Option<String>,
+    /// Why a connection over ssh ended is what ssh said last.
+    said: Option<Said>,
     /// The shell shall have the terminal.
     suspending: bool,
 }
@@ -150,6 +153,7 @@ pub(crate) async fn drive<B: Backend>(
 ) -> Result<Outcome, B::Error> {
     let mut state = State::new(options.keymap, connection.hello().role, options.view, Utc::now(), Local::now().offset().fix());
     (state.single, state.embedded) = (options.single, options.embedded);
+    state.remote = options.reconnect.as_ref().and_then(Endpoint::remote);
     let size = terminal.size()?;
     state.size = (size.width, size.height);
     let (asker, mut inbox) = connection.split();
@@ -160,6 +164,7 @@ pub(crate) async fn drive<B: Backend>(
         asker,
         shown: None,
         ssh_connection: options.ssh_connection,
+        said: options.said,
         suspending: false,
     };
     runner.perform(vec![Effect::Ask(subscribe(None))])?;
@@ -196,10 +201,10 @@ pub(crate) async fn drive<B: Backend>(
                 None
             }
             _ = ticks.tick() => Some((Utc::now(), Input::Tick)),
-            news = inbox.next(), if reconnecting.is_none() => Some((Utc::now(), heard(news))),
-            connection = again(&mut reconnecting) => {
+            news = inbox.next(), if reconnecting.is_none() => Some((Utc::now(), runner.heard(news))),
+            opened = again(&mut reconnecting) => {
                 reconnecting = None;
-                Some((Utc::now(), runner.attach(connection, &mut inbox)?))
+                Some((Utc::now(), runner.attach(opened, &mut inbox)?))
             }
         };
         let Some((at, input)) = input else { continue };
@@ -218,8 +223,8 @@ pub(crate) async fn drive<B: Backend>(
             _ => {}
         }
         if let Input::Lost { reason } = &input {
-            let Some(path) = options.reconnect.clone() else { return Ok(Outcome::Lost(reason.clone())) };
-            reconnecting = Some(Box::pin(connect(path)));
+            let Some(endpoint) = options.reconnect.clone() else { return Ok(Outcome::Lost(reason.clone())) };
+            reconnecting = Some(Box::pin(connect(endpoint)));
         }
         let asks = matches!(runner.state.dialog, Some(Dialog::Confirm(_)));
         let inputs = if asks { unless_more_follows(at, input, &mut events).await } else { vec![(at, input)] };
@@ -285,7 +290,20 @@ impl<B: Backend> Runner<'_, B> {
         }
     }
 
-    fn attach(&mut self, connection: Connection, inbox: &mut Inbox) -> Result<Input, B::Error> {
+    fn heard(&self, news: Result<News, ClientError>) -> Input {
+        match news {
+            Ok(News::Push(push)) => Input::Push(push),
+            Ok(News::Reply { ticket, reply }) => Input::Reply { ticket, reply },
+            Err(error) => {
+                let said = self.said.as_ref().and_then(Said::last).map(|said| format!(" (ssh: {said})")).unwrap_or_default();
+                Input::Lost { reason: format!("{error}{said}") }
+            }
+        }
+    }
+
+    fn attach(&mut self, opened: Opened, inbox: &mut Inbox) -> Result<Input, B::Error> {
+        let Opened { connection, said } = opened;
+        self.said = said;
         let role = connection.hello().role;
         (self.asker, *inbox) = connection.split();
         self.state.link = Link::Up;
@@ -332,30 +350,22 @@ async fn unless_more_follows(
     std::iter::once((at, together)).chain(others).collect()
 }
 
-fn heard(news: Result<News, ClientError>) -> Input {
-    match news {
-        Ok(News::Push(push)) => Input::Push(push),
-        Ok(News::Reply { ticket, reply }) => Input::Reply { ticket, reply },
-        Err(error) => Input::Lost { reason: error.to_string() },
-    }
-}
-
-async fn again(reconnecting: &mut Option<Reconnecting>) -> Connection {
+async fn again(reconnecting: &mut Option<Reconnecting>) -> Opened {
     match reconnecting {
-        Some(connection) => connection.await,
+        Some(opened) => opened.await,
         None => std::future::pending().await,
     }
 }
 
-/// Tries until it succeeds, with growing pauses.
-async fn connect(path: PathBuf) -> Connection {
+/// Tries until it succeeds, with growing pauses. Nobody is asked anything: the terminal belongs to the console.
+async fn connect(endpoint: Endpoint) -> Opened {
     let mut pauses = PAUSES.into_iter();
     let mut pause = 1;
     loop {
         pause = pauses.next().unwrap_or(pause);
         sleep(Duration::from_secs(pause)).await;
-        if let Ok(connection) = Connection::open(&path).await {
-            return connection;
+        if let Ok(opened) = endpoint.open(false).await {
+            return opened;
         }
     }
 }

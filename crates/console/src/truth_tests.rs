@@ -169,3 +169,16 @@ fn what_is_copied_presses_no_key_where_it_is_pasted() {
     let effects = press(&mut state, "y");
     assert!(matches!(effects.as_slice(), [crate::input::Effect::Copy(copied)] if copied == "[2606:4700:4700::1111]:443"), "{effects:?}");
 }
+
+#[test]
+fn another_hosts_console_says_so_at_every_size() {
+    for (width, height) in [(200, 60), (80, 24), (40, 10), (24, 6), (40, 1)] {
+        let mut state = state(View::Alerts, width, height);
+        assert!(!text(&state).contains("ssh "), "{width}x{height}");
+        state.remote = Some("root@web-2".to_owned());
+        assert!(text(&state).contains(" ssh "), "{width}x{height}:\n{}", text(&state));
+        // Before the other agent has said what it is called, by the name that the person gave.
+        state.mirror.health = None;
+        assert!(text(&state).contains(" ssh root@web-2"), "{width}x{height}:\n{}", text(&state));
+    }
+}

@@ -106,6 +106,20 @@ pub fn stream<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A]) -> io::Result<(
     Ok((stream, pipe.ok_or(io::ErrorKind::BrokenPipe)?.into()))
 }
 
+/// Starts a program of the person who sits here, in their own environment, whose standard input and output are this stream; gives the
+/// pipe that its standard error is. For ssh(1), which needs their keys and asks on their terminal.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn carry<A: AsRef<OsStr>>(program: &OsStr, arguments: &[A], stream: OwnedFd) -> io::Result<(Stream, OwnedFd)> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(stream.try_clone()?).stdout(stream).stderr(Stdio::piped());
+    let mut child = fork_guard::start(|| command.spawn())?;
+    let pipe = child.stderr.take();
+    let carrier = Stream(child);
+    Ok((carrier, pipe.ok_or(io::ErrorKind::BrokenPipe)?.into()))
+}
+
 /// A killed agent leaves nobody behind who reads on. To be called between fork and exec.
 pub(super) fn die_with_us() -> io::Result<()> {
     // SAFETY: async-signal-safe calls, in a child that has one thread; the pointers are to constants, the descriptor is ours.

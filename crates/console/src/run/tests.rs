@@ -120,6 +120,7 @@ fn options(view: View) -> Options {
         keymap: Keymap::built_in().unwrap(),
         theme: Theme::named("mono").unwrap(),
         reconnect: None,
+        said: None,
         ssh_connection: Some("198.51.100.7 50122 10.0.0.5 22".to_owned()),
         place: Arc::new(Always),
     }
@@ -207,7 +208,7 @@ async fn a_lost_agent_is_said_and_found_again() {
     });
     let connection = Connection::open(&path).await.unwrap();
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    let options = Options { reconnect: Some(path), ..options(View::Overview) };
+    let options = Options { reconnect: Some(Endpoint::Socket(path)), ..options(View::Overview) };
     let mut seat = Seat::lent(Arc::new(Always));
     let outcome = drive(&mut terminal, &mut seat, typed(""), ends(Duration::from_millis(1_900)), connection, options).await.unwrap();
     assert_eq!(outcome, Outcome::Detached);

@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub size: (u16, u16),
     /// Only this one view, without tabs.
     pub single: bool,
+    /// The other host whose agent this is, as the person named it.
+    pub remote: Option<String>,
     /// The guard lives in this very program.
     pub embedded: bool,
     pub keymap: Keymap,
@@ -119,6 +121,7 @@ impl State {
             zone,
             size: (80, 24),
             single: false,
+            remote: None,
             embedded: false,
             keymap,
             view,

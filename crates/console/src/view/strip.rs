@@ -88,13 +88,13 @@ fn total(parts: &[Part], gap: u16) -> usize {
 fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
     let part = |text: String, style: Style, rank: u8| Part { text, style, rank, badge: false };
     let Some(health) = &state.mirror.health else {
-        return vec![part("bartizan".to_owned(), paint.title, 0)];
+        return vec![host(state, state.remote.as_deref().unwrap_or("bartizan"), paint)];
     };
     let (alerts, questions) = rows::waiting(state);
     let lost = health.lost();
     let loud = |n: usize, style: Style| if n > 0 { style } else { paint.muted };
     let mut parts = vec![
-        part(fit(&safe(&health.host), 24, paint.glyphs.ellipsis), paint.title, 2),
+        host(state, &health.host, paint),
         part(health.mode.to_string(), paint.mode(health.mode), 0),
         part(health.posture.standing().to_owned(), paint.posture(health.posture), 1),
         part(format!("{} ev/s", count(rate(health.events_per_second))), paint.strip, 6),
@@ -124,6 +124,15 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
         parts.insert(0, part("NOT CONNECTED".to_owned(), paint.critical, 0));
     }
     parts
+}
+
+/// Whose host it is. Another host than this one stands out at every width: what is answered here is done there.
+fn host(state: &State, name: &str, paint: &Paint) -> Part {
+    let name = fit(&safe(name), 24, paint.glyphs.ellipsis);
+    match &state.remote {
+        None => Part { text: name, style: paint.title, rank: 2, badge: false },
+        Some(_) => Part { text: format!(" ssh {name} "), style: paint.notice, rank: 0, badge: true },
+    }
 }
 
 fn rung(health: &Health, paint: &Paint, rank: u8) -> Part {
