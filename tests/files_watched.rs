@@ -83,6 +83,55 @@ fn is_root() -> bool {
     root
 }
 
+/// A rule that is not done with any content in its time.
+const SLOW_RULE: &str = "rule slow { condition: for all i in (0..1000000000) : (uint8(i % filesize) != 1) }";
+
+#[test]
+fn padding_beyond_64_mib_buys_a_webshell_nothing() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new(&["www"]);
+    place.baseline("www");
+    let _agent = place.home.start();
+    place.watched();
+    // Others keep the reader of long files busy.
+    for number in 0..6 {
+        place.shell(&format!("head -c 80M /dev/zero | tr '\\0' x > www/a{number}"));
+    }
+    place.shell(&format!("(echo '{WEBSHELL}'; head -c 70M /dev/zero | tr '\\0' ' ') > z.php; mv z.php www/"));
+    let told = place.wait("www/z.php", "long file");
+    assert!(told["file"]["integrity"]["findings"][0]["technique"] == "T1505.003", "{told:#}");
+    place.wait("www/z.php", "file added");
+    let of_shell: Vec<_> = place.told().into_iter().filter(|(_, _, event)| event["file"]["integrity"]["findings"].is_array()).collect();
+    assert_eq!(of_shell.len(), 1, "it is told once: {of_shell:#?}");
+}
+
+#[test]
+fn what_is_not_judged_is_told_with_its_name() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new(&["www"]);
+    let rules = place.home.directory.path().join("rules");
+    fs::create_dir_all(&rules).unwrap();
+    fs::write(rules.join("slow.yar"), SLOW_RULE).unwrap();
+    place.baseline("www");
+    let _agent = place.home.start();
+    place.watched();
+    place.shell("echo anything > www/page.php; head -c 2M /dev/zero > www/image");
+    place.wait("www/page.php", "not judged by all YARA rules");
+    let status = told(&place.home.run(&["fim", "status"]));
+    for wanted in ["www/page.php: not judged by all YARA rules", "only the first and last 512 KiB are judged", "www/image"] {
+        assert!(status.contains(wanted), "{wanted}: {status}");
+    }
+    let health = told(&place.home.run(&["status"]));
+    assert!(health.contains("not judged"), "{health}");
+    ["www/page.php", "www/image"].iter().for_each(|path| fs::remove_file(place.at(path)).unwrap());
+    let gone = || (place.home.json(&["fim", "status"]).pop()?["watched"]["unjudged"] == 0).then_some(());
+    wait_for("what is gone to count no more", Duration::from_secs(10), gone, || told(&place.home.run(&["fim", "status"])));
+}
+
 #[test]
 fn a_webshell_that_a_web_server_writes_is_an_incident_that_says_who_and_what() {
     if !is_root() || !can_run(&["setpriv"]) {

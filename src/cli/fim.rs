@@ -262,7 +262,11 @@ fn status(global: &Global, data: &Path) -> Result<Outcome, Failure> {
     let absent = versions.last().map_or(Ok(Vec::new()), |(newest, _)| absent(&baseline, newest))?;
     let watched = watched(global)?;
     show::versions(&versions, &absent, watched.as_ref(), json)?;
-    if json { Ok(Outcome::Done) } else { print::line(&watch::sentence(watched.as_ref())).map(|()| Outcome::Done) }
+    if !json {
+        print::line(&watch::sentence(watched.as_ref()))?;
+        watched.iter().flat_map(watch::not_judged).try_for_each(|line| print::line(&line))?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn verify(data: &Path, expected: Option<&str>, json: bool) -> Result<Outcome, Failure> {

@@ -2,7 +2,7 @@
 
 use crate::parts::Parts;
 use crate::upkeep::disk_bytes;
-use bartizan_model::{Action, ActionKind, Counts, Health, HopDrops, LogSource, Posture};
+use bartizan_model::{Action, ActionKind, Counts, FilesWatched, Health, HopDrops, LogSource, Posture};
 use bartizan_outbound::WebhookReport;
 use bartizan_sys::own_usage;
 
@@ -18,6 +18,7 @@ pub(crate) fn measure(parts: &Parts) -> Health {
     degraded.extend((files.refused > 0).then(|| {
         format!("files: {} directories of the baseline are not watched, the kernel refused; see fs.fanotify.max_user_marks", files.refused)
     }));
+    degraded.extend(unjudged(&files));
     degraded.extend(books_are_old.map(|age| format!("accounting: {age}")));
     Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,6 +47,15 @@ pub(crate) fn measure(parts: &Parts) -> Health {
         urgent_latency: parts.accounting.latency(),
         degraded,
     }
+}
+
+/// Changed files whose content nobody knows, with the names of some.
+fn unjudged(files: &FilesWatched) -> Option<String> {
+    let named: Vec<String> = files.unjudged_latest.iter().take(3).map(|one| one.path.escaped()).collect();
+    let more = if files.unjudged > named.len() as u64 { " and others" } else { "" };
+    let (count, noun) = (files.unjudged, if files.unjudged == 1 { "file was" } else { "files were" });
+    let names = named.join(", ");
+    (count > 0).then(|| format!("files: {count} changed {noun} not judged ({names}{more}); `bartizan fim status` says why"))
 }
 
 /// Loss at every hop, behind the events too: questions not asked because there were too many, and what was not looked into.

@@ -48,4 +48,31 @@ pub struct FilesWatched {
     pub reported: u64,
     /// Directories that wait to be looked at again, because something may have changed there unseen.
     pub to_look_at: u64,
+    /// Long files that wait until all of them is compared; their ends were judged already.
+    #[serde(default)]
+    pub long_waiting: u64,
+    /// Changed files that could not be judged, by all rules or at all, and have not been since: at most 256 are remembered.
+    #[serde(default)]
+    pub unjudged: u64,
+    /// How often that happened since the start of the agent.
+    #[serde(default)]
+    pub unjudged_total: u64,
+    /// The latest of them, at most eight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unjudged_latest: Vec<UnjudgedFile>,
+    /// Changed files longer than a MiB since the start of the agent: their first and last 512 KiB were judged.
+    #[serde(default)]
+    pub by_ends: u64,
+    /// The latest of them, at most eight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_ends_latest: Vec<HostText>,
+}
+
+/// A changed file that was not judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnjudgedFile {
+    /// Which.
+    pub path: HostText,
+    /// Why, for a person.
+    pub why: String,
 }

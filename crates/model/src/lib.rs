@@ -58,7 +58,7 @@ pub use event::{BudgetChange, Event, EventKind, Exit, ListeningUnit, Loss, Privi
 pub use exception::{ALWAYS_REPORTED, Exception, ExceptionEnd, ExceptionPreview, ExceptionScope};
 pub use file::{FileAttributes, FileChange, FileChangeKind, FileClass, PersistenceKind};
 pub use file_backup::FileBackup;
-pub use file_integrity::{FileFinding, FileIntegrity, FilesWatched};
+pub use file_integrity::{FileFinding, FileIntegrity, FilesWatched, UnjudgedFile};
 pub use habit::{
     BaselineReview, BaselineStatus, BaselineVersion, Habit, HabitChange, HabitKind, HabitReason, HabitState, Maturity, Profile,
 };

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, fstatfs, openat, readlinkat, statx};
 
@@ -72,6 +73,11 @@ impl Facts {
         }
     }
 
+    /// The device on which it lies, as one number: `st_dev` of stat(2).
+    pub fn device(&self) -> u64 {
+        libc::makedev((self.on >> 32) as u32, self.on as u32)
+    }
+
     /// The type alone, as in `S_IFMT` of stat(2).
     pub fn kind(&self) -> u32 {
         self.mode & libc::S_IFMT
@@ -102,6 +108,8 @@ pub enum Unread {
     NotAFile,
     /// It changed each time that it was read.
     Changing,
+    /// Its end was not reached in time.
+    Late,
     /// The kernel refuses.
     Refused(io::Error),
 }
@@ -121,6 +129,14 @@ pub struct Wanted {
     pub bytes: usize,
     /// Otherwise so many bytes of its two ends together, if not 0.
     pub ends: usize,
+    /// Reading ends here, wherever it is.
+    pub until: Option<Instant>,
+}
+
+impl Wanted {
+    fn in_time(&self) -> Result<(), Unread> {
+        if self.until.is_some_and(|until| Instant::now() >= until) { Err(Unread::Late) } else { Ok(()) }
+    }
 }
 
 /// An open directory.
@@ -198,7 +214,7 @@ impl Folder {
     /// Opens a regular file in it for reading.
     ///
     /// # Errors
-    /// [`Unread`], without `Changing`.
+    /// [`Unread`], without `Changing` and `Late`.
     pub fn file(&self, name: &CStr) -> Result<File, Unread> {
         let place = openat(&self.fd, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)?;
         if !File::from(place.try_clone()?).metadata()?.is_file() {
@@ -223,12 +239,28 @@ impl Folder {
             let before = facts(&file)?;
             let read = read_once(&file, before, wanted)?;
             let after = facts(&file)?;
-            let grew = after.size > before.size && read_to_the_same(&file, &read)?;
+            let grew = after.size > before.size && read_to_the_same(&file, &read, wanted.until)?;
             if (after.modified, after.size) == (before.modified, before.size) || grew {
                 return Ok(read);
             }
         }
         Err(Unread::Changing)
+    }
+
+    /// How a regular file begins and how it ends, as it is just now: `most` bytes together with a line break in between, or all of a shorter one.
+    ///
+    /// # Errors
+    /// [`Unread`], without `Changing` and `Late`.
+    pub fn ends(&self, name: &CStr, most: usize) -> Result<Vec<u8>, Unread> {
+        let file = self.file(name)?;
+        let size = facts(&file)?.size;
+        if size > most as u64 {
+            return Ok(ends(&file, size, most)?.unwrap_or_default());
+        }
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(most)];
+        let read = fill(&file, 0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
     }
 
     /// What kind of file system this is, when files of it are made up by the kernel or lie on another host.
@@ -253,15 +285,15 @@ fn facts(file: &File) -> io::Result<Facts> {
 }
 
 /// Whether the first bytes are still those that were read, after something was added behind them.
-fn read_to_the_same(file: &File, read: &Read) -> io::Result<bool> {
-    let again = read_once(file, read.facts, Wanted::default())?;
+fn read_to_the_same(file: &File, read: &Read, until: Option<Instant>) -> Result<bool, Unread> {
+    let again = read_once(file, read.facts, Wanted { until, ..Wanted::default() })?;
     Ok(again.hash == read.hash)
 }
 
-fn read_once(file: &File, facts: Facts, wanted: Wanted) -> io::Result<Read> {
+fn read_once(file: &File, facts: Facts, wanted: Wanted) -> Result<Read, Unread> {
     if facts.size >= facts.stored.saturating_add(SPARSE) {
         let ends = ends(file, facts.size, wanted.ends)?;
-        return Ok(Read { hash: sparse(file, facts.size)?, sparse: true, facts, beginning: None, bytes: None, ends });
+        return Ok(Read { hash: sparse(file, facts.size, wanted)?, sparse: true, facts, beginning: None, bytes: None, ends });
     }
     let keep = facts.size <= wanted.bytes as u64;
     let (mut bytes, mut hasher) = (Vec::new(), blake3::Hasher::new());
@@ -270,6 +302,7 @@ fn read_once(file: &File, facts: Facts, wanted: Wanted) -> io::Result<Read> {
     let mut room = vec![0u8; usize::try_from(facts.size).unwrap_or(READ).clamp(1, READ)];
     let mut at = 0u64;
     while at < facts.size {
+        wanted.in_time()?;
         let left = usize::try_from(facts.size - at).unwrap_or(READ).min(room.len());
         // A hash of the beginning ends in the midst of what is read.
         let until = wanted.beginning.filter(|end| *end > at).map_or(left, |end| usize::try_from(end - at).unwrap_or(left).min(left));
@@ -308,13 +341,14 @@ fn ends(file: &File, size: u64, most: usize) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Each block that is not all zeros, with its number: the same whether zeros are written or left out.
-fn sparse(file: &File, size: u64) -> io::Result<[u8; 32]> {
+fn sparse(file: &File, size: u64, wanted: Wanted) -> Result<[u8; 32], Unread> {
     const BLOCK: u64 = 64 << 10;
     let mut hasher = blake3::Hasher::new_derive_key("bartizan sparse file 1");
     hasher.update(&size.to_le_bytes());
     let mut room = vec![0u8; BLOCK as usize];
     let mut at = 0u64;
     while at < size {
+        wanted.in_time()?;
         match holes::data_behind(file, at)? {
             None => break,
             Some(data) if data >= at + BLOCK => {
@@ -356,12 +390,12 @@ mod tests {
         nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         assert_eq!(folder.names().unwrap(), ["fifo", "file", "folder", "link", "linked"].map(name));
-        let read = |what: &str| folder.read(&name(what), Wanted { beginning: Some(2), bytes: 3, ends: 0 });
+        let read = |what: &str| folder.read(&name(what), Wanted { beginning: Some(2), bytes: 3, ..Wanted::default() });
         let found = read("file").unwrap();
         assert_eq!(found.hash, *blake3::hash(b"abc").as_bytes());
         assert_eq!(found.beginning, Some(*blake3::hash(b"ab").as_bytes()));
         assert_eq!(found.bytes.as_deref(), Some(&b"abc"[..]));
-        let empty = folder.read(&name("file"), Wanted { beginning: Some(0), bytes: 0, ends: 0 }).unwrap();
+        let empty = folder.read(&name("file"), Wanted { beginning: Some(0), ..Wanted::default() }).unwrap();
         assert_eq!(empty.beginning, Some(*blake3::hash(b"").as_bytes()));
         for other in ["fifo", "folder", "link"] {
             assert!(matches!(read(other), Err(Unread::NotAFile)), "{other}");
@@ -407,7 +441,11 @@ mod tests {
             assert_eq!((found.ends.as_deref(), found.bytes, found.sparse), (Some(wanted.as_bytes()), None, sparse));
             let whole = folder.read(&name("long"), Wanted { bytes: 1 << 20, ends: 21, ..Wanted::default() }).unwrap();
             assert_eq!((whole.bytes.map(|bytes| bytes.len()), whole.ends), (Some(300_010), None));
+            assert_eq!(folder.ends(&name(what), 21).unwrap(), wanted.as_bytes());
+            let until = Some(std::time::Instant::now());
+            assert!(matches!(folder.read(&name(what), Wanted { until, ..Wanted::default() }), Err(Unread::Late)), "{what}");
         }
+        assert_eq!(folder.ends(&name("long"), 1 << 20).unwrap().len(), 300_010, "a short one is told whole");
     }
 
     #[test]

@@ -61,6 +61,33 @@ pub(super) fn sentence(state: Option<&FilesWatched>) -> String {
     format!("Watched: yes, {directories}, compared with version {version}; {changes} reported since the agent started{refused}{waits}.")
 }
 
+/// What was not judged, or not whole, with names.
+pub(super) fn not_judged(state: &FilesWatched) -> Vec<String> {
+    let mut lines = Vec::new();
+    if state.long_waiting > 0 {
+        let files =
+            if state.long_waiting == 1 { "1 long file waits".to_owned() } else { format!("{} long files wait", state.long_waiting) };
+        lines.push(format!("{files} to be compared; their ends are judged."));
+    }
+    if state.unjudged_total > 0 {
+        let now = if state.unjudged == 1 { "1 file is".to_owned() } else { format!("{} files are", state.unjudged) };
+        lines.push(format!("Not judged: {now} now, {} since the agent started.", times(state.unjudged_total)));
+        lines.extend(state.unjudged_latest.iter().map(|one| format!("  {}: {}", one.path, bartizan_model::sentence(&one.why))));
+    }
+    if state.by_ends > 0 {
+        let names: Vec<String> = state.by_ends_latest.iter().map(|path| path.escaped()).collect();
+        let (changes, names) = (times(state.by_ends), names.join(" "));
+        lines.push(format!(
+            "Longer than 1 MiB, so that only the first and last 512 KiB are judged: {changes} since the agent started ({names})."
+        ));
+    }
+    lines
+}
+
+fn times(number: u64) -> String {
+    if number == 1 { "once".to_owned() } else { format!("{number} times") }
+}
+
 /// When, where, what, and by whom.
 fn line(event: &Event) -> String {
     let EventKind::FileChange { file } = &event.kind else { return String::new() };

@@ -42,7 +42,7 @@ pub fn compared(baseline: &Baseline, path: &Path, now: Timestamp) -> Result<Comp
     let row = reader.directory(parent.as_os_str().as_bytes())?;
     let entries = row.as_deref().map(decode).and_then(Result::ok).unwrap_or_default();
     let old = entries.into_iter().find(|entry| entry.name == name.to_bytes());
-    let depth = Depth { full: true, contents: false, longest: None, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
+    let depth = Depth { full: true, contents: false, longest: None, until: None, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
     let folder = Folder::open(parent);
     let new = folder.and_then(|folder| look(&folder, &name, old.as_ref(), depth)).map_err(fail)?;
     if old.is_none() && new.is_none() {

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::time::Instant;
 
 use bartizan_integrity::{Attribute, Content, Entry, Kind, LONGEST_JUDGED};
 use bartizan_sys::tree::{Facts, Folder, Unread, Wanted};
@@ -24,8 +25,10 @@ pub(super) struct Depth {
     pub(super) full: bool,
     /// Read small files again although they did not change: their contents are to be stored.
     pub(super) contents: bool,
-    /// A file longer than so many bytes is not read if it must be: it is only said to be long.
+    /// A file longer than so many bytes is not read whole if it must be: only its ends are, and it is said to be long.
     pub(super) longest: Option<u64>,
+    /// A file that is not read to its end by then is said to be long too.
+    pub(super) until: Option<Instant>,
     /// Now, nanoseconds since 1970.
     pub(super) now: i64,
 }
@@ -42,7 +45,7 @@ pub(super) struct Looked {
     pub(super) is_whole: bool,
     /// Its content was read.
     pub(super) read: bool,
-    /// It is longer than what was to be read, and nothing is known of its content.
+    /// It is longer than what was to be read: of its content nothing is known but the two ends.
     pub(super) is_long: bool,
 }
 
@@ -61,6 +64,13 @@ pub(super) fn look(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Dep
     }
     if looked.entry.kind == Kind::File && depth.longest.is_some_and(|longest| looked.entry.size > longest) {
         looked.is_long = true;
+        // What is dangerous does not become less so by padding: its ends are judged now, like those of every file longer than a MiB.
+        match folder.ends(name, LONGEST_JUDGED) {
+            Ok(ends) => looked.content = Some(ends),
+            Err(Unread::Refused(why)) => looked.entry.content = unreadable(&why),
+            // Something else has the name since: the next look tells what.
+            Err(Unread::NotAFile | Unread::Changing | Unread::Late) => looked.entry.content = Content::Changing,
+        }
         return Ok(Some(looked));
     }
     looked.entry.attributes = match folder.attributes(name) {
@@ -95,7 +105,7 @@ fn unreadable(why: &io::Error) -> Content {
 
 fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked: &mut Looked) {
     let grown = old.filter(|old| old.kind == Kind::File && old.size < looked.entry.size);
-    let wanted = Wanted { beginning: grown.map(|old| old.size), bytes: LONGEST_JUDGED, ends: LONGEST_JUDGED };
+    let wanted = Wanted { beginning: grown.map(|old| old.size), bytes: LONGEST_JUDGED, ends: LONGEST_JUDGED, until: depth.until };
     looked.read = true;
     match folder.read(name, wanted) {
         Ok(read) => {
@@ -108,7 +118,13 @@ fn read(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth, looked:
             looked.content = read.bytes.or(read.ends);
         }
         // Something else has the name since: the next look tells what.
-        Err(Unread::NotAFile | Unread::Changing) => looked.entry.content = Content::Changing,
+        Err(Unread::NotAFile) => looked.entry.content = Content::Changing,
+        // Who writes to it all the time does not escape judgement: what it holds just now is judged.
+        Err(Unread::Changing) => {
+            looked.entry.content = Content::Changing;
+            looked.content = folder.ends(name, LONGEST_JUDGED).ok();
+        }
+        Err(Unread::Late) => looked.is_long = true,
         Err(Unread::Refused(why)) => looked.entry.content = unreadable(&why),
     }
 }

@@ -9,12 +9,14 @@ use super::counter::Counter;
 use super::roots::covers;
 use super::rows::Rows;
 use super::visit::Found;
-use bartizan_integrity::{Change, Finding, What, pair_moves};
+use bartizan_integrity::{Change, Entry, Finding, What, pair_moves};
 use bartizan_model::HostText;
 use bartizan_store::{BaselineVersion, StoreError};
 
 /// Changes, touched and skipped paths that are kept of each; more changes are counted.
 const MAX_KEPT: usize = 50_000;
+/// Why a file that the YARA rules gave up on counts as not looked into.
+pub(super) const GAVE_UP: &str = "the YARA rules were not done with it in time: not judged by all of them";
 
 /// Something that was not looked into, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -35,6 +37,18 @@ pub struct Danger {
     /// What is wrong with it.
     #[serde(flatten)]
     pub finding: Finding,
+}
+
+/// A long file of which only the ends were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LongFound {
+    pub(super) path: HostText,
+    /// As the baseline knows it.
+    pub(super) before: Option<Entry>,
+    /// As it is, without its content.
+    pub(super) now: Entry,
+    /// BLAKE3 of its two ends; `None`: nothing of it could be read.
+    pub(super) ends: Option<[u8; 32]>,
 }
 
 /// What a scan found.
@@ -66,8 +80,12 @@ pub struct Report {
     pub touched: Vec<HostText>,
     /// Logs that grew and whose beginning is as it was.
     pub grown: u64,
-    /// Long files that were left for another look.
-    pub(super) long: Vec<HostText>,
+    /// Long files of which only the ends were read, and that were left for another look.
+    pub(super) long: Vec<LongFound>,
+    /// New and changed files too long to be judged whole: their ends were.
+    pub(super) by_ends: Vec<HostText>,
+    /// Files with which the YARA rules were not done in time.
+    pub(super) gave_up: Vec<HostText>,
     /// What was not looked into.
     pub skipped: Vec<Skipped>,
     /// Texts that were not stored for lack of room: how they change cannot be shown line by line.
@@ -105,7 +123,9 @@ pub(super) struct Gathered {
     more_changes: u64,
     touched: Vec<HostText>,
     grown: u64,
-    long: Vec<HostText>,
+    long: Vec<LongFound>,
+    by_ends: Vec<HostText>,
+    gave_up: Vec<HostText>,
     skipped: Vec<Skipped>,
 }
 
@@ -122,7 +142,13 @@ impl Gathered {
             Found::Change(_) => self.more_changes += 1,
             Found::Touched(path) => self.touched.extend((self.touched.len() < MAX_KEPT).then_some(path)),
             Found::Danger(danger) => self.dangers.extend((self.dangers.len() < MAX_KEPT).then_some(danger)),
-            Found::Long(path) => self.long.extend((self.long.len() < MAX_KEPT).then_some(path)),
+            Found::Long(long) => self.long.extend((self.long.len() < MAX_KEPT).then_some(*long)),
+            Found::ByEnds(path) => self.by_ends.extend((self.by_ends.len() < MAX_KEPT).then_some(path)),
+            Found::GaveUp(path) => {
+                self.gave_up.extend((self.gave_up.len() < MAX_KEPT).then(|| path.clone()));
+                let skipped = Skipped { path, why: GAVE_UP.to_owned(), meant: false };
+                self.skipped.extend((self.skipped.len() < MAX_KEPT).then_some(skipped));
+            }
             Found::Grown => self.grown += 1,
             Found::Skipped(skipped) => self.skipped.extend((self.skipped.len() < MAX_KEPT).then_some(skipped)),
             Found::Row { path, entries, only } => rows.map_or(Ok(()), |rows| rows.put(&path, entries, only.as_deref()))?,
@@ -152,6 +178,8 @@ impl Gathered {
             touched: self.touched,
             grown: self.grown,
             long: self.long,
+            by_ends: self.by_ends,
+            gave_up: self.gave_up,
             skipped: self.skipped,
             not_kept: 0,
             took,

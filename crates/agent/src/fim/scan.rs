@@ -116,7 +116,7 @@ pub fn scan(
     let (counter, given_up) = (Counter::default(), AtomicBool::new(false));
     let nanos = now.timestamp_nanos_opt().unwrap_or(i64::MAX);
     let visitor = Visitor {
-        depth: Depth { full: ask.full, contents: ask.writing.is_some(), longest: None, now: nanos },
+        depth: Depth { full: ask.full, contents: ask.writing.is_some(), longest: None, until: None, now: nanos },
         excluded: &excluded,
         counter: &counter,
         compares: against.is_some(),
@@ -156,7 +156,13 @@ pub(super) fn look_again(
         Part::Below(path) => (jobs(&[Root::known(path)]), Haste::Aside),
     };
     let (excluded, counter) = (Excluded::new(against.excluded.clone()), Counter::default());
-    let depth = Depth { full: false, contents: false, longest: ways.longest, now: now.timestamp_nanos_opt().unwrap_or(i64::MAX) };
+    let depth = Depth {
+        full: false,
+        contents: false,
+        longest: ways.longest,
+        until: ways.until,
+        now: now.timestamp_nanos_opt().unwrap_or(i64::MAX),
+    };
     let visitor = Visitor {
         depth,
         excluded: &excluded,
@@ -181,8 +187,10 @@ pub(super) fn look_again(
 pub(super) struct Ways<'a> {
     /// What is new or changed is judged by these.
     pub(super) yara: &'a YaraRules,
-    /// A file longer than so many bytes is only named, not read.
+    /// Of a file longer than so many bytes only the ends are read.
     pub(super) longest: Option<u64>,
+    /// A file is not read for longer than until then.
+    pub(super) until: Option<Instant>,
 }
 
 /// What is looked at again.

@@ -11,8 +11,8 @@ use std::sync::mpsc::SyncSender;
 use super::counter::Counter;
 use super::excluded::Excluded;
 use super::look::{Depth, Looked, is_kept, look};
-use super::report::{Danger, Skipped};
-use bartizan_integrity::{Change, Content, Difference, Entry, Finding, Kind, YaraRules, decode, is_judged, judge};
+use super::report::{Danger, LongFound, Skipped};
+use bartizan_integrity::{Change, Content, Difference, Entry, Finding, Kind, LONGEST_JUDGED, YaraRules, decode, is_judged, judge};
 use bartizan_model::HostText;
 use bartizan_store::{BaselineReader, StoreError};
 use bartizan_sys::tree::{FileSystem, Folder};
@@ -56,8 +56,12 @@ pub(super) enum Found {
     Touched(HostText),
     /// The content of a new or changed file is dangerous.
     Danger(Danger),
-    /// A long file that was not read.
-    Long(HostText),
+    /// A long file of which only the ends were read.
+    Long(Box<LongFound>),
+    /// The ends of a new or changed file were judged, not all of it.
+    ByEnds(HostText),
+    /// The YARA rules were not done with it in time.
+    GaveUp(HostText),
     /// A log grew.
     Grown,
     /// Something was not looked into.
@@ -136,9 +140,7 @@ impl Visitor<'_> {
             }
             let old = known.remove(name.to_bytes());
             match look(&folder, &name, old.as_ref(), self.depth) {
-                Ok(Some(looked)) if looked.is_long => {
-                    let _ = out.send(Found::Long(path.into()));
-                }
+                Ok(Some(looked)) if looked.is_long => self.long(&path, old, looked, reader, out)?,
                 Ok(Some(looked)) => {
                     if looked.entry.kind == Kind::Directory && job.only.is_none() {
                         let way = Way::Below(Arc::clone(&folder), name, device);
@@ -174,6 +176,28 @@ impl Visitor<'_> {
         known.into_iter().filter(wanted).try_for_each(|old| self.gone(&joined(&job.path, &old.name), Some(old), reader, out))
     }
 
+    /// A long file: its ends are judged now, and the rest is left for another look.
+    fn long(&self, path: &[u8], old: Option<Entry>, looked: Looked, reader: &BaselineReader, out: &SyncSender<Found>) -> Result<(), Found> {
+        let Looked { entry, content, .. } = looked;
+        self.unreadable(path, &entry, out);
+        // Where only its metadata changed, it holds what the baseline knows, or says so: the other look tells.
+        let of = |entry: &Entry| (entry.size, entry.modified, entry.inode);
+        let content = content.filter(|_| old.as_ref().is_none_or(|old| of(old) != of(&entry)));
+        let ends = content.as_ref().map(|ends| *blake3::hash(ends).as_bytes());
+        if let Some(content) = content {
+            self.judge(path, (old.as_ref(), &Content::None), (content, false), reader, out)?;
+        }
+        let _ = out.send(Found::Long(Box::new(LongFound { path: path.into(), before: old, now: entry, ends })));
+        Ok(())
+    }
+
+    fn unreadable(&self, path: &[u8], entry: &Entry, out: &SyncSender<Found>) {
+        if let Content::Unreadable(number) = entry.content {
+            let why = format!("cannot be read: {}", io::Error::from_raw_os_error(number));
+            let _ = out.send(Found::Skipped(Skipped { path: path.into(), why, meant: false }));
+        }
+    }
+
     fn compare(
         &self,
         path: &[u8],
@@ -184,10 +208,7 @@ impl Visitor<'_> {
     ) -> Result<Entry, Found> {
         let Looked { entry, appended, content, is_whole, read, .. } = looked;
         self.count(&entry, read);
-        if let Content::Unreadable(number) = entry.content {
-            let why = format!("cannot be read: {}", io::Error::from_raw_os_error(number));
-            let _ = out.send(Found::Skipped(Skipped { path: path.into(), why, meant: false }));
-        }
+        self.unreadable(path, &entry, out);
         if let Some(content) = content {
             self.judge(path, (old.as_ref(), &entry.content), (content, is_whole), reader, out)?;
         }
@@ -244,8 +265,11 @@ impl Visitor<'_> {
                 let _ = out.send(Found::Danger(Danger { path: path.into(), finding }));
             }
             if more.gave_up {
-                let why = "the YARA rules were not done with it in time: not judged by all of them".to_owned();
-                let _ = out.send(Found::Skipped(Skipped { path: path.into(), why, meant: false }));
+                let _ = out.send(Found::GaveUp(path.into()));
+            }
+            // An empty one, or one that changes while it is read, is no longer than what was judged.
+            if self.compares && !is_whole && content.len() >= LONGEST_JUDGED - 1 {
+                let _ = out.send(Found::ByEnds(path.into()));
             }
         }
         if let Content::Hash(hash) = now

@@ -8,6 +8,7 @@ mod long;
 mod pace;
 mod reported;
 mod telling;
+mod unjudged;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use bartizan_config::RuleFolders;
 use bartizan_model::{FilesWatched, Process, Unpoisoned as _};
 use bartizan_sensors::{Changes, FileTouched};
 use bartizan_store::BaselineVersion;
+use unjudged::Unjudged;
 pub(crate) use worker::Comparing;
 
 /// Touched paths that wait; with more, their directories are looked at again.
@@ -45,6 +47,8 @@ pub(crate) struct Live {
     directories: AtomicU64,
     refused: AtomicU64,
     reported: AtomicU64,
+    long_waiting: AtomicU64,
+    unjudged: Mutex<Unjudged>,
 }
 
 #[derive(Debug, Default)]
@@ -83,18 +87,24 @@ impl Live {
             directories: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             reported: AtomicU64::new(0),
+            long_waiting: AtomicU64::new(0),
+            unjudged: Mutex::default(),
         }
     }
 
     /// How watch is kept.
     pub(crate) fn state(&self) -> FilesWatched {
-        FilesWatched {
+        let mut state = FilesWatched {
             version: self.watched.lock().unpoisoned().version,
             directories: self.directories.load(Relaxed),
             refused: self.refused.load(Relaxed),
             reported: self.reported.load(Relaxed),
             to_look_at: self.inbox.lock().unpoisoned().unseen.len() as u64,
-        }
+            long_waiting: self.long_waiting.load(Relaxed),
+            ..FilesWatched::default()
+        };
+        self.unjudged.lock().unpoisoned().show(&mut state);
+        state
     }
 
     /// From now on this version counts; `None`: there is no baseline.

@@ -41,11 +41,16 @@ impl<T> Pace<T> {
 
     /// Takes what may be read now; the rest waits for its turn.
     pub(super) fn admit(&mut self, path: PathBuf, what: T, now: Instant) -> Option<(PathBuf, T)> {
-        if self.free_at.get(&path).is_some_and(|free| *free > now) && self.waiting.len() < MAX_FILES {
+        if !self.is_free(&path, now) && self.waiting.len() < MAX_FILES {
             self.waiting.insert(path, what);
             return None;
         }
         Some((path, what))
+    }
+
+    /// Whether it may be read now.
+    pub(super) fn is_free(&self, path: &Path, now: Instant) -> bool {
+        self.free_at.get(path).is_none_or(|free| *free <= now)
     }
 
     /// All that wait, at the end.
@@ -55,8 +60,7 @@ impl<T> Pace<T> {
 
     /// Those whose turn has come.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(PathBuf, T)> {
-        let free = |path: &PathBuf| self.free_at.get(path).is_none_or(|free| *free <= now);
-        let due: Vec<PathBuf> = self.waiting.keys().filter(|path| free(path)).cloned().collect();
+        let due: Vec<PathBuf> = self.waiting.keys().filter(|path| self.is_free(path, now)).cloned().collect();
         due.into_iter().filter_map(|path| self.waiting.remove_entry(&path)).collect()
     }
 }

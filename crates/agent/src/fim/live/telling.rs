@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::act::{Act, Actor};
+use crate::fim::report::LongFound;
 use bartizan_integrity::{Change, Content, Difference, Entry, Finding, What, fold, stands_out};
 use bartizan_model::{
     Event, EventId, EventKind, FileAttributes, FileChange, FileChangeKind, FileFinding, FileIntegrity, HostText, Process, Source, Timestamp,
@@ -45,23 +46,37 @@ pub(super) fn alone(change: &Change, findings: &[Finding], version: u64) -> File
         Some(Content::Hash(hash) | Content::Sparse(hash)) => Some(blake3::Hash::from_bytes(*hash).to_hex().to_string()),
         _ => None,
     };
-    let finding = |finding: &Finding| FileFinding {
-        rule: finding.rule.to_string(),
-        technique: finding.technique.to_string(),
-        sentence: finding.sentence.clone(),
-    };
     FileChange {
         other,
         before: hash(&change.before),
         after: hash(&change.after),
         attributes_before: change.before.as_ref().map(attributes),
         attributes: change.after.as_ref().map(attributes),
-        integrity: Some(Box::new(FileIntegrity {
-            findings: findings.iter().map(finding).collect(),
-            ..said(change.sentence(), 1, version)
-        })),
+        integrity: Some(Box::new(FileIntegrity { findings: found(findings), ..said(change.sentence(), 1, version) })),
         ..FileChange::new(change.path.clone(), kind(change))
     }
+}
+
+/// What the ends of a long file showed, before all of it is compared.
+pub(super) fn by_its_ends(long: &LongFound, findings: &[Finding], version: u64) -> FileChange {
+    let kind = if long.before.is_some() { FileChangeKind::Modified } else { FileChangeKind::Created };
+    let mib = long.now.size as f64 / f64::from(1 << 20);
+    let sentence = format!("long file ({mib:.0} MiB) changed: its first and last 512 KiB are judged now, all of it is compared later");
+    FileChange {
+        attributes_before: long.before.as_ref().map(attributes),
+        attributes: Some(attributes(&long.now)),
+        integrity: Some(Box::new(FileIntegrity { findings: found(findings), ..said(sentence, 1, version) })),
+        ..FileChange::new(long.path.clone(), kind)
+    }
+}
+
+fn found(findings: &[Finding]) -> Vec<FileFinding> {
+    let finding = |finding: &Finding| FileFinding {
+        rule: finding.rule.to_string(),
+        technique: finding.technique.to_string(),
+        sentence: finding.sentence.clone(),
+    };
+    findings.iter().map(finding).collect()
 }
 
 /// A sentence about one path that is no change any more.

@@ -1,5 +1,7 @@
 //! The thread that compares what was touched with the baseline, and tells what is another.
 
+mod long_files;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -9,16 +11,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::act::{Act, Actor, Acts};
-use super::long::{LongFile, LongFiles, MAX_AT_ONCE};
+use super::long::{LongFiles, MAX_AT_ONCE};
 use super::pace::Pace;
 use super::reported::Reported;
 use super::telling::{Line, alone, lines, remark};
 use super::{Live, Next};
 use crate::fim::report::{Danger, Report};
+use crate::fim::roots::covers;
 use crate::fim::scan::{FimError, Part, Ways, look_again};
 use crate::fim::yara::yara_rules;
-use bartizan_integrity::{Change, Finding, What, YaraRules};
-use bartizan_model::{FileChange, HostText, Process};
+use bartizan_integrity::{Change, Finding, LONGEST_JUDGED, What, YaraRules};
+use bartizan_model::{FileChange, HostText, Process, Unpoisoned as _};
 use bartizan_sensors::{Collector, CollectorError, FileTouched, Sink, Stop};
 use bartizan_store::{Baseline, BaselineVersion, StoreError, baseline_file};
 use bartizan_sys::packages::Packages;
@@ -214,7 +217,11 @@ impl<'a> Work<'a> {
         }
         let paths: Vec<PathBuf> = by.values().map(|touched| touched.path.clone()).collect();
         let report = self.look(Part::Names(&paths)).inspect_err(|_| paths.iter().for_each(|path| self.again(path)))?;
-        self.put_off(&report, &|path| by.get(path).map_or((None, false), |touched| (touched.by.clone(), touched.certain)), None);
+        let who = |path: &HostText| by.get(path).map_or((None, false), |touched| (touched.by.clone(), touched.certain));
+        self.put_off(&report, &who, None);
+        let now = Instant::now();
+        // Of a long one only the ends were read.
+        by.iter().filter(|(path, _)| is_long(&report, path)).for_each(|(_, long)| self.pace.read(&long.path, LONGEST_JUDGED as u64, now));
         self.compared(report, &by);
         Ok(())
     }
@@ -229,7 +236,7 @@ impl<'a> Work<'a> {
         }
         let differs: BTreeSet<&HostText> = report.changes.iter().flat_map(names).collect();
         let mut news = Vec::new();
-        for (path, touched) in by.iter().filter(|(path, _)| !differs.contains(path) && !report.long.contains(path)) {
+        for (path, touched) in by.iter().filter(|(path, _)| !differs.contains(path) && !is_long(&report, path)) {
             // What was not reported yet need not be taken back.
             let was_reported = self.reported.is_back(path) && !self.acts.forget(path);
             let sentence = match report.touched.contains(path) {
@@ -242,49 +249,25 @@ impl<'a> Work<'a> {
             news.extend(file.map(|file| Line { file, by: touched.by.clone(), certain: touched.certain }));
         }
         self.report(news);
-        self.judge(report, &|path| by.get(path).map_or((None, false), |touched| (touched.by.clone(), touched.certain)), None);
+        let who = |path: &HostText| by.get(path).map_or((None, false), |touched| (touched.by.clone(), touched.certain));
+        self.account(&report, &|path| by.contains_key(path), &who);
+        self.judge(report, &who, None);
     }
 
-    /// Long files wait for a thread of their own.
-    fn put_off(&mut self, report: &Report, who: &dyn Fn(&HostText) -> By, late: Late<'_>) {
-        for path in &report.long {
-            let (by, certain) = who(path);
-            let path = PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes()));
-            self.long.push(LongFile { path, by, certain, late: late.map(|maker| maker.cloned()) });
-        }
+    /// What could not be judged is counted, and reported the first time.
+    fn account(&self, report: &Report, looked: &dyn Fn(&HostText) -> bool, who: &dyn Fn(&HostText) -> By) {
+        let news = self.live.unjudged.lock().unpoisoned().update(report, looked);
+        self.unjudged(news, who);
     }
 
-    /// Takes over the long file that was read, and has the next one read.
-    fn read_long_files(&mut self) {
-        if let Some((file, looked)) = self.long.done() {
-            match looked {
-                Ok(Some(report)) => self.long_file(file, report),
-                // It is compared with the version that is now.
-                Ok(None) => self.again(&file.path),
-                Err(why) => tracing::warn!(%why, path = %text(&file.path), "a long file is not compared before it changes again"),
-            }
-        }
-        let version = self.version();
-        self.long.begin(&self.live.data, version, &self.yara);
-    }
-
-    fn long_file(&mut self, file: LongFile, report: Report) {
-        let LongFile { path, by, certain, late } = file;
-        if let Ok(found) = path.symlink_metadata() {
-            self.pace.read(&path, found.len(), Instant::now());
-        }
-        match &late {
-            Some(maker) => {
-                let top = text(&path);
-                let differs: BTreeSet<HostText> = report.changes.iter().map(|change| change.path.clone()).collect();
-                self.reported.settle(&top, &|path| differs.contains(path));
-                self.judge(report, &|_| (None, false), Some(maker.as_ref()));
-            }
-            None => {
-                let by = HashMap::from([(text(&path), FileTouched { path, by, certain })]);
-                self.compared(report, &by);
-            }
-        }
+    fn unjudged(&self, news: Vec<(HostText, String)>, who: &dyn Fn(&HostText) -> By) {
+        let line = |(path, why): (HostText, String)| {
+            tracing::warn!(%path, why, "a changed file");
+            let (by, certain) = who(&path);
+            Line { file: remark(path, &why, self.version()), by, certain }
+        };
+        let lines = news.into_iter().map(line).collect();
+        self.report(lines);
     }
 
     /// Something may have changed there while nobody saw it: by whom is not known, at most who made the directory.
@@ -298,8 +281,10 @@ impl<'a> Work<'a> {
         let top = text(path);
         let report = self.look(Part::Below(&top)).inspect_err(|_| self.again(path))?;
         self.put_off(&report, &|_| (None, false), Some(maker.as_ref()));
+        self.account(&report, &|path| covers(&top, path), &|_| (None, false));
         if report.is_complete() {
-            let differs: BTreeSet<HostText> = report.changes.iter().map(|change| &change.path).chain(&report.long).cloned().collect();
+            let differs: BTreeSet<HostText> =
+                report.changes.iter().map(|change| &change.path).chain(report.long.iter().map(|long| &long.path)).cloned().collect();
             self.reported.settle(&top, &|path| differs.contains(path));
         }
         self.judge(report, &|_| (None, false), Some(maker.as_ref()));
@@ -310,9 +295,13 @@ impl<'a> Work<'a> {
         let Some((baseline, version)) = &self.against else {
             return Err(FimError::NoBaseline);
         };
-        look_again(baseline, version, (part, Ways { yara: &self.yara, longest: Some(MAX_AT_ONCE) }), chrono::Utc::now(), &|| {
-            self.stop.is_set()
-        })
+        look_again(
+            baseline,
+            version,
+            (part, Ways { yara: &self.yara, longest: Some(MAX_AT_ONCE), until: None }),
+            chrono::Utc::now(),
+            &|| self.stop.is_set(),
+        )
     }
 
     /// A dangerous content is reported at once; other changes wait for the rest of their act. `late`: nobody saw it, at most who made the directory.
@@ -324,7 +313,7 @@ impl<'a> Work<'a> {
             }
             let (by, certain) = who(&change.path);
             match dangers.get(&change.path) {
-                Some(findings) => self.danger(&change, findings, (by, certain), late),
+                Some(findings) => self.danger(alone(&change, findings, self.version()), (by, certain), late),
                 None => {
                     let by = by.or_else(|| late.flatten().cloned());
                     let act = if late.is_some() && by.is_none() { self.acts.late(now) } else { self.acts.of(by.as_ref(), certain, now) };
@@ -334,12 +323,11 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn danger(&mut self, change: &Change, findings: &[Finding], (by, certain): By, late: Late<'_>) {
-        let mut file: FileChange = alone(change, findings, self.version());
+    fn danger(&mut self, mut file: FileChange, (by, certain): By, late: Late<'_>) {
         file.directory_by = late.flatten().cloned();
         if let Some(integrity) = &mut file.integrity {
             integrity.late = late.is_some();
-            integrity.packages.extend(self.packages.owner(&change.path));
+            integrity.packages.extend(self.packages.owner(&file.path));
         }
         self.report(vec![Line { file, by, certain }]);
     }
@@ -351,10 +339,14 @@ impl<'a> Work<'a> {
         let again = |work: &Self| paths.iter().chain(&below).for_each(|path| work.again(path));
         if !paths.is_empty() {
             let report = self.look(Part::Names(&paths)).inspect_err(|_| again(self))?;
+            let looked: BTreeSet<HostText> = paths.iter().map(|path| text(path)).collect();
+            self.account(&report, &|path| looked.contains(path), &|_| (act.by.clone(), act.certain));
             self.take(report, &mut act);
         }
         for directory in &below {
-            let report = self.look(Part::Below(&text(directory))).inspect_err(|_| again(self))?;
+            let top = text(directory);
+            let report = self.look(Part::Below(&top)).inspect_err(|_| again(self))?;
+            self.account(&report, &|path| covers(&top, path), &|_| (act.by.clone(), act.certain));
             self.take(report, &mut act);
         }
         let news = lines(act, self.version(), &mut self.packages);
@@ -371,7 +363,7 @@ impl<'a> Work<'a> {
                 continue;
             }
             if let Some(findings) = dangers.get(&change.path) {
-                self.danger(&change, findings, (act.by.clone(), act.certain), None);
+                self.danger(alone(&change, findings, self.version()), (act.by.clone(), act.certain), None);
             }
             act.changes.push(change);
         }
@@ -395,12 +387,16 @@ fn rules(live: &Live) -> YaraRules {
     rules
 }
 
+fn is_long(report: &Report, path: &HostText) -> bool {
+    report.long.iter().any(|long| long.path == *path)
+}
+
 fn verified(data: &Path) -> Result<Option<(Baseline, BaselineVersion)>, StoreError> {
     let baseline = Baseline::read(data)?;
     Ok(baseline.verify()?.map(|(version, _)| (baseline, version)))
 }
 
-fn by_path(dangers: Vec<Danger>) -> BTreeMap<HostText, Vec<Finding>> {
+fn by_path(dangers: impl IntoIterator<Item = Danger>) -> BTreeMap<HostText, Vec<Finding>> {
     let mut of: BTreeMap<HostText, Vec<Finding>> = BTreeMap::new();
     for danger in dangers {
         of.entry(danger.path).or_default().push(danger.finding);
