@@ -12,7 +12,7 @@ use crate::cli::args::{Global, duration};
 use crate::cli::ask::{runtime, socket};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::print;
-use bartizan_agent::fim::{Ask, NotRestored, restorable};
+use bartizan_agent::fim::{Ask, NotRestored, release, restorable};
 use bartizan_client::Connection;
 use bartizan_model::{Action, ActionKind, ActionPlan, HostText, Target};
 use bartizan_protocol::{Reply, Request};
@@ -81,6 +81,11 @@ pub(super) fn run(global: &Global, data: &Path, args: RestoreArgs) -> Result<Out
         match restorable(&baseline, data, change, Utc::now()) {
             Ok((path, copy)) => plans.push(plan(path, copy, args.lasts)?),
             Err(NotRestored::Store(why)) => return Err(failed(why)),
+            // All or none: a half of what was to be restored helps nobody.
+            Err(why) if why.is_without_room() => {
+                give_up(data, &plans);
+                return Err(Failure::failed(format!("{}: {why}. Nothing was restored.", change.path)));
+            }
             Err(why) => refused.push(Refused { path: change.path.clone(), why: why.to_string() }),
         }
     }
@@ -89,8 +94,10 @@ pub(super) fn run(global: &Global, data: &Path, args: RestoreArgs) -> Result<Out
     }
     if !plans.is_empty() && !args.preview {
         let files = if plans.len() == 1 { "this file".to_owned() } else { format!("these {} files", plans.len()) };
-        agree::asked(&format!("Restore {files}?"), "nothing was restored", args.yes, global.json)?;
+        let asked = agree::asked(&format!("Restore {files}?"), "nothing was restored", args.yes, global.json);
+        asked.inspect_err(|_| give_up(data, &plans))?;
     }
+    let planned = plans.clone();
     let mut actions = Vec::new();
     for plan in plans {
         let request = if args.preview {
@@ -105,6 +112,9 @@ pub(super) fn run(global: &Global, data: &Path, args: RestoreArgs) -> Result<Out
             _ => return Err(Failure::failed("unexpected answer from the agent: use the client of the same version")),
         }
     }
+    if args.preview {
+        give_up(data, &planned);
+    }
     if global.json && !args.preview {
         print::document(&Document { actions: &actions, not_restored: &refused })?;
     } else if !actions.is_empty() {
@@ -113,6 +123,15 @@ pub(super) fn run(global: &Global, data: &Path, args: RestoreArgs) -> Result<Out
         print::to_confirm(&reply, false);
     }
     if refused.is_empty() { Ok(Outcome::Done) } else { Ok(Outcome::Code(crate::cli::outcome::FAILED)) }
+}
+
+/// What is not begun needs no room.
+fn give_up(data: &Path, plans: &[ActionPlan]) {
+    for plan in plans {
+        if let Target::File { path, .. } = plan.target() {
+            release(data, path);
+        }
+    }
 }
 
 fn plan(path: HostText, copy: String, lasts: Duration) -> Result<ActionPlan, Failure> {

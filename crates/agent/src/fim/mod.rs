@@ -26,6 +26,6 @@ pub use counter::Progress;
 pub use excluded::Excluded;
 pub use places::{PlaceSet, watched_places};
 pub use report::{Danger, Report, Skipped};
-pub use restore::{NotRestored, restorable};
+pub use restore::{NotRestored, release, restorable};
 pub use scan::{Adds, Ask, FimError, Writing, scan};
 pub use yara::yara_rules;

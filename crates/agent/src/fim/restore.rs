@@ -36,6 +36,20 @@ pub enum NotRestored {
     Store(#[from] StoreError),
 }
 
+impl NotRestored {
+    /// Whether what would be replaced finds no room: the other files of the same restoration are not restored either.
+    pub fn is_without_room(&self) -> bool {
+        matches!(self, Self::Refused(AccessError::NoRoom))
+    }
+}
+
+/// The restoration of this file is not begun, or over: nothing is held for it. What cannot be written down ends after an hour.
+pub fn release(data: &Path, path: &HostText) {
+    if let Err(error) = AccessCopies::of(data).release(path) {
+        tracing::warn!(%error, %path, "versions of a restoration that was not begun are held for an hour");
+    }
+}
+
 /// Keeps what the baseline knows of a changed file among the file backups of this data directory: which file, and the name of the version.
 /// The baseline was verified when the change was found.
 ///

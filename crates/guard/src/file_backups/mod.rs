@@ -1,6 +1,7 @@
 //! Copies of the files that decide who gets in: taken when the agent starts and whenever one changes, never overwritten.
 
 mod check;
+mod held;
 mod places;
 mod present;
 mod versions;
@@ -18,10 +19,11 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use bartizan_model::{FileBackup, HostText, Timestamp};
 use bartizan_sys::digest::read_bounded;
 use bartizan_sys::replace_file::{self, Outlives};
+use held::add_to;
 use places::Place;
 use present::Trace;
 pub use present::{LONGEST, Present, Undone};
-use versions::{Origin, Version, prune};
+use versions::{Origin, Version, fits, prune};
 
 /// Most of the index that is read.
 const LONGEST_INDEX: u64 = 64 << 20;
@@ -41,6 +43,12 @@ pub enum AccessError {
         /// Which.
         copy: String,
     },
+    /// All that is kept for restorations is needed.
+    #[error(
+        "no room to keep what it replaces: the 128 MiB or 1,024 versions for restorations are held by those that are planned or not \
+         confirmed; `bartizan actions` lists them: confirm or roll back some, or restore fewer files at once"
+    )]
+    NoRoom,
     /// Nothing to do.
     #[error("{0} is as this copy already")]
     Same(HostText),
@@ -65,7 +73,7 @@ impl AccessError {
         match self {
             Self::NoPlace(_) => true,
             Self::File { why, .. } => matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
-            Self::NoCopy { .. } | Self::Same(_) | Self::OnlyByPerson(_) => false,
+            Self::NoCopy { .. } | Self::NoRoom | Self::Same(_) | Self::OnlyByPerson(_) => false,
         }
     }
 }
@@ -155,25 +163,28 @@ impl AccessCopies {
         let _alone = self.lock().map_err(store())?;
         let mut versions = self.versions().map_err(store())?;
         let name = text(path);
-        let same = |newest: &Version| newest.is_of(present) && (origin != Origin::Baseline || newest.origin == origin);
-        if versions.iter().rev().find(|version| version.path == name).is_some_and(same) {
+        if versions.iter().rev().find(|version| version.path == name).is_some_and(|newest| newest.is_of(present)) {
             return Ok(None);
         }
+        let copy = add_to(&mut versions, &name, present, origin, now);
+        let needed = self.needed();
+        prune(&mut versions, &|version| version.copy == copy && version.path == name || needed.has(version, now));
+        if origin != Origin::Watched {
+            fits(&versions)?;
+        }
         replace_file::replace(&self.dir.join(&present.hash), &present.content, 0o600, Outlives::Power).map_err(store())?;
-        let new = Version::new(name.clone(), present, now, origin, versions.iter().filter(|version| version.path == name));
-        let copy = new.copy.clone();
-        versions.push(new);
-        prune(&mut versions, &name);
         self.write_index(&versions).map_err(store())?;
         self.remove_unnamed(&versions);
         Ok(Some(copy))
     }
 
-    /// Keeps what the baseline of files knows of a file, so that it can be restored like any other version: the version's name. From then on
+    /// Keeps what the baseline of files knows of a file, so that it can be restored like any other version, and what the file is now: the former
+    /// version's name. Both are held for an hour, in which the restoration begins or is given up ([`Self::release`]). From then on
     /// the file has a place here, if every directory on the way to it belongs to root or to the owner that the baseline knows.
     ///
     /// # Errors
-    /// [`AccessError::Same`] when the file is so already; when somebody else could lead us elsewhere, when what is there now cannot be kept.
+    /// [`AccessError::Same`] when the file is so already; [`AccessError::NoRoom`]; when somebody else could lead us elsewhere, when what is
+    /// there now cannot be kept. Nothing is kept then.
     pub fn keep_baseline(&self, path: &HostText, was: &Present, now: Timestamp) -> Result<String, AccessError> {
         let way = Path::new(OsStr::from_bytes(path.as_bytes()));
         let place = places::of(&self.etc, way).or_else(|| Place::covered(way, (was.uid, was.gid)));
@@ -181,17 +192,11 @@ impl AccessCopies {
         let present = present::read(&place).map_err(on("read", &place.path()))?;
         // A file that is gone says nothing of its directory.
         place.directory().map_err(on("open the directory of", &place.path()))?;
-        if present.is_some_and(|present| present.is_like(was)) {
+        if present.as_ref().is_some_and(|present| present.is_like(was)) {
             return Err(AccessError::Same(path.clone()));
         }
-        match self.add(&place.path(), was, Origin::Baseline, now)? {
-            Some(copy) => Ok(copy),
-            None => {
-                let versions = self.versions().map_err(on("read the index of copies in", &self.dir))?;
-                let newest = versions.into_iter().rev().find(|version| version.path == *path);
-                newest.map(|version| version.copy).ok_or_else(|| AccessError::NoPlace(path.clone()))
-            }
-        }
+        let replaced = present.map(|present| (present, if place.vouched.is_some() { Origin::Replaced } else { Origin::Watched }));
+        self.plan(&place.path(), was, replaced, now)
     }
 
     /// Whether the file controls who gets in: every change of it is kept.

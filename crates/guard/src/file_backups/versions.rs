@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::AccessError;
 use super::present::{Attributes, Present};
 use bartizan_model::{HostText, Timestamp};
 
@@ -13,8 +14,8 @@ pub(super) const MAX_VERSIONS: usize = 64;
 pub(super) const MAX_BYTES: u64 = 256 << 20;
 /// Versions kept for restorations from the baseline of files: what they put in place, and what they replaced.
 pub(super) const MAX_RESTORED: usize = 1024;
-/// Bytes of those together.
-const MAX_RESTORED_BYTES: u64 = 64 << 20;
+/// Bytes of those together: 64 files at once (`fim restore`), each with a MiB put in place and a MiB replaced.
+pub(super) const MAX_RESTORED_BYTES: u64 = 128 << 20;
 
 /// Why a version is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ pub(super) struct Version {
     /// Last change of the content, nanoseconds since 1970, where it is restored too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) modified: Option<i64>,
+    /// A restoration that is planned, or not confirmed yet, needs it until then at most, or as long as its note lies there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) held_until: Option<Timestamp>,
 }
 
 impl Version {
@@ -82,6 +86,7 @@ impl Version {
             attributes: attributes.clone(),
             origin,
             modified: *modified,
+            held_until: None,
         }
     }
 
@@ -118,19 +123,19 @@ fn named_by_all(present: &Present) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Drops the oldest beyond the bounds: of files that control access never the first known version nor the newest, of what restorations from
-/// the baseline left never those of `just`, the file that is restored now.
-pub(super) fn prune(versions: &mut Vec<Version>, just: &HostText) {
+/// Drops the oldest beyond the bounds, but none that `held` says are needed by a restoration; of files that control access never the first
+/// known version nor the newest either.
+pub(super) fn prune(versions: &mut Vec<Version>, held: &dyn Fn(&Version) -> bool) {
     let watched = |version: &Version| version.origin.is_watched();
     let mut count: BTreeMap<HostText, usize> = BTreeMap::new();
     versions.iter().filter(|version| watched(version)).for_each(|version| *count.entry(version.path.clone()).or_default() += 1);
     let mut total: u64 = versions.iter().filter(|version| watched(version)).map(|version| version.bytes).sum();
     let mut met: BTreeSet<HostText> = BTreeSet::new();
-    let mut others = versions.iter().filter(|version| !watched(version)).count();
-    let mut others_total: u64 = versions.iter().filter(|version| !watched(version)).map(|version| version.bytes).sum();
+    let (mut others, mut others_total) = restored(versions);
     versions.retain(|version| {
+        let is_held = held(version);
         if !watched(version) {
-            let drop = version.path != *just && (others > MAX_RESTORED || others_total > MAX_RESTORED_BYTES);
+            let drop = !is_held && (others > MAX_RESTORED || others_total > MAX_RESTORED_BYTES);
             others -= usize::from(drop);
             others_total -= if drop { version.bytes } else { 0 };
             return !drop;
@@ -138,11 +143,26 @@ pub(super) fn prune(versions: &mut Vec<Version>, just: &HostText) {
         let is_first = met.insert(version.path.clone());
         let left = count.entry(version.path.clone()).or_default();
         // `left` counts this one and all that remain; with two left, one is the first and the other the newest.
-        let drop = !is_first && *left > 2 && (*left > MAX_VERSIONS || total > MAX_BYTES);
+        let drop = !is_held && !is_first && *left > 2 && (*left > MAX_VERSIONS || total > MAX_BYTES);
         if drop {
             *left -= 1;
             total -= version.bytes;
         }
         !drop
     });
+}
+
+/// How many versions restorations left, and their bytes.
+fn restored(versions: &[Version]) -> (usize, u64) {
+    let others = versions.iter().filter(|version| !version.origin.is_watched());
+    others.fold((0, 0), |(count, bytes), version| (count + 1, bytes + version.bytes))
+}
+
+/// Whether what restorations need finds room, after pruning.
+///
+/// # Errors
+/// [`AccessError::NoRoom`].
+pub(super) fn fits(versions: &[Version]) -> Result<(), AccessError> {
+    let (count, bytes) = restored(versions);
+    if count <= MAX_RESTORED && bytes <= MAX_RESTORED_BYTES { Ok(()) } else { Err(AccessError::NoRoom) }
 }

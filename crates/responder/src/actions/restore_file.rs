@@ -159,7 +159,9 @@ impl Act for RestoreFile {
         if !differs(present.as_ref(), &wanted) {
             return Err(AccessError::Same(path.clone()).into());
         }
-        copies.keep(path, chrono::Utc::now())?;
+        let now = chrono::Utc::now();
+        copies.keep(path, now)?;
+        copies.hold(path, copy, present.as_ref(), now + plan.lasts())?;
         let name = group_name(id, &context.instance);
         let (_, _, former) = copies.where_is(path, &name)?;
         let former = present.as_ref().map(|_| former.into_vec());
@@ -240,7 +242,7 @@ impl Act for RestoreFile {
         let is_back = || copies.present(path).is_ok_and(|present| snapshot.is_back(present.as_ref()));
         if (snapshot.stays || is_confirmed(action)) && !is_back() {
             copies.settle(path, snapshot.former().as_deref())?;
-            forget(context, snapshot);
+            forget(context, path, snapshot);
             return Ok(vec![format!("{path} stays: it was confirmed; restore its former copy to undo it")]);
         }
         let undone = match copies.undo(path, snapshot.former().as_deref(), copy) {
@@ -257,7 +259,7 @@ impl Act for RestoreFile {
         if matches!(undone, Undone::Back | Undone::Absent) && !is_back() {
             return Err(ActError::Unverified(format!("{path} is not what it was before")));
         }
-        forget(context, snapshot);
+        forget(context, path, snapshot);
         Ok(said.into_iter().collect())
     }
 
@@ -276,7 +278,7 @@ impl Act for RestoreFile {
             return Err(ActError::Unverified(format!("{path} does not hold the copy any more: there is nothing to confirm")));
         }
         // The note first: without it nobody takes the file back.
-        forget(context, &snapshot);
+        forget(context, path, &snapshot);
         copies.settle(path, snapshot.former().as_deref())?;
         snapshot.stays = true;
         Ok(snapshot)
@@ -288,12 +290,16 @@ fn is_confirmed(action: &Action) -> bool {
 }
 
 /// Nobody outside of us waits for it any more.
-fn forget(context: &ActionContext, snapshot: &Snapshot) {
+fn forget(context: &ActionContext, path: &HostText, snapshot: &Snapshot) {
     let note = watchdog::note_path(context.ledger.directory(), &snapshot.name);
     let _ = fs::remove_file(&note);
     match &snapshot.watchdog {
         Some(watchdog) => watchdog::call_off(watchdog),
         None => watchdog::call_off_noted(&note),
+    }
+    // What stays held ends at its time.
+    if let Err(error) = copies(context).release(path) {
+        tracing::debug!(%error, %path, "versions of a restoration that is over are held until their time");
     }
 }
 
