@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::answer::refusal;
 use crate::ingest::{HabitError, baseline_settings};
 use crate::parts::Parts;
-use bartizan_baseline::{Adopted, Baseline};
+use bartizan_baseline::{Adopted, Baseline, Wanted, list, review as review_of, status as status_of};
 use bartizan_detect::detectors::{Words, teach};
 use bartizan_model::{BaselineVersion, Event, EventId, Habit, HabitChange, HabitId, HabitReason, HabitState, Timestamp};
 use bartizan_protocol::{BaselineRequest, ErrorCode, EventQuery, HabitQuery, Refusal, Reply};
@@ -29,7 +29,7 @@ pub(crate) fn answer(parts: &Parts, request: BaselineRequest, actor: &str) -> Re
     match request {
         BaselineRequest::Status => {
             let version = versions(parts)?.pop();
-            let status = parts.ingest.ask_baseline(move |baseline| baseline.status(now, version));
+            let status = status_of(&*parts.ingest, now, version);
             status.map(|status| Reply::BaselineStatus(Box::new(status))).map_err(|error| refused(&error))
         }
         BaselineRequest::Show(query) => show(parts, query).map(Reply::Habits),
@@ -45,12 +45,9 @@ pub(crate) fn answer(parts: &Parts, request: BaselineRequest, actor: &str) -> Re
 
 fn show(parts: &Parts, query: HabitQuery) -> Result<Vec<Habit>, Refusal> {
     let HabitQuery { kind, state, text, after, limit } = query;
-    let wanted = move |habit: &Habit| {
-        let text = || text.as_ref().is_none_or(|text| format!("{} {}", habit.profile, habit.value).contains(text.as_str()));
-        kind.is_none_or(|kind| habit.kind == kind) && state.is_none_or(|state| habit.state == state) && text()
-    };
-    let (after, limit) = (after.unwrap_or(HabitId(0)), limit.min(MOST) as usize);
-    parts.ingest.ask_baseline(move |baseline| baseline.habits(wanted, after, limit)).map_err(|error| refused(&error))
+    let shown = |habit: &Habit| text.as_ref().is_none_or(|text| format!("{} {}", habit.profile, habit.value).contains(text.as_str()));
+    let wanted = Wanted { kind, state, after: after.map_or(0, |after| after.0), ..Wanted::default() };
+    list(&*parts.ingest, wanted, &shown, limit.min(MOST) as usize).map_err(|error| refused(&error))
 }
 
 /// The last review is the newest version that a person made.
@@ -58,7 +55,7 @@ fn review(parts: &Parts, now: Timestamp) -> Result<Reply, Refusal> {
     let versions = versions(parts)?;
     let since = versions.iter().rfind(|version| version.by != "bartizan").map(|version| version.at);
     let newest = versions.last().cloned();
-    let review = parts.ingest.ask_baseline(move |baseline| baseline.review(now, (newest, since)));
+    let review = review_of(&*parts.ingest, now, (newest, since));
     review.map(|review| Reply::BaselineReview(Box::new(review))).map_err(|error| refused(&error))
 }
 
@@ -85,10 +82,9 @@ fn diff(parts: &Parts, from: u64, to: u64) -> Result<Vec<HabitChange>, Refusal> 
         find(parts, version)?;
     }
     let turns = parts.ingest.habits.ask(|store| store.diff(from, to)).map_err(|error| refused(&error))?;
-    let numbers: std::collections::HashSet<u64> = turns.iter().map(|(number, ..)| *number).collect();
-    let wanted = move |habit: &Habit| numbers.contains(&habit.id.0);
-    let habits =
-        parts.ingest.ask_baseline(move |baseline| baseline.habits(wanted, HabitId(0), MAX_AT_ONCE)).map_err(|error| refused(&error))?;
+    let among = turns.iter().map(|(number, ..)| *number).collect();
+    let wanted = Wanted { among: Some(std::sync::Arc::new(among)), ..Wanted::default() };
+    let habits = list(&*parts.ingest, wanted, &|_| true, MAX_AT_ONCE).map_err(|error| refused(&error))?;
     let change = |habit: Habit| {
         let turn = turns.iter().find(|(number, ..)| *number == habit.id.0)?;
         Some(HabitChange { habit, before: turn.1, after: turn.2 })

@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)] // a bench prints, and fails by panic
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bartizan_baseline::{Baseline, Circumstances, Settings};
+use bartizan_baseline::{Asked, Baseline, Circumstances, Settings, Wanted, list, review, status};
 use bartizan_model::{
-    Ancestor, BootId, Event, EventId, EventKind, Flow, HostText, Lineage, Process, ProcessKey, Protocol, Source, Timestamp,
+    Ancestor, BootId, Event, EventId, EventKind, Flow, HabitId, HostText, Lineage, Process, ProcessKey, Protocol, Source, Timestamp,
 };
 
 /// Profiles of a busy host.
@@ -45,6 +46,23 @@ fn call(number: u32) -> EventKind {
     EventKind::Connect { net }
 }
 
+/// Asks as the agent does, and takes the time of each part.
+struct Desk {
+    baseline: RefCell<Baseline>,
+    longest: Cell<Duration>,
+}
+
+impl Asked for Desk {
+    type Error = std::convert::Infallible;
+
+    fn ask<T: Send + 'static>(&self, question: impl FnOnce(&mut Baseline) -> T + Send + 'static) -> Result<T, Self::Error> {
+        let begin = Instant::now();
+        let answer = question(&mut self.baseline.borrow_mut());
+        self.longest.set(self.longest.get().max(begin.elapsed()));
+        Ok(answer)
+    }
+}
+
 fn main() {
     let processes: Vec<Arc<Process>> = (0..PROFILES).map(process).collect();
     let before = resident();
@@ -76,6 +94,30 @@ fn main() {
     }
     times.sort_by(f64::total_cmp);
     println!("a normal connection     {:>10.0} ns (median)", times[times.len() / 2]);
+    let now = Timestamp::from_timestamp(1_700_010_000, 0).unwrap();
+    let timed = |what: &str, question: &mut dyn FnMut() -> usize| {
+        let begin = Instant::now();
+        let rows = question();
+        println!("{what:<16} {rows:>6} rows {:>9.1} ms", begin.elapsed().as_secs_f64() * 1e3);
+    };
+    timed("all in one piece", &mut || baseline.habits(|_| true, HabitId(0), 2_000).len());
+    let desk = Desk { baseline: RefCell::new(baseline), longest: Cell::default() };
+    let asked = |what: &str, question: &mut dyn FnMut() -> usize| {
+        desk.longest.set(Duration::ZERO);
+        timed(what, question);
+        println!("{:<16} {:>28.2} ms", "  longest part", desk.longest.get().as_secs_f64() * 1e3);
+    };
+    asked("show, a page", &mut || list(&desk, Wanted::default(), &|_| true, 2_000).unwrap().len());
+    asked("show, by text", &mut || {
+        list(&desk, Wanted::default(), &|habit| habit.value.escaped().contains("nothing"), 2_000).unwrap().len()
+    });
+    asked("review", &mut || review(&desk, now, (None, None)).unwrap().learned.len());
+    asked("status", &mut || status(&desk, now, None).unwrap().profiles.len());
+    let mut baseline = desk.baseline.into_inner();
+    let ids: Vec<HabitId> = (1..=10_000).map(HabitId).collect();
+    timed("decide", &mut || baseline.decide(&ids, true, "ann").unwrap().len());
+    timed("revert", &mut || usize::try_from(baseline.revert(&std::collections::HashMap::new(), "ann")).unwrap());
+    timed("tick", &mut || baseline.tick(now, &|_| true).len());
     let begin = Instant::now();
     let changes = baseline.take_changes();
     println!("handing over {:>6} rows {:>9.1} ms", changes.habits.len(), begin.elapsed().as_secs_f64() * 1e3);

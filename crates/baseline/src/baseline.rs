@@ -19,6 +19,8 @@ use super::who::{is_a_persons, is_an_installer, profile_of};
 
 /// Processes whose profile is remembered.
 const MAX_PROCESSES: usize = 16_384;
+/// Processes of one profile that are looked at to know whether one runs.
+const MAX_LOOKS: usize = 64;
 /// Who decides when no person does.
 pub(crate) const OURSELVES: &str = "bartizan";
 
@@ -148,9 +150,17 @@ impl Baseline {
         self.worlds.values_mut().for_each(|(since, told)| (*since, *told) = ((*since).min(over), (*told).min(at)));
     }
 
-    /// Whether a process of this profile is known to run.
-    pub(crate) fn runs(&self, id: u64) -> bool {
-        self.by_process.values().any(|running| *running == id)
+    /// Whether a process of this profile runs. An end may have been missed: the newest are looked at, and those that are gone forgotten.
+    pub(crate) fn runs(&mut self, id: u64, alive: &dyn Fn(ProcessKey) -> bool) -> bool {
+        let mut known: Vec<ProcessKey> = self.by_process.iter().filter(|(_, of)| **of == id).map(|(key, _)| *key).collect();
+        known.sort_unstable_by_key(|key| std::cmp::Reverse(key.start));
+        for key in known.into_iter().take(MAX_LOOKS) {
+            if alive(key) {
+                return true;
+            }
+            self.by_process.remove(&key);
+        }
+        false
     }
 
     /// A program starts: whoever started it may never have done so, and the program may be new or another.

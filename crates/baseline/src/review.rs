@@ -3,15 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bartizan_model::{
-    BaselineReview, BaselineStatus, BaselineVersion, Habit, HabitId, HabitKind, HabitReason, HabitState, Maturity, Timestamp,
-};
+use bartizan_model::{BaselineStatus, BaselineVersion, Habit, HabitId, HabitKind, HabitReason, HabitState, Maturity, Profile, Timestamp};
 
 use super::baseline::Baseline;
 use super::known::{Entry, Known};
 
 /// Habits of a kind that a review lists at most.
-const LISTED: usize = 200;
+pub(crate) const LISTED: usize = 200;
 /// Crowded profiles that the status names.
 const MAX_CROWDED: usize = 50;
 
@@ -19,10 +17,10 @@ fn moment(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(seconds, 0).unwrap_or_default()
 }
 
-fn row(known: &Known, entry: &Entry) -> Habit {
+pub(crate) fn row(known: &Known, entry: &Entry) -> Habit {
     Habit {
         id: HabitId(entry.id),
-        profile: bartizan_model::Profile::clone(&known.who),
+        profile: Profile::clone(&known.who),
         kind: entry.kind,
         value: entry.value.clone(),
         state: entry.state,
@@ -41,6 +39,54 @@ fn trust_by_program(known: &mut Known) {
     known.trusted = may_run;
 }
 
+/// What the status counts of one profile.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    maturity: Maturity,
+    learned: u64,
+    waiting: u64,
+    rejected: u64,
+    crowded: Vec<(Arc<Profile>, HabitKind)>,
+}
+
+pub(crate) fn counted(known: &Known, (at, learn_for): (i64, i64)) -> Counted {
+    let of = |state| known.habits.iter().filter(|entry| entry.state == state).count() as u64;
+    let crowded = HabitKind::ALL.into_iter().filter(|kind| known.is_crowded(*kind));
+    Counted {
+        maturity: known.maturity(at, learn_for),
+        learned: of(HabitState::Learned),
+        waiting: of(HabitState::Waiting),
+        rejected: of(HabitState::Rejected),
+        crowded: crowded.map(|kind| (Arc::clone(&known.who), kind)).collect(),
+    }
+}
+
+pub(crate) fn status_of(
+    each: Vec<Counted>,
+    (began, learn_for, evicted): (i64, i64, u64),
+    version: Option<BaselineVersion>,
+) -> BaselineStatus {
+    let sum = |of: &dyn Fn(&Counted) -> u64| each.iter().map(of).sum();
+    let maturity = |maturity| (maturity, sum(&|one| u64::from(one.maturity == maturity)));
+    let (learned, waiting, rejected) = (sum(&|one| one.learned), sum(&|one| one.waiting), sum(&|one| one.rejected));
+    let profiles = [Maturity::New, Maturity::Learning, Maturity::Known, Maturity::Stale].map(maturity).to_vec();
+    let mut crowded: Vec<_> = each.iter().flat_map(|one| &one.crowded).collect();
+    crowded.sort_unstable();
+    crowded.truncate(MAX_CROWDED);
+    let started = (began > 0).then(|| moment(began));
+    BaselineStatus {
+        began: started,
+        ends: started.map(|_| moment(began + learn_for)),
+        version,
+        profiles,
+        learned,
+        waiting,
+        rejected,
+        crowded: crowded.into_iter().map(|(who, kind)| (Profile::clone(who), *kind)).collect(),
+        evicted,
+    }
+}
+
 impl Baseline {
     /// Habits that somebody wants to see, in the order of their names.
     pub fn habits(&self, wanted: impl Fn(&Habit) -> bool, after: HabitId, limit: usize) -> Vec<Habit> {
@@ -52,52 +98,9 @@ impl Baseline {
 
     /// How far learning has come.
     pub fn status(&self, now: Timestamp, version: Option<BaselineVersion>) -> BaselineStatus {
-        let at = now.timestamp();
-        let of = |state| self.profiles.values().map(|known| known.habits.iter().filter(|entry| entry.state == state).count() as u64).sum();
-        let maturity = |maturity| {
-            let is = |known: &&Known| known.maturity(at, self.settings.learn_for) == maturity;
-            (maturity, self.profiles.values().filter(is).count() as u64)
-        };
-        let crowded = self.profiles.values().flat_map(|known| {
-            let kinds = HabitKind::ALL.into_iter().filter(|kind| known.is_crowded(*kind));
-            kinds.map(move |kind| (bartizan_model::Profile::clone(&known.who), kind))
-        });
-        let mut crowded: Vec<_> = crowded.collect();
-        crowded.sort_unstable();
-        crowded.truncate(MAX_CROWDED);
-        let began = (self.began > 0).then(|| moment(self.began));
-        BaselineStatus {
-            began,
-            ends: began.map(|_| moment(self.began + self.settings.learn_for)),
-            version,
-            profiles: [Maturity::New, Maturity::Learning, Maturity::Known, Maturity::Stale].map(maturity).to_vec(),
-            learned: of(HabitState::Learned),
-            waiting: of(HabitState::Waiting),
-            rejected: of(HabitState::Rejected),
-            crowded,
-            evicted: self.evicted,
-        }
-    }
-
-    /// What waits for a person, worst first, and what was learned since the last review, newest first.
-    pub fn review(&self, now: Timestamp, (version, since): (Option<BaselineVersion>, Option<Timestamp>)) -> BaselineReview {
-        let all = || self.profiles.values().flat_map(|known| known.habits.iter().map(move |entry| (known, entry)));
-        let mut waiting: Vec<_> = all().filter(|(_, entry)| entry.state == HabitState::Waiting).collect();
-        waiting.sort_unstable_by_key(|(known, entry)| {
-            (entry.reason.rank(), Arc::clone(&known.who), entry.kind, std::cmp::Reverse(entry.last))
-        });
-        let is_new = |entry: &Entry| since.is_none_or(|since| entry.first >= since.timestamp());
-        let mut learned: Vec<_> = all().filter(|(_, entry)| entry.state == HabitState::Learned && is_new(entry)).collect();
-        learned.sort_unstable_by_key(|(_, entry)| std::cmp::Reverse((entry.first, entry.id)));
-        let rows = |found: &[(&Known, &Entry)]| found.iter().take(LISTED).map(|(known, entry)| row(known, entry)).collect::<Vec<_>>();
-        BaselineReview {
-            status: self.status(now, version),
-            since,
-            more: waiting.len().saturating_sub(LISTED) as u64,
-            more_learned: learned.len().saturating_sub(LISTED) as u64,
-            waiting: rows(&waiting),
-            learned: rows(&learned),
-        }
+        let learn_for = self.settings.learn_for;
+        let each = self.profiles.values().map(|known| counted(known, (now.timestamp(), learn_for))).collect();
+        status_of(each, (self.began, learn_for, self.evicted), version)
     }
 
     /// A person says what is normal. Nothing is changed when one of them is not there.

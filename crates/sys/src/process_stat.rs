@@ -30,6 +30,14 @@ pub struct Stat {
     pub start: u64,
 }
 
+/// Whether the kernel still has this process, and it has not ended. Where other users' processes are hidden, each is taken to run.
+pub fn is_running(key: ProcessKey) -> bool {
+    match Stat::read(key.pid) {
+        Some(stat) => stat.key() == key && !stat.is_dead(),
+        None => Stat::read(1).is_none(),
+    }
+}
+
 impl Stat {
     /// `None` when there is no such process.
     pub fn read(pid: u32) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Console;
 use super::live::Live;
 use bartizan_model::{Action, IncidentId, IncidentState, ProcessKey, Target};
-use bartizan_sys::process_stat::Stat;
+use bartizan_sys::process_stat::is_running;
 
 impl Console {
     /// Whether nothing of an incident runs that no action holds. A block of an address holds no process; the service from which a
@@ -27,7 +27,7 @@ impl Console {
             container.is_some_and(|container| isolated.contains(&container))
         };
         // Its end may not have been reported yet: the kernel knows.
-        !loose.into_iter().any(|key| !services.contains(&key) && self.processes.is_alive(key) && runs(key) && !cut_off(key))
+        !loose.into_iter().any(|key| !services.contains(&key) && self.processes.is_alive(key) && is_running(key) && !cut_off(key))
     }
 
     /// The incident that an action of a person is about: that of the process itself, or the only one that its target belongs to.
@@ -35,10 +35,6 @@ impl Console {
         let tree = target.root().map(|root| self.processes.tree(root)).unwrap_or_default();
         self.rows().live.incident_of(target, &tree)
     }
-}
-
-fn runs(key: ProcessKey) -> bool {
-    Stat::read(key.pid).is_some_and(|stat| stat.key() == key && !stat.is_dead())
 }
 
 impl Live {

@@ -8,7 +8,7 @@ use super::Ingest;
 use super::pipeline::Pipeline;
 use crate::mailbox::NoAnswer;
 use crate::troubles::Troubles;
-use bartizan_baseline::{Baseline, Changes, Settings};
+use bartizan_baseline::{Asked, Baseline, Changes, Settings};
 use bartizan_config::Policy;
 use bartizan_model::{BaselineVersion, Timestamp, Unpoisoned as _};
 use bartizan_store::{Habits, StoreError};
@@ -135,6 +135,14 @@ fn save(store: &mut Habits, changes: &Changes, now: Timestamp) -> Result<(), Sto
         store.make_version(now, "bartizan", &format!("learned {learned}, set aside {waiting}"))?;
     }
     Ok(())
+}
+
+impl Asked for Ingest {
+    type Error = HabitError;
+
+    fn ask<T: Send + 'static>(&self, question: impl FnOnce(&mut Baseline) -> T + Send + 'static) -> Result<T, HabitError> {
+        self.ask_baseline(question)
+    }
 }
 
 impl Ingest {

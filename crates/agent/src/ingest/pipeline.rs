@@ -21,6 +21,7 @@ use bartizan_config::Policy;
 use bartizan_detect::correlator::{Correlator, IncidentUpdate};
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_model::{Event, EventKind, Incident, IncidentId, IncidentState, Loss, Posture, Proof, Signal, Source, Timestamp};
+use bartizan_sys::process_stat::is_running;
 use bartizan_sys::sched;
 
 /// Events taken from the lanes at once: an urgent one waits for no more than these, some 200 microseconds.
@@ -149,7 +150,7 @@ impl Pipeline {
             self.logs_by_the_clock();
         }
         if due(&mut self.rounds.silence, SILENCE) {
-            self.detectors.tick(chrono::Utc::now()).into_iter().for_each(|signal| self.join(signal, false));
+            self.detectors.tick(chrono::Utc::now(), &is_running).into_iter().for_each(|signal| self.join(signal, false));
         }
         if due(&mut self.rounds.outages, OUTAGES) {
             let ingest = &self.ties.ingest;

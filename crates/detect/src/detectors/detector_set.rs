@@ -141,9 +141,9 @@ impl DetectorSet {
         found
     }
 
-    /// What has been silent for too long.
-    pub fn tick(&mut self, now: Timestamp) -> Vec<Signal> {
-        let mut silent = self.deviations.tick(now);
+    /// What has been silent for too long. `alive`: whether the kernel still has this process; it is asked of few.
+    pub fn tick(&mut self, now: Timestamp, alive: &dyn Fn(ProcessKey) -> bool) -> Vec<Signal> {
+        let mut silent = self.deviations.tick(now, alive);
         silent.retain(|signal| !self.is_off(&signal.detector));
         silent
     }

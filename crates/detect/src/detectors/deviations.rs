@@ -37,9 +37,9 @@ impl Deviations {
     }
 
     /// What has been silent for too long. Such a signal rests on the last sign of life.
-    pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Signal> {
+    pub(super) fn tick(&mut self, now: Timestamp, alive: &dyn Fn(ProcessKey) -> bool) -> Vec<Signal> {
         let Some(baseline) = &mut self.baseline else { return Vec::new() };
-        let silent = baseline.tick(now).into_iter();
+        let silent = baseline.tick(now, alive).into_iter();
         silent.filter_map(|deviation| Some(of_silence(deviation.event?, now, deviation))).collect()
     }
 }
