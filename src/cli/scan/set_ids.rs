@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::walk::{Entry, Walk, Way};
 use bartizan_model::{HostText, Unpoisoned as _};
-use bartizan_scan::host::{Facts, SetIds};
+use bartizan_scan::host::{Facts, SetIdFile, SetIds};
 use bartizan_sys::mountinfo;
 
 /// Set-user-id and set-group-id.
@@ -52,14 +52,15 @@ pub(super) fn find(patience: Duration) -> SetIds {
             if facts.kind() == REGULAR && facts.mode & BITS != 0 && runs {
                 let mut found = found.lock().unpoisoned();
                 if found.len() < MAX_FILES {
+                    let (device, inode) = (facts.device(), facts.inode);
                     let facts = Facts { mode: facts.mode & 0o7777, uid: facts.uid, gid: facts.gid, is_directory: false, is_device: false };
-                    found.push((HostText::from(entry.path), facts));
+                    found.push(SetIdFile { path: HostText::from(entry.path), facts, device, inode });
                 }
             }
         }
     });
     let mut files = found.into_inner().unpoisoned();
-    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut unread = walked.unread;
     let more = walked.unread_count.saturating_sub(unread.len() as u64);
     if more > 0 {

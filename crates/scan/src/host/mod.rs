@@ -10,7 +10,7 @@ mod view;
 use bartizan_model::{Finding, HostText, ScannerRun, Severity, Timestamp};
 
 use crate::findings::{Findings, Weakness};
-pub use view::{Facts, HostView, Listener, Reading, SetIds};
+pub use view::{Facts, HostView, Listener, Reading, SetIdFile, SetIds};
 
 /// The scanner's name in reports.
 pub const SOURCE: &str = "host";

@@ -21,6 +21,16 @@ pub(super) fn others_write(facts: &Facts) -> Option<&'static str> {
     }
 }
 
+/// Whether nobody but root can put a link, or another file, in the place of this path: then a root who pastes a command meets what was found.
+pub(super) fn only_root_places(view: &dyn HostView, path: &[u8]) -> bool {
+    let above = path.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0).filter_map(|(at, _)| path.get(..at));
+    let is_roots = |part: &[u8]| {
+        view.link(part).is_none()
+            && view.facts(part).is_none_or(|facts| facts.uid == 0 && (facts.mode & 0o022 == 0 || facts.mode & STICKY != 0))
+    };
+    view.facts(path).is_some_and(|facts| facts.uid == 0) && view.link(path).is_none() && above.into_iter().all(is_roots)
+}
+
 /// Notes a path that somebody besides root may write to.
 pub(super) fn only_root_writes(view: &dyn HostView, notes: &mut Notes, path: &[u8], meaning: &str) {
     let Some(facts) = view.facts(path).filter(|facts| !facts.is_device) else { return };
@@ -32,6 +42,14 @@ pub(super) fn only_root_writes(view: &dyn HostView, notes: &mut Notes, path: &[u
     };
     let title = format!("{}: {why}, and {meaning}", shown(path));
     let evidence = format!("mode {:04o}, uid {}, gid {}", facts.mode, facts.uid, facts.gid);
-    let fix = format!("chown root:root {path} && chmod go-w {path}", path = quoted(path));
+    let fix = match only_root_places(view, path) {
+        true => format!("chown root:root {path} && chmod go-w {path}", path = quoted(path)),
+        // The mend of the directory makes the other one possible.
+        false => format!(
+            "somebody else can put a link in its place: see who with `namei -l {0}`, mend that directory first, then `ls -ld {0}` and \
+             `chown -h root:root {0} && chmod go-w {0}`",
+            quoted(path)
+        ),
+    };
     notes.found(severity, path, "writable", title, evidence.as_bytes(), fix);
 }

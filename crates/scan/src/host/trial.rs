@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, Facts, HostView, Listener, Looked, Notes, Reading, SetIds};
+use super::{Check, Facts, HostView, Listener, Looked, Notes, Reading, SetIdFile, SetIds};
 use bartizan_model::{HostText, Severity, Timestamp};
 
 /// Files and answers.
@@ -13,7 +13,7 @@ pub(super) struct Fake {
     pub(super) ssh: Option<Vec<(String, String)>>,
     pub(super) listeners: Vec<Listener>,
     pub(super) rules: Option<String>,
-    pub(super) set_ids: Vec<(HostText, Facts)>,
+    pub(super) set_ids: Vec<SetIdFile>,
     pub(super) packaged: Vec<&'static str>,
     pub(super) refuses: bool,
 }

@@ -43,11 +43,24 @@ pub struct Listener {
     pub program: Option<HostText>,
 }
 
+/// One file with a set-user-id or set-group-id bit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetIdFile {
+    /// Its path.
+    pub path: HostText,
+    /// What it is.
+    pub facts: Facts,
+    /// The device on which it lies, as `st_dev` of stat(2) has it.
+    pub device: u64,
+    /// Its inode there.
+    pub inode: u64,
+}
+
 /// Files with a set-user-id or set-group-id bit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SetIds {
-    /// Path and facts.
-    pub files: Vec<(HostText, Facts)>,
+    /// Each of them.
+    pub files: Vec<SetIdFile>,
     /// What could not be looked at, and why.
     pub unread: Vec<(HostText, String)>,
     /// What is left out on purpose: why, and how often.

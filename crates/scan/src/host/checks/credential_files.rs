@@ -1,5 +1,6 @@
 //! Files whose content is worth a login: who besides their owner may read or write them.
 
+use crate::host::ownership::only_root_places;
 use crate::host::{Check, Facts, HostView, Looked, Notes, join, quoted, shown};
 use bartizan_model::Severity;
 
@@ -96,13 +97,7 @@ fn one_home(view: &dyn HostView, notes: &mut Notes, account: &Account) {
 
 /// Root's own files are mended by root where nobody else can make a link in the directories above them.
 fn mend<'a>(view: &dyn HostView, account: &'a Account, path: &[u8]) -> Mend<'a> {
-    let above = path.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0).filter_map(|(at, _)| path.get(..at));
-    let is_roots = |part: &[u8]| {
-        view.link(part).is_none()
-            && view.facts(part).is_none_or(|facts| facts.uid == 0 && (facts.mode & 0o022 == 0 || facts.mode & 0o1000 != 0))
-    };
-    let is_own = view.facts(path).is_some_and(|facts| facts.uid == 0) && view.link(path).is_none();
-    if account.uid == 0 && is_own && above.into_iter().all(is_roots) { Mend::ByRoot } else { Mend::As(account) }
+    if account.uid == 0 && only_root_places(view, path) { Mend::ByRoot } else { Mend::As(account) }
 }
 
 /// The first part of the path that is a link, and where it leads, in words; empty when none is.

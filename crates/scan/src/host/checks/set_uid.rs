@@ -1,8 +1,9 @@
 //! Programs that run as their owner, whoever starts them, and that no package brought, or that run whatever they are told to.
 
+use crate::host::ownership::only_root_places;
 use crate::host::set_uid_dangers::runs_or_copies_anything;
-use crate::host::{Check, Facts, HostView, Looked, Notes, quoted, shown};
-use bartizan_model::{HostText, Severity};
+use crate::host::{Check, HostView, Looked, Notes, SetIdFile, quoted, shown};
+use bartizan_model::Severity;
 
 pub(in crate::host) const CHECK: Check = Check {
     id: "set-uid",
@@ -17,13 +18,13 @@ const LOOSE: [&[u8]; 5] = [b"/tmp/", b"/var/tmp/", b"/dev/shm/", b"/home/", b"/r
 
 fn look(view: &dyn HostView, notes: &mut Notes) -> Looked {
     let found = view.set_ids();
-    for (path, facts) in &found.files {
-        if judge_danger(path, facts, notes) {
+    for file in &found.files {
+        if judge_danger(view, file, notes) {
             continue;
         }
-        match view.package_of(path) {
-            Ok(Some(_)) if facts.mode & 0o022 == 0 => {}
-            Ok(owner) => judge(path, facts, owner.is_some(), notes),
+        match view.package_of(&file.path) {
+            Ok(Some(_)) if file.facts.mode & 0o022 == 0 => {}
+            Ok(owner) => judge(view, file, owner.is_some(), notes),
             Err(why) => return Looked::NotPossible(why),
         }
     }
@@ -33,7 +34,8 @@ fn look(view: &dyn HostView, notes: &mut Notes) -> Looked {
 }
 
 /// A shell, or a tool that runs or copies anything: no distribution ships one with these bits, so somebody has set them.
-fn judge_danger(path: &HostText, facts: &Facts, notes: &mut Notes) -> bool {
+fn judge_danger(view: &dyn HostView, file: &SetIdFile, notes: &mut Notes) -> bool {
+    let SetIdFile { path, facts, .. } = file;
     if !runs_or_copies_anything(path.as_bytes()) {
         return false;
     }
@@ -46,16 +48,30 @@ fn judge_danger(path: &HostText, facts: &Facts, notes: &mut Notes) -> bool {
     let shown = shown(path.as_bytes());
     let title = format!("{shown} is {bit}: whoever starts it acts as {who}; no distribution ships it so");
     let evidence = format!("mode {:04o}, uid {}, gid {}", facts.mode, facts.uid, facts.gid);
-    let fix = format!("chmod a-s {0}; find out who set it: `stat {0}`", quoted(path.as_bytes()));
+    let fix = format!("{}; find out who set it: `stat {}`", take_away(view, file), quoted(path.as_bytes()));
     notes.found(severity, path.clone(), "danger", title, evidence.as_bytes(), fix);
     true
 }
 
-fn judge(path: &HostText, facts: &Facts, is_packaged: bool, notes: &mut Notes) {
+/// Takes the bits away, in a way that nobody turns against another file: where others can put a link in its place, the file is opened first, and
+/// what was opened is changed only if it is the very inode that was found.
+fn take_away(view: &dyn HostView, file: &SetIdFile) -> String {
+    let path = quoted(file.path.as_bytes());
+    if only_root_places(view, file.path.as_bytes()) {
+        return format!("chmod a-s {path}");
+    }
+    let SetIdFile { device, inode, .. } = file;
+    let opened = "/proc/self/fd/3";
+    format!("( exec 3<{path} && [ \"$(stat -Lc %d:%i {opened})\" = {device}:{inode} ] && chmod a-s {opened} )")
+}
+
+fn judge(view: &dyn HostView, file: &SetIdFile, is_packaged: bool, notes: &mut Notes) {
+    let SetIdFile { path, facts, .. } = file;
     let (bit, who) = if facts.mode & SET_UID != 0 { ("set-uid", facts.uid) } else { ("set-gid", facts.gid) };
     let evidence = format!("mode {:04o}, uid {}, gid {}", facts.mode, facts.uid, facts.gid);
     let as_whom = if who == 0 { "root".to_owned() } else { format!("{bit} {who}") };
-    let fix = format!("if nothing needs it: `chmod a-s {0}`; look at it first: `file {0}; sha256sum {0}`", quoted(path.as_bytes()));
+    let look = quoted(path.as_bytes());
+    let fix = format!("if nothing needs it: `{}`; look at it first: `file {look}; sha256sum {look}`", take_away(view, file));
     if facts.mode & 0o002 != 0 {
         let title = format!("{path} runs as {as_whom}, and every user can write to it");
         return notes.found(Severity::Critical, path.clone(), "writable", title, evidence.as_bytes(), fix);
@@ -76,10 +92,52 @@ fn judge(path: &HostText, facts: &Facts, is_packaged: bool, notes: &mut Notes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Facts;
     use crate::host::trial::Fake;
 
-    fn file(path: &str, mode: u32, uid: u32) -> (HostText, Facts) {
-        (path.into(), Facts { mode, uid, gid: 0, is_directory: false, is_device: false })
+    fn file(path: &str, mode: u32, uid: u32) -> SetIdFile {
+        let facts = Facts { mode, uid, gid: 0, is_directory: false, is_device: false };
+        SetIdFile { path: path.into(), facts, device: 2049, inode: 131 }
+    }
+
+    fn fixes(file: SetIdFile, fake: Fake) -> String {
+        let mut notes = Notes::default();
+        assert_eq!(look(&Fake { set_ids: vec![file], packaged: vec!["/usr/bin/su"], ..fake }, &mut notes), Looked::Done);
+        notes.found.into_iter().map(|(_, weakness)| weakness.fix).collect()
+    }
+
+    #[test]
+    fn where_others_make_links_the_very_inode_is_changed_and_nothing_else() {
+        let fake = || Fake::default().directory("/opt", 0o755, 0).directory("/home/ann", 0o755, 1000);
+        let fixed = fixes(file("/opt/y", 0o4755, 0), fake().with("/opt/y", "", 0o4755, 0));
+        assert!(fixed.contains("`chmod a-s /opt/y`"), "{fixed}");
+        let fixed = fixes(file("/home/ann/a'$(reboot) x", 0o4755, 0), fake().with("/home/ann/a'$(reboot) x", "", 0o4755, 0));
+        let wanted =
+            r#"( exec 3<'/home/ann/a'\''$(reboot) x' && [ "$(stat -Lc %d:%i /proc/self/fd/3)" = 2049:131 ] && chmod a-s /proc/self/fd/3 )"#;
+        assert!(fixed.contains(wanted) && !fixed.contains("chmod a-s '/home"), "{fixed}");
+    }
+
+    /// The command as it is pasted, on a real file, and after somebody put a link in its place.
+    #[test]
+    fn the_command_changes_the_file_that_was_found_and_no_other() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let dir = tempfile::tempdir().unwrap();
+        let (evil, other) = (dir.path().join("it's \\x41"), dir.path().join("other"));
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        for path in [&evil, &other] {
+            std::fs::write(path, "").unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o4755)).unwrap();
+        }
+        let found = std::fs::metadata(&evil).unwrap();
+        let file = SetIdFile { path: evil.to_str().unwrap().into(), device: found.dev(), inode: found.ino(), ..file("", 0o4755, 0) };
+        let command = take_away(&Fake::default(), &file);
+        let run = || std::process::Command::new("bash").args(["-c", &command]).status().unwrap().success();
+        std::fs::rename(&evil, dir.path().join("away")).unwrap();
+        std::os::unix::fs::symlink(&other, &evil).unwrap();
+        assert!(!run() && mode(&other) == 0o4755, "{command}");
+        std::fs::remove_file(&evil).unwrap();
+        std::fs::rename(dir.path().join("away"), &evil).unwrap();
+        assert!(run() && mode(&evil) == 0o755, "{command}");
     }
 
     #[test]
