@@ -89,22 +89,66 @@ const fn row(
 }
 
 /// The views that are lists of rows.
-const LISTS: &[View] =
-    &[View::Overview, View::Processes, View::Network, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Audit];
+const LISTS: &[View] = &[
+    View::Overview,
+    View::Processes,
+    View::Network,
+    View::Timeline,
+    View::Alerts,
+    View::Approvals,
+    View::Actions,
+    View::Audit,
+    View::Logs,
+    View::Baseline,
+    View::Exceptions,
+];
 
 /// The views in which a row belongs to an incident whose questions, actions and alerts can be answered there.
 const CASES: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions];
 
+/// The views in which something is answered with yes.
+const YES: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Baseline];
+
+/// The views in which something is answered with no.
+const NO: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Baseline, View::Exceptions];
+
+/// The views in which something can be undone.
+const UNDONE: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Baseline];
+
 /// The views whose rows can be answered several at a time.
-const MARKED: &[View] = &[View::Alerts, View::Approvals, View::Actions];
+const MARKED: &[View] = &[View::Alerts, View::Approvals, View::Actions, View::Baseline];
+
+/// The views with something beside what is shown: another list, another incident, a tree.
+const SIDES: &[View] = &[View::Processes, View::Network, View::Timeline, View::Logs, View::Baseline];
 
 /// The table. Order is the order of footer and help: what belongs to one view first.
 pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Confirm, "confirm", &["C"], "confirm", "confirm the action, so that it is not undone early", &[]),
-    row(Command::Approve, "approve", &["a"], "approve", "approve the question under the cursor, or of its incident", CASES),
-    row(Command::Reject, "reject", &["x"], "reject", "reject the question under the cursor, or of its incident", CASES),
+    row(
+        Command::Approve,
+        "approve",
+        &["a"],
+        "approve",
+        "approve the question under the cursor or of its incident; a habit: it is normal",
+        YES,
+    ),
+    row(
+        Command::Reject,
+        "reject",
+        &["x"],
+        "reject",
+        "reject the question under the cursor or of its incident; a habit: it is not normal; end an exception",
+        NO,
+    ),
     row(Command::Duration, "duration", &["t"], "time", "approve for another time than proposed", CASES),
-    row(Command::Undo, "undo", &["u"], "undo", "undo the action under the cursor, or the newest of its incident", CASES),
+    row(
+        Command::Undo,
+        "undo",
+        &["u"],
+        "undo",
+        "undo the action under the cursor or the newest of its incident; the last decision on a habit",
+        UNDONE,
+    ),
     row(
         Command::Acknowledge,
         "acknowledge",
@@ -142,24 +186,17 @@ pub const COMMANDS: &[CommandInfo] = &[
         "lock the account of the process under the cursor and end its logins",
         &[View::Processes],
     ),
-    row(Command::Block, "block", &["b"], "block", "block the remote address under the cursor", &[View::Network]),
-    row(Command::Limit, "limit", &["L"], "limit", "let only so many packets of the address under the cursor pass", &[View::Network]),
+    row(Command::Block, "block", &["b"], "block", "block the remote address under the cursor", &[View::Network, View::Logs]),
     row(
-        Command::Left,
-        "left",
-        &["left", "h"],
-        "previous",
-        "previous incident, other list, fold",
-        &[View::Processes, View::Network, View::Timeline],
+        Command::Limit,
+        "limit",
+        &["L"],
+        "limit",
+        "let only so many packets of the address under the cursor pass",
+        &[View::Network, View::Logs],
     ),
-    row(
-        Command::Right,
-        "right",
-        &["right", "l"],
-        "next",
-        "next incident, other list, unfold",
-        &[View::Processes, View::Network, View::Timeline],
-    ),
+    row(Command::Left, "left", &["left", "h"], "previous", "previous incident, other list, fold", SIDES),
+    row(Command::Right, "right", &["right", "l"], "next", "next incident, other list, unfold", SIDES),
     row(Command::SelfTest, "self-test", &["r"], "self-test", "try every sensor, enforcer and dependency now", &[View::Health]),
     row(Command::Verify, "verify", &["v"], "verify", "recompute the hash chain of the audit log", &[View::Audit]),
     row(
@@ -225,6 +262,9 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Show(View::Actions), "view-actions", &["7"], "actions", "what was done to the host, and its undoing", &[]),
     row(Command::Show(View::Health), "view-health", &["8"], "health", "what the guard sees, loses and costs", &[]),
     row(Command::Show(View::Audit), "view-audit", &["9"], "audit", "the record of every decision", &[]),
+    row(Command::Show(View::Logs), "view-logs", &["J"], "logs", "logs that are followed, and who attacks by them", &[]),
+    row(Command::Show(View::Baseline), "view-baseline", &["B"], "baseline", "habits that wait for your review", &[]),
+    row(Command::Show(View::Exceptions), "view-exceptions", &["X"], "exceptions", "what people say is harmless, and until when", &[]),
 ];
 
 impl CommandInfo {

@@ -24,11 +24,17 @@ pub enum View {
     Health,
     /// The record of every decision.
     Audit,
+    /// Logs that are followed, and who attacks by them.
+    Logs,
+    /// What is normal here: habits that wait for a person.
+    Baseline,
+    /// What people say is harmless.
+    Exceptions,
 }
 
 impl View {
-    /// All of them, in the order of their number keys.
-    pub const ALL: [Self; 9] = [
+    /// All of them, in the order of their keys and tabs.
+    pub const ALL: [Self; 12] = [
         Self::Overview,
         Self::Processes,
         Self::Network,
@@ -38,6 +44,9 @@ impl View {
         Self::Actions,
         Self::Health,
         Self::Audit,
+        Self::Logs,
+        Self::Baseline,
+        Self::Exceptions,
     ];
 
     /// As on the command line and in the keymap: "overview".
@@ -52,6 +61,9 @@ impl View {
             Self::Actions => "actions",
             Self::Health => "health",
             Self::Audit => "audit",
+            Self::Logs => "logs",
+            Self::Baseline => "baseline",
+            Self::Exceptions => "exceptions",
         }
     }
 
@@ -67,6 +79,9 @@ impl View {
             Self::Actions => "Actions",
             Self::Health => "Health",
             Self::Audit => "Audit",
+            Self::Logs => "Logs",
+            Self::Baseline => "Baseline",
+            Self::Exceptions => "Exceptions",
         }
     }
 }
@@ -79,7 +94,9 @@ impl fmt::Display for View {
 
 /// A view that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a view: use overview, processes, network, timeline, alerts, approvals, actions, health or audit")]
+#[error(
+    "\"{0}\" is not a view: use overview, processes, network, timeline, alerts, approvals, actions, health, audit, logs, baseline or exceptions"
+)]
 pub struct ViewError(String);
 
 impl FromStr for View {
@@ -96,7 +113,7 @@ mod tests {
 
     #[test]
     fn every_name_reads_back_and_the_error_lists_them_all() {
-        let error = "files".parse::<View>().unwrap_err().to_string();
+        let error = "nonsense".parse::<View>().unwrap_err().to_string();
         for view in View::ALL {
             assert_eq!(view.name().parse(), Ok(view));
             assert!(error.contains(view.name()), "{error}");

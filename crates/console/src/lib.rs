@@ -22,6 +22,10 @@ mod question_tests;
 #[cfg(test)]
 mod sentence_tests;
 #[cfg(test)]
+mod sheet_fixtures;
+#[cfg(test)]
+mod sheet_tests;
+#[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod tests;

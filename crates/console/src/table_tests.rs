@@ -40,7 +40,7 @@ fn a_table_is_sorted_by_any_column_and_again_for_the_other_way_round() {
     for view in View::ALL.into_iter().filter(|view| !matches!(view, View::Health | View::Processes)) {
         let mut state = crate::tests::state(view, 80, 24);
         let before = rows::keys(&state).len();
-        for column in 1..=crate::state::facts::names(view).len().min(9) {
+        for column in 1..=crate::state::facts::names(view, false).len().min(9) {
             press(&mut state, &format!("o {column} enter"));
             assert_eq!(rows::keys(&state).len(), before, "{view} {column}");
             assert!(state.list().sort.is_some(), "{view} {column}");
@@ -51,6 +51,7 @@ fn a_table_is_sorted_by_any_column_and_again_for_the_other_way_round() {
 #[test]
 fn every_name_that_a_table_is_sorted_by_is_a_value_of_its_rows() {
     use crate::state::facts::*;
+    use crate::state::sheet_rows::{attacker, exception, habit, log};
     let state = state(View::Overview, 80, 24);
     let mirror = &state.mirror;
     let of = |view| match view {
@@ -62,12 +63,17 @@ fn every_name_that_a_table_is_sorted_by_is_a_value_of_its_rows() {
         View::Approvals => approval(&state, mirror.approvals.values().next().unwrap()),
         View::Actions => action(&state, mirror.actions.values().next().unwrap()),
         View::Audit => line(&state.audit[0]),
+        View::Logs => log(&state, &state.sheets.logs.data.as_ref().unwrap()[0]),
+        View::Baseline => habit(&state, &state.sheets.review.data.as_ref().unwrap().waiting[0]),
+        View::Exceptions => exception(&state, &state.sheets.exceptions.data.as_ref().unwrap()[0]),
         View::Health => Vec::new(),
     };
+    let known: Vec<_> = attacker(&state, &state.sheets.attackers.data.as_ref().unwrap()[0]).into_iter().map(|(name, _)| name).collect();
+    assert!(columns(View::Logs, true).iter().all(|name| known.contains(name)), "{known:?}");
     for view in View::ALL {
         let known: Vec<_> = of(view).into_iter().map(|(name, _)| name).collect();
-        assert!(names(view).iter().all(|name| known.contains(name)), "{view}: {known:?}");
-        let all = columns(view);
+        assert!(names(view, false).iter().all(|name| known.contains(name)), "{view}: {known:?}");
+        let all = columns(view, false);
         assert!(all.iter().all(|name| known.contains(name)), "{view}: {known:?}");
         assert!(known.iter().all(|name| *name == "weight" || all.contains(name)), "{view}: {all:?}");
     }

@@ -22,9 +22,18 @@ pub(crate) fn state(view: View, width: u16, height: u16) -> State {
     state.rates = (0..60u64).map(|n| 120 + (n * 37) % 90 + if n > 50 { 200 } else { 0 }).collect();
     sent(&mut state, 1, Question { request: Request::AuditShow { limit: 9 }, what: String::new(), plan: None });
     update(&mut state, Input::Reply { ticket: 1, reply: Box::new(Reply::Audit(audit())) }, now());
+    answer_all(&mut state, super::sheet_fixtures::replies());
     let kernel = super::fixtures::key(2);
     state.folded.insert(kernel);
     state
+}
+
+/// Answers of the agent to questions that views asked.
+pub(crate) fn answer_all(state: &mut State, replies: Vec<Reply>) {
+    for (reply, ticket) in replies.into_iter().zip(1_000..) {
+        sent(state, ticket, Question { request: Request::Status, what: String::new(), plan: None });
+        update(state, Input::Reply { ticket, reply: Box::new(reply) }, now());
+    }
 }
 
 /// Presses keys as a person does who reads what is on screen before each of them.

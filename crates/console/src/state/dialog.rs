@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::input::Effect;
 use crate::state::question::Confirm;
 use crate::widgets::{TextLine, Tone, TonedLine};
-use bartizan_model::{ApprovalId, Explanation, IncidentId};
+use bartizan_model::{ApprovalId, ExceptionId, Explanation, IncidentId};
 use bartizan_protocol::FeedbackVerdict;
 
 /// What stands over a view.
@@ -72,6 +72,8 @@ pub(crate) enum Wants {
     Duration(ApprovalId),
     /// Why a question is answered no.
     Reason(ApprovalId),
+    /// Why an exception ends before its time.
+    End(ExceptionId),
     /// How many packets a second of an address may pass.
     Packets(IpAddr),
 }

@@ -6,8 +6,8 @@ use bartizan_config::View;
 use bartizan_model::{Action, Alert, AlertState, Approval, AuditEntry, Incident, Signal};
 use bartizan_protocol::{ProcessRow, SocketRow};
 
-/// By what the rows of a view can be sorted, in the order in which they are offered.
-pub(crate) fn names(view: View) -> &'static [&'static str] {
+/// By what the rows of a view can be sorted, in the order in which they are offered; `second`: those of its other list.
+pub(crate) fn names(view: View, second: bool) -> &'static [&'static str] {
     match view {
         View::Overview => &["severity", "conf", "state", "opened", "updated", "id"],
         View::Processes => &["pid", "user", "age", "unit", "container", "exe", "incident"],
@@ -18,11 +18,15 @@ pub(crate) fn names(view: View) -> &'static [&'static str] {
         View::Actions => &["left", "state", "kind", "by", "incident", "id"],
         View::Health => &[],
         View::Audit => &["line", "who", "what", "about"],
+        View::Logs if second => &["attempts", "accounts", "strikes", "age", "address", "held"],
+        View::Logs => &["state", "log", "lines", "unparsed", "records", "lag", "age", "format"],
+        View::Baseline => &["kind", "times", "days", "age", "user", "exe", "why", "id"],
+        View::Exceptions => &["left", "state", "by", "id"],
     }
 }
 
 /// All names that a filter may ask for in a view.
-pub(crate) fn columns(view: View) -> Vec<&'static str> {
+pub(crate) fn columns(view: View, second: bool) -> Vec<&'static str> {
     let more: &[&str] = match view {
         View::Overview => &["incident", "what"],
         View::Processes => &["uid", "args", "held"],
@@ -33,13 +37,16 @@ pub(crate) fn columns(view: View) -> Vec<&'static str> {
         View::Actions => &["action", "standing", "what"],
         View::Health => &[],
         View::Audit => &["detail"],
+        View::Logs => &["what"],
+        View::Baseline => &["habit", "what"],
+        View::Exceptions => &["exception", "what", "why"],
     };
-    names(view).iter().chain(more).copied().collect()
+    names(view, second).iter().chain(more).copied().collect()
 }
 
 /// A name of which a filter asks for a value and that the rows of this view do not have: its part is then taken as text.
-pub(crate) fn unknown(view: View, filter: &str) -> Option<String> {
-    let columns = columns(view);
+pub(crate) fn unknown((view, second): (View, bool), filter: &str) -> Option<String> {
+    let columns = columns(view, second);
     let name_of = |word: &str| {
         let (name, value) = word.trim_start_matches('!').split_once([':', '<', '>'])?;
         // Neither an address of IPv6 nor a link.

@@ -1,5 +1,6 @@
 //! The cursor of a list: it sits on a row, whatever comes and goes around it.
 
+use super::sheets::Item;
 use crate::widgets::Place;
 use bartizan_model::{ActionId, AlertId, ApprovalId, IncidentId, ProcessKey, SignalId};
 
@@ -14,6 +15,7 @@ pub(crate) enum RowKey {
     Approval(ApprovalId),
     Action(ActionId),
     Line(u64),
+    Item(Item),
 }
 
 /// A movement of the cursor.

@@ -1,6 +1,6 @@
 //! What the console knows and shows: the mirror of the agent, and where the person is in it.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use chrono::{FixedOffset, TimeDelta};
 
@@ -16,9 +16,12 @@ mod list;
 pub(crate) mod query;
 pub(crate) mod question;
 pub(crate) mod rows;
+pub(crate) mod sheet_rows;
+pub(crate) mod sheets;
 
 pub(crate) use dialog::Dialog;
 pub(crate) use list::{List, Move, RowKey};
+pub(crate) use sheets::{Item, Sheets};
 
 /// Measurements behind the sparkline.
 const RATES_KEPT: usize = 240;
@@ -88,6 +91,10 @@ pub(crate) struct State {
     pub spread: bool,
     /// Listeners instead of connections.
     pub listeners: bool,
+    /// Views that show their other list: who attacks by the logs, what was learned.
+    pub second: BTreeSet<View>,
+    /// What views asked for.
+    pub sheets: Sheets,
     /// Whose timeline.
     pub incident: Option<IncidentId>,
     pub audit: Vec<AuditEntry>,
@@ -131,6 +138,8 @@ impl State {
             follow: false,
             spread: false,
             listeners: false,
+            second: BTreeSet::new(),
+            sheets: Sheets::default(),
             incident: None,
             audit: Vec::new(),
             tail: true,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::query::Query;
-use super::{RowKey, State, facts};
+use super::{Item, RowKey, State, facts, sheet_rows};
 use crate::widgets::{Branch, branches};
 use bartizan_config::View;
 use bartizan_model::{
@@ -23,6 +23,7 @@ pub(crate) fn keys(state: &State) -> Vec<RowKey> {
         View::Actions => actions(state).into_iter().map(|row| RowKey::Action(row.id)).collect(),
         View::Health => (0..crate::view::health::lines(state).len() as u64).map(RowKey::Line).collect(),
         View::Audit => audit(state).into_iter().map(|row| RowKey::Line(row.seq)).collect(),
+        View::Logs | View::Baseline | View::Exceptions => sheet_rows::keys(state, state.view),
     }
 }
 
@@ -93,6 +94,8 @@ pub(crate) fn is_answerable(state: &State, key: RowKey) -> bool {
             let live = |row: &Action| row.state.is_active() && row.kind.is_reversible();
             state.mirror.actions.get(&id).is_some_and(live)
         }
+        RowKey::Item(Item::Habit(id)) => state.sheets.habit(id).is_some(),
+        RowKey::Item(Item::Log(_) | Item::Attacker(_) | Item::Exception(_)) => false,
         RowKey::Incident(_) | RowKey::Process(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Line(_) => false,
     }
 }
@@ -258,7 +261,7 @@ pub(crate) fn incident_here(state: &State) -> Option<IncidentId> {
         RowKey::Alert(id) => state.mirror.alerts.get(&id).map(|row| row.incident),
         RowKey::Approval(id) => state.mirror.approvals.get(&id).map(|row| row.incident),
         RowKey::Action(id) => state.mirror.actions.get(&id)?.incident,
-        RowKey::Line(_) => None,
+        RowKey::Line(_) | RowKey::Item(_) => None,
     }
 }
 

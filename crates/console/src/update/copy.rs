@@ -38,6 +38,7 @@ fn text(state: &State) -> Option<String> {
         RowKey::Alert(id) => mirror.alerts.get(&id).map(|row| format!("{id} {} {}: {}", row.incident, row.severity, row.sentence))?,
         RowKey::Approval(id) => mirror.approvals.get(&id).map(|row| format!("{id} {}: {}", row.incident, row.action))?,
         RowKey::Action(id) => mirror.actions.get(&id).map(|row| format!("{id} {}: {} {}", row.standing(), row.kind.verb(), row.target))?,
+        RowKey::Item(item) => super::items::copied(state, item)?,
         RowKey::Line(seq) => {
             let row = state.audit.iter().find(|row| row.seq == seq)?;
             format!("{} {} {} {} {}", row.body.at.to_rfc3339(), row.body.actor, row.body.what, row.body.subject, row.body.detail)

@@ -27,6 +27,7 @@ pub(super) fn open(state: &mut State) -> Vec<Effect> {
         RowKey::Signal(id) => state.mirror.signals.iter().find(|row| row.id == id).map(|row| signal(state, row)),
         RowKey::Action(id) => state.mirror.actions.get(&id).map(|row| action(state, row)),
         RowKey::Line(seq) if state.view == View::Audit => state.audit.iter().find(|row| row.seq == seq).map(|row| line(state, row)),
+        RowKey::Item(item) => super::items::about(state, item).map(|(title, lines)| Page::new(title, lines)),
         RowKey::Line(_) | RowKey::Incident(_) | RowKey::Alert(_) | RowKey::Approval(_) => None,
     };
     let links = super::way::links(state, row);
@@ -34,15 +35,16 @@ pub(super) fn open(state: &mut State) -> Vec<Effect> {
     Vec::new()
 }
 
-fn fact(label: &str, text: impl Into<String>) -> TonedLine {
+/// A label and what belongs to it.
+pub(super) fn fact(label: &str, text: impl Into<String>) -> TonedLine {
     TonedLine::labelled(format!("{label:<12}"), Tone::Plain, text)
 }
 
-fn time(state: &State, at: Timestamp) -> String {
+pub(super) fn time(state: &State, at: Timestamp) -> String {
     at.with_timezone(&state.zone).format("%Y-%m-%d %H:%M:%S%.3f %:z").to_string()
 }
 
-fn known(value: Option<impl ToString>) -> String {
+pub(super) fn known(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 

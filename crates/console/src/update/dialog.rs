@@ -259,6 +259,7 @@ fn in_prompt(state: &mut State, mut prompt: Prompt, key: Key) -> Vec<Effect> {
             let reject = |id| Effect::ask(Request::Reject { id, reason: text.clone() }, format!("rejecting {id}"));
             table::marked_or(state, id).into_iter().map(reject).collect()
         }
+        Wants::End(id) => vec![Effect::ask(super::exceptions::remove(id, text), format!("ending {id}"))],
         Wants::Packets(addr) => {
             if let Ok(packets_per_second @ 1..=1_000_000) = text.parse::<u32>() {
                 return network::propose(state, ActionKind::LimitSource, Target::Source { addr, packets_per_second });

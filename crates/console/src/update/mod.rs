@@ -52,23 +52,29 @@ mod actions;
 mod alerts;
 mod approvals;
 mod audit;
+mod baseline;
 mod choices;
 mod confirming;
 mod copy;
 mod details;
 mod dialog;
+mod exceptions;
 mod health;
+mod items;
+mod logs;
 mod network;
 mod palette;
 mod processes;
 mod push;
 mod reply;
+mod sheets;
 mod table;
 mod timeline;
 mod way;
 
 pub(super) use approvals::{essentials, reasons_and_steps};
 pub(super) use confirming::{tone, vitals};
+pub(super) use items::about as about_item;
 pub(super) use palette::found as palette_rows;
 pub(super) use way::{Goto, Step, here as place_name, name_of, read as read_id};
 
@@ -222,6 +228,20 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 }
 
 fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
+    match state.view {
+        View::Logs => return logs::run(state, command),
+        View::Baseline => return baseline::run(state, command),
+        View::Exceptions => return exceptions::run(state, command),
+        View::Overview
+        | View::Processes
+        | View::Network
+        | View::Timeline
+        | View::Alerts
+        | View::Approvals
+        | View::Actions
+        | View::Health
+        | View::Audit => {}
+    }
     // What answers an incident works wherever a row belongs to one.
     if matches!(command, Command::Approve | Command::Reject | Command::Duration) {
         return approvals::run(state, command);
@@ -242,7 +262,7 @@ fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
             state.spread = !state.spread;
             Vec::new()
         }
-        View::Overview | View::Alerts | View::Approvals | View::Actions => Vec::new(),
+        View::Overview | View::Alerts | View::Approvals | View::Actions | View::Logs | View::Baseline | View::Exceptions => Vec::new(),
     }
 }
 
@@ -278,7 +298,7 @@ pub(super) fn show(state: &mut State, view: View) -> Vec<Effect> {
         return Vec::new();
     }
     state.view = view;
-    if view == View::Audit { audit::fetch(state) } else { Vec::new() }
+    if view == View::Audit { audit::fetch(state) } else { sheets::fetch(state) }
 }
 
 fn beside(state: &mut State, by: usize) -> Vec<Effect> {
@@ -366,7 +386,7 @@ fn tick(state: &mut State) -> Vec<Effect> {
         state.message = None;
     }
     // The audit log is asked for, not pushed: every third second while somebody reads it.
-    if state.view == View::Audit && state.link == Link::Up && now.timestamp() % 3 == 0 { audit::fetch(state) } else { Vec::new() }
+    if state.view == View::Audit && state.link == Link::Up && now.timestamp() % 3 == 0 { audit::fetch(state) } else { sheets::tick(state) }
 }
 
 fn lost(state: &mut State, reason: String) -> Vec<Effect> {
@@ -387,8 +407,9 @@ fn found(state: &mut State, role: Role) -> Vec<Effect> {
     let presence = state.mirror.presence.take();
     state.mirror = bartizan_protocol::Mirror::default();
     state.mirror.presence = presence;
+    state.sheets = super::state::Sheets::default();
     state.say(Sound::Done, "the agent is back");
-    Vec::new()
+    sheets::fetch(state)
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             None => Vec::new(),
         },
         Command::Limit => {
-            limit(state);
+            if let Some(addr) = remote(state) {
+                limit(state, addr);
+            }
             Vec::new()
         }
         of_every_view!()
@@ -56,8 +58,8 @@ fn remote(state: &mut State) -> Option<IpAddr> {
     addr
 }
 
-fn limit(state: &mut State) {
-    let Some(addr) = remote(state) else { return };
+/// Asks how many packets of an address may pass.
+pub(super) fn limit(state: &mut State, addr: IpAddr) {
     state.dialog = Some(Dialog::Prompt(Prompt {
         title: format!("Limit {addr} to how many packets a second?"),
         about: "What comes from it beyond that is dropped, for 10 minutes: 1 to 1000000.".to_owned(),

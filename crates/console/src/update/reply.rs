@@ -16,13 +16,26 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
     if !matches!(reply, Reply::Refused(_)) {
         answered(state, &asked.question.request);
     }
+    let Some(reply) = super::sheets::take(state, reply) else { return Vec::new() };
     match reply {
+        Reply::Done(text) if changes_a_sheet(&asked.question.request) => {
+            state.say(Sound::Done, text);
+            if let Request::Baseline(request) = &asked.question.request {
+                return super::baseline::decided(state, request);
+            }
+            return super::sheets::fetch(state);
+        }
+        Reply::BaselineVersions(versions) => super::baseline::take_back(state, &versions),
         Reply::Done(_) if asked.question.what.is_empty() => {}
         Reply::Done(text) => {
             let all = acknowledged(state, &asked.question.request);
             state.say(Sound::Done, all.unwrap_or(text));
         }
-        Reply::Refused(refusal) => refused(state, &refusal),
+        Reply::Refused(refusal) => {
+            if !(asked.question.what.is_empty() && super::sheets::refuse(state, &asked.question.request, &refusal)) {
+                refused(state, &refusal);
+            }
+        }
         Reply::Explanation(why) if state.dialog.is_none() => state.dialog = Some(Dialog::Page(Page::explanation(&why))),
         Reply::Actions(actions) => acted(state, &asked.question.request, &actions),
         Reply::Target(target) => return super::confirming::found(state, target),
@@ -79,11 +92,15 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::BaselineStatus(_)
         | Reply::Habits(_)
         | Reply::BaselineReview(_)
-        | Reply::BaselineVersions(_)
         | Reply::HabitChanges(_)
         | Reply::Pass(_) => {}
     }
     Vec::new()
+}
+
+/// Whether what was asked changed something that a view asks for.
+fn changes_a_sheet(request: &Request) -> bool {
+    matches!(request, Request::Baseline(_) | Request::Exceptions(_))
 }
 
 /// Of several alerts that one key acknowledged, all that are by now.

@@ -12,12 +12,15 @@ use bartizan_protocol::Request;
 /// Most rows that one answer is about: as many as may be asked of the agent at once. The others stay marked.
 pub(super) const AT_ONCE: usize = 60;
 /// Columns whose largest value comes first until it is asked otherwise.
-const LARGEST_FIRST: [&str; 6] = ["severity", "conf", "times", "count", "updated", "incident"];
+const LARGEST_FIRST: [&str; 14] = [
+    "severity", "conf", "times", "count", "updated", "incident", "days", "lines", "unparsed", "records", "lag", "attempts", "accounts",
+    "strikes",
+];
 
 /// Asks by which column; the one in use is offered first, so that the same keys again turn the order round.
 pub(super) fn ask_order(state: &mut State) {
     let now = state.list().sort;
-    let names = facts::names(state.view);
+    let names = facts::names(state.view, state.second.contains(&state.view));
     let mut options: Vec<Choice> = Vec::with_capacity(names.len() + 1);
     for name in names {
         let about = match now.filter(|(sorted, _)| sorted == name) {

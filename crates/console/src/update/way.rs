@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::input::Effect;
-use crate::state::{RowKey, Sound, State, rows};
+use crate::state::{Item, RowKey, Sound, State, rows};
 use bartizan_config::View;
 use bartizan_model::{ActionId, AlertId, ApprovalId, EventId, IncidentId, ProcessKey, SignalId};
 use bartizan_protocol::{EventQuery, Request};
@@ -182,7 +182,12 @@ pub(crate) fn here(state: &State) -> String {
             Some(RowKey::Approval(id)) => format!("{} {id}", state.view.title()),
             Some(RowKey::Action(id)) => format!("{} {id}", state.view.title()),
             Some(RowKey::Process(key)) => format!("{} {}", state.view.title(), key.pid),
-            Some(RowKey::Incident(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Line(_)) | None => state.view.title().to_owned(),
+            Some(RowKey::Item(Item::Attacker(address))) => format!("{} {address}", state.view.title()),
+            Some(RowKey::Item(Item::Habit(id))) => format!("{} {id}", state.view.title()),
+            Some(RowKey::Item(Item::Exception(id))) => format!("{} {id}", state.view.title()),
+            Some(RowKey::Incident(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Line(_) | RowKey::Item(_)) | None => {
+                state.view.title().to_owned()
+            }
         },
     }
 }
@@ -257,7 +262,7 @@ pub(super) fn ahead(state: &State, row: RowKey) -> Option<Goto> {
         RowKey::Incident(id) => Some(Goto::Incident(id)),
         RowKey::Alert(id) => state.mirror.alerts.get(&id).map(|row| Goto::Incident(row.incident)),
         RowKey::Approval(id) => state.mirror.approvals.get(&id).map(|row| Goto::Incident(row.incident)),
-        RowKey::Process(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Action(_) | RowKey::Line(_) => None,
+        RowKey::Process(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Action(_) | RowKey::Line(_) | RowKey::Item(_) => None,
     }
 }
 
@@ -290,6 +295,7 @@ pub(super) fn links(state: &State, row: RowKey) -> Vec<Goto> {
             };
             [incident, target].into_iter().flatten().collect()
         }
+        RowKey::Item(item) => super::items::links(state, item),
         RowKey::Line(seq) => {
             let about = state.audit.iter().find(|row| row.seq == seq).and_then(|row| read(&row.body.subject, state));
             about.into_iter().collect()

@@ -73,7 +73,7 @@ fn say(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) -> bool {
 
 /// What is marked, hidden or sorted otherwise: nobody must take a part of a table for the whole.
 fn arranged(state: &State) -> Option<String> {
-    let list = state.list();
+    let (list, here) = (state.list(), (state.view, state.second.contains(&state.view)));
     let mut parts = Vec::new();
     if !list.marks.is_empty() {
         parts.push(format!("{} marked: the next answer is about them, esc unmarks", list.marks.len()));
@@ -81,8 +81,8 @@ fn arranged(state: &State) -> Option<String> {
     if !list.filter.is_empty() {
         let wrong = crate::state::query::Query::new(&list.filter).problem().map(|why| format!(" ({why})")).unwrap_or_default();
         parts.push(format!("filter: {}{}  (esc shows everything)", safe(&list.filter), safe(&wrong)));
-        parts.extend(facts::unknown(state.view, &list.filter).map(|name| {
-            let columns = facts::columns(state.view).join(" ");
+        parts.extend(facts::unknown(here, &list.filter).map(|name| {
+            let columns = facts::columns(here.0, here.1).join(" ");
             format!("{} is no column here; there are: {columns}", safe(&name))
         }));
     }
@@ -161,6 +161,12 @@ fn relevant(state: &State, command: Command) -> bool {
         Some(RowKey::Alert(id)) => state.mirror.alerts.get(&id).is_some_and(|row| row.state == AlertState::New),
         _ => rows::incident_here(state).is_some_and(|id| !rows::unseen_of(state, id).is_empty()),
     };
+    if matches!(state.view, View::Baseline | View::Exceptions) && matches!(command, Command::Approve | Command::Reject | Command::Undo) {
+        return command == Command::Undo || matches!(state.chosen(), Some(RowKey::Item(_)));
+    }
+    if state.view == View::Logs && matches!(command, Command::Block | Command::Limit) {
+        return state.second.contains(&View::Logs);
+    }
     if matches!(command, Command::Approve | Command::Reject | Command::Duration) {
         return question();
     }
@@ -174,5 +180,11 @@ fn relevant(state: &State, command: Command) -> bool {
 }
 
 fn hint(state: &State, command: Command, short: &'static str) -> (String, &'static str) {
+    let short = match (state.view, command) {
+        (View::Baseline, Command::Approve) => "normal",
+        (View::Baseline, Command::Reject) => "not normal",
+        (View::Exceptions, Command::Reject) => "end it",
+        _ => short,
+    };
     (state.keymap.key(command).unwrap_or_default(), short)
 }

@@ -61,6 +61,12 @@ pub(crate) fn clock(state: &State, at: Timestamp) -> String {
     at.with_timezone(&state.zone).format("%H:%M:%S").to_string()
 }
 
+/// "14:03:22", with the day when it is another one.
+pub(crate) fn moment(state: &State, at: Timestamp) -> String {
+    let (at, now) = (at.with_timezone(&state.zone), state.now.with_timezone(&state.zone));
+    at.format(if at.date_naive() == now.date_naive() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M" }).to_string()
+}
+
 /// "14:03 UTC", "14:03 +02:00": what time the console has, and in which zone every time on screen is.
 pub(crate) fn clock_of_minutes(state: &State) -> String {
     let zone = if state.zone.local_minus_utc() == 0 { "UTC".to_owned() } else { state.zone.to_string() };

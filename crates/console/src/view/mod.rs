@@ -11,19 +11,23 @@ mod actions;
 mod alerts;
 mod approvals;
 mod audit;
+mod baseline;
 mod choose;
 mod coverage;
 mod dialogs;
+mod exceptions;
 mod footer;
 pub(crate) mod format;
 pub(crate) mod health;
 mod hint;
+mod logs;
 mod network;
 mod overview;
 mod presence;
 pub(crate) mod processes;
 mod question;
 mod reading;
+mod sheet;
 mod story;
 mod strip;
 mod summary;
@@ -50,6 +54,9 @@ fn screen(view: View) -> Screen {
         View::Actions => Screen { draw: actions::draw, page: actions::page },
         View::Health => Screen { draw: health::draw, page: health::page },
         View::Audit => Screen { draw: audit::draw, page: audit::page },
+        View::Logs => Screen { draw: logs::draw, page: logs::page },
+        View::Baseline => Screen { draw: baseline::draw, page: baseline::page },
+        View::Exceptions => Screen { draw: exceptions::draw, page: exceptions::page },
     }
 }
 
