@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::act_args::ActVerb;
+use super::alerts::AlertsArgs;
 use super::baseline::BaselineArgs;
 use super::detectors::DetectorsArgs;
 use super::exceptions::ExceptionsArgs;
@@ -140,8 +141,8 @@ pub(super) enum Verb {
         /// Which incident.
         id: IncidentId,
     },
-    /// List alerts.
-    Alerts,
+    /// List alerts; list and test the sinks that they are sent to.
+    Alerts(AlertsArgs),
     /// Acknowledge an alert.
     Ack {
         /// Which alert.

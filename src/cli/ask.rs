@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::acting;
+use super::alerts;
 use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, Verb, Verdict};
 use super::exceptions;
 use super::logs;
@@ -132,7 +133,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         Verb::Signals { limit } => Request::Signals { limit: *limit },
         Verb::Incidents { id } => Request::Incidents { id: *id },
         Verb::Explain { id } => Request::Explain { id: *id },
-        Verb::Alerts => Request::Alerts,
+        Verb::Alerts(args) => alerts::request(args),
         Verb::Ack { id } => Request::Ack { id: *id },
         Verb::Approvals { all } => Request::Approvals { all: *all },
         Verb::Approve { id, lasts } => Request::Approve { id: *id, lasts: *lasts },

@@ -3,6 +3,7 @@
 mod act_args;
 mod acting;
 mod agent;
+mod alerts;
 mod args;
 mod ask;
 mod baseline;
@@ -68,6 +69,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(_) if headless => Err(Failure::usage("--headless runs the agent and takes no verb", "write `bartizan --headless`")),
         Some(Verb::Attach(args)) => agent::attach(&global, args, view.as_deref()),
         Some(Verb::Relay) => agent::relay(&global),
+        Some(Verb::Alerts(args)) => alerts::run(&global, args),
         Some(Verb::Doctor) => doctor::examine(&global),
         Some(Verb::Screenshots { directory, columns, rows }) => screenshots::write(&global, &directory, columns, rows),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::ImportFail2ban(args)), .. })) => fail2ban::import(&global, &args),
@@ -106,7 +108,6 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
             | Verb::Signals { .. }
             | Verb::Incidents { .. }
             | Verb::Explain { .. }
-            | Verb::Alerts
             | Verb::Ack { .. }
             | Verb::Approvals { .. }
             | Verb::Approve { .. }

@@ -73,7 +73,7 @@ fn against_own_engine(global: &Global, hold: Duration) -> Result<bartizan_redtea
     let mut own = Settings::load(&flags)?;
     own.policy.mode.initial = bartizan_model::Mode::Paranoid;
     own.only_watches = true;
-    own.webhook = None;
+    own.alerts = bartizan_config::AlertSettings::default();
     let engine = Engine::start(own, None).map_err(Failure::failed)?;
     let asked = Arc::clone(&engine);
     let mut guard = Asking::new(move |request| Ok(asked.answer(request, "redteam", None)));

@@ -11,9 +11,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("sys", &["model"]),
     ("baseline", &["model"]),
+    ("alerts", &["model"]),
     ("store", &["baseline", "model", "protocol", "sys"]),
     ("client", &["model", "protocol"]),
-    ("outbound", &["config", "model"]),
+    ("outbound", &["alerts", "config", "model", "sys"]),
     ("integrity", &["model"]),
     ("logs", &["model"]),
     ("fail2ban", &["model"]),
@@ -31,14 +32,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "baseline", "config", "court", "detect", "enforce", "fail2ban", "guard", "integrity", "logs", "model", "outbound", "protocol",
-            "responder", "rules", "sensors", "store", "sys", "worker",
+            "alerts", "baseline", "config", "court", "detect", "enforce", "fail2ban", "guard", "integrity", "logs", "model", "outbound",
+            "protocol", "responder", "rules", "sensors", "store", "sys", "worker",
         ],
     ),
     (
         "bartizan",
         &[
-            "agent", "client", "config", "console", "detect", "fail2ban", "guard", "integrity", "model", "protocol", "redteam",
+            "agent", "client", "config", "console", "detect", "fail2ban", "guard", "integrity", "model", "outbound", "protocol", "redteam",
             "responder", "rules", "scan", "store", "sys", "telemetry", "worker",
         ],
     ),
@@ -87,12 +88,13 @@ pub fn check_crates(crates: &[Crate], out: &mut Vec<String>) {
     }
 }
 
-/// The five parts of the agent, and those of the others of which each may use the front: what `mod.rs` gives out.
+/// The six parts of the agent, and those of the others of which each may use the front: what `mod.rs` gives out.
 const PARTS: &[(&str, &[&str])] = &[
     ("accounting", &["ingest"]),
-    ("console", &["accounting"]),
+    ("alerts", &[]),
+    ("console", &["accounting", "alerts"]),
     ("ingest", &["accounting", "console", "response"]),
-    ("response", &["accounting", "console", "ingest"]),
+    ("response", &["accounting", "alerts", "console", "ingest"]),
     ("upkeep", &["accounting", "console", "ingest", "response"]),
 ];
 

@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("flate2", &["scan"]),
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
+    ("ring", &["outbound"]),
     ("tracing-subscriber", &["telemetry"]),
     ("clap", &["bartizan"]),
     ("clap_complete", &["bartizan"]),
@@ -46,7 +47,7 @@ const CHILDREN: &[&str] =
     &["std::process::Command", "std::process::Stdio", "std::process::*", "std::os::unix::process::CommandExt", "tokio::process"];
 
 /// Crates without I/O and without a clock, so that they can be replayed and raced against a simulator.
-const PURE: &[&str] = &["model", "logs", "integrity", "rules", "baseline", "scan", "detect", "court"];
+const PURE: &[&str] = &["model", "logs", "integrity", "rules", "baseline", "scan", "alerts", "detect", "court"];
 
 /// All that a pure crate may use from outside.
 const PURE_USE: &[&str] = &[

@@ -4,11 +4,11 @@ use crate::knowledge::Knowledge;
 use crate::switches::SWITCHED_OFF;
 use bartizan_enforce::accounts;
 use bartizan_guard::file_backups::AccessCopies;
-use bartizan_model::{Action, ActionPlan, AlertId, Approver, Hold, HostText, IncidentId, Isolation, Role, Target, nearest};
+use bartizan_model::{Action, ActionPlan, AlertId, Approver, Hold, HostText, IncidentId, Isolation, Role, SinkTest, Target, nearest};
 use bartizan_protocol::{ErrorCode, EventQuery, FeedbackVerdict, Refusal, Reply, Request};
 use bartizan_store::ledger::LedgerError;
 use bartizan_store::{Found, StoreError};
-use bartizan_sys::{bpf, container_api, reexec};
+use bartizan_sys::{bpf, container_api, own_usage, reexec};
 
 use crate::parts::Parts;
 use crate::response::failed;
@@ -51,6 +51,8 @@ fn by_its_part(parts: &Parts, request: Request, actor: &str) -> Result<Reply, Re
             Err(why) => Err(refusal(ErrorCode::Failed, &format!("the ingest {why}"), "ask again in a moment")),
         },
         Request::Alerts => Ok(Reply::Alerts(console.alerts())),
+        Request::Sinks => Ok(Reply::Sinks(parts.alerts.rows())),
+        Request::TestSinks { sink } => test_sinks(parts, sink.as_deref(), actor),
         Request::Ack { id } => acknowledge(parts, id, actor),
         Request::Approvals { all } => Ok(Reply::Approvals(response.approvals(all))),
         Request::Approve { id, lasts } => response.approve(id, lasts, actor).map(one),
@@ -229,6 +231,16 @@ fn incidents(parts: &Parts, id: Option<IncidentId>) -> Result<Reply, Refusal> {
 
 fn unknown_incident(id: IncidentId) -> Refusal {
     refusal(ErrorCode::Usage, &format!("there is no incident {id} that could be explained"), "`bartizan incidents` lists them")
+}
+
+/// Sends a test message to one sink or to all, past rules and limits, each from a thread of its own.
+fn test_sinks(parts: &Parts, sink: Option<&str>, actor: &str) -> Result<Reply, Refusal> {
+    let chosen = parts.settings.alerts.chosen(sink).map_err(|(why, mend)| refusal(ErrorCode::Usage, &why, &mend))?;
+    let tests = bartizan_outbound::test_all(&chosen, &own_usage::host_name(), chrono::Utc::now());
+    let took = |test: &SinkTest| format!("{} {}", test.name, if test.taken { "took it" } else { "did not take it" });
+    let outcome = tests.iter().map(took).collect::<Vec<_>>().join(", ");
+    parts.response.audit(chrono::Utc::now(), actor, "alerts.tested", sink.unwrap_or("all sinks"), &outcome);
+    Ok(Reply::SinkTests(tests))
 }
 
 fn acknowledge(parts: &Parts, id: AlertId, actor: &str) -> Result<Reply, Refusal> {

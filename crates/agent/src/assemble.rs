@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounting::{self, Accounting, Books, Controls};
+use crate::alerts::Alerts;
 use crate::archive::Archives;
 use crate::console::{self, Console};
 use crate::fim::live::Live;
@@ -23,7 +24,6 @@ use bartizan_detect::correlator::Correlator;
 use bartizan_detect::detectors::DetectorSet;
 use bartizan_guard::administrators;
 use bartizan_model::{ApprovalId, EventId, IncidentId, Loss, Mode, Timestamp};
-use bartizan_outbound::Webhook;
 use bartizan_responder::{Responder, Ties};
 use bartizan_sensors::{Ladder, ProcessCache, Sink};
 use bartizan_store::ledger::Ledger;
@@ -66,12 +66,12 @@ struct Ground {
     ledger: Arc<Ledger>,
     archives: Arc<Archives>,
     recorder: Arc<Recorder>,
-    webhook: Option<Webhook>,
+    alerts: Arc<Alerts>,
     owner: Arc<Owner>,
     lock: DataLock,
 }
 
-/// Puts everything together; no thread runs yet but those of the sensors and the webhook.
+/// Puts everything together; no thread runs yet but those of the sensors.
 pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Result<Assembled, EngineError> {
     let (ground, Opened { writer, past, .. }, far_end) = Ground::open(settings, legacy)?;
     let policy = ground.settings.policy.clone();
@@ -91,7 +91,7 @@ pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Resu
     let (upkeep, timers) = ground.upkeep(&ingest, &response);
     let correlator = Correlator::new(&policy, IncidentId(past.numbers.incidents + 1));
     let past = Past { unwatched, watched_until: past.watched_until };
-    let Ground { settings, life, troubles, processes, ladder, ledger, archives, recorder, webhook, lock, .. } = ground;
+    let Ground { settings, life, troubles, processes, ladder, ledger, archives, recorder, alerts, lock, .. } = ground;
     let watch_blind_spots = bartizan_sensors::watch_blind_spots();
     let files = Arc::new(Live::new(&settings.data, RuleFolders::of(&settings)));
     let parts = Parts {
@@ -109,7 +109,7 @@ pub(crate) fn assemble(settings: Settings, legacy: Option<UpgradeState>) -> Resu
         ledger,
         archives,
         recorder,
-        webhook,
+        alerts,
         exceptions_turn: std::sync::Mutex::new(()),
         files,
         _lock: lock,
@@ -136,10 +136,10 @@ impl Ground {
         let (recorder, far_end) = Recorder::new();
         let recorder = Arc::new(recorder);
         keep_digests(&processes, &recorder);
-        let webhook = settings.webhook.as_deref().map(|url| hook(url, settings.webhook_format)).transpose()?;
+        let alerts = Arc::new(Alerts::open(&settings, &troubles));
         let archives = Arc::new(Archives::new(opened.reader.take()));
         let life = Life::new();
-        Ok((Self { settings, life, troubles, processes, ladder, ledger, archives, recorder, webhook, owner, lock }, opened, far_end))
+        Ok((Self { settings, life, troubles, processes, ladder, ledger, archives, recorder, alerts, owner, lock }, opened, far_end))
     }
 
     /// What was watched so far, and the time since an earlier run in which nobody did.
@@ -163,7 +163,7 @@ impl Ground {
             processes: Arc::clone(&self.processes),
             counters: Arc::clone(&accounting.counters),
             recorder: Arc::clone(&self.recorder),
-            webhook: self.webhook.clone(),
+            alerts: Arc::clone(&self.alerts),
         };
         Arc::new(Console::new(&self.settings.policy, left, next_alert, ties))
     }
@@ -183,7 +183,7 @@ impl Ground {
             processes: Arc::clone(&self.processes),
             ledger: Arc::clone(&self.ledger),
             recorder: Arc::clone(&self.recorder),
-            webhook: self.webhook.clone(),
+            alerts: Arc::clone(&self.alerts),
             ingest: Arc::clone(ingest),
             console: Arc::clone(console),
             accounting: Arc::clone(accounting),
@@ -258,14 +258,6 @@ fn keep_digests(processes: &ProcessCache, recorder: &Arc<Recorder>) {
             recorder.keep(Record::Digest(digest));
         }
     });
-}
-
-/// The webhook, with a thread of its own that delivers. It ends with the process: what waits then is in the archive.
-fn hook(url: &str, format: bartizan_config::WebhookFormat) -> Result<Webhook, EngineError> {
-    let (webhook, delivery) = Webhook::new(url, format)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("webhook".to_owned()).spawn(move || runtime.block_on(delivery.run()))?;
-    Ok(webhook)
 }
 
 /// What is judged of logs: as an earlier run left it. Without its memory and the kernel's random numbers an attacker might choose addresses

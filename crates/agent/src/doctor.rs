@@ -6,7 +6,7 @@ use crate::parts::Parts;
 use crate::{health, indicator_lists, policy_words, switches};
 use bartizan_config::Settings;
 use bartizan_enforce::probes;
-use bartizan_model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, Timestamp};
+use bartizan_model::{BlindSpot, Check, CheckState, Health, HopDrops, Rung, SinkRow, SinkState, Timestamp};
 use bartizan_sys::bpf;
 use bartizan_sys::probe::{self, Grounds};
 
@@ -25,7 +25,7 @@ pub fn probe(settings: &Settings) -> Vec<Check> {
 /// The same from inside the agent, and how its own parts are.
 pub(super) fn examine(parts: &Parts) -> Vec<Check> {
     let health = health::measure(parts);
-    let mut checks = vec![agent(&health), sensors(parts, &health), coverage(&health), losses(parts), logs(&health)];
+    let mut checks = vec![agent(&health), sensors(parts, &health), coverage(&health), losses(parts), logs(&health), alerts(parts)];
     checks.extend(health.blind_spots.iter().map(blind_spot));
     // The policy's words, the indicator lists and what is switched off have checks of their own below.
     for (name, trouble) in parts
@@ -101,6 +101,23 @@ fn logs(health: &Health) -> Check {
         (false, _) => (CheckState::Degraded, "`bartizan logs` says what is wrong; off = true in [[logs]] leaves a log alone"),
     };
     Check { name: "logs".to_owned(), state, detail: format!("{read} followed{troubled}"), mend: mend.to_owned() }
+}
+
+/// How those are who are told elsewhere.
+fn alerts(parts: &Parts) -> Check {
+    let rows = parts.alerts.rows();
+    let is_ill = rows.iter().any(|row| matches!(row.state, SinkState::Failing | SinkState::Lost));
+    let told = |row: &SinkRow| {
+        let why = row.error.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("{} {}{why}, {} waiting, {} given up", row.name, row.state.name(), row.waiting, row.given_up)
+    };
+    let detail = rows.iter().map(told).collect::<Vec<_>>().join("; ");
+    Check {
+        name: "alerts".to_owned(),
+        state: if is_ill { CheckState::Degraded } else { CheckState::Works },
+        detail: if rows.is_empty() { "no sink is configured: only the console shows alerts".to_owned() } else { detail },
+        mend: if is_ill { "`bartizan alerts test` shows what each answers".to_owned() } else { String::new() },
+    }
 }
 
 fn blind_spot(spot: &BlindSpot) -> Check {

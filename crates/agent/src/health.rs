@@ -2,8 +2,7 @@
 
 use crate::parts::Parts;
 use crate::upkeep::disk_bytes;
-use bartizan_model::{Action, ActionKind, Counts, FilesWatched, Health, HopDrops, LogSource, Posture};
-use bartizan_outbound::WebhookReport;
+use bartizan_model::{Action, ActionKind, Counts, FilesWatched, Health, HopDrops, LogSource, Messages, Posture, SinkRow, SinkState};
 use bartizan_sys::own_usage;
 
 /// Health as of now.
@@ -19,6 +18,8 @@ pub(crate) fn measure(parts: &Parts) -> Health {
         format!("files: {} directories of the baseline are not watched, the kernel refused; see fs.fanotify.max_user_marks", files.refused)
     }));
     degraded.extend(unjudged(&files));
+    let sinks = parts.alerts.rows();
+    degraded.extend(sinks.iter().filter_map(lost));
     degraded.extend(books_are_old.map(|age| format!("accounting: {age}")));
     Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -45,6 +46,7 @@ pub(crate) fn measure(parts: &Parts) -> Health {
         logs: parts.ingest.log_rows().iter().map(LogSource::in_brief).collect(),
         budget: cost.budget,
         urgent_latency: parts.accounting.latency(),
+        messages: Messages::of(&sinks),
         degraded,
     }
 }
@@ -65,13 +67,14 @@ pub(crate) fn hops(parts: &Parts) -> Vec<HopDrops> {
     hops.push(parts.accounting.hop());
     hops.push(HopDrops { hop: "questions".to_owned(), received: asked + unasked, dropped: unasked });
     hops.extend(parts.processes.enrichment().hops());
-    hops.extend(parts.webhook.as_ref().map(|webhook| webhook_hop(&webhook.report())));
+    hops.extend(parts.alerts.hop());
     hops
 }
 
-fn webhook_hop(report: &WebhookReport) -> HopDrops {
-    let dropped = report.dropped + report.failed + report.limited;
-    HopDrops { hop: "webhook".to_owned(), received: report.sent + dropped, dropped }
+/// A sink that takes nothing, in one line.
+fn lost(row: &SinkRow) -> Option<String> {
+    let why = row.error.as_deref().unwrap_or("it failed");
+    (row.state == SinkState::Lost).then(|| format!("alerts: {} takes none: {why}; {} wait", row.name, row.waiting))
 }
 
 fn counts(parts: &Parts, active: &[Action]) -> Counts {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod accounting;
+mod alerts;
 mod answer;
 mod archive;
 mod assemble;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::accounting::Accounting;
+use crate::alerts::Alerts;
 use crate::archive::Archives;
 use crate::console::Console;
 use crate::fim::live::Live;
@@ -15,18 +16,18 @@ use crate::troubles::Troubles;
 use crate::upkeep::Upkeep;
 use bartizan_config::{Policy, Settings};
 use bartizan_model::BlindSpot;
-use bartizan_outbound::Webhook;
 use bartizan_sensors::{Ladder, ProcessCache};
 use bartizan_store::ledger::Ledger;
 use bartizan_sys::data_lock::DataLock;
 
-/// All five, and what more than one of them uses: each of these is made for many users at once.
+/// All six, and what more than one of them uses: each of these is made for many users at once.
 pub(crate) struct Parts {
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) response: Arc<Response>,
     pub(crate) console: Arc<Console>,
     pub(crate) accounting: Arc<Accounting>,
     pub(crate) upkeep: Arc<Upkeep>,
+    pub(crate) alerts: Arc<Alerts>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) life: Life,
     pub(crate) troubles: Arc<Troubles>,
@@ -37,7 +38,6 @@ pub(crate) struct Parts {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) archives: Arc<Archives>,
     pub(crate) recorder: Arc<Recorder>,
-    pub(crate) webhook: Option<Webhook>,
     /// Held by whoever gives the pipeline other exceptions.
     pub(crate) exceptions_turn: Mutex<()>,
     /// The files of the baseline.
@@ -54,6 +54,7 @@ impl Parts {
         self.response.nudge();
         self.accounting.nudge();
         self.upkeep.nudge();
+        self.alerts.end();
     }
 
     /// Takes a changed policy over. Settings of the agent itself (paths, lanes) need a restart.

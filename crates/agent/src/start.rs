@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::accounting;
+use crate::alerts;
 use crate::assemble::{self, Assembled, Past};
 use crate::exceptions;
 use crate::fim::live::Comparing;
@@ -37,9 +38,6 @@ pub enum EngineError {
     /// Nothing could be done or undone.
     #[error("cannot prepare to act: {0}")]
     Responder(ActError),
-    /// The webhook cannot be used.
-    #[error(transparent)]
-    Webhook(#[from] bartizan_outbound::WebhookError),
     /// Another agent works there.
     #[error("another agent uses {0}: attach to it with `bartizan attach`, or choose another directory with --data")]
     InUse(std::path::PathBuf),
@@ -137,6 +135,7 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
     workers.push(spawn("accounting", move || accounts.run(books, &ties))?);
     let keeper = Arc::clone(&parts.upkeep);
     workers.push(spawn("upkeep", move || keeper.run(timers))?);
+    tell_people(parts, &mut workers)?;
     if !parts.settings.only_watches {
         let (probes, stop) = (response(), parts.life.stop.clone());
         workers.push(spawn("probes", move || upkeep::run_probes(&probes, &stop))?);
@@ -156,6 +155,22 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
         workers.push(parts.ingest.watch(collector, &parts.life.stop)?);
     }
     Ok(Threads { workers, pipeline, recorder })
+}
+
+/// Who sends messages to people, who writes down what waits, and the sign of life.
+fn tell_people(parts: &Arc<Parts>, workers: &mut Vec<JoinHandle<()>>) -> std::io::Result<()> {
+    let settings = &parts.settings.alerts;
+    let keeper = Arc::clone(&parts.alerts);
+    workers.push(spawn("alert-keeper", move || keeper.keep())?);
+    alerts::send_all(&parts.alerts, &settings.sinks)?;
+    if let Some(url) = settings.heartbeat.clone() {
+        let (every, stop, troubles, whole) =
+            (settings.heartbeat_every, parts.life.stop.clone(), Arc::clone(&parts.troubles), Arc::downgrade(parts));
+        let stuck = move || Weak::upgrade(&whole).and_then(|parts| parts.accounting.stuck(parts.response.moved()));
+        // Nobody waits for its end: it may hang in a name server.
+        drop(spawn("heartbeat", move || alerts::run_heartbeat(url, every, &stop, &troubles, stuck))?);
+    }
+    Ok(())
 }
 
 /// What watches the files of the baseline, and what compares them with it.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::alerts::{self, AlertSettings};
 use super::layers::{ConfigError, Layers, Origin, read_file};
 use super::logs::{self, LogSetting};
 use super::policy::{self, Policy};
 use super::values::{bad, bytes, ids, lane, number, one_of, path, text, text_of};
-use super::webhook::{self, WebhookFormat};
 use bartizan_model::Rung;
 
 /// The commented default settings, also installed as an example.
@@ -108,10 +108,8 @@ pub struct Settings {
     pub max_memory: u64,
     /// Logs to follow besides those that are found, or not to follow.
     pub logs: Vec<LogSetting>,
-    /// Where alerts are sent, if anywhere.
-    pub webhook: Option<String>,
-    /// In which form.
-    pub webhook_format: WebhookFormat,
+    /// Who is told, where and when. Without sinks nothing leaves this host.
+    pub alerts: AlertSettings,
     /// How much is logged.
     pub log: LogLevel,
     /// What counts as an attack and what may be done about it.
@@ -222,8 +220,7 @@ impl Settings {
             max_cpu_percent: u32::try_from(number(&layers, "max_cpu_percent", 1, 800)?).unwrap_or(u32::MAX),
             max_memory: bytes(&layers, "max_memory", 64 << 20..=16 << 30, "64MiB to 16GiB")?,
             logs: logs::logs(&layers)?,
-            webhook: webhook::address(&layers)?,
-            webhook_format: webhook::format(&layers)?,
+            alerts: alerts::alerts(&layers)?,
             log: log_level(&layers)?,
             policy,
             policy_file: own_policy.then(|| policy_place.clone()),
@@ -245,9 +242,8 @@ impl Settings {
             "runtime" => format!("\"{}\"", self.runtime.display()),
             "socket" => format!("\"{}\"", self.socket.display()),
             // The rest of the address is often a secret.
-            "webhook" if self.webhook.is_some() => {
-                format!("\"{}/...\"", self.webhook.iter().flat_map(|url| url.split('/').take(3)).collect::<Vec<_>>().join("/"))
-            }
+            "webhook" | "alerts_heartbeat" => host_of(value),
+            "alerts_sinks" => alerts::shown(&self.alerts),
             _ => value.to_string(),
         };
         let mut lines: Vec<String> =
@@ -257,6 +253,15 @@ impl Settings {
             None => "policy = built-in (default)".to_owned(),
         });
         lines
+    }
+}
+
+/// Scheme and host of an address, or that it lies elsewhere.
+fn host_of(value: &Value) -> String {
+    match value {
+        Value::String(url) if url.is_empty() => "\"\"".to_owned(),
+        Value::String(url) => format!("\"{}/...\"", url.split('/').take(3).collect::<Vec<_>>().join("/")),
+        other => other.to_string(),
     }
 }
 
@@ -321,7 +326,7 @@ mod tests {
     fn the_built_in_settings_are_valid() {
         let settings = load(None, None, &[], Flags::default()).unwrap();
         assert_eq!(settings.socket, Path::new("/run/bartizan/bartizan.sock"));
-        assert_eq!((settings.rung, settings.store_max_bytes, settings.webhook), (None, 1 << 30, None));
+        assert_eq!((settings.rung, settings.store_max_bytes, settings.alerts.sinks.len()), (None, 1 << 30, 0));
         assert_eq!((settings.max_cpu_percent, settings.max_memory), (20, 256 << 20));
     }
 

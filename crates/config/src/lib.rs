@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod alerts;
 mod baseline_policy;
 pub mod contrast;
 mod folder_files;
@@ -17,15 +18,17 @@ pub mod policy;
 mod policy_check;
 mod rule_files;
 mod rule_policy;
+mod secret;
 pub mod signs;
+mod sink_types;
 mod switches;
 pub mod theme;
 mod values;
 mod view;
 mod web_policy;
-mod webhook;
 
 pub use agent::{Access, Flags, LaneSizes, LogLevel, Settings};
+pub use alerts::{AlertSettings, MAX_SINKS, SinkSetting};
 pub use baseline_policy::BaselinePolicy;
 pub use folder_files::FolderFile;
 pub use hold_policy::{HoldPolicy, Networks};
@@ -38,8 +41,9 @@ pub use logs::LogSetting;
 pub use policy::Policy;
 pub use rule_files::{RuleFile, RuleFolders, rule_files, yara_files};
 pub use rule_policy::RulePolicy;
+pub use secret::Secret;
+pub use sink_types::{SinkType, WebForm};
 pub use switches::{DetectorPolicy, NameList};
 pub use theme::{Glyphs, Theme};
 pub use view::{View, ViewError};
 pub use web_policy::WebPolicy;
-pub use webhook::WebhookFormat;

@@ -210,6 +210,7 @@ pub(crate) fn health() -> Health {
         ],
         budget: Budget { max_cpu_percent: 20.0, max_rss_bytes: 256 << 20, level: 0, given_up: Vec::new() },
         urgent_latency: bartizan_model::Latency::default(),
+        messages: Messages::default(),
         degraded: vec!["journal: no permission to read; add the agent to the group systemd-journal".to_owned()],
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FilesWatched, LogSource, Mode, Posture, Timestamp};
+use super::{FilesWatched, LogSource, Messages, Mode, Posture, Timestamp};
 
 /// A step of the sensor ladder, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -218,6 +218,9 @@ pub struct Health {
     /// How the files of the baseline are watched.
     #[serde(default)]
     pub files: FilesWatched,
+    /// What became of messages to people who are not at the console.
+    #[serde(default)]
+    pub messages: Messages,
     /// Parts that do not work and what to do, one line each.
     pub degraded: Vec<String>,
 }

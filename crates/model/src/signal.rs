@@ -23,6 +23,11 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// All of them, the least first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+}
+
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -102,6 +107,12 @@ impl Confidence {
     /// 0 to 1.
     pub fn get(self) -> f64 {
         self.0
+    }
+
+    /// In whole percent, cut and not rounded: 0 to 100.
+    pub fn percent(self) -> u8 {
+        // Between 0 and 100 by construction.
+        (self.0 * 100.0 + 1e-9).floor() as u8
     }
 }
 

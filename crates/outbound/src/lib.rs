@@ -2,10 +2,16 @@
 
 #![forbid(unsafe_code)]
 
-mod dress;
-mod notice;
+mod heartbeat;
 pub mod probe;
-mod webhook;
+mod secret;
+mod sink;
+mod syslog;
+mod web;
+mod web_client;
 
-pub use notice::{Kind, Notice};
-pub use webhook::{Delivery, Webhook, WebhookError, WebhookReport};
+pub use heartbeat::Heartbeat;
+pub use sink::{Sink, place, test_all};
+
+#[cfg(test)]
+mod sink_tests;

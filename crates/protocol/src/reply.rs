@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Pass;
 use bartizan_model::{
     Action, Alert, Approval, Attacker, AuditEntry, BaselineReview, BaselineStatus, BaselineVersion, Check, Event, Exception,
-    ExceptionPreview, Explanation, FileBackup, Habit, HabitChange, Health, Incident, LogSource, Preview, Role, Signal, Target,
+    ExceptionPreview, Explanation, FileBackup, Habit, HabitChange, Health, Incident, LogSource, Preview, Role, Signal, SinkRow, SinkTest,
+    Target,
 };
 
 /// Who the agent is and what the client may do.
@@ -84,6 +85,10 @@ pub enum Reply {
     Explanation(Box<Explanation>),
     /// What people were told.
     Alerts(Vec<Alert>),
+    /// Where people are told, in the order of the settings.
+    Sinks(Vec<SinkRow>),
+    /// What came back from test messages.
+    SinkTests(Vec<SinkTest>),
     /// Questions.
     Approvals(Vec<Approval>),
     /// Changes to the host.

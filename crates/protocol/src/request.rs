@@ -99,6 +99,13 @@ pub enum Request {
     },
     /// What people were told.
     Alerts,
+    /// Where people are told, and how each of these sinks is.
+    Sinks,
+    /// Send a test message to one sink, or to all.
+    TestSinks {
+        /// Which one.
+        sink: Option<String>,
+    },
     /// A person has seen it.
     Ack {
         /// Which alert.
@@ -225,6 +232,7 @@ impl Request {
             | Self::Incidents { .. }
             | Self::Explain { .. }
             | Self::Alerts
+            | Self::Sinks
             | Self::Approvals { .. }
             | Self::Actions { .. }
             | Self::Preview { .. }
@@ -234,6 +242,7 @@ impl Request {
             | Self::FindContainer { .. }
             | Self::Copies { .. } => Role::Viewer,
             Self::Ack { .. }
+            | Self::TestSinks { .. }
             | Self::Approve { .. }
             | Self::Reject { .. }
             | Self::Act { .. }
@@ -260,6 +269,8 @@ impl Request {
             Self::Incidents { .. } => "incidents",
             Self::Explain { .. } => "explain",
             Self::Alerts => "alerts",
+            Self::Sinks => "alerts sinks",
+            Self::TestSinks { .. } => "alerts test",
             Self::Ack { .. } => "ack",
             Self::Approvals { .. } => "approvals",
             Self::Approve { .. } => "approve",

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::super::{baseline, exceptions};
+use super::super::{alerts, baseline, exceptions};
 use super::{safe, table};
 use bartizan_model::{
     Alert, AlertState, Approval, AuditEntry, Budget, Check, CheckState, Event, EventKind, Explanation, FileBackup, Flow, Gap, Health,
-    Incident, LogState, Loss, Preview, Rung, Signal, Source, Timestamp, Watched,
+    Incident, LogState, Loss, Messages, Preview, Rung, Signal, Source, Timestamp, Watched,
 };
 use bartizan_protocol::Reply;
 use bartizan_redteam::Report;
@@ -23,6 +23,8 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Incidents(incidents) => write_incidents(out, incidents),
         Reply::Explanation(explanation) => write_explanation(out, explanation),
         Reply::Alerts(alerts) => write_alerts(out, alerts),
+        Reply::Sinks(sinks) => alerts::write_sinks(out, sinks),
+        Reply::SinkTests(tests) => alerts::write_tests(out, tests),
         Reply::Approvals(approvals) => approvals
             .iter()
             .try_for_each(|approval| write_approval(out, approval))
@@ -130,6 +132,7 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         if counts.undo_pending > 0 { format!(", {} UNDO PENDING", counts.undo_pending) } else { String::new() }
     )?;
     write_logs(out, health)?;
+    write_messages(out, &health.messages)?;
     for hop in &health.hops {
         writeln!(out, "hop       {}: {} in, {} lost", safe(&hop.hop), hop.received, hop.dropped)?;
     }
@@ -140,6 +143,18 @@ fn write_health(out: &mut impl Write, health: &Health) -> io::Result<()> {
         writeln!(out, "blind     {}: {}; {}", safe(&spot.what), safe(&spot.why), safe(&spot.mend))?;
     }
     health.degraded.iter().try_for_each(|part| writeln!(out, "degraded  {}", safe(part)))
+}
+
+/// What people were told elsewhere; nothing where nobody is.
+fn write_messages(out: &mut impl Write, messages: &Messages) -> io::Result<()> {
+    let Messages { sinks, lost_sinks, waiting, sent, folded, given_up } = messages;
+    if *sinks == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "told      {sent} sent to {sinks} sinks ({folded} of them folded), {waiting} waiting, {given_up} given up, {lost_sinks} sinks lost"
+    )
 }
 
 /// How many logs are read, and each that is not though it should be.

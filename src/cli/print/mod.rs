@@ -40,6 +40,8 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Incidents(incidents) => list(incidents, single),
         Reply::Explanation(explanation) => document(explanation),
         Reply::Alerts(alerts) => list(alerts, false),
+        Reply::Sinks(sinks) => list(sinks, false),
+        Reply::SinkTests(tests) => list(tests, false),
         Reply::Approvals(approvals) => list(approvals, false),
         Reply::Actions(actions) => list(actions, single),
         Reply::Preview(preview) => document(preview),
@@ -205,6 +207,6 @@ pub(super) fn written(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// Text that another program made, safe for a terminal.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     sentence(text)
 }

@@ -116,6 +116,11 @@ impl Accounting {
         self.pulses.beat(who);
     }
 
+    /// The first thread that must move and has not for too long, in words; `operation` is when what is done to the host last moved.
+    pub(crate) fn stuck(&self, operation: Option<Instant>) -> Option<String> {
+        self.pulses.stuck(Instant::now(), operation)
+    }
+
     /// What the agent costs now; when the books are not at hand, what they showed last, and how old that is.
     pub(crate) fn cost(&self) -> (Cost, Option<String>) {
         if let Ok(cost) = self.books.ask(PROMPTLY, Books::cost) {
@@ -154,7 +159,7 @@ impl Accounting {
     /// Tells the service manager that we live, when that is due.
     fn feed(&self, ties: &Ties, period: Option<Duration>, fed: &mut Option<Instant>) {
         let Some(period) = period else { return };
-        let stuck = self.pulses.stuck(Instant::now(), (ties.moved)());
+        let stuck = self.stuck((ties.moved)());
         let moving = stuck.is_none();
         ties.troubles.report("heartbeat", stuck);
         if moving && fed.is_none_or(|fed| fed.elapsed() >= period) {

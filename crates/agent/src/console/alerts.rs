@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::Console;
 use crate::record::Record;
+use bartizan_alerts::Message;
 use bartizan_model::{Alert, AlertId, AlertState, Confidence, Incident, Severity};
-use bartizan_outbound::Notice;
-use bartizan_sys::own_usage;
 
 impl Console {
     /// Raises the alert about an incident, or brings it up to date.
@@ -52,8 +51,8 @@ impl Console {
         if new {
             self.counters.count_alert();
         }
-        if let Some(webhook) = self.webhook.as_ref().filter(|_| new || worse) {
-            webhook.offer(Notice::alert(&own_usage::host_name(), &alert, &active));
+        if new || worse {
+            self.alerts.offer(|host| Message::alert(host, &alert, incident.confidence, &active));
         }
         self.recorder.keep(Record::Alert(Box::new(alert)));
     }
@@ -66,6 +65,7 @@ impl Console {
         alert.by = Some(actor.to_owned());
         rows.live.alert(&alert);
         drop(rows);
+        self.alerts.acknowledge(&id.to_string());
         self.recorder.keep(Record::Alert(Box::new(alert.clone())));
         Some(alert)
     }

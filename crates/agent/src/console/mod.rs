@@ -19,6 +19,7 @@ use presence::Attendance;
 use publish::Publisher;
 
 use crate::accounting::Counters;
+use crate::alerts::Alerts;
 use crate::notify::Notify;
 use crate::record::{Record, Recorder};
 use crate::schedule::due;
@@ -27,7 +28,6 @@ use bartizan_model::{
     Action, Alert, Approval, ApprovalState, Event, Flow, Health, Incident, IncidentId, Process, ProcessKey, Signal, Timestamp,
     Unpoisoned as _,
 };
-use bartizan_outbound::Webhook;
 use bartizan_protocol::{Push, Snapshot};
 use bartizan_sensors::{ProcessCache, Stop};
 
@@ -66,7 +66,8 @@ pub(crate) struct Console {
     processes: Arc<ProcessCache>,
     counters: Arc<Counters>,
     recorder: Arc<Recorder>,
-    webhook: Option<Webhook>,
+    /// Those who are told elsewhere.
+    alerts: Arc<Alerts>,
 }
 
 /// What the console feed needs of others.
@@ -74,13 +75,13 @@ pub(crate) struct Ties {
     pub(crate) processes: Arc<ProcessCache>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) recorder: Arc<Recorder>,
-    pub(crate) webhook: Option<Webhook>,
+    pub(crate) alerts: Arc<Alerts>,
 }
 
 impl Console {
     /// Empty; `left` is when the last console of an earlier run did, `next_alert` the number of the next alert.
     pub(crate) fn new(policy: &Policy, left: Option<Timestamp>, next_alert: u64, ties: Ties) -> Self {
-        let Ties { processes, counters, recorder, webhook } = ties;
+        let Ties { processes, counters, recorder, alerts } = ties;
         Self {
             rows: Mutex::new(Rows { live: Live::default(), seq: 0, contain: policy.posture.contain }),
             publisher: Publisher::default(),
@@ -90,7 +91,7 @@ impl Console {
             processes,
             counters,
             recorder,
-            webhook,
+            alerts,
         }
     }
 

@@ -1,17 +1,15 @@
 //! What follows an action: on screen, counted, its incident marked; and what an error of the responder is to whoever asked.
 
 use super::Response;
+use bartizan_alerts::Message;
 use bartizan_model::{Action, Unpoisoned as _};
-use bartizan_outbound::Notice;
 use bartizan_protocol::{ErrorCode, Refusal};
 use bartizan_responder::ActError;
 
 impl Response {
     /// Tells whoever is not at the console, where the owner wants that.
-    pub(super) fn push(&self, notice: impl FnOnce(&str) -> Notice) {
-        if let Some(webhook) = &self.webhook {
-            webhook.offer(notice(&bartizan_sys::own_usage::host_name()));
-        }
+    pub(super) fn push(&self, message: impl FnOnce(&str) -> Message) {
+        self.alerts.offer(message);
     }
 
     /// Puts an action on screen; an incident that nothing holds any more is open again.

@@ -12,13 +12,13 @@ use super::known_sources::KnownSources;
 use super::questions::Questions;
 use super::under_way::UnderWay;
 use super::{Response, Standing, usage};
+use bartizan_alerts::Message;
 use bartizan_config::Policy;
 use bartizan_court::{ApprovalRequest, Case, Court, Ruling, Warrant};
 use bartizan_model::{
     Action, ActionPlan, Approval, ApprovalId, ApprovalState, Incident, IncidentId, Mode, Preview, ProcessKey, Target, Timestamp,
     Unpoisoned as _, WarrantId,
 };
-use bartizan_outbound::Notice;
 use bartizan_protocol::{ErrorCode, Refusal};
 
 /// Refusals remembered so that the same one is recorded once.
@@ -173,7 +173,7 @@ impl Decider {
         };
         let detail = format!("{} for {}: {}", approval.action, incident.id, approval.held_because);
         self.response.audit(now, "the court", "approval.asked", &id.to_string(), &detail);
-        self.response.push(|host| Notice::question(host, &approval, incident.severity));
+        self.response.push(|host| Message::question(host, &approval, incident.severity));
         self.keep(approval);
     }
 
@@ -292,6 +292,9 @@ impl Decider {
     }
 
     fn keep(&mut self, approval: Approval) {
+        if approval.state != ApprovalState::Pending {
+            self.response.alerts.acknowledge(&approval.id.to_string());
+        }
         self.response.console.approval(&approval);
         self.questions.keep(approval);
         self.publish();

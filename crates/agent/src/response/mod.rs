@@ -37,6 +37,7 @@ use known_sources::KnownSources;
 use people::usage;
 
 use crate::accounting::Accounting;
+use crate::alerts::Alerts;
 use crate::console::Console;
 use crate::ingest::Ingest;
 use crate::mailbox::{Mailbox, Published};
@@ -48,7 +49,6 @@ use bartizan_model::{
     Action, ActionPlan, Approval, ApprovalState, AuditBody, HostText, Lifeline, LifelineReason, Mode, Preview, Process, ProcessKey,
     Timestamp,
 };
-use bartizan_outbound::Webhook;
 use bartizan_responder::{ActError, Responder};
 use bartizan_sensors::{ProcessCache, Stop};
 use bartizan_store::ledger::Ledger;
@@ -76,7 +76,7 @@ pub(crate) struct Ties {
     pub(crate) processes: Arc<ProcessCache>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) recorder: Arc<Recorder>,
-    pub(crate) webhook: Option<Webhook>,
+    pub(crate) alerts: Arc<Alerts>,
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) console: Arc<Console>,
     pub(crate) accounting: Arc<Accounting>,
@@ -101,7 +101,7 @@ pub(crate) struct Response {
     /// Who else holds addresses.
     foreign: known_sources::Foreign,
     recorder: Arc<Recorder>,
-    webhook: Option<Webhook>,
+    alerts: Arc<Alerts>,
     ingest: Arc<Ingest>,
     console: Arc<Console>,
     accounting: Arc<Accounting>,
@@ -110,7 +110,7 @@ pub(crate) struct Response {
 impl Response {
     /// In this mode, with who acts and whom never to cut off.
     pub(crate) fn new(mode: Mode, responder: Responder, owner: Arc<Owner>, ties: Ties) -> Self {
-        let Ties { settings, stop, troubles, processes, ledger, recorder, webhook, ingest, console, accounting } = ties;
+        let Ties { settings, stop, troubles, processes, ledger, recorder, alerts, ingest, console, accounting } = ties;
         let notify = Arc::<Notify>::default();
         let wake = Arc::clone(&notify);
         let standing = Published::new(Standing { mode, asked: (0, 0), questions: questions::All::new(), at: Instant::now() });
@@ -131,7 +131,7 @@ impl Response {
             jailed: Mutex::default(),
             foreign: known_sources::Foreign::default(),
             recorder,
-            webhook,
+            alerts,
             ingest,
             console,
             accounting,

@@ -83,6 +83,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Signals(_)
         | Reply::Incidents(_)
         | Reply::Alerts(_)
+        | Reply::Sinks(_)
+        | Reply::SinkTests(_)
         | Reply::Approvals(_)
         | Reply::Logs(_)
         | Reply::Attackers(_)

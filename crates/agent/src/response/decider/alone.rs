@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::Decider;
 use crate::own_thread::lend;
 use crate::response::{PendingCase, Response};
+use bartizan_alerts::Message;
 use bartizan_court::Warrant;
 use bartizan_model::{Action, ActionKind, ActionPlan, Approval, ApprovalState, Direction, Incident, Target, Timestamp};
-use bartizan_outbound::Notice;
 use bartizan_responder::ActError;
 
 /// So long a thread that made a change waits for the court to hear of it; the court hears of it in any case.
@@ -102,7 +102,7 @@ impl Response {
             Ok(action) => {
                 self.carried_out(&action);
                 self.ingest.acted_on_soon(incident.id);
-                self.push(|host| Notice::action(host, &action, incident.severity));
+                self.push(|host| Message::action(host, &action, incident.severity));
                 return Outcome::Done(action);
             }
             Err(error) => error,

@@ -1,0 +1,81 @@
+//! What waits, on the disk: written after each change, at most once a second. A crash loses what came in that second,
+//! and what was on its way to a sink is sent again.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Alerts, Held};
+use crate::troubles::Troubles;
+use bartizan_alerts::State;
+use bartizan_model::Unpoisoned as _;
+use bartizan_sys::digest::read_bounded;
+use bartizan_sys::replace_file::{self, Outlives};
+
+/// In the data directory.
+const FILE: &str = "alerts.json";
+/// Larger than eight full sinks can be.
+const MAX_BYTES: u64 = 64 << 20;
+/// Between two writes.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A write that takes long is followed by a longer pause: writing takes a twentieth of the time at most.
+const SHARE: u32 = 20;
+/// The name under which trouble is reported.
+const TROUBLE: &str = "alert queue";
+
+pub(super) struct Kept {
+    file: PathBuf,
+    troubles: Arc<Troubles>,
+}
+
+impl Kept {
+    pub(super) fn beside(data: &Path, troubles: Arc<Troubles>) -> Self {
+        Self { file: data.join(FILE), troubles }
+    }
+
+    /// As an earlier run left it; empty when there is none or it cannot be read.
+    pub(super) fn read(&self) -> State {
+        let bytes = match read_bounded(&self.file, MAX_BYTES) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return State::default(),
+            read => read.map_err(|error| error.to_string()),
+        };
+        let state = bytes.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+        let lost = |why| {
+            format!("{} cannot be read ({why}): what waited for sinks is lost; `bartizan alerts` lists all alerts", self.file.display())
+        };
+        self.troubles.or_report(TROUBLE, state.map_err(lost))
+    }
+
+    fn write(&self, state: &State) {
+        let bytes = serde_json::to_vec(state).unwrap_or_default();
+        let written = replace_file::replace(&self.file, &bytes, 0o600, Outlives::Power);
+        let trouble =
+            |error| format!("{} cannot be written ({error}): what waits for sinks is lost if the agent ends", self.file.display());
+        self.troubles.report(TROUBLE, written.err().map(trouble));
+    }
+}
+
+impl Alerts {
+    /// The thread: writes what changed, until the agent ends, and then once more.
+    pub(crate) fn keep(&self) {
+        let mut written = 0;
+        loop {
+            let unchanged = |held: &mut Held| held.changes == written && !held.is_over;
+            let held = self.changed.wait_while(self.held(), unchanged).unpoisoned();
+            let (is_over, changes) = (held.is_over, held.changes);
+            let state = (changes != written).then(|| held.queue.state().clone());
+            drop(held);
+            let begun = Instant::now();
+            if let Some(state) = state {
+                self.kept.write(&state);
+                written = changes;
+            }
+            if is_over {
+                return;
+            }
+            let pause = PAUSE.max(begun.elapsed() * SHARE);
+            drop(self.changed.wait_timeout_while(self.held(), pause, |held| !held.is_over).unpoisoned());
+        }
+    }
+}
