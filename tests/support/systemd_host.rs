@@ -75,6 +75,13 @@ pub struct SystemdHost {
 impl SystemdHost {
     /// Boots it with the agent installed as its unit, not yet started.
     pub fn boot() -> Self {
+        let host = Self::boot_bare();
+        host.install();
+        host
+    }
+
+    /// Boots it without any of ours on it.
+    pub fn boot_bare() -> Self {
         let docker = Docker::start();
         let imported = docker.run(&["import", image().unwrap().to_str().unwrap(), "debian"]);
         assert!(imported.status.success(), "{}", told(&imported));
@@ -87,7 +94,6 @@ impl SystemdHost {
         let started = host.docker.run(&arguments);
         assert!(started.status.success(), "{}", told(&started));
         host.wait_until_up();
-        host.install();
         host
     }
 

@@ -39,8 +39,11 @@ impl Detector for CredentialRead {
             return None;
         }
         let detection = match event.process.as_deref() {
-            None => Detection::new(format!("somebody opened {}, and was gone before it could be seen who", path(&file.path)))
-                .rated(Severity::Low, 0.2),
+            None => Detection::new(format!(
+                "{} was opened by a process that could not be identified: it had ended, or is hidden from this host's /proc",
+                path(&file.path)
+            ))
+            .rated(Severity::Low, 0.2),
             Some(process) if is_rightful(process, context) => return None,
             Some(process) if reads_for_itself(process, context) => {
                 Detection::new(format!("{} opened {}, which it does for itself", named(process), path(&file.path)))
