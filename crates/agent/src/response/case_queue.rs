@@ -1,5 +1,5 @@
 //! Cases that wait for the court. The same incident waits once, as it is by now, however often it changes, so a flood of
-//! signals makes the queue no longer than the list of incidents.
+//! signals makes the queue no longer than the list of incidents, and keeps no other incident waiting for more than one turn of each.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,8 +17,23 @@ pub(crate) struct PendingCase {
 /// The waiting list.
 #[derive(Debug)]
 pub(super) struct CaseQueue {
-    waiting: Mutex<BTreeMap<IncidentId, PendingCase>>,
+    waiting: Mutex<Waiting>,
     notify: Arc<Notify>,
+}
+
+/// Each with its turn; one that changes keeps its own.
+#[derive(Debug, Default)]
+struct Waiting {
+    cases: BTreeMap<IncidentId, (u64, PendingCase)>,
+    turn: u64,
+}
+
+impl Waiting {
+    fn insert(&mut self, case: PendingCase) {
+        self.turn += 1;
+        let turn = self.cases.get(&case.incident.id).map_or(self.turn, |(turn, _)| *turn);
+        self.cases.insert(case.incident.id, (turn, case));
+    }
 }
 
 impl CaseQueue {
@@ -30,32 +45,38 @@ impl CaseQueue {
     /// Puts a case on the list and wakes the court; `merged` went into it.
     pub(super) fn add(&self, case: PendingCase, merged: &[IncidentId]) {
         let mut waiting = self.waiting.lock().unpoisoned();
-        merged.iter().for_each(|id| drop(waiting.remove(id)));
-        waiting.insert(case.incident.id, case);
+        merged.iter().for_each(|id| drop(waiting.cases.remove(id)));
+        waiting.insert(case);
         drop(waiting);
         self.notify.wake();
     }
 
     /// Puts a case back that was taken and could not be dealt with; what came of the same incident meanwhile is newer.
     pub(super) fn put_back(&self, case: PendingCase) {
-        self.waiting.lock().unpoisoned().entry(case.incident.id).or_insert(case);
+        let mut waiting = self.waiting.lock().unpoisoned();
+        if !waiting.cases.contains_key(&case.incident.id) {
+            waiting.insert(case);
+        }
+        drop(waiting);
         self.notify.wake();
     }
 
     /// Brings a case up to date, if it waits.
     pub(super) fn renew(&self, case: PendingCase) {
-        if let Some(waiting) = self.waiting.lock().unpoisoned().get_mut(&case.incident.id) {
-            *waiting = case;
+        if let Some(waiting) = self.waiting.lock().unpoisoned().cases.get_mut(&case.incident.id) {
+            waiting.1 = case;
         }
     }
 
-    /// Takes the oldest incident's case.
+    /// Takes the case that waits longest.
     pub(super) fn take(&self) -> Option<PendingCase> {
-        self.waiting.lock().unpoisoned().pop_first().map(|(_, case)| case)
+        let mut waiting = self.waiting.lock().unpoisoned();
+        let id = waiting.cases.iter().min_by_key(|(_, (turn, _))| *turn).map(|(id, _)| *id)?;
+        waiting.cases.remove(&id).map(|(_, case)| case)
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.lock().unpoisoned().len()
+        self.waiting.lock().unpoisoned().cases.len()
     }
 }

@@ -174,6 +174,24 @@ fn what_an_emergency_stop_forestalled_answers_no_question_and_is_judged_anew() {
 }
 
 #[test]
+fn an_incident_that_changes_all_the_time_keeps_no_other_from_the_court() {
+    let bench = Bench::new();
+    let response = bench.response();
+    let of = |id: u64| {
+        let mut case = case();
+        case.incident.id = IncidentId(id);
+        case
+    };
+    let take = || response.cases.take().map(|case| case.incident.id.0);
+    response.cases.add(of(1), &[]);
+    response.cases.add(of(7), &[]);
+    assert_eq!(take(), Some(1));
+    response.cases.add(of(1), &[]);
+    response.cases.add(of(7), &[]);
+    assert_eq!((take(), take(), take()), (Some(7), Some(1), None));
+}
+
+#[test]
 fn three_actions_that_the_probes_found_harmful_pause_the_automatic_ones() {
     let bench = Bench::new();
     let (response, mut decider) = (bench.response(), bench.decider(Mode::Balanced, vec![]));

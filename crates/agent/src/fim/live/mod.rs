@@ -54,7 +54,10 @@ pub(crate) struct Live {
 #[derive(Debug, Default)]
 struct Inbox {
     touched: VecDeque<FileTouched>,
-    unseen: BTreeMap<PathBuf, Option<Arc<Process>>>,
+    /// Directories to be looked at again: since which turn, and who made it.
+    unseen: BTreeMap<PathBuf, (u64, Option<Arc<Process>>)>,
+    /// The turn of the next directory.
+    turn: u64,
     /// Touched paths were taken so often since a directory was.
     turns: u8,
 }
@@ -128,7 +131,10 @@ impl Live {
             return Next::Touched(inbox.some());
         }
         inbox.turns = 0;
-        inbox.unseen.pop_first().map_or(Next::Nothing, |(path, by)| Next::Unseen(path, by))
+        // The one that waits longest: by name, whoever makes directories all the time would keep others unseen for ever.
+        let oldest = inbox.unseen.iter().min_by_key(|(_, (turn, _))| *turn).map(|(path, _)| path.clone());
+        let taken = oldest.and_then(|path| inbox.unseen.remove_entry(&path));
+        taken.map_or(Next::Nothing, |(path, (_, by))| Next::Unseen(path, by))
     }
 
     /// Touched paths that came meanwhile.
@@ -179,11 +185,17 @@ impl Inbox {
         if path.ancestors().any(|above| self.unseen.contains_key(above)) {
             return;
         }
-        self.unseen.retain(|known, _| !known.starts_with(&path));
-        self.unseen.insert(path, by);
+        let mut turn = self.turn;
+        self.turn += 1;
+        self.unseen.retain(|known, (since, _)| {
+            let is_below = known.starts_with(&path);
+            turn = if is_below { turn.min(*since) } else { turn };
+            !is_below
+        });
+        self.unseen.insert(path, (turn, by));
         if self.unseen.len() > MAX_UNSEEN {
             let places = watched.lock().unpoisoned().places.clone();
-            self.unseen = places.into_iter().map(|place| (place, None)).collect();
+            self.unseen = places.into_iter().map(|place| (place, (turn, None))).collect();
         }
     }
 }
@@ -221,6 +233,29 @@ mod tests {
         }
         assert_eq!(taken.iter().position(|batch| *batch == 0), Some(usize::from(TURNS)), "a flood keeps nothing unseen for long");
         assert_eq!((taken.len(), taken.iter().sum()), (MAX_TOUCHED / AT_ONCE + 1, MAX_TOUCHED));
+    }
+
+    #[test]
+    fn who_makes_directories_all_the_time_keeps_no_other_unseen() {
+        let live = live();
+        for number in 0..10 {
+            live.unseen(format!("/w/a{number}").into(), None);
+        }
+        live.unseen("/w/z/deep".into(), None);
+        let mut looks = 0;
+        loop {
+            live.unseen(format!("/w/b{looks:02}").into(), None);
+            // What comes above it takes over its turn.
+            if looks == 5 {
+                live.unseen("/w/z".into(), None);
+            }
+            match live.next(Duration::ZERO) {
+                Next::Unseen(path, None) if path == Path::new("/w/z") => break,
+                other => assert!(looks < 10, "{other:?}"),
+            }
+            looks += 1;
+        }
+        assert_eq!(looks, 10);
     }
 
     #[test]
