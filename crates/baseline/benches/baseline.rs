@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bartizan_baseline::{Asked, Baseline, Circumstances, Settings, Wanted, list, review, status};
+use bartizan_baseline::{Asked, Baseline, Circumstances, Settings, Wanted, list, review, status, take_changes};
 use bartizan_model::{
     Ancestor, BootId, Event, EventId, EventKind, Flow, HabitId, HostText, Lineage, Process, ProcessKey, Protocol, Source, Timestamp,
 };
@@ -113,6 +113,7 @@ fn main() {
     });
     asked("review", &mut || review(&desk, now, (None, None)).unwrap().learned.len());
     asked("status", &mut || status(&desk, now, None).unwrap().profiles.len());
+    asked("to be written", &mut || take_changes(&desk).map_err(|_| ()).unwrap().habits.len());
     let mut baseline = desk.baseline.into_inner();
     let ids: Vec<HabitId> = (1..=10_000).map(HabitId).collect();
     timed("decide", &mut || baseline.decide(&ids, true, "ann").unwrap().len());

@@ -9,6 +9,7 @@ use super::activity::{Activity, KeptActivity};
 use super::baseline::Baseline;
 use super::known::{Entry, Known};
 use super::observation::is_outside_value;
+use super::parts::{HABITS, NUMBERS};
 use super::settings::Settings;
 
 /// A profile on disk. Times are seconds since 1970.
@@ -122,20 +123,38 @@ fn keep_habit(profile: u64, entry: &Entry) -> KeptHabit {
 impl Baseline {
     /// What is new since the last call; what fails to be kept goes back by [`Baseline::not_kept`].
     pub fn take_changes(&mut self) -> Changes {
+        let (mut changes, mut from) = (Changes::default(), Some(0));
+        while let Some(number) = from {
+            from = self.take_part(number, &mut changes);
+        }
+        changes
+    }
+
+    /// The same in parts, each of a moment: of the profiles from this number on. Where the next part begins, if there is one.
+    pub(crate) fn take_part(&mut self, from: u64, changes: &mut Changes) -> Option<u64> {
         let (gone, gone_habits) = self.gone.take();
+        // All that any part hands over has a number below these.
         self.gone.handed_over((self.next_profile, self.next_habit));
-        let mut changes = Changes { began: self.began, gone, gone_habits, ..Changes::default() };
-        for (id, known) in &mut self.profiles {
+        changes.began = self.began;
+        changes.gone.extend(gone);
+        changes.gone_habits.extend(gone_habits);
+        let mut looked = 0;
+        for id in from..self.next_profile {
+            if looked >= HABITS || id - from >= NUMBERS {
+                return Some(id);
+            }
+            let Some(known) = self.profiles.get_mut(&id) else { continue };
+            looked += 1 + known.habits.len();
             if !std::mem::take(&mut known.changed) {
                 continue;
             }
-            changes.profiles.push(keep_profile(*id, known));
+            changes.profiles.push(keep_profile(id, known));
             for entry in known.habits.iter_mut().filter(|entry| entry.changed) {
                 entry.changed = false;
-                changes.habits.push(keep_habit(*id, entry));
+                changes.habits.push(keep_habit(id, entry));
             }
         }
-        changes
+        None
     }
 
     /// These changes could not be kept: everything counts as changed, and what was forgotten still has to go from the disk.

@@ -30,5 +30,5 @@ pub use baseline::Baseline;
 pub use circumstances::Circumstances;
 pub use deviation::{Deviation, DeviationKind};
 pub use keeping::{Changes, KeptHabit, KeptProfile};
-pub use parts::{Asked, Wanted, list, review, status};
+pub use parts::{Asked, Wanted, list, review, status, take_changes};
 pub use settings::Settings;

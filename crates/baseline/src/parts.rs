@@ -7,12 +7,13 @@ use std::sync::Arc;
 use bartizan_model::{BaselineReview, BaselineStatus, BaselineVersion, Habit, HabitKind, HabitReason, HabitState, Profile, Timestamp};
 
 use super::baseline::Baseline;
+use super::keeping::Changes;
 use super::known::{Entry, Known};
 use super::review::{Counted, LISTED, counted, row, status_of};
 
 /// Habits that one part looks at, and numbers of profiles that it tries.
-const HABITS: usize = 2_048;
-const NUMBERS: u64 = 8_192;
+pub(crate) const HABITS: usize = 2_048;
+pub(crate) const NUMBERS: u64 = 8_192;
 /// Habits that are copied at once.
 const ROWS: usize = 256;
 
@@ -77,6 +78,29 @@ fn rows<A: Asked>(asked: &A, places: &[Place]) -> Result<Vec<Habit>, A::Error> {
         found.extend(asked.ask(move |baseline| baseline.rows(&part))?);
     }
     Ok(found)
+}
+
+/// What is new since the last time, for whoever writes it down.
+///
+/// # Errors
+/// When there is no answer; with it comes what was taken until then, which goes back by [`Baseline::not_kept`].
+pub fn take_changes<A: Asked>(asked: &A) -> Result<Changes, (A::Error, Option<Box<Changes>>)> {
+    let (mut changes, mut from, mut taken) = (Changes::default(), Some(0), false);
+    while let Some(number) = from {
+        let part = asked.ask(move |baseline| {
+            let mut part = Changes::default();
+            let next = baseline.take_part(number, &mut part);
+            (part, next)
+        });
+        let (part, next) = part.map_err(|error| (error, taken.then(|| Box::new(std::mem::take(&mut changes)))))?;
+        (taken, from) = (true, next);
+        changes.began = part.began;
+        changes.profiles.extend(part.profiles);
+        changes.habits.extend(part.habits);
+        changes.gone.extend(part.gone);
+        changes.gone_habits.extend(part.gone_habits);
+    }
+    Ok(changes)
 }
 
 /// Which habits are looked at.
@@ -232,5 +256,11 @@ mod tests {
         let review = review(&desk, now, (None, None)).unwrap();
         assert_eq!((review.waiting.len(), review.more), (LISTED, 700 * 2 - LISTED as u64));
         assert_eq!((review.learned.len(), review.more_learned, review.status), (LISTED, 700 * 3 - LISTED as u64, status_before));
+        let changes = take_changes(&desk).unwrap();
+        assert_eq!((changes.profiles.len(), changes.habits.len()), (700, all.len()));
+        assert!(take_changes(&desk).unwrap().is_empty(), "each once");
+        let mut baseline = desk.0.into_inner();
+        baseline.not_kept(changes);
+        assert_eq!(baseline.take_changes().habits.len(), all.len(), "and again when it was not kept");
     }
 }

@@ -8,7 +8,7 @@ use super::Ingest;
 use super::pipeline::Pipeline;
 use crate::mailbox::NoAnswer;
 use crate::troubles::Troubles;
-use bartizan_baseline::{Asked, Baseline, Changes, Settings};
+use bartizan_baseline::{Asked, Baseline, Changes, Settings, take_changes};
 use bartizan_config::Policy;
 use bartizan_model::{BaselineVersion, Timestamp, Unpoisoned as _};
 use bartizan_store::{Habits, StoreError};
@@ -97,11 +97,11 @@ impl HabitKeeper {
     /// newer one.
     fn keep<T>(
         &self,
-        take: impl FnOnce() -> Result<Changes, HabitError>,
+        take: impl FnOnce() -> Result<Changes, (HabitError, Option<Box<Changes>>)>,
         then: impl FnOnce(&mut Habits, &Changes) -> Result<T, StoreError>,
     ) -> Result<T, NotKept> {
         let mut store = self.store.lock().unpoisoned();
-        let changes = take().map_err(|error| NotKept { error, changes: None })?;
+        let changes = take().map_err(|(error, changes)| NotKept { error, changes })?;
         self.began.store(changes.began, Ordering::Relaxed);
         let kept = match store.as_mut() {
             Some(store) => then(store, &changes).map_err(HabitError::Store),
@@ -156,14 +156,14 @@ impl Ingest {
 
     /// Writes down what was learned since the last time.
     pub(crate) fn keep_habits(&self, now: Timestamp) {
-        let kept = self.habits.keep(|| self.ask_baseline(Baseline::take_changes), |store, changes| save(store, changes, now));
+        let kept = self.habits.keep(|| take_changes(self), |store, changes| save(store, changes, now));
         kept.unwrap_or_else(|failed| drop(self.give_back(failed)));
     }
 
     /// What could not be kept is kept another time. Where there is no file, it is gone: it is learned in memory only.
     fn give_back(&self, NotKept { error, changes }: NotKept) -> HabitError {
         match (&error, changes) {
-            (HabitError::Store(_), Some(changes)) => {
+            (HabitError::Store(_) | HabitError::NoAnswer(_), Some(changes)) => {
                 self.pipeline.tell(move |pipeline| pipeline.habits_not_kept(*changes));
             }
             (HabitError::Store(_) | HabitError::Off | HabitError::Away | HabitError::NoAnswer(_), _) => {}
@@ -174,7 +174,7 @@ impl Ingest {
     /// A person decided something: it is written down at once, and is a version of its own.
     pub(crate) fn keep_decision(&self, now: Timestamp, by: &str, what: &str) -> Result<BaselineVersion, HabitError> {
         let kept = self.habits.keep(
-            || self.ask_baseline(Baseline::take_changes),
+            || take_changes(self),
             |store, changes| {
                 store.save(changes)?;
                 store.make_version(now, by, what)
@@ -194,7 +194,7 @@ impl Pipeline {
 
     /// At the end.
     pub(super) fn keep_habits(&mut self) {
-        let take = || self.detectors.baseline().map(Baseline::take_changes).ok_or(HabitError::Off);
+        let take = || self.detectors.baseline().map(Baseline::take_changes).ok_or((HabitError::Off, None));
         // Trouble with it is reported; there is nobody left to do it later.
         self.ties.ingest.habits.keep(take, |store, changes| store.save(changes)).unwrap_or_default();
     }
