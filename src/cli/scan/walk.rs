@@ -85,6 +85,8 @@ struct Job {
 struct State {
     waiting: Vec<Job>,
     at_work: usize,
+    /// Threads that wait for a directory: only they are woken, for waking costs a system call though nobody waits.
+    idle: usize,
     walked: Walked,
 }
 
@@ -152,8 +154,13 @@ impl Shared<'_> {
         }
         while let Some(job) = self.next() {
             self.one(job, see);
-            self.state.lock().unpoisoned().at_work -= 1;
-            self.changed.notify_all();
+            let mut state = self.state.lock().unpoisoned();
+            state.at_work -= 1;
+            let is_over = state.at_work == 0 && state.waiting.is_empty();
+            drop(state);
+            if is_over {
+                self.changed.notify_all();
+            }
         }
     }
 
@@ -170,9 +177,13 @@ impl Shared<'_> {
                 return Some(job);
             }
             if state.at_work == 0 {
+                // Whoever waits has nothing to wait for any more.
+                self.changed.notify_all();
                 return None;
             }
+            state.idle += 1;
             state = self.changed.wait(state).unpoisoned();
+            state.idle -= 1;
         }
     }
 
@@ -261,8 +272,11 @@ impl Shared<'_> {
         }
         below.reverse();
         state.waiting.append(&mut below);
+        let is_awaited = state.idle > 0 && !state.waiting.is_empty();
         drop(state);
-        self.changed.notify_all();
+        if is_awaited {
+            self.changed.notify_all();
+        }
     }
 }
 
