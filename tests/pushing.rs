@@ -36,6 +36,7 @@ impl Place {
     fn clean(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("HOME", self.dir.path()).env("GIT_CONFIG_NOSYSTEM", "1").env_remove("XDG_CONFIG_HOME");
+        command.env("BARTIZAN_DATA", self.dir.path().join("data"));
         for (name, value) in [("GIT_AUTHOR_NAME", "ann"), ("GIT_COMMITTER_NAME", "ann"), ("EMAIL", "ann@host.test")] {
             command.env(name, value);
         }
@@ -128,6 +129,29 @@ fn a_commit_with_a_key_is_not_pushed_and_ordinary_work_is() {
     let again = place.commit("app.py", "def main():\n    return 8\n");
     assert!(place.push(&["origin", "main"]).status.success() && place.remote_has(&again));
     assert!(place.push(&["--no-verify", "origin", "main"]).status.success());
+}
+
+#[test]
+fn what_a_person_accepted_is_pushed_and_said_and_another_key_is_not() {
+    let place = Place::new();
+    place.install();
+    let bad = place.commit("settings.py", KEY);
+    blocked(&place.push(&["origin", "main"]));
+    let work = place.work();
+    place.bartizan(&["scan", "secrets", "--history", work.to_str().unwrap()]);
+    let found: Value = serde_json::from_slice(&place.bartizan(&["findings", "--json"]).stdout).unwrap();
+    let id = found[0]["id"].as_str().unwrap_or_else(|| panic!("{found:#}")).to_owned();
+    let accepted = place.bartizan(&["findings", "accept", &id, "--until", "30d", "--reason", "an example"]);
+    assert!(accepted.status.success(), "{}", said(&accepted));
+    let pushed = place.push(&["origin", "main"]);
+    assert!(pushed.status.success() && place.remote_has(&bad), "{}", said(&pushed));
+    assert!(said(&pushed).contains("accepted until ") && said(&pushed).contains(&id), "{}", said(&pushed));
+    place.commit("other.py", &KEY.replace("9aK2", "7bL3"));
+    let told = blocked(&place.push(&["origin", "main"]));
+    assert!(told.contains("other.py:1") && !told.contains("settings.py"), "{told}");
+    place.git(&["reset", "-q", "--hard", &bad]);
+    place.commit("moved.py", KEY);
+    assert!(blocked(&place.push(&["origin", "main"])).contains("moved.py:1"), "elsewhere it is another finding");
 }
 
 #[test]

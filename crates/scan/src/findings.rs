@@ -119,7 +119,7 @@ impl Findings {
 }
 
 /// `F` and twelve hex digits: of scanner, rule, place and key, not of line or words, which change without the thing changing.
-fn name(source: &str, weakness: &Weakness) -> String {
+pub fn name(source: &str, weakness: &Weakness) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("bartizan finding 1");
     for part in [source.as_bytes(), weakness.rule.as_bytes(), weakness.location.as_bytes(), &weakness.key] {
         hasher.update(&(part.len() as u64).to_le_bytes());

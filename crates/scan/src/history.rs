@@ -220,6 +220,13 @@ impl History {
         Ok(named)
     }
 
+    /// Until when a person accepted the finding of this name, if that is not over.
+    pub fn accepted_until(&self, id: &str, now: Timestamp) -> Option<Timestamp> {
+        let all = self.kept.iter().flat_map(|kept| &kept.findings).chain(&self.salvaged);
+        let until = |finding: &Finding| if let FindingState::Accepted { until, .. } = &finding.state { Some(*until) } else { None };
+        all.filter(|finding| finding.id == id).filter_map(until).filter(|until| *until > now).max()
+    }
+
     /// One report of all last scans.
     pub fn report(&self, fail_on: Severity, now: Timestamp) -> SecurityReport {
         self.report_of(|_, _| true, fail_on, now)

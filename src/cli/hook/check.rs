@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::accepted::Accepted;
+use crate::cli::args::Global;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::print::notice;
 use crate::cli::scan::commits::{self, Counts, Place, is_object};
@@ -38,14 +40,14 @@ pub(super) struct CheckArgs {
 }
 
 /// Looks at what is to be pushed; anything but "nothing found" stops the push.
-pub(super) fn check(args: &CheckArgs) -> Result<Outcome, Failure> {
-    look(args).map_err(|why| {
+pub(super) fn check(global: &Global, args: &CheckArgs) -> Result<Outcome, Failure> {
+    look(global, args).map_err(|why| {
         let why = HostText::from(why.to_string()).escaped();
         Failure::new(1, format!("push blocked: nobody could look for secrets: {why}"), "`git push --no-verify` pushes without looking")
     })
 }
 
-fn look(args: &CheckArgs) -> io::Result<Outcome> {
+fn look(global: &Global, args: &CheckArgs) -> io::Result<Outcome> {
     let mut list = String::new();
     if io::stdin().lock().take(MAX_LIST).read_to_string(&mut list)? as u64 == MAX_LIST {
         return Err(io::Error::other("too much is pushed at once"));
@@ -60,9 +62,17 @@ fn look(args: &CheckArgs) -> io::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let scanner = Scanner::new(built_in().map_err(io::Error::other)?).map_err(io::Error::other)?;
-    let mut told = 0usize;
+    let (mut told, mut accepted) = (0usize, 0usize);
+    let known = Accepted::of(global, &repository);
     let mut found = |place: &Place, hit: Hit| {
         if hit.severity < FAIL_ON {
+            return;
+        }
+        if let Some((id, until)) = known.until(place.path, &hit) {
+            accepted += 1;
+            if accepted <= MAX_TOLD {
+                notice(&format!("accepted until {} ({id}): {}", until.format("%Y-%m-%d"), sentence(place, &hit)));
+            }
             return;
         }
         told += 1;
@@ -71,6 +81,9 @@ fn look(args: &CheckArgs) -> io::Result<Outcome> {
         }
     };
     let counts = commits::scan(&scanner, &repository, &commits, MAX_FILE, &mut found, &mut |_| {})?;
+    if told > 0 && !known.is_known() {
+        notice("what was accepted with `bartizan findings accept` cannot be read by this user, and does not count here");
+    }
     Ok(verdict(told, &counts))
 }
 

@@ -1,5 +1,6 @@
 //! `hook`: a Git hook that looks for secrets in what is to be pushed. No agent is needed.
 
+mod accepted;
 mod check;
 mod install;
 
@@ -41,6 +42,6 @@ pub(super) fn run(global: &Global, args: HookArgs) -> Result<Outcome, Failure> {
     match args.verb {
         HookVerb::Install { repository } => install::install(&repository, global.json),
         HookVerb::Remove { repository } => install::remove(&repository, global.json),
-        HookVerb::Check(args) => check::check(&args),
+        HookVerb::Check(args) => check::check(global, &args),
     }
 }

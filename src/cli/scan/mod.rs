@@ -5,7 +5,7 @@ mod deps;
 mod history;
 mod host;
 mod pieces;
-mod secrets;
+pub(super) mod secrets;
 mod set_ids;
 mod show;
 pub(super) mod stored;

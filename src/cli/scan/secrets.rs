@@ -256,7 +256,7 @@ fn add(findings: &mut Findings, path: &[u8], hit: Hit) {
 }
 
 /// What is said of a secret in a file of this path, shown as `shown`.
-pub(super) fn weakness(path: &[u8], shown: &str, hit: Hit) -> (Severity, Weakness) {
+pub(in crate::cli) fn weakness(path: &[u8], shown: &str, hit: Hit) -> (Severity, Weakness) {
     let Hit { rule, what, severity, line, shown: evidence, digest } = hit;
     let weakness = Weakness {
         rule,

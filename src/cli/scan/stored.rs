@@ -67,6 +67,14 @@ impl Stored {
         Ok(taken_in)
     }
 
+    /// What is remembered, for somebody who may not be allowed to read it; `None`: nobody knows.
+    pub(in crate::cli) fn peek(data: &Path) -> Option<History> {
+        match read(data) {
+            Ok(history) | Err(Unread::Broken(_, history)) => Some(history),
+            Err(Unread::Refused(_)) => None,
+        }
+    }
+
     /// What is known of earlier scans, for one that is not remembered itself.
     pub(in crate::cli) fn glance(data: &Path) -> History {
         match read(data) {
