@@ -108,6 +108,25 @@ fn padding_beyond_64_mib_buys_a_webshell_nothing() {
 }
 
 #[test]
+fn what_comes_and_goes_is_not_said_to_be_unjudged() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new(&["www"]);
+    place.baseline("www");
+    let _agent = place.home.start();
+    place.watched();
+    place.shell(
+        "n=0; while [ $n -lt 400 ]; do n=$((n+1)); echo $n > www/t$n; mkdir -p www/d$n/e; echo x > www/d$n/f; rm -r www/t$n www/d$n; done",
+    );
+    place.shell("echo last > www/last");
+    place.wait("www/last", "file added");
+    place.watched();
+    let watched = place.home.json(&["fim", "status"]).pop().unwrap()["watched"].clone();
+    assert_eq!(watched["unjudged_total"], 0, "{watched:#}");
+}
+
+#[test]
 fn what_is_not_judged_is_told_with_its_name() {
     if !is_root() {
         return;

@@ -49,8 +49,13 @@ pub(super) struct Looked {
     pub(super) is_long: bool,
 }
 
-/// Looks at a name; `None` when it is gone by now.
+/// Looks at a name; `None` when it is gone by now, also when it went while it was looked at.
 pub(super) fn look(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth) -> io::Result<Option<Looked>> {
+    let looked = look_once(folder, name, old, depth)?;
+    Ok(looked.filter(|looked| !matches!(looked.entry.content, Content::Unreadable(_)) || !is_gone(folder, name)))
+}
+
+fn look_once(folder: &Folder, name: &CStr, old: Option<&Entry>, depth: Depth) -> io::Result<Option<Looked>> {
     let facts = match folder.facts(name) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         facts => facts?,

@@ -127,7 +127,12 @@ impl Visitor<'_> {
         };
         let names = match &job.only {
             Some(names) => names.clone(),
-            None => folder.names().map_err(|why| skipped(format!("cannot be listed: {why}")))?,
+            None => match folder.names() {
+                Ok(names) => names,
+                // Removed since it was opened.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => return self.without_folder(&job, reader, out),
+                Err(why) => return Err(skipped(format!("cannot be listed: {why}"))),
+            },
         };
         let wanted = |entry: &Entry| job.wants(entry);
         let mut known: HashMap<Vec<u8>, Entry> = known.into_iter().filter(wanted).map(|entry| (entry.name.clone(), entry)).collect();
