@@ -130,4 +130,16 @@ fn why_names_the_rule_and_the_part_that_holds() {
     assert_eq!(rule["matched"], true);
     let text = host.rules(&["why", host.path("events.ndjson").to_str().unwrap(), "--rule", "needle"]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("s: holds"), "{}", String::from_utf8_lossy(&text.stdout));
+
+    // A correlation of it, completed by the third of three.
+    host.file(
+        "rules/burst.yml",
+        "title: Burst\nname: burst\ncorrelation:\n  type: event_count\n  rules: [needle]\n  group-by: [User]\n  timespan: 1m\n  condition:\n    gte: 3\n",
+    );
+    let three: String = (1..4).map(|n| format!("{event}\n").replace("\"E1\"", &format!("\"E{n}\""))).collect();
+    host.file("three.ndjson", &three);
+    let text = host.rules(&["why", host.path("three.ndjson").to_str().unwrap(), "--rule", "burst"]);
+    let told = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(told.contains("burst is completed: Burst") && told.contains("E1 E2 E3"), "{told}{}", String::from_utf8_lossy(&text.stderr));
+    assert_eq!(told.matches("is completed").count(), 1, "{told}");
 }

@@ -1,4 +1,4 @@
-//! `rules why`: which rules match an event, and on account of what.
+//! `rules why`: which rules match an event, and on account of what; which correlations it completes with those before it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,7 +10,7 @@ use super::super::outcome::{FAILED, Failure, Outcome};
 use super::super::print::{self, notice};
 use super::{Loaded, list};
 use bartizan_model::{Event, sentence};
-use bartizan_rules::{Memory, Trace, seen};
+use bartizan_rules::{Correlations, Memory, Met, Trace, seen};
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 4 << 20;
@@ -21,6 +21,16 @@ struct Explained<'a> {
     event: String,
     records: Vec<serde_json::Value>,
     rules: Vec<Why<'a>>,
+    correlations: Vec<Completed<'a>>,
+}
+
+/// A correlation that the event completes.
+#[derive(Serialize)]
+struct Completed<'a> {
+    id: &'a str,
+    title: &'a str,
+    found: &'a str,
+    events: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -41,7 +51,7 @@ pub(super) fn why(loaded: &Loaded, path: &Path, rule: Option<&str>, json: bool) 
         true => Box::new(BufReader::new(io::stdin())),
         false => Box::new(BufReader::new(File::open(path).map_err(fail)?)),
     };
-    let (mut memory, mut number, mut events) = (Memory::default(), 0, 0);
+    let (mut memory, mut gathered, mut number, mut events) = (Memory::default(), Correlations::default(), 0, 0);
     loop {
         let mut line = String::new();
         number += 1;
@@ -60,7 +70,12 @@ pub(super) fn why(loaded: &Loaded, path: &Path, rule: Option<&str>, json: bool) 
             }
         };
         events += 1;
-        explain(&event, &loaded.set.trace(&event, &memory, rule), json)?;
+        let matched = loaded.set.evaluate(&event, &memory);
+        let mut met = loaded.set.correlate(&event, &memory, &matched, &mut gathered);
+        if let Some(alone) = rule.and_then(|name| loaded.set.rule(name)) {
+            met.retain(|one| one.rule.key == alone.key);
+        }
+        explain(&event, &loaded.set.trace(&event, &memory, rule), &met, json)?;
         memory.learn(&event);
     }
     if events == 0 {
@@ -69,7 +84,7 @@ pub(super) fn why(loaded: &Loaded, path: &Path, rule: Option<&str>, json: bool) 
     Ok(Outcome::Done)
 }
 
-fn explain(event: &Event, traces: &[Trace<'_>], json: bool) -> Result<(), Failure> {
+fn explain(event: &Event, traces: &[Trace<'_>], met: &[Met<'_>], json: bool) -> Result<(), Failure> {
     if json {
         let rules = traces.iter().map(|trace| Why {
             id: &trace.rule.key,
@@ -77,7 +92,14 @@ fn explain(event: &Event, traces: &[Trace<'_>], json: bool) -> Result<(), Failur
             matched: trace.matched,
             conditions: &trace.why,
         });
-        return print::document(&Explained { event: event.id.to_string(), records: seen(event), rules: rules.collect() });
+        let correlations = met.iter().map(|one| Completed {
+            id: &one.rule.key,
+            title: &one.rule.title,
+            found: &one.found,
+            events: one.events.iter().map(ToString::to_string).collect(),
+        });
+        let correlations = correlations.collect();
+        return print::document(&Explained { event: event.id.to_string(), records: seen(event), rules: rules.collect(), correlations });
     }
     let command = event.process.as_ref().map(|process| process.command()).unwrap_or_default();
     let what = format!("{} {}: {}", event.id, event.kind.name(), command.chars().take(160).collect::<String>());
@@ -91,7 +113,11 @@ fn explain(event: &Event, traces: &[Trace<'_>], json: bool) -> Result<(), Failur
             lines.extend(parts.into_iter().map(|part| format!("    {part}")));
         }
     }
-    if traces.is_empty() {
+    for one in met {
+        let rests_on: Vec<String> = one.events.iter().map(ToString::to_string).collect();
+        lines.push(format!("  {} is completed: {} ({}: {})", one.rule.key, one.rule.title, one.found, rests_on.join(" ")));
+    }
+    if traces.is_empty() && met.is_empty() {
         lines.push("  it meets no rule".to_owned());
     }
     lines.iter().try_for_each(|line| print::line(&sentence(line)))
