@@ -17,6 +17,7 @@ use super::indicators::IndicatorsArgs;
 use super::logs::LogsArgs;
 use super::rules::RulesArgs;
 use super::scan::ScanArgs;
+use super::theme::ThemeArgs;
 use bartizan_agent::replay::LineFormat;
 use bartizan_client::SshHost;
 use bartizan_model::{ActionId, AlertId, ApprovalId, HostText, IncidentId, Mode, Rung};
@@ -267,6 +268,8 @@ pub(super) enum Verb {
         #[arg(long, default_value_t = 34)]
         rows: u16,
     },
+    /// Check whether a theme of the console can be read.
+    Theme(ThemeArgs),
     /// Print a script that undoes everything and needs only `sh`, `cat`, `nft` and `kill`.
     EmergencyScript,
     /// Print a completion script.

@@ -164,6 +164,7 @@ async fn request(connection: &mut Connection, verb: &Verb, json: bool) -> Result
         | Verb::Rules(_)
         | Verb::Indicators(_)
         | Verb::Detectors(_)
+        | Verb::Theme(_)
         | Verb::Redteam { .. }
         | Verb::KernelObject
         | Verb::Screenshots { .. }

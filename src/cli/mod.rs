@@ -28,6 +28,7 @@ mod rules;
 mod scan;
 mod screenshots;
 mod taken_jails;
+mod theme;
 
 pub use reference::{Page, pages};
 
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Failure> {
         Some(Verb::Replay(args)) => replay::replay(&global, &args),
         Some(Verb::Rules(args)) => rules::run(&global, args),
         Some(Verb::Detectors(args)) => detectors::run(&global, args),
+        Some(Verb::Theme(args)) => theme::run(&global, args),
         Some(Verb::Indicators(args)) => indicators::run(&global, args),
         Some(Verb::Logs(LogsArgs { verb: Some(LogsVerb::Explain(args)), .. })) => explain_line::explain(&global, &args),
         Some(Verb::Fim(args)) => fim::run(&global, args),

@@ -76,6 +76,12 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<bartizan_agent::scan_history::StoredError> for Failure {
+    fn from(error: bartizan_agent::scan_history::StoredError) -> Self {
+        Self::new(1, error.message, error.mend)
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::failed(error)

@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "agent",
         &[
             "alerts", "baseline", "config", "court", "detect", "enforce", "fail2ban", "guard", "integrity", "logs", "model", "outbound",
-            "protocol", "responder", "rules", "sensors", "store", "sys", "worker",
+            "protocol", "responder", "rules", "scan", "sensors", "store", "sys", "worker",
         ],
     ),
     (
@@ -99,7 +99,8 @@ const PARTS: &[(&str, &[&str])] = &[
 ];
 
 /// What knows all parts: no part may know it.
-const WHOLE: &[&str] = &["Engine", "answer", "assemble", "doctor", "exceptions", "health", "parts", "start", "stop"];
+const WHOLE: &[&str] =
+    &["Engine", "answer", "assemble", "doctor", "exceptions", "file_diff", "findings", "health", "parts", "start", "stop"];
 
 /// Every path from one part of the agent into the insides of another, to one that it has no business with, or to the whole.
 fn check_parts(source: &Source, facts: &Facts, out: &mut Vec<String>) {

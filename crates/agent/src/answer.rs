@@ -12,7 +12,7 @@ use bartizan_sys::{bpf, container_api, own_usage, reexec};
 
 use crate::parts::Parts;
 use crate::response::failed;
-use crate::{baseline, doctor, exceptions, health};
+use crate::{baseline, doctor, exceptions, file_diff, findings, health};
 
 /// Most rows in one answer.
 const MOST: u32 = 100_000;
@@ -64,6 +64,8 @@ fn by_its_part(parts: &Parts, request: Request, actor: &str) -> Result<Reply, Re
         Request::Rollback { ids } => response.rollback(ids, actor).map(Reply::Actions),
         Request::Confirm { id } => response.confirm(id, actor).map(one),
         Request::Copies { path } => copies(parts, path.as_ref()),
+        Request::FileDiff { path } => file_diff::answer(parts, &path),
+        Request::Findings(request) => findings::answer(parts, *request, actor),
         Request::FindAccount { name } => find_account(&name),
         Request::FindContainer { name, isolation } => find_container(&name, isolation),
         Request::Exceptions(request) => exceptions::answer(parts, *request, actor),

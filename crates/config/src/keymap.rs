@@ -98,8 +98,10 @@ const LISTS: &[View] = &[
     View::Approvals,
     View::Actions,
     View::Audit,
+    View::Files,
     View::Logs,
     View::Baseline,
+    View::Findings,
     View::Exceptions,
 ];
 
@@ -107,7 +109,7 @@ const LISTS: &[View] = &[
 const CASES: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions];
 
 /// The views in which something is answered with yes.
-const YES: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Baseline];
+const YES: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Baseline, View::Findings];
 
 /// The views in which something is answered with no.
 const NO: &[View] = &[View::Overview, View::Timeline, View::Alerts, View::Approvals, View::Actions, View::Baseline, View::Exceptions];
@@ -129,7 +131,7 @@ pub const COMMANDS: &[CommandInfo] = &[
         "approve",
         &["a"],
         "approve",
-        "approve the question under the cursor or of its incident; a habit: it is normal",
+        "approve the question under the cursor or of its incident; a habit: it is normal; accept a finding",
         YES,
     ),
     row(
@@ -262,8 +264,10 @@ pub const COMMANDS: &[CommandInfo] = &[
     row(Command::Show(View::Actions), "view-actions", &["7"], "actions", "what was done to the host, and its undoing", &[]),
     row(Command::Show(View::Health), "view-health", &["8"], "health", "what the guard sees, loses and costs", &[]),
     row(Command::Show(View::Audit), "view-audit", &["9"], "audit", "the record of every decision", &[]),
+    row(Command::Show(View::Files), "view-files", &["W"], "files", "changes of the watched files, and who made them", &[]),
     row(Command::Show(View::Logs), "view-logs", &["J"], "logs", "logs that are followed, and who attacks by them", &[]),
     row(Command::Show(View::Baseline), "view-baseline", &["B"], "baseline", "habits that wait for your review", &[]),
+    row(Command::Show(View::Findings), "view-findings", &["S"], "findings", "weaknesses that scans found", &[]),
     row(Command::Show(View::Exceptions), "view-exceptions", &["X"], "exceptions", "what people say is harmless, and until when", &[]),
 ];
 

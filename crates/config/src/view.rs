@@ -24,17 +24,21 @@ pub enum View {
     Health,
     /// The record of every decision.
     Audit,
+    /// Changes of the watched files.
+    Files,
     /// Logs that are followed, and who attacks by them.
     Logs,
     /// What is normal here: habits that wait for a person.
     Baseline,
+    /// What scans found.
+    Findings,
     /// What people say is harmless.
     Exceptions,
 }
 
 impl View {
     /// All of them, in the order of their keys and tabs.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Overview,
         Self::Processes,
         Self::Network,
@@ -44,8 +48,10 @@ impl View {
         Self::Actions,
         Self::Health,
         Self::Audit,
+        Self::Files,
         Self::Logs,
         Self::Baseline,
+        Self::Findings,
         Self::Exceptions,
     ];
 
@@ -61,8 +67,10 @@ impl View {
             Self::Actions => "actions",
             Self::Health => "health",
             Self::Audit => "audit",
+            Self::Files => "files",
             Self::Logs => "logs",
             Self::Baseline => "baseline",
+            Self::Findings => "findings",
             Self::Exceptions => "exceptions",
         }
     }
@@ -79,8 +87,10 @@ impl View {
             Self::Actions => "Actions",
             Self::Health => "Health",
             Self::Audit => "Audit",
+            Self::Files => "Files",
             Self::Logs => "Logs",
             Self::Baseline => "Baseline",
+            Self::Findings => "Findings",
             Self::Exceptions => "Exceptions",
         }
     }
@@ -95,7 +105,7 @@ impl fmt::Display for View {
 /// A view that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is not a view: use overview, processes, network, timeline, alerts, approvals, actions, health, audit, logs, baseline or exceptions"
+    "\"{0}\" is not a view: use overview, processes, network, timeline, alerts, approvals, actions, health, audit, files, logs, baseline, findings or exceptions"
 )]
 pub struct ViewError(String);
 

@@ -16,6 +16,8 @@ mod view;
 mod widgets;
 
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod question_tests;

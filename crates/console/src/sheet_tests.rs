@@ -2,15 +2,15 @@
 
 use crate::fixtures::now;
 use crate::input::{Effect, Input, Question};
-use crate::sheet_fixtures::{attackers, exceptions, logs, replies, review};
+use crate::sheet_fixtures::{attackers, diff, exceptions, files, findings, logs, replies, review};
 use crate::state::{Item, RowKey, State, rows};
-use crate::tests::{answer_all, cells, press, state, text};
+use crate::tests::{answer_all, answer_files, cells, press, state, text};
 use crate::update::{sent, update};
 use bartizan_config::{Theme, View};
 use bartizan_model::{BaselineVersion, HabitId, HostText, Role};
 use bartizan_protocol::{BaselineRequest, ErrorCode, ExceptionRequest, Refusal, Reply, Request};
 
-const VIEWS: [View; 3] = [View::Logs, View::Baseline, View::Exceptions];
+const VIEWS: [View; 5] = [View::Files, View::Logs, View::Baseline, View::Findings, View::Exceptions];
 
 fn asks(effects: &[Effect]) -> Vec<Request> {
     effects.iter().filter_map(|effect| if let Effect::Ask(question) = effect { Some(question.request.clone()) } else { None }).collect()
@@ -52,8 +52,11 @@ fn a_view_asks_while_somebody_looks_and_not_otherwise() {
     for view in View::ALL {
         let mut state = state(view, 80, 24);
         let asked = asks(&update(&mut state, Input::Tick, three));
-        assert_eq!(asked.len(), usize::from(VIEWS.contains(&view) || view == View::Audit), "{view}: {asked:?}");
-        assert_eq!(asks(&update(&mut state, Input::Tick, three + chrono::TimeDelta::seconds(1))), [], "{view}: every third second");
+        let polled = [View::Audit, View::Logs, View::Baseline, View::Exceptions];
+        let asked: Vec<_> = asked.into_iter().filter(|request| !matches!(request, Request::FileDiff { .. })).collect();
+        assert_eq!(asked.len(), usize::from(polled.contains(&view)), "{view}: {asked:?}");
+        let next = asks(&update(&mut state, Input::Tick, three + chrono::TimeDelta::seconds(1)));
+        assert!(view == View::Files || next.is_empty(), "{view}: every third second: {next:?}");
     }
     let mut state = state(View::Overview, 80, 24);
     let asked = asks(&press(&mut state, "J"));
@@ -65,7 +68,7 @@ fn a_view_asks_while_somebody_looks_and_not_otherwise() {
 
 #[test]
 fn every_view_is_reached_by_its_name_and_by_its_key() {
-    for (view, key) in VIEWS.into_iter().zip(["J", "B", "X"]) {
+    for (view, key) in VIEWS.into_iter().zip(["W", "J", "B", "S", "X"]) {
         let mut one = state(View::Overview, 80, 24);
         press(&mut one, key);
         assert_eq!(one.view, view);
@@ -101,12 +104,16 @@ fn without_an_answer_nothing_is_claimed() {
         state.sheets = crate::state::Sheets::default();
         assert!(text(&state).contains("no data from the agent yet"), "{view}: {}", text(&state));
         let refusal = Refusal { code: ErrorCode::Failed, message: "learning is switched off".into(), mend: "set learn = true".into() };
-        let asked = update(&mut state, Input::Tick, now() + chrono::TimeDelta::seconds(2));
+        let key = state.keymap.key(bartizan_config::Command::Show(view)).unwrap();
+        let asked = press(&mut state, &key);
         answer(&mut state, asked, Reply::Refused(refusal));
         let shown = text(&state);
         assert!(shown.contains("no data from the agent: learning is switched off: set learn = true"), "{view}: {shown}");
         assert!(state.message.is_none(), "nobody pressed a key for it");
         // An answer that is old says so.
+        if matches!(view, View::Files | View::Findings) {
+            continue;
+        }
         answer_all(&mut state, replies());
         update(&mut state, Input::Tick, now() + chrono::TimeDelta::seconds(61));
         assert!(text(&state).contains("answered 1m ago"), "{view}: {}", text(&state));
@@ -231,11 +238,42 @@ fn hostile_bytes_of_any_answer_never_reach_a_cell() {
         (row.author, row.reason, row.scope.exe) = (evil.to_owned(), evil.to_owned(), Some(bytes.clone()));
         (row.scope.source, row.scope.unit) = (Some(evil.to_owned()), Some(evil.to_owned()));
     }
-    let hostile = [Reply::Logs(logs), Reply::Attackers(attackers), Reply::BaselineReview(Box::new(review)), Reply::Exceptions(exceptions)];
+    let (mut files, mut diff, mut findings) = (files(), diff(), findings());
+    for row in &mut files {
+        if let bartizan_model::EventKind::FileChange { file } = &mut row.kind {
+            let seen = file.integrity.as_mut().unwrap();
+            (file.path, seen.sentence, seen.packages) = (HostText::from(evil), evil.to_owned(), vec![bytes.clone()]);
+            seen.findings = vec![bartizan_model::FileFinding { rule: evil.into(), technique: evil.into(), sentence: evil.into() }];
+        }
+        if let Some(process) = &mut row.process {
+            let process = std::sync::Arc::make_mut(process);
+            (process.exe, process.user) = (bytes.clone(), Some(HostText::from(evil)));
+            process.argv = vec![bytes.clone(), HostText::from(evil)];
+        }
+    }
+    (diff.path, diff.change, diff.diff) = (HostText::from(evil), Some(evil.to_owned()), Some(format!("+{evil}\n-{evil}\n")));
+    findings.verdict = evil.to_owned();
+    for row in &mut findings.findings {
+        (row.title, row.source, row.rule, row.why, row.fix) = (evil.into(), evil.into(), evil.into(), evil.into(), evil.into());
+        (row.location, row.evidence, row.aliases) = (bytes.clone(), HostText::from(evil), vec![evil.to_owned()]);
+        let until = now() + chrono::TimeDelta::days(1);
+        row.state = bartizan_model::FindingState::Accepted { until, reason: evil.into(), by: evil.into() };
+    }
+    let hostile = [
+        Reply::FileDiff(Box::new(diff)),
+        Reply::Findings(Box::new(findings)),
+        Reply::Logs(logs),
+        Reply::Attackers(attackers),
+        Reply::BaselineReview(Box::new(review)),
+        Reply::Exceptions(exceptions),
+    ];
     for view in VIEWS {
         for size in [(200, 60), (120, 40), (80, 24), (40, 10)] {
             let mut state = state(view, size.0, size.1);
             answer_all(&mut state, hostile.to_vec());
+            let shown = (state.sheets.diff.take(), state.sheets.files.data.take());
+            answer_files(&mut state, files.clone());
+            state.sheets.diff = shown.0;
             for keys in ["g", "enter", "esc", "* a", "esc", "x", "esc", "l", "enter", "esc", "y"] {
                 press(&mut state, keys);
                 let buf = cells(&state, &Theme::named("dark").unwrap());

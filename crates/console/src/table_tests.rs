@@ -51,7 +51,7 @@ fn a_table_is_sorted_by_any_column_and_again_for_the_other_way_round() {
 #[test]
 fn every_name_that_a_table_is_sorted_by_is_a_value_of_its_rows() {
     use crate::state::facts::*;
-    use crate::state::sheet_rows::{attacker, exception, habit, log};
+    use crate::state::sheet_rows::{attacker, exception, file, finding, habit, log};
     let state = state(View::Overview, 80, 24);
     let mirror = &state.mirror;
     let of = |view| match view {
@@ -63,6 +63,8 @@ fn every_name_that_a_table_is_sorted_by_is_a_value_of_its_rows() {
         View::Approvals => approval(&state, mirror.approvals.values().next().unwrap()),
         View::Actions => action(&state, mirror.actions.values().next().unwrap()),
         View::Audit => line(&state.audit[0]),
+        View::Files => file(&state, &state.sheets.files.data.as_ref().unwrap()[0]),
+        View::Findings => finding(&state, &state.sheets.findings.data.as_ref().unwrap().findings[0]),
         View::Logs => log(&state, &state.sheets.logs.data.as_ref().unwrap()[0]),
         View::Baseline => habit(&state, &state.sheets.review.data.as_ref().unwrap().waiting[0]),
         View::Exceptions => exception(&state, &state.sheets.exceptions.data.as_ref().unwrap()[0]),

@@ -23,6 +23,8 @@ pub(crate) fn state(view: View, width: u16, height: u16) -> State {
     sent(&mut state, 1, Question { request: Request::AuditShow { limit: 9 }, what: String::new(), plan: None });
     update(&mut state, Input::Reply { ticket: 1, reply: Box::new(Reply::Audit(audit())) }, now());
     answer_all(&mut state, super::sheet_fixtures::replies());
+    answer_files(&mut state, super::sheet_fixtures::files());
+    state.sheets.files_known = Some(0);
     let kernel = super::fixtures::key(2);
     state.folded.insert(kernel);
     state
@@ -34,6 +36,13 @@ pub(crate) fn answer_all(state: &mut State, replies: Vec<Reply>) {
         sent(state, ticket, Question { request: Request::Status, what: String::new(), plan: None });
         update(state, Input::Reply { ticket, reply: Box::new(reply) }, now());
     }
+}
+
+/// The same to the question about changed files.
+pub(crate) fn answer_files(state: &mut State, events: Vec<bartizan_model::Event>) {
+    let query = bartizan_protocol::EventQuery { kind: Some("file.change".to_owned()), ..Default::default() };
+    sent(state, 999, Question { request: Request::Events(query), what: String::new(), plan: None });
+    update(state, Input::Reply { ticket: 999, reply: Box::new(Reply::Events(events)) }, now());
 }
 
 /// Presses keys as a person does who reads what is on screen before each of them.

@@ -5,6 +5,7 @@
 mod baseline;
 mod exceptions;
 mod filter;
+mod findings;
 mod frame;
 mod mirror;
 mod pass;
@@ -17,6 +18,7 @@ pub use exceptions::ExceptionRequest;
 pub use filter::{
     Condition, Field, Filter, FilterError, Form, LONGEST, MAX_CONDITIONS, Needle, Pattern, Value, is_a_kind, is_of_kind, kind_values, word,
 };
+pub use findings::{FileDiff, FindingRequest, FindingsPage};
 pub use frame::{ClientFrame, MAX_LINE, ServerFrame, VERSION};
 pub use mirror::{Applied, Mirror};
 pub use pass::{Pass, Token};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Pass;
+use super::{FileDiff, FindingsPage, Pass};
 use bartizan_model::{
     Action, Alert, Approval, Attacker, AuditEntry, BaselineReview, BaselineStatus, BaselineVersion, Check, Event, Exception,
     ExceptionPreview, Explanation, FileBackup, Habit, HabitChange, Health, Incident, LogSource, Preview, Role, Signal, SinkRow, SinkTest,
@@ -103,6 +103,10 @@ pub enum Reply {
     Attackers(Vec<Attacker>),
     /// Kept copies, newest first.
     Copies(Vec<FileBackup>),
+    /// How a file differs from the baseline.
+    FileDiff(Box<FileDiff>),
+    /// What scans found.
+    Findings(Box<FindingsPage>),
     /// What people except, oldest first.
     Exceptions(Vec<Exception>),
     /// What an exception would have hidden.

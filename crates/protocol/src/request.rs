@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::baseline::BaselineRequest;
 use super::exceptions::ExceptionRequest;
 use super::filter::{Filter, is_of_kind};
+use super::findings::FindingRequest;
 use bartizan_model::{ActionId, ActionPlan, AlertId, ApprovalId, Event, EventId, HostText, IncidentId, Isolation, Mode, Role, Timestamp};
 
 /// Which events. The one type for them: on the wire, in the archive, and for a client that follows.
@@ -169,6 +170,13 @@ pub enum Request {
         /// Of this file only.
         path: Option<HostText>,
     },
+    /// How a watched file differs from the baseline now, line by line: it may tell what only root may read.
+    FileDiff {
+        /// Which file.
+        path: HostText,
+    },
+    /// About findings of scans.
+    Findings(Box<FindingRequest>),
     /// Which account of the host has this name: the target of an action about it.
     FindAccount {
         /// Its name, as a person typed it.
@@ -220,6 +228,7 @@ impl Request {
         match self {
             Self::Exceptions(request) => request.needs(),
             Self::Baseline(request) => request.needs(),
+            Self::Findings(request) => request.needs(),
             Self::Hello { .. }
             | Self::Renew { .. }
             | Self::Subscribe { .. }
@@ -250,7 +259,7 @@ impl Request {
             | Self::Confirm { .. }
             | Self::EmergencyStop
             | Self::Feedback { .. } => Role::Operator,
-            Self::SetMode { .. } | Self::Reload | Self::Upgrade | Self::Stop => Role::Admin,
+            Self::FileDiff { .. } | Self::SetMode { .. } | Self::Reload | Self::Upgrade | Self::Stop => Role::Admin,
         }
     }
 
@@ -285,6 +294,8 @@ impl Request {
             Self::FindContainer { .. } => "find container",
             Self::Exceptions(request) => request.name(),
             Self::Baseline(request) => request.name(),
+            Self::FileDiff { .. } => "fim diff",
+            Self::Findings(request) => request.name(),
             Self::EmergencyStop => "emergency-stop",
             Self::SetMode { .. } => "mode",
             Self::Feedback { .. } => "feedback",

@@ -10,7 +10,7 @@ use chrono::Utc;
 use crate::cli::args::Global;
 use crate::cli::ask::settings;
 use crate::cli::scan::secrets::weakness;
-use crate::cli::scan::stored::Stored;
+use bartizan_agent::scan_history::Stored;
 use bartizan_model::Timestamp;
 use bartizan_scan::findings::name;
 use bartizan_scan::history::History;

@@ -36,6 +36,11 @@ pub(super) fn write(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         Reply::Attackers(attackers) => super::logs::write_attackers(out, attackers),
         Reply::Copies(copies) => write_copies(out, copies),
         Reply::Exceptions(rows) => exceptions::write(out, rows, chrono::Utc::now()),
+        Reply::FileDiff(said) => {
+            writeln!(out, "{}", safe(said.change.as_deref().unwrap_or("it is as the baseline knows it")))?;
+            said.diff.iter().flat_map(|diff| diff.lines()).try_for_each(|line| writeln!(out, "{}", safe(line)))
+        }
+        Reply::Findings(page) => writeln!(out, "{}", safe(&page.verdict)),
         Reply::ExceptionPreview(preview) => exceptions::write_preview(out, preview),
         Reply::BaselineStatus(status) => baseline::write_status(out, status, chrono::Utc::now()),
         Reply::Habits(habits) => baseline::write_habits(out, habits),

@@ -50,6 +50,8 @@ fn reply_json(reply: &Reply, single: bool) -> Result<(), Failure> {
         Reply::Attackers(attackers) => list(attackers, false),
         Reply::Copies(copies) => list(copies, false),
         Reply::Exceptions(rows) => list(rows, false),
+        Reply::FileDiff(said) => document(said),
+        Reply::Findings(page) => document(page),
         Reply::ExceptionPreview(preview) => document(preview),
         Reply::BaselineStatus(status) => document(status),
         Reply::Habits(habits) => list(habits, false),

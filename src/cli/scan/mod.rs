@@ -8,7 +8,6 @@ mod pieces;
 pub(super) mod secrets;
 mod set_ids;
 mod show;
-pub(super) mod stored;
 mod walk;
 
 use std::time::Instant;
@@ -19,10 +18,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::args::Global;
 use super::ask::settings;
 use super::outcome::{Failure, Outcome};
+use bartizan_agent::scan_history::Stored;
 use bartizan_model::{Finding, HostText, ScannerRun, SecurityReport, Severity, Timestamp};
 pub(super) use history::SHORT;
 pub(super) use show::findings;
-use stored::Stored;
 
 /// What to scan.
 #[derive(Debug, Args)]
@@ -133,5 +132,9 @@ fn remember(global: &Global, scanned: Vec<Scanned>, forget: bool, fail_on: Sever
         let is_ours = |source: &str, target: &HostText| names.iter().any(|(name, of)| *name == source && of == target);
         history.report_of(is_ours, fail_on, Utc::now())
     };
-    if forget { Ok(take_in(&mut Stored::glance(&data))) } else { Stored::take_in(&data, take_in) }
+    if forget {
+        Ok(take_in(&mut Stored::glance(&data, &crate::cli::print::notice)))
+    } else {
+        Ok(Stored::take_in(&data, take_in, &crate::cli::print::notice)?)
+    }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::input::Effect;
 use crate::state::question::Confirm;
 use crate::widgets::{TextLine, Tone, TonedLine};
-use bartizan_model::{ApprovalId, ExceptionId, Explanation, IncidentId};
+use bartizan_model::{ApprovalId, ExceptionId, Explanation, IncidentId, Timestamp};
 use bartizan_protocol::FeedbackVerdict;
 
 /// What stands over a view.
@@ -74,6 +74,10 @@ pub(crate) enum Wants {
     Reason(ApprovalId),
     /// Why an exception ends before its time.
     End(ExceptionId),
+    /// For how long a finding is accepted.
+    AcceptFor(u64),
+    /// Why, until then.
+    AcceptWhy(u64, Timestamp),
     /// How many packets a second of an address may pass.
     Packets(IpAddr),
 }

@@ -23,7 +23,7 @@ pub(crate) fn keys(state: &State) -> Vec<RowKey> {
         View::Actions => actions(state).into_iter().map(|row| RowKey::Action(row.id)).collect(),
         View::Health => (0..crate::view::health::lines(state).len() as u64).map(RowKey::Line).collect(),
         View::Audit => audit(state).into_iter().map(|row| RowKey::Line(row.seq)).collect(),
-        View::Logs | View::Baseline | View::Exceptions => sheet_rows::keys(state, state.view),
+        View::Files | View::Logs | View::Baseline | View::Findings | View::Exceptions => sheet_rows::keys(state, state.view),
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn is_answerable(state: &State, key: RowKey) -> bool {
             state.mirror.actions.get(&id).is_some_and(live)
         }
         RowKey::Item(Item::Habit(id)) => state.sheets.habit(id).is_some(),
-        RowKey::Item(Item::Log(_) | Item::Attacker(_) | Item::Exception(_)) => false,
+        RowKey::Item(Item::Log(_) | Item::Attacker(_) | Item::Exception(_) | Item::File(_) | Item::Finding(_)) => false,
         RowKey::Incident(_) | RowKey::Process(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Line(_) => false,
     }
 }
@@ -261,6 +261,7 @@ pub(crate) fn incident_here(state: &State) -> Option<IncidentId> {
         RowKey::Alert(id) => state.mirror.alerts.get(&id).map(|row| row.incident),
         RowKey::Approval(id) => state.mirror.approvals.get(&id).map(|row| row.incident),
         RowKey::Action(id) => state.mirror.actions.get(&id)?.incident,
+        RowKey::Item(Item::File(id)) => sheet_rows::incident_of(state, state.sheets.file(id)?),
         RowKey::Line(_) | RowKey::Item(_) => None,
     }
 }

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 
 use super::query::Facts;
-use super::sheets::log_item;
+use super::sheets::{finding_number, log_item};
 use super::{RowKey, State, facts};
 use crate::state::sheets::Item;
 use bartizan_config::View;
-use bartizan_model::{Attacker, Exception, Habit, LogSource, LogState};
+use bartizan_model::{Attacker, Event, EventKind, Exception, Finding, FindingState, Habit, IncidentId, LogSource, LogState};
 
 /// The keys of the rows of a view.
 pub(crate) fn keys(state: &State, view: View) -> Vec<RowKey> {
@@ -15,6 +15,8 @@ pub(crate) fn keys(state: &State, view: View) -> Vec<RowKey> {
     let items: Vec<Item> = match view {
         View::Logs if second => attackers(state).into_iter().map(|row| Item::Attacker(row.address)).collect(),
         View::Logs => logs(state).into_iter().map(log_item).collect(),
+        View::Files => files(state).into_iter().map(|row| Item::File(row.id)).collect(),
+        View::Findings => findings(state).into_iter().filter_map(|row| finding_number(&row.id)).map(Item::Finding).collect(),
         View::Baseline => habits(state).into_iter().map(|row| Item::Habit(row.id)).collect(),
         View::Exceptions => exceptions(state).into_iter().map(|row| Item::Exception(row.id)).collect(),
         View::Overview
@@ -66,6 +68,21 @@ pub(crate) fn exceptions(state: &State) -> Vec<&Exception> {
         (!holds, if holds { row.until } else { row.added }, Reverse(row.id))
     });
     facts::arrange(state.list(), &mut rows, |row| exception(state, row));
+    rows
+}
+
+/// Changes of files, newest first.
+pub(crate) fn files(state: &State) -> Vec<&Event> {
+    let mut rows: Vec<_> = state.sheets.files.data.iter().flatten().collect();
+    facts::arrange(state.list(), &mut rows, |row| file(state, row));
+    rows
+}
+
+/// Findings as the agent has them: open ones first, the worst first.
+pub(crate) fn findings(state: &State) -> Vec<&Finding> {
+    let page = state.sheets.findings.data.as_ref();
+    let mut rows: Vec<_> = page.iter().flat_map(|page| &page.findings).filter(|row| finding_number(&row.id).is_some()).collect();
+    facts::arrange(state.list(), &mut rows, |row| finding(state, row));
     rows
 }
 
@@ -141,4 +158,75 @@ pub(crate) fn exception(state: &State, row: &Exception) -> Facts {
         ("what", row.scope.to_string()),
         ("why", row.reason.clone()),
     ]
+}
+
+pub(crate) fn file(state: &State, row: &Event) -> Facts {
+    let EventKind::FileChange { file } = &row.kind else { return Vec::new() };
+    let integrity = file.integrity.as_ref();
+    let danger: Vec<&str> = integrity.iter().flat_map(|seen| &seen.findings).map(|finding| finding.sentence.as_str()).collect();
+    vec![
+        ("at", row.at.timestamp_millis().to_string()),
+        ("file", file.path.to_string()),
+        ("who", who(row)),
+        ("user", row.process.as_ref().and_then(|process| process.user.as_ref()).map(ToString::to_string).unwrap_or_default()),
+        ("pid", row.process.as_ref().map(|process| process.pid.to_string()).unwrap_or_default()),
+        ("incident", incident_of(state, row).map(|id| id.to_string()).unwrap_or_default()),
+        ("danger", danger.join("; ")),
+        ("age", age(state, Some(row.at))),
+        ("what", integrity.map(|seen| seen.sentence.clone()).unwrap_or_default()),
+    ]
+}
+
+/// Who changed a file, as far as somebody was seen.
+pub(crate) fn who(row: &Event) -> String {
+    let EventKind::FileChange { file } = &row.kind else { return String::new() };
+    let late = file.integrity.as_ref().is_some_and(|seen| seen.late);
+    match (&row.process, &file.directory_by) {
+        (Some(process), _) => {
+            let user = process.user.as_ref().map_or_else(|| format!("uid {}", process.uid), ToString::to_string);
+            // The maker of a new directory stands for a writer whom nobody saw.
+            let probably = if row.complete { "" } else { "probably " };
+            format!("{probably}{}[{}] as {user}", process.name(), process.pid)
+        }
+        (None, _) if late => "while nobody watched".to_owned(),
+        (None, Some(maker)) => format!("unseen, in a directory of {}[{}]", maker.name(), maker.pid),
+        (None, None) => "somebody unseen".to_owned(),
+    }
+}
+
+/// The incident that a change belongs to: by a signal that rests on it, else by the process that made it.
+pub(crate) fn incident_of(state: &State, row: &Event) -> Option<IncidentId> {
+    let signal = state.mirror.signals.iter().find(|signal| signal.events.contains(&row.id) || signal.id.event == row.id);
+    let named = signal.and_then(|signal| state.mirror.incidents.values().find(|incident| incident.signals.contains(&signal.id)));
+    let by = row.process.as_ref().and_then(|process| state.mirror.processes.get(&process.key)).and_then(|process| process.incident);
+    named.map(|incident| incident.id).or(by)
+}
+
+pub(crate) fn finding(state: &State, row: &Finding) -> Facts {
+    vec![
+        ("finding", row.id.clone()),
+        ("severity", row.severity.to_string()),
+        ("weight", (row.severity as u8).to_string()),
+        ("state", standing(state, row).to_owned()),
+        ("source", row.source.clone()),
+        ("rule", row.rule.clone()),
+        ("where", place(row)),
+        ("age", age(state, Some(row.last_seen))),
+        ("what", row.title.clone()),
+    ]
+}
+
+/// Where a finding stands now.
+pub(crate) fn standing(state: &State, row: &Finding) -> &'static str {
+    match row.state {
+        FindingState::Gone => "gone",
+        FindingState::Accepted { .. } if !row.state.is_open(state.now) => "accepted",
+        FindingState::Accepted { .. } | FindingState::Open => "open",
+    }
+}
+
+/// Where it was found.
+pub(crate) fn place(row: &Finding) -> String {
+    let line = row.line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{}{line}", row.location)
 }

@@ -3,7 +3,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
-use bartizan_model::{Attacker, BaselineReview, Exception, ExceptionId, Habit, HabitId, LogSource, Timestamp};
+use bartizan_model::{
+    Attacker, BaselineReview, Event, EventId, Exception, ExceptionId, Finding, Habit, HabitId, HostText, LogSource, Timestamp,
+};
+use bartizan_protocol::{FileDiff, FindingsPage};
 
 /// Most rows of one answer that are kept for the screen.
 pub(crate) const KEPT: usize = 2_000;
@@ -14,6 +17,10 @@ pub(crate) enum Item {
     /// A log, by a digest of its name.
     Log(u64),
     Attacker(IpAddr),
+    /// A change of a file.
+    File(EventId),
+    /// A finding, by the digits of its name.
+    Finding(u64),
     Habit(HabitId),
     Exception(ExceptionId),
 }
@@ -47,11 +54,38 @@ impl<T> Sheet<T> {
     }
 }
 
+/// What the agent said about a file that the cursor rests on.
+#[derive(Debug, Clone)]
+pub(crate) struct Diff {
+    pub path: HostText,
+    /// How it differs, or why that is not known.
+    pub said: Result<FileDiff, String>,
+    pub at: Timestamp,
+}
+
+/// The digits of a finding's name; `None` for what is none.
+pub(crate) fn finding_number(id: &str) -> Option<u64> {
+    let digits = id.strip_prefix(['F', 'f']).filter(|digits| digits.len() == 12)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Its name.
+pub(crate) fn finding_id(number: u64) -> String {
+    format!("F{number:012x}")
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sheets {
     pub logs: Sheet<Vec<LogSource>>,
     pub attackers: Sheet<Vec<Attacker>>,
+    /// Changes of files, newest first.
+    pub files: Sheet<Vec<Event>>,
+    /// How many changes the agent had reported when they were asked for last.
+    pub files_known: Option<u64>,
+    /// How the file under the cursor differs from the baseline now.
+    pub diff: Option<Diff>,
+    pub findings: Sheet<FindingsPage>,
     pub review: Sheet<BaselineReview>,
     pub exceptions: Sheet<Vec<Exception>>,
 }
@@ -69,6 +103,14 @@ impl Sheets {
     pub(crate) fn habit(&self, id: HabitId) -> Option<&Habit> {
         let review = self.review.data.as_ref()?;
         review.waiting.iter().chain(&review.learned).find(|row| row.id == id)
+    }
+
+    pub(crate) fn file(&self, id: EventId) -> Option<&Event> {
+        self.files.data.as_ref()?.iter().find(|row| row.id == id)
+    }
+
+    pub(crate) fn finding(&self, number: u64) -> Option<&Finding> {
+        self.findings.data.as_ref()?.findings.iter().find(|row| finding_number(&row.id) == Some(number))
     }
 
     pub(crate) fn exception(&self, id: ExceptionId) -> Option<&Exception> {

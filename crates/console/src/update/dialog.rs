@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{approvals, network, palette, run, table, way};
+use super::{approvals, findings, network, palette, run, table, way};
 use crate::input::Effect;
 use crate::state::dialog::{Choose, Page, Prompt, Then, Wants};
 use crate::state::question::Confirm;
@@ -258,6 +258,25 @@ fn in_prompt(state: &mut State, mut prompt: Prompt, key: Key) -> Vec<Effect> {
         Wants::Reason(id) => {
             let reject = |id| Effect::ask(Request::Reject { id, reason: text.clone() }, format!("rejecting {id}"));
             table::marked_or(state, id).into_iter().map(reject).collect()
+        }
+        Wants::AcceptFor(number) => {
+            match findings::until(&text, state.now) {
+                Some(until) => state.dialog = Some(Dialog::Prompt(findings::ask_why(state, number, until))),
+                None => {
+                    prompt.problem = Some("write 30d, 12h or 2w; at most 366d".to_owned());
+                    state.dialog = Some(Dialog::Prompt(prompt));
+                }
+            }
+            Vec::new()
+        }
+        Wants::AcceptWhy(..) if text.is_empty() => {
+            prompt.problem = Some("say why you live with it".to_owned());
+            state.dialog = Some(Dialog::Prompt(prompt));
+            Vec::new()
+        }
+        Wants::AcceptWhy(number, until) => {
+            let request = findings::accept(number, until, text);
+            vec![Effect::ask(request, "accepting the finding")]
         }
         Wants::End(id) => vec![Effect::ask(super::exceptions::remove(id, text), format!("ending {id}"))],
         Wants::Packets(addr) => {

@@ -59,6 +59,7 @@ mod copy;
 mod details;
 mod dialog;
 mod exceptions;
+mod findings;
 mod health;
 mod items;
 mod logs;
@@ -231,6 +232,7 @@ fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
     match state.view {
         View::Logs => return logs::run(state, command),
         View::Baseline => return baseline::run(state, command),
+        View::Findings => return findings::run(state, command),
         View::Exceptions => return exceptions::run(state, command),
         View::Overview
         | View::Processes
@@ -240,7 +242,8 @@ fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
         | View::Approvals
         | View::Actions
         | View::Health
-        | View::Audit => {}
+        | View::Audit
+        | View::Files => {}
     }
     // What answers an incident works wherever a row belongs to one.
     if matches!(command, Command::Approve | Command::Reject | Command::Duration) {
@@ -262,7 +265,15 @@ fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
             state.spread = !state.spread;
             Vec::new()
         }
-        View::Overview | View::Alerts | View::Approvals | View::Actions | View::Logs | View::Baseline | View::Exceptions => Vec::new(),
+        View::Overview
+        | View::Alerts
+        | View::Approvals
+        | View::Actions
+        | View::Files
+        | View::Logs
+        | View::Baseline
+        | View::Findings
+        | View::Exceptions => Vec::new(),
     }
 }
 

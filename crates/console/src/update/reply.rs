@@ -16,7 +16,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
     if !matches!(reply, Reply::Refused(_)) {
         answered(state, &asked.question.request);
     }
-    let Some(reply) = super::sheets::take(state, reply) else { return Vec::new() };
+    let Some(reply) = super::sheets::take(state, &asked.question.request, reply) else { return Vec::new() };
     match reply {
         Reply::Done(text) if changes_a_sheet(&asked.question.request) => {
             state.say(Sound::Done, text);
@@ -90,6 +90,8 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
         | Reply::Attackers(_)
         | Reply::Copies(_)
         | Reply::Exceptions(_)
+        | Reply::FileDiff(_)
+        | Reply::Findings(_)
         | Reply::ExceptionPreview(_)
         | Reply::BaselineStatus(_)
         | Reply::Habits(_)
@@ -102,7 +104,7 @@ pub(super) fn reply(state: &mut State, ticket: u64, reply: Reply) -> Vec<Effect>
 
 /// Whether what was asked changed something that a view asks for.
 fn changes_a_sheet(request: &Request) -> bool {
-    matches!(request, Request::Baseline(_) | Request::Exceptions(_))
+    matches!(request, Request::Baseline(_) | Request::Exceptions(_) | Request::Findings(_))
 }
 
 /// Of several alerts that one key acknowledged, all that are by now.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::input::Effect;
+use crate::state::sheets::finding_id;
 use crate::state::{Item, RowKey, Sound, State, rows};
 use bartizan_config::View;
 use bartizan_model::{ActionId, AlertId, ApprovalId, EventId, IncidentId, ProcessKey, SignalId};
@@ -184,6 +185,7 @@ pub(crate) fn here(state: &State) -> String {
             Some(RowKey::Process(key)) => format!("{} {}", state.view.title(), key.pid),
             Some(RowKey::Item(Item::Attacker(address))) => format!("{} {address}", state.view.title()),
             Some(RowKey::Item(Item::Habit(id))) => format!("{} {id}", state.view.title()),
+            Some(RowKey::Item(Item::Finding(number))) => format!("{} {}", state.view.title(), finding_id(number)),
             Some(RowKey::Item(Item::Exception(id))) => format!("{} {id}", state.view.title()),
             Some(RowKey::Incident(_) | RowKey::Socket(_) | RowKey::Signal(_) | RowKey::Line(_) | RowKey::Item(_)) | None => {
                 state.view.title().to_owned()

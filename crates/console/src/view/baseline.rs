@@ -33,6 +33,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let shown = review.map_or(0, |review| if second { review.learned.len() } else { review.waiting.len() });
     let listing = Listing {
         title: if second { "Learned since the last review" } else { "Habits to review, worst first" },
+        old: sheet::OLD,
         sheet: &state.sheets.review,
         columns: &COLUMNS,
         all: shown,

@@ -23,6 +23,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let force = state.sheets.exceptions.data.iter().flatten().filter(|row| row.standing(state.now) == "in force").count();
     let listing = Listing {
         title: "Exceptions",
+        old: sheet::OLD,
         sheet: &state.sheets.exceptions,
         columns: &COLUMNS,
         all,

@@ -161,7 +161,9 @@ fn relevant(state: &State, command: Command) -> bool {
         Some(RowKey::Alert(id)) => state.mirror.alerts.get(&id).is_some_and(|row| row.state == AlertState::New),
         _ => rows::incident_here(state).is_some_and(|id| !rows::unseen_of(state, id).is_empty()),
     };
-    if matches!(state.view, View::Baseline | View::Exceptions) && matches!(command, Command::Approve | Command::Reject | Command::Undo) {
+    if matches!(state.view, View::Baseline | View::Findings | View::Exceptions)
+        && matches!(command, Command::Approve | Command::Reject | Command::Undo)
+    {
         return command == Command::Undo || matches!(state.chosen(), Some(RowKey::Item(_)));
     }
     if state.view == View::Logs && matches!(command, Command::Block | Command::Limit) {
@@ -183,6 +185,7 @@ fn hint(state: &State, command: Command, short: &'static str) -> (String, &'stat
     let short = match (state.view, command) {
         (View::Baseline, Command::Approve) => "normal",
         (View::Baseline, Command::Reject) => "not normal",
+        (View::Findings, Command::Approve) => "accept",
         (View::Exceptions, Command::Reject) => "end it",
         _ => short,
     };

@@ -46,6 +46,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         let held = rows.iter().filter(|row| row.held.is_some() || row.elsewhere.is_some()).count();
         let listing = Listing {
             title: "Attackers",
+            old: sheet::OLD,
             sheet: &state.sheets.attackers,
             columns: &ATTACKERS,
             all,
@@ -61,6 +62,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let unread = if dead > 0 { format!(", {dead} not read") } else { String::new() };
     let listing = Listing {
         title: "Logs",
+        old: sheet::OLD,
         sheet: &state.sheets.logs,
         columns: &SOURCES,
         all,

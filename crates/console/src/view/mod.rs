@@ -16,6 +16,8 @@ mod choose;
 mod coverage;
 mod dialogs;
 mod exceptions;
+mod files;
+mod findings;
 mod footer;
 pub(crate) mod format;
 pub(crate) mod health;
@@ -54,8 +56,10 @@ fn screen(view: View) -> Screen {
         View::Actions => Screen { draw: actions::draw, page: actions::page },
         View::Health => Screen { draw: health::draw, page: health::page },
         View::Audit => Screen { draw: audit::draw, page: audit::page },
+        View::Files => Screen { draw: files::draw, page: files::page },
         View::Logs => Screen { draw: logs::draw, page: logs::page },
         View::Baseline => Screen { draw: baseline::draw, page: baseline::page },
+        View::Findings => Screen { draw: findings::draw, page: findings::page },
         View::Exceptions => Screen { draw: exceptions::draw, page: exceptions::page },
     }
 }

@@ -14,8 +14,8 @@ use crate::widgets::{Cell, Column, Place, Table, draw_lines, rule, wrap_toned};
 const BESIDE: u16 = 150;
 /// Height below which there is a list only.
 const LEAST: u16 = 11;
-/// Seconds after which an answer is called old: three questions went unanswered.
-const OLD: i64 = 10;
+/// Seconds after which an answer is called old where one is asked for every three seconds.
+pub(super) const OLD: i64 = 10;
 
 /// The list, and the pane about the row under the cursor.
 pub(super) fn parts(area: Rect, rows: usize) -> (Rect, Rect) {
@@ -45,6 +45,8 @@ pub(super) struct Listing<'a, T> {
     pub all: usize,
     /// What stands beside the title while nothing is filtered.
     pub remark: String,
+    /// Seconds after which an answer is old.
+    pub old: i64,
     /// What an empty list means.
     pub none: &'a str,
 }
@@ -55,7 +57,7 @@ impl<T> Listing<'_, T> {
         let keys = rows::keys(state);
         let (list, pane) = parts(area, keys.len());
         let mut remark = shown_of(state, keys.len(), self.all, self.remark.clone());
-        if let Some(at) = self.sheet.at.filter(|at| (state.now - *at).num_seconds() > OLD) {
+        if let Some(at) = self.sheet.at.filter(|at| (state.now - *at).num_seconds() > self.old) {
             remark = format!("answered {} ago {} {remark}", ago(state, at), paint.glyphs.dot);
         }
         let inside = rule(buf, list, self.title, &remark, paint);

@@ -18,8 +18,11 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
     let full: usize = View::ALL.into_iter().map(|view| width(&key(view)) + 1 + view.title().len() + AIR).sum();
     let roomy = full <= usize::from(area.width);
     let named = named(state.view, usize::from(area.width), |view| width(&key(view)), is_letter);
+    let keys: usize = View::ALL.into_iter().map(|view| width(&key(view)) + 1).sum();
+    // Where not even the keys fit, the view on screen stands alone.
+    let shown = if keys > usize::from(area.width) { vec![state.view] } else { View::ALL.to_vec() };
     let mut x = area.x + 1;
-    for view in View::ALL {
+    for view in shown {
         let key = key(view);
         let here = view == state.view;
         let (name, key_style) = if here { (paint.selected, paint.selected) } else { (paint.base, paint.muted) };
@@ -27,7 +30,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, state: &State, paint: &Paint) {
         if here && x > area.x {
             buf.set_stringn(x - 1, area.y, " ", 1, paint.selected);
         }
-        let short = if named.contains(&view) { short(view) } else { "" };
+        let short = if named.contains(&view) || keys > usize::from(area.width) { short(view) } else { "" };
         let air = roomy || !short.is_empty() && is_letter(view);
         let (x1, _) = buf.set_stringn(x, area.y, if air { format!("{key} ") } else { key }, room, key_style);
         let (x2, _) = buf.set_stringn(x1, area.y, if roomy { view.title() } else { short }, room, name);

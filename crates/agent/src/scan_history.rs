@@ -6,8 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::cli::outcome::Failure;
-use crate::cli::print::notice;
 use bartizan_scan::history::{History, HistoryError, MAX_BYTES, MAX_SALVAGED};
 use bartizan_sys::plain_file::{self, NotOpened};
 use bartizan_sys::record_lock::{self, Holder};
@@ -21,7 +19,18 @@ const LOCK: &str = "scans.lock";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The door to it.
-pub(in crate::cli) struct Stored;
+#[derive(Debug)]
+pub struct Stored;
+
+/// The history cannot be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StoredError {
+    /// What failed, on what, why.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub mend: String,
+}
 
 /// Why there is no history to work with.
 enum Unread {
@@ -33,7 +42,10 @@ enum Unread {
 
 impl Stored {
     /// What is remembered; nothing yet is an empty history.
-    pub(in crate::cli) fn read(data: &Path) -> Result<History, Failure> {
+    ///
+    /// # Errors
+    /// [`StoredError`] when it cannot be read, is broken, or was written by a newer version.
+    pub fn read(data: &Path) -> Result<History, StoredError> {
         read(data).map_err(|unread| match unread {
             Unread::Refused(why) => unreadable(data, &why, ""),
             Unread::Broken(why, _) => {
@@ -43,7 +55,10 @@ impl Stored {
     }
 
     /// Changes what is remembered.
-    pub(in crate::cli) fn change<T>(data: &Path, change: impl FnOnce(&mut History) -> T) -> Result<T, Failure> {
+    ///
+    /// # Errors
+    /// [`StoredError`]; then nothing has changed.
+    pub fn change<T>(data: &Path, change: impl FnOnce(&mut History) -> T) -> Result<T, StoredError> {
         let _lock = lock(data)?;
         let mut history = Self::read(data)?;
         let changed = change(&mut history);
@@ -51,14 +66,17 @@ impl Stored {
         Ok(changed)
     }
 
-    /// Takes in a scan, which must not be lost because what earlier ones left cannot be read: that is put aside, and said.
-    pub(in crate::cli) fn take_in<T>(data: &Path, take_in: impl FnOnce(&mut History) -> T) -> Result<T, Failure> {
+    /// Takes in a scan, which must not be lost because what earlier ones left cannot be read: that is put aside, and `notice` hears of it.
+    ///
+    /// # Errors
+    /// [`StoredError`]; then nothing has changed.
+    pub fn take_in<T>(data: &Path, take_in: impl FnOnce(&mut History) -> T, notice: &dyn Fn(&str)) -> Result<T, StoredError> {
         let _lock = lock(data)?;
         let mut history = match read(data) {
             Ok(history) => history,
             Err(Unread::Refused(why)) => return Err(unreadable(data, &why, "--forget scans without it")),
             Err(Unread::Broken(why, history)) => {
-                put_aside(data, &why, history.salvaged())?;
+                put_aside(data, &why, history.salvaged(), notice)?;
                 history
             }
         };
@@ -68,15 +86,15 @@ impl Stored {
     }
 
     /// What is remembered, for somebody who may not be allowed to read it; `None`: nobody knows.
-    pub(in crate::cli) fn peek(data: &Path) -> Option<History> {
+    pub fn peek(data: &Path) -> Option<History> {
         match read(data) {
             Ok(history) | Err(Unread::Broken(_, history)) => Some(history),
             Err(Unread::Refused(_)) => None,
         }
     }
 
-    /// What is known of earlier scans, for one that is not remembered itself.
-    pub(in crate::cli) fn glance(data: &Path) -> History {
+    /// What is known of earlier scans, for one that is not remembered itself; `notice` hears what could not be read.
+    pub fn glance(data: &Path, notice: &dyn Fn(&str)) -> History {
         match read(data) {
             Ok(history) => history,
             Err(Unread::Refused(why)) => {
@@ -91,8 +109,12 @@ impl Stored {
     }
 }
 
-fn unreadable(data: &Path, why: &str, mend: &str) -> Failure {
-    Failure::new(1, format!("cannot read {}: {why}", data.join(FILE).display()), mend)
+fn failed(message: String) -> StoredError {
+    StoredError { message, mend: String::new() }
+}
+
+fn unreadable(data: &Path, why: &str, mend: &str) -> StoredError {
+    StoredError { message: format!("cannot read {}: {why}", data.join(FILE).display()), mend: mend.to_owned() }
 }
 
 fn read(data: &Path) -> Result<History, Unread> {
@@ -113,27 +135,27 @@ fn read(data: &Path) -> Result<History, Unread> {
 }
 
 /// Nobody's file is deleted: it stays beside the new one.
-fn put_aside(data: &Path, why: &str, accepted: usize) -> Result<(), Failure> {
+fn put_aside(data: &Path, why: &str, accepted: usize, notice: &dyn Fn(&str)) -> Result<(), StoredError> {
     let aside = data.join(format!("{FILE}.broken-{}", chrono::Utc::now().format("%Y%m%dT%H%M%S")));
-    let refused = |what: std::io::Error| Failure::failed(format!("cannot move {} aside: {what}", data.join(FILE).display()));
+    let refused = |what: std::io::Error| failed(format!("cannot move {} aside: {what}", data.join(FILE).display()));
     fs::rename(data.join(FILE), &aside).map_err(refused)?;
     let kept = if accepted == 1 { "1 accepted finding was".to_owned() } else { format!("{accepted} accepted findings were") };
     notice(&format!("{FILE} could not be read ({why}): it is {} now; {kept} taken over, other findings begin anew", aside.display()));
     Ok(())
 }
 
-fn write(data: &Path, history: &mut History) -> Result<(), Failure> {
+fn write(data: &Path, history: &mut History) -> Result<(), StoredError> {
     let path = data.join(FILE);
-    let bytes = history.to_bytes().map_err(Failure::failed)?;
-    let refused = |why: std::io::Error| Failure::failed(format!("cannot write {}: {why}", path.display()));
+    let bytes = history.to_bytes().map_err(|why| failed(why.to_string()))?;
+    let refused = |why: std::io::Error| failed(format!("cannot write {}: {why}", path.display()));
     replace_file::replace(&path, &bytes, 0o600, Outlives::Us).map_err(refused)
 }
 
-fn lock(data: &Path) -> Result<File, Failure> {
+fn lock(data: &Path) -> Result<File, StoredError> {
     let path = data.join(LOCK);
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
-    made.map_err(|why| Failure::failed(format!("cannot make {}: {why}", data.display())))?;
-    let refused = |why: String| Failure::failed(format!("cannot lock {}: {why}", path.display()));
+    made.map_err(|why| failed(format!("cannot make {}: {why}", data.display())))?;
+    let refused = |why: String| failed(format!("cannot lock {}: {why}", path.display()));
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(|why| refused(why.to_string()))?;
     let until = Instant::now() + PATIENCE;
