@@ -56,6 +56,36 @@ fn doctor_ends_with_five_when_anything_is_degraded() {
 }
 
 #[test]
+fn metrics_are_those_of_the_agent_in_the_form_that_prometheus_reads() {
+    if !can_run(&[]) {
+        return;
+    }
+    let home = Home::new(None);
+    assert_eq!(home.run(&["status", "--format", "prometheus"]).status.code(), Some(3), "no agent");
+    let _agent = home.start();
+    let output = home.run(&["status", "--format", "prometheus"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let health = &home.json(&["status"])[0];
+    assert!(text.contains(&format!("kernel=\"{}\"", health["kernel"].as_str().unwrap())), "{text}");
+    let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    for line in &series {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let name = name.split('{').next().unwrap();
+        for about in ["HELP", "TYPE"] {
+            assert_eq!(text.matches(&format!("# {about} {name} ")).count(), 1, "{about} of {name}");
+        }
+        assert_eq!(name.ends_with("_total"), text.contains(&format!("# TYPE {name} counter")), "{name}");
+    }
+    // promtool, where it is, is the judge.
+    if let Ok(mut judge) = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() {
+        std::io::Write::write_all(&mut judge.stdin.take().unwrap(), text.as_bytes()).unwrap();
+        let judged = judge.wait_with_output().unwrap();
+        assert!(judged.status.success(), "{}", told(&judged));
+    }
+}
+
+#[test]
 fn a_program_under_the_name_of_a_kernel_thread_is_marked() {
     if !can_run(&["tmux", "bash"]) {
         return;

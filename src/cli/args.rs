@@ -116,7 +116,7 @@ pub(super) enum Verb {
     Relay,
     /// Show the state of the agent: mode, posture, sensors, losses, cost.
     Status {
-        /// One line for a tmux status bar.
+        /// Another form: one line for a tmux status bar, or metrics for Prometheus.
         #[arg(long, value_enum)]
         format: Option<StatusFormat>,
     },
@@ -364,6 +364,8 @@ pub(super) fn line_format(name: &str) -> Result<LineFormat, String> {
 pub(super) enum StatusFormat {
     /// One line for a tmux status bar.
     Tmux,
+    /// Metrics in Prometheus' text format.
+    Prometheus,
 }
 
 /// A person's opinion.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::acting;
 use super::alerts;
-use super::args::{AuditVerb, EventsArgs, Global, StatusFormat, Verb, Verdict};
+use super::args::{AuditVerb, EventsArgs, Global, Verb, Verdict};
 use super::exceptions;
 use super::logs;
 use super::outcome::{Failure, Outcome};
@@ -65,8 +65,7 @@ pub(super) fn ask(global: &Global, verb: Verb) -> Result<Outcome, Failure> {
                     ended(&path).await;
                 }
                 if let Verb::Status { format } = &verb {
-                    let tmux = matches!(format, Some(StatusFormat::Tmux));
-                    return print::status(&mut connection, reply, tmux, global.json).await;
+                    return print::status(&mut connection, reply, *format, global.json).await;
                 }
                 let outcome = print::reply(&reply, global.json, single(&verb))?;
                 if matches!(&verb, Verb::Logs(args) if args.samples) && !global.json {

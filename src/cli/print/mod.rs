@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::args::StatusFormat;
 use super::outcome::{Failure, Outcome};
 use bartizan_client::Connection;
 use bartizan_model::{CheckState, Event, Health, Posture, Timestamp, sentence};
@@ -157,16 +158,25 @@ pub(super) fn to_confirm(reply: &Reply, json: bool) {
 }
 
 /// How the agent is, and what waits for a person.
-pub(super) async fn status(connection: &mut Connection, status: Reply, tmux: bool, json: bool) -> Result<Outcome, Failure> {
-    if json && !tmux {
+pub(super) async fn status(
+    connection: &mut Connection,
+    status: Reply,
+    format: Option<StatusFormat>,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    if json && format.is_none() {
         return reply(&status, json, false);
     }
     let Reply::Health(health) = &status else {
         return Err(Failure::failed("unexpected answer from the agent: use the client of the same version"));
     };
+    if let Some(StatusFormat::Prometheus) = format {
+        written(io::stdout().lock().write_all(bartizan_model::metrics(health).as_bytes()))?;
+        return Ok(Outcome::Done);
+    }
     let Reply::Actions(actions) = connection.ask(Request::Actions { active: true }).await? else { return Ok(Outcome::Done) };
     let now = chrono::Utc::now();
-    if tmux {
+    if let Some(StatusFormat::Tmux) = format {
         let confirm = actions::countdown(&actions, now).map(|words| words + " ").unwrap_or_default();
         return tmux_line(connection, health, &confirm, actions.len()).await;
     }
