@@ -27,7 +27,7 @@ export PATH
 NEEDS="cc:gcc clang:clang llvm-strip:llvm nft:nftables ip:iproute2 tmux:tmux sshd:openssh-server ssh:openssh-client
 conntrack:conntrack socat:socat busybox:busybox-static dockerd:docker.io nginx:nginx-light ps:procps python3:python3 nsenter:util-linux
 curl:curl git:git cron:cron logrotate:logrotate rsync:rsync shellcheck:shellcheck sudo:sudo doas:doas debootstrap:debootstrap getfattr:attr unshare:util-linux useradd:passwd
-openssl:openssl musl-gcc:musl-tools fail2ban-client:fail2ban aide:aide setcap:libcap2-bin lintian:lintian readelf:binutils"
+openssl:openssl aiosmtpd:python3-aiosmtpd musl-gcc:musl-tools fail2ban-client:fail2ban aide:aide setcap:libcap2-bin lintian:lintian readelf:binutils"
 
 missing_packages() {
     for need in $NEEDS; do

@@ -4,10 +4,10 @@
 
 mod support;
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::agent::{Home, told};
@@ -40,6 +40,52 @@ with open(directory + "/port.new", "w") as out:
 os.rename(directory + "/port.new", directory + "/port")
 server.serve_forever()
 "#;
+
+/// An SMTP server that takes mails over STARTTLS only, or over TLS from the beginning, from who logs in.
+const MAIL_SERVER: &str = r#"
+import json, ssl, sys, time
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+directory, port, tls = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+class Handler:
+    async def handle_DATA(self, server, session, envelope):
+        with open(directory + "/mails", "a") as out:
+            out.write(json.dumps({"to": envelope.rcpt_tos, "over": tls, "starttls": session.ssl is not None, "login": session.login_data.decode(),
+                                  "data": envelope.content.decode()}) + "\n")
+        return "250 2.0.0 queued as 7"
+def authenticate(server, session, envelope, mechanism, data):
+    known = isinstance(data, LoginPassword) and (data.login, data.password) == (b"bartizan", b"hushhushhush")
+    return AuthResult(success=known, handled=False, auth_data=data)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(directory + "/server.pem", directory + "/server.key")
+rules = {"tls_context": context, "require_starttls": True} if tls == "starttls" else {"ssl_context": context, "auth_require_tls": False}
+Controller(Handler(), hostname="127.0.0.1", port=port, server_hostname="localhost", auth_required=True, authenticator=authenticate, **rules).start()
+time.sleep(600)
+"#;
+
+/// Ends with the test, however that ends.
+struct MailServer {
+    child: Child,
+    port: u16,
+}
+
+impl MailServer {
+    fn start(directory: &Path, tls: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("/usr/bin/python3");
+        let child = command.args(["-c", MAIL_SERVER]).arg(directory).args([&port.to_string(), tls]).stdin(Stdio::null()).spawn().unwrap();
+        let server = Self { child, port };
+        wait_for("the mail server", Duration::from_secs(20), || TcpStream::connect(("127.0.0.1", port)).ok(), String::new);
+        server
+    }
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 struct Server {
     child: Child,
@@ -218,4 +264,45 @@ fn what_a_server_that_is_down_was_to_be_told_it_is_told_after_a_restart() {
     let _agent = home.start_with(&ca);
     let arrived = || server.requests(&path).iter().any(taken).then_some(());
     wait_for("what waited", Duration::from_secs(60), arrived, || text_of(&home.path("agent.log")));
+}
+
+#[test]
+fn a_mail_goes_out_encrypted_with_a_login_and_never_to_an_unknown_server() {
+    let has_smtp = || Command::new("/usr/bin/python3").args(["-c", "import aiosmtpd"]).output().is_ok_and(|output| output.status.success());
+    if !can_run(&["openssl", "python3"]) || !has_smtp() {
+        return eprintln!("skipped: aiosmtpd is missing (./test.sh installs it where it may)");
+    }
+    let home = Home::new(None);
+    let place = home.path("server");
+    std::fs::create_dir(&place).unwrap();
+    let _certificates = Server::start(&place);
+    let (ca, mails) = (place.join("ca.pem"), place.join("mails"));
+    for tls in ["starttls", "tls"] {
+        let server = MailServer::start(&place, tls);
+        let test = |password: &str, ca: Option<&Path>| {
+            std::fs::write(home.path("password"), password).unwrap();
+            home.configure(&format!(
+                "[[alerts.sinks]]\nname = \"mail\"\ntype = \"mail\"\nserver = \"localhost:{}\"\ntls = \"{tls}\"\nuser = \"bartizan\"\n\
+                 password = {{ file = {:?} }}\nsender = \"bartizan@web-1.example.org\"\nto = [\"you@example.org\"]\n",
+                server.port,
+                home.path("password")
+            ));
+            let begun = Instant::now();
+            let output = home.command(&["alerts", "test"]).envs(ca.map(|ca| ("SSL_CERT_FILE", ca))).output().unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(9), "it waited for the time limit: {}", told(&output));
+            (output.status.code(), told(&output))
+        };
+        let (stranger, said) = test(SECRET, None);
+        assert!(stranger == Some(5) && said.contains("mail to you@example.org through localhost) DID NOT TAKE IT"), "{said}");
+        assert!(said.contains("certificate") && !mails.exists(), "{said}");
+        let (wrong, said) = test("wrongwrong", Some(&ca));
+        assert!(wrong == Some(5) && said.contains("localhost answered 535: 5.7.8") && !said.contains("wrongwrong"), "{said}");
+        let (taken, said) = test(SECRET, Some(&ca));
+        assert!(taken == Some(0) && said.contains("localhost answered 250: 2.0.0 queued as 7") && !said.contains(SECRET), "{said}");
+        let mail: Value = serde_json::from_str(&text_of(&mails)).unwrap();
+        assert!(mail["over"] == tls && mail["to"][0] == "you@example.org" && mail["login"] == "bartizan", "{mail:#}");
+        assert!(tls == "tls" || mail["starttls"] == true, "{mail:#}");
+        assert!(mail["data"].as_str().unwrap().contains("Subject: [bartizan] TEST mail on"), "{mail:#}");
+        std::fs::remove_file(&mails).unwrap();
+    }
 }

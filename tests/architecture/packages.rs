@@ -35,6 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["outbound"]),
     ("rustls", &["outbound"]),
     ("ring", &["outbound"]),
+    ("lettre", &["outbound"]),
     ("tracing-subscriber", &["telemetry"]),
     ("clap", &["bartizan"]),
     ("clap_complete", &["bartizan"]),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::alerts::Fields;
+use super::mail::{MailSetting, mail};
 use super::secret::Secret;
 
 /// Longest command line, in arguments.
@@ -74,6 +75,8 @@ pub enum SinkType {
         /// It is killed after this time.
         timeout: Duration,
     },
+    /// Sent as a mail.
+    Mail(MailSetting),
     /// Sent to a syslog server (RFC 5424).
     Syslog {
         /// Host and port.
@@ -116,6 +119,7 @@ impl SinkType {
             },
             Self::File { .. } => "file",
             Self::Command { .. } => "command",
+            Self::Mail(_) => "mail",
             Self::Syslog { .. } => "syslog",
         }
     }
@@ -123,11 +127,12 @@ impl SinkType {
 
 /// What the `type` of a sink says.
 pub(super) fn sink_type(fields: &mut Fields) -> Result<SinkType, String> {
-    const TYPES: &str = "json, slack, mattermost, discord, teams, ntfy, telegram, matrix, file, command or syslog";
+    const TYPES: &str = "json, slack, mattermost, discord, teams, ntfy, telegram, matrix, mail, file, command or syslog";
     let name = fields.needed("type", &format!("one of {TYPES}"))?;
     let form = match name.as_str() {
         "file" => return file(fields),
         "command" => return command(fields),
+        "mail" => return mail(fields).map(SinkType::Mail),
         "syslog" => return syslog(fields),
         "json" => WebForm::Json { secret: secret(fields, "secret")? },
         "slack" => WebForm::Slack,

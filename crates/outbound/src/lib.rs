@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod heartbeat;
+mod mail;
 pub mod probe;
 mod secret;
 mod sink;

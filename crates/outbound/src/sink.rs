@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 
 use super::web::Web;
 use super::web_client::{WebFailure, host_of};
-use super::{secret, syslog};
+use super::{mail, secret, syslog};
 use bartizan_alerts::{Failure, Format, Message, Parcel, render};
-use bartizan_config::{Secret, SinkSetting, SinkType};
+use bartizan_config::{MailSetting, Secret, SinkSetting, SinkType};
 use bartizan_model::{SinkTest, Timestamp};
 use bartizan_sys::{feed, line_file};
 
@@ -22,6 +22,7 @@ enum To {
     Web(Box<Web>),
     File { path: PathBuf, max_bytes: u64 },
     Command { line: Vec<String>, user: String, timeout: Duration },
+    Mail(MailSetting),
     Syslog { address: String, tcp: bool },
 }
 
@@ -32,6 +33,7 @@ impl Sink {
             SinkType::Web { url, form } => To::Web(Box::new(Web::new(url, form))),
             SinkType::File { path, max_bytes } => To::File { path, max_bytes },
             SinkType::Command { line, user, timeout } => To::Command { line, user, timeout },
+            SinkType::Mail(setting) => To::Mail(setting),
             SinkType::Syslog { address, tcp } => To::Syslog { address, tcp },
         })
     }
@@ -54,6 +56,11 @@ impl Sink {
                 let input = format!("{}\n", render(parcel, &Format::Json, now).text);
                 command(line, user, &input, *timeout).map_err(failure)
             }
+            To::Mail(setting) => mail::send(setting, parcel, now).map_err(|mail::MailFailure { why, refused }| Failure {
+                why,
+                retry_after: None,
+                refused_for_good: refused,
+            }),
             To::Syslog { address, tcp } => syslog::send(address, *tcp, &render(parcel, &Format::Syslog, now).text).map_err(failure),
         }
     }
@@ -88,6 +95,7 @@ pub fn place(to: &SinkType) -> String {
         SinkType::Web { url, .. } => format!("{}, address in {}", to.name(), secret::place(url)),
         SinkType::File { path, .. } => format!("file {}", path.display()),
         SinkType::Command { line, user, .. } => format!("command {} as {user}", line.first().map_or("", String::as_str)),
+        SinkType::Mail(setting) => format!("mail to {} through {}", setting.to.join(", "), setting.host),
         SinkType::Syslog { address, tcp } => format!("syslog at {address} over {}", if *tcp { "TCP" } else { "UDP" }),
     }
 }

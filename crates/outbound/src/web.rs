@@ -88,7 +88,7 @@ fn matrix(server: &str, room: &str, transaction: &str) -> Result<String, String>
 }
 
 /// The same for the same parcel: a server that has it already writes it once.
-fn transaction(parcel: &Parcel, body: &str) -> String {
+pub(crate) fn transaction(parcel: &Parcel, body: &str) -> String {
     let first = parcel.items.first().map(|item| item.first.to_rfc3339()).unwrap_or_default();
     hex(digest::digest(&digest::SHA256, format!("{first} {body}").as_bytes()).as_ref()).chars().take(32).collect()
 }

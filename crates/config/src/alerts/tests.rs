@@ -47,6 +47,7 @@ fn the_webhook_of_before_is_a_sink_that_is_told_everything_at_once() {
 #[test]
 fn a_mistake_names_the_sink_and_says_what_to_write() {
     let sink = |rest: &str| format!("[[alerts.sinks]]\nname = \"ops\"\n{rest}\n");
+    let mail = |rest: &str| sink(&format!("type = \"mail\"\nserver = \"smtp.example.org:587\"\nsender = \"b@example.org\"\n{rest}"));
     for (text, expected) in [
         ("alerts_sinks = 3\n".to_owned(), "is not a list of at most 8 sinks"),
         (sink("").replace("name = \"ops\"", ""), "a sink has no name: write name = \"ops\""),
@@ -65,6 +66,14 @@ fn a_mistake_names_the_sink_and_says_what_to_write() {
         (sink("type = \"slack\"\nurl = \"https://x\"\nafter = \"5 days\""), "after is \"5 days\", not a time up to 1day"),
         (sink("type = \"command\"\ncommand = \"page\""), "command is not a program with an absolute path"),
         (sink("type = \"command\"\ncommand = [\"/bin/page\"]\nuser = \"root\""), "user is root: name another"),
+        (sink("type = \"mail\"\nserver = \"smtp\""), "server is \"smtp\", without host and port"),
+        (mail(""), "has no receivers: write to = ["),
+        (mail("to = [\"a@b, c@d\"]"), "\"a@b, c@d\" is no mail address"),
+        (mail("to = [\"a@b\\r\\nBcc: c@d\"]"), "is no mail address"),
+        (mail("to = [\"a@b\"]\nuser = \"u\""), "has a user and no password"),
+        (mail("to = [\"a@b\"]\nuser = \"u\"\npassword = \"hush\""), "password is not a place of a secret"),
+        (mail("to = [\"a@b\"]\ntls = \"none\"\nuser = \"u\"\npassword = { env = \"P\" }"), "a password is never sent unencrypted"),
+        (mail("to = [\"a@b\"]\ntls = \"ssl\""), "tls is \"ssl\", not one of starttls, tls, none"),
         (sink("type = \"file\"\npath = \"alerts\""), "path is \"alerts\", not absolute"),
         (sink("type = \"syslog\"\naddress = \"loghost\""), "address is \"loghost\": write \"udp://"),
         (sink("type = \"syslog\"\naddress = \"udp://loghost\""), "without host and port"),
