@@ -102,7 +102,8 @@ pub(super) fn write_sinks(out: &mut impl Write, sinks: &[SinkRow]) -> io::Result
     table::write(out, ["SINK", "STATE", "SENT", "FOLDED", "WAITING", "GIVEN UP", "LAST SENT (UTC)", "WHERE"], &rows)?;
     let failed = sinks.iter().filter_map(|sink| Some((sink, sink.error.as_ref()?)));
     failed.into_iter().try_for_each(|(sink, why)| {
-        let again = sink.next_at.map(|at| format!("; tried again at {} UTC", print::time(at))).unwrap_or_default();
+        let next = sink.retry_at.map(|at| ("next attempt at", at)).or(sink.next_at.map(|at| ("next message due at", at)));
+        let again = next.map(|(what, at)| format!("; {what} {} UTC", print::time(at))).unwrap_or_default();
         writeln!(out, "{}: {}{again}", safe(&sink.name), safe(why))
     })
 }

@@ -238,7 +238,12 @@ fn unknown_incident(id: IncidentId) -> Refusal {
 /// Sends a test message to one sink or to all, past rules and limits, each from a thread of its own.
 fn test_sinks(parts: &Parts, sink: Option<&str>, actor: &str) -> Result<Reply, Refusal> {
     let chosen = parts.settings.alerts.chosen(sink).map_err(|(why, mend)| refusal(ErrorCode::Usage, &why, &mend))?;
+    // One at a time, so that those who ask often hold no more than one of the threads that answer everybody.
+    let Some(_turn) = parts.alerts.test_turn() else {
+        return Err(refusal(ErrorCode::Failed, "another test of the sinks is under way", "wait until it has ended, at most half a minute"));
+    };
     let tests = bartizan_outbound::test_all(&chosen, &own_usage::host_name(), chrono::Utc::now());
+    tests.iter().filter(|test| test.taken).for_each(|test| parts.alerts.reached(&test.name));
     let took = |test: &SinkTest| format!("{} {}", test.name, if test.taken { "took it" } else { "did not take it" });
     let outcome = tests.iter().map(took).collect::<Vec<_>>().join(", ");
     parts.response.audit(chrono::Utc::now(), actor, "alerts.tested", sink.unwrap_or("all sinks"), &outcome);

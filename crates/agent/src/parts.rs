@@ -54,7 +54,6 @@ impl Parts {
         self.response.nudge();
         self.accounting.nudge();
         self.upkeep.nudge();
-        self.alerts.end();
     }
 
     /// Takes a changed policy over. Settings of the agent itself (paths, lanes) need a restart.

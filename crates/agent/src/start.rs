@@ -135,7 +135,7 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
     workers.push(spawn("accounting", move || accounts.run(books, &ties))?);
     let keeper = Arc::clone(&parts.upkeep);
     workers.push(spawn("upkeep", move || keeper.run(timers))?);
-    tell_people(parts, &mut workers)?;
+    let keeper = tell_people(parts)?;
     if !parts.settings.only_watches {
         let (probes, stop) = (response(), parts.life.stop.clone());
         workers.push(spawn("probes", move || upkeep::run_probes(&probes, &stop))?);
@@ -154,14 +154,14 @@ fn threads(parts: &Arc<Parts>, assembled: Assembled) -> Result<Threads, EngineEr
     for collector in watchers.into_iter().chain([own]).chain(files(parts)).chain(logs).chain(parts.ladder.collectors()) {
         workers.push(parts.ingest.watch(collector, &parts.life.stop)?);
     }
-    Ok(Threads { workers, pipeline, recorder })
+    Ok(Threads { workers, pipeline, recorder, keeper })
 }
 
 /// Who sends messages to people, who writes down what waits, and the sign of life.
-fn tell_people(parts: &Arc<Parts>, workers: &mut Vec<JoinHandle<()>>) -> std::io::Result<()> {
+fn tell_people(parts: &Arc<Parts>) -> std::io::Result<JoinHandle<()>> {
     let settings = &parts.settings.alerts;
-    let keeper = Arc::clone(&parts.alerts);
-    workers.push(spawn("alert-keeper", move || keeper.keep())?);
+    let alerts = Arc::clone(&parts.alerts);
+    let keeper = spawn("alert-keeper", move || alerts.keep())?;
     alerts::send_all(&parts.alerts, &settings.sinks)?;
     if let Some(url) = settings.heartbeat.clone() {
         let (every, stop, troubles, whole) =
@@ -170,7 +170,7 @@ fn tell_people(parts: &Arc<Parts>, workers: &mut Vec<JoinHandle<()>>) -> std::io
         // Nobody waits for its end: it may hang in a name server.
         drop(spawn("heartbeat", move || alerts::run_heartbeat(url, every, &stop, &troubles, stuck))?);
     }
-    Ok(())
+    Ok(keeper)
 }
 
 /// What watches the files of the baseline, and what compares them with it.

@@ -6,11 +6,12 @@ use crate::Engine;
 use crate::upkeep;
 use bartizan_model::Unpoisoned as _;
 
-/// The running threads: the pipeline ends after the workers, the recorder after the pipeline.
+/// The running threads: the pipeline ends after the workers, the recorder and who keeps messages to people after the pipeline.
 pub(crate) struct Threads {
     pub(crate) workers: Vec<JoinHandle<()>>,
     pub(crate) pipeline: JoinHandle<()>,
     pub(crate) recorder: JoinHandle<()>,
+    pub(crate) keeper: JoinHandle<()>,
 }
 
 impl Engine {
@@ -42,6 +43,9 @@ impl Engine {
         parts.ingest.watched_until(watched_until);
         parts.ingest.close();
         let _ = threads.pipeline.join();
+        // What the pipeline still found is told by the next run.
+        parts.alerts.end();
+        let _ = threads.keeper.join();
         parts.upkeep.last_word();
         if !self.is_upgrading()
             && let Err(error) = upkeep::end_run(&parts.ledger)

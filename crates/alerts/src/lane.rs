@@ -11,6 +11,7 @@ use super::bucket::Bucket;
 use super::message::Message;
 use super::parcel::{Item, MAX_NAMED, Parcel};
 use super::queue::{Failure, LOST_AFTER};
+use super::route::Route;
 
 /// Different messages that may wait for one sink; what comes beyond that is counted and told with the next summary.
 pub(crate) const MAX_WAITING: usize = 256;
@@ -20,11 +21,15 @@ const MORE_QUESTIONS: usize = 32;
 const FIRST_RETRY: TimeDelta = TimeDelta::seconds(2);
 const LAST_RETRY: TimeDelta = TimeDelta::minutes(10);
 /// The longest pause that the other side can ask for.
-const LONGEST_ASKED: TimeDelta = TimeDelta::hours(1);
+const LONGEST_ASKED: TimeDelta = TimeDelta::minutes(10);
 /// No message waits longer for its time: an escalation, a digest and quiet hours are at most a day each.
 const LONGEST_DUE: TimeDelta = TimeDelta::days(3);
 /// A parcel that the other side calls wrong is tried so often.
-const TRIES_OF_REFUSED: u32 = 3;
+const TRIES_OF_REFUSED: u32 = 6;
+/// From so many refusals on every second attempt is without what an attacker may have chosen: who filters it would take no other message.
+const TRIES_WITH_DETAILS: u32 = 3;
+/// What is critical, and a question, is tried again after this pause at most.
+const PRESSING_RETRY: TimeDelta = TimeDelta::minutes(1);
 
 /// What became of the messages for one sink. Offered is always sent, waiting, acknowledged, passed over and given up, all together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,7 +62,12 @@ pub(crate) struct Lane {
     #[serde(skip)]
     is_out: bool,
     tries: u32,
+    /// How often the parcel itself was refused.
+    #[serde(default)]
+    refusals: u32,
     retry_at: Timestamp,
+    #[serde(default)]
+    failed_at: Option<Timestamp>,
     telling: Bucket,
     asking: Bucket,
     sent_at: Option<Timestamp>,
@@ -73,13 +83,30 @@ impl Lane {
             parcel: None,
             is_out: false,
             tries: 0,
+            refusals: 0,
             retry_at: now,
+            failed_at: None,
             telling: Bucket::new(now),
             asking: Bucket::new(now),
             sent_at: None,
             error: None,
             counts: Counts::default(),
         }
+    }
+
+    /// Plans what waits anew, by these rules; what this sink is not for any more goes.
+    pub(crate) fn replan(&mut self, route: &Route) {
+        let passed_over = &mut self.counts.passed_over;
+        self.waiting.retain(|_, item| match route.due(&item.message, item.first) {
+            Some(due) => {
+                item.due = due;
+                true
+            }
+            None => {
+                *passed_over += item.count;
+                false
+            }
+        });
     }
 
     pub(crate) fn offer(&mut self, message: &Message, due: Option<Timestamp>, now: Timestamp) {
@@ -90,11 +117,13 @@ impl Lane {
         };
         if let Some(item) = self.waiting.get_mut(&message.key) {
             item.count += 1;
+            item.differs |= item.message.sentence != message.sentence || item.message.severity != message.severity;
             item.last = now;
             item.due = item.due.min(due);
             item.message.clone_from(message);
         } else if self.has_room(message) {
-            self.waiting.insert(message.key.clone(), Item { message: message.clone(), count: 1, first: now, last: now, due });
+            self.waiting
+                .insert(message.key.clone(), Item { message: message.clone(), count: 1, differs: false, first: now, last: now, due });
         } else {
             self.crowded += 1;
         }
@@ -118,14 +147,35 @@ impl Lane {
         if self.retry_at - now > LONGEST_ASKED {
             self.retry_at = now;
         }
-        if self.is_out || now < self.retry_at {
+        self.follow_the_clock(now);
+        if self.is_out || now < self.attempt_at() {
             return None;
         }
         if self.parcel.is_none() {
             self.parcel = self.pack(now);
         }
         self.is_out = self.parcel.is_some();
-        self.parcel.clone()
+        let is_plain = self.refusals >= TRIES_WITH_DETAILS && !self.refusals.is_multiple_of(2);
+        self.parcel.as_ref().map(|parcel| if is_plain { parcel.without_details() } else { parcel.clone() })
+    }
+
+    /// When the next attempt may be made: what presses waits for no long pause.
+    fn attempt_at(&self) -> Timestamp {
+        let presses = |item: &Item| item.message.asks() || item.message.severity == Severity::Critical;
+        let is_pressing = self.waiting.values().chain(self.parcel.iter().flat_map(|parcel| &parcel.items)).any(presses);
+        match self.failed_at.filter(|_| is_pressing) {
+            Some(failed) => self.retry_at.min(failed + PRESSING_RETRY),
+            None => self.retry_at,
+        }
+    }
+
+    /// Where the clock was set back, what waits moves with it.
+    fn follow_the_clock(&mut self, now: Timestamp) {
+        for item in self.waiting.values_mut().filter(|item| now < item.last) {
+            let back = item.last - now;
+            (item.last, item.first, item.due) = (now, item.first - back, item.due - back);
+        }
+        self.failed_at = self.failed_at.map(|failed| failed.min(now));
     }
 
     /// Puts together what is sent next: single messages while there is room, then a summary of all that is due. Questions first.
@@ -183,6 +233,13 @@ impl Lane {
             self.counts.parcels += 1;
         }
         (self.is_out, self.sent_at, self.error) = (false, Some(now), None);
+        (self.refusals, self.failed_at) = (0, None);
+        std::mem::take(&mut self.tries)
+    }
+
+    /// It works, as was found out beside the queue; gives how often it had failed before that.
+    pub(crate) fn reached(&mut self, now: Timestamp) -> u32 {
+        (self.retry_at, self.failed_at, self.error) = (now, None, None);
         std::mem::take(&mut self.tries)
     }
 
@@ -194,10 +251,12 @@ impl Lane {
         self.error = Some(failure.why.clone());
         let pause = FIRST_RETRY * 2_i32.pow(self.tries.min(10) - 1);
         let asked = failure.retry_after.unwrap_or_default().min(LONGEST_ASKED);
-        self.retry_at = now + pause.min(LAST_RETRY).max(asked);
-        if failure.refused_for_good && self.tries.is_multiple_of(TRIES_OF_REFUSED) {
+        (self.retry_at, self.failed_at) = (now + pause.min(LAST_RETRY).max(asked), Some(now));
+        self.refusals += u32::from(failure.refused || failure.refused_for_good);
+        if failure.refused_for_good && self.refusals >= TRIES_OF_REFUSED {
             // What it will never take must not hold back what comes behind it.
             self.counts.given_up += self.parcel.take().map_or(0, |parcel| parcel.count);
+            self.refusals = 0;
         }
         self.tries
     }
@@ -210,6 +269,7 @@ impl Lane {
         let is_it = |parcel: &Parcel| parcel.only().is_some_and(|only| only.message.key == key);
         if !self.is_out && self.parcel.as_ref().is_some_and(is_it) {
             self.counts.acknowledged += self.parcel.take().map_or(0, |parcel| parcel.count);
+            self.refusals = 0;
         }
     }
 
@@ -218,14 +278,14 @@ impl Lane {
             return None;
         }
         if self.parcel.is_some() {
-            return Some(self.retry_at);
+            return Some(self.attempt_at());
         }
         let crowd = (self.crowded > 0).then_some(Timestamp::MIN_UTC);
         let first = |asks: bool| self.waiting.values().filter(|item| item.message.asks() == asks).map(|item| item.due).min();
         let told = first(false).or(crowd).map(|due| due.max(self.telling.free_at(self.is_urgent())));
         let asked = first(true).map(|due| due.max(self.asking.free_at(true)));
         let next = [told, asked].into_iter().flatten().min()?;
-        Some(next.max(self.retry_at))
+        Some(next.max(self.attempt_at()))
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -253,6 +313,7 @@ impl Lane {
             failures: counts.failures,
             sent_at: self.sent_at,
             next_at: self.next_at(),
+            retry_at: self.parcel.as_ref().filter(|_| self.tries > 0).map(|_| self.attempt_at()),
             error: self.error.clone(),
         }
     }

@@ -24,7 +24,7 @@ impl Message {
     /// An alert that is new or grew worse, with what is done about its incident now.
     pub fn alert(host: &str, alert: &Alert, sure: Confidence, active: &[Action]) -> Self {
         let mine: Vec<&Action> = active.iter().filter(|action| action.incident == Some(alert.incident)).take(MAX_ACTIONS).collect();
-        let look = format!("look: bartizan explain {}", alert.incident);
+        let next = [format!("look: bartizan explain {}", alert.incident), format!("seen: bartizan ack {}", alert.id)];
         Self {
             key: alert.id.to_string(),
             kind: MessageKind::Alert,
@@ -35,7 +35,7 @@ impl Message {
             sure: Some(sure.percent()),
             done: mine.iter().map(|action| done(action)).collect(),
             asked: None,
-            commands: mine.iter().filter_map(|action| undo(action)).chain([look]).collect(),
+            commands: mine.iter().filter_map(|action| undo(action)).chain(next).collect(),
             record: json!(alert),
         }
     }
@@ -47,7 +47,11 @@ impl Message {
         let reversible = approval.action.kind().is_reversible();
         let time = if reversible { format!(" for {lasts}") } else { ", for good".to_owned() };
         let mut commands = vec![format!("yes: bartizan approve {id}"), format!("no: bartizan reject {id}")];
-        commands.push(if reversible { "undo later: bartizan rollback --all".to_owned() } else { "it cannot be undone".to_owned() });
+        commands.push(if reversible {
+            "undo later: bartizan actions shows its name, bartizan rollback NAME undoes it".to_owned()
+        } else {
+            "it cannot be undone".to_owned()
+        });
         Self {
             key: id.to_string(),
             kind: MessageKind::Question,
@@ -92,10 +96,10 @@ impl Message {
         Self::plain(host, MessageKind::Trouble, sink, Severity::High, sentence)
     }
 
-    /// It takes them again.
+    /// It takes them again. As severe as the loss: whoever was told of that wants to know its end at the same hour.
     pub(crate) fn found(host: &str, sink: &str, tries: u32) -> Self {
         let sentence = format!("alerts reach {sink} again, after {tries} failed attempts");
-        Self::plain(host, MessageKind::Trouble, sink, Severity::Low, sentence)
+        Self::plain(host, MessageKind::Trouble, sink, Severity::High, sentence)
     }
 
     fn plain(host: &str, kind: MessageKind, about: &str, severity: Severity, sentence: String) -> Self {

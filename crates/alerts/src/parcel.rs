@@ -16,6 +16,9 @@ pub struct Item {
     pub message: Message,
     /// How often it came since this sink was last sent it.
     pub count: u64,
+    /// Not always with these words.
+    #[serde(default)]
+    pub differs: bool,
     /// The first time.
     pub first: Timestamp,
     /// The last time.
@@ -51,7 +54,23 @@ impl Parcel {
 
     /// One message, sent as it is.
     pub fn single(message: Message, now: Timestamp) -> Self {
-        Self { items: vec![Item { message: message.bounded(), count: 1, first: now, last: now, due: now }], others: 0, count: 1 }
+        Self {
+            items: vec![Item { message: message.bounded(), count: 1, differs: false, first: now, last: now, due: now }],
+            others: 0,
+            count: 1,
+        }
+    }
+
+    /// The same without what somebody outside may have chosen: kinds, names, severities and commands are left.
+    pub(crate) fn without_details(&self) -> Self {
+        let mut parcel = self.clone();
+        for message in parcel.items.iter_mut().map(|item| &mut item.message) {
+            "details are left out, because this sink refused the message with them".clone_into(&mut message.sentence);
+            message.asked = message.asked.take().map(|_| "a question waits for an answer".to_owned());
+            message.done.clear();
+            message.record = serde_json::Value::Null;
+        }
+        parcel
     }
 
     fn asks(&self) -> bool {
@@ -89,7 +108,11 @@ fn told(item: &Item) -> Vec<String> {
     let message = &item.message;
     let mut lines = vec![message.sentence.clone()];
     if item.count > 1 {
-        lines.push(format!("the same {} times since {}", item.count, item.first.format("%Y-%m-%d %H:%M UTC")));
+        let since = item.first.format("%Y-%m-%d %H:%M UTC");
+        lines.push(match item.differs {
+            false => format!("the same {} times since {since}", item.count),
+            true => format!("{} messages about {} since {since}; this is the latest", item.count, message.about),
+        });
     }
     lines.extend(message.asked.clone());
     lines.extend(message.sure.map(|percent| format!("how sure: {percent} %")));

@@ -22,7 +22,9 @@ pub struct Failure {
     pub why: String,
     /// How long the other side asked to be left alone.
     pub retry_after: Option<TimeDelta>,
-    /// The other side calls this parcel wrong, as opposed to being unable to take any: it is given up after three attempts.
+    /// The other side does not take this parcel, as opposed to being unable to take any: something in it may be why.
+    pub refused: bool,
+    /// And it will not be different later: the parcel is given up after some attempts.
     pub refused_for_good: bool,
 }
 
@@ -46,7 +48,8 @@ impl Queue {
     pub fn new(routes: Vec<Route>, mut state: State, now: Timestamp) -> Self {
         state.lanes.retain(|sink, _| routes.iter().any(|route| route.sink == *sink));
         for route in &routes {
-            state.lanes.entry(route.sink.clone()).or_insert_with(|| Lane::new(now));
+            // What waits follows the rules of today: whoever ends quiet hours is told at once.
+            state.lanes.entry(route.sink.clone()).or_insert_with(|| Lane::new(now)).replan(route);
         }
         Self { routes, state }
     }
@@ -93,6 +96,15 @@ impl Queue {
         let Some(lane) = self.state.lanes.get_mut(sink) else { return };
         if lane.failed(failure, now) == LOST_AFTER {
             self.offer_but(&Message::lost(host, sink, &failure.why).bounded(), Some(sink), now);
+        }
+    }
+
+    /// A test message arrived: what waits is tried at once, and a sink that was lost is not any more.
+    pub fn reached(&mut self, sink: &str, host: &str, now: Timestamp) {
+        let Some(lane) = self.state.lanes.get_mut(sink) else { return };
+        let tries = lane.reached(now);
+        if tries >= LOST_AFTER {
+            self.offer_but(&Message::found(host, sink, tries).bounded(), Some(sink), now);
         }
     }
 

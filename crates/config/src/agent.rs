@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn mistakes_are_one_line_with_place_key_and_what_to_write() {
         let cases = [
-            ("\nlogg = \"info\"\n", "agent.toml:2: logg: no such setting; known are "),
+            ("\nlogg = \"info\"\n", "agent.toml:2: logg: no such setting (did you mean log?); known are "),
             ("log = 3\n", "agent.toml:1: log: 3 is not a text: write it in quotes"),
             ("log = \"loud\"\n", "agent.toml:1: log: \"loud\" is not one of error, warn, info, debug, trace"),
             ("data = \"var\"\n", "agent.toml:1: data: \"var\" is not an absolute path: begin it with /"),
@@ -359,7 +359,7 @@ mod tests {
             ("max_memory = \"1MiB\"\n", "agent.toml:1: max_memory: \"1MiB\" is not a size from 64MiB to 16GiB"),
             ("lane_bulk = -1\n", "agent.toml:1: lane_bulk: -1 is not a whole number"),
             ("operators = [\"bob\"]\n", "agent.toml:1: operators: [\"bob\"] is not a list of numeric ids"),
-            ("webhook = \"ftp://x\"\n", "agent.toml:1: webhook: \"ftp://x\" is not a web address"),
+            ("webhook = \"ftp://x\"\n", "agent.toml:1: webhook: is not a web address (ftp...)"),
             ("webhook_format = \"irc\"\n", "agent.toml:1: webhook_format: \"irc\" is not one of json, slack, discord, ntfy"),
             ("[webhook]\ncolour = \"red\"\n", "agent.toml:1: webhook_colour: no such setting"),
             ("logs = 3\n", "agent.toml:1: logs: is not a list of at most 100 logs: write [[logs]]"),

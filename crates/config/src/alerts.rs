@@ -90,18 +90,24 @@ impl Fields {
         match self.take(key) {
             None => Ok(None),
             Some(Value::String(text)) if text.len() <= 1_024 && !text.contains(char::is_control) && !text.is_empty() => Ok(Some(text)),
-            Some(other) => Err(format!("{key} is {other}, not a text: write it in quotes")),
+            Some(Value::String(text)) if text.is_empty() => Err(format!("{key} is empty: write something or remove the line")),
+            Some(other) => Err(format!("{key} is {other}, not a text of one line: write it in quotes")),
         }
     }
 
     pub(super) fn needed(&mut self, key: &'static str, such: &str) -> Result<String, String> {
-        self.text(key)?.ok_or_else(|| format!("has no {key}: write {key} = {such}"))
+        let given = self.text(key)?;
+        given.ok_or_else(|| match nearest(key, self.table.keys().map(String::as_str)) {
+            Some(near) => format!("\"{}\" is not a setting: did you mean {key}?", near.escape_debug()),
+            None => format!("has no {key}: write {key} = {such}"),
+        })
     }
 
     pub(super) fn span(&mut self, key: &'static str, or: Duration, longest: Duration) -> Result<Duration, String> {
         let Some(text) = self.text(key)? else { return Ok(or) };
         let span = humantime::parse_duration(&text).ok().filter(|span| *span <= longest);
-        span.ok_or_else(|| format!("{key} is \"{text}\", not a time up to {}: write 15m", humantime::format_duration(longest)))
+        let such = if longest < Duration::from_secs(900) { "10s" } else { "15m" };
+        span.ok_or_else(|| format!("{key} is \"{text}\", not a time up to {}: write {such}", humantime::format_duration(longest)))
     }
 
     fn severity(&mut self, key: &'static str, or: Severity) -> Result<Severity, String> {
@@ -115,7 +121,7 @@ impl Fields {
         let Some(left) = self.table.keys().next() else { return Ok(()) };
         let left: String = left.escape_debug().take(60).collect();
         let meant = nearest(&left, self.asked.iter().copied()).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-        Err(format!("\"{left}\" is not known of it{meant}; known are {}", self.asked.join(", ")))
+        Err(format!("\"{left}\" is not a setting of it{meant}; it has {}", self.asked.join(", ")))
     }
 }
 
@@ -156,7 +162,7 @@ fn sink(table: Table) -> Result<SinkSetting, String> {
     let mut fields = Fields::new(table);
     let name = fields.needed("name", "\"ops\"").map_err(|why| format!("a sink {why}"))?;
     if name.len() > MAX_NAME || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
-        return Err(format!("\"{}\" is no name of a sink: at most {MAX_NAME} letters, digits, - _ and .", name.escape_debug()));
+        return Err(format!("\"{}\" is not a valid name of a sink: at most {MAX_NAME} letters, digits, - _ and .", name.escape_debug()));
     }
     let rules = |mut fields: Fields| -> Result<SinkSetting, String> {
         let to = sink_type(&mut fields)?;

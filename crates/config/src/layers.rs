@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Spanned, Value};
 
+use bartizan_model::nearest;
+
 /// Longest configuration file that is read, in bytes.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
@@ -101,7 +103,8 @@ impl Layers {
     pub(super) fn put(&mut self, key: &str, value: Value, origin: Origin) -> Result<(), ConfigError> {
         let Some(slot) = self.0.get_mut(key) else {
             let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            let problem = format!("no such setting; known are {}", known.join(", "));
+            let meant = nearest(key, known.iter().copied()).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            let problem = format!("no such setting{meant}; known are {}", known.join(", "));
             return Err(ConfigError::Value { origin, key: key.escape_debug().take(60).collect(), problem });
         };
         *slot = (value, origin);
@@ -129,13 +132,22 @@ fn parse(text: &str, path: &Path) -> Result<BTreeMap<String, (Value, usize)>, Co
     let mut flat = BTreeMap::new();
     for (key, value) in table {
         let line = line_of(text, value.span().start);
-        match value.into_inner() {
+        let set: Vec<(String, Value)> = match value.into_inner() {
             // `[webhook]` with `url` and `format` is the same as `webhook` and `webhook_format`.
-            Value::Table(inner) => flat.extend(inner.into_iter().map(|(name, value)| {
-                let name = if name == "url" { key.clone() } else { format!("{key}_{name}") };
-                (name, (value, line))
-            })),
-            value => drop(flat.insert(key, (value, line))),
+            Value::Table(inner) => {
+                let name = |name: String| if name == "url" { key.clone() } else { format!("{key}_{name}") };
+                inner.into_iter().map(|(inner, value)| (name(inner), value)).collect()
+            }
+            value => vec![(key, value)],
+        };
+        for (key, value) in set {
+            // Which of the two was meant, nobody can tell.
+            if let Some((_, other)) = flat.get(&key) {
+                let (first, second) = (line.min(*other), line.max(*other));
+                let problem = format!("lines {first} and {second} both set {key}: remove one of them");
+                return Err(ConfigError::File { path: path.to_owned(), problem });
+            }
+            flat.insert(key, (value, line));
         }
     }
     Ok(flat)

@@ -56,8 +56,10 @@ impl Secret {
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
         let is_one = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
         if !is_one || url.contains(|c: char| c == ' ' || c.is_control()) || url.len() > MAX_TEXT {
-            let shown: String = url.split('/').take(3).collect::<Vec<_>>().join("/").escape_debug().take(60).collect();
-            return Err(format!("\"{shown}\" is not a web address: write https://host/path"));
+            // Only the scheme is repeated: without one, all of it may be the secret.
+            let shown = url.split_once("://").map_or("it", |(scheme, _)| scheme);
+            let shown: String = shown.escape_debug().take(12).collect();
+            return Err(format!("is not a web address ({shown}...): write https://host/path"));
         }
         Ok(Self::Plain(url.clone()))
     }

@@ -98,6 +98,9 @@ pub struct SinkRow {
     pub sent_at: Option<Timestamp>,
     /// When something is sent or tried next; absent when nothing waits.
     pub next_at: Option<Timestamp>,
+    /// When a message that it did not take is tried again; absent when none waits for that.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
     /// Why the last attempt failed, without secrets; absent after a success.
     pub error: Option<String>,
 }

@@ -59,6 +59,7 @@ impl Sink {
             To::Mail(setting) => mail::send(setting, parcel, now).map_err(|mail::MailFailure { why, refused }| Failure {
                 why,
                 retry_after: None,
+                refused,
                 refused_for_good: refused,
             }),
             To::Syslog { address, tcp } => syslog::send(address, *tcp, &render(parcel, &Format::Syslog, now).text).map_err(failure),
@@ -67,12 +68,12 @@ impl Sink {
 }
 
 fn failure(why: String) -> Failure {
-    Failure { why, retry_after: None, refused_for_good: false }
+    Failure { why, retry_after: None, refused: false, refused_for_good: false }
 }
 
 fn web_failure(failure: WebFailure) -> Failure {
     let retry_after = failure.asked.and_then(|asked| TimeDelta::from_std(asked).ok());
-    Failure { why: failure.why, retry_after, refused_for_good: failure.refused }
+    Failure { why: failure.why, retry_after, refused: failure.refused || failure.filtered, refused_for_good: failure.refused }
 }
 
 fn command(line: &[String], user: &str, input: &str, timeout: Duration) -> Result<String, String> {

@@ -31,11 +31,13 @@ pub(crate) struct WebFailure {
     pub(crate) asked: Option<Duration>,
     /// The other side says that this request is wrong.
     pub(crate) refused: bool,
+    /// It may say so because of what stands in it: web application firewalls answer 403 or 406.
+    pub(crate) filtered: bool,
 }
 
 impl WebFailure {
     pub(crate) fn here(why: String) -> Self {
-        Self { why, asked: None, refused: false }
+        Self { why, asked: None, refused: false, filtered: false }
     }
 }
 
@@ -59,6 +61,8 @@ impl WebClient {
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // Messages are rare: a connection kept open would be closed by the other side when the next one comes.
+            .pool_max_idle_per_host(0)
             .user_agent(concat!("bartizan/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|why| format!("cannot set up TLS: {}", reason(&why)))?;
@@ -87,7 +91,8 @@ impl WebClient {
             }
             let said = said(&String::from_utf8_lossy(&body), &hidden);
             let words = format!("{} answered {status}{said}", host(&url));
-            if status.is_success() { Ok(words) } else { Err(WebFailure { why: words, asked, refused: is_refusal(status) }) }
+            let filtered = matches!(status.as_u16(), 403 | 406);
+            if status.is_success() { Ok(words) } else { Err(WebFailure { why: words, asked, refused: is_refusal(status), filtered }) }
         })
     }
 }
@@ -107,9 +112,15 @@ fn asked(headers: &HeaderMap) -> Option<Duration> {
 /// What of a request may not be repeated when the other side repeats it: parts of the path, the query, tokens.
 fn secrets_of(url: &Url, headers: &[(&'static str, String)]) -> Vec<String> {
     let path = url.path_segments().into_iter().flatten().map(str::to_owned);
-    let query = url.query().map(str::to_owned);
+    let query = url.query_pairs().map(|(_, value)| value.into_owned()).chain(url.query().map(str::to_owned));
+    let query =
+        query.chain(url.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
+    let login = [url.username(), url.password().unwrap_or_default()].map(str::to_owned);
+    let query = query.chain(login);
     let tokens =
         headers.iter().filter(|(name, _)| *name == "Authorization").filter_map(|(_, value)| value.split(' ').nth(1).map(str::to_owned));
+    // Telegram's token follows the word `bot`.
+    let path = path.flat_map(|part| [part.strip_prefix("bot").unwrap_or_default().to_owned(), part]);
     let mut hidden: Vec<String> = path.chain(query).chain(tokens).filter(|part| part.len() >= SHORTEST_SECRET).collect();
     hidden.sort_by_key(|part| std::cmp::Reverse(part.len()));
     hidden
@@ -156,10 +167,16 @@ pub(crate) fn host_of(url: &str) -> String {
 mod tests {
     use super::*;
 
+    fn said_of(url: &str) -> String {
+        said("LOGINSECRET 123:TOKENSECRET QUERYSECRET", &secrets_of(&Url::parse(url).unwrap(), &[]))
+    }
+
     #[test]
     fn what_the_other_side_repeats_of_a_secret_is_not_shown() {
         let url = Url::parse("https://hooks.example/services/T0SECRETS/B0?key=VERYSECRET").unwrap();
         let hidden = secrets_of(&url, &[("Authorization", "Bearer tok_123456".to_owned())]);
+        let leaked = said_of("https://u:LOGINSECRET@api.example/bot123:TOKENSECRET/x?token=QUERYSECRET");
+        assert!(!leaked.contains("SECRET"), "{leaked}");
         let said = said("no\r\nroute /services/T0SECRETS/B0?key=VERYSECRET for tok_123456 \u{1b}[2J", &hidden);
         assert!(
             said.starts_with(": no route") && !said.contains("SECRET") && !said.contains("123456") && !said.contains('\u{1b}'),

@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, Uid, User};
 
 use super::child::{PROGRAMS, die_with_us};
 use super::fork_guard;
 
 /// So much of what it says is kept.
-const LONGEST: u64 = 1_024;
+const LONGEST: usize = 1_024;
+
+/// linux/close_range.h: marked to be closed at exec, not closed now.
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
 
 /// How a program that was fed ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,22 +41,38 @@ pub fn feed<A: AsRef<OsStr>>(line: &[A], user: &str, input: &[u8], patience: Dur
     stdin.write_all(input)?;
     stdin.seek(SeekFrom::Start(0))?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PROGRAMS).env("LC_ALL", "C").current_dir("/").process_group(0);
+    command.args(arguments).env_clear().env("PATH", PROGRAMS).env("LC_ALL", "C").current_dir("/");
     command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
     let user = account(user)?;
-    if user.uid != Uid::effective() {
-        // Supplementary groups are dropped with it (std::os::unix::process::CommandExt::uid).
-        command.gid(user.gid.as_raw()).uid(user.uid.as_raw());
-    }
-    // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, open, write, close.
-    unsafe { command.pre_exec(die_with_us) };
+    let rights = (user.uid != Uid::effective()).then(|| (user.uid.as_raw(), user.gid.as_raw()));
+    // SAFETY: between fork and exec only async-signal-safe calls are made.
+    unsafe { command.pre_exec(move || apart(rights)) };
     let mut child = fork_guard::start(|| command.spawn())?;
-    let status = wait(&mut child, patience)?;
     let mut err = Vec::new();
-    if let Some(pipe) = child.stderr.take() {
-        read(pipe, &mut err)?;
-    }
+    let mut pipe = child.stderr.take();
+    let status = wait(&mut child, patience, || pipe.as_mut().map_or(Ok(()), |pipe| read(pipe, &mut err)))?;
     Ok(Fed { code: status.code(), err: String::from_utf8_lossy(&err).trim().to_owned() })
+}
+
+/// A session of its own, so that it has no terminal of ours to type into; no descriptor of whoever started the agent; the rights of
+/// that user and group alone. Called between fork and exec.
+fn apart(rights: Option<(libc::uid_t, libc::gid_t)>) -> io::Result<()> {
+    // It goes first when memory is short; what only root may say of itself is said before the rights are gone.
+    die_with_us()?;
+    let done = |result: libc::c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    // SAFETY: async-signal-safe calls, the only pointer is null, in a child that has one thread.
+    unsafe {
+        done(libc::setsid())?;
+        // Closed at exec: the pipe over which the error of an exec is told is one of them. Kernels before 5.11 do not know the flag.
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC);
+        if let Some((uid, gid)) = rights {
+            done(libc::setgroups(0, std::ptr::null()))?;
+            done(libc::setgid(gid))?;
+            done(libc::setuid(uid))?;
+        }
+    }
+    // Other rights undid it (prctl(2), PR_SET_PDEATHSIG).
+    die_with_us()
 }
 
 fn account(name: &str) -> io::Result<User> {
@@ -65,32 +85,45 @@ fn account(name: &str) -> io::Result<User> {
     Ok(user)
 }
 
-fn read(mut pipe: impl Read + std::os::fd::AsFd, into: &mut Vec<u8>) -> io::Result<()> {
+/// Takes what is in the pipe now, whoever may hold it longer, and keeps the first of it: a program that says much is not held up.
+fn read(pipe: &mut (impl Read + std::os::fd::AsFd), into: &mut Vec<u8>) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    // Somebody whom it left behind may hold the pipe: what is in it is read without waiting for its end.
     fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    match pipe.by_ref().take(LONGEST).read_to_end(into) {
-        Err(why) if why.kind() == io::ErrorKind::WouldBlock => Ok(()),
-        other => other.map(drop),
+    let mut some = [0; 4_096];
+    // At most a pipe full, so that one that writes without end is stopped in time.
+    for _ in 0..16 {
+        match pipe.read(&mut some) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                let room = LONGEST.saturating_sub(into.len()).min(length);
+                into.extend_from_slice(some.get(..room).unwrap_or_default());
+            }
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(why) => return Err(why),
+        }
     }
+    Ok(())
 }
 
-fn wait(child: &mut Child, patience: Duration) -> io::Result<std::process::ExitStatus> {
+/// Waits for its end, listening meanwhile; then whoever it left behind in its group ends too.
+fn wait(child: &mut Child, patience: Duration, mut listen: impl FnMut() -> io::Result<()>) -> io::Result<std::process::ExitStatus> {
     let until = Instant::now() + patience;
+    let leader = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
-            late => {
-                // The leader is our own unreaped child: its group's number cannot be another's.
-                if let Ok(group) = i32::try_from(child.id()) {
-                    let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-                }
-                let _ = child.wait();
-                late?;
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("not done within {}", humantime::format_duration(patience))));
+        // It stays unreaped until its group is ended: so long the group's number cannot be another's.
+        let ended = waitid(Id::Pid(leader), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
+        let is_over = !matches!(ended, Ok(WaitStatus::StillAlive));
+        let is_late = Instant::now() >= until;
+        listen()?;
+        if is_over || is_late {
+            let _ = killpg(leader, Signal::SIGKILL);
+            let status = child.wait()?;
+            if is_over {
+                return Ok(status);
             }
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("not done within {}", humantime::format_duration(patience))));
         }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -117,6 +150,21 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(sh("sleep 60 & sleep 60", b"").unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn it_has_no_terminal_leaves_nobody_behind_and_may_say_much() {
+        let said = sh("ls /proc/self/fd >&2; cut -d' ' -f5-7 /proc/self/stat >&2; exit 0", b"").unwrap();
+        let words: Vec<&str> = said.err.split_whitespace().collect();
+        // 3 is the directory that ls reads; then group, session and terminal (proc_pid_stat(5)): cut is of our session, without terminal.
+        assert_eq!(words[..4], ["0", "1", "2", "3"], "{said:?}");
+        assert!(words[4] == words[5] && words[6] == "0", "{said:?}");
+        let mark = format!("987{:06}", std::process::id() % 1_000_000);
+        assert_eq!(sh(&format!("sleep {mark} & exit 0"), b"").unwrap().code, Some(0));
+        let left = std::process::Command::new("pgrep").args(["-f", &format!("^sleep {mark}$")]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+        let said = sh("yes | head -c 300000 >&2; exit 7", b"").unwrap();
+        assert_eq!((said.code, said.err.len() <= LONGEST), (Some(7), true));
     }
 
     #[test]

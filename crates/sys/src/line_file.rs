@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::fork_guard;
@@ -22,7 +22,13 @@ pub fn append(path: &Path, line: &str, most: u64) -> io::Result<()> {
         file = open(path)?;
     }
     // One call: lines of two writers do not mix, and half a line is only there when the disk is full.
-    file.write_all(format!("{line}\n").as_bytes())?;
+    let length = file.metadata()?.len();
+    let written = file.write_all(format!("{line}\n").as_bytes());
+    if written.is_err() {
+        // Half a line would spoil the next one.
+        let _ = file.set_len(length);
+    }
+    written?;
     file.sync_data()
 }
 
@@ -31,8 +37,17 @@ fn open(path: &Path) -> io::Result<File> {
     // A pipe without a reader is refused by O_NONBLOCK (open(2)), one with a reader by its type.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    let found = file.metadata()?;
+    let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if !found.is_file() {
+        return refused("not a regular file");
+    }
+    // Whoever made it beforehand would read what is written; another name of it may be another's file.
+    if found.uid() != nix::unistd::geteuid().as_raw() || found.nlink() > 1 {
+        return refused("another user's file, or one with several names: name one that does not exist yet");
+    }
+    if found.mode() & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
     }
     Ok(file)
 }
@@ -54,8 +69,6 @@ fn set_aside(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -83,5 +96,18 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(append(&link, "x", 100).is_err() && append(&pipe, "x", 100).is_err());
+        // Made beforehand by somebody who wants to read along, and a second name of a file that is not meant.
+        let (planted, open) = (dir.path().join("planted"), dir.path().join("open"));
+        fs::write(dir.path().join("other"), "other").unwrap();
+        fs::hard_link(dir.path().join("other"), &planted).unwrap();
+        fs::write(&open, "").unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(append(&planted, "x", 100).is_err());
+        append(&open, "x", 100).unwrap();
+        assert_eq!(fs::metadata(&open).unwrap().permissions().mode() & 0o777, 0o600);
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(&open, Some(65_534), None).unwrap();
+            assert!(append(&open, "x", 100).is_err());
+        }
     }
 }

@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SHARE: u32 = 20;
 /// The name under which trouble is reported.
 const TROUBLE: &str = "alert queue";
+/// The same about the queue of an earlier run; it stays until the agent ends.
+const UNREAD: &str = "alert queue of before";
 
 pub(super) struct Kept {
     file: PathBuf,
@@ -42,17 +44,30 @@ impl Kept {
         };
         let state = bytes.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
         let lost = |why| {
-            format!("{} cannot be read ({why}): what waited for sinks is lost; `bartizan alerts` lists all alerts", self.file.display())
+            format!(
+                "{} could not be read ({why}) and was set aside as .damaged: what waited for sinks is lost; `bartizan alerts` lists all alerts",
+                self.file.display()
+            )
         };
-        self.troubles.or_report(TROUBLE, state.map_err(lost))
+        if state.is_err() {
+            // The next write would take its place; what is in it a person may still read.
+            let aside = self.file.with_extension("json.damaged");
+            if let Err(error) = std::fs::rename(&self.file, &aside) {
+                tracing::warn!(%error, "the damaged queue of alerts was not set aside");
+            }
+        }
+        self.troubles.or_report(UNREAD, state.map_err(lost))
     }
 
-    fn write(&self, state: &State) {
+    /// Whether it is on the disk now.
+    fn write(&self, state: &State) -> bool {
         let bytes = serde_json::to_vec(state).unwrap_or_default();
         let written = replace_file::replace(&self.file, &bytes, 0o600, Outlives::Power);
         let trouble =
             |error| format!("{} cannot be written ({error}): what waits for sinks is lost if the agent ends", self.file.display());
+        let is_written = written.is_ok();
         self.troubles.report(TROUBLE, written.err().map(trouble));
+        is_written
     }
 }
 
@@ -63,12 +78,12 @@ impl Alerts {
         loop {
             let unchanged = |held: &mut Held| held.changes == written && !held.is_over;
             let held = self.changed.wait_while(self.held(), unchanged).unpoisoned();
+            // What a full disk refused is still to be written: the pause below is between two attempts.
             let (is_over, changes) = (held.is_over, held.changes);
             let state = (changes != written).then(|| held.queue.state().clone());
             drop(held);
             let begun = Instant::now();
-            if let Some(state) = state {
-                self.kept.write(&state);
+            if state.is_some_and(|state| self.kept.write(&state)) {
                 written = changes;
             }
             if is_over {

@@ -6,6 +6,7 @@ mod kept;
 mod routes;
 mod sending;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 pub(crate) use heartbeat::run as run_heartbeat;
@@ -26,6 +27,8 @@ pub(crate) struct Alerts {
     /// Something was handed in, sent or acknowledged, or the agent ends.
     changed: Condvar,
     kept: Kept,
+    /// Somebody tests sinks.
+    testing: AtomicBool,
 }
 
 /// What is held for a moment only, never while something is sent or written.
@@ -34,6 +37,15 @@ struct Held {
     /// Counts every change, so that the keeper knows what it has not written.
     changes: u64,
     is_over: bool,
+}
+
+/// Given back when it is dropped.
+pub(crate) struct TestTurn<'a>(&'a AtomicBool);
+
+impl Drop for TestTurn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl Alerts {
@@ -45,7 +57,7 @@ impl Alerts {
         let state = if routes.is_empty() { Default::default() } else { kept.read() };
         let queue = Queue::new(routes, state, chrono::Utc::now());
         let held = Mutex::new(Held { queue, changes: 0, is_over: false });
-        Self { host: own_usage::host_name(), held, changed: Condvar::new(), kept }
+        Self { host: own_usage::host_name(), held, changed: Condvar::new(), kept, testing: AtomicBool::new(false) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -64,6 +76,16 @@ impl Alerts {
     /// A person has seen an alert or answered a question: what waits about it is not sent any more, and nothing escalates.
     pub(crate) fn acknowledge(&self, key: &str) {
         self.change(|queue| queue.acknowledge(key));
+    }
+
+    /// The turn to test sinks; none while another has it.
+    pub(crate) fn test_turn(&self) -> Option<TestTurn<'_>> {
+        (!self.testing.swap(true, Ordering::AcqRel)).then_some(TestTurn(&self.testing))
+    }
+
+    /// A test message arrived at this sink.
+    pub(crate) fn reached(&self, sink: &str) {
+        self.change(|queue| queue.reached(sink, &self.host, chrono::Utc::now()));
     }
 
     fn change<T>(&self, work: impl FnOnce(&mut Queue) -> T) -> T {

@@ -171,7 +171,36 @@ fn a_damaged_file_is_reported_and_stops_nobody() {
     std::fs::write(dir.path().join("data/alerts.json"), "{\"lanes\": 3").unwrap();
     let troubles = Arc::<Troubles>::default();
     let alerts = Alerts::open(&settings, &troubles);
-    assert!(troubles.all()["alert queue"].contains("alerts.json cannot be read"), "{:?}", troubles.all());
+    let told = || troubles.all()["alert queue of before"].clone();
+    assert!(told().contains("alerts.json could not be read"), "{:?}", troubles.all());
     alerts.offer(|_| message("p", Severity::High));
     assert_eq!(alerts.rows()[0].waiting, 1);
+    // It is set aside for a person, and the next write, which succeeds, takes nothing of that back.
+    alerts.end();
+    alerts.keep();
+    assert_eq!(std::fs::read_to_string(dir.path().join("data/alerts.json.damaged")).unwrap(), "{\"lanes\": 3");
+    assert!(dir.path().join("data/alerts.json").exists() && told().contains("set aside"), "{:?}", troubles.all());
+}
+
+#[test]
+fn what_a_full_disk_refused_is_written_when_it_has_room_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), "[[alerts.sinks]]\nname = \"file\"\ntype = \"file\"\npath = \"/nonexistent/x\"\n");
+    let alerts = Arc::new(Alerts::open(&settings, &Arc::default()));
+    let (data, away) = (dir.path().join("data"), dir.path().join("away"));
+    std::fs::rename(&data, &away).unwrap();
+    let keeper = std::thread::spawn({
+        let alerts = Arc::clone(&alerts);
+        move || alerts.keep()
+    });
+    alerts.offer(|_| message("p", Severity::High));
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::rename(&away, &data).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while !data.join("alerts.json").exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(std::fs::read_to_string(data.join("alerts.json")).unwrap().contains("\"p\""));
+    alerts.end();
+    keeper.join().unwrap();
 }

@@ -47,7 +47,7 @@ fn parcel(evil: &str, many: bool) -> Parcel {
         record: json!({ "id": evil }),
     }
     .bounded();
-    let item = Item { message, count: 41, first: now(), last: now(), due: now() };
+    let item = Item { message, count: 41, differs: false, first: now(), last: now(), due: now() };
     let items = if many { vec![item.clone(), item] } else { vec![item] };
     Parcel { count: 41 * items.len() as u64 + 7 * u64::from(many), others: 7 * u64::from(many), items }
 }
