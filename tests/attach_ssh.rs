@@ -5,7 +5,6 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use support::agent::Home;
@@ -49,8 +48,12 @@ impl Desk {
     }
 }
 
+/// The program on that host: at a place that every account reaches, wherever it was built.
+const PROGRAM: &str = "/run/bartizan-program";
+
 /// Root may log in here, with the key of the test's account.
 fn server(lan: &Lan) -> SshServer {
+    lan.host.shell(&format!("touch {PROGRAM} && mount --bind {BINARY} {PROGRAM}"));
     let keys = format!("PermitRootLogin yes\nStrictModes no\nAuthorizedKeysFile /home/{ACCOUNT}/.ssh/authorized_keys");
     SshServer::start(&lan.host, &keys)
 }
@@ -69,7 +72,7 @@ fn another_hosts_console_acts_there_survives_the_connection_and_says_whose_it_is
     let noisy = format!("sh /home/{ACCOUNT}/noise; exec {}", relay(&home));
     let desk = Desk::new(&server);
     let terminal = desk.attach(&lan, "root", &noisy);
-    let screen = terminal.wait_for("ssh guarded");
+    let screen = terminal.wait_for("ssh root@198.51.100.1");
     assert!(!screen.contains("Welcome"), "{screen}");
 
     // What is done here is done there.
@@ -85,10 +88,10 @@ fn another_hosts_console_acts_there_survives_the_connection_and_says_whose_it_is
     end_sessions(&lan);
     terminal.wait_for("NOT CONNECTED");
     terminal.wait("the connection to be back", |screen| screen.contains("the agent is back") && !screen.contains("NOT CONNECTED"));
-    terminal.wait_for("ssh guarded");
+    terminal.wait_for("ssh root@198.51.100.1");
 
     terminal.press(&["q"]);
-    terminal.wait("the prompt, and a terminal as it was", |screen| screen.contains("prompt>") && !screen.contains("ssh guarded"));
+    terminal.wait("the prompt, and a terminal as it was", |screen| screen.contains("prompt>") && !screen.contains("ssh root@198.51.100.1"));
     wait_until("no relay to be left", Duration::from_secs(10), || relays(&lan).is_empty());
     assert!(home.answers());
 }
@@ -115,12 +118,9 @@ fn who_may_not_or_finds_nobody_is_told_in_a_sentence() {
     drop(agent);
 }
 
-/// As the other host's owner would name it.
+/// As the other host's owner would name it; network and mounts are those of the login already.
 fn relay(home: &Home) -> String {
-    // Its own network and mounts are those of the login already.
-    let own: PathBuf = BINARY.into();
-    let flags: Vec<String> = home.flags();
-    format!("{} {} relay", own.display(), flags.join(" "))
+    format!("{PROGRAM} {} relay", home.flags().join(" "))
 }
 
 /// What runs in the host's network namespace under sshd as a relay.
@@ -130,7 +130,7 @@ fn relays(lan: &Lan) -> Vec<u32> {
     let ours = |pid: &u32| {
         let net = std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap_or_default();
         let argv = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        net.to_string_lossy() == inside.trim() && argv.starts_with(BINARY.as_bytes()) && argv.ends_with(b"relay\0")
+        net.to_string_lossy() == inside.trim() && argv.starts_with(PROGRAM.as_bytes()) && argv.ends_with(b"relay\0")
     };
     pids.filter(ours).collect()
 }

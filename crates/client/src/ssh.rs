@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::ClientError;
 use super::relay::PREFACE;
-use bartizan_model::Unpoisoned as _;
+use bartizan_model::{Unpoisoned as _, sentence};
 
 /// What is run on the other host unless told otherwise.
 pub const RELAY: &str = "bartizan relay";
@@ -27,6 +27,8 @@ const BY_ITSELF: Duration = Duration::from_secs(20);
 const MOST_NOISE: usize = 64 * 1024;
 /// Longest line kept of what ssh says, in bytes.
 const LONGEST_SAID: u64 = 400;
+/// Most lines of it that are shown before the console opens.
+const MOST_SHOWN: usize = 40;
 /// How long the last words of an ssh that ends are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -77,14 +79,18 @@ impl SshHost {
         if let Err(_late) = timeout(LAST_WORDS, &mut { listening }).await {
             said.be_quiet();
         }
-        Err(self.failed(&said.last().unwrap_or(why)))
+        // A person has read it already.
+        let said = said.last().map(|said| if asks { "ssh says why above".to_owned() } else { said });
+        Err(self.failed(&said.unwrap_or(why)))
     }
 
     fn arguments(&self, asks: bool) -> Vec<String> {
         // A silent network is noticed within fifteen seconds; nothing of ours is forwarded to a host that may be taken.
-        let mut arguments = vec!["-T", "-x", "-a"];
-        let options =
-            ["ServerAliveInterval=5", "ServerAliveCountMax=3", "ConnectTimeout=15", "ClearAllForwardings=yes", "PermitLocalCommand=no"];
+        let mut arguments = vec!["-T", "-x", "-a", "-k"];
+        let options = [
+            "ServerAliveInterval=5", "ServerAliveCountMax=3", "ConnectTimeout=15", "ClearAllForwardings=yes", "PermitLocalCommand=no",
+            "Tunnel=no",
+        ];
         arguments.extend(options.into_iter().chain((!asks).then_some("BatchMode=yes")).flat_map(|option| ["-o", option]));
         let port = self.port.map(|port| port.to_string());
         arguments.extend(port.iter().flat_map(|port| ["-p", port]));
@@ -103,7 +109,7 @@ impl FromStr for SshHost {
 
     fn from_str(text: &str) -> Result<Self, BadHost> {
         let bad = |why| BadHost(text.chars().take(200).collect(), why);
-        let rest = text.strip_prefix("ssh://").ok_or_else(|| bad("it begins with ssh://"))?;
+        let rest = text.strip_prefix("ssh://").ok_or_else(|| bad("it must begin with ssh://"))?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
         let (host, port) = match place.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
@@ -123,11 +129,14 @@ impl FromStr for SshHost {
                 && name.len() <= 255
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b))
         };
+        if place.contains('/') {
+            return Err(bad("a path means nothing here: --relay names the command to run there"));
+        }
         if !is_plain(host) {
             return Err(bad("a host is a name or an address"));
         }
-        if !user.is_none_or(is_plain) {
-            return Err(bad("a user is the name of an account"));
+        if !user.is_none_or(|user| is_plain(user) && !user.contains(':')) {
+            return Err(bad("a user is the name of an account; ssh itself asks for a password"));
         }
         Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port: port.transpose()?, relay: RELAY.to_owned() })
     }
@@ -138,7 +147,11 @@ impl fmt::Display for SshHost {
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;
         }
-        f.write_str(&self.host)?;
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?
+        } else {
+            f.write_str(&self.host)?
+        }
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
@@ -148,7 +161,7 @@ impl fmt::Display for SshHost {
 pub struct Said(Arc<Mutex<(Option<String>, bool)>>);
 
 impl Said {
-    /// That line, without control characters.
+    /// That line, safe to show.
     pub fn last(&self) -> Option<String> {
         self.0.lock().unpoisoned().0.clone()
     }
@@ -191,15 +204,17 @@ async fn listen(stderr: Receiver, carrier: Box<dyn Send + Sync>, said: Said, sho
     // It ends when either side hangs up, and its error stream with it.
     let _carrier = carrier;
     let mut reader = BufReader::new(stderr);
+    let mut left = MOST_SHOWN;
     loop {
         let mut line = Vec::new();
         match (&mut reader).take(LONGEST_SAID).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        let text: String = String::from_utf8_lossy(&line).chars().filter(|c| !c.is_control()).collect();
-        if !text.trim().is_empty() && !said.say(text.trim().to_owned()) && shows {
-            eprintln!("{}", text.trim());
+        let text = sentence(String::from_utf8_lossy(&line).trim());
+        if !text.is_empty() && !said.say(text.clone()) && shows && left > 0 {
+            left -= 1;
+            eprintln!("{text}");
         }
     }
 }
@@ -213,7 +228,7 @@ mod tests {
         for (text, shown) in [
             ("ssh://web-2", "web-2"),
             ("ssh://root@web-2:2222/", "root@web-2:2222"),
-            ("ssh://root@[2001:db8::7]:22", "root@2001:db8::7:22"),
+            ("ssh://root@[2001:db8::7]:22", "root@[2001:db8::7]:22"),
             ("ssh://a.b_c@198.51.100.7", "a.b_c@198.51.100.7"),
         ] {
             assert_eq!(text.parse::<SshHost>().unwrap().to_string(), shown);
@@ -221,6 +236,7 @@ mod tests {
         for text in [
             "web-2", "ssh://", "ssh://@web", "ssh://-oProxyCommand=id", "ssh://-l@web", "ssh://a b", "ssh://web:0", "ssh://web:70000",
             "ssh://web:22:23", "ssh://[web]", "ssh://[::1]22", "ssh://web;id", "ssh://we\nb", "ssh://$(id)@web", "ssh://web/path",
+            "ssh://root:secret@web",
         ] {
             assert!(text.parse::<SshHost>().is_err(), "{text}");
         }

@@ -145,8 +145,8 @@ pub(super) fn failure(failure: &Failure, json: bool) {
         return;
     }
     let mend = if failure.mend.is_empty() { String::new() } else { format!("; {}", failure.mend) };
-    let line = format!("bartizan: {}{mend}", failure.message).replace('\n', " ");
-    let _ = writeln!(io::stderr(), "{line}");
+    // What another program, or another host, said is part of it.
+    let _ = writeln!(io::stderr(), "bartizan: {}", sentence(&format!("{}{mend}", failure.message).replace('\n', " ")));
 }
 
 /// Actions that a person must confirm in time, on standard error: the answer itself stays what it is.

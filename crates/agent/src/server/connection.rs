@@ -244,7 +244,8 @@ impl Connection {
 
     async fn subscribe(&mut self, id: u64, console: bool, ssh_connection: Option<String>) -> bool {
         let first = self.news.is_none();
-        if console && first {
+        // Who may only look buys no protection, neither for an address nor for a process.
+        if console && first && self.peer.role >= Role::Operator {
             self.engine.console_arrived(self.peer.pid, ssh_connection.as_deref());
         }
         self.reply(id, Reply::Done("subscribed".to_owned())).await && self.snapshot(console, console && first).await

@@ -102,6 +102,9 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
         part(plural(alerts, "alert"), loud(alerts, paint.danger), 0),
         part(plural(questions, "approval"), loud(questions, paint.warning), 0),
     ];
+    if state.remote.is_some() {
+        parts.insert(1, part(fit(&safe(&health.host), 16, paint.glyphs.ellipsis), paint.title, 5));
+    }
     let active = state.mirror.actions.values().filter(|row| row.state.is_active()).count();
     if active > 0 {
         parts.push(part(plural(active, "action"), paint.notice, 3));
@@ -128,10 +131,12 @@ fn parts(state: &State, paint: &Paint, alone: bool) -> Vec<Part> {
 
 /// Whose host it is. Another host than this one stands out at every width: what is answered here is done there.
 fn host(state: &State, name: &str, paint: &Paint) -> Part {
-    let name = fit(&safe(name), 24, paint.glyphs.ellipsis);
     match &state.remote {
-        None => Part { text: name, style: paint.title, rank: 2, badge: false },
-        Some(_) => Part { text: format!(" ssh {name} "), style: paint.notice, rank: 0, badge: true },
+        None => Part { text: fit(&safe(name), 24, paint.glyphs.ellipsis), style: paint.title, rank: 2, badge: false },
+        // What the person typed: what that host calls itself, it may choose.
+        Some(typed) => {
+            Part { text: format!(" ssh {} ", fit(&safe(typed), 24, paint.glyphs.ellipsis)), style: paint.notice, rank: 0, badge: true }
+        }
     }
 }
 
