@@ -23,8 +23,9 @@ pub(super) fn tell(signals: &[Signal], count: u64, summary: Option<&str>) -> Str
     let mut told: Vec<&Signal> = by_weight.into_iter().filter(|signal| detectors.insert(signal.detector.as_str())).take(MAX_TOLD).collect();
     told.sort_by_key(|signal| (signal.at, signal.id));
     let mut out = summary.unwrap_or_default().to_owned();
-    for signal in &told {
-        append(&mut out, &signal.sentence);
+    let sentences: Vec<&str> = told.iter().map(|signal| signal.sentence.as_str()).collect();
+    for sentence in fitted(&sentences, LONGEST) {
+        append(&mut out, &sentence);
     }
     let more = count.saturating_sub(told.len() as u64);
     let tail = if more > 0 { format!(" (and {more} more)") } else { String::new() };
@@ -41,6 +42,26 @@ pub(super) fn summary_in(sentence: &str, signals: &[Signal]) -> String {
     told.filter(|_| !added.is_empty()).unwrap_or(sentence).to_owned()
 }
 
+/// The sentences cut so that all of them fit: the room that short ones leave goes to the long ones, and none is cut off by those before it.
+fn fitted(sentences: &[&str], room: usize) -> Vec<String> {
+    let lengths: Vec<usize> = sentences.iter().map(|sentence| sentence.chars().count()).collect();
+    let mut by_length = lengths.clone();
+    by_length.sort_unstable();
+    let (mut left, mut others, mut longest) = (room, by_length.len(), room);
+    for length in by_length {
+        longest = left / others.max(1);
+        if length > longest {
+            break;
+        }
+        (left, others) = (left - length, others - 1);
+    }
+    let cut = |(sentence, length): (&&str, usize)| match length > longest {
+        true => sentence.chars().take(longest.saturating_sub(1)).chain(['…']).collect(),
+        false => (*sentence).to_owned(),
+    };
+    sentences.iter().zip(lengths).map(cut).collect()
+}
+
 /// Whoever the story just named goes on as "which".
 fn append(story: &mut String, sentence: &str) {
     if story.is_empty() {
@@ -55,5 +76,21 @@ fn append(story: &mut String, sentence: &str) {
     } else {
         story.push_str("; ");
         story.push_str(sentence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_pushes_out_no_other() {
+        assert_eq!(fitted(&["ab", "cd"], 360), ["ab", "cd"]);
+        let (long, last) = ("x".repeat(500), "a shell talks to the network");
+        let told = fitted(&[&long, "short", last], 360);
+        assert_eq!((told[1].as_str(), told[2].as_str()), ("short", last));
+        assert_eq!(told.iter().map(|sentence| sentence.chars().count()).sum::<usize>(), 360);
+        let told = fitted(&[&long, &long, &long], 360);
+        assert!(told.iter().all(|sentence| sentence.chars().count() == 120 && sentence.ends_with('…')));
     }
 }

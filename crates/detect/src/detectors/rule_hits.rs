@@ -176,8 +176,8 @@ fn sentence(rule: &Rule, event: &Event, found: Option<&str>) -> String {
     let who =
         event.behind().map_or_else(|| "an unknown process".to_owned(), |process| format!("{} ran {}", named(process), command(process)));
     match found {
-        Some(found) => format!("{who}: rule \"{}\" matches {found}", rule.title),
-        None => format!("{who}: rule \"{}\" matches its {}", rule.title, event.kind.name()),
+        Some(found) => format!("{who}, which completes the rule \"{}\": {found}", rule.title),
+        None => format!("{who}, which matches the rule \"{}\"", rule.title),
     }
 }
 
@@ -307,7 +307,7 @@ mod tests {
         }
         assert_eq!(names(&told), ["rule:needles"]);
         assert!(
-            told[0].sentence.ends_with("rule \"Many needles\" matches 3 different values of CommandLine within 5 min"),
+            told[0].sentence.ends_with("the rule \"Many needles\": 3 different values of CommandLine within 5 min"),
             "{}",
             told[0].sentence
         );
