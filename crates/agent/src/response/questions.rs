@@ -69,7 +69,10 @@ impl Questions {
     /// One that can still be answered.
     pub(super) fn open(&self, id: ApprovalId, now: Timestamp) -> Result<Approval, Refusal> {
         let Some(approval) = self.get(id) else {
-            return Err(usage(format!("there is no approval {id}"), "`bartizan approvals` lists those that wait"));
+            return Err(usage(
+                format!("no question {id} waits: none was asked by that name, or it lapsed before this start"),
+                "`bartizan approvals` lists those that wait",
+            ));
         };
         let state =
             if approval.expires_at <= now && approval.state == ApprovalState::Pending { ApprovalState::Expired } else { approval.state };
