@@ -45,12 +45,21 @@ pub(crate) fn line(text: &str, escape: Escape) -> String {
     safe
 }
 
+/// Chat programs make a link of `evil.example` alone: a point between a name and a letter is parted from it.
+fn part_name(c: char, out: &mut String) {
+    let mut before = out.chars().rev();
+    if c.is_alphabetic() && before.next() == Some('.') && before.next().is_some_and(char::is_alphanumeric) {
+        out.push(PART);
+    }
+}
+
 pub(crate) fn plain(c: char, out: &mut String) {
     out.push(c);
 }
 
 /// Unformatted text in which `@name` would call somebody, as Telegram has it.
 pub(crate) fn mention(c: char, out: &mut String) {
+    part_name(c, out);
     out.push(c);
     if c == '@' {
         out.push(PART);
@@ -59,6 +68,7 @@ pub(crate) fn mention(c: char, out: &mut String) {
 
 /// <https://api.slack.com/reference/surfaces/formatting#escaping>; Mattermost takes the same form with its own formatting on.
 pub(crate) fn slack(c: char, out: &mut String) {
+    part_name(c, out);
     match c {
         '&' => out.push_str("&amp;"),
         '<' => out.push_str("&lt;"),
@@ -71,8 +81,11 @@ pub(crate) fn slack(c: char, out: &mut String) {
 
 /// CommonMark as Discord and Teams read it: <https://spec.commonmark.org/0.31.2/#backslash-escapes>, and no mention.
 pub(crate) fn markdown(c: char, out: &mut String) {
+    part_name(c, out);
     match c {
         '@' => out.extend([c, PART]),
+        // The beginning of a line would be a list.
+        '-' | '+' if out.is_empty() => out.extend(['\\', c]),
         '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '#' | '[' | ']' | '(' | ')' | '!' => out.extend(['\\', c]),
         other => out.push(other),
     }

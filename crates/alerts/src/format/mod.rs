@@ -113,7 +113,9 @@ fn document(parcel: &Parcel, now: Timestamp) -> Value {
     };
     let mut document = match parcel.only() {
         Some(only) => item(only),
-        None => json!({ "kind": "summary", "alerts": parcel.items.iter().map(item).collect::<Vec<_>>() }),
+        None => {
+            json!({ "kind": "summary", "host": parcel.items.first().map(|item| &item.message.host), "alerts": parcel.items.iter().map(item).collect::<Vec<_>>() })
+        }
     };
     if let Value::Object(fields) = &mut document {
         fields.extend([

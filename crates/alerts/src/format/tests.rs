@@ -12,6 +12,7 @@ const EVIL: &[&str] = &[
     "\"}],\"admin\":true,\\",
     "x] [fake@1 a=\"b\"] \\",
     "![img](http://evil.example/a.png)",
+    "- www.evil.example",
 ];
 fn all() -> [Format; 10] {
     [
@@ -93,12 +94,12 @@ fn no_form_lets_a_name_start_a_line_or_hide() {
 fn nobody_is_called_and_nothing_is_formatted_or_linked() {
     for evil in EVIL {
         for (format, bad) in [
-            (Format::Slack, &["@everyone", "@here", "<", ">", "**", "://", "]("][..]),
-            (Format::Mattermost, &["@everyone", "@here", " <s", " **", "://", "](", " ||"][..]),
-            (Format::Discord, &["@everyone", "@here", " <@U", " **", "://", "](", " ||"][..]),
-            (Format::Teams, &["@everyone", " <s", " **", "://", "]("][..]),
-            (Format::Telegram("-1001".to_owned()), &["://", "@here", "@everyone"][..]),
-            (Format::Matrix, &["://", "@here", "@everyone", "@room"][..]),
+            (Format::Slack, &["@everyone", "@here", "<", ">", "**", "://", "evil.example", "]("][..]),
+            (Format::Mattermost, &["@everyone", "@here", " <s", " **", "://", "evil.example", "\n- ", "](", " ||"][..]),
+            (Format::Discord, &["@everyone", "@here", " <@U", " **", "://", "evil.example", "\n- ", "](", " ||"][..]),
+            (Format::Teams, &["@everyone", " <s", " **", "://", "evil.example", "\n- ", "]("][..]),
+            (Format::Telegram("-1001".to_owned()), &["://", "evil.example", "@here", "@everyone"][..]),
+            (Format::Matrix, &["://", "evil.example", "@here", "@everyone", "@room"][..]),
             (Format::Mail, &["://"][..]),
         ] {
             let body = render(&parcel(evil, false), &format, now());

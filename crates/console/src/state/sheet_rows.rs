@@ -5,29 +5,21 @@ use std::cmp::Reverse;
 use super::query::Facts;
 use super::sheets::{finding_number, log_item};
 use super::{RowKey, State, facts};
-use crate::state::sheets::Item;
+use crate::state::sheets::{Item, SheetView};
 use bartizan_config::View;
 use bartizan_model::{Attacker, Event, EventKind, Exception, Finding, FindingState, Habit, IncidentId, LogSource, LogState};
 
 /// The keys of the rows of a view.
 pub(crate) fn keys(state: &State, view: View) -> Vec<RowKey> {
     let second = state.second.contains(&view);
-    let items: Vec<Item> = match view {
-        View::Logs if second => attackers(state).into_iter().map(|row| Item::Attacker(row.address)).collect(),
-        View::Logs => logs(state).into_iter().map(log_item).collect(),
-        View::Files => files(state).into_iter().map(|row| Item::File(row.id)).collect(),
-        View::Findings => findings(state).into_iter().filter_map(|row| finding_number(&row.id)).map(Item::Finding).collect(),
-        View::Baseline => habits(state).into_iter().map(|row| Item::Habit(row.id)).collect(),
-        View::Exceptions => exceptions(state).into_iter().map(|row| Item::Exception(row.id)).collect(),
-        View::Overview
-        | View::Processes
-        | View::Network
-        | View::Timeline
-        | View::Alerts
-        | View::Approvals
-        | View::Actions
-        | View::Health
-        | View::Audit => Vec::new(),
+    let Some(sheet) = SheetView::of(view) else { return Vec::new() };
+    let items: Vec<Item> = match sheet {
+        SheetView::Logs if second => attackers(state).into_iter().map(|row| Item::Attacker(row.address)).collect(),
+        SheetView::Logs => logs(state).into_iter().map(log_item).collect(),
+        SheetView::Files => files(state).into_iter().map(|row| Item::File(row.id)).collect(),
+        SheetView::Findings => findings(state).into_iter().filter_map(|row| finding_number(&row.id)).map(Item::Finding).collect(),
+        SheetView::Baseline => habits(state).into_iter().map(|row| Item::Habit(row.id)).collect(),
+        SheetView::Exceptions => exceptions(state).into_iter().map(|row| Item::Exception(row.id)).collect(),
     };
     items.into_iter().map(RowKey::Item).collect()
 }

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
+use bartizan_config::View;
 use bartizan_model::{
     Attacker, BaselineReview, Event, EventId, Exception, ExceptionId, Finding, Habit, HabitId, HostText, LogSource, Timestamp,
 };
@@ -10,6 +11,38 @@ use bartizan_protocol::{FileDiff, FindingsPage};
 
 /// Most rows of one answer that are kept for the screen.
 pub(crate) const KEPT: usize = 2_000;
+
+/// A view that asks for its rows. All others are told by the agent of what changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SheetView {
+    Files,
+    Findings,
+    Logs,
+    Baseline,
+    Exceptions,
+}
+
+impl SheetView {
+    /// As which this view asks; nothing for one that is told.
+    pub(crate) fn of(view: View) -> Option<Self> {
+        match view {
+            View::Files => Some(Self::Files),
+            View::Findings => Some(Self::Findings),
+            View::Logs => Some(Self::Logs),
+            View::Baseline => Some(Self::Baseline),
+            View::Exceptions => Some(Self::Exceptions),
+            View::Overview
+            | View::Processes
+            | View::Network
+            | View::Timeline
+            | View::Alerts
+            | View::Approvals
+            | View::Actions
+            | View::Health
+            | View::Audit => None,
+        }
+    }
+}
 
 /// A row that no push brings: its view asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

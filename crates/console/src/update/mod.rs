@@ -9,6 +9,7 @@ use ratatui::layout::Size;
 use super::bounded::bounded;
 use super::input::{Effect, Input, Question};
 use super::state::dialog::Choose;
+use super::state::sheets::SheetView;
 use super::state::{Asked, Dialog, Link, Move, RowKey, Sound, State, rows};
 use super::view;
 use super::widgets::TextLine;
@@ -229,21 +230,12 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 }
 
 fn in_view(state: &mut State, command: Command) -> Vec<Effect> {
-    match state.view {
-        View::Logs => return logs::run(state, command),
-        View::Baseline => return baseline::run(state, command),
-        View::Findings => return findings::run(state, command),
-        View::Exceptions => return exceptions::run(state, command),
-        View::Overview
-        | View::Processes
-        | View::Network
-        | View::Timeline
-        | View::Alerts
-        | View::Approvals
-        | View::Actions
-        | View::Health
-        | View::Audit
-        | View::Files => {}
+    match SheetView::of(state.view) {
+        Some(SheetView::Logs) => return logs::run(state, command),
+        Some(SheetView::Baseline) => return baseline::run(state, command),
+        Some(SheetView::Findings) => return findings::run(state, command),
+        Some(SheetView::Exceptions) => return exceptions::run(state, command),
+        Some(SheetView::Files) | None => {}
     }
     // What answers an incident works wherever a row belongs to one.
     if matches!(command, Command::Approve | Command::Reject | Command::Duration) {

@@ -1,7 +1,7 @@
 //! Views that ask for their rows: when they ask, and what an answer changes. Nobody looks, nothing is asked.
 
 use crate::input::Effect;
-use crate::state::sheets::{Diff, KEPT};
+use crate::state::sheets::{Diff, KEPT, SheetView};
 use crate::state::{Item, Link, RowKey, State, rows};
 use bartizan_config::View;
 use bartizan_model::Event;
@@ -21,22 +21,14 @@ const PERIOD: i64 = 3;
 
 /// What a view asks for; nothing for one that is pushed.
 fn requests(state: &State) -> Vec<Request> {
-    match state.view {
-        View::Files => files(state),
-        View::Findings => vec![Request::Findings(Box::new(FindingRequest::List))],
-        View::Logs if state.second.contains(&View::Logs) => vec![Request::Attackers { limit: ATTACKERS }],
-        View::Logs => vec![Request::Logs],
-        View::Baseline => vec![Request::Baseline(Box::new(BaselineRequest::Review))],
-        View::Exceptions => vec![Request::Exceptions(Box::new(ExceptionRequest::List))],
-        View::Overview
-        | View::Processes
-        | View::Network
-        | View::Timeline
-        | View::Alerts
-        | View::Approvals
-        | View::Actions
-        | View::Health
-        | View::Audit => Vec::new(),
+    let Some(sheet) = SheetView::of(state.view) else { return Vec::new() };
+    match sheet {
+        SheetView::Files => files(state),
+        SheetView::Findings => vec![Request::Findings(Box::new(FindingRequest::List))],
+        SheetView::Logs if state.second.contains(&state.view) => vec![Request::Attackers { limit: ATTACKERS }],
+        SheetView::Logs => vec![Request::Logs],
+        SheetView::Baseline => vec![Request::Baseline(Box::new(BaselineRequest::Review))],
+        SheetView::Exceptions => vec![Request::Exceptions(Box::new(ExceptionRequest::List))],
     }
 }
 
